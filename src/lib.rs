@@ -1,1 +1,4 @@
 //! psn
+
+pub mod parse;
+pub mod syscall;

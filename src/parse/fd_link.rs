@@ -1,0 +1,52 @@
+//! The targets of the links `/proc/PID/fd/N`, as readlink(2) tells them (proc(5)): a path, which starts with `/` and may end in
+//! ` (deleted)`, or `type:[inode]` for what has no path.
+//!
+//! Every socket and pipe has its own inode number, so they are shown with a `*` for it; otherwise each would be a row of its own.
+
+use super::{cut_last, star_digits};
+
+/// Appends the target, with the digits starred if it is a socket or a pipe.
+#[inline]
+pub fn filename(link: &[u8], out: &mut Vec<u8>) {
+    if is_socket_or_pipe(link) {
+        star_digits(link, out);
+    } else {
+        out.extend_from_slice(link);
+    }
+}
+
+/// Appends the target with all digits starred, so that `/data/seg.17` and `/data/seg.18` become one name.
+#[inline]
+pub fn filename_sum(link: &[u8], out: &mut Vec<u8>) {
+    star_digits(link, out);
+}
+
+/// Appends what follows the target's last `/`, ` (deleted)` included; sockets and pipes are as in [`filename`].
+#[inline]
+pub fn basename(link: &[u8], out: &mut Vec<u8>) {
+    if is_socket_or_pipe(link) {
+        star_digits(link, out);
+    } else {
+        out.extend_from_slice(cut_last(link, b'/').map_or(link, |(_, base)| base));
+    }
+}
+
+/// Appends what precedes the target's last `/`: `/` itself for what is in the root, nothing for what has no path
+/// (`anon_inode:[eventpoll]`); sockets and pipes are as in [`filename`].
+#[inline]
+pub fn dirname(link: &[u8], out: &mut Vec<u8>) {
+    if is_socket_or_pipe(link) {
+        star_digits(link, out);
+        return;
+    }
+    match cut_last(link, b'/') {
+        Some(([], _)) => out.push(b'/'),
+        Some((dir, _)) => out.extend_from_slice(dir),
+        None => {}
+    }
+}
+
+#[inline]
+fn is_socket_or_pipe(link: &[u8]) -> bool {
+    link.starts_with(b"socket:") || link.starts_with(b"pipe:")
+}

@@ -1,0 +1,39 @@
+//! `/proc/PID/task/TID/schedstat`: three counters (`proc_pid_schedstat` in the kernel's `fs/proc/base.c`;
+//! `Documentation/scheduler/sched-stats.rst`).
+
+use super::{Malformed, unsigned};
+
+/// What the scheduler has counted for one thread since it started. All zero on a kernel that does not count.
+///
+/// Two equal readings with other files read in between mean that the thread was not switched in meanwhile, so that those files
+/// tell of one instant.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub struct Schedstat {
+    /// Nanoseconds on a CPU.
+    pub run_ns: u64,
+    /// Nanoseconds runnable, waiting for a CPU.
+    pub wait_ns: u64,
+    /// How often it was given a CPU.
+    pub timeslices: u64,
+}
+
+/// Parses the line, with or without its newline.
+///
+/// # Errors
+/// [`Malformed`] unless it is three decimal numbers between single spaces.
+#[inline]
+pub fn parse(line: &[u8]) -> Result<Schedstat, Malformed> {
+    let line = line.strip_suffix(b"\n").unwrap_or(line);
+    let mut fields = line.split(|&c| c == b' ');
+    let mut counter = || fields.next().and_then(unsigned).ok_or(Malformed);
+    let schedstat = Schedstat {
+        run_ns: counter()?,
+        wait_ns: counter()?,
+        timeslices: counter()?,
+    };
+    if fields.next().is_some() {
+        Err(Malformed)
+    } else {
+        Ok(schedstat)
+    }
+}

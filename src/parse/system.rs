@@ -1,0 +1,69 @@
+//! What is said of the whole host, and the names of `/proc`'s own entries.
+
+use super::{Malformed, cut, status, trim, unsigned};
+
+/// `/proc/loadavg`, without the averages (proc(5); `loadavg_proc_show` in the kernel's `fs/proc/loadavg.c`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Loadavg {
+    /// Threads that are runnable now.
+    pub running: u64,
+    /// Threads that exist now.
+    pub total: u64,
+    /// The id given last, to a process or a thread: while it stands still, nothing was created.
+    pub last_pid: u64,
+}
+
+impl Loadavg {
+    /// Parses `0.17 0.22 0.12 1/83 4610`, with or without its newline.
+    ///
+    /// # Errors
+    /// [`Malformed`] unless the fourth and fifth words have that form and there is no sixth.
+    pub fn parse(line: &[u8]) -> Result<Self, Malformed> {
+        Self::from_words(super::words(trim(line))).ok_or(Malformed)
+    }
+
+    fn from_words<'a>(mut words: impl Iterator<Item = &'a [u8]>) -> Option<Self> {
+        let (running, total) = cut(words.nth(3)?, b'/')?;
+        let last_pid = unsigned(words.next()?)?;
+        let loadavg = Self {
+            running: unsigned(running)?,
+            total: unsigned(total)?,
+            last_pid,
+        };
+        words.next().is_none().then_some(loadavg)
+    }
+}
+
+/// `MemAvailable` of `/proc/meminfo`, in kB; `None` before Linux 3.14.
+#[must_use]
+pub fn mem_available_kb(meminfo: &[u8]) -> Option<u64> {
+    let (number, unit) = cut(status::value(meminfo, b"MemAvailable")?, b' ')?;
+    if unit == b"kB" {
+        unsigned(number)
+    } else {
+        None
+    }
+}
+
+/// The inode number in the target of a link under `/proc/PID/ns`, such as `pid:[4026531836]` (namespaces(7)): two threads with
+/// the same number are in the same namespace.
+#[must_use]
+pub fn ns_id(link: &[u8]) -> Option<u64> {
+    let (kind, id) = cut(link, b':')?;
+    if kind.is_empty() {
+        return None;
+    }
+    unsigned(id.strip_prefix(b"[")?.strip_suffix(b"]")?)
+}
+
+/// The process or thread id that a directory entry of `/proc` or `task` is named for; `None` for every other entry.
+///
+/// Ids are printed without a sign or leading zeros, and 0 is none (`proc_pid_readdir` in the kernel's `fs/proc/base.c`).
+#[inline]
+#[must_use]
+pub fn pid_name(name: &[u8]) -> Option<u32> {
+    match name {
+        [b'1'..=b'9', ..] => u32::try_from(unsigned(name)?).ok(),
+        _ => None,
+    }
+}
