@@ -143,6 +143,16 @@ impl Table {
             (Self::X86, 282) => "mq_getsetattr",
             (Self::X86, 325) => "timerfd_settime",
             (Self::X86, 326) => "timerfd_gettime",
+            (Self::Arm, 78) => "gettimeofday",
+            (Self::Arm, 79) => "settimeofday",
+            (Self::Arm, 258) => "timer_settime",
+            (Self::Arm, 259) => "timer_gettime",
+            (Self::Arm, 262) => "clock_settime",
+            (Self::Arm, 263) => "clock_gettime",
+            (Self::Arm, 264) => "clock_getres",
+            (Self::Arm, 265) => "clock_nanosleep",
+            (Self::Arm, 353) => "timerfd_settime",
+            (Self::Arm, 354) => "timerfd_gettime",
             (Self::Riscv64, 258) => "riscv_hwprobe",
             (Self::Riscv64, 259) => "riscv_flush_icache",
             // The first of a range kept for the architecture, and no call itself.
@@ -169,16 +179,10 @@ impl NumberSet {
     const END: i64 = Self::WORDS as i64 * 64;
 
     fn of_fd_calls(table: Table) -> Self {
-        let base = if matches!(table, Table::X32) {
-            X32_BIT
-        } else {
-            0
-        };
+        let base = if matches!(table, Table::X32) { X32_BIT } else { 0 };
         let mut set = Self([0; Self::WORDS]);
         for number in 0..Self::END {
-            let takes_fd = table
-                .name(base | number)
-                .is_some_and(|name| FD_CALLS.binary_search(&name).is_ok());
+            let takes_fd = table.name(base | number).is_some_and(|name| FD_CALLS.binary_search(&name).is_ok());
             if takes_fd {
                 set.0[number as usize / 64] |= 1 << (number % 64);
             }
@@ -191,9 +195,7 @@ impl NumberSet {
         let Ok(number) = usize::try_from(number) else {
             return false;
         };
-        self.0
-            .get(number / 64)
-            .is_some_and(|word| (word >> (number % 64)) & 1 == 1)
+        self.0.get(number / 64).is_some_and(|word| (word >> (number % 64)) & 1 == 1)
     }
 }
 
@@ -205,8 +207,6 @@ const FD_CALLS: &[&str] = &[
     "_llseek",
     "accept",
     "accept4",
-    "arm_fadvise64_64",
-    "arm_sync_file_range",
     "bind",
     "cachestat",
     "close",
@@ -347,3 +347,126 @@ const FD_CALLS: &[&str] = &[
     "write",
     "writev",
 ];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ABIS: [Abi; 5] = [Abi::X86_64, Abi::X86, Abi::Aarch64, Abi::Arm, Abi::Riscv64];
+
+    fn numbers(abi: Abi) -> impl Iterator<Item = i64> {
+        let x32 = if abi == Abi::X86_64 { X32_BIT..X32_BIT + 600 } else { 0..0 };
+        (0..600).chain(x32)
+    }
+
+    #[test]
+    fn names_are_those_of_the_abi() {
+        let cases = [
+            (Abi::X86_64, 0, "read"),
+            (Abi::X86_64, 17, "pread64"),
+            (Abi::X86_64, 202, "futex"),
+            (Abi::X86_64, 262, "newfstatat"),
+            (Abi::X86, 3, "read"),
+            (Abi::X86, 240, "futex"),
+            (Abi::X86, 265, "clock_gettime"),
+            (Abi::X86, 422, "futex_time64"),
+            (Abi::Aarch64, 63, "read"),
+            (Abi::Aarch64, 79, "newfstatat"),
+            (Abi::Aarch64, 98, "futex"),
+            (Abi::Arm, 3, "read"),
+            (Abi::Arm, 265, "clock_nanosleep"),
+            (Abi::Riscv64, 63, "read"),
+            (Abi::Riscv64, 258, "riscv_hwprobe"),
+        ];
+        for (abi, number, expected) in cases {
+            assert_eq!(name(abi, number), Some(expected), "{abi:?} {number}");
+        }
+    }
+
+    #[test]
+    fn calls_since_5_1_have_one_number_on_all_architectures() {
+        let newest = [
+            (424, "pidfd_send_signal"),
+            (449, "futex_waitv"),
+            (451, "cachestat"),
+            (462, "mseal"),
+            (463, "setxattrat"),
+            (464, "getxattrat"),
+            (465, "listxattrat"),
+            (466, "removexattrat"),
+            (467, "open_tree_attr"),
+            (468, "file_getattr"),
+            (469, "file_setattr"),
+            (470, "listns"),
+            (471, "rseq_slice_yield"),
+        ];
+        for abi in ABIS {
+            for (number, expected) in newest {
+                assert_eq!(name(abi, number), Some(expected), "{abi:?} {number}");
+            }
+        }
+    }
+
+    #[test]
+    fn numbers_of_no_call_have_no_name_and_take_nothing() {
+        for abi in ABIS.into_iter().chain([Abi::Unknown]) {
+            for number in [i64::MIN, -64, -31, -2, -1, 575, 576, 640, 0x3fff_ffff, 0x7fff_ffff, X32_BIT << 1, i64::MAX]
+            {
+                assert_eq!(name(abi, number), None, "{abi:?} {number}");
+                assert!(!first_argument_is_fd(abi, number), "{abi:?} {number}");
+                assert!(!first_argument_is_pid(abi, number), "{abi:?} {number}");
+            }
+        }
+        assert_eq!(name(Abi::Aarch64, 244), None);
+        assert_eq!(name(Abi::Unknown, 0), None);
+    }
+
+    #[test]
+    fn x32_numbers_are_read_with_their_bit() {
+        assert_eq!(name(Abi::X86_64, X32_BIT), Some("read"));
+        assert_eq!(name(Abi::X86_64, X32_BIT | 515), Some("readv"));
+        assert_eq!(name(Abi::X86_64, X32_BIT | 471), Some("rseq_slice_yield"));
+        assert!(first_argument_is_fd(Abi::X86_64, X32_BIT | 515));
+        assert!(first_argument_is_fd(Abi::X86_64, X32_BIT | 547));
+        assert!(!first_argument_is_fd(Abi::X86_64, X32_BIT | 520), "execve");
+        assert_eq!(name(Abi::Aarch64, X32_BIT | 63), None, "the bit is x86-64's alone");
+        assert!(!first_argument_is_fd(Abi::Aarch64, X32_BIT | 63));
+    }
+
+    #[test]
+    fn the_bitmap_says_what_the_names_say() {
+        for abi in ABIS {
+            for number in numbers(abi) {
+                let by_name = name(abi, number).is_some_and(|name| FD_CALLS.contains(&name));
+                assert_eq!(first_argument_is_fd(abi, number), by_name, "{abi:?} {number}");
+            }
+        }
+    }
+
+    #[test]
+    fn fd_calls_are_sorted_and_each_is_a_call_of_some_architecture() {
+        assert!(FD_CALLS.is_sorted_by(|a, b| a < b));
+        for call in FD_CALLS {
+            let known = ABIS.into_iter().any(|abi| numbers(abi).any(|number| name(abi, number) == Some(call)));
+            assert!(known, "{call}");
+        }
+    }
+
+    #[test]
+    fn calls_with_their_fd_elsewhere_are_not_fd_calls() {
+        let others = "mmap mmap2 symlinkat close_range poll ppoll select pselect6 socketcall open pipe2 socket futex io_submit \
+            bpf perf_event_open pidfd_open memfd_create epoll_create1 eventfd2 inotify_init1 fanotify_init userfaultfd \
+            landlock_create_ruleset timerfd_create mq_open io_uring_setup waitid wait4 kill process_vm_readv statmount";
+        for call in others.split_whitespace() {
+            assert!(!FD_CALLS.contains(&call), "{call}");
+        }
+    }
+
+    #[test]
+    fn wait4_takes_a_process() {
+        assert!(first_argument_is_pid(Abi::X86_64, 61));
+        assert!(first_argument_is_pid(Abi::X86, 7), "waitpid");
+        assert!(first_argument_is_pid(Abi::Aarch64, 260));
+        assert!(!first_argument_is_pid(Abi::X86_64, 247), "waitid: its second");
+    }
+}

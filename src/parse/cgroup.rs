@@ -48,9 +48,8 @@ pub fn container(path: &[u8]) -> Option<&[u8]> {
         // A cgroup that was removed while a thread lingers in it.
         let component = component.strip_suffix(b" (deleted)").unwrap_or(component);
         let parent = components.peek().copied().unwrap_or_default();
-        let found = hex_id(component)
-            .or_else(|| lxc_name(parent, component))
-            .or_else(|| machine_name(parent, component));
+        let found =
+            hex_id(component).or_else(|| lxc_name(parent, component)).or_else(|| machine_name(parent, component));
         if found.is_some() {
             return found;
         }
@@ -82,13 +81,90 @@ fn machine_name<'a>(parent: &[u8], component: &'a [u8]) -> Option<&'a [u8]> {
     if parent != b"machine.slice" {
         return None;
     }
-    let scope = component
-        .strip_prefix(b"machine-")
-        .and_then(|unit| unit.strip_suffix(b".scope"));
-    let service = || {
-        component
-            .strip_prefix(b"systemd-nspawn@")?
-            .strip_suffix(b".service")
-    };
+    let scope = component.strip_prefix(b"machine-").and_then(|unit| unit.strip_suffix(b".scope"));
+    let service = || component.strip_prefix(b"systemd-nspawn@")?.strip_suffix(b".service");
     scope.or_else(service).filter(|name| !name.is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ID: &str = "4fe3bb200489d71428a82ddf32d053994fe3bb200489d71428a82ddf32d05399";
+    const OTHER: &str = "00000000000000000000000000000000000000000000000000000000deadbeef";
+
+    #[track_caller]
+    fn check(path: &str, expected: Option<&str>) {
+        let path = path.replace("OTHER", OTHER).replace("ID", ID);
+        assert_eq!(container(path.as_bytes()), expected.map(str::as_bytes), "{path}");
+    }
+
+    #[test]
+    fn the_unified_path_is_preferred() {
+        assert_eq!(path(b"0::/user.slice/user-0.slice\n"), Some(b"/user.slice/user-0.slice".as_slice()));
+        assert_eq!(path(b"9:memory:/a/very/long/path\n0::/b\n"), Some(b"/b".as_slice()));
+        assert_eq!(path(b"0::/with:colons (deleted)\n"), Some(b"/with:colons (deleted)".as_slice()));
+        assert_eq!(path(b"0::/\n"), Some(b"/".as_slice()));
+    }
+
+    #[test]
+    fn a_v1_path_stands_in_for_a_bare_unified_one() {
+        let text = b"9:name=systemd:/\n8:pids:/\n4:memory:/process_api/2fe3bb\n1:cpu:/\n0::/\n";
+        assert_eq!(path(text), Some(b"/process_api/2fe3bb".as_slice()));
+        assert_eq!(path(b"2:cpu,cpuacct:/a\n1:name=systemd:/b\n"), Some(b"/a".as_slice()));
+        assert_eq!(path(b"2:cpu:/\n0::/\n"), Some(b"/".as_slice()));
+    }
+
+    #[test]
+    fn lines_of_another_format_are_no_paths() {
+        for text in ["", "\n", "0", "0:", "0::", "0:/x", "0::relative\n"] {
+            assert_eq!(path(text.as_bytes()), None, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn containers_are_found_under_each_runtime() {
+        check("/docker/ID", Some(ID));
+        check("/system.slice/docker-ID.scope", Some(ID));
+        check("/system.slice/docker-ID.scope/init.scope", Some(ID));
+        check(
+            "/kubepods.slice/kubepods-burstable.slice/kubepods-burstable-pod1a2b.slice/cri-containerd-ID.scope",
+            Some(ID),
+        );
+        check("/kubepods/besteffort/pod1a2b-33/ID", Some(ID));
+        check("/system.slice/containerd.service/kubepods-burstable-pod1a2b.slice:cri-containerd:ID", Some(ID));
+        check("/machine.slice/libpod-ID.scope/container", Some(ID));
+        check("/user.slice/user-1000.slice/user@1000.service/user.slice/libpod-ID.scope", Some(ID));
+        check("/kubepods.slice/kubepods-pod1.slice/crio-ID.scope", Some(ID));
+        check("/lxc.payload.web-1/system.slice/nginx.service", Some("web-1"));
+        check("/lxc/web-1", Some("web-1"));
+        check("/machine.slice/machine-arch\\x2dbox.scope/payload", Some("arch\\x2dbox"));
+        check("/machine.slice/systemd-nspawn@debian.service/payload", Some("debian"));
+        check("/docker/ID (deleted)", Some(ID));
+    }
+
+    #[test]
+    fn the_innermost_container_wins() {
+        check("/docker/OTHER/docker/ID", Some(ID));
+        check("/lxc.payload.web/docker/ID", Some(ID));
+        check("/kubepods/podx/OTHER/system.slice/docker-ID.scope", Some(ID));
+    }
+
+    #[test]
+    fn monitors_and_plain_services_are_no_containers() {
+        check("/machine.slice/libpod-conmon-ID.scope", None);
+        check("/kubepods.slice/crio-conmon-ID.scope", None);
+        check("/lxc.monitor.web-1", None);
+        check("/lxc", None);
+        check("/lxc/", None);
+        check("/lxc.payload.", None);
+        check("/", None);
+        check("", None);
+        check("/user.slice/user-1000.slice/session-3.scope", None);
+        check("/system.slice/machine-x.scope", None);
+        check("/machine.slice/machine-.scope", None);
+        check("/docker/xID", None);
+        check("/docker/4FE3bb200489d71428a82ddf32d053994fe3bb200489d71428a82ddf32d05399", None);
+        check("/docker/4fe3bb200489", None);
+    }
 }

@@ -50,3 +50,51 @@ pub fn dirname(link: &[u8], out: &mut Vec<u8>) {
 fn is_socket_or_pipe(link: &[u8]) -> bool {
     link.starts_with(b"socket:") || link.starts_with(b"pipe:")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn columns(link: &[u8]) -> [Vec<u8>; 4] {
+        [filename, filename_sum, basename, dirname].map(|column| {
+            let mut out = Vec::new();
+            column(link, &mut out);
+            out
+        })
+    }
+
+    #[track_caller]
+    fn check(link: &str, expected: [&str; 4]) {
+        assert_eq!(columns(link.as_bytes()), expected.map(|column| column.as_bytes().to_vec()));
+    }
+
+    #[test]
+    fn a_path_is_cut_at_its_last_slash() {
+        check("/data/pg13/base/1234", ["/data/pg13/base/1234", "/data/pg*/base/*", "1234", "/data/pg13/base"]);
+        check("/etc", ["/etc", "/etc", "etc", "/"]);
+        check("/", ["/", "/", "", "/"]);
+    }
+
+    #[test]
+    fn sockets_and_pipes_are_one_row() {
+        check("socket:[9590]", ["socket:[*]"; 4]);
+        check("pipe:[9685]", ["pipe:[*]"; 4]);
+        check("/tmp/socket:[1]", ["/tmp/socket:[1]", "/tmp/socket:[*]", "socket:[1]", "/tmp"]);
+    }
+
+    #[test]
+    fn what_has_no_path_has_no_directory() {
+        check(
+            "anon_inode:[eventpoll]",
+            ["anon_inode:[eventpoll]", "anon_inode:[eventpoll]", "anon_inode:[eventpoll]", ""],
+        );
+        check("net:[4026531833]", ["net:[4026531833]", "net:[*]", "net:[4026531833]", ""]);
+        check("", [""; 4]);
+    }
+
+    #[test]
+    fn deleted_files_say_so() {
+        check("/memfd:x1 (deleted)", ["/memfd:x1 (deleted)", "/memfd:x* (deleted)", "memfd:x1 (deleted)", "/"]);
+        check("/tmp/a b (deleted)", ["/tmp/a b (deleted)", "/tmp/a b (deleted)", "a b (deleted)", "/tmp"]);
+    }
+}

@@ -44,15 +44,7 @@ impl<'a> Mapping<'a> {
         let (inode, pathname) = cut(rest, b' ').unwrap_or((rest, &[]));
         memchr::memchr(b'-', address_range)?;
         let pathname = strip_padding(pathname);
-        Some(Self {
-            address_range,
-            perms,
-            offset,
-            dev,
-            inode,
-            pathname,
-            body: &[],
-        })
+        Some(Self { address_range, perms, offset, dev, inode, pathname, body: &[] })
     }
 }
 
@@ -113,4 +105,65 @@ impl<'a> Mappings<'a> {
 /// Whether a line is a header: those start with a lower-case hexadecimal digit, and keys with a capital.
 fn is_header(line: &[u8]) -> bool {
     matches!(line, [b'0'..=b'9' | b'a'..=b'f', ..])
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::arithmetic_side_effects)]
+mod tests {
+    use super::*;
+
+    /// Mappings of `head` and of a shell on Linux 6.18, shortened.
+    const SMAPS: &[u8] = b"55dd92bc3000-55dd92bc5000 r--p 00000000 fe:00 247282                     /usr/bin/head\n\
+        Size:                  8 kB\nRss:                   4 kB\nTHPeligible:           0\nVmFlags: rd mr mw me \n\
+        55dd92bc5000-55dd92bcb000 r-xp 00002000 fe:00 247282                     /tmp/a name\\012b (deleted)\n\
+        Rss:                  24 kB\nProtectionKey:         0\n\
+        7f45c0c72000-7f45c0c94000 rw-p 00000000 00:00 0 \n\
+        Rss:                  20 kB\nVmFlags: rd wr mr mw me ac \n\
+        ffffffffff600000-ffffffffff601000 --xp 00000000 00:00 0                  [vsyscall]\n";
+
+    #[test]
+    fn each_header_starts_a_mapping() {
+        let found: Vec<_> = mappings(SMAPS).collect();
+        assert_eq!(found.len(), 4);
+        let first = found[0];
+        assert_eq!(first.address_range, b"55dd92bc3000-55dd92bc5000");
+        assert_eq!(first.perms, b"r--p");
+        assert_eq!(first.offset, b"00000000");
+        assert_eq!(first.dev, b"fe:00");
+        assert_eq!(first.inode, b"247282");
+        assert_eq!(first.pathname, b"/usr/bin/head");
+        assert!(first.body.starts_with(b"Size:") && first.body.ends_with(b"me \n"));
+    }
+
+    #[test]
+    fn a_pathname_may_hold_spaces_escapes_or_nothing() {
+        let names: Vec<_> = mappings(SMAPS).map(|mapping| mapping.pathname).collect();
+        assert_eq!(names, [b"/usr/bin/head".as_slice(), b"/tmp/a name\\012b (deleted)", b"", b"[vsyscall]"]);
+    }
+
+    #[test]
+    fn sizes_and_flags_are_those_of_their_own_mapping() {
+        let found: Vec<_> = mappings(SMAPS).map(|mapping| (mapping.kb(b"Rss"), mapping.vm_flags())).collect();
+        let expected: [(Option<u64>, &[u8]); 4] =
+            [(Some(4), b"rd mr mw me"), (Some(24), b""), (Some(20), b"rd wr mr mw me ac"), (None, b"")];
+        assert_eq!(found, expected);
+    }
+
+    #[test]
+    fn a_rollup_is_one_mapping() {
+        let rollup =
+            b"55dd92bc3000-7ffd2e4cf000 ---p 00000000 00:00 0                          [rollup]\nRss:    1692 kB\n";
+        let found: Vec<_> = mappings(rollup).collect();
+        assert_eq!(found.len(), 1);
+        assert_eq!((found[0].pathname, found[0].kb(b"Rss")), (b"[rollup]".as_slice(), Some(1692)));
+    }
+
+    #[test]
+    fn malformed_headers_are_left_out_with_their_lines() {
+        let text = b"Rss: 1 kB\nbad header\nRss: 2 kB\n1000-2000 r--p 0 0:0 7\nRss: 3 kB\nabc\n";
+        let found: Vec<_> = mappings(text).collect();
+        assert_eq!(found.len(), 1);
+        assert_eq!((found[0].inode, found[0].kb(b"Rss")), (b"7".as_slice(), Some(3)));
+        assert_eq!(mappings(b"").count(), 0);
+    }
 }

@@ -4,20 +4,54 @@
 //! A frame is `[<0>] function+0x1b/0x40 [module]`; kernels before 4.15 have the address for the `0`, and before 5.2 a last
 //! `[<ffffffffffffffff>] 0xffffffffffffffff`.
 
+use super::{cut, cut_last};
+
 /// The functions on the stack, innermost first, without offsets and modules. Suffixes that the compiler gave (`.isra.0`) are
 /// part of the kernel's name and kept. An address without a symbol stays an address; the end mark of old kernels is left out.
 pub fn frames(text: &[u8]) -> impl DoubleEndedIterator<Item = &[u8]> {
-    text.split(|&c| c == b'\n').filter_map(function)
+    Lines { rest: text }.filter_map(function)
 }
 
 /// `[<0>] function+0x1b/0x40 [module]` → `function`.
 #[inline]
 fn function(line: &[u8]) -> Option<&[u8]> {
-    let address = line.strip_prefix(b"[<")?;
-    let end = memchr::memmem::find(address, b">] ")?;
-    let symbol = address.get(end.saturating_add(3)..)?;
-    let name = symbol.split(|c| matches!(c, b'+' | b' ')).next()?;
-    (!name.is_empty() && name != b"0xffffffffffffffff" && name != b"0xffffffff").then_some(name)
+    let (address, symbol) = cut(line, b' ')?;
+    if !(address.starts_with(b"[<") && address.ends_with(b">]")) {
+        return None;
+    }
+    let end = memchr::memchr2(b'+', b' ', symbol).unwrap_or(symbol.len());
+    symbol.get(..end).filter(|name| !matches!(*name, b"" | b"0xffffffffffffffff" | b"0xffffffff"))
+}
+
+/// The lines of a stack, from either end; some may be empty.
+struct Lines<'a> {
+    rest: &'a [u8],
+}
+
+impl<'a> Iterator for Lines<'a> {
+    type Item = &'a [u8];
+
+    #[inline]
+    fn next(&mut self) -> Option<&'a [u8]> {
+        if self.rest.is_empty() {
+            return None;
+        }
+        let (line, rest) = cut(self.rest, b'\n').unwrap_or((self.rest, &[]));
+        self.rest = rest;
+        Some(line)
+    }
+}
+
+impl DoubleEndedIterator for Lines<'_> {
+    #[inline]
+    fn next_back(&mut self) -> Option<Self::Item> {
+        if self.rest.is_empty() {
+            return None;
+        }
+        let (rest, line) = cut_last(self.rest, b'\n').unwrap_or((&[], self.rest));
+        self.rest = rest;
+        Some(line)
+    }
 }
 
 /// Whether `name` is how every stack starts: the way from user space to a system call, or a new thread's first steps. Such
@@ -69,7 +103,7 @@ fn push_call(name: &[u8], out: &mut Vec<u8>) {
 /// `name` without what the compiler appended: `.isra.0`, `.constprop.0`, `.part.0`, `.llvm.123`.
 #[inline]
 fn base_name(name: &[u8]) -> &[u8] {
-    super::cut(name, b'.').map_or(name, |(base, _)| base)
+    cut(name, b'.').map_or(name, |(base, _)| base)
 }
 
 /// Sorted by bytes.
@@ -279,3 +313,101 @@ const SCHEDULER_FRAMES: &[&[u8]] = &[
     b"yield",
     b"yield_to",
 ];
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::arithmetic_side_effects)]
+mod tests {
+    use super::*;
+
+    const PIPE_READ: &[u8] =
+        b"[<0>] anon_pipe_read+0x366/0x410\n[<0>] vfs_read+0x32c/0x360\n[<0>] ksys_read+0xba/0xe0\n\
+        [<0>] do_syscall_64+0x71/0x280\n[<0>] entry_SYSCALL_64_after_hwframe+0x76/0x7e\n";
+    const KTHREADD: &[u8] =
+        b"[<0>] kthreadd+0x2f0/0x310\n[<0>] ret_from_fork+0x151/0x170\n[<0>] ret_from_fork_asm+0x1a/0x30\n";
+    /// As Linux 3.10 prints it.
+    const OLD: &[u8] =
+        b"[<ffffffff810f5a26>] futex_wait_queue_me+0xc6/0x130\n[<ffffffff810f670b>] futex_wait+0x17b/0x280\n\
+        [<ffffffff816b4fc9>] system_call_fastpath+0x16/0x1b\n[<ffffffffffffffff>] 0xffffffffffffffff\n";
+    /// As aarch64 prints it, with frames that x86-64 leaves out.
+    const ARM: &[u8] = b"[<0>] __switch_to+0xf0/0x150\n[<0>] schedule+0x38/0xe0\n[<0>] io_schedule+0x48/0x70\n\
+        [<0>] folio_wait_bit_common+0x14c/0x328\n[<0>] xfs_read.isra.0+0x10/0x20 [xfs]\n[<0>] __arm64_sys_read+0x24/0x40\n\
+        [<0>] invoke_syscall+0x50/0x120\n[<0>] el0_svc_common.constprop.0+0x48/0xf0\n[<0>] do_el0_svc+0x24/0x38\n\
+        [<0>] el0_svc+0x3c/0x110\n[<0>] el0t_64_sync_handler+0x120/0x130\n[<0>] el0t_64_sync+0x190/0x198\n";
+
+    fn rendered(text: &[u8]) -> String {
+        let mut out = Vec::new();
+        render(text, &mut out);
+        String::from_utf8(out).unwrap()
+    }
+
+    fn names(text: &[u8]) -> Vec<String> {
+        frames(text).map(|name| String::from_utf8_lossy(name).into_owned()).collect()
+    }
+
+    #[test]
+    fn frames_are_function_names() {
+        let expected = ["anon_pipe_read", "vfs_read", "ksys_read", "do_syscall_64", "entry_SYSCALL_64_after_hwframe"];
+        assert_eq!(names(PIPE_READ), expected);
+        assert_eq!(names(OLD), ["futex_wait_queue_me", "futex_wait", "system_call_fastpath"]);
+        assert_eq!(names(ARM)[3..6], ["folio_wait_bit_common", "xfs_read.isra.0", "__arm64_sys_read"]);
+        assert_eq!(names(b"[<0>] 0xffffffffc0123456\n"), ["0xffffffffc0123456"]);
+    }
+
+    #[test]
+    fn lines_that_are_no_frames_are_left_out() {
+        assert_eq!(names(b""), [""; 0]);
+        assert_eq!(names(b"\n\nx+0x1/0x2\n[<0>]\n[<0>] \n[<0>] +0x1/0x2\n[<0> x\n[<"), [""; 0]);
+        assert_eq!(names(b"[<0>] no_end"), ["no_end"]);
+    }
+
+    #[test]
+    fn a_stack_is_rendered_outermost_first_without_its_entry() {
+        assert_eq!(rendered(PIPE_READ), "ksys_read()->vfs_read()->anon_pipe_read()");
+        assert_eq!(rendered(KTHREADD), "kthreadd()");
+        assert_eq!(rendered(OLD), "futex_wait()->futex_wait_queue_me()");
+        assert_eq!(
+            rendered(ARM),
+            "__arm64_sys_read()->xfs_read.isra.0()->folio_wait_bit_common()->io_schedule()->schedule()->__switch_to()"
+        );
+    }
+
+    #[test]
+    fn an_empty_stack_is_a_dash() {
+        assert_eq!(rendered(b""), "-");
+        assert_eq!(rendered(b"[<0>] do_syscall_64+0x71/0x280\n"), "-");
+        assert_eq!(rendered(b"[<ffffffffffffffff>] 0xffffffffffffffff\n"), "-");
+    }
+
+    #[test]
+    fn the_wait_channel_is_the_innermost_cause() {
+        assert_eq!(wait_channel(PIPE_READ), Some(b"anon_pipe_read".as_slice()));
+        assert_eq!(wait_channel(ARM), Some(b"folio_wait_bit_common".as_slice()));
+        assert_eq!(wait_channel(OLD), Some(b"futex_wait_queue_me".as_slice()));
+        assert_eq!(wait_channel(b"[<0>] schedule+0x1/0x2\n"), None);
+        assert_eq!(wait_channel(b""), None);
+    }
+
+    #[test]
+    fn suffixes_of_the_compiler_do_not_hide_the_scheduler() {
+        assert!(is_scheduler_frame(b"__mutex_lock.constprop.0"));
+        assert!(is_scheduler_frame(b"rt_mutex_slowlock.isra.0"));
+        assert!(!is_scheduler_frame(b"poll_schedule_timeout.constprop.0"));
+        assert!(is_entry_frame(b"el0_svc_common.constprop.0"));
+    }
+
+    #[test]
+    fn functions_that_only_resemble_the_scheduler_name_a_cause() {
+        for name in
+            ["scheduler_tick", "mutex_lock_double", "down_the_road", "futex_wait", "kthread", "__x64_sys_read", "", "."]
+        {
+            assert!(!is_scheduler_frame(name.as_bytes()), "{name}");
+            assert!(!is_entry_frame(name.as_bytes()), "{name}");
+        }
+    }
+
+    #[test]
+    fn tables_are_sorted() {
+        assert!(ENTRY_FRAMES.is_sorted_by(|a, b| a < b));
+        assert!(SCHEDULER_FRAMES.is_sorted_by(|a, b| a < b));
+    }
+}

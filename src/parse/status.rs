@@ -63,3 +63,93 @@ pub fn unescape_name(value: &[u8], out: &mut Vec<u8>) {
     }
     out.extend_from_slice(rest);
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::arithmetic_side_effects)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// `cat`, on Linux 6.18, shortened.
+    const CAT: &[u8] = b"Name:\tcat\nUmask:\t0022\nState:\tR (running)\nTgid:\t4612\nNgid:\t0\nPid:\t4612\nPPid:\t4608\n\
+        TracerPid:\t0\nUid:\t1000\t0\t0\t0\nGid:\t0\t0\t0\t0\nFDSize:\t256\nGroups:\t \nNStgid:\t4612\nVmPeak:\t    3060 kB\n\
+        VmRSS:\t    1692 kB\nRssAnon:\t     108 kB\nThreads:\t1\nSigQ:\t0/96365\nSigPnd:\t0000000000000000\n\
+        Cpus_allowed:\t3\nCpus_allowed_list:\t0-1\nvoluntary_ctxt_switches:\t0\nnonvoluntary_ctxt_switches:\t1\n";
+
+    fn unescaped(value: &[u8]) -> Vec<u8> {
+        let mut out = Vec::new();
+        unescape_name(value, &mut out);
+        out
+    }
+
+    #[test]
+    fn values_are_found_by_their_whole_key() {
+        assert_eq!(value(CAT, b"Name"), Some(b"cat".as_slice()));
+        assert_eq!(value(CAT, b"Pid"), Some(b"4612".as_slice()));
+        assert_eq!(value(CAT, b"VmRSS"), Some(b"1692 kB".as_slice()));
+        assert_eq!(value(CAT, b"Groups"), Some(b"".as_slice()));
+        assert_eq!(value(CAT, b"Cpus_allowed"), Some(b"3".as_slice()));
+        assert_eq!(value(CAT, b"nonvoluntary_ctxt_switches"), Some(b"1".as_slice()));
+        for key in [b"pid".as_slice(), b"VmSwap", b"d", b""] {
+            assert_eq!(value(CAT, key), None, "{}", key.escape_ascii());
+        }
+    }
+
+    #[test]
+    fn a_name_forges_no_line() {
+        let text = b"Name:\tx\\nState:\tR (running)\nState:\tS (sleeping)\nUid:\t0\n";
+        assert_eq!(state(text), Some(b'S'));
+        assert_eq!(unescaped(value(text, b"Name").unwrap()), b"x\nState:\tR (running)");
+    }
+
+    #[test]
+    fn lines_are_keys_and_values() {
+        let found: Vec<_> = lines(b"A:\t1\nno colon\nB:  x:y \nC:").collect();
+        assert_eq!(found, [(b"A".as_slice(), b"1".as_slice()), (b"B", b"x:y"), (b"C", b"")]);
+        assert_eq!(lines(CAT).count(), 23);
+    }
+
+    #[test]
+    fn numbers_end_at_white_space_or_a_slash() {
+        assert_eq!(value(CAT, b"Uid").and_then(first_number), Some(1000));
+        assert_eq!(value(CAT, b"VmRSS").and_then(first_number), Some(1692));
+        assert_eq!(value(CAT, b"SigQ").and_then(first_number), Some(0));
+        assert_eq!(first_number(b"-1"), Some(-1));
+        for other in ["", "kB", "R (running)", "0-3", "00000000,00000001", "7f", "0xff", "99999999999999999999"] {
+            assert_eq!(first_number(other.as_bytes()), None, "{other:?}");
+        }
+    }
+
+    #[test]
+    fn the_state_is_a_letter() {
+        assert_eq!(state(CAT), Some(b'R'));
+        assert_eq!(state(b"State:\tt (tracing stop)\n"), Some(b't'));
+        assert_eq!(state(b"State:\tI"), Some(b'I'));
+        assert_eq!(state(b"State:\t\n"), None);
+        assert_eq!(state(b"State:\trunning\n"), None);
+        assert_eq!(state(b"Name:\tx\n"), None);
+    }
+
+    #[test]
+    fn escapes_that_kernels_do_not_print_stay() {
+        assert_eq!(unescaped(br"a\\nb"), br"a\nb".as_slice());
+        assert_eq!(unescaped(br"\t\x\"), br"\t\x\".as_slice());
+        assert_eq!(unescaped(b""), b"");
+    }
+
+    proptest! {
+        #[test]
+        fn any_name_comes_back_from_its_escapes(name: Vec<u8>) {
+            let mut escaped = Vec::new();
+            for &c in &name {
+                match c {
+                    b'\n' => escaped.extend_from_slice(br"\n"),
+                    b'\\' => escaped.extend_from_slice(br"\\"),
+                    c => escaped.push(c),
+                }
+            }
+            prop_assert_eq!(unescaped(&escaped), name);
+        }
+    }
+}

@@ -1,6 +1,6 @@
 //! `/proc/PID/task/TID/syscall`: where a thread is (proc(5); `proc_pid_syscall` in the kernel's `fs/proc/base.c`).
 
-use super::{Malformed, hex, integer};
+use super::{Malformed, Number, split_hex};
 
 /// What the line says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,15 +33,7 @@ impl SyscallLine {
     #[inline]
     #[must_use]
     pub fn is_all_zero(&self) -> bool {
-        matches!(
-            self,
-            Self::Call {
-                number: 0,
-                args: [0, 0, 0, 0, 0, 0],
-                sp: 0,
-                pc: 0
-            }
-        )
+        matches!(self, Self::Call { number: 0, args: [0, 0, 0, 0, 0, 0], sp: 0, pc: 0 })
     }
 }
 
@@ -60,30 +52,99 @@ pub fn parse(line: &[u8]) -> Result<SyscallLine, Malformed> {
 
 #[inline]
 fn parse_numbers(line: &[u8]) -> Option<SyscallLine> {
-    let mut fields = line.split(|&c| c == b' ');
-    let number = i64::try_from(integer(fields.next()?)?).ok()?;
+    let (number, mut rest) = Number::split_from(line)?;
+    let number = i64::try_from(number.value()).ok()?;
     let mut register = || {
-        fields
-            .next()
-            .filter(|field| field.starts_with(b"0x"))
-            .and_then(hex)
+        let value;
+        (value, rest) = split_hex(rest.strip_prefix(b" 0x")?)?;
+        Some(value)
     };
     let parsed = if number == -1 {
-        SyscallLine::Blocked {
-            sp: register()?,
-            pc: register()?,
-        }
+        SyscallLine::Blocked { sp: register()?, pc: register()? }
     } else {
         let mut args = [0; 6];
         for arg in &mut args {
             *arg = register()?;
         }
-        SyscallLine::Call {
-            number,
-            args,
-            sp: register()?,
-            pc: register()?,
-        }
+        SyscallLine::Call { number, args, sp: register()?, pc: register()? }
     };
-    fields.next().is_none().then_some(parsed)
+    rest.is_empty().then_some(parsed)
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::arithmetic_side_effects)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn a_call_has_its_arguments_and_registers() {
+        let line = b"0 0x3 0x7f45c0c72000 0x20000 0x22 0xffffffff 0x0 0x7ffd2e4ce288 0x7f45c0dee2ad\n";
+        let call = SyscallLine::Call {
+            number: 0,
+            args: [3, 0x7f45_c0c7_2000, 0x2_0000, 0x22, 0xffff_ffff, 0],
+            sp: 0x7ffd_2e4c_e288,
+            pc: 0x7f45_c0de_e2ad,
+        };
+        assert_eq!(parse(line), Ok(call));
+        assert!(!call.is_all_zero());
+    }
+
+    #[test]
+    fn other_forms_are_told_apart() {
+        assert_eq!(parse(b"running\n"), Ok(SyscallLine::Running));
+        assert_eq!(parse(b"running"), Ok(SyscallLine::Running));
+        assert_eq!(parse(b"-1 0x7ffd 0x55aa\n"), Ok(SyscallLine::Blocked { sp: 0x7ffd, pc: 0x55aa }));
+        assert_eq!(parse(b"-1 0x0 0x0\n"), Ok(SyscallLine::Blocked { sp: 0, pc: 0 }));
+    }
+
+    #[test]
+    fn a_kernel_thread_shows_zeros_only() {
+        assert!(parse(b"0 0x0 0x0 0x0 0x0 0x0 0x0 0x0 0x0\n").unwrap().is_all_zero());
+        assert!(!parse(b"0 0x0 0x0 0x0 0x0 0x0 0x0 0x0 0x1\n").unwrap().is_all_zero());
+        assert!(!parse(b"-1 0x0 0x0").unwrap().is_all_zero());
+        assert!(!SyscallLine::Running.is_all_zero());
+    }
+
+    #[test]
+    fn a_number_that_is_no_call_keeps_its_arguments() {
+        let line = parse(b"-38 0x0 0x0 0x0 0x0 0x0 0x0 0x1 0x2").unwrap();
+        assert!(matches!(line, SyscallLine::Call { number: -38, sp: 1, pc: 2, .. }));
+    }
+
+    #[test]
+    fn anything_else_is_malformed() {
+        for line in [
+            "",
+            "\n",
+            "running ",
+            "running\n\n",
+            "Running",
+            "0",
+            "-1",
+            "-1 0x0",
+            "-1 0x0 0x0 0x0",
+            "-1 0 0",
+            "0 0x0 0x0 0x0 0x0 0x0 0x0 0x0",
+            "0 0x0 0x0 0x0 0x0 0x0 0x0 0x0 0x0 0x0",
+            "0 0x0 0x0 0x0  0x0 0x0 0x0 0x0 0x0",
+            "18446744073709551615 0x0 0x0 0x0 0x0 0x0 0x0 0x0 0x0",
+        ] {
+            assert_eq!(parse(line.as_bytes()), Err(Malformed), "{line:?}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_call_comes_back(number: i64, args: [u64; 6], sp: u64, pc: u64) {
+            prop_assume!(number != -1);
+            let mut line = number.to_string();
+            for register in args.into_iter().chain([sp, pc]) {
+                line.push_str(&format!(" {register:#x}"));
+            }
+            line.push('\n');
+            prop_assert_eq!(parse(line.as_bytes()), Ok(SyscallLine::Call { number, args, sp, pc }));
+        }
+    }
 }

@@ -25,11 +25,7 @@ impl Loadavg {
     fn from_words<'a>(mut words: impl Iterator<Item = &'a [u8]>) -> Option<Self> {
         let (running, total) = cut(words.nth(3)?, b'/')?;
         let last_pid = unsigned(words.next()?)?;
-        let loadavg = Self {
-            running: unsigned(running)?,
-            total: unsigned(total)?,
-            last_pid,
-        };
+        let loadavg = Self { running: unsigned(running)?, total: unsigned(total)?, last_pid };
         words.next().is_none().then_some(loadavg)
     }
 }
@@ -38,11 +34,7 @@ impl Loadavg {
 #[must_use]
 pub fn mem_available_kb(meminfo: &[u8]) -> Option<u64> {
     let (number, unit) = cut(status::value(meminfo, b"MemAvailable")?, b' ')?;
-    if unit == b"kB" {
-        unsigned(number)
-    } else {
-        None
-    }
+    if unit == b"kB" { unsigned(number) } else { None }
 }
 
 /// The inode number in the target of a link under `/proc/PID/ns`, such as `pid:[4026531836]` (namespaces(7)): two threads with
@@ -65,5 +57,49 @@ pub fn pid_name(name: &[u8]) -> Option<u32> {
     match name {
         [b'1'..=b'9', ..] => u32::try_from(unsigned(name)?).ok(),
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn loadavg_counts_threads() {
+        let expected = Loadavg { running: 1, total: 83, last_pid: 4610 };
+        assert_eq!(Loadavg::parse(b"0.17 0.22 0.12 1/83 4610\n"), Ok(expected));
+        for line in ["", "0.17 0.22 0.12", "0 0 0 1/2", "0 0 0 1 2", "0 0 0 1/x 2", "0 0 0 1/2 3 4", "0 0 0 /2 3"] {
+            assert_eq!(Loadavg::parse(line.as_bytes()), Err(Malformed), "{line:?}");
+        }
+    }
+
+    #[test]
+    fn available_memory_is_in_kb() {
+        let meminfo = b"MemTotal:       24684096 kB\nMemFree:        24340268 kB\nMemAvailable:   24370528 kB\n";
+        assert_eq!(mem_available_kb(meminfo), Some(24_370_528));
+        assert_eq!(mem_available_kb(b"MemTotal: 1 kB\n"), None);
+        assert_eq!(mem_available_kb(b"MemAvailable: 1 MB\n"), None);
+        assert_eq!(mem_available_kb(b"MemAvailable:\n"), None);
+    }
+
+    #[test]
+    fn a_namespace_is_its_inode() {
+        assert_eq!(ns_id(b"pid:[4026531836]"), Some(4_026_531_836));
+        assert_eq!(ns_id(b"mnt:[4026531832]"), Some(4_026_531_832));
+        for link in ["", "pid:", "pid:[]", "pid:[x]", "pid:[1", ":[1]", "pid:[1] ", "/proc/1/ns/pid"] {
+            assert_eq!(ns_id(link.as_bytes()), None, "{link:?}");
+        }
+    }
+
+    #[test]
+    fn only_ids_name_processes() {
+        assert_eq!(pid_name(b"1"), Some(1));
+        assert_eq!(pid_name(b"4194304"), Some(4_194_304));
+        assert_eq!(pid_name(b"4294967295"), Some(u32::MAX));
+        for name in
+            ["", "0", "01", "+1", "-1", "1a", " 1", "4294967296", "99999999999999999999", "self", ".", "..", "\u{661}"]
+        {
+            assert_eq!(pid_name(name.as_bytes()), None, "{name:?}");
+        }
     }
 }

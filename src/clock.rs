@@ -1,0 +1,179 @@
+//! The sampling clock: absolute deadlines on `CLOCK_MONOTONIC`, lateness, missed ticks.
+//!
+//! Tick *k* is due at start + *k* × period, whatever the passes before it took. A late pass skips
+//! the ticks it overran and counts them; it never bursts to catch up.
+
+use std::time::Duration;
+
+use rustix::io::Errno;
+use rustix::thread::clock_nanosleep_absolute;
+use rustix::time::{ClockId, Timespec, clock_gettime};
+
+/// Nanoseconds of `CLOCK_MONOTONIC`, which no clock setting moves and suspend stops.
+#[must_use]
+pub fn monotonic_ns() -> u64 {
+    nanoseconds(clock_gettime(ClockId::Monotonic))
+}
+
+/// Nanoseconds since 1970 by `CLOCK_REALTIME`.
+#[must_use]
+pub fn realtime_ns() -> u64 {
+    nanoseconds(clock_gettime(ClockId::Realtime))
+}
+
+/// CPU time this process has used, user and system.
+#[must_use]
+pub fn process_cpu() -> Duration {
+    Duration::from_nanos(nanoseconds(clock_gettime(ClockId::ProcessCPUTime)))
+}
+
+fn nanoseconds(time: Timespec) -> u64 {
+    let seconds = u64::try_from(time.tv_sec).unwrap_or(0);
+    seconds.saturating_mul(1_000_000_000).saturating_add(u64::try_from(time.tv_nsec).unwrap_or(0))
+}
+
+/// How a sleep ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Wake {
+    /// The deadline came.
+    Due,
+    /// The run is to stop.
+    Stopped,
+}
+
+/// Sleeps are cut into slices of this length, so that a stop is noticed even when its signal went to
+/// another thread.
+const SLICE_NS: u64 = 200_000_000;
+
+/// Sleeps until `deadline_ns` of [`monotonic_ns`], or until `stopped` says so.
+pub fn sleep_until(deadline_ns: u64, stopped: &dyn Fn() -> bool) -> Wake {
+    loop {
+        if stopped() {
+            return Wake::Stopped;
+        }
+        let now = monotonic_ns();
+        if now >= deadline_ns {
+            return Wake::Due;
+        }
+        let until = deadline_ns.min(now.saturating_add(SLICE_NS));
+        let time = Timespec {
+            tv_sec: i64::try_from(until / 1_000_000_000).unwrap_or(i64::MAX),
+            tv_nsec: i64::try_from(until % 1_000_000_000).unwrap_or(0),
+        };
+        // A signal ends the sleep early, and the loop looks at `stopped`.
+        match clock_nanosleep_absolute(ClockId::Monotonic, &time) {
+            Ok(()) | Err(Errno::INTR) => {}
+            Err(_) => std::thread::sleep(Duration::from_nanos(until - now)),
+        }
+    }
+}
+
+/// The deadlines of a run.
+#[derive(Debug, Clone)]
+pub struct Schedule {
+    start_ns: u64,
+    period_ns: u64,
+    next: u64,
+    last: Option<u64>,
+    missed: u64,
+}
+
+impl Schedule {
+    /// Ticks at `hz` from `start_ns` on, for `duration`; without one, for ever.
+    #[must_use]
+    pub fn new(start_ns: u64, hz: f64, duration: Option<Duration>) -> Self {
+        let period_ns = Duration::from_secs_f64(1.0 / hz).as_nanos();
+        let period_ns = u64::try_from(period_ns).unwrap_or(u64::MAX).max(1);
+        let last = duration.map(|duration| {
+            let duration_ns = u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX);
+            duration_ns.div_ceil(period_ns).max(1) - 1
+        });
+        Self { start_ns, period_ns, next: 0, last, missed: 0 }
+    }
+
+    /// When the next tick is due; none when the run is over.
+    #[must_use]
+    pub fn deadline(&self) -> Option<u64> {
+        if self.last.is_some_and(|last| self.next > last) {
+            return None;
+        }
+        Some(self.start_ns.saturating_add(self.next.saturating_mul(self.period_ns)))
+    }
+
+    /// Goes on to the first tick that is not yet overdue at `now_ns`; counts those it skips.
+    pub fn advance(&mut self, now_ns: u64) {
+        let elapsed = now_ns.saturating_sub(self.start_ns);
+        let due = elapsed.div_ceil(self.period_ns);
+        let mut next = due.max(self.next + 1);
+        if let Some(last) = self.last {
+            next = next.min(last + 1);
+        }
+        self.missed += next - self.next - 1;
+        self.next = next;
+    }
+
+    /// Ticks due up to now, or in the whole run when it is over.
+    #[must_use]
+    pub const fn expected(&self) -> u64 {
+        self.next
+    }
+
+    /// Ticks skipped because a pass was late.
+    #[must_use]
+    pub const fn missed(&self) -> u64 {
+        self.missed
+    }
+
+    /// The length of the whole run in ticks, if it ends by itself.
+    #[must_use]
+    pub fn total(&self) -> Option<u64> {
+        self.last.map(|last| last + 1)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MS: u64 = 1_000_000;
+
+    fn schedule(hz: f64, seconds: f64) -> Schedule {
+        Schedule::new(1000, hz, Some(Duration::from_secs_f64(seconds)))
+    }
+
+    #[test]
+    fn five_seconds_at_twenty_hertz_are_a_hundred_ticks() {
+        assert_eq!(schedule(20.0, 5.0).total(), Some(100));
+        assert_eq!(schedule(0.01, 5.0).total(), Some(1));
+        assert_eq!(schedule(1000.0, 0.0005).total(), Some(1));
+    }
+
+    #[test]
+    fn deadlines_do_not_drift() {
+        let mut schedule = schedule(10.0, 1.0);
+        for tick in 0..10 {
+            let due = schedule.deadline().unwrap();
+            assert_eq!(due, 1000 + tick * 100 * MS);
+            schedule.advance(due + 30 * MS);
+        }
+        assert_eq!(schedule.deadline(), None);
+        assert_eq!((schedule.expected(), schedule.missed()), (10, 0));
+    }
+
+    #[test]
+    fn a_late_pass_skips_ticks_and_counts_them() {
+        let mut schedule = schedule(10.0, 1.0);
+        schedule.advance(1000 + 350 * MS);
+        assert_eq!(schedule.deadline(), Some(1000 + 400 * MS));
+        assert_eq!(schedule.missed(), 3);
+        schedule.advance(1000 + 5000 * MS);
+        assert_eq!(schedule.deadline(), None);
+        assert_eq!((schedule.expected(), schedule.missed()), (10, 8));
+    }
+
+    #[test]
+    fn a_stop_ends_a_sleep_without_a_deadline() {
+        assert_eq!(sleep_until(u64::MAX, &|| true), Wake::Stopped);
+        assert_eq!(sleep_until(0, &|| false), Wake::Due);
+    }
+}

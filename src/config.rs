@@ -1,0 +1,3 @@
+//! x
+/// x
+pub const DEFAULT_PROC_ROOT: &str = "/proc";

@@ -1,0 +1,530 @@
+//! The reads behind the state gate: everything the plan wants to know of one active thread.
+//!
+//! # Rows of one instant
+//! A thread's files are read one after another, and the thread does not wait. So the files that say
+//! what it waits for are bracketed: two equal readings of its switch counters mean that it was not
+//! switched in meanwhile, and that the files between them tell of one sleep. The state is the one
+//! first read, always: to retry until a row looks consistent would favour long waits over short
+//! ones. Where the thread moved on, those columns show `[torn]`.
+//!
+//! For a running thread nothing need be read: by definition it waits for nothing.
+
+use std::sync::{Arc, PoisonError};
+
+use crate::aggregate::Fold;
+use crate::column::{Column, Source};
+use crate::extract::{
+    Answers, Descriptor, Thread, descriptor, extract, has_ended, is_kernel_thread, is_no_wchan, is_running,
+};
+use crate::facts::Fact;
+use crate::health::Health;
+use crate::observation::{Mark, Observation};
+use crate::parse::smaps::mappings;
+use crate::parse::stat::Stat;
+use crate::parse::{schedstat, status};
+use crate::plan::{Plan, StateGate};
+use crate::procfs::{Buffer, ProcRoot, ReadError};
+use crate::task::{DetailFiles, Memory, Permit, Process, Switches, Task, TaskFacts};
+use crate::users::Users;
+
+/// The sources that say what a thread waits for: only together with its state do they make sense.
+const WAIT_SOURCES: [Source; 4] = [Source::Syscall, Source::Wchan, Source::Stack, Source::Fd];
+
+/// How much of what was asked for could be told.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Coverage {
+    /// Observations of threads that wait, for which wait columns were read.
+    pub checked: u64,
+    /// Of those, the ones that moved on between the reads.
+    pub torn: u64,
+    /// Observations by source in which a refusal stands.
+    pub denied: [u64; Source::COUNT],
+    /// Observations counted.
+    pub rows: u64,
+}
+
+impl Coverage {
+    /// Adds another and empties it.
+    pub fn take(&mut self, other: &mut Self) {
+        self.checked += other.checked;
+        self.torn += other.torn;
+        self.rows += other.rows;
+        for (mine, theirs) in self.denied.iter_mut().zip(&other.denied) {
+            *mine += theirs;
+        }
+        *other = Self::default();
+    }
+}
+
+/// What observers share.
+#[derive(Debug)]
+pub struct Context {
+    /// The proc root.
+    pub root: Arc<ProcRoot>,
+    /// What to read.
+    pub plan: Plan,
+    /// User names.
+    pub users: Arc<Users>,
+}
+
+/// When an observation is made.
+#[derive(Debug, Clone, Copy)]
+pub struct Instant {
+    /// The tick's number, from 0.
+    pub tick: u32,
+    /// The tick's start by [`crate::clock::monotonic_ns`].
+    pub now_ns: u64,
+}
+
+/// Makes observations of threads, one at a time; one for each worker.
+#[derive(Debug)]
+pub struct Observer {
+    context: Arc<Context>,
+    /// The worker's counts.
+    pub fold: Fold,
+    /// The worker's accounting.
+    pub health: Health,
+    /// What could be told.
+    pub coverage: Coverage,
+    answers: Answers,
+    row: Observation,
+    again: Buffer,
+    wait_sources: bool,
+    /// Slots of columns that `stat` and the task list give.
+    cheap_slots: usize,
+    smaps_slot: usize,
+}
+
+/// What became of the wait columns.
+enum Moment {
+    /// They are of the same sleep as the `stat` first read.
+    Same,
+    /// They are of the same sleep as the `stat` read again, which shows the same state.
+    Again,
+    /// The thread moved on.
+    Torn,
+}
+
+impl Observer {
+    /// An observer that counts into `fold`.
+    #[must_use]
+    pub fn new(context: Arc<Context>, fold: Fold) -> Self {
+        let columns = &context.plan.columns;
+        let before = |limit: Source| columns.partition_point(|column| column.source < limit);
+        Self {
+            wait_sources: WAIT_SOURCES.iter().any(|source| context.plan.sources.contains(*source)),
+            cheap_slots: before(Source::Comm),
+            smaps_slot: before(Source::Smaps),
+            context,
+            fold,
+            health: Health::default(),
+            coverage: Coverage::default(),
+            answers: Answers::default(),
+            row: Observation::default(),
+            again: Buffer::default(),
+        }
+    }
+
+    /// The states to observe.
+    #[inline]
+    #[must_use]
+    pub fn gate(&self) -> &StateGate {
+        &self.context.plan.gate
+    }
+
+    /// Observes one thread whose `stat` reads `line` and whose state has passed the gate.
+    ///
+    /// # Errors
+    /// When `line` is not in the kernel's format.
+    pub fn observe(
+        &mut self,
+        process: &Process,
+        task: &Task,
+        line: &[u8],
+        blocked: bool,
+        at: Instant,
+    ) -> Result<(), ReadError> {
+        let context = Arc::clone(&self.context);
+        let plan = &context.plan;
+        let stat = Stat::parse(line, plan.last_stat_field)?;
+        let starttime_ticks = match stat.starttime() {
+            Some(starttime) => starttime,
+            None if blocked => 0,
+            None => return Err(ReadError::Malformed),
+        };
+        let mut memory = task.memory().lock().unwrap_or_else(PoisonError::into_inner);
+        if !blocked {
+            memory.revalidate(starttime_ticks, stat.comm, at.now_ns);
+        }
+        task.mark_active(at.tick);
+        self.answers.reset();
+        if !self.begin(process, &stat, starttime_ticks, blocked) {
+            return Ok(());
+        }
+        let reading = Reading { process, task, memory: &mut memory };
+        self.observe_details(reading, &stat, blocked, at);
+        Ok(())
+    }
+
+    /// Fills in what `stat` gives; false when a filter already rejects the row.
+    fn begin(&mut self, process: &Process, stat: &Stat<'_>, starttime_ticks: u64, blocked: bool) -> bool {
+        self.row.clear();
+        self.row.tid = stat.tid;
+        self.row.tgid = process.tgid;
+        self.row.starttime_ticks = starttime_ticks;
+        self.row.state = stat.state;
+        let context = Arc::clone(&self.context);
+        self.fill(&context, process, stat, blocked, 0..self.cheap_slots)
+    }
+
+    /// Fills in the slots and says whether the filters hold.
+    fn fill(
+        &mut self,
+        context: &Context,
+        process: &Process,
+        stat: &Stat<'_>,
+        blocked: bool,
+        slots: std::ops::Range<usize>,
+    ) -> bool {
+        slots.into_iter().all(|slot| match context.plan.columns.get(slot) {
+            Some(column) => {
+                let thread = Thread {
+                    tgid: process.tgid,
+                    stat,
+                    answers: &self.answers,
+                    mapping: None,
+                    users: &context.users,
+                    blocked,
+                };
+                extract(column, thread, &mut self.row);
+                holds(&context.plan, slot, &self.row)
+            }
+            None => true,
+        })
+    }
+
+    fn observe_details(&mut self, mut reading: Reading<'_>, stat: &Stat<'_>, blocked: bool, at: Instant) {
+        let context = Arc::clone(&self.context);
+        if blocked {
+            self.mark_details_blocked();
+            self.finish(&context, &mut reading, stat, blocked, at);
+            return;
+        }
+        let waits = self.wait_sources && !is_running(stat.state) && !has_ended(stat.state);
+        if !waits {
+            self.finish(&context, &mut reading, stat, blocked, at);
+            return;
+        }
+        let again = std::mem::take(&mut self.again);
+        let mut again = again;
+        let moment = self.read_wait(&context, &mut reading, stat, &mut again);
+        self.coverage.checked += 1;
+        match moment {
+            Moment::Same => self.finish(&context, &mut reading, stat, blocked, at),
+            Moment::Again => match Stat::parse(again.bytes(), context.plan.last_stat_field) {
+                Ok(stat) => {
+                    if self.begin(reading.process, &stat, self.row.starttime_ticks, blocked) {
+                        self.finish(&context, &mut reading, &stat, blocked, at);
+                    }
+                }
+                Err(_) => self.finish_torn(&context, &mut reading, stat, at),
+            },
+            Moment::Torn => self.finish_torn(&context, &mut reading, stat, at),
+        }
+        self.again = again;
+    }
+
+    fn finish_torn(&mut self, context: &Context, reading: &mut Reading<'_>, stat: &Stat<'_>, at: Instant) {
+        self.coverage.torn += 1;
+        for source in WAIT_SOURCES {
+            // A refusal is true of every instant.
+            if self.answers.bytes(source) != Err(Mark::Denied) {
+                self.answers.set(source, Err(Mark::Torn));
+            }
+        }
+        self.finish(context, reading, stat, false, at);
+    }
+
+    /// Reads what the remaining columns need, cheapest first while the filters hold, and counts the row.
+    fn finish(&mut self, context: &Context, reading: &mut Reading<'_>, stat: &Stat<'_>, blocked: bool, at: Instant) {
+        let mut read = None;
+        for slot in self.cheap_slots..self.smaps_slot {
+            let Some(column) = context.plan.columns.get(slot) else { break };
+            if !blocked && read != Some(column.source) && !WAIT_SOURCES.contains(&column.source) {
+                self.read(context, reading, stat, column.source);
+                read = Some(column.source);
+            }
+            if !self.fill(context, reading.process, stat, blocked, slot..slot + 1) {
+                return;
+            }
+        }
+        self.coverage.rows += 1;
+        for source in context.plan.sources.iter() {
+            if self.answers.bytes(source) == Err(Mark::Denied) && is_read(source, stat) {
+                self.coverage.denied[source.index()] += 1;
+            }
+        }
+        if context.plan.columns.len() > self.smaps_slot {
+            self.count_mappings(context, reading, stat, blocked, at);
+        } else {
+            self.fold.add(&self.row, at.tick, &mut reading.memory.last_values);
+        }
+    }
+
+    /// Counts one observation a mapping.
+    fn count_mappings(
+        &mut self,
+        context: &Context,
+        reading: &mut Reading<'_>,
+        stat: &Stat<'_>,
+        blocked: bool,
+        at: Instant,
+    ) {
+        if !blocked {
+            self.read(context, reading, stat, Source::Smaps);
+        }
+        let columns = context.plan.columns.get(self.smaps_slot..).unwrap_or_default();
+        let text = self.answers.bytes(Source::Smaps).unwrap_or_default();
+        let mut any = false;
+        for mapping in mappings(text).map(Some).chain(std::iter::once(None)) {
+            if mapping.is_none() && any {
+                break;
+            }
+            any = true;
+            self.row.truncate(self.smaps_slot);
+            let thread = Thread {
+                tgid: reading.process.tgid,
+                stat,
+                answers: &self.answers,
+                mapping,
+                users: &context.users,
+                blocked,
+            };
+            let row = &mut self.row;
+            let passes = columns.iter().enumerate().all(|(index, column): (usize, &&'static Column)| {
+                extract(column, thread, row);
+                holds(&context.plan, self.smaps_slot + index, row)
+            });
+            if passes {
+                self.fold.add(row, at.tick, &mut reading.memory.last_values);
+            }
+        }
+    }
+
+    fn mark_details_blocked(&mut self) {
+        for source in Source::ALL {
+            self.answers.set(source, Err(Mark::Blocked));
+        }
+    }
+
+    /// Reads the files that say what the thread waits for, and whether they tell of one sleep.
+    fn read_wait(
+        &mut self,
+        context: &Context,
+        reading: &mut Reading<'_>,
+        stat: &Stat<'_>,
+        again: &mut Buffer,
+    ) -> Moment {
+        let mut before = None;
+        if reading.memory.is_steady && reading.memory.switches.is_some() {
+            // It did not move between the last two looks, so it likely has not since: then one more
+            // reading of the counters proves everything since the last one to be of one sleep.
+            self.read_wait_files(context, reading, stat);
+            before = self.read_switches(context, reading);
+            if before == reading.memory.switches {
+                return Moment::Same;
+            }
+        }
+        let before = match before {
+            Some(switches) => Some(switches),
+            None => self.read_switches(context, reading),
+        };
+        reading.memory.is_steady = false;
+        let root = &context.root;
+        let result = match reading.task.stat_fd() {
+            Some(fd) => root.read_open(fd, Source::Stat, again),
+            None => root.read_task(reading.process.task_dir(), reading.task.tid, Source::Stat, again),
+        };
+        self.health.record(Source::Stat, &result);
+        let same_state = result
+            .ok()
+            .and_then(|line| Stat::parse(line, context.plan.last_stat_field).ok())
+            .is_some_and(|now| now.state == stat.state && now.starttime() == stat.starttime());
+        if !same_state {
+            return Moment::Torn;
+        }
+        self.read_wait_files(context, reading, stat);
+        let after = self.read_switches(context, reading);
+        reading.memory.switches = after;
+        reading.memory.is_steady = before == after;
+        if before == after { Moment::Again } else { Moment::Torn }
+    }
+
+    fn read_wait_files(&mut self, context: &Context, reading: &mut Reading<'_>, stat: &Stat<'_>) {
+        let sources = context.plan.sources;
+        let kernel_thread = is_kernel_thread(stat);
+        if sources.contains(Source::Syscall) && !kernel_thread {
+            self.read(context, reading, stat, Source::Syscall);
+        }
+        if sources.contains(Source::Wchan) {
+            self.read(context, reading, stat, Source::Wchan);
+        }
+        let has_no_wchan = || self.answers.bytes(Source::Wchan).is_ok_and(is_no_wchan);
+        if sources.contains(Source::Stack) || (sources.contains(Source::Wchan) && has_no_wchan()) {
+            self.read(context, reading, stat, Source::Stack);
+        }
+        if sources.contains(Source::Fd) && !kernel_thread {
+            self.read_descriptor(context, reading, stat);
+        }
+    }
+
+    fn read_descriptor(&mut self, context: &Context, reading: &mut Reading<'_>, stat: &Stat<'_>) {
+        let thread = Thread {
+            tgid: reading.process.tgid,
+            stat,
+            answers: &self.answers,
+            mapping: None,
+            users: &context.users,
+            blocked: false,
+        };
+        self.answers.descriptor = descriptor(thread);
+        let Descriptor::Fd(fd) = self.answers.descriptor else { return };
+        if reading.memory.refused.contains(Source::Fd) {
+            self.answers.set(Source::Fd, Err(Mark::Denied));
+            return;
+        }
+        let dir = reading.process.task_dir();
+        let result = context.root.read_task_link(dir, reading.task.tid, Source::Fd, Some(fd));
+        self.health.record(Source::Fd, &result);
+        match result {
+            Ok(link) => self.answers.store(Source::Fd, &link),
+            Err(error) => {
+                if error == ReadError::Denied {
+                    reading.memory.refused.insert(Source::Fd);
+                }
+                self.answers.set(Source::Fd, Err(error.into()));
+            }
+        }
+    }
+
+    /// The thread's switch counters; none where this kernel gives none.
+    fn read_switches(&mut self, context: &Context, reading: &mut Reading<'_>) -> Option<Switches> {
+        self.read_task_file(context, reading, Source::Schedstat);
+        let counted = self.answers.bytes(Source::Schedstat).ok().and_then(|text| schedstat::parse(text).ok());
+        if let Some(times) = counted.filter(|times| (times.run_ns, times.timeslices) != (0, 0)) {
+            return Some(Switches(times.run_ns, times.timeslices));
+        }
+        self.read_task_file(context, reading, Source::Status);
+        let text = self.answers.bytes(Source::Status).ok()?;
+        let count = |key: &[u8]| status::value(text, key).and_then(crate::parse::unsigned);
+        Some(Switches(count(b"voluntary_ctxt_switches")?, count(b"nonvoluntary_ctxt_switches")?))
+    }
+
+    /// Makes the answer of `source` current.
+    fn read(&mut self, context: &Context, reading: &mut Reading<'_>, _stat: &Stat<'_>, source: Source) {
+        match source {
+            Source::Task | Source::Stat | Source::Comm | Source::Fd => {}
+            Source::Owner | Source::Cgroup | Source::PidNs => self.read_fact(context, reading, source),
+            Source::Cmdline | Source::Exe | Source::Smaps => {
+                match reading.process.facts.as_ref().map(|facts| facts.fact(source)) {
+                    Some(Fact::Known(bytes)) => self.answers.store(source, &bytes),
+                    Some(Fact::Failed(error)) => self.answers.set(source, Err(error.into())),
+                    Some(Fact::Blocked) => self.answers.set(source, Err(Mark::Blocked)),
+                    Some(Fact::Unread) | None => self.answers.set(source, Err(Mark::Unread)),
+                }
+            }
+            _ => self.read_task_file(context, reading, source),
+        }
+    }
+
+    /// Reads a file of the thread, kept open where its permit allows; one that was refused before is
+    /// not asked again.
+    fn read_task_file(&mut self, context: &Context, reading: &mut Reading<'_>, source: Source) {
+        let memory = &mut *reading.memory;
+        if memory.refused.contains(source) {
+            let mark = if memory.unsupported.contains(source) { Mark::Unsupported } else { Mark::Denied };
+            self.answers.set(source, Err(mark));
+            return;
+        }
+        let root = &context.root;
+        let (dir, tid) = (reading.process.task_dir(), reading.task.tid);
+        let buffer = self.answers.buffer(source);
+        let result = if let Some(fd) = memory.files.open(source) {
+            root.read_open(fd, source, buffer).map(|_| ())
+        } else if reading.task.permit() == Permit::Details && DetailFiles::keeps(source) {
+            root.open_task_file(dir, tid, source).and_then(|fd| {
+                let result = root.read_open(std::os::fd::AsFd::as_fd(&fd), source, buffer).map(|_| ());
+                memory.files.keep(source, fd);
+                result
+            })
+        } else {
+            root.read_task(dir, tid, source, buffer).map(|_| ())
+        };
+        self.health.record(source, &result);
+        if let Err(error @ (ReadError::Denied | ReadError::Unsupported)) = result {
+            memory.refused.insert(source);
+            if error == ReadError::Unsupported {
+                memory.unsupported.insert(source);
+            }
+        }
+        self.answers.set(source, result.map_err(Mark::from));
+    }
+
+    fn read_fact(&mut self, context: &Context, reading: &mut Reading<'_>, source: Source) {
+        let TaskFacts { owner, cgroup, pid_ns } = &mut reading.memory.facts;
+        let slot = match source {
+            Source::Owner => owner,
+            Source::Cgroup => cgroup,
+            _ => pid_ns,
+        };
+        if slot.is_none() {
+            let (dir, tid) = (reading.process.task_dir(), reading.task.tid);
+            let result: Result<Box<[u8]>, ReadError> = if source == Source::PidNs {
+                context.root.read_task_link(dir, tid, source, None).map(Into::into)
+            } else {
+                let text = context.root.read_task(dir, tid, source, self.answers.buffer(source));
+                text.map(|text| if source == Source::Owner { owner_lines(text) } else { text.into() })
+            };
+            self.health.record(source, &result);
+            *slot = Some(result);
+        }
+        match slot {
+            Some(Ok(bytes)) => self.answers.store(source, bytes),
+            Some(Err(error)) => self.answers.set(source, Err((*error).into())),
+            None => self.answers.set(source, Err(Mark::Unread)),
+        }
+    }
+}
+
+/// One thread as it is being read.
+struct Reading<'a> {
+    process: &'a Process,
+    task: &'a Task,
+    memory: &'a mut Memory,
+}
+
+fn holds(plan: &Plan, slot: usize, row: &Observation) -> bool {
+    plan.filters.get(slot).is_none_or(|filters| filters.iter().all(|filter| filter.matches(row.value(slot))))
+}
+
+/// Whether `source` was read for a thread with this `stat`, and not implied by it.
+fn is_read(source: Source, stat: &Stat<'_>) -> bool {
+    !WAIT_SOURCES.contains(&source)
+        || !(is_running(stat.state)
+            || has_ended(stat.state)
+            || (is_kernel_thread(stat) && matches!(source, Source::Syscall | Source::Fd)))
+}
+
+/// The lines of `status` that name the owner: all that is worth keeping of it.
+fn owner_lines(text: &[u8]) -> Box<[u8]> {
+    let mut lines = Vec::with_capacity(48);
+    for key in [&b"Uid"[..], b"Gid"] {
+        if let Some(value) = status::value(text, key) {
+            lines.extend_from_slice(key);
+            lines.extend_from_slice(b":\t");
+            lines.extend_from_slice(value);
+            lines.push(b'\n');
+        }
+    }
+    lines.into()
+}

@@ -1,0 +1,626 @@
+//! The discovery thread: lists processes and threads, and sends each new [`TaskSet`] to the sampler.
+//!
+//! Listing is made cheap by not doing it: `/proc/loadavg` tells whether any task was created since
+//! the last look, and a process whose `task` directory has as many links as threads known, none of
+//! them seen gone, is taken over as it is. A full listing happens every few seconds all the same.
+
+use std::collections::HashMap;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, TrySendError, bounded};
+
+use crate::clock::monotonic_ns;
+use crate::column::{Source, SourceSet};
+use crate::facts::{ProcessFacts, SideReader};
+use crate::health::Health;
+use crate::parse::status;
+use crate::parse::system::Loadavg;
+use crate::procfs::{Buffer, ProcRoot, ReadError, TaskDir};
+use crate::select::{ProcessSelection, Selection};
+use crate::task::{Permit, Process, Task, TaskSet};
+use crate::users::Users;
+
+/// How many files may be kept open, and for what.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FdBudget {
+    /// Files of threads.
+    pub files: usize,
+    /// `task` directories of processes.
+    pub dirs: usize,
+    /// Detail files of one thread, beside its `stat`.
+    pub details_per_task: usize,
+}
+
+/// What discovery needs to know of the run.
+#[derive(Debug, Clone)]
+pub struct DiscoveryConfig {
+    /// The tasks to list.
+    pub selection: Selection,
+    /// The files that the plan reads: facts among them are asked for as processes appear.
+    pub sources: SourceSet,
+    /// Whether the plan shows user names.
+    pub names_users: bool,
+    /// Open files allowed.
+    pub budget: FdBudget,
+    /// Whether threads in every state are read in detail, so that all are equally hot.
+    pub all_states: bool,
+    /// Time between two refreshes.
+    pub period: Duration,
+}
+
+/// What a refresh found, beside the task set.
+#[derive(Debug, Clone, Default)]
+pub struct Discovered {
+    /// The tasks.
+    pub set: Arc<TaskSet>,
+    /// Processes that blocked the side reader.
+    pub blockers: Vec<u32>,
+    /// Threads that a listing may have skipped, over all refreshes.
+    pub skipped: u64,
+    /// Open files allowed to threads, and kept for directories.
+    pub fds: FdUse,
+}
+
+/// How many files discovery allows to be open.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct FdUse {
+    /// Threads' files.
+    pub files: usize,
+    /// Directories.
+    pub dirs: usize,
+}
+
+/// Full listings happen at least this often, whatever the cheap signs say.
+const FULL_LISTING_NS: u64 = 3_000_000_000;
+
+/// Facts of processes are read again after this time.
+const FACTS_AGE_NS: u64 = 10_000_000_000;
+
+/// How long the first set waits for the facts of its processes, and later ones.
+const FIRST_FACTS: Duration = Duration::from_secs(2);
+const LATER_FACTS: Duration = Duration::from_millis(50);
+
+/// How long NSS may take to name a user.
+const USER_PATIENCE: Duration = Duration::from_millis(500);
+
+/// Bytes of one entry in a listing of numbers: fs/readdir.c, 24 for the header and name, rounded up.
+const ENTRY_BYTES: usize = 32;
+
+/// Lists tasks; the work of the discovery thread.
+pub struct Discovery {
+    root: Arc<ProcRoot>,
+    config: DiscoveryConfig,
+    users: Arc<Users>,
+    side_reader: Option<SideReader>,
+    known: HashMap<u32, Known, foldhash::fast::RandomState>,
+    /// Whether `loadavg` counts the tasks of this proc root: not in another PID namespace's.
+    trusts_loadavg: bool,
+    last_loadavg: Option<(u64, u64)>,
+    last_full_ns: u64,
+    listing: Vec<u8>,
+    numbers: Vec<u32>,
+    buffer: Buffer,
+    health: Health,
+    skipped: u64,
+    refreshes: u32,
+    fds: FdUse,
+    first: bool,
+}
+
+/// What is known of one pid.
+struct Known {
+    /// The last refresh that listed it.
+    seen: u32,
+    selected: bool,
+    /// The parent, once looked up.
+    parent: Option<u32>,
+    process: Option<Arc<Process>>,
+    facts_ns: u64,
+}
+
+impl Discovery {
+    /// Prepares to list the tasks of `root`.
+    #[must_use]
+    pub fn new(root: Arc<ProcRoot>, config: DiscoveryConfig, users: Arc<Users>) -> Self {
+        let trusts_loadavg = root.own_pid() == Some(std::process::id());
+        let side_reader = SideReader::start(Arc::clone(&root), config.sources);
+        Self {
+            root,
+            config,
+            users,
+            side_reader,
+            known: HashMap::default(),
+            trusts_loadavg,
+            last_loadavg: None,
+            last_full_ns: 0,
+            listing: Vec::with_capacity(256 << 10),
+            numbers: Vec::new(),
+            buffer: Buffer::default(),
+            health: Health::default(),
+            skipped: 0,
+            refreshes: 0,
+            fds: FdUse::default(),
+            first: true,
+        }
+    }
+
+    /// Lists the tasks. `tick` is the sampler's: it tells recently active threads from idle ones.
+    /// None when nothing can have changed since the last call.
+    ///
+    /// # Errors
+    /// When the proc root itself can not be listed.
+    pub fn refresh(&mut self, tick: u32) -> Result<Option<Discovered>, ReadError> {
+        if let Some(reader) = &mut self.side_reader {
+            reader.supervise();
+        }
+        if !self.is_due() {
+            return Ok(None);
+        }
+        self.refreshes = self.refreshes.wrapping_add(1);
+        let mut pids = std::mem::take(&mut self.numbers);
+        pids.clear();
+        let listed = self.list_candidates(&mut pids);
+        if listed.is_ok() {
+            self.select(&pids);
+        }
+        self.numbers = pids;
+        listed?;
+        let set = self.build(tick);
+        let patience = if self.first { FIRST_FACTS } else { LATER_FACTS };
+        if let Some(reader) = &mut self.side_reader {
+            reader.settle(patience);
+            self.health.take(&mut reader.take_health());
+        }
+        self.first = false;
+        Ok(Some(Discovered {
+            set: Arc::new(set),
+            blockers: self.side_reader.as_ref().map(|reader| reader.blockers().to_vec()).unwrap_or_default(),
+            skipped: self.skipped,
+            fds: self.fds,
+        }))
+    }
+
+    /// Takes the accounting of the reads since the last call.
+    pub fn take_health(&mut self) -> Health {
+        std::mem::take(&mut self.health)
+    }
+
+    /// Whether a listing is called for: a task was created, or the last one is old.
+    fn is_due(&mut self) -> bool {
+        let now = monotonic_ns();
+        let old = self.first || now.saturating_sub(self.last_full_ns) >= FULL_LISTING_NS;
+        let seen = if self.trusts_loadavg {
+            let text = self.root.read_system(c"loadavg", &mut self.buffer);
+            text.ok().and_then(|text| Loadavg::parse(text).ok()).map(|loadavg| (loadavg.last_pid, loadavg.total))
+        } else {
+            None
+        };
+        let unchanged = seen.is_some() && seen == self.last_loadavg;
+        self.last_loadavg = seen;
+        if old || !unchanged {
+            self.last_full_ns = now;
+            return true;
+        }
+        false
+    }
+
+    fn list_candidates(&mut self, pids: &mut Vec<u32>) -> Result<(), ReadError> {
+        match &self.config.selection.processes {
+            ProcessSelection::Pids(wanted) if !self.config.selection.recursive => pids.extend(wanted),
+            _ => self.root.list_processes(&mut self.listing, pids)?,
+        }
+        pids.sort_unstable();
+        pids.dedup();
+        if self.config.selection.excluded.is_some() || self.config.selection.threads.is_some() {
+            let excluded = self.config.selection.excluded;
+            pids.retain(|pid| Some(*pid) != excluded);
+        }
+        if let Some(threads) = &self.config.selection.threads {
+            let owners: Vec<u32> = threads.iter().filter_map(|tid| self.owner_of(*tid)).collect();
+            pids.retain(|pid| owners.contains(pid));
+        }
+        Ok(())
+    }
+
+    /// The process that a thread belongs to: `/proc/TID` answers for every thread, listed or not.
+    fn owner_of(&self, tid: u32) -> Option<u32> {
+        let mut buffer = Buffer::default();
+        let text = self.root.read_process(tid, Source::Status, "status", &mut buffer).ok()?;
+        crate::parse::system::pid_name(status::value(text, b"Tgid")?)
+    }
+
+    /// Decides for each listed pid whether it is meant, and forgets those no longer listed.
+    fn select(&mut self, pids: &[u32]) {
+        let refresh = self.refreshes;
+        for pid in pids {
+            let known = self.known.entry(*pid).or_insert_with(|| Known {
+                seen: refresh,
+                selected: false,
+                parent: None,
+                process: None,
+                facts_ns: 0,
+            });
+            known.seen = refresh;
+        }
+        self.known.retain(|_, known| known.seen == refresh);
+        match &self.config.selection.processes {
+            ProcessSelection::All => self.known.values_mut().for_each(|known| known.selected = true),
+            ProcessSelection::Pids(wanted) => {
+                for pid in wanted {
+                    if let Some(known) = self.known.get_mut(pid) {
+                        known.selected = true;
+                    }
+                }
+            }
+            ProcessSelection::Name(regex) => {
+                let regex = regex.clone();
+                for pid in pids {
+                    // Names change, so every listing asks again; `comm` never blocks.
+                    let matches = match self.root.read_process(*pid, Source::Comm, "comm", &mut self.buffer) {
+                        Ok(comm) => regex.is_match(comm.strip_suffix(b"\n").unwrap_or(comm)),
+                        Err(error) => {
+                            self.health.record_error(Source::Comm, error);
+                            continue;
+                        }
+                    };
+                    self.health.record_ok(Source::Comm, 1);
+                    if let Some(known) = self.known.get_mut(pid) {
+                        // A descendant stays selected by descent, whatever its name.
+                        known.selected = matches || (self.config.selection.recursive && known.selected);
+                    }
+                }
+            }
+        }
+        if self.config.selection.recursive && !self.config.selection.is_everything() {
+            self.select_descendants(pids);
+        }
+    }
+
+    /// Selects the children of selected processes, and theirs. Once selected, a process stays so
+    /// when its parent ends and it is given to init.
+    fn select_descendants(&mut self, pids: &[u32]) {
+        for pid in pids {
+            if self.known.get(pid).is_some_and(|known| known.parent.is_some()) {
+                continue;
+            }
+            // `status` never blocks, unlike `stat`.
+            let result = self.root.read_process(*pid, Source::Status, "status", &mut self.buffer);
+            self.health.record(Source::Status, &result);
+            let parent = result.ok().and_then(|text| status::value(text, b"PPid")).and_then(crate::parse::unsigned);
+            if let Some(known) = self.known.get_mut(pid) {
+                known.parent = parent.and_then(|parent| u32::try_from(parent).ok());
+            }
+        }
+        // Pids wrap, so a child's may be less than its parent's: repeat until nothing is added.
+        loop {
+            let added: Vec<u32> = pids
+                .iter()
+                .filter(|pid| {
+                    let Some(known) = self.known.get(*pid) else { return false };
+                    let parent = known.parent.and_then(|parent| self.known.get(&parent));
+                    !known.selected && parent.is_some_and(|parent| parent.selected)
+                })
+                .copied()
+                .collect();
+            if added.is_empty() {
+                return;
+            }
+            for pid in added {
+                if let Some(known) = self.known.get_mut(&pid) {
+                    known.selected = true;
+                }
+            }
+        }
+    }
+
+    /// Lists the threads of the selected processes.
+    fn build(&mut self, tick: u32) -> TaskSet {
+        let now = monotonic_ns();
+        let mut pids: Vec<u32> = self.known.iter().filter(|(_, known)| known.selected).map(|(pid, _)| *pid).collect();
+        pids.sort_unstable();
+        let mut processes = Vec::with_capacity(pids.len());
+        let mut permits = Permits::new(self.config.budget, self.config.all_states);
+        for known in self.known.values().filter(|known| known.selected) {
+            known.process.iter().for_each(|process| permits.count(process));
+        }
+        for pid in pids {
+            let Some(mut known) = self.known.remove(&pid) else { continue };
+            let before = known.process.take();
+            if let Some(process) = self.list_process(pid, before, &mut permits, tick) {
+                self.ask_for_facts(&process, &mut known.facts_ns, now);
+                processes.push(Arc::clone(&process));
+                known.process = Some(process);
+            }
+            self.known.insert(pid, known);
+        }
+        self.fds = permits.in_use;
+        TaskSet::new(processes)
+    }
+
+    fn ask_for_facts(&mut self, process: &Process, asked_ns: &mut u64, now: u64) {
+        if let (Some(reader), Some(facts)) = (&self.side_reader, &process.facts) {
+            let age = if self.config.sources.contains(Source::Smaps) { 0 } else { FACTS_AGE_NS };
+            if *asked_ns == 0 || now.saturating_sub(*asked_ns) > age {
+                reader.request(process.tgid, facts);
+                *asked_ns = now;
+            }
+        }
+    }
+
+    /// The process with its threads of now; the same object when nothing changed, none when it ended.
+    fn list_process(
+        &mut self,
+        tgid: u32,
+        before: Option<Arc<Process>>,
+        permits: &mut Permits,
+        tick: u32,
+    ) -> Option<Arc<Process>> {
+        if let Some(process) = &before
+            && self.is_unchanged(process)
+        {
+            permits.raise(&process.tasks, tick);
+            return before;
+        }
+        let held = before.as_ref().and_then(|process| process.dir.clone());
+        let mut dir = held;
+        let mut tids = self.list_threads(tgid, dir.as_deref().map(AsFd::as_fd));
+        if tids.is_err() && dir.is_some() {
+            // The held directory is of a process that ended; the pid may be another's by now.
+            dir = None;
+            tids = self.list_threads(tgid, None);
+        }
+        let (tids, opened) = tids.ok()?;
+        if tids.is_empty() {
+            return None;
+        }
+        if dir.is_none() && tids.len() > 1 && permits.take_dir() {
+            dir = opened.map(Arc::new);
+        }
+        if self.config.names_users && before.is_none() {
+            self.name_owner(tgid);
+        }
+        let same_process = before.filter(|process| match (&process.dir, &dir) {
+            (Some(old), Some(new)) => Arc::ptr_eq(old, new),
+            // Without a held directory each thread tells by its start time whether it is the same.
+            _ => true,
+        });
+        let facts = match &same_process {
+            Some(process) => process.facts.clone(),
+            None => self.side_reader.is_some().then(Arc::<ProcessFacts>::default),
+        };
+        let old = same_process.as_ref().map_or(&[][..], |process| &process.tasks);
+        let tasks = merge(old, &tids, permits, tick);
+        Some(Arc::new(Process { tgid, dir, tasks, facts }))
+    }
+
+    /// Whether a process has the threads it had: as many as known, and none of them seen gone.
+    fn is_unchanged(&self, process: &Process) -> bool {
+        let count = self.root.thread_count(process.task_dir());
+        self.config.selection.threads.is_none()
+            && count.is_ok_and(|count| count == process.tasks.len() as u64)
+            && !process.tasks.iter().any(|task| task.is_gone())
+    }
+
+    fn name_owner(&self, tgid: u32) {
+        if let Some(uid) = self.root.owner(tgid) {
+            self.users.resolve(uid, USER_PATIENCE);
+        }
+    }
+
+    /// Lists the threads of a process, in one piece, and once more if the listing skipped any. Gives
+    /// the directory it opened, if it had to.
+    fn list_threads(
+        &mut self,
+        tgid: u32,
+        held: Option<BorrowedFd<'_>>,
+    ) -> Result<(Vec<u32>, Option<OwnedFd>), ReadError> {
+        let opened = match held {
+            Some(_) => None,
+            None => Some(self.root.open_task_dir(tgid)?),
+        };
+        let Some(dir) = held.or_else(|| opened.as_ref().map(AsFd::as_fd)) else {
+            return Err(ReadError::Gone);
+        };
+        let mut tids = Vec::new();
+        for attempt in 0..2 {
+            tids.clear();
+            let before = self.root.thread_count(TaskDir { tgid, dir: Some(dir) })?;
+            let room = usize::try_from(before).unwrap_or(0).saturating_mul(ENTRY_BYTES * 5 / 4) + 4096;
+            self.listing.reserve(room.max(64 << 10));
+            self.root.list_tasks(dir, &mut self.listing, &mut tids)?;
+            let after = self.root.thread_count(TaskDir { tgid, dir: Some(dir) })?;
+            let expected = before.min(after);
+            let missing = expected.saturating_sub(tids.len() as u64);
+            if missing == 0 {
+                break;
+            }
+            if attempt == 1 {
+                self.skipped += missing;
+            }
+        }
+        tids.sort_unstable();
+        if let Some(threads) = &self.config.selection.threads {
+            tids.retain(|tid| threads.contains(tid));
+        }
+        Ok((tids, opened))
+    }
+}
+
+/// The threads `tids`, taken over from `old` where they are known and alive. Both are sorted.
+fn merge(old: &[Arc<Task>], tids: &[u32], permits: &mut Permits, tick: u32) -> Box<[Arc<Task>]> {
+    let mut old = old.iter().peekable();
+    tids.iter()
+        .map(|tid| {
+            while let Some(task) = old.next_if(|task| task.tid < *tid) {
+                permits.release(task);
+            }
+            match old.next_if(|task| task.tid == *tid) {
+                Some(task) if !task.is_gone() => {
+                    permits.raise(std::slice::from_ref(task), tick);
+                    Arc::clone(task)
+                }
+                known => {
+                    known.into_iter().for_each(|task| permits.release(task));
+                    Arc::new(Task::new(*tid, permits.take()))
+                }
+            }
+        })
+        .collect()
+}
+
+/// The budget of open files, as it is given out.
+struct Permits {
+    budget: FdBudget,
+    all_states: bool,
+    in_use: FdUse,
+}
+
+impl Permits {
+    /// A thread that passed the gate this many ticks ago, or later, is hot.
+    const HOT_TICKS: u32 = 8;
+
+    const fn new(budget: FdBudget, all_states: bool) -> Self {
+        Self { budget, all_states, in_use: FdUse { files: 0, dirs: 0 } }
+    }
+
+    const fn cost(&self, permit: Permit) -> usize {
+        match permit {
+            Permit::None => 0,
+            Permit::Stat => 1,
+            Permit::Details => 1 + self.budget.details_per_task,
+        }
+    }
+
+    /// Counts what a known process holds.
+    fn count(&mut self, process: &Process) {
+        self.in_use.dirs += usize::from(process.dir.is_some());
+        self.in_use.files += process.tasks.iter().map(|task| self.cost(task.permit())).sum::<usize>();
+    }
+
+    fn release(&mut self, task: &Task) {
+        self.in_use.files = self.in_use.files.saturating_sub(self.cost(task.permit()));
+    }
+
+    fn fits(&self, files: usize) -> bool {
+        self.in_use.files + files <= self.budget.files
+    }
+
+    /// The permit of a new thread.
+    fn take(&mut self) -> Permit {
+        let wanted = if self.all_states { Permit::Details } else { Permit::Stat };
+        for permit in [wanted, Permit::Stat] {
+            if self.fits(self.cost(permit)) {
+                self.in_use.files += self.cost(permit);
+                return permit;
+            }
+        }
+        Permit::None
+    }
+
+    /// Gives busy threads among `tasks` the permit to keep their detail files, while the budget lasts.
+    fn raise(&mut self, tasks: &[Arc<Task>], tick: u32) {
+        for task in tasks {
+            let permit = task.permit();
+            let hot = task.idle_ticks(tick).is_some_and(|idle| idle <= Self::HOT_TICKS);
+            if permit == Permit::Details || !hot {
+                continue;
+            }
+            let more = self.cost(Permit::Details) - self.cost(permit);
+            if self.fits(more) {
+                self.in_use.files += more;
+                task.raise_permit(Permit::Details);
+            }
+        }
+    }
+
+    fn take_dir(&mut self) -> bool {
+        let fits = self.in_use.dirs < self.budget.dirs;
+        self.in_use.dirs += usize::from(fits);
+        fits
+    }
+}
+
+/// The discovery thread, as the sampler sees it.
+pub struct Discoverer {
+    sets: Receiver<Result<Discovered, ReadError>>,
+    health: Receiver<Health>,
+    /// Closing this channel ends the thread.
+    _stop: Sender<()>,
+    tick: Arc<AtomicU32>,
+}
+
+impl Discoverer {
+    /// Starts the thread. It is never joined: it may be stuck in the kernel.
+    ///
+    /// # Errors
+    /// When no thread can be had.
+    pub fn start(mut discovery: Discovery) -> std::io::Result<Self> {
+        let (set_sender, sets) = bounded(1);
+        let (health_sender, health) = crossbeam_channel::unbounded();
+        let (stop, stopped) = bounded::<()>(0);
+        let tick = Arc::new(AtomicU32::new(0));
+        let sampler_tick = Arc::clone(&tick);
+        std::thread::Builder::new().name("psn-discover".to_owned()).spawn(move || {
+            loop {
+                let started = monotonic_ns();
+                let found = discovery.refresh(sampler_tick.load(Ordering::Relaxed)).transpose();
+                let _ = health_sender.send(discovery.take_health());
+                if let Some(found) = found
+                    && !deliver(&set_sender, &stopped, found)
+                {
+                    return;
+                }
+                let spent = Duration::from_nanos(monotonic_ns().saturating_sub(started));
+                // A refresh that outlasts its period is followed by a pause as long as itself, so that
+                // discovery never takes more than half a core.
+                let pause = discovery.config.period.saturating_sub(spent).max(spent.min(Duration::from_secs(1)));
+                match stopped.recv_timeout(pause) {
+                    Err(RecvTimeoutError::Timeout) => {}
+                    _ => return,
+                }
+            }
+        })?;
+        Ok(Self { sets, health, _stop: stop, tick })
+    }
+
+    /// The newest task set, if there is one since the last call. `tick` is the sampler's.
+    #[must_use]
+    pub fn newest(&self, tick: u32) -> Option<Result<Discovered, ReadError>> {
+        self.tick.store(tick, Ordering::Relaxed);
+        self.sets.try_recv().ok()
+    }
+
+    /// Waits for a task set.
+    #[must_use]
+    pub fn wait(&self, patience: Duration) -> Option<Result<Discovered, ReadError>> {
+        self.sets.recv_timeout(patience).ok()
+    }
+
+    /// Takes the accounting of the reads since the last call.
+    #[must_use]
+    pub fn take_health(&self) -> Health {
+        let mut sum = Health::default();
+        self.health.try_iter().for_each(|mut health| sum.take(&mut health));
+        sum
+    }
+}
+
+/// Sends the newest set, replacing one that was not fetched; false when the sampler is gone.
+fn deliver(
+    sets: &Sender<Result<Discovered, ReadError>>,
+    stopped: &Receiver<()>,
+    found: Result<Discovered, ReadError>,
+) -> bool {
+    match sets.try_send(found) {
+        Ok(()) => true,
+        Err(TrySendError::Disconnected(_)) => false,
+        // The sampler is in a long pass: wait until it has fetched the set before.
+        Err(TrySendError::Full(found)) => crossbeam_channel::select! {
+            send(sets, found) -> sent => sent.is_ok(),
+            recv(stopped) -> _ => false,
+        },
+    }
+}

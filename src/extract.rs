@@ -1,0 +1,582 @@
+//! From what was read of one thread to the values of its columns. Pure: no I/O, no state.
+
+use crate::column::{Column, Extract, FilenameForm, SmapsPart, Source, StatusForm, SyscallPart, state_name};
+use crate::observation::{Mark, Observation, Value};
+use crate::parse::smaps::Mapping;
+use crate::parse::stat::{PF_KTHREAD, Stat, field};
+use crate::parse::syscall::SyscallLine;
+use crate::parse::{self, cgroup, cmdline, fd_link, io, schedstat, stack, status, system};
+use crate::procfs::{Buffer, ReadError};
+use crate::syscall::{self, Abi};
+use crate::users::Users;
+
+impl From<ReadError> for Mark {
+    fn from(error: ReadError) -> Self {
+        match error {
+            ReadError::Gone => Self::Gone,
+            ReadError::Denied => Self::Denied,
+            ReadError::Unsupported => Self::Unsupported,
+            ReadError::TimedOut => Self::Blocked,
+            ReadError::Dropped(_) => Self::Dropped,
+            ReadError::Malformed => Self::Malformed,
+        }
+    }
+}
+
+/// What the kernel answered for one thread, file by file.
+#[derive(Debug)]
+pub struct Answers {
+    buffers: [Buffer; Source::COUNT],
+    marks: [Option<Mark>; Source::COUNT],
+    /// The descriptor that `fd` was read for, when the system call has one.
+    pub descriptor: Descriptor,
+}
+
+impl Default for Answers {
+    fn default() -> Self {
+        Self {
+            buffers: std::array::from_fn(|_| Buffer::default()),
+            marks: [Some(Mark::Unread); Source::COUNT],
+            descriptor: Descriptor::None,
+        }
+    }
+}
+
+impl Answers {
+    /// The buffer to read `source` into.
+    pub fn buffer(&mut self, source: Source) -> &mut Buffer {
+        &mut self.buffers[source.index()]
+    }
+
+    /// Forgets every answer: they were another thread's.
+    pub fn reset(&mut self) {
+        self.marks = [Some(Mark::Unread); Source::COUNT];
+        self.descriptor = Descriptor::None;
+    }
+
+    /// Notes how the read of `source` went.
+    pub fn set(&mut self, source: Source, result: Result<(), Mark>) {
+        self.marks[source.index()] = result.err();
+    }
+
+    /// Stores `bytes` as the answer of `source`.
+    pub fn store(&mut self, source: Source, bytes: &[u8]) {
+        self.buffers[source.index()].store(bytes);
+        self.marks[source.index()] = None;
+    }
+
+    /// The answer of `source`, or what stands in its place.
+    ///
+    /// # Errors
+    /// The mark.
+    pub fn bytes(&self, source: Source) -> Result<&[u8], Mark> {
+        match self.marks[source.index()] {
+            None => Ok(self.buffers[source.index()].bytes()),
+            Some(mark) => Err(mark),
+        }
+    }
+}
+
+/// The first argument of a system call, as far as it names something that can be shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Descriptor {
+    /// A descriptor, to be looked up in the thread's `fd`.
+    Fd(u32),
+    /// `AT_FDCWD`.
+    WorkingDirectory,
+    /// A process that is waited for.
+    Pid(i64),
+    /// Nothing of the kind.
+    None,
+}
+
+/// Everything that extraction looks at.
+#[derive(Debug, Clone, Copy)]
+pub struct Thread<'a> {
+    /// The process id.
+    pub tgid: u32,
+    /// The parsed `stat`.
+    pub stat: &'a Stat<'a>,
+    /// The other files.
+    pub answers: &'a Answers,
+    /// The mapping that the row is about, where the plan reads `smaps`.
+    pub mapping: Option<Mapping<'a>>,
+    /// User names.
+    pub users: &'a Users,
+    /// Whether the thread's process blocks its readers: `stat` was not read, only `status`.
+    pub blocked: bool,
+}
+
+/// Whether a thread in this state is on a CPU or about to be: in no wait, so that `syscall`, `wchan`
+/// and `stack` have nothing to say of it. The kernel answers so itself: `task_current_syscall` and
+/// `get_wchan` return at once for `TASK_RUNNING`.
+#[must_use]
+pub const fn is_running(state: u8) -> bool {
+    state == b'R'
+}
+
+/// Whether a thread in this state has ended.
+#[must_use]
+pub const fn has_ended(state: u8) -> bool {
+    matches!(state, b'Z' | b'X' | b'x')
+}
+
+/// Whether `stat` is a kernel thread's: by flag, as names prove nothing.
+#[must_use]
+pub fn is_kernel_thread(stat: &Stat<'_>) -> bool {
+    stat.flags().is_some_and(|flags| flags & PF_KTHREAD != 0)
+}
+
+/// Appends the value of `column` to `row`.
+pub fn extract(column: &Column, thread: Thread<'_>, row: &mut Observation) {
+    let stat = thread.stat;
+    match column.extract {
+        Extract::Tgid => row.push_number(thread.tgid.into()),
+        Extract::Tid => row.push_number(stat.tid.into()),
+        Extract::Comm => row.push_text_with(|out| parse::star_digits(stat.comm, out)),
+        Extract::CommRaw => row.push_text(stat.comm),
+        Extract::StateId => row.push_text(&[stat.state]),
+        Extract::State => match state_name(stat.state) {
+            Some(name) => row.push_text(name.as_bytes()),
+            None => row.push_text(&[stat.state]),
+        },
+        Extract::Kthread => row.push_number(is_kernel_thread(stat).into()),
+        Extract::StatNumber(number) => match stat.number(number) {
+            Some(number) => row.push_number(number),
+            None if thread.blocked => row.push_mark(Mark::Blocked),
+            None => row.push_mark(Mark::Unsupported),
+        },
+        Extract::Status(key, form) => status_value(column.source, key, form, thread, row),
+        Extract::User => user(thread, row),
+        Extract::Syscall(part) => syscall_part(part, thread, row),
+        Extract::Filename(form) => filename(form, thread, row),
+        Extract::Wchan => wchan(thread, row),
+        Extract::Stack if is_running(stat.state) => row.push_mark(Mark::Running),
+        Extract::Stack if has_ended(stat.state) => row.push_mark(Mark::None),
+        Extract::Stack => with(thread.answers.bytes(Source::Stack), row, |text, row| {
+            row.push_text_with(|out| stack::render(text, out));
+        }),
+        Extract::Io(key) => with(thread.answers.bytes(Source::Io), row, |text, row| {
+            push_or_malformed(row, io::value(text, key.as_bytes()));
+        }),
+        Extract::RunNs | Extract::WaitNs => {
+            with(thread.answers.bytes(Source::Schedstat), row, |text, row| match schedstat::parse(text) {
+                Ok(times) if column.extract == Extract::RunNs => row.push_number(times.run_ns.into()),
+                Ok(times) => row.push_number(times.wait_ns.into()),
+                Err(_) => row.push_mark(Mark::Malformed),
+            });
+        }
+        Extract::CmdlineFirst | Extract::CmdlineAll => command_line(column.extract, thread, row),
+        Extract::Exe => match thread.answers.bytes(Source::Exe) {
+            Ok(path) => row.push_text(path),
+            // A kernel thread or a zombie has no executable, and the link does not exist.
+            Err(Mark::Gone) => row.push_mark(Mark::None),
+            Err(mark) => row.push_mark(mark),
+        },
+        Extract::Cgroup => with(thread.answers.bytes(Source::Cgroup), row, |text, row| {
+            push_text_or_none(row, cgroup::path(text));
+        }),
+        Extract::Container => with(thread.answers.bytes(Source::Cgroup), row, |text, row| {
+            push_text_or_none(row, cgroup::path(text).and_then(cgroup::container).map(short_container_id));
+        }),
+        Extract::PidNs => with(thread.answers.bytes(Source::PidNs), row, |link, row| {
+            push_or_malformed(row, system::ns_id(link));
+        }),
+        Extract::Smaps(part) => smaps_part(part, thread, row),
+    }
+}
+
+fn with(answer: Result<&[u8], Mark>, row: &mut Observation, push: impl FnOnce(&[u8], &mut Observation)) {
+    match answer {
+        Ok(bytes) => push(bytes, row),
+        Err(mark) => row.push_mark(mark),
+    }
+}
+
+fn push_or_malformed(row: &mut Observation, number: Option<u64>) {
+    match number {
+        Some(number) => row.push_number(number.into()),
+        None => row.push_mark(Mark::Malformed),
+    }
+}
+
+fn push_text_or_none(row: &mut Observation, text: Option<&[u8]>) {
+    match text {
+        Some(text) => row.push_text(text),
+        None => row.push_mark(Mark::None),
+    }
+}
+
+fn status_value(source: Source, key: &str, form: StatusForm, thread: Thread<'_>, row: &mut Observation) {
+    with(thread.answers.bytes(source), row, |text, row| match (status::value(text, key.as_bytes()), form) {
+        // A line that is not there: an older kernel, or memory of a task that has none.
+        (None, _) if key.starts_with("Vm") || key.starts_with("Rss") || key == "HugetlbPages" => {
+            row.push_mark(Mark::None);
+        }
+        (None, _) => row.push_mark(Mark::Unsupported),
+        (Some(value), StatusForm::Text) => row.push_text(value),
+        (Some(value), StatusForm::Name) => row.push_text_with(|out| status::unescape_name(value, out)),
+        (Some(value), StatusForm::Number) => match status::first_number(value) {
+            Some(number) => row.push_number(number),
+            None => row.push_mark(Mark::Malformed),
+        },
+    });
+}
+
+fn user(thread: Thread<'_>, row: &mut Observation) {
+    with(thread.answers.bytes(Source::Owner), row, |text, row| {
+        let uid = status::value(text, b"Uid").and_then(status::first_number).and_then(|uid| u32::try_from(uid).ok());
+        match uid.map(|uid| (uid, thread.users.name(uid))) {
+            Some((_, Some(name))) => row.push_text(&name),
+            Some((uid, None)) => row.push_text(itoa::Buffer::new().format(uid).as_bytes()),
+            None => row.push_mark(Mark::Malformed),
+        }
+    });
+}
+
+/// A system call that a thread is blocked in.
+#[derive(Debug, Clone, Copy)]
+struct SystemCall {
+    abi: Abi,
+    number: i64,
+    args: [u64; 6],
+    sp: u64,
+    pc: u64,
+}
+
+/// What `syscall` says of the thread, or the mark that says all there is.
+///
+/// # Errors
+/// The mark for the columns `syscall` and `syscall_id`.
+fn system_call(thread: Thread<'_>) -> Result<SystemCall, Mark> {
+    let state = thread.stat.state;
+    if is_running(state) {
+        return Err(Mark::Running);
+    }
+    if has_ended(state) {
+        return Err(Mark::None);
+    }
+    if is_kernel_thread(thread.stat) {
+        return Err(Mark::KernelThread);
+    }
+    match parse::syscall::parse(thread.answers.bytes(Source::Syscall)?) {
+        // The state says asleep and the file says running: it moved on.
+        Ok(SyscallLine::Running) => Err(Mark::Torn),
+        Ok(SyscallLine::Blocked { .. }) => Err(Mark::KernelDirect),
+        Ok(SyscallLine::Call { number, args, sp, pc }) => {
+            Ok(SystemCall { abi: abi(thread.stat, sp), number, args, sp, pc })
+        }
+        Err(_) => Err(Mark::Malformed),
+    }
+}
+
+/// Whose numbers a thread's system calls are: a 32-bit program's are those of its own kind. Both the
+/// stack in use and the process's first one lie under 4 GiB then; a 64-bit program may put a
+/// thread's stack there, but not its first.
+fn abi(stat: &Stat<'_>, sp: u64) -> Abi {
+    const FOUR_GIB: u64 = 1 << 32;
+    let first_stack = stat.number(field::STARTSTACK).unwrap_or(0);
+    match Abi::native() {
+        native if sp >= FOUR_GIB || first_stack >= i128::from(FOUR_GIB) => native,
+        Abi::X86_64 => Abi::X86,
+        Abi::Aarch64 => Abi::Arm,
+        native => native,
+    }
+}
+
+fn syscall_part(part: SyscallPart, thread: Thread<'_>, row: &mut Observation) {
+    let call = system_call(thread);
+    match (part, call) {
+        (SyscallPart::Name | SyscallPart::Id, Err(mark)) => row.push_mark(mark),
+        (_, Err(mark @ (Mark::Denied | Mark::Torn | Mark::Gone | Mark::Blocked | Mark::Dropped | Mark::Malformed))) => {
+            row.push_mark(mark);
+        }
+        (_, Err(_)) => row.push_mark(Mark::None),
+        (SyscallPart::Name, Ok(call)) => match syscall::name(call.abi, call.number) {
+            Some(name) => row.push_text(name.as_bytes()),
+            None => row.push_text(itoa::Buffer::new().format(call.number).as_bytes()),
+        },
+        (SyscallPart::Id, Ok(call)) => row.push_number(call.number.into()),
+        (SyscallPart::Arg(index), Ok(call)) => push_hex(row, call.args.get(index).copied().unwrap_or(0)),
+        (SyscallPart::StackPointer, Ok(call)) => push_hex(row, call.sp),
+        (SyscallPart::ProgramCounter, Ok(call)) => push_hex(row, call.pc),
+    }
+}
+
+fn push_hex(row: &mut Observation, number: u64) {
+    row.push_text_with(|out| {
+        out.extend_from_slice(b"0x");
+        let digits = (64 - number.leading_zeros()).div_ceil(4).max(1);
+        for place in (0..digits).rev() {
+            let digit = (number >> (4 * place)) & 0xf;
+            out.push(b"0123456789abcdef"[usize::try_from(digit).unwrap_or(0)]);
+        }
+    });
+}
+
+/// What the first argument of the thread's system call names.
+#[must_use]
+pub fn descriptor(thread: Thread<'_>) -> Descriptor {
+    const AT_FDCWD: i32 = -100;
+    let Ok(SystemCall { abi, number, args, .. }) = system_call(thread) else {
+        return Descriptor::None;
+    };
+    // Both kinds are C ints: the upper half of the register is not part of them.
+    #[expect(clippy::cast_possible_truncation, clippy::cast_possible_wrap)]
+    let argument = args[0] as u32 as i32;
+    if syscall::first_argument_is_fd(abi, number) {
+        match u32::try_from(argument) {
+            Ok(fd) => Descriptor::Fd(fd),
+            Err(_) if argument == AT_FDCWD => Descriptor::WorkingDirectory,
+            Err(_) => Descriptor::None,
+        }
+    } else if syscall::first_argument_is_pid(abi, number) {
+        Descriptor::Pid(argument.into())
+    } else {
+        Descriptor::None
+    }
+}
+
+fn filename(form: FilenameForm, thread: Thread<'_>, row: &mut Observation) {
+    // No name without a system call: a refused or torn one leaves the file unknown, too.
+    if let Err(mark) = system_call(thread) {
+        row.push_mark(match mark {
+            Mark::Running | Mark::KernelThread | Mark::KernelDirect => Mark::None,
+            other => other,
+        });
+        return;
+    }
+    let fd = match thread.answers.descriptor {
+        Descriptor::Fd(fd) => fd,
+        Descriptor::WorkingDirectory => return row.push_mark(Mark::WorkingDirectory),
+        Descriptor::Pid(pid) => {
+            return row.push_text_with(|out| {
+                out.extend_from_slice(b"pid:[");
+                out.extend_from_slice(itoa::Buffer::new().format(pid).as_bytes());
+                out.push(b']');
+            });
+        }
+        Descriptor::None => return row.push_mark(Mark::None),
+    };
+    with(thread.answers.bytes(Source::Fd), row, |link, row| {
+        row.push_text_with(|out| {
+            match form {
+                FilenameForm::Normal => fd_link::filename(link, out),
+                FilenameForm::Raw => out.extend_from_slice(link),
+                FilenameForm::Summary => fd_link::filename_sum(link, out),
+                FilenameForm::Basename => fd_link::basename(link, out),
+                FilenameForm::Dirname => fd_link::dirname(link, out),
+            }
+            if matches!(form, FilenameForm::Normal | FilenameForm::Raw | FilenameForm::Summary) {
+                out.extend_from_slice(match fd {
+                    0 => b" (stdin)",
+                    1 => b" (stdout)",
+                    2 => b" (stderr)",
+                    _ => b"",
+                });
+            }
+        });
+    });
+}
+
+fn wchan(thread: Thread<'_>, row: &mut Observation) {
+    let state = thread.stat.state;
+    if is_running(state) || has_ended(state) {
+        return row.push_text(b"0");
+    }
+    with(thread.answers.bytes(Source::Wchan), row, |text, row| {
+        let text = parse::trim(text);
+        if !is_no_wchan(text) {
+            return row.push_text(text);
+        }
+        match thread.answers.bytes(Source::Stack).map(stack::wait_channel) {
+            Ok(Some(function)) => row.push_text(function),
+            Err(_) if wchan_was_refused(thread) => row.push_mark(Mark::Denied),
+            Ok(None) | Err(_) => row.push_text(b"0"),
+        }
+    });
+}
+
+/// Whether `wchan` says that there is none, or that it will not say.
+#[must_use]
+pub fn is_no_wchan(text: &[u8]) -> bool {
+    matches!(parse::trim(text), b"0" | b"")
+}
+
+/// Whether a `wchan` of 0 means that the reader is not permitted to know.
+///
+/// The kernel prints the same 0 for "no symbol" and "not permitted" (`proc_pid_wchan`). But `stat`
+/// masks the text addresses by the same rule: `startcode` is 1 to a reader who may not know it
+/// (`do_task_stat`). Kernel threads have no addresses to mask; for them a refused `stack` tells.
+fn wchan_was_refused(thread: Thread<'_>) -> bool {
+    match thread.stat.number(field::STARTCODE) {
+        Some(1) => true,
+        Some(0) => thread.answers.bytes(Source::Stack) == Err(Mark::Denied),
+        _ => false,
+    }
+}
+
+fn command_line(extract: Extract, thread: Thread<'_>, row: &mut Observation) {
+    with(thread.answers.bytes(Source::Cmdline), row, |text, row| {
+        if text.iter().all(|byte| *byte == 0) {
+            row.push_mark(Mark::None);
+        } else if extract == Extract::CmdlineFirst {
+            row.push_text(cmdline::first_argument(text));
+        } else {
+            row.push_text_with(|out| cmdline::joined(text, out));
+        }
+    });
+}
+
+/// Container tools show 12 digits of an id.
+fn short_container_id(id: &[u8]) -> &[u8] {
+    let is_hash = id.len() == 64 && id.iter().all(u8::is_ascii_hexdigit);
+    if is_hash { id.get(..12).unwrap_or(id) } else { id }
+}
+
+fn smaps_part(part: SmapsPart, thread: Thread<'_>, row: &mut Observation) {
+    let Some(mapping) = thread.mapping else {
+        return row.push_mark(thread.answers.bytes(Source::Smaps).err().unwrap_or(Mark::None));
+    };
+    match part {
+        SmapsPart::AddressRange => row.push_text(mapping.address_range),
+        SmapsPart::Perms => row.push_text(mapping.perms),
+        SmapsPart::Offset => row.push_text(mapping.offset),
+        SmapsPart::Dev => row.push_text(mapping.dev),
+        SmapsPart::Inode => push_or_malformed(row, parse::unsigned(mapping.inode)),
+        SmapsPart::Pathname if mapping.pathname.is_empty() => row.push_text(b"[anon]"),
+        SmapsPart::Pathname => row.push_text(mapping.pathname),
+        SmapsPart::Kb(key) => match mapping.kb(key.as_bytes()) {
+            Some(kb) => row.push_number(kb.into()),
+            None => row.push_mark(Mark::Unsupported),
+        },
+        SmapsPart::VmFlags => row.push_text(mapping.vm_flags()),
+    }
+}
+
+/// The text of a value, for tests and diagnostics.
+#[must_use]
+pub fn text_of(value: Value<'_>) -> String {
+    match value {
+        Value::Number(number) => number.to_string(),
+        Value::Text(text) => String::from_utf8_lossy(text).into_owned(),
+        Value::Mark(mark) => mark.text().to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A `stat` line of a user thread with plausible numbers; `startcode` at field 26.
+    fn stat_line(comm: &str, state: char, flags: u64, startcode: u64) -> String {
+        let mut fields = vec!["0".to_owned(); 49];
+        fields[field::FLAGS - 4] = flags.to_string();
+        fields[field::STARTCODE - 4] = startcode.to_string();
+        fields[field::STARTSTACK - 4] = "140722000000000".to_owned();
+        format!("7 ({comm}) {state} {}\n", fields.join(" "))
+    }
+
+    fn value(column: &str, line: &str, answers: &[(Source, &str)]) -> String {
+        let stat = Stat::parse(line.as_bytes(), 52).unwrap();
+        let mut read = Answers::default();
+        for (source, text) in answers {
+            match Mark::from_text(text.as_bytes()) {
+                Some(mark) => read.set(*source, Err(mark)),
+                None => read.store(*source, text.as_bytes()),
+            }
+        }
+        let users = Users::default();
+        let thread = |answers| Thread { tgid: 7, stat: &stat, answers, mapping: None, users: &users, blocked: false };
+        read.descriptor = descriptor(thread(&read));
+        let mut row = Observation::default();
+        extract(Column::find(column).unwrap(), thread(&read), &mut row);
+        text_of(row.value(0))
+    }
+
+    const FSYNC: &str = "74 0x5 0x0 0x0 0x0 0x0 0x0 0x7ffc0 0x7f00\n";
+
+    #[test]
+    fn a_running_thread_is_in_no_call_whatever_the_files_say() {
+        let line = stat_line("a", 'R', 0, 4096);
+        assert_eq!(value("syscall", &line, &[(Source::Syscall, FSYNC)]), "[running]");
+        assert_eq!(value("syscall_id", &line, &[]), "[running]");
+        assert_eq!(value("arg0", &line, &[]), "-");
+        assert_eq!(value("wchan", &line, &[(Source::Wchan, "fsync_wait")]), "0");
+        assert_eq!(value("filename", &line, &[]), "-");
+    }
+
+    #[test]
+    fn a_sleeping_thread_that_reads_as_running_has_moved_on() {
+        let line = stat_line("a", 'D', 0, 4096);
+        assert_eq!(value("syscall", &line, &[(Source::Syscall, "running\n")]), "[torn]");
+        assert_eq!(value("arg0", &line, &[(Source::Syscall, "running\n")]), "[torn]");
+    }
+
+    #[test]
+    fn system_calls_are_named_and_their_files_shown() {
+        let line = stat_line("a", 'D', 0, 4096);
+        let link = (Source::Fd, "/data/ib_logfile12");
+        assert_eq!(value("syscall", &line, &[(Source::Syscall, FSYNC)]), "fsync");
+        assert_eq!(value("syscall_id", &line, &[(Source::Syscall, FSYNC)]), "74");
+        assert_eq!(value("arg0", &line, &[(Source::Syscall, FSYNC)]), "0x5");
+        assert_eq!(value("filename", &line, &[(Source::Syscall, FSYNC), link]), "/data/ib_logfile12");
+        assert_eq!(value("filenamesum", &line, &[(Source::Syscall, FSYNC), link]), "/data/ib_logfile*");
+        assert_eq!(value("basename", &line, &[(Source::Syscall, FSYNC), link]), "ib_logfile12");
+        assert_eq!(value("dirname", &line, &[(Source::Syscall, FSYNC), link]), "/data");
+        assert_eq!(value("filename", &line, &[(Source::Syscall, FSYNC), (Source::Fd, "[denied]")]), "[denied]");
+        assert_eq!(value("filename", &line, &[(Source::Syscall, "[denied]")]), "[denied]");
+        let openat = "257 0xffffff9c 0x0 0x0 0x0 0x0 0x0 0x1 0x2\n";
+        assert_eq!(value("filename", &line, &[(Source::Syscall, openat)]), "[cwd]");
+        let wait4 = "61 0xffffffffffffffff 0x0 0x0 0x0 0x0 0x0 0x1 0x2\n";
+        assert_eq!(value("filename", &line, &[(Source::Syscall, wait4)]), "pid:[-1]");
+        let unknown = "9999 0x0 0x0 0x0 0x0 0x0 0x0 0x1 0x2\n";
+        assert_eq!(value("syscall", &line, &[(Source::Syscall, unknown)]), "9999");
+        assert_eq!(value("syscall", &line, &[(Source::Syscall, "-1 0x7ffc 0x7f00\n")]), "[kernel_direct]");
+        assert_eq!(value("syscall", &line, &[(Source::Syscall, "garbage\n")]), "[malformed]");
+    }
+
+    #[test]
+    fn kernel_threads_are_told_by_flag_not_by_name() {
+        let kernel = stat_line("anything", 'S', PF_KTHREAD, 0);
+        let zeros = (Source::Syscall, "0 0x0 0x0 0x0 0x0 0x0 0x0 0x0 0x0\n");
+        assert_eq!(value("syscall", &kernel, &[zeros]), "[kernel_thread]");
+        assert_eq!(value("kthread", &kernel, &[]), "1");
+        let impostor = stat_line("kworker/0:0", 'S', 0, 4096);
+        assert_eq!(value("syscall", &impostor, &[zeros]), "read");
+        assert_eq!(value("kthread", &impostor, &[]), "0");
+    }
+
+    #[test]
+    fn a_wait_channel_of_zero_is_explained() {
+        let own = stat_line("a", 'S', 0, 4096);
+        let masked = stat_line("a", 'S', 0, 1);
+        let kernel = stat_line("a", 'S', PF_KTHREAD, 0);
+        let none = (Source::Wchan, "0");
+        let stack = (Source::Stack, "[<0>] schedule+0x1/0x2\n[<0>] futex_wait+0x1/0x2\n");
+        assert_eq!(value("wchan", &own, &[(Source::Wchan, "futex_do_wait")]), "futex_do_wait");
+        assert_eq!(value("wchan", &own, &[none, stack]), "futex_wait");
+        assert_eq!(value("wchan", &own, &[none, (Source::Stack, "[denied]")]), "0");
+        assert_eq!(value("wchan", &masked, &[none, (Source::Stack, "[denied]")]), "[denied]");
+        assert_eq!(value("wchan", &kernel, &[none, (Source::Stack, "[denied]")]), "[denied]");
+    }
+
+    #[test]
+    fn names_keep_their_bytes_and_states_their_letters() {
+        let line = stat_line("a) R 1 2", 'S', 0, 4096);
+        assert_eq!(value("comm2", &line, &[]), "a) R 1 2");
+        assert_eq!(value("comm", &line, &[]), "a) R * *");
+        assert_eq!(value("state", &line, &[]), "Sleep (Interruptible)");
+        assert_eq!(value("state", &stat_line("a", 'Q', 0, 0), &[]), "Q");
+    }
+
+    #[test]
+    fn facts_that_do_not_exist_are_a_dash() {
+        let line = stat_line("a", 'S', PF_KTHREAD, 0);
+        assert_eq!(value("cmdline", &line, &[(Source::Cmdline, "")]), "-");
+        assert_eq!(value("exe", &line, &[(Source::Exe, "[gone]")]), "-");
+        assert_eq!(value("container", &line, &[(Source::Cgroup, "0::/user.slice\n")]), "-");
+        assert_eq!(value("vmrss_kb", &line, &[(Source::Status, "Name:\ta\n")]), "-");
+        assert_eq!(value("seccomp", &line, &[(Source::Status, "Name:\ta\n")]), "[unsupported]");
+    }
+}

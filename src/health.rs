@@ -1,0 +1,168 @@
+//! The accounting of reads: every attempt lands in exactly one class.
+
+use std::collections::BTreeMap;
+
+use rustix::io::Errno;
+
+use crate::column::Source;
+use crate::procfs::ReadError;
+
+/// The attempts on one file, by class.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Gave bytes that were understood.
+    pub ok: u64,
+    /// The task had ended.
+    pub gone: u64,
+    /// Refused.
+    pub denied: u64,
+    /// Not in this kernel.
+    pub unsupported: u64,
+    /// Did not come back in time.
+    pub timed_out: u64,
+    /// Failed for want of a resource, or by an I/O error.
+    pub dropped: u64,
+    /// In no known format.
+    pub malformed: u64,
+}
+
+impl Counts {
+    /// All attempts.
+    #[must_use]
+    pub const fn attempts(&self) -> u64 {
+        self.ok + self.gone + self.denied + self.unsupported + self.timed_out + self.dropped + self.malformed
+    }
+
+    /// Whether anything but `ok` and `gone` occurred: what a reader of the report should know of.
+    #[must_use]
+    pub const fn is_notable(&self) -> bool {
+        self.attempts() != self.ok + self.gone
+    }
+
+    fn add(&mut self, other: &Self) {
+        self.ok += other.ok;
+        self.gone += other.gone;
+        self.denied += other.denied;
+        self.unsupported += other.unsupported;
+        self.timed_out += other.timed_out;
+        self.dropped += other.dropped;
+        self.malformed += other.malformed;
+    }
+}
+
+/// The accounting of a worker, or of a session.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Health {
+    sources: [Counts; Source::COUNT],
+    /// The errors behind `dropped`, by file.
+    dropped: BTreeMap<(Source, i32), u64>,
+}
+
+impl Health {
+    /// Counts one attempt.
+    #[inline]
+    pub fn record<T>(&mut self, source: Source, result: &Result<T, ReadError>) {
+        match result {
+            Ok(_) => self.sources[source.index()].ok += 1,
+            Err(error) => self.record_error(source, *error),
+        }
+    }
+
+    /// Counts `count` attempts that succeeded.
+    #[inline]
+    pub fn record_ok(&mut self, source: Source, count: u64) {
+        self.sources[source.index()].ok += count;
+    }
+
+    /// Counts one attempt that failed.
+    #[cold]
+    pub fn record_error(&mut self, source: Source, error: ReadError) {
+        let counts = &mut self.sources[source.index()];
+        match error {
+            ReadError::Gone => counts.gone += 1,
+            ReadError::Denied => counts.denied += 1,
+            ReadError::Unsupported => counts.unsupported += 1,
+            ReadError::TimedOut => counts.timed_out += 1,
+            ReadError::Malformed => counts.malformed += 1,
+            ReadError::Dropped(errno) => {
+                counts.dropped += 1;
+                *self.dropped.entry((source, errno.raw_os_error())).or_default() += 1;
+            }
+        }
+    }
+
+    /// Moves one attempt from `ok` to where it belongs: its bytes turned out to be unusable.
+    #[cold]
+    pub fn correct(&mut self, source: Source, error: ReadError) {
+        let ok = &mut self.sources[source.index()].ok;
+        *ok = ok.saturating_sub(1);
+        self.record_error(source, error);
+    }
+
+    /// Adds another accounting and empties it.
+    pub fn take(&mut self, other: &mut Self) {
+        for (mine, theirs) in self.sources.iter_mut().zip(&mut other.sources) {
+            mine.add(theirs);
+            *theirs = Counts::default();
+        }
+        for (key, count) in std::mem::take(&mut other.dropped) {
+            *self.dropped.entry(key).or_default() += count;
+        }
+    }
+
+    /// The counts by file name, of the files that were tried, cheapest first.
+    #[must_use]
+    pub fn by_file(&self) -> Vec<(&'static str, Counts)> {
+        let mut files: Vec<(&'static str, Counts)> = Vec::new();
+        for (source, counts) in Source::ALL.iter().zip(&self.sources) {
+            match files.iter_mut().find(|(name, _)| *name == source.name()) {
+                Some((_, sum)) => sum.add(counts),
+                None => files.push((source.name(), *counts)),
+            }
+        }
+        files.retain(|(_, counts)| counts.attempts() > 0);
+        files
+    }
+
+    /// The errors behind `dropped`: file, errno, how many.
+    pub fn dropped(&self) -> impl Iterator<Item = (&'static str, Errno, u64)> {
+        self.dropped.iter().map(|((source, errno), count)| (source.name(), Errno::from_raw_os_error(*errno), *count))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_attempt_is_in_exactly_one_class() {
+        let errors = [
+            ReadError::Gone,
+            ReadError::Denied,
+            ReadError::Unsupported,
+            ReadError::TimedOut,
+            ReadError::Dropped(Errno::MFILE),
+            ReadError::Malformed,
+        ];
+        let mut health = Health::default();
+        health.record(Source::Stat, &Ok(()));
+        for error in errors {
+            health.record::<()>(Source::Stat, &Err(error));
+        }
+        let mut session = Health::default();
+        session.take(&mut health);
+        assert_eq!(health, Health::default());
+        let [(name, counts)] = session.by_file()[..] else { panic!("one file") };
+        assert_eq!((name, counts.attempts(), counts.ok, counts.dropped), ("stat", 7, 1, 1));
+        assert!(counts.is_notable());
+        assert_eq!(session.dropped().collect::<Vec<_>>(), [("stat", Errno::MFILE, 1)]);
+    }
+
+    #[test]
+    fn ids_and_status_are_one_file() {
+        let mut health = Health::default();
+        health.record_ok(Source::Status, 2);
+        health.record_ok(Source::Owner, 3);
+        assert_eq!(health.by_file()[0].1.ok, 5);
+    }
+}

@@ -1,0 +1,106 @@
+//! A histogram of durations: logarithmic buckets, each split in 64, so quantiles are right to 1.6%
+//! at any magnitude in fixed memory, however long the run.
+
+/// Sub-buckets of each power of two.
+const SUB_BITS: u32 = 6;
+const SUB: u64 = 1 << SUB_BITS;
+const BUCKETS: usize = ((64 - SUB_BITS as usize) + 1) << SUB_BITS;
+
+/// Counts of durations in nanoseconds.
+#[derive(Debug, Clone)]
+pub struct Histogram {
+    counts: Vec<u64>,
+    total: u64,
+    max_ns: u64,
+}
+
+impl Default for Histogram {
+    fn default() -> Self {
+        Self { counts: vec![0; BUCKETS], total: 0, max_ns: 0 }
+    }
+}
+
+impl Histogram {
+    /// Counts one duration.
+    pub fn record(&mut self, ns: u64) {
+        if let Some(count) = self.counts.get_mut(bucket(ns)) {
+            *count += 1;
+        }
+        self.total += 1;
+        self.max_ns = self.max_ns.max(ns);
+    }
+
+    /// The duration that the share `quantile` (0 to 1) does not exceed; 0 when nothing was recorded.
+    #[must_use]
+    #[expect(clippy::cast_precision_loss, clippy::cast_possible_truncation, clippy::cast_sign_loss)]
+    pub fn quantile_ns(&self, quantile: f64) -> u64 {
+        let rank = ((self.total as f64 * quantile).ceil() as u64).max(1);
+        let mut seen = 0;
+        for (index, count) in self.counts.iter().enumerate() {
+            seen += count;
+            if seen >= rank {
+                return upper_bound(index).min(self.max_ns);
+            }
+        }
+        self.max_ns
+    }
+
+    /// The longest.
+    #[must_use]
+    pub const fn max_ns(&self) -> u64 {
+        self.max_ns
+    }
+
+    /// How many were recorded.
+    #[must_use]
+    pub const fn total(&self) -> u64 {
+        self.total
+    }
+}
+
+fn bucket(ns: u64) -> usize {
+    if ns < SUB {
+        return usize::try_from(ns).unwrap_or(0);
+    }
+    let shift = ns.ilog2() - SUB_BITS;
+    let index = (u64::from(shift) + 1) * SUB + ((ns >> shift) - SUB);
+    usize::try_from(index).unwrap_or(BUCKETS - 1)
+}
+
+fn upper_bound(index: usize) -> u64 {
+    let index = index as u64;
+    if index < SUB {
+        return index;
+    }
+    let shift = index / SUB - 1;
+    let value = u128::from(SUB + index % SUB + 1) << shift;
+    u64::try_from(value - 1).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn a_bucket_holds_its_values_to_two_percent(ns in any::<u64>()) {
+            let bound = upper_bound(bucket(ns));
+            prop_assert!(bound >= ns);
+            prop_assert!(bound - ns <= ns / SUB + 1);
+        }
+    }
+
+    #[test]
+    fn quantiles_of_known_values() {
+        let mut histogram = Histogram::default();
+        assert_eq!(histogram.quantile_ns(0.5), 0);
+        for ns in 1..=100 {
+            histogram.record(ns * 1000);
+        }
+        let median = histogram.quantile_ns(0.5);
+        assert!((50_000..51_000).contains(&median), "{median}");
+        assert_eq!((histogram.quantile_ns(1.0), histogram.max_ns(), histogram.total()), (100_000, 100_000, 100));
+    }
+}

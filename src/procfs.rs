@@ -1,0 +1,525 @@
+//! The only place that opens or reads anything under the proc root.
+//!
+//! Every read lands in exactly one class: the bytes, or a [`ReadError`]. A vanished thread is data,
+//! never an error worth a message. Files are opened relative to a held directory descriptor, so a
+//! reused pid can not slip in between, and read with one `pread` each.
+
+use std::ffi::CStr;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use rustix::fs::{AtFlags, Mode, OFlags};
+use rustix::io::Errno;
+
+use crate::column::Source;
+use crate::parse::system::pid_name;
+
+/// Why a read gave no usable bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
+pub enum ReadError {
+    /// The task ended (`ENOENT`, `ESRCH`).
+    #[error("the task is gone")]
+    Gone,
+    /// The kernel refused (`EACCES`, `EPERM`).
+    #[error("permission denied")]
+    Denied,
+    /// This kernel has no such file or field.
+    #[error("not supported by this kernel")]
+    Unsupported,
+    /// The reader did not come back in time.
+    #[error("timed out")]
+    TimedOut,
+    /// The read failed for want of a resource or by an I/O error.
+    #[error("{}", std::io::Error::from_raw_os_error(.0.raw_os_error()))]
+    Dropped(Errno),
+    /// The bytes were in no known format.
+    #[error("not in the kernel's format")]
+    Malformed,
+}
+
+impl From<Errno> for ReadError {
+    fn from(errno: Errno) -> Self {
+        match errno {
+            Errno::NOENT | Errno::SRCH => Self::Gone,
+            Errno::ACCESS | Errno::PERM => Self::Denied,
+            other => Self::Dropped(other),
+        }
+    }
+}
+
+impl From<crate::parse::Malformed> for ReadError {
+    fn from(_: crate::parse::Malformed) -> Self {
+        Self::Malformed
+    }
+}
+
+/// A system call that a test may make fail.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Call {
+    /// Opening a file, a directory or a link.
+    Open,
+    /// Reading an open file.
+    Read,
+}
+
+/// What happens to a call instead of, or after, the kernel's answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fault {
+    /// The call fails with this error.
+    Fail(Errno),
+    /// The read gives at most this many bytes.
+    Short(usize),
+}
+
+/// A script of faults: how tests make any call on any file fail, without root and without luck.
+pub trait Faults: Send + Sync {
+    /// The fault for this call, if any. `source` is `None` for directories and system-wide files.
+    fn fault(&self, call: Call, source: Option<Source>) -> Option<Fault>;
+}
+
+/// A reusable read buffer; grows, never shrinks.
+#[derive(Debug, Default)]
+pub struct Buffer {
+    bytes: Vec<u8>,
+    len: usize,
+}
+
+impl Buffer {
+    /// One page: no per-thread file but a deep `stack` or a long `status` is larger.
+    const INITIAL: usize = 4096;
+    /// Reads stop here: no file psn reads is larger, short of an attack on its memory.
+    const MAX: usize = 16 << 20;
+
+    /// The bytes of the last read.
+    #[must_use]
+    pub fn bytes(&self) -> &[u8] {
+        self.bytes.get(..self.len).unwrap_or_default()
+    }
+
+    /// Puts `bytes` in the place of a read.
+    pub fn store(&mut self, bytes: &[u8]) {
+        if self.bytes.len() < bytes.len() {
+            self.bytes.resize(bytes.len(), 0);
+        }
+        if let Some(room) = self.bytes.get_mut(..bytes.len()) {
+            room.copy_from_slice(bytes);
+        }
+        self.len = bytes.len();
+    }
+}
+
+/// How far to read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Extent {
+    /// One `pread` gives the file, unless it fills the buffer: every `single_open` file of /proc.
+    Once,
+    /// Until a read gives nothing, or this many bytes: files of many records, which come in pieces.
+    UntilEnd(usize),
+}
+
+/// Where a task's files are reached from.
+#[derive(Debug, Clone, Copy)]
+pub struct TaskDir<'a> {
+    /// The process.
+    pub tgid: u32,
+    /// Its `task` directory, if it is held open.
+    pub dir: Option<BorrowedFd<'a>>,
+}
+
+/// An open proc root.
+pub struct ProcRoot {
+    fd: OwnedFd,
+    path: PathBuf,
+    faults: Option<Arc<dyn Faults>>,
+}
+
+impl std::fmt::Debug for ProcRoot {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ProcRoot").field("path", &self.path).finish_non_exhaustive()
+    }
+}
+
+const OPEN_FILE: OFlags = OFlags::RDONLY.union(OFlags::CLOEXEC).union(OFlags::NOCTTY);
+const OPEN_DIR: OFlags = OFlags::RDONLY.union(OFlags::CLOEXEC).union(OFlags::DIRECTORY);
+
+impl ProcRoot {
+    /// Opens the proc root at `path`.
+    ///
+    /// # Errors
+    /// When `path` is not a directory that can be opened.
+    pub fn open(path: &Path) -> std::io::Result<Self> {
+        let fd = rustix::fs::open(path, OPEN_DIR, Mode::empty())?;
+        Ok(Self { fd, path: path.to_owned(), faults: None })
+    }
+
+    /// Makes calls fail as `faults` says: for tests.
+    #[must_use]
+    pub fn with_faults(mut self, faults: Arc<dyn Faults>) -> Self {
+        self.faults = Some(faults);
+        self
+    }
+
+    /// The path it was opened at.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// psn's own process id as this proc root shows it, which is not getpid() when the root belongs
+    /// to another PID namespace.
+    #[must_use]
+    pub fn own_pid(&self) -> Option<u32> {
+        let link = rustix::fs::readlinkat(&self.fd, c"self", Vec::new()).ok()?;
+        pid_name(link.to_bytes())
+    }
+
+    /// Reads a file of the whole system, such as `loadavg`.
+    ///
+    /// # Errors
+    /// The class of the failure.
+    pub fn read_system<'b>(&self, name: &CStr, buffer: &'b mut Buffer) -> Result<&'b [u8], ReadError> {
+        let fd = self.open_at(self.fd.as_fd(), name, OPEN_FILE, None)?;
+        self.read(fd.as_fd(), None, Extent::Once, buffer)
+    }
+
+    /// Reads a file of a process by its pid, such as `comm`.
+    ///
+    /// # Errors
+    /// The class of the failure.
+    pub fn read_process<'b>(
+        &self,
+        tgid: u32,
+        source: Source,
+        file: &str,
+        buffer: &'b mut Buffer,
+    ) -> Result<&'b [u8], ReadError> {
+        let extent = match source {
+            Source::Smaps => Extent::UntilEnd(Buffer::MAX),
+            Source::Cmdline => Extent::UntilEnd(CMDLINE_MAX),
+            _ => Extent::Once,
+        };
+        let fd = self.open_at(self.fd.as_fd(), PathName::process(tgid, file).as_cstr(), OPEN_FILE, Some(source))?;
+        self.read(fd.as_fd(), Some(source), extent, buffer)
+    }
+
+    /// Reads a link of a process by its pid, such as `exe`.
+    ///
+    /// # Errors
+    /// The class of the failure.
+    pub fn read_process_link(&self, tgid: u32, source: Source, file: &str) -> Result<Vec<u8>, ReadError> {
+        self.link_at(self.fd.as_fd(), PathName::process(tgid, file).as_cstr(), source)
+    }
+
+    /// Opens a task's file, to be kept and read with [`read_open`](Self::read_open).
+    ///
+    /// # Errors
+    /// The class of the failure.
+    pub fn open_task_file(&self, dir: TaskDir<'_>, tid: u32, source: Source) -> Result<OwnedFd, ReadError> {
+        let (base, name) = self.task_path(dir, tid, source.name(), None);
+        match self.open_at(base, name.as_cstr(), OPEN_FILE, Some(source)) {
+            // No such file: either no such task, or a kernel without this file.
+            Err(ReadError::Gone) if source != Source::Stat && self.has_task(dir, tid) => Err(ReadError::Unsupported),
+            result => result,
+        }
+    }
+
+    /// Reads a kept file from its start, with one system call.
+    ///
+    /// # Errors
+    /// The class of the failure.
+    pub fn read_open<'b>(
+        &self,
+        fd: BorrowedFd<'_>,
+        source: Source,
+        buffer: &'b mut Buffer,
+    ) -> Result<&'b [u8], ReadError> {
+        self.read(fd, Some(source), Extent::Once, buffer)
+    }
+
+    /// Opens, reads and closes a task's file.
+    ///
+    /// # Errors
+    /// The class of the failure.
+    pub fn read_task<'b>(
+        &self,
+        dir: TaskDir<'_>,
+        tid: u32,
+        source: Source,
+        buffer: &'b mut Buffer,
+    ) -> Result<&'b [u8], ReadError> {
+        let fd = self.open_task_file(dir, tid, source)?;
+        self.read(fd.as_fd(), Some(source), Extent::Once, buffer)
+    }
+
+    /// Reads a task's link: `ns/pid`, or `fd/N` where `number` is given. The target is never touched.
+    ///
+    /// # Errors
+    /// The class of the failure.
+    pub fn read_task_link(
+        &self,
+        dir: TaskDir<'_>,
+        tid: u32,
+        source: Source,
+        number: Option<u32>,
+    ) -> Result<Vec<u8>, ReadError> {
+        let (base, name) = self.task_path(dir, tid, source.name(), number);
+        self.link_at(base, name.as_cstr(), source)
+    }
+
+    /// Whether the task itself is still there: tells a missing file from a missing task.
+    #[must_use]
+    pub fn has_task(&self, dir: TaskDir<'_>, tid: u32) -> bool {
+        let (base, name) = self.task_path(dir, tid, Source::Stat.name(), None);
+        rustix::fs::statat(base, name.as_cstr(), AtFlags::SYMLINK_NOFOLLOW).is_ok()
+    }
+
+    /// Opens the `task` directory of a process.
+    ///
+    /// # Errors
+    /// The class of the failure.
+    pub fn open_task_dir(&self, tgid: u32) -> Result<OwnedFd, ReadError> {
+        self.open_at(self.fd.as_fd(), PathName::process(tgid, "task").as_cstr(), OPEN_DIR, None)
+    }
+
+    /// The number of threads of a process, by the link count of its `task` directory.
+    ///
+    /// # Errors
+    /// The class of the failure.
+    pub fn thread_count(&self, dir: TaskDir<'_>) -> Result<u64, ReadError> {
+        let stat = match dir.dir {
+            Some(fd) => rustix::fs::fstat(fd)?,
+            None => {
+                rustix::fs::statat(&self.fd, PathName::process(dir.tgid, "task").as_cstr(), AtFlags::SYMLINK_NOFOLLOW)?
+            }
+        };
+        // `.` and `..`, then one link a thread: fs/proc/base.c, proc_task_getattr.
+        Ok(u64::from(stat.st_nlink).saturating_sub(2))
+    }
+
+    /// The user id that owns a process's directory: its effective user, or root when it is not
+    /// dumpable.
+    #[must_use]
+    pub fn owner(&self, tgid: u32) -> Option<u32> {
+        let name = PathName::process(tgid, "task");
+        rustix::fs::statat(&self.fd, name.as_cstr(), AtFlags::SYMLINK_NOFOLLOW).ok().map(|stat| stat.st_uid)
+    }
+
+    /// Lists the pids in the root, ascending, appended to `pids`.
+    ///
+    /// # Errors
+    /// The class of the failure.
+    pub fn list_processes(&self, buffer: &mut Vec<u8>, pids: &mut Vec<u32>) -> Result<(), ReadError> {
+        rustix::fs::seek(&self.fd, rustix::fs::SeekFrom::Start(0))?;
+        list_numbers(self.fd.as_fd(), buffer, pids)
+    }
+
+    /// Lists the tids in a `task` directory, appended to `tids`.
+    ///
+    /// # Errors
+    /// The class of the failure.
+    pub fn list_tasks(&self, dir: BorrowedFd<'_>, buffer: &mut Vec<u8>, tids: &mut Vec<u32>) -> Result<(), ReadError> {
+        self.inject(Call::Read, None)?;
+        rustix::fs::seek(dir, rustix::fs::SeekFrom::Start(0))?;
+        list_numbers(dir, buffer, tids)
+    }
+
+    fn task_path<'a>(
+        &'a self,
+        dir: TaskDir<'a>,
+        tid: u32,
+        file: &str,
+        number: Option<u32>,
+    ) -> (BorrowedFd<'a>, PathName) {
+        match dir.dir {
+            Some(fd) => (fd, PathName::new(&[Part::Number(tid)], file, number)),
+            None => {
+                let parts = [Part::Number(dir.tgid), Part::Text("task"), Part::Number(tid)];
+                (self.fd.as_fd(), PathName::new(&parts, file, number))
+            }
+        }
+    }
+
+    fn inject(&self, call: Call, source: Option<Source>) -> Result<Option<usize>, Errno> {
+        match self.faults.as_ref().and_then(|faults| faults.fault(call, source)) {
+            None => Ok(None),
+            Some(Fault::Fail(errno)) => Err(errno),
+            Some(Fault::Short(len)) => Ok(Some(len)),
+        }
+    }
+
+    fn open_at(
+        &self,
+        base: BorrowedFd<'_>,
+        name: &CStr,
+        flags: OFlags,
+        source: Option<Source>,
+    ) -> Result<OwnedFd, ReadError> {
+        loop {
+            let result =
+                self.inject(Call::Open, source).and_then(|_| rustix::fs::openat(base, name, flags, Mode::empty()));
+            match result {
+                Err(Errno::INTR) => {}
+                other => return Ok(other?),
+            }
+        }
+    }
+
+    fn link_at(&self, base: BorrowedFd<'_>, name: &CStr, source: Source) -> Result<Vec<u8>, ReadError> {
+        self.inject(Call::Open, Some(source))?;
+        Ok(rustix::fs::readlinkat(base, name, Vec::new())?.into_bytes())
+    }
+
+    #[inline]
+    fn read<'b>(
+        &self,
+        fd: BorrowedFd<'_>,
+        source: Option<Source>,
+        extent: Extent,
+        buffer: &'b mut Buffer,
+    ) -> Result<&'b [u8], ReadError> {
+        buffer.len = 0;
+        if buffer.bytes.len() < Buffer::INITIAL {
+            buffer.bytes.resize(Buffer::INITIAL, 0);
+        }
+        loop {
+            let free = buffer.bytes.get_mut(buffer.len..).unwrap_or_default();
+            let result = match self.inject(Call::Read, source) {
+                Err(errno) => Err(errno),
+                Ok(limit) => rustix::io::pread(fd, &mut *free, buffer.len as u64)
+                    .map(|read| limit.map_or(read, |limit| read.min(limit))),
+            };
+            let read = match result {
+                Err(Errno::INTR) => continue,
+                other => other?,
+            };
+            let filled = read == free.len();
+            buffer.len += read;
+            let done = match extent {
+                Extent::Once => !filled,
+                Extent::UntilEnd(limit) => read == 0 || buffer.len >= limit,
+            };
+            if done || buffer.len >= Buffer::MAX {
+                return Ok(buffer.bytes());
+            }
+            if filled {
+                buffer.bytes.resize(buffer.bytes.len() * 2, 0);
+            }
+        }
+    }
+}
+
+/// Bytes of a command line that are kept: arguments of a megabyte are possible, and of no use here.
+const CMDLINE_MAX: usize = 4096;
+
+/// Appends the numeric entries of a directory, read with as few calls as the buffer allows.
+fn list_numbers(dir: BorrowedFd<'_>, buffer: &mut Vec<u8>, numbers: &mut Vec<u32>) -> Result<(), ReadError> {
+    buffer.clear();
+    let mut entries = rustix::fs::RawDir::new(dir, buffer.spare_capacity_mut());
+    while let Some(entry) = entries.next() {
+        match entry {
+            Ok(entry) => numbers.extend(pid_name(entry.file_name().to_bytes())),
+            Err(Errno::INTR) => {}
+            Err(errno) => return Err(errno.into()),
+        }
+    }
+    Ok(())
+}
+
+enum Part<'a> {
+    Number(u32),
+    Text(&'a str),
+}
+
+/// A short relative path, NUL-terminated on the stack.
+struct PathName {
+    bytes: [u8; Self::CAPACITY],
+    len: usize,
+}
+
+impl PathName {
+    /// Room for `4294967295/task/4294967295/schedstat/4294967295` and the NUL.
+    const CAPACITY: usize = 64;
+
+    fn new(parts: &[Part<'_>], file: &str, number: Option<u32>) -> Self {
+        let mut name = Self { bytes: [0; Self::CAPACITY], len: 0 };
+        for part in parts {
+            match part {
+                Part::Number(number) => name.push(itoa::Buffer::new().format(*number).as_bytes()),
+                Part::Text(text) => name.push(text.as_bytes()),
+            }
+            name.push(b"/");
+        }
+        name.push(file.as_bytes());
+        if let Some(number) = number {
+            name.push(b"/");
+            name.push(itoa::Buffer::new().format(number).as_bytes());
+        }
+        name
+    }
+
+    fn process(tgid: u32, file: &str) -> Self {
+        Self::new(&[Part::Number(tgid)], file, None)
+    }
+
+    fn push(&mut self, bytes: &[u8]) {
+        // One byte stays 0, the terminator. Every caller's parts fit; a part that did not would be
+        // left out, and the open would fail with ENOENT.
+        let end = self.len + bytes.len();
+        if end < Self::CAPACITY
+            && let Some(room) = self.bytes.get_mut(self.len..end)
+        {
+            room.copy_from_slice(bytes);
+            self.len = end;
+        }
+    }
+
+    fn as_cstr(&self) -> &CStr {
+        CStr::from_bytes_until_nul(&self.bytes).unwrap_or_default()
+    }
+}
+
+/// Raises the soft limit of open files to the hard limit and returns it.
+pub fn raise_fd_limit() -> u64 {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let limit = getrlimit(Resource::Nofile);
+    let maximum = limit.maximum.unwrap_or(1 << 20);
+    if limit.current != limit.maximum {
+        // Not raising it only means a smaller cache.
+        let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum });
+    }
+    getrlimit(Resource::Nofile).current.unwrap_or(maximum)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_longest_path_fits() {
+        let parts = [Part::Number(u32::MAX), Part::Text("task"), Part::Number(u32::MAX)];
+        let name = PathName::new(&parts, "schedstat", Some(u32::MAX));
+        assert_eq!(name.as_cstr().to_bytes(), b"4294967295/task/4294967295/schedstat/4294967295");
+    }
+
+    #[test]
+    fn errors_fall_into_their_classes() {
+        assert_eq!(ReadError::from(Errno::SRCH), ReadError::Gone);
+        assert_eq!(ReadError::from(Errno::NOENT), ReadError::Gone);
+        assert_eq!(ReadError::from(Errno::PERM), ReadError::Denied);
+        assert_eq!(ReadError::from(Errno::MFILE), ReadError::Dropped(Errno::MFILE));
+    }
+
+    #[test]
+    fn a_file_longer_than_the_buffer_is_read_whole() {
+        let dir = std::env::temp_dir().join(format!("psn-procfs-{}", std::process::id()));
+        std::fs::create_dir_all(dir.join("7")).unwrap();
+        let long = vec![b'x'; 3 * Buffer::INITIAL];
+        std::fs::write(dir.join("7/status"), &long).unwrap();
+        let root = ProcRoot::open(&dir).unwrap();
+        let mut buffer = Buffer::default();
+        let read = root.read_process(7, Source::Status, "status", &mut buffer);
+        assert_eq!(read.map(<[u8]>::len), Ok(long.len()));
+        std::fs::remove_dir_all(dir).unwrap();
+    }
+}

@@ -1,0 +1,446 @@
+//! From counts and accounting to the rows that are printed. Pure: no I/O, no clock, no global state.
+
+use std::cmp::Ordering;
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use crate::aggregate::{Accumulator, Aggregator, Cell, Group};
+use crate::column::Column;
+use crate::health::Counts;
+use crate::intern::{Interner, Symbol};
+use crate::observation::Mark;
+use crate::plan::{Aggregate, Plan, SortKey, Statistic};
+
+/// Everything a run has to tell.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Report {
+    /// What was run, where and when.
+    pub meta: Meta,
+    /// The ticks of the run.
+    pub ticks: Ticks,
+    /// What was seen.
+    pub tasks: Tasks,
+    /// What it cost.
+    pub cost: Cost,
+    /// The reads, by file, cheapest first.
+    pub health: Vec<(String, Counts)>,
+    /// The errors behind dropped reads: file, message, how many.
+    pub dropped: Vec<(String, String, u64)>,
+    /// What could be told of the rows' columns.
+    pub coverage: CoverageReport,
+    /// The columns, in order.
+    pub columns: Vec<ReportColumn>,
+    /// The rows, in order.
+    pub rows: Vec<Row>,
+    /// Rows beyond `--limit`, and the samples in them.
+    pub rows_left_out: u64,
+    /// Sentences that a reader of the report must not miss.
+    pub warnings: Vec<String>,
+}
+
+/// What was run, where and when.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Meta {
+    /// psn's version.
+    pub version: String,
+    /// The host's name.
+    pub host: String,
+    /// The kernel's release.
+    pub kernel: String,
+    /// Start, nanoseconds since 1970.
+    pub started_ns: u64,
+    /// How long was sampled, seconds.
+    pub duration_s: f64,
+    /// The rate asked for.
+    pub hz: f64,
+    /// How threads were found: `proc`.
+    pub scan: String,
+}
+
+/// The ticks of a run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Ticks {
+    /// Due, by the rate asked for.
+    pub expected: u64,
+    /// In which every thread was visited.
+    pub completed: u64,
+    /// Not taken: skipped because a pass was late, or given up.
+    pub missed: u64,
+}
+
+/// What was seen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Tasks {
+    /// Processes in the last task set.
+    pub processes: u64,
+    /// Threads in it.
+    pub threads: u64,
+    /// Threads that a listing may have skipped.
+    pub skipped: u64,
+}
+
+/// What psn cost.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct Cost {
+    /// CPU seconds, user and system.
+    pub cpu_s: f64,
+    /// Median time of a pass, milliseconds.
+    pub pass_p50_ms: f64,
+    /// 99th percentile.
+    pub pass_p99_ms: f64,
+    /// The longest.
+    pub pass_max_ms: f64,
+    /// Median lateness of a tick, milliseconds.
+    pub late_p50_ms: f64,
+    /// 99th percentile.
+    pub late_p99_ms: f64,
+    /// The largest.
+    pub late_max_ms: f64,
+    /// Files kept open.
+    pub fds: u64,
+    /// Kernel memory they pin, kB, estimated.
+    pub kernel_kb_est: u64,
+}
+
+/// What could be told of the rows' columns.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct CoverageReport {
+    /// Observations counted.
+    pub rows: u64,
+    /// Observations of waiting threads whose wait columns were read.
+    pub checked: u64,
+    /// Of those, the ones that moved on between the reads.
+    pub torn: u64,
+    /// Observations by file in which a refusal stands.
+    pub denied: Vec<(String, u64)>,
+}
+
+/// How a column is laid out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Align {
+    /// Numbers.
+    Right,
+    /// Texts.
+    Left,
+}
+
+/// One column of the report.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ReportColumn {
+    /// The header.
+    pub name: String,
+    /// How it is laid out.
+    pub align: Align,
+    /// Whether it is one of the columns grouped by.
+    pub is_dimension: bool,
+    /// Whether the table shows it in parentheses.
+    pub in_parentheses: bool,
+    /// Whether its texts are kernel stacks, frames apart by `->`.
+    pub is_stack: bool,
+}
+
+/// One group.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Row {
+    /// The fields, one for each column.
+    pub fields: Vec<Field>,
+}
+
+/// One field of a row.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Field {
+    /// A whole number.
+    Integer(i128),
+    /// A number in parts: the number times the divisor, and the divisor.
+    Scaled(i128, u32),
+    /// A number with two decimals.
+    Decimal(f64),
+    /// Bytes as the kernel gave them: not UTF-8, not escaped.
+    Text(Arc<[u8]>),
+    /// A mark in the place of a value.
+    Mark(Mark),
+}
+
+/// A number divided by `divisor`, exactly, with as many decimals as the divisor has zeros.
+#[must_use]
+pub fn decimal(number: i128, divisor: u32) -> String {
+    if divisor <= 1 {
+        return number.to_string();
+    }
+    let decimals = divisor.ilog10() as usize;
+    let divisor = u128::from(divisor);
+    let sign = if number < 0 { "-" } else { "" };
+    let magnitude = number.unsigned_abs();
+    format!("{sign}{}.{:0decimals$}", magnitude / divisor, magnitude % divisor)
+}
+
+/// The parts of a report that only its maker knows.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Facts {
+    /// See [`Report::meta`].
+    pub meta: Meta,
+    /// See [`Report::ticks`].
+    pub ticks: Ticks,
+    /// See [`Report::tasks`].
+    pub tasks: Tasks,
+    /// See [`Report::cost`].
+    pub cost: Cost,
+    /// See [`Report::health`].
+    pub health: Vec<(String, Counts)>,
+    /// See [`Report::dropped`].
+    pub dropped: Vec<(String, String, u64)>,
+    /// See [`Report::coverage`].
+    pub coverage: CoverageReport,
+    /// See [`Report::warnings`].
+    pub warnings: Vec<String>,
+}
+
+impl Report {
+    /// The report of `aggregator`'s counts, `limit` rows at most.
+    #[must_use]
+    pub fn new(plan: &Plan, aggregator: &Aggregator, limit: Option<usize>, facts: Facts) -> Self {
+        let ticks = u32::try_from(facts.ticks.completed).unwrap_or(u32::MAX);
+        let texts = Texts::new(aggregator.interner());
+        let mut rows: Vec<Row> =
+            aggregator.groups().iter().map(|(key, group)| row(plan, key, group, ticks, &texts)).collect();
+        sort(&mut rows, plan);
+        let left_out = limit.map_or(0, |limit| rows.len().saturating_sub(limit));
+        rows.truncate(rows.len() - left_out);
+        Self {
+            meta: facts.meta,
+            ticks: facts.ticks,
+            tasks: facts.tasks,
+            cost: facts.cost,
+            health: facts.health,
+            dropped: facts.dropped,
+            coverage: facts.coverage,
+            columns: columns(plan),
+            rows,
+            rows_left_out: left_out as u64,
+            warnings: facts.warnings,
+        }
+    }
+
+    /// Samples taken a second, over the time sampled.
+    #[must_use]
+    #[expect(clippy::cast_precision_loss, reason = "counts far below 2^52")]
+    pub fn achieved_hz(&self) -> f64 {
+        if self.meta.duration_s > 0.0 { self.ticks.completed as f64 / self.meta.duration_s } else { 0.0 }
+    }
+}
+
+/// The texts of symbols, each fetched once.
+struct Texts<'a> {
+    interner: &'a Interner,
+    cache: std::cell::RefCell<HashMap<Symbol, Arc<[u8]>>>,
+}
+
+impl<'a> Texts<'a> {
+    fn new(interner: &'a Interner) -> Self {
+        Self { interner, cache: std::cell::RefCell::default() }
+    }
+
+    fn text(&self, symbol: Symbol) -> Arc<[u8]> {
+        let mut cache = self.cache.borrow_mut();
+        Arc::clone(cache.entry(symbol).or_insert_with(|| self.interner.text(symbol)))
+    }
+
+    fn field(&self, cell: Cell, column: &Column) -> Field {
+        match cell {
+            Cell::Number(number) if column.divisor > 1 => Field::Scaled(number, column.divisor),
+            Cell::Number(number) => Field::Integer(number),
+            Cell::Text(symbol) => Field::Text(self.text(symbol)),
+            Cell::Mark(mark) => Field::Mark(mark),
+        }
+    }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "counts far below 2^52")]
+fn row(plan: &Plan, key: &[Cell], group: &Group, ticks: u32, texts: &Texts<'_>) -> Row {
+    let samples = group.samples();
+    let average = if ticks == 0 { 0.0 } else { samples as f64 / f64::from(ticks) };
+    let mut fields = vec![Field::Integer(samples.into()), Field::Decimal(average)];
+    fields.extend(plan.selected.iter().map(|selected| match selected.statistic {
+        Statistic::MaxThreads => Field::Integer(group.max_threads().into()),
+        Statistic::Ci95 => group.ci95(ticks).map_or(Field::Mark(Mark::None), Field::Decimal),
+        Statistic::Measure(index) => measure(plan, index, group, texts),
+    }));
+    let dimension = |(slot, cell): (&usize, &Cell)| match plan.columns.get(*slot) {
+        Some(column) => texts.field(*cell, column),
+        None => Field::Mark(Mark::None),
+    };
+    fields.extend(plan.dimensions.iter().zip(key).map(dimension));
+    Row { fields }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "an average is shown with two decimals")]
+fn measure(plan: &Plan, index: usize, group: &Group, texts: &Texts<'_>) -> Field {
+    let none = Field::Mark(Mark::None);
+    let (Some(measure), Some(accumulator)) = (plan.measures.get(index), group.accumulators.get(index)) else {
+        return none;
+    };
+    let Some(column) = plan.columns.get(measure.slot) else { return none };
+    match accumulator {
+        Accumulator::Max(None) | Accumulator::Sum { count: 0, .. } | Accumulator::Example(None) => none,
+        Accumulator::Max(Some(max)) => texts.field(Cell::Number(*max), column),
+        Accumulator::Sum { sum, count } if measure.aggregate == Aggregate::Avg => {
+            Field::Decimal(*sum as f64 / *count as f64 / f64::from(column.divisor))
+        }
+        Accumulator::Sum { sum, .. } => texts.field(Cell::Number(*sum), column),
+        Accumulator::Example(Some((_, _, cell))) => texts.field(*cell, column),
+        Accumulator::Common(counts) => counts
+            .iter()
+            .map(|(cell, count)| (*count, texts.field(*cell, column)))
+            .max_by(|a, b| a.0.cmp(&b.0).then_with(|| compare(&b.1, &a.1)))
+            .map_or(none, |(_, field)| field),
+    }
+}
+
+fn columns(plan: &Plan) -> Vec<ReportColumn> {
+    let number = |name: &str| ReportColumn {
+        name: name.to_owned(),
+        align: Align::Right,
+        is_dimension: false,
+        in_parentheses: false,
+        is_stack: false,
+    };
+    let of = |header: &str, column: &Column, is_dimension: bool| ReportColumn {
+        name: header.to_owned(),
+        align: if column.kind.is_number() { Align::Right } else { Align::Left },
+        is_dimension,
+        in_parentheses: column.is_comm(),
+        is_stack: column.extract == crate::column::Extract::Stack,
+    };
+    let mut columns = vec![number("samples"), number("avg_threads")];
+    columns.extend(plan.selected.iter().map(|selected| {
+        let column = match selected.statistic {
+            Statistic::MaxThreads | Statistic::Ci95 => None,
+            Statistic::Measure(index) => plan.measures.get(index).and_then(|measure| plan.columns.get(measure.slot)),
+        };
+        column.map_or_else(|| number(&selected.header), |column| of(&selected.header, column, false))
+    }));
+    columns.extend(plan.dimensions.iter().filter_map(|slot| plan.columns.get(*slot)).map(|c| of(c.name, c, true)));
+    columns
+}
+
+/// Numbers descending, texts ascending by the asked column; then samples descending, then the
+/// dimensions ascending, so that the order is the same from run to run.
+fn sort(rows: &mut [Row], plan: &Plan) {
+    let first_dimension = 2 + plan.selected.len();
+    let place = match plan.sort {
+        SortKey::Samples => 0,
+        SortKey::Selected(index) => 2 + index,
+        SortKey::Dimension(index) => first_dimension + index,
+    };
+    let field = |row: &Row, place: usize| row.fields.get(place).cloned().unwrap_or(Field::Mark(Mark::None));
+    rows.sort_by(|a, b| {
+        let (mine, theirs) = (field(a, place), field(b, place));
+        let asked = match (&mine, &theirs) {
+            (Field::Text(_), _) | (_, Field::Text(_)) => compare(&mine, &theirs),
+            _ => compare(&theirs, &mine),
+        };
+        let samples = || compare(&field(b, 0), &field(a, 0));
+        let dimensions =
+            || a.fields.iter().zip(&b.fields).skip(first_dimension).map(|(a, b)| compare(a, b)).find(|o| o.is_ne());
+        asked.then_with(samples).then_with(|| dimensions().unwrap_or(Ordering::Equal))
+    });
+}
+
+/// Marks before numbers before texts; numbers by value, texts by bytes.
+#[expect(clippy::cast_precision_loss, reason = "mixed fields are rare, and ordered to 53 bits")]
+fn compare(a: &Field, b: &Field) -> Ordering {
+    let number = |field: &Field| match field {
+        Field::Integer(number) => Some(*number as f64),
+        Field::Scaled(number, divisor) => Some(*number as f64 / f64::from(*divisor)),
+        Field::Decimal(number) => Some(*number),
+        Field::Text(_) | Field::Mark(_) => None,
+    };
+    let rank = |field: &Field| match field {
+        Field::Mark(_) => 0,
+        Field::Integer(_) | Field::Scaled(..) | Field::Decimal(_) => 1,
+        Field::Text(_) => 2,
+    };
+    match (a, b) {
+        (Field::Integer(a), Field::Integer(b)) => a.cmp(b),
+        (Field::Scaled(a, x), Field::Scaled(b, y)) if x == y => a.cmp(b),
+        (Field::Text(a), Field::Text(b)) => a.cmp(b),
+        (Field::Mark(a), Field::Mark(b)) => a.cmp(b),
+        _ => match (number(a), number(b)) {
+            (Some(a), Some(b)) => a.total_cmp(&b),
+            _ => rank(a).cmp(&rank(b)),
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::aggregate::LastValues;
+    use crate::observation::{Observation, Value};
+    use crate::plan::{PlanRequest, StateGate};
+
+    #[test]
+    fn scaled_numbers_are_exact() {
+        assert_eq!(decimal(151, 100), "1.51");
+        assert_eq!(decimal(-5, 100), "-0.05");
+        assert_eq!(decimal(7, 1), "7");
+        assert_eq!(decimal(i128::from(u64::MAX), 100), "184467440737095516.15");
+    }
+
+    fn report(sort: Option<&str>, limit: Option<usize>) -> Report {
+        let split = |text: &str| text.split(',').map(str::to_owned).collect();
+        let request = PlanRequest {
+            group_by: split("comm,processor"),
+            select: split("utime_sec:max,max_threads,ci95"),
+            sort: sort.map(str::to_owned),
+            ..PlanRequest::default()
+        };
+        let plan = Plan::new(&request, StateGate::all()).unwrap();
+        let aggregator = Aggregator::new(&plan);
+        let mut fold = aggregator.fold();
+        let mut last = LastValues::default();
+        let mut row = Observation::default();
+        for (tick, comm, cpu, utime) in [(0, "b", 1, 250), (0, "a", 2, 50), (1, "b", 1, 275), (1, "a", 1, 75)] {
+            row.clear();
+            for column in &plan.columns {
+                row.push(match column.name {
+                    "comm" => Value::Text(comm.as_bytes()),
+                    "processor" => Value::Number(cpu),
+                    _ => Value::Number(utime),
+                });
+            }
+            fold.add(&row, tick, &mut last);
+            aggregator.commit(&mut fold, tick);
+        }
+        let ticks = Ticks { expected: 2, completed: 2, missed: 0 };
+        Report::new(&plan, &aggregator, limit, Facts { ticks, ..Facts::default() })
+    }
+
+    fn names(report: &Report) -> Vec<String> {
+        let text = |field: &Field| match field {
+            Field::Text(text) => String::from_utf8_lossy(text).into_owned(),
+            Field::Integer(number) => number.to_string(),
+            other => format!("{other:?}"),
+        };
+        report.rows.iter().map(|row| format!("{}{}", text(&row.fields[5]), text(&row.fields[6]))).collect()
+    }
+
+    #[test]
+    fn rows_are_ordered_by_samples_then_dimensions() {
+        let report = report(None, None);
+        assert_eq!(names(&report), ["b1", "a1", "a2"]);
+        assert_eq!(
+            report.rows[0].fields[0..4],
+            [Field::Integer(2), Field::Decimal(1.0), Field::Scaled(275, 100), Field::Integer(1)]
+        );
+    }
+
+    #[test]
+    fn another_order_and_a_limit() {
+        assert_eq!(names(&report(Some("comm"), None)), ["a1", "a2", "b1"]);
+        assert_eq!(names(&report(Some("utime_sec:max"), None)), ["b1", "a1", "a2"]);
+        let limited = report(Some("comm"), Some(2));
+        assert_eq!(names(&limited), ["a1", "a2"]);
+        assert_eq!(limited.rows_left_out, 1);
+    }
+}

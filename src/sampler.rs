@@ -1,0 +1,553 @@
+//! One pass over a task set: every thread visited once, on the rayon pool.
+//!
+//! A pass is a few lanes, each a job on the pool with its own buffers and counts. The chunks of the
+//! task set are dealt to the lanes in runs, so that a lane stays with its processes from tick to
+//! tick; a lane that has finished its run helps the others.
+//!
+//! # A lane that does not come back
+//! A read can block in the kernel for ever. The coordinator waits for lanes with a deadline; a lane
+//! that is blocked inside one thread's files is given up, its process is quarantined (its threads'
+//! states then come from `status`, which does not block), and a fresh lane takes its place on one of
+//! the pool's spare threads. The tick that lost the lane is discarded.
+
+use std::collections::HashMap;
+use std::ops::Range;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
+use std::time::Duration;
+
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, unbounded};
+
+use crate::aggregate::Aggregator;
+use crate::clock::monotonic_ns;
+use crate::column::Source;
+use crate::detail::{Context, Coverage, Instant, Observer};
+use crate::health::Health;
+use crate::parse::{stat, status};
+use crate::procfs::{Buffer, ProcRoot, ReadError};
+use crate::task::{Permit, Process, Task, TaskSet};
+
+/// Threads of the pool beyond the workers: each can replace one that is stuck in the kernel.
+pub const SPARE_THREADS: usize = 4;
+
+/// A lane that has been at one thread for this long, blocked, is given up.
+const PATIENCE_NS: u64 = 20_000_000;
+
+/// How long a lane is waited for between two looks at the lanes.
+const LOOK: Duration = Duration::from_millis(5);
+
+/// What a lane is at, for the coordinator to see. On a cache line of its own: only the coordinator
+/// ever looks, and only when a pass is late.
+#[repr(align(128))]
+#[derive(Debug, Default)]
+struct Progress {
+    /// The pool thread's id as the kernel knows it; 0 before the lane runs.
+    os_tid: AtomicU32,
+    /// The process being read.
+    tgid: AtomicU32,
+    /// Threads visited in this pass.
+    visits: AtomicU64,
+}
+
+/// The work of one pass, shared by its lanes.
+#[derive(Debug)]
+struct Work {
+    set: Arc<TaskSet>,
+    /// Each lane's next chunk, with where its run ends.
+    runs: Vec<Run>,
+    quarantine: Arc<Quarantine>,
+    /// Whether no more lanes may be lost: every process is read as if it were in quarantine.
+    is_cautious: bool,
+    cancelled: AtomicBool,
+    at: Instant,
+}
+
+#[repr(align(128))]
+#[derive(Debug)]
+struct Run {
+    next: AtomicUsize,
+    end: usize,
+}
+
+impl Work {
+    fn new(set: Arc<TaskSet>, lanes: usize, quarantine: Arc<Quarantine>, is_cautious: bool, at: Instant) -> Self {
+        let runs =
+            shares(set.chunks(), lanes).map(|run| Run { next: AtomicUsize::new(run.start), end: run.end }).collect();
+        Self { set, runs, quarantine, is_cautious, cancelled: AtomicBool::new(false), at }
+    }
+
+    /// The next chunk for `lane`: of its own run first, then of the others'.
+    fn take(&self, lane: usize) -> Option<usize> {
+        if self.cancelled.load(Ordering::Relaxed) {
+            return None;
+        }
+        let runs = self.runs.iter().cycle().skip(lane).take(self.runs.len());
+        runs.filter_map(Run::take).next()
+    }
+}
+
+impl Run {
+    fn take(&self) -> Option<usize> {
+        // A look first: the counter of a finished run is not written again and again.
+        if self.next.load(Ordering::Relaxed) >= self.end {
+            return None;
+        }
+        let chunk = self.next.fetch_add(1, Ordering::Relaxed);
+        (chunk < self.end).then_some(chunk)
+    }
+}
+
+/// `count` things in `lanes` runs of equal length, to one.
+fn shares(count: usize, lanes: usize) -> impl Iterator<Item = Range<usize>> {
+    (0..lanes).map(move |lane| (count * lane / lanes)..(count * (lane + 1) / lanes))
+}
+
+/// Processes that block their readers, until when they are not read in full.
+#[derive(Debug, Clone, Default)]
+pub struct Quarantine {
+    processes: HashMap<u32, Sentence>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Sentence {
+    until_ns: u64,
+    offences: u32,
+}
+
+impl Quarantine {
+    /// The first stay; each further offence doubles it.
+    const FIRST_NS: u64 = 1_000_000_000;
+    const MAX_DOUBLINGS: u32 = 10;
+
+    fn add(&mut self, tgid: u32, now_ns: u64) {
+        let offences = self.processes.get(&tgid).map_or(0, |sentence| sentence.offences);
+        let stay = Self::FIRST_NS << offences.min(Self::MAX_DOUBLINGS);
+        let until_ns = now_ns.saturating_add(stay);
+        self.processes.insert(tgid, Sentence { until_ns, offences: offences + 1 });
+    }
+
+    /// Whether the threads of `tgid` are to be read without what may block.
+    #[inline]
+    fn holds(&self, tgid: u32, now_ns: u64) -> bool {
+        !self.processes.is_empty() && self.processes.get(&tgid).is_some_and(|sentence| now_ns < sentence.until_ns)
+    }
+
+    /// The processes that blocked a reader at any time.
+    pub fn processes(&self) -> impl Iterator<Item = u32> {
+        self.processes.keys().copied()
+    }
+}
+
+/// One lane: what a worker needs to visit threads, kept from pass to pass.
+#[derive(Debug)]
+struct Lane {
+    root: Arc<ProcRoot>,
+    observer: Observer,
+    stat: Buffer,
+    line: Vec<u8>,
+    progress: Arc<Progress>,
+    states: StateCounts,
+}
+
+/// Threads seen in each state, by letter.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StateCounts(Box<[u64; 256]>);
+
+impl Default for StateCounts {
+    fn default() -> Self {
+        Self(Box::new([0; 256]))
+    }
+}
+
+impl StateCounts {
+    #[inline]
+    fn count(&mut self, letter: u8) {
+        self.0[usize::from(letter)] += 1;
+    }
+
+    fn take(&mut self, other: &mut Self) {
+        for (mine, theirs) in self.0.iter_mut().zip(other.0.iter_mut()) {
+            *mine += std::mem::take(theirs);
+        }
+    }
+
+    /// The letters that occurred, with their counts.
+    pub fn iter(&self) -> impl Iterator<Item = (u8, u64)> {
+        (0..=u8::MAX).zip(self.0.iter().copied()).filter(|(_, count)| *count > 0)
+    }
+
+    /// All threads.
+    #[must_use]
+    pub fn total(&self) -> u64 {
+        self.0.iter().sum()
+    }
+}
+
+impl Lane {
+    fn run(&mut self, work: &Work, lane: usize) {
+        self.progress.os_tid.store(rustix::thread::gettid().as_raw_nonzero().get().unsigned_abs(), Ordering::Relaxed);
+        while let Some(chunk) = work.take(lane) {
+            for span in work.set.chunk(chunk) {
+                let Some((process, tasks)) = work.set.tasks(*span) else { continue };
+                let blocked = work.is_cautious || work.quarantine.holds(process.tgid, work.at.now_ns);
+                self.progress.tgid.store(process.tgid, Ordering::Relaxed);
+                for task in tasks {
+                    let visits = &self.progress.visits;
+                    // Not a read-modify-write: this lane is the only writer.
+                    visits.store(visits.load(Ordering::Relaxed).wrapping_add(1), Ordering::Relaxed);
+                    if blocked {
+                        self.visit_blocked(process, task, work.at);
+                    } else {
+                        self.visit(process, task, work.at);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Visits one thread: one read, and no more unless its state passes the gate.
+    #[inline]
+    fn visit(&mut self, process: &Process, task: &Task, at: Instant) {
+        if task.is_gone() {
+            return;
+        }
+        let result = read_stat(&self.root, process, task, &mut self.stat);
+        let result = result.and_then(|line| Ok((stat::state(line)?, line)));
+        match result {
+            Ok((state, line)) => {
+                self.observer.health.record_ok(Source::Stat, 1);
+                self.states.count(state);
+                if self.observer.gate().passes(state)
+                    && let Err(error) = self.observer.observe(process, task, line, false, at)
+                {
+                    self.observer.health.correct(Source::Stat, error);
+                }
+            }
+            Err(error) => {
+                self.observer.health.record_error(Source::Stat, error);
+                if error == ReadError::Gone {
+                    task.mark_gone();
+                }
+            }
+        }
+    }
+
+    /// Visits a thread of a process that blocks its readers, by the one file that never does.
+    #[cold]
+    fn visit_blocked(&mut self, process: &Process, task: &Task, at: Instant) {
+        if task.is_gone() {
+            return;
+        }
+        let result = self.root.read_task(process.task_dir(), task.tid, Source::Status, &mut self.stat);
+        self.observer.health.record(Source::Status, &result);
+        match result.map(|text| stat_line_of_status(task.tid, text, &mut self.line)) {
+            Ok(Some(state)) => {
+                self.states.count(state);
+                if self.observer.gate().passes(state)
+                    && let Err(error) = self.observer.observe(process, task, &self.line, true, at)
+                {
+                    self.observer.health.correct(Source::Status, error);
+                }
+            }
+            Ok(None) => self.observer.health.correct(Source::Status, ReadError::Malformed),
+            Err(ReadError::Gone) => task.mark_gone(),
+            Err(_) => {}
+        }
+    }
+}
+
+/// Reads the thread's `stat`, with one system call where its descriptor is kept.
+#[inline]
+fn read_stat<'b>(
+    root: &ProcRoot,
+    process: &Process,
+    task: &Task,
+    buffer: &'b mut Buffer,
+) -> Result<&'b [u8], ReadError> {
+    if let Some(fd) = task.stat_fd() {
+        return root.read_open(fd, Source::Stat, buffer);
+    }
+    if task.permit() == Permit::None {
+        return root.read_task(process.task_dir(), task.tid, Source::Stat, buffer);
+    }
+    let fd = root.open_task_file(process.task_dir(), task.tid, Source::Stat)?;
+    root.read_open(task.keep_stat(fd), Source::Stat, buffer)
+}
+
+/// Writes what `status` tells in the form of `stat`: tid, name and state. Returns the state.
+fn stat_line_of_status(tid: u32, text: &[u8], line: &mut Vec<u8>) -> Option<u8> {
+    let state = status::state(text)?;
+    line.clear();
+    line.extend_from_slice(itoa::Buffer::new().format(tid).as_bytes());
+    line.extend_from_slice(b" (");
+    status::unescape_name(status::value(text, b"Name")?, line);
+    line.extend_from_slice(b") ");
+    line.push(state);
+    line.push(b'\n');
+    Some(state)
+}
+
+/// A lane as it comes back from a pass.
+struct Done {
+    pass: u64,
+    lane: Box<Lane>,
+}
+
+/// How a pass went.
+#[derive(Debug, Clone, Default)]
+pub struct PassOutcome {
+    /// Whether every thread was visited: if not, nothing of the pass is counted.
+    pub is_complete: bool,
+    /// Threads in each state.
+    pub states: StateCounts,
+    /// How long it took.
+    pub duration_ns: u64,
+}
+
+/// Makes passes.
+pub struct Sampler {
+    context: Arc<Context>,
+    aggregator: Arc<Aggregator>,
+    pool: rayon::ThreadPool,
+    workers: usize,
+    lanes: Vec<Box<Lane>>,
+    done: (Sender<Done>, Receiver<Done>),
+    passes: u64,
+    quarantine: Arc<Quarantine>,
+    /// Lanes that are stuck in the kernel now.
+    lost: usize,
+    health: Health,
+    coverage: Coverage,
+}
+
+impl Sampler {
+    /// A sampler with a pool of `workers`.
+    ///
+    /// # Errors
+    /// When the pool's threads can not be had.
+    pub fn new(
+        context: Arc<Context>,
+        aggregator: Arc<Aggregator>,
+        workers: usize,
+    ) -> Result<Self, rayon::ThreadPoolBuildError> {
+        let pool = rayon::ThreadPoolBuilder::new()
+            .num_threads(workers + SPARE_THREADS)
+            .thread_name(|index| format!("psn-worker-{index}"))
+            .stack_size(512 << 10)
+            .build()?;
+        Ok(Self {
+            context,
+            aggregator,
+            pool,
+            workers,
+            lanes: Vec::new(),
+            done: unbounded(),
+            passes: 0,
+            quarantine: Arc::default(),
+            lost: 0,
+            health: Health::default(),
+            coverage: Coverage::default(),
+        })
+    }
+
+    /// Visits every thread of `set` once. Gives up when `stopped` says so, or when a lane is stuck;
+    /// then the pass is not complete and nothing of it is counted.
+    pub fn pass(&mut self, set: &Arc<TaskSet>, tick: u32, stopped: &dyn Fn() -> bool) -> PassOutcome {
+        let started = monotonic_ns();
+        self.passes += 1;
+        let lanes = self.workers.min(set.chunks());
+        let at = Instant { tick, now_ns: started };
+        let is_cautious = self.lost >= SPARE_THREADS;
+        let work = Arc::new(Work::new(Arc::clone(set), lanes, Arc::clone(&self.quarantine), is_cautious, at));
+        let mut out: Vec<Watch> = (0..lanes).map(|index| self.dispatch(&work, index)).collect();
+        let mut back = Vec::with_capacity(lanes);
+        let mut is_complete = true;
+        while !out.is_empty() {
+            match self.done.1.recv_timeout(LOOK) {
+                Ok(done) if done.pass == self.passes => {
+                    out.retain(|watch| !Arc::ptr_eq(&watch.progress, &done.lane.progress));
+                    back.push(done.lane);
+                }
+                Ok(done) => self.welcome_back(done),
+                Err(RecvTimeoutError::Disconnected) => break,
+                Err(RecvTimeoutError::Timeout) => {
+                    if stopped() {
+                        is_complete = false;
+                        work.cancelled.store(true, Ordering::Relaxed);
+                    }
+                    let before = out.len();
+                    out.retain_mut(|watch| !self.gives_up(watch));
+                    if out.len() < before {
+                        is_complete = false;
+                        work.cancelled.store(true, Ordering::Relaxed);
+                    }
+                }
+            }
+        }
+        let mut outcome =
+            PassOutcome { is_complete, states: StateCounts::default(), duration_ns: monotonic_ns() - started };
+        self.collect(&mut back, tick, &mut outcome);
+        outcome
+    }
+
+    fn dispatch(&mut self, work: &Arc<Work>, index: usize) -> Watch {
+        let mut lane = self.lanes.pop().unwrap_or_else(|| self.new_lane());
+        let watch = Watch { progress: Arc::clone(&lane.progress), visits: 0, since_ns: work.at.now_ns };
+        lane.progress.visits.store(0, Ordering::Relaxed);
+        lane.progress.os_tid.store(0, Ordering::Relaxed);
+        let (work, done, pass) = (Arc::clone(work), self.done.0.clone(), self.passes);
+        self.pool.spawn(move || {
+            lane.run(&work, index);
+            // The sampler may be gone: then so is the need for the lane.
+            let _ = done.send(Done { pass, lane });
+        });
+        watch
+    }
+
+    fn new_lane(&self) -> Box<Lane> {
+        Box::new(Lane {
+            root: Arc::clone(&self.context.root),
+            observer: Observer::new(Arc::clone(&self.context), self.aggregator.fold()),
+            stat: Buffer::default(),
+            line: Vec::new(),
+            progress: Arc::default(),
+            states: StateCounts::default(),
+        })
+    }
+
+    /// Whether a lane is stuck: at one thread for too long, and blocked rather than waiting for a CPU.
+    fn gives_up(&mut self, watch: &mut Watch) -> bool {
+        let now = monotonic_ns();
+        let visits = watch.progress.visits.load(Ordering::Relaxed);
+        if visits != watch.visits {
+            (watch.visits, watch.since_ns) = (visits, now);
+            return false;
+        }
+        let os_tid = watch.progress.os_tid.load(Ordering::Relaxed);
+        if now - watch.since_ns < PATIENCE_NS || os_tid == 0 || visits == 0 || !is_blocked(os_tid) {
+            return false;
+        }
+        self.lost += 1;
+        self.health.record_error(Source::Stat, ReadError::TimedOut);
+        let tgid = watch.progress.tgid.load(Ordering::Relaxed);
+        Arc::make_mut(&mut self.quarantine).add(tgid, now);
+        true
+    }
+
+    /// Takes back a lane that was given up and came back after all.
+    fn welcome_back(&mut self, done: Done) {
+        self.lost = self.lost.saturating_sub(1);
+        let mut lane = done.lane;
+        lane.observer.fold.discard();
+        lane.states = StateCounts::default();
+        self.health.take(&mut lane.observer.health);
+        self.coverage.take(&mut lane.observer.coverage);
+        self.lanes.push(lane);
+    }
+
+    fn collect(&mut self, back: &mut Vec<Box<Lane>>, tick: u32, outcome: &mut PassOutcome) {
+        if outcome.is_complete {
+            self.commit(back, tick);
+        }
+        for mut lane in back.drain(..) {
+            lane.observer.fold.discard();
+            outcome.states.take(&mut lane.states);
+            self.health.take(&mut lane.observer.health);
+            self.coverage.take(&mut lane.observer.coverage);
+            self.lanes.push(lane);
+        }
+    }
+
+    /// Adds the lanes' counts to the session's, in parallel when there are many.
+    fn commit(&self, lanes: &mut [Box<Lane>], tick: u32) {
+        /// Groups from which the pool's help is worth its wake-ups. `benches/aggregate.rs`, `commit`.
+        const PARALLEL_GROUPS: usize = 2048;
+        let groups: usize = lanes.iter().map(|lane| lane.observer.fold.touched()).sum();
+        // With a thread of the pool stuck, `scope` could wait for it: then the coordinator does it alone.
+        if groups < PARALLEL_GROUPS || self.lost > 0 {
+            lanes.iter_mut().for_each(|lane| self.aggregator.commit(&mut lane.observer.fold, tick));
+        } else {
+            self.pool.scope(|scope| {
+                for lane in lanes {
+                    scope.spawn(|_| self.aggregator.commit(&mut lane.observer.fold, tick));
+                }
+            });
+        }
+    }
+
+    /// Whether readers were lost for good and only what can not block is read.
+    #[must_use]
+    pub const fn lost_lanes(&self) -> usize {
+        self.lost
+    }
+
+    /// The processes that blocked their readers.
+    #[must_use]
+    pub fn blockers(&self) -> Vec<u32> {
+        self.quarantine.processes().collect()
+    }
+
+    /// The accounting so far.
+    #[must_use]
+    pub const fn health(&self) -> &Health {
+        &self.health
+    }
+
+    /// What could be told so far.
+    #[must_use]
+    pub const fn coverage(&self) -> &Coverage {
+        &self.coverage
+    }
+}
+
+/// A lane that is out, as the coordinator watches it.
+struct Watch {
+    progress: Arc<Progress>,
+    visits: u64,
+    since_ns: u64,
+}
+
+/// Whether a thread of psn's own is blocked. It reads psn's own `stat`, which can not block: only a
+/// process in exec or hung on its memory blocks its readers, and psn is neither.
+fn is_blocked(os_tid: u32) -> bool {
+    let path = format!("{}/self/task/{os_tid}/stat", crate::config::DEFAULT_PROC_ROOT);
+    match std::fs::read(path) {
+        Ok(line) => stat::state(&line).is_ok_and(|state| state != b'R'),
+        Err(_) => true,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shares_cover_everything_evenly() {
+        for (count, lanes) in [(0, 1), (1, 1), (7, 3), (391, 16), (16, 16)] {
+            let runs: Vec<_> = shares(count, lanes).collect();
+            assert_eq!(runs.iter().map(ExactSizeIterator::len).sum::<usize>(), count);
+            let (min, max) = (runs.iter().map(Range::len).min(), runs.iter().map(Range::len).max());
+            assert!(max.unwrap() - min.unwrap() <= 1);
+        }
+    }
+
+    #[test]
+    fn status_stands_in_for_stat() {
+        let mut line = Vec::new();
+        let text = b"Name:\ta)\\nb\nUmask:\t0022\nState:\tD (disk sleep)\nTgid:\t7\n";
+        assert_eq!(stat_line_of_status(7, text, &mut line), Some(b'D'));
+        assert_eq!(line, b"7 (a)\nb) D\n");
+        assert_eq!(stat_line_of_status(7, b"", &mut line), None);
+    }
+
+    #[test]
+    fn a_sentence_doubles_and_ends() {
+        let mut quarantine = Quarantine::default();
+        quarantine.add(5, 0);
+        assert!(quarantine.holds(5, Quarantine::FIRST_NS - 1));
+        assert!(!quarantine.holds(5, Quarantine::FIRST_NS));
+        quarantine.add(5, 0);
+        assert!(quarantine.holds(5, 2 * Quarantine::FIRST_NS - 1));
+        assert!(!quarantine.holds(6, 0));
+    }
+}
