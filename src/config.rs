@@ -1,3 +1,157 @@
-//! x
-/// x
+//! From arguments to one validated, immutable configuration.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::cli::SampleArgs;
+use crate::column::SourceSet;
+use crate::filter::{Filter, FilterError};
+use crate::plan::{Plan, PlanError, PlanRequest, StateGate};
+use crate::select::{ProcessSelection, Selection};
+
+/// Where the kernel shows its processes.
 pub const DEFAULT_PROC_ROOT: &str = "/proc";
+
+/// Everything a run needs to know.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// The proc root.
+    pub root: PathBuf,
+    /// How long to sample; for ever without.
+    pub duration: Option<Duration>,
+    /// Samples per second.
+    pub hz: f64,
+    /// Time between two refreshes of the task list.
+    pub discover_period: Duration,
+    /// The tasks to visit. psn itself is added to the exclusions when the proc root is open.
+    pub selection: Selection,
+    /// Whether psn's own threads are among them.
+    pub shows_itself: bool,
+    /// What to read and count.
+    pub plan: Plan,
+    /// Rows to report at most.
+    pub limit: Option<usize>,
+    /// Pool size.
+    pub workers: usize,
+    /// Files of threads to keep open at most; chosen from the limits without.
+    pub fd_budget: Option<usize>,
+}
+
+/// An argument that makes no sense; the message names it and says what would.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum UsageError {
+    /// In the columns.
+    #[error("{0}")]
+    Plan(#[from] PlanError),
+    /// In `--where`.
+    #[error("--where: {0}")]
+    Filter(#[from] FilterError),
+    /// In `-p`.
+    #[error("-p: '{given}' is neither: {reason}")]
+    Processes {
+        /// The argument as given.
+        given: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// `-r` alone.
+    #[error("-r: descendants of what? name processes with -p; without it every process is sampled already")]
+    RecursiveWithoutPid,
+}
+
+impl Config {
+    /// The configuration that `args` ask for.
+    ///
+    /// # Errors
+    /// The first argument that makes no sense.
+    pub fn new(args: &SampleArgs) -> Result<Self, UsageError> {
+        let filters = args.filters.iter().map(|filter| Filter::parse(filter)).collect::<Result<Vec<_>, _>>()?;
+        let names = |list: &[String]| {
+            list.iter().map(|name| name.trim().to_owned()).filter(|name| !name.is_empty()).collect::<Vec<_>>()
+        };
+        let request = PlanRequest {
+            group_by: [names(&args.group_by), names(&args.append_group_by)].concat(),
+            select: names(&args.select),
+            filters,
+            sort: args.sort.clone(),
+        };
+        let gate = match &args.states {
+            Some(letters) => StateGate::only(letters.as_bytes()),
+            None if args.all_states => StateGate::all(),
+            None => StateGate::active(),
+        };
+        let plan = Plan::new(&request, gate)?;
+        Ok(Self {
+            root: args.procfs.clone(),
+            duration: (args.duration > 0.0).then(|| Duration::from_secs_f64(args.duration)),
+            hz: args.hz,
+            discover_period: Duration::from_secs_f64(1.0 / args.discover_hz),
+            selection: selection(args)?,
+            shows_itself: args.show_yourself,
+            plan,
+            limit: args.limit.map(|limit| usize::try_from(limit).unwrap_or(usize::MAX)),
+            workers: args.workers.map_or_else(allowed_cores, usize::from),
+            fd_budget: args.fd_budget,
+        })
+    }
+
+    /// The files that the run reads.
+    #[must_use]
+    pub const fn sources(&self) -> SourceSet {
+        self.plan.sources
+    }
+}
+
+fn selection(args: &SampleArgs) -> Result<Selection, UsageError> {
+    let processes = match &args.pid {
+        None => ProcessSelection::All,
+        Some(given) => Selection::parse_processes(given)
+            .map_err(|reason| UsageError::Processes { given: given.clone(), reason })?,
+    };
+    if args.recursive && matches!(processes, ProcessSelection::All) {
+        return Err(UsageError::RecursiveWithoutPid);
+    }
+    let threads = (!args.thread.is_empty()).then(|| args.thread.iter().copied().collect());
+    Ok(Selection { processes, recursive: args.recursive, threads, excluded: None })
+}
+
+/// The cores this process may run on: affinity and cgroup quota.
+fn allowed_cores() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+    use crate::cli::Cli;
+
+    fn config(line: &str) -> Result<Config, UsageError> {
+        Config::new(&Cli::try_parse_from(line.split_whitespace()).unwrap().sample)
+    }
+
+    #[test]
+    fn defaults_are_the_originals() {
+        let config = config("psn").unwrap();
+        assert_eq!(config.duration, Some(Duration::from_secs(5)));
+        assert_eq!(config.plan.headers(), ["samples", "avg_threads", "comm", "state"]);
+        assert!(config.selection.is_everything() && config.workers > 0);
+    }
+
+    #[test]
+    fn columns_may_be_appended_and_a_duration_of_zero_is_for_ever() {
+        let config = config("psn -G syscall,wchan -d 0").unwrap();
+        assert_eq!(config.duration, None);
+        assert_eq!(config.plan.headers(), ["samples", "avg_threads", "comm", "state", "syscall", "wchan"]);
+    }
+
+    #[test]
+    fn errors_name_the_option() {
+        let error = |line: &str| config(line).unwrap_err().to_string();
+        assert!(error("psn -G sycall").starts_with("-g/-G: there is no column 'sycall'; did you mean syscall"));
+        assert!(error("psn -r").starts_with("-r:"));
+        assert!(error("psn -p (").starts_with("-p:"));
+        assert!(error("psn --where comm").starts_with("--where:"));
+    }
+}

@@ -1,6 +1,8 @@
 //! psn
 
 pub mod aggregate;
+pub mod app;
+pub mod cli;
 pub mod clock;
 pub mod column;
 pub mod config;
@@ -12,13 +14,16 @@ pub mod filter;
 pub mod health;
 pub mod histogram;
 pub mod intern;
+pub mod list;
 pub mod observation;
+pub mod output;
 pub mod parse;
 pub mod plan;
 pub mod procfs;
 pub mod report;
 pub mod sampler;
 pub mod select;
+pub mod session;
 pub mod syscall;
 pub mod task;
 pub mod users;

@@ -475,6 +475,11 @@ impl Sampler {
         }
     }
 
+    /// Drops a task set on the pool, where closing its files is in nobody's way.
+    pub fn drop_aside(&self, set: Arc<TaskSet>) {
+        self.pool.spawn(move || drop(set));
+    }
+
     /// Whether readers were lost for good and only what can not block is read.
     #[must_use]
     pub const fn lost_lanes(&self) -> usize {

@@ -1,0 +1,192 @@
+//! The command line: names, defaults and help. No logic; [`crate::config`] makes sense of it.
+
+use std::path::PathBuf;
+
+use clap::{Args, CommandFactory, Parser, Subcommand};
+
+use crate::output::Format;
+
+const EXAMPLES: &str = "\
+Examples:
+  psn                                     what every active thread is doing
+  psn -G syscall,wchan                    and which system call and kernel function it waits in
+  psn -p 'mysqld|kwork' -G syscall,wchan  of the processes whose name matches
+  psn -p 1234 -r -d 60                    of one process and its descendants, for a minute
+  psn -a -p 1234 -g comm,state,syscall    its sleeping threads too
+  psn -G syscall,filename --where 'state = D'
+  psn -s max_threads,ci95,utime_sec       more about each group
+  psn --list                              every column there is";
+
+/// A passive sampling profiler: what every thread on this host is doing, and what it waits for.
+///
+/// psn reads the state of every thread from /proc at a fixed rate, groups the samples by any columns,
+/// and prints how many threads on average were in each group. It attaches to nothing and changes
+/// nothing; without privilege it shows what the kernel lets it see, and says what it could not.
+#[derive(Debug, Parser)]
+#[command(name = "psn", version, after_help = EXAMPLES, args_conflicts_with_subcommands = true, max_term_width = 100)]
+pub struct Cli {
+    /// The other things psn does.
+    #[command(subcommand)]
+    pub command: Option<Command>,
+    /// Sampling, which needs no word for it.
+    #[command(flatten)]
+    pub sample: SampleArgs,
+}
+
+/// What psn does beside sampling.
+#[derive(Debug, Clone, Subcommand)]
+pub enum Command {
+    /// Print a completion script for a shell
+    Completions {
+        /// The shell
+        shell: clap_complete::Shell,
+    },
+    /// Print the manual page, in roff
+    Man,
+}
+
+/// The options of sampling.
+#[derive(Debug, Clone, Args)]
+#[expect(clippy::struct_excessive_bools, reason = "each is an option of the command")]
+pub struct SampleArgs {
+    /// How long to sample; fractions are fine, 0 is until Ctrl-C
+    #[arg(short, long, value_name = "SECONDS", default_value = "5", value_parser = seconds)]
+    pub duration: f64,
+
+    /// Samples per second, 0.01 to 1000
+    #[arg(long, alias = "sample-hz", value_name = "HZ", default_value = "20", value_parser = hertz)]
+    pub hz: f64,
+
+    /// Refreshes of the task list per second, 0.01 to 100
+    #[arg(long, alias = "ps-hz", value_name = "HZ", default_value = "2", value_parser = discover_hertz)]
+    pub discover_hz: f64,
+
+    /// Only these processes: comma-separated pids, or a regex searched in the process's name
+    #[arg(short, long, value_name = "PIDS|REGEX")]
+    pub pid: Option<String>,
+
+    /// Only these threads: comma-separated ids
+    #[arg(short, long, value_name = "TIDS", value_delimiter = ',', value_parser = clap::value_parser!(u32).range(1..))]
+    pub thread: Vec<u32>,
+
+    /// Also every descendant of the selected processes, those born later too
+    #[arg(short, long)]
+    pub recursive: bool,
+
+    /// Sleeping and idle threads too (states S, Z, I and P are left out otherwise)
+    #[arg(short, long)]
+    pub all_states: bool,
+
+    /// Exactly these states, by letter: D, or RD
+    #[arg(long, value_name = "LETTERS", conflicts_with = "all_states", value_parser = states)]
+    pub states: Option<String>,
+
+    /// Group by these columns
+    #[arg(short, long, value_name = "COLS", value_delimiter = ',', default_value = "comm,state")]
+    pub group_by: Vec<String>,
+
+    /// Group by the columns of -g plus these
+    #[arg(short = 'G', long, value_name = "COLS", value_delimiter = ',')]
+    pub append_group_by: Vec<String>,
+
+    /// Show these too: max_threads, ci95, or COL:max, :avg, :sum, :delta, :example, :common
+    #[arg(short, long, value_name = "COLS", value_delimiter = ',')]
+    pub select: Vec<String>,
+
+    /// Count only rows for which this holds; OP is one of = != ~ !~ < <= > >= (repeatable)
+    #[arg(long = "where", value_name = "COL OP VALUE")]
+    pub filters: Vec<String>,
+
+    /// Show this many rows at most
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub limit: Option<u64>,
+
+    /// Order by this column of the report: numbers descending, texts ascending
+    #[arg(long, value_name = "COL")]
+    pub sort: Option<String>,
+
+    /// Form of the report on standard output
+    #[arg(long, value_enum, value_name = "FORMAT", default_value = "table")]
+    pub format: Format,
+
+    /// List every column: name, type, source, what it needs, meaning
+    #[arg(long)]
+    pub list: bool,
+
+    /// Another proc root
+    #[arg(long, value_name = "DIR", default_value = crate::config::DEFAULT_PROC_ROOT)]
+    pub procfs: PathBuf,
+
+    /// Threads that read /proc in parallel [default: the cores psn may run on]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub workers: Option<u16>,
+
+    /// Files that may be kept open between samples [default: what the limits and memory allow]
+    #[arg(long, value_name = "N")]
+    pub fd_budget: Option<usize>,
+
+    /// Include psn's own threads
+    #[arg(long)]
+    pub show_yourself: bool,
+
+    /// No banner, progress or footer
+    #[arg(short, long)]
+    pub quiet: bool,
+}
+
+/// The command for completions and the manual page.
+#[must_use]
+pub fn command() -> clap::Command {
+    Cli::command()
+}
+
+fn seconds(text: &str) -> Result<f64, String> {
+    number(text, 0.0, 1e9, "a number of seconds, 0 or more")
+}
+
+fn hertz(text: &str) -> Result<f64, String> {
+    number(text, 0.01, 1000.0, "a rate from 0.01 to 1000 a second")
+}
+
+fn discover_hertz(text: &str) -> Result<f64, String> {
+    number(text, 0.01, 100.0, "a rate from 0.01 to 100 a second")
+}
+
+fn number(text: &str, min: f64, max: f64, wanted: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(number) if (min..=max).contains(&number) => Ok(number),
+        _ => Err(format!("give {wanted}")),
+    }
+}
+
+fn states(text: &str) -> Result<String, String> {
+    if !text.is_empty() && text.bytes().all(|letter| crate::column::state_name(letter).is_some()) {
+        Ok(text.to_owned())
+    } else {
+        Err("give state letters, of R S D T t X Z P I, as in RD".to_owned())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_is_consistent() {
+        command().debug_assert();
+    }
+
+    #[test]
+    fn the_originals_spellings_work() {
+        let parse = |line: &str| Cli::try_parse_from(line.split_whitespace());
+        let cli = parse("psn -p mysqld|kwork -G syscall,wchan --sample-hz 10 --ps-hz 1 -r -a -d 2").unwrap();
+        assert_eq!(cli.sample.append_group_by, ["syscall", "wchan"]);
+        assert_eq!(cli.sample.group_by, ["comm", "state"]);
+        assert!((cli.sample.hz - 10.0).abs() < 1e-9 && cli.sample.recursive && cli.sample.all_states);
+        assert!(parse("psn --hz 0").is_err());
+        assert!(parse("psn --hz 1001").is_err());
+        assert!(parse("psn --hz nan").is_err());
+        assert!(parse("psn -d -1").is_err());
+        assert!(parse("psn --states Q").is_err());
+    }
+}

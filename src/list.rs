@@ -1,0 +1,114 @@
+//! The registry of columns as text: `--list`, and `docs/columns.md`.
+
+use std::fmt::Write as _;
+
+use crate::column::{COLUMNS, Column, Source};
+use crate::plan::STATISTICS;
+
+/// The path of a source's file, with the ids in capitals.
+fn path(source: Source) -> String {
+    match source {
+        Source::Task => "/proc/PID/task/ (the directory itself)".to_owned(),
+        Source::Fd => "/proc/PID/task/TID/fd/N".to_owned(),
+        Source::Comm | Source::Cmdline | Source::Exe | Source::Smaps => format!("/proc/PID/{}", source.name()),
+        _ => format!("/proc/PID/task/TID/{}", source.name()),
+    }
+}
+
+/// Columns by the file they come from, in the order of the registry.
+fn by_file() -> Vec<(&'static str, Source, Vec<&'static Column>)> {
+    let mut files: Vec<(&'static str, Source, Vec<&'static Column>)> = Vec::new();
+    for column in COLUMNS {
+        match files.iter_mut().find(|(name, ..)| *name == column.source.name()) {
+            Some((.., columns)) => columns.push(column),
+            None => files.push((column.source.name(), column.source, vec![column])),
+        }
+    }
+    files
+}
+
+/// What `--list` prints.
+#[must_use]
+pub fn text() -> String {
+    let mut text = String::new();
+    for (name, source, columns) in by_file() {
+        let _ = writeln!(text, "{name}: {}", path(source));
+        if source.needs() != "-" {
+            let _ = writeln!(text, "  needs: {}", source.needs());
+        }
+        if source == Source::Smaps {
+            let _ = writeln!(text, "  costly: stalls the process while it is read; one sample counts once a mapping");
+        }
+        for column in columns {
+            let since = if column.since.is_empty() { String::new() } else { format!(" [Linux {}]", column.since) };
+            let _ = writeln!(text, "  {:<26}  {:<7}  {}{since}", column.name, column.kind.name(), column.help);
+        }
+        text.push('\n');
+    }
+    text.push_str("statistics of a group, for -s:\n");
+    for (name, help) in STATISTICS {
+        let _ = writeln!(text, "  {name:<26}  {:<7}  {help}", "gauge");
+    }
+    text.push_str(
+        "  COL:max :avg :sum           gauge    of a column of numbers\n  \
+         COL:delta                   counter  the increase of a counter during the run\n  \
+         COL:common :example         text     the commonest value; the value of the earliest sample\n",
+    );
+    text
+}
+
+/// What `docs/columns.md` holds.
+#[must_use]
+pub fn markdown() -> String {
+    let mut text = "# Columns\n\nMade from the registry in `src/column.rs`; a test holds the two together. `psn --list` shows the same.\n\n\
+        Any column may stand in `-g`, `-G`, `-s` and `--where`. A *counter* only grows while its thread lives; a *gauge* goes up\n\
+        and down; an *id* is a number that names something. In `-s` a bare name takes the sensible aggregate of its kind:\n\
+        counters the increase during the run, gauges the maximum, texts and ids the commonest value.\n"
+        .to_owned();
+    for (name, source, columns) in by_file() {
+        let needs = if source.needs() == "-" { "nothing: any user may read it" } else { source.needs() };
+        let _ = write!(text, "\n## {name}\n\nFrom `{}`. Needs: {needs}.\n", path(source));
+        if source == Source::Smaps {
+            text.push_str(
+                "\nCostly: the kernel stalls the process while it is read, so it is read once a refresh of the task list at\n\
+                 most, beside the sampling. A sample of a thread counts once for each mapping of its process.\n",
+            );
+        }
+        text.push_str("\n| column | type | since | meaning |\n|---|---|---|---|\n");
+        for column in columns {
+            let since = if column.since.is_empty() { "" } else { column.since };
+            let _ = writeln!(text, "| `{}` | {} | {since} | {} |", column.name, column.kind.name(), column.help);
+        }
+    }
+    text.push_str(
+        "\n## Statistics of a group\n\nFor `-s`; the first two are always shown.\n\n| name | meaning |\n|---|---|\n",
+    );
+    for (name, help) in STATISTICS {
+        let _ = writeln!(text, "| `{name}` | {help} |");
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_column_is_listed() {
+        let (text, markdown) = (text(), markdown());
+        for column in COLUMNS {
+            assert!(text.contains(&format!("\n  {} ", column.name)), "{}", column.name);
+            assert!(markdown.contains(&format!("| `{}` |", column.name)), "{}", column.name);
+        }
+    }
+
+    #[test]
+    fn the_column_reference_is_up_to_date() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/columns.md");
+        if std::env::var_os("PSN_UPDATE_DOCS").is_some() {
+            std::fs::write(path, markdown()).unwrap();
+        }
+        let kept = std::fs::read_to_string(path).unwrap();
+        assert!(kept == markdown(), "docs/columns.md is out of date: PSN_UPDATE_DOCS=1 cargo test writes it anew");
+    }
+}

@@ -1,0 +1,395 @@
+//! The wiring of a live run: discovery thread, clock, sampler, aggregator, report.
+//!
+//! The caller's thread is the coordinator. It owns time and the stop flag, reads no file of any
+//! task, and waits for every other thread with a deadline, so that whatever hangs, the run ends.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use rustix::io::Errno;
+
+use crate::aggregate::Aggregator;
+use crate::clock::{Schedule, Wake, monotonic_ns, process_cpu, realtime_ns, sleep_until};
+use crate::column::{Extract, Source};
+use crate::config::Config;
+use crate::detail::{Context, Coverage};
+use crate::discover::{Discovered, Discoverer, Discovery, DiscoveryConfig, FdBudget};
+use crate::health::Health;
+use crate::histogram::Histogram;
+use crate::parse::system::mem_available_kb;
+use crate::procfs::{Buffer, ProcRoot, ReadError, raise_fd_limit};
+use crate::report::{Cost, CoverageReport, Facts, Meta, Report, Tasks, Ticks};
+use crate::sampler::Sampler;
+use crate::select::ProcessSelection;
+use crate::task::{DetailFiles, TaskSet};
+use crate::users::Users;
+
+/// Ends a run from another thread or from a signal handler.
+#[derive(Debug, Clone, Default)]
+pub struct Stop(Arc<AtomicBool>);
+
+impl Stop {
+    /// The flag itself, for a signal handler to set.
+    #[must_use]
+    pub fn flag(&self) -> Arc<AtomicBool> {
+        Arc::clone(&self.0)
+    }
+
+    /// Asks the run to end.
+    pub fn stop(&self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether the run is to end.
+    #[must_use]
+    pub fn is_stopped(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// How far a run is.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Status {
+    /// The first task list is being made.
+    Listing,
+    /// Sampling.
+    Sampling {
+        /// Ticks due so far, completed or missed.
+        due: u64,
+        /// Ticks completed.
+        completed: u64,
+        /// Ticks of the whole run, if it ends by itself.
+        total: Option<u64>,
+        /// Threads in the task set.
+        threads: usize,
+        /// The last pass took this long.
+        pass: Duration,
+        /// Samples per second so far.
+        achieved_hz: f64,
+    },
+}
+
+/// Is told how far a run is.
+pub trait Progress {
+    /// Called after each tick, and now and then while waiting.
+    fn update(&mut self, status: Status);
+}
+
+/// Progress for nobody.
+impl Progress for () {
+    fn update(&mut self, _status: Status) {}
+}
+
+/// Why a run gave no report.
+#[derive(Debug, thiserror::Error)]
+pub enum SessionError {
+    /// The proc root can not be used.
+    #[error("cannot open {path}: {error}; is it a mounted proc file system?")]
+    Root {
+        /// The path.
+        path: String,
+        /// What the kernel says.
+        error: std::io::Error,
+    },
+    /// The proc root can not be listed.
+    #[error("cannot list the processes in {path}: {error}")]
+    List {
+        /// The path.
+        path: String,
+        /// Why.
+        error: ReadError,
+    },
+    /// `-p` or `-t` matches nothing.
+    #[error("{0}")]
+    NothingSelected(String),
+    /// Threads of psn's own can not be had.
+    #[error("cannot start psn's own threads: {0}; lower --workers, or raise the limit on processes (ulimit -u)")]
+    Threads(String),
+    /// Stopped before there was anything to report.
+    #[error("stopped before the first task list was complete")]
+    StoppedEarly,
+}
+
+/// Kernel memory that one kept file pins: its seq_file page, inode and dentry. docs/performance.md.
+const KERNEL_KB_PER_FD: u64 = 5;
+
+/// Samples the host as `config` says until its duration is over or `stop` says so.
+///
+/// # Errors
+/// When there is nothing to report.
+pub fn run(config: &Config, stop: &Stop, progress: &mut dyn Progress) -> Result<Report, SessionError> {
+    Session::start(config)?.run(stop, progress)
+}
+
+struct Session<'a> {
+    config: &'a Config,
+    aggregator: Arc<Aggregator>,
+    sampler: Sampler,
+    discoverer: Discoverer,
+    found: Discovered,
+    passes: Histogram,
+    lateness: Histogram,
+    completed: u32,
+    /// Passes that were given up.
+    broken: u64,
+    cpu_at_start: Duration,
+    discovery_health: Health,
+    warnings: Vec<String>,
+}
+
+impl<'a> Session<'a> {
+    fn start(config: &'a Config) -> Result<Self, SessionError> {
+        let cpu_at_start = process_cpu();
+        let root = ProcRoot::open(&config.root)
+            .map_err(|error| SessionError::Root { path: config.root.display().to_string(), error })?;
+        let root = Arc::new(root);
+        let names_users = config.plan.columns.iter().any(|column| column.extract == Extract::User);
+        let users = if names_users { Users::from_passwd("/etc/passwd".as_ref()) } else { Users::default() };
+        let users = Arc::new(users);
+        let mut selection = config.selection.clone();
+        if !config.shows_itself {
+            selection.excluded = root.own_pid();
+        }
+        let discovery = DiscoveryConfig {
+            selection,
+            sources: config.sources(),
+            names_users,
+            budget: fd_budget(config, &root),
+            all_states: config.plan.gate.is_open(),
+            period: config.discover_period,
+        };
+        let context =
+            Arc::new(Context { root: Arc::clone(&root), plan: config.plan.clone(), users: Arc::clone(&users) });
+        let aggregator = Arc::new(Aggregator::new(&config.plan));
+        let sampler = Sampler::new(context, Arc::clone(&aggregator), config.workers)
+            .map_err(|error| SessionError::Threads(error.to_string()))?;
+        let discoverer = Discoverer::start(Discovery::new(root, discovery, users))
+            .map_err(|error| SessionError::Threads(error.to_string()))?;
+        Ok(Self {
+            config,
+            aggregator,
+            sampler,
+            discoverer,
+            found: Discovered::default(),
+            passes: Histogram::default(),
+            lateness: Histogram::default(),
+            completed: 0,
+            broken: 0,
+            cpu_at_start,
+            discovery_health: Health::default(),
+            warnings: Vec::new(),
+        })
+    }
+
+    fn run(mut self, stop: &Stop, progress: &mut dyn Progress) -> Result<Report, SessionError> {
+        self.found = self.first_tasks(stop, progress)?;
+        let started_ns = realtime_ns();
+        let start = monotonic_ns();
+        let mut schedule = Schedule::new(start, self.config.hz, self.config.duration);
+        let stopped = || stop.is_stopped();
+        while let Some(deadline) = schedule.deadline() {
+            if sleep_until(deadline, &stopped) == Wake::Stopped {
+                break;
+            }
+            self.lateness.record(monotonic_ns().saturating_sub(deadline));
+            self.fetch_tasks();
+            if self.has_ended() {
+                self.warnings.push("every selected process has ended; sampling ended with them".to_owned());
+                break;
+            }
+            let outcome = self.sampler.pass(&self.found.set, self.completed, &stopped);
+            if outcome.is_complete {
+                self.completed += 1;
+                self.passes.record(outcome.duration_ns);
+            } else if stop.is_stopped() {
+                break;
+            } else {
+                self.broken += 1;
+            }
+            let now = monotonic_ns();
+            schedule.advance(now);
+            progress.update(self.status(&schedule, outcome.duration_ns, now.saturating_sub(start)));
+        }
+        let elapsed_ns = monotonic_ns() - start;
+        Ok(self.report(&schedule, started_ns, elapsed_ns))
+    }
+
+    /// Waits for the first task list, which on a large host takes a while.
+    fn first_tasks(&mut self, stop: &Stop, progress: &mut dyn Progress) -> Result<Discovered, SessionError> {
+        loop {
+            if stop.is_stopped() {
+                return Err(SessionError::StoppedEarly);
+            }
+            progress.update(Status::Listing);
+            let Some(found) = self.discoverer.wait(Duration::from_millis(100)) else { continue };
+            let path = || self.config.root.display().to_string();
+            let found = found.map_err(|error| SessionError::List { path: path(), error })?;
+            if found.set.threads() == 0 {
+                return Err(SessionError::NothingSelected(self.nothing_selected()));
+            }
+            self.warn_of_missing_pids(&found.set);
+            return Ok(found);
+        }
+    }
+
+    fn nothing_selected(&self) -> String {
+        let selection = &self.config.selection;
+        let threads = match &selection.threads {
+            Some(threads) => {
+                let mut threads: Vec<String> = threads.iter().map(u32::to_string).collect();
+                threads.sort();
+                format!(" with a thread {}", threads.join(" or "))
+            }
+            None => String::new(),
+        };
+        match &selection.processes {
+            ProcessSelection::Pids(pids) => {
+                let pids: Vec<String> = pids.iter().map(u32::to_string).collect();
+                format!("-p: no process {}{threads} exists in {}", pids.join(" or "), self.config.root.display())
+            }
+            ProcessSelection::Name(regex) => format!(
+                "-p: no process's name matches '{regex}'{threads}; the name is what ps -o comm shows, 15 characters of \
+                 the program's file name"
+            ),
+            ProcessSelection::All if selection.threads.is_some() => {
+                format!("-t: there is no process{threads} in {}", self.config.root.display())
+            }
+            ProcessSelection::All => format!("there are no processes in {}", self.config.root.display()),
+        }
+    }
+
+    fn warn_of_missing_pids(&mut self, set: &TaskSet) {
+        if let ProcessSelection::Pids(pids) = &self.config.selection.processes {
+            let exists = |pid: &&u32| set.processes().iter().any(|process| process.tgid == **pid);
+            let missing: Vec<String> = pids.iter().filter(|pid| !exists(pid)).map(u32::to_string).collect();
+            if !missing.is_empty() {
+                self.warnings.push(format!("-p: there was no process {}", missing.join(", ")));
+            }
+        }
+    }
+
+    /// Takes over the newest task list, if there is one.
+    fn fetch_tasks(&mut self) {
+        if let Some(Ok(found)) = self.discoverer.newest(self.completed) {
+            let old = std::mem::replace(&mut self.found, found);
+            // Closing the files of threads that ended takes a while: not on the coordinator's time.
+            self.sampler.drop_aside(old.set);
+        }
+    }
+
+    /// Whether there will never again be anything to sample.
+    fn has_ended(&self) -> bool {
+        self.found.set.threads() == 0
+            && matches!(self.config.selection.processes, ProcessSelection::Pids(_))
+            && !self.config.selection.recursive
+    }
+
+    #[expect(clippy::cast_precision_loss, reason = "a rate to be shown")]
+    fn status(&self, schedule: &Schedule, pass_ns: u64, elapsed_ns: u64) -> Status {
+        let period_s = 1.0 / self.config.hz;
+        let elapsed_s = (elapsed_ns as f64 / 1e9).max(schedule.expected() as f64 * period_s).max(1e-9);
+        Status::Sampling {
+            due: schedule.expected(),
+            completed: self.completed.into(),
+            total: schedule.total(),
+            threads: self.found.set.threads(),
+            pass: Duration::from_nanos(pass_ns),
+            achieved_hz: f64::from(self.completed) / elapsed_s,
+        }
+    }
+
+    #[expect(clippy::cast_precision_loss, reason = "times to be shown")]
+    fn report(mut self, schedule: &Schedule, started_ns: u64, elapsed_ns: u64) -> Report {
+        self.discovery_health.take(&mut self.discoverer.take_health());
+        let mut health = self.sampler.health().clone();
+        health.take(&mut self.discovery_health);
+        let expected = schedule.expected();
+        let completed = u64::from(self.completed);
+        // A run that ended by itself covered all its ticks' time; one that was stopped, the time it ran.
+        let covered_s = if schedule.deadline().is_none() { expected as f64 / self.config.hz } else { 0.0 };
+        let fds = (self.found.fds.files + self.found.fds.dirs) as u64;
+        let ms = |ns: u64| ns as f64 / 1e6;
+        let uname = rustix::system::uname();
+        let facts = Facts {
+            meta: Meta {
+                version: env!("CARGO_PKG_VERSION").to_owned(),
+                host: uname.nodename().to_string_lossy().into_owned(),
+                kernel: uname.release().to_string_lossy().into_owned(),
+                started_ns,
+                duration_s: (elapsed_ns as f64 / 1e9).max(covered_s),
+                hz: self.config.hz,
+                scan: "proc".to_owned(),
+            },
+            ticks: Ticks { expected, completed, missed: expected.saturating_sub(completed) },
+            tasks: Tasks {
+                processes: self.found.set.processes().len() as u64,
+                threads: self.found.set.threads() as u64,
+                skipped: self.found.skipped,
+            },
+            cost: Cost {
+                cpu_s: process_cpu().saturating_sub(self.cpu_at_start).as_secs_f64(),
+                pass_p50_ms: ms(self.passes.quantile_ns(0.5)),
+                pass_p99_ms: ms(self.passes.quantile_ns(0.99)),
+                pass_max_ms: ms(self.passes.max_ns()),
+                late_p50_ms: ms(self.lateness.quantile_ns(0.5)),
+                late_p99_ms: ms(self.lateness.quantile_ns(0.99)),
+                late_max_ms: ms(self.lateness.max_ns()),
+                fds,
+                kernel_kb_est: fds * KERNEL_KB_PER_FD,
+            },
+            health: health.by_file().into_iter().map(|(file, counts)| (file.to_owned(), counts)).collect(),
+            dropped: health.dropped().map(|(file, errno, count)| (file.to_owned(), message(errno), count)).collect(),
+            coverage: coverage(self.sampler.coverage()),
+            warnings: self.all_warnings(),
+        };
+        Report::new(&self.config.plan, &self.aggregator, self.config.limit, facts)
+    }
+
+    fn all_warnings(&mut self) -> Vec<String> {
+        let mut blockers = self.sampler.blockers();
+        blockers.extend(&self.found.blockers);
+        blockers.sort_unstable();
+        blockers.dedup();
+        let mut warnings = std::mem::take(&mut self.warnings);
+        warnings.extend(blockers.into_iter().map(|tgid| {
+            format!(
+                "process {tgid} blocks whoever reads its files in /proc: it is stuck in exec, or hung on its memory"
+            )
+        }));
+        warnings
+    }
+}
+
+fn coverage(coverage: &Coverage) -> CoverageReport {
+    let denied = Source::ALL.iter().zip(coverage.denied).filter(|(_, count)| *count > 0);
+    CoverageReport {
+        rows: coverage.rows,
+        checked: coverage.checked,
+        torn: coverage.torn,
+        denied: denied.map(|(source, count)| (source.name().to_owned(), count)).collect(),
+    }
+}
+
+fn message(errno: Errno) -> String {
+    std::io::Error::from_raw_os_error(errno.raw_os_error()).to_string()
+}
+
+/// How many files may be kept open: what the limit on descriptors leaves, and no more kernel memory
+/// than a twentieth of what is available.
+fn fd_budget(config: &Config, root: &ProcRoot) -> FdBudget {
+    /// Descriptors for everything else: standard streams, listings, reads of the moment.
+    const RESERVE: u64 = 64;
+    let limit = raise_fd_limit().saturating_sub(RESERVE + 8 * config.workers as u64);
+    let mut buffer = Buffer::default();
+    let available_kb = root.read_system(c"meminfo", &mut buffer).ok().and_then(mem_available_kb);
+    let affordable = available_kb.map_or(limit, |kb| kb / 20 / KERNEL_KB_PER_FD);
+    let dirs = limit / 4;
+    let files = (limit - dirs).min(affordable);
+    let to_usize = |count: u64| usize::try_from(count).unwrap_or(usize::MAX);
+    let files = config.fd_budget.map_or(to_usize(files), |wanted| wanted.min(to_usize(limit - dirs)));
+    let details = config.plan.sources.iter().filter(|source| DetailFiles::keeps(*source)).count();
+    // Waiting threads are bracketed by `schedstat`, whether or not a column shows it.
+    let details_per_task = if details > 0 { (details + 1).min(DetailFiles::KEPT.len()) } else { 0 };
+    FdBudget { files, dirs: to_usize(dirs), details_per_task }
+}
