@@ -138,7 +138,7 @@ fn state_letter(stat: &[u8]) -> Option<char> {
 
 /// The name of a system call that a thread of the storm can be in.
 pub(crate) fn syscall_name(number: i64) -> Option<&'static str> {
-    const NAMES: &[(libc::c_long, &str)] = &[
+    const NAMES: &[(i64, &str)] = &[
         (libc::SYS_futex, "futex"),
         (libc::SYS_epoll_pwait, "epoll_pwait"),
         (libc::SYS_epoll_pwait2, "epoll_pwait2"),
@@ -158,7 +158,7 @@ pub(crate) fn syscall_name(number: i64) -> Option<&'static str> {
     ];
     NAMES
         .iter()
-        .find(|(known, _)| i64::from(*known) == number)
+        .find(|(known, _)| *known == number)
         .map(|(_, name)| *name)
 }
 

@@ -23,11 +23,6 @@ impl Children {
         self.alive.insert(pid);
     }
 
-    /// Stops caring about a child that may end.
-    pub(crate) fn release(&mut self, pid: Pid) {
-        self.alive.remove(&pid);
-    }
-
     /// Reaps what has ended, and returns the first that should not have.
     pub(crate) fn reap(&mut self) -> Option<(Pid, WaitStatus)> {
         let mut first = None;

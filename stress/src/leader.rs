@@ -5,7 +5,9 @@ use std::io::{self, Read as _, Write as _};
 use std::time::{Duration, Instant};
 
 use rustix::pipe::{PipeFlags, pipe_with};
-use rustix::process::{WaitStatus, getpid, set_child_subreaper};
+use rustix::process::{
+    Signal, WaitOptions, WaitStatus, getpid, kill_process, set_child_subreaper, waitpid,
+};
 
 use crate::audit::{self, Look};
 use crate::board::{Board, Failure, Step};
@@ -25,6 +27,9 @@ use crate::worker;
 
 /// How many processes are forked between two looks at signals and at the memory that is left.
 const FORK_BATCH: usize = 128;
+
+/// How long the leader waits for the child that looks at it.
+const OBSERVER_TIME: Duration = Duration::from_secs(5);
 
 /// Why a storm did not come about or did not hold.
 #[derive(Debug)]
@@ -126,7 +131,7 @@ impl Leader {
         if cli.check == Check::Full {
             self.check(deadline)?;
         }
-        let own_look = self.look_at_self();
+        let own_look = self.look_at_self()?;
         let mut truth = report::truth(self.context, own_look, cli.list);
         truth.threads_requested = total;
         truth.limit_hit = self
@@ -199,7 +204,12 @@ impl Leader {
         if let (Some(failure), false) = (self.context.board.failure(), best_effort) {
             return Err(StormError::Limit(self.limit_text(failure)));
         }
-        match self.watch.wait(Some(time)) {
+        let event = self.watch.wait(Some(time));
+        self.heed(event)
+    }
+
+    fn heed(&mut self, event: Option<Event>) -> Result<(), StormError> {
+        match event {
             Some(Event::Child) => self.check_children(),
             Some(Event::Told(signal)) => Err(StormError::Ended(signal)),
             Some(Event::ParentEnded) => Err(StormError::Ended("its parent's end")),
@@ -238,14 +248,14 @@ impl Leader {
 
     /// How the leader looks while it holds: seen from a short-lived child while it sleeps in the very
     /// call it will hold in.
-    fn look_at_self(&mut self) -> Look {
-        let asleep = Look {
+    fn look_at_self(&mut self) -> Result<Look, StormError> {
+        let known = Look {
             state: Some('S'),
             syscall_nr: Some(libc::SYS_ppoll),
             ..Look::default()
         };
         let Ok((reader, writer)) = pipe_with(PipeFlags::CLOEXEC) else {
-            return asleep;
+            return Ok(known);
         };
         let leader = self.context.leader;
         let observer = sys::fork(|| {
@@ -257,22 +267,24 @@ impl Leader {
         });
         drop(writer);
         let Ok(observer) = observer else {
-            return asleep;
+            return Ok(known);
         };
-        self.children.release(observer);
+        let event = self.watch.wait_or_readable(&reader, OBSERVER_TIME);
         let mut seen = Vec::new();
-        if self.watch.wait_or_readable(&reader, Duration::from_secs(5)) == Some(Event::Readable) {
+        if event == Some(Event::Readable) {
             let _ = std::fs::File::from(reader).read_to_end(&mut seen);
         }
-        let _ = rustix::process::waitpid(Some(observer), rustix::process::WaitOptions::empty());
-        match serde_json::from_slice::<Look>(&seen) {
+        let _ = kill_process(observer, Signal::KILL);
+        let _ = waitpid(Some(observer), WaitOptions::empty());
+        self.heed(event)?;
+        Ok(match serde_json::from_slice::<Look>(&seen) {
             // Where the kernel does not let a child look at its parent, what is known must do.
-            Ok(look) if look.state == asleep.state => Look {
-                syscall_nr: look.syscall_nr.or(asleep.syscall_nr),
+            Ok(look) if look.state == known.state => Look {
+                syscall_nr: look.syscall_nr.or(known.syscall_nr),
                 ..look
             },
-            _ => asleep,
-        }
+            _ => known,
+        })
     }
 
     /// Sleeps until it is time to end, and says why it is.

@@ -12,7 +12,7 @@
 //! the **truth**. Then it sleeps until something ends the storm: a signal, the end of its parent, or
 //! the time. Each worker is tied to the leader by the kernel (`PR_SET_PDEATHSIG`) and dies with it.
 //!
-//! Tests use `Storm`, which runs the program `psn-storm` as a child process and reads its truth.
+//! Tests use [`Storm`], which runs the program `psn-storm` as a child process and reads its truth.
 
 mod audit;
 mod board;
@@ -29,6 +29,7 @@ mod objects;
 mod plan;
 mod report;
 mod stacks;
+pub mod storm;
 mod sys;
 pub mod truth;
 mod vfork;
@@ -38,4 +39,5 @@ mod worker;
 pub use churn::nap_if_told;
 pub use leader::{StormError, run};
 pub use mix::Kind;
+pub use storm::Storm;
 pub use truth::{Ending, TaskGroup, Truth};

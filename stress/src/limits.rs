@@ -98,7 +98,7 @@ pub fn nearest(limits: &[Limit]) -> Option<&Limit> {
 pub fn memory_is_short() -> bool {
     memory().iter().any(|limit| {
         let left = limit.value.saturating_sub(limit.in_use.unwrap_or(0));
-        left < (limit.value / 32).max(64 << 10).min(1 << 20)
+        left < (limit.value / 32).clamp(64 << 10, 1 << 20)
     })
 }
 

@@ -75,8 +75,6 @@ impl Watch {
                 .as_ref()
                 .map(|parent| PollFd::new(parent, PollFlags::IN)),
         );
-        let parent = self.parent.is_some();
-        let extra = file.is_some();
         files.extend(file);
         loop {
             let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
@@ -86,20 +84,18 @@ impl Watch {
                 Ok(0) | Err(_) => return None,
                 Ok(_) => {}
             }
-            let ready: Vec<bool> = files
-                .iter()
-                .map(|file| !file.revents().is_empty())
-                .collect();
-            if ready.first() == Some(&true)
-                && let Some(event) = self.signal()
-            {
+            let mut ready = files.iter().map(|file| !file.revents().is_empty());
+            let signalled = ready.next() == Some(true);
+            let parent_ended = self.parent.is_some() && ready.next() == Some(true);
+            // Before the signal that says its writer has ended.
+            if ready.next() == Some(true) {
+                return Some(Event::Readable);
+            }
+            if signalled && let Some(event) = self.signal() {
                 return Some(event);
             }
-            if parent && ready.get(1) == Some(&true) {
+            if parent_ended {
                 return Some(Event::ParentEnded);
-            }
-            if extra && ready.last() == Some(&true) {
-                return Some(Event::Readable);
             }
         }
     }
