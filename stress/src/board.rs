@@ -95,7 +95,7 @@ impl Board {
 
     pub(crate) fn parent_hint(&self, slot: usize) -> Option<Pid> {
         let raw = self.slots[slot].load(Ordering::Acquire) & ID_MASK;
-        Pid::from_raw(i32::try_from(raw).ok()?)
+        sys::pid(u32::try_from(raw).ok()?)
     }
 
     /// Says that `count` threads will never arrive, and why if nobody said so before.

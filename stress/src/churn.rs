@@ -301,7 +301,7 @@ pub fn nap_if_told() -> bool {
     if next().as_deref() != Some(NAP) {
         return false;
     }
-    let parent = next().and_then(|pid| Pid::from_raw(pid.parse().ok()?));
+    let parent = next().and_then(|pid| sys::pid(pid.parse().ok()?));
     let lifetime_ms = next().and_then(|ms| ms.parse().ok()).unwrap_or(0);
     let names: Option<Names> =
         next().and_then(|names| clap::ValueEnum::from_str(&names, false).ok());

@@ -80,7 +80,7 @@ pub struct Cli {
 
     /// The process that must be the parent of this one, or it ends at once
     #[arg(long, value_name = "PID", hide = true)]
-    pub parent: Option<i32>,
+    pub parent: Option<u32>,
 }
 
 /// How closely the storm looks itself up before it says it is ready.

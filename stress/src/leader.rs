@@ -111,7 +111,11 @@ pub fn run(cli: &Cli) -> Result<(), StormError> {
             "some processes have not ended in 60 s".to_owned(),
         ));
     }
-    print(&ending)
+    match print(&ending) {
+        // Who would have read it is gone.
+        Err(_) if ending.reason == "parent" => Ok(()),
+        printed => printed,
+    }
 }
 
 struct Leader {
@@ -269,7 +273,11 @@ impl Leader {
         let Ok(observer) = observer else {
             return Ok(known);
         };
-        let event = self.watch.wait_or_readable(&reader, OBSERVER_TIME);
+        let mut event = self.watch.wait_or_readable(&reader, OBSERVER_TIME);
+        if event == Some(Event::Child) {
+            // Of one that has stopped, which is as it should be, or it will be noticed below.
+            event = self.watch.wait_or_readable(&reader, OBSERVER_TIME);
+        }
         let mut seen = Vec::new();
         if event == Some(Event::Readable) {
             let _ = std::fs::File::from(reader).read_to_end(&mut seen);
@@ -320,7 +328,12 @@ impl Leader {
             self.context.board.arrived()
         );
         let limits = limits::limits(failure.pid);
-        if let Some(limit) = limits::nearest(&limits) {
+        let mut spaces = Vec::new();
+        if failure.step == Step::Stacks {
+            // The stacks come in one piece: what is too small for them need not be nearly full.
+            spaces = limits::address_space(failure.pid);
+        }
+        if let Some(limit) = spaces.first().or_else(|| limits::nearest(&limits)) {
             text += &format!(
                 "{} is {} and {} are in use; to raise it: {}",
                 limit.name,

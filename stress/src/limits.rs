@@ -17,6 +17,9 @@ pub struct Limit {
     pub in_use: Option<u64>,
     /// How to raise it.
     pub raise: String,
+    /// How much of it nobody can use.
+    #[serde(skip)]
+    reserved: u64,
 }
 
 impl Limit {
@@ -26,12 +29,14 @@ impl Limit {
             value,
             in_use,
             raise: raise.to_owned(),
+            reserved: 0,
         }
     }
 
     /// How full it is, in percent.
     fn percent(&self) -> u64 {
-        self.in_use.unwrap_or(0).saturating_mul(100) / self.value.max(1)
+        self.in_use.unwrap_or(0).saturating_mul(100)
+            / self.value.saturating_sub(self.reserved).max(1)
     }
 }
 
@@ -50,14 +55,13 @@ pub fn limits(pid: u32) -> Vec<Limit> {
         ));
     }
     if let Some(value) = number("/proc/sys/kernel/pid_max") {
+        let raise = "sysctl -w kernel.pid_max=4194304";
+        let limit = Limit::new("kernel.pid_max", value, tasks, raise);
         // The kernel hands out no number under 300 twice.
-        let usable = value.saturating_sub(300);
-        limits.push(Limit::new(
-            "kernel.pid_max",
-            usable,
-            tasks,
-            "sysctl -w kernel.pid_max=4194304",
-        ));
+        limits.push(Limit {
+            reserved: 300,
+            ..limit
+        });
     }
     if let Some(value) = number("/proc/sys/vm/max_map_count") {
         let maps = fs::read(format!("/proc/{pid}/maps")).ok();
@@ -80,6 +84,32 @@ pub fn limits(pid: u32) -> Vec<Limit> {
     }
     limits.extend(cgroup_pids());
     limits.extend(memory());
+    limits
+}
+
+/// What bounds the address space of process `pid`, where anything does; in kB.
+#[must_use]
+pub fn address_space(pid: u32) -> Vec<Limit> {
+    let mut limits = Vec::new();
+    if let Some(bytes) = getrlimit(Resource::As).current {
+        let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+        let in_use = field(&status, "VmSize:");
+        limits.push(Limit::new(
+            "RLIMIT_AS",
+            bytes >> 10,
+            in_use,
+            "ulimit -v unlimited",
+        ));
+    }
+    // In the other two modes a mapping made with MAP_NORESERVE is not counted.
+    if number("/proc/sys/vm/overcommit_memory") == Some(2) {
+        let meminfo = fs::read_to_string("/proc/meminfo").unwrap_or_default();
+        if let Some(value) = field(&meminfo, "CommitLimit:") {
+            let in_use = field(&meminfo, "Committed_AS:");
+            let raise = "sysctl -w vm.overcommit_memory=1";
+            limits.push(Limit::new("vm.overcommit_memory=2", value, in_use, raise));
+        }
+    }
     limits
 }
 

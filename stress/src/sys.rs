@@ -37,6 +37,11 @@ pub(crate) fn fork(child: impl FnOnce() -> i32) -> io::Result<Pid> {
     }
 }
 
+/// A process id from a number that may be none.
+pub(crate) fn pid(number: u32) -> Option<Pid> {
+    Pid::from_raw(i32::try_from(number).ok()?)
+}
+
 /// Blocks `signals` in this thread, and in all threads and processes it starts from now on, and
 /// returns a file that yields them instead.
 pub(crate) fn signals_as_file(signals: &[Signal]) -> io::Result<OwnedFd> {

@@ -6,9 +6,7 @@ use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
-use rustix::process::{
-    Pid, PidfdFlags, Signal, getppid, pidfd_open, set_parent_process_death_signal,
-};
+use rustix::process::{PidfdFlags, Signal, getppid, pidfd_open, set_parent_process_death_signal};
 
 use crate::sys;
 
@@ -36,7 +34,7 @@ pub(crate) struct Watch {
 impl Watch {
     /// Starts watching. From now on the signals are blocked, here and in all that is started.
     /// `parent` is the process that must be the parent; any will do when it is not given.
-    pub(crate) fn start(parent: Option<i32>) -> io::Result<Self> {
+    pub(crate) fn start(parent: Option<u32>) -> io::Result<Self> {
         let signals =
             sys::signals_as_file(&[Signal::INT, Signal::TERM, Signal::HUP, Signal::CHILD])?;
         let now = getppid();
@@ -45,7 +43,7 @@ impl Watch {
             set_parent_process_death_signal(Some(Signal::TERM))?;
         }
         // Asked again: the parent may have ended before it was watched.
-        if getppid() != now || parent.is_some_and(|parent| now != Pid::from_raw(parent)) {
+        if getppid() != now || parent.is_some_and(|parent| now != sys::pid(parent)) {
             return Err(io::Error::new(
                 io::ErrorKind::NotFound,
                 "the parent has ended",
