@@ -22,22 +22,24 @@ pub(crate) struct Look {
     pub(crate) wchan: Option<String>,
 }
 
-/// Waits until every thread is in the state its kind has once it is settled. Errs with the first that
-/// is not, when `deadline` has passed.
+/// Waits until every thread of the `wanted` kinds is in the state its kind has once it is settled. Errs
+/// with the first that is not, when `deadline` has passed.
 pub(crate) fn settle(
     board: &Board,
     deadline: Instant,
+    wanted: impl Fn(Kind) -> bool,
     mut interrupted: impl FnMut() -> bool,
 ) -> Result<(), String> {
-    let settled = |(_, arrival): &(usize, Arrival)| arrival.kind.settled_state().is_some();
-    let mut pending: Vec<(usize, Arrival)> = board.arrivals().filter(settled).collect();
+    let settles = |kind: Kind| kind.settled_state().is_some() && wanted(kind);
+    let arrivals = board.arrivals().map(|(_, arrival)| arrival);
+    let mut pending: Vec<Arrival> = arrivals.filter(|arrival| settles(arrival.kind)).collect();
     loop {
         let mut tasks = TaskDir::default();
-        pending.retain(|(_, arrival)| {
+        pending.retain(|arrival| {
             let state = tasks.state(arrival.pid, arrival.tid).ok().flatten();
             state != arrival.kind.settled_state()
         });
-        let Some((_, first)) = pending.first() else {
+        let Some(first) = pending.first() else {
             return Ok(());
         };
         if interrupted() {
@@ -99,7 +101,8 @@ pub(crate) fn look(pid: u32, tid: u32) -> Look {
     }
 }
 
-fn threads_of(pid: u32) -> io::Result<u64> {
+/// How many threads a process has.
+pub(crate) fn threads_of(pid: u32) -> io::Result<u64> {
     use std::os::unix::fs::MetadataExt as _;
     Ok(fs::metadata(format!("/proc/{pid}/task"))?
         .nlink()

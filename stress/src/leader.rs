@@ -74,6 +74,11 @@ impl std::error::Error for StormError {}
 /// children: all it forks is killed and reaped, and what it writes goes to standard output.
 pub fn run(cli: &Cli) -> Result<(), StormError> {
     let start = Instant::now();
+    if audit::threads_of(std::process::id()).is_ok_and(|threads| threads > 1) {
+        return Err(StormError::Broken(
+            "a storm cannot start in a process with threads".to_owned(),
+        ));
+    }
     let total = cli.threads.or_else(|| cli.mix.own_total()).unwrap_or(100);
     let counts = cli.mix.counts(total).map_err(StormError::Usage)?;
     let watch = Watch::start(cli.parent).map_err(|e| StormError::Io("cannot watch", e))?;
@@ -130,10 +135,16 @@ impl Leader {
         let deadline = self.start + Duration::from_secs_f64(cli.timeout);
         self.fork_all(cli.best_effort)?;
         self.await_arrivals(cli.best_effort, deadline)?;
+        let full = cli.check == Check::Full;
+        if full {
+            // Before anything spins or comes and goes: so it is quick, and the count is exact.
+            self.settle(deadline, |kind| kind != Kind::Spin)?;
+            audit::recount(&self.context.board).map_err(StormError::Broken)?;
+        }
         self.context.board.open_gate();
         let gate_opened = Instant::now();
-        if cli.check == Check::Full {
-            self.check(deadline)?;
+        if full {
+            self.settle(deadline, |kind| kind == Kind::Spin)?;
         }
         let own_look = self.look_at_self()?;
         let mut truth = report::truth(self.context, own_look, cli.list);
@@ -232,22 +243,19 @@ impl Leader {
         )))
     }
 
-    /// Compares the storm with `/proc`.
-    fn check(&mut self, deadline: Instant) -> Result<(), StormError> {
-        let context = self.context;
+    /// Waits until the threads of some kinds are in the state they should be in.
+    fn settle(
+        &mut self,
+        deadline: Instant,
+        wanted: impl Fn(Kind) -> bool,
+    ) -> Result<(), StormError> {
+        let board = &self.context.board;
         let mut trouble = None;
-        let settled = audit::settle(&context.board, deadline, || {
+        let settled = audit::settle(board, deadline, wanted, || {
             trouble = self.go_on(true, Duration::ZERO).err();
             trouble.is_some()
         });
-        if let Some(trouble) = trouble {
-            return Err(trouble);
-        }
-        settled.map_err(StormError::Broken)?;
-        if context.churn.births == 0 {
-            audit::recount(&context.board).map_err(StormError::Broken)?;
-        }
-        Ok(())
+        trouble.map_or(settled.map_err(StormError::Broken), Err)
     }
 
     /// How the leader looks while it holds: seen from a short-lived child while it sleeps in the very

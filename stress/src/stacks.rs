@@ -126,13 +126,11 @@ impl Thread {
 
 /// The C library's minimum, which holds thread-local storage and a signal frame, and 16 KiB to run.
 fn stack_size() -> usize {
-    const PAGE: usize = 64 << 10; // the largest page size Linux has; a multiple of the others
     // SAFETY: sysconf takes any number and answers -1 for those it does not know.
     let minimum = unsafe { libc::sysconf(libc::_SC_THREAD_STACK_MIN) };
     let wanted = usize::try_from(minimum)
         .unwrap_or(0)
         .max(libc::PTHREAD_STACK_MIN)
         + (16 << 10);
-    let page = rustix::param::page_size().min(PAGE);
-    wanted.next_multiple_of(page)
+    wanted.next_multiple_of(rustix::param::page_size())
 }

@@ -1,6 +1,20 @@
 //! A storm as a test uses it: a child process with a deadline, whose truth can be asked and which
 //! is gone when it is dropped.
 //!
+//! ```no_run
+//! use psn_stress::{Kind, Storm};
+//!
+//! let storm = Storm::builder()
+//!     .processes(4)
+//!     .exactly(Kind::Vfork, 3)
+//!     .exactly(Kind::Futex, 500)
+//!     .names("hostile")
+//!     .spawn()?;
+//! assert_eq!(storm.truth().count(Kind::Vfork), 3);
+//! // Look at the tree below storm.root_pid() …
+//! # Ok::<(), psn_stress::storm::SpawnError>(())
+//! ```
+//!
 //! The storm always runs in the program `psn-storm`, never in a fork of the test: a test process has
 //! threads, and what is forked from it may not even allocate. The program is, in this order,
 //!
