@@ -90,9 +90,7 @@ pub(crate) fn examples(board: &Board) -> BTreeMap<Kind, Look> {
 pub(crate) fn look(pid: u32, tid: u32) -> Look {
     let read = |file: &str| fs::read_to_string(format!("/proc/{pid}/task/{tid}/{file}")).ok();
     let syscall = read("syscall");
-    let syscall = syscall
-        .as_deref()
-        .and_then(|line| line.split_whitespace().next());
+    let syscall = syscall.as_deref().and_then(|line| line.split_whitespace().next());
     Look {
         state: TaskDir::default().state(pid, tid).ok().flatten(),
         syscall_nr: syscall.and_then(|word| word.parse().ok()),
@@ -104,9 +102,7 @@ pub(crate) fn look(pid: u32, tid: u32) -> Look {
 /// How many threads a process has.
 pub(crate) fn threads_of(pid: u32) -> io::Result<u64> {
     use std::os::unix::fs::MetadataExt as _;
-    Ok(fs::metadata(format!("/proc/{pid}/task"))?
-        .nlink()
-        .saturating_sub(2))
+    Ok(fs::metadata(format!("/proc/{pid}/task"))?.nlink().saturating_sub(2))
 }
 
 /// The `task` directory last used, kept open for the next thread of the same process.
@@ -119,11 +115,7 @@ impl TaskDir {
     fn state(&mut self, pid: u32, tid: u32) -> io::Result<Option<char>> {
         let dir = match &mut self.open {
             Some((open, dir)) if *open == pid => dir,
-            open => {
-                &mut open
-                    .insert((pid, File::open(format!("/proc/{pid}/task"))?))
-                    .1
-            }
+            open => &mut open.insert((pid, File::open(format!("/proc/{pid}/task"))?)).1,
         };
         let flags = OFlags::RDONLY | OFlags::CLOEXEC;
         let mut stat = [0u8; 512];
@@ -159,10 +151,7 @@ pub(crate) fn syscall_name(number: i64) -> Option<&'static str> {
         #[cfg(target_arch = "x86_64")]
         (libc::SYS_poll, "poll"),
     ];
-    NAMES
-        .iter()
-        .find(|(known, _)| *known == number)
-        .map(|(_, name)| *name)
+    NAMES.iter().find(|(known, _)| *known == number).map(|(_, name)| *name)
 }
 
 #[cfg(test)]
@@ -179,13 +168,7 @@ mod tests {
 
     #[test]
     fn a_look_at_oneself() {
-        let look = look(
-            std::process::id(),
-            rustix::thread::gettid()
-                .as_raw_nonzero()
-                .get()
-                .unsigned_abs(),
-        );
+        let look = look(std::process::id(), rustix::thread::gettid().as_raw_nonzero().get().unsigned_abs());
         assert_eq!(look.state, Some('R'));
         assert!(threads_of(std::process::id()).unwrap() >= 1);
     }

@@ -66,12 +66,7 @@ impl Board {
         let numbers = sys::shared_u64s(1 + 2 * Churner::ALL.len() + slots)?;
         let (failure, rest) = numbers.split_first().ok_or(io::ErrorKind::OutOfMemory)?;
         let (churned, slots) = rest.split_at(2 * Churner::ALL.len());
-        Ok(Self {
-            words: sys::shared_u32s(3)?,
-            failure,
-            churned,
-            slots,
-        })
+        Ok(Self { words: sys::shared_u32s(3)?, failure, churned, slots })
     }
 
     /// Says that the calling thread is in place, about to do what its kind does.
@@ -102,29 +97,17 @@ impl Board {
     pub(crate) fn give_up(&self, count: usize, step: Step, errno: i32) {
         let errno = u64::from(errno.unsigned_abs() & 0xffff);
         let word = (step as u64) << 56 | errno << 32 | id_bits(getpid());
-        let _ = self
-            .failure
-            .compare_exchange(0, word, Ordering::AcqRel, Ordering::Relaxed);
+        let _ = self.failure.compare_exchange(0, word, Ordering::AcqRel, Ordering::Relaxed);
         self.words[ABSENT].fetch_add(u32::try_from(count).unwrap_or(u32::MAX), Ordering::Release);
     }
 
     pub(crate) fn failure(&self) -> Option<Failure> {
         let word = self.failure.load(Ordering::Acquire);
-        let step = [
-            Step::Fork,
-            Step::Thread,
-            Step::Stacks,
-            Step::Memory,
-            Step::Vfork,
-        ]
-        .into_iter()
-        .find(|step| *step as u64 == word >> 56)?;
+        let step = [Step::Fork, Step::Thread, Step::Stacks, Step::Memory, Step::Vfork]
+            .into_iter()
+            .find(|step| *step as u64 == word >> 56)?;
         let errno = i32::try_from(word >> 32 & 0xffff).unwrap_or(0);
-        Some(Failure {
-            step,
-            errno,
-            pid: (word & 0xffff_ffff) as u32,
-        })
+        Some(Failure { step, errno, pid: (word & 0xffff_ffff) as u32 })
     }
 
     pub(crate) fn arrived(&self) -> usize {
@@ -140,11 +123,7 @@ impl Board {
         let word = self.slots.get(slot)?.load(Ordering::Acquire);
         let kind = Kind::from_code((word >> (2 * ID_BITS)) as u8)?;
         let pid = (word >> ID_BITS & ID_MASK) as u32;
-        Some(Arrival {
-            kind,
-            pid,
-            tid: (word & ID_MASK) as u32,
-        })
+        Some(Arrival { kind, pid, tid: (word & ID_MASK) as u32 })
     }
 
     /// All threads that have arrived, with their slots.
@@ -163,11 +142,7 @@ impl Board {
 
     pub(crate) fn open_gate(&self) {
         self.words[GATE].store(1, Ordering::Release);
-        let _ = futex::wake(
-            &self.words[GATE],
-            futex::Flags::empty(),
-            i32::MAX.unsigned_abs(),
-        );
+        let _ = futex::wake(&self.words[GATE], futex::Flags::empty(), i32::MAX.unsigned_abs());
     }
 
     pub(crate) fn count_made(&self, churner: Churner) {
@@ -180,10 +155,7 @@ impl Board {
 
     pub(crate) fn churned(&self, churner: Churner) -> Churned {
         let load = |i: usize| self.churned[2 * churner as usize + i].load(Ordering::Relaxed);
-        Churned {
-            made: load(0),
-            missed: load(1),
-        }
+        Churned { made: load(0), missed: load(1) }
     }
 }
 
@@ -204,10 +176,7 @@ mod tests {
         assert_eq!(board.parent_hint(1), Some(getpid()));
         board.arrive(1, Kind::Harness);
         let arrival = board.arrival(1).unwrap();
-        assert_eq!(
-            (arrival.kind, arrival.pid),
-            (Kind::Harness, std::process::id())
-        );
+        assert_eq!((arrival.kind, arrival.pid), (Kind::Harness, std::process::id()));
         assert_eq!(board.arrivals().count(), 1);
         assert_eq!(board.arrived(), 1);
     }

@@ -58,9 +58,7 @@ impl Churn {
     }
 
     pub(crate) fn any(&self) -> bool {
-        Churner::ALL
-            .into_iter()
-            .any(|churner| self.rate(churner) > 0)
+        Churner::ALL.into_iter().any(|churner| self.rate(churner) > 0)
     }
 
     fn lifetime(&self) -> Duration {
@@ -71,9 +69,7 @@ impl Churn {
     /// so that a host that ends them slowly fills up to a bound and no further.
     fn most_alive(&self, churner: Churner) -> usize {
         let implied = u64::from(self.rate(churner)) * u64::from(self.lifetime_ms) / 1000;
-        usize::try_from(2 * implied)
-            .unwrap_or(usize::MAX)
-            .saturating_add(64)
+        usize::try_from(2 * implied).unwrap_or(usize::MAX).saturating_add(64)
     }
 }
 
@@ -87,9 +83,7 @@ impl Pace {
     /// The tasks due now and those to leave out, of all that were due by `elapsed`.
     fn due(&mut self, elapsed: Duration) -> (u64, u64) {
         let all = elapsed.as_nanos() * u128::from(self.rate) / 1_000_000_000;
-        let due = u64::try_from(all)
-            .unwrap_or(u64::MAX)
-            .saturating_sub(self.settled);
+        let due = u64::try_from(all).unwrap_or(u64::MAX).saturating_sub(self.settled);
         self.settled += due;
         let most = u64::from(self.rate / 20).max(1); // 50 ms worth
         (due.min(most), due.saturating_sub(most))
@@ -117,11 +111,7 @@ pub(crate) fn run(context: &'static Context, slot: usize, churner: Churner) {
     context.names.apply(Kind::Harness, slot);
     let brood: Option<Box<dyn Brood>> = match churner {
         Churner::Births => Births::new(context).map(|brood| Box::new(brood) as _),
-        Churner::Forks => Some(Box::new(Forks {
-            context,
-            parent: getpid(),
-            alive: 0,
-        })),
+        Churner::Forks => Some(Box::new(Forks { context, parent: getpid(), alive: 0 })),
         Churner::Execs => Some(Box::new(Execs { context, alive: 0 })),
     };
     context.board.arrive(slot, Kind::Harness);
@@ -136,10 +126,7 @@ pub(crate) fn run(context: &'static Context, slot: usize, churner: Churner) {
 
 fn churn(context: &Context, churner: Churner, brood: &mut dyn Brood) -> ! {
     let most_alive = context.churn.most_alive(churner);
-    let mut pace = Pace {
-        rate: context.churn.rate(churner),
-        settled: 0,
-    };
+    let mut pace = Pace { rate: context.churn.rate(churner), settled: 0 };
     let start = Instant::now();
     let mut number = 0;
     loop {
@@ -168,11 +155,7 @@ struct Births {
 impl Births {
     fn new(context: &Context) -> Option<Self> {
         let stacks = Stacks::map(context.churn.most_alive(Churner::Births)).ok()?;
-        Some(Self {
-            stacks,
-            unused: Vec::new(),
-            alive: VecDeque::new(),
-        })
+        Some(Self { stacks, unused: Vec::new(), alive: VecDeque::new() })
     }
 }
 
@@ -211,9 +194,7 @@ impl Brood for Births {
 
 extern "C" fn short_life(number: *mut c_void) -> *mut c_void {
     if let Some(context) = context::current() {
-        context
-            .names
-            .apply_churn(Churner::Births.name(), number.addr());
+        context.names.apply_churn(Churner::Births.name(), number.addr());
         nap(context.churn.lifetime());
     }
     std::ptr::null_mut()
@@ -294,22 +275,17 @@ const NAP: &str = "--churn-nap";
 /// If this process was started by the exec churner, lives its short life and returns `true`.
 #[must_use]
 pub fn nap_if_told() -> bool {
-    let mut arguments = std::env::args_os()
-        .skip(1)
-        .map(|argument| argument.into_string());
+    let mut arguments = std::env::args_os().skip(1).map(|argument| argument.into_string());
     let mut next = || arguments.next().and_then(Result::ok);
     if next().as_deref() != Some(NAP) {
         return false;
     }
     let parent = next().and_then(|pid| sys::pid(pid.parse().ok()?));
     let lifetime_ms = next().and_then(|ms| ms.parse().ok()).unwrap_or(0);
-    let names: Option<Names> =
-        next().and_then(|names| clap::ValueEnum::from_str(&names, false).ok());
+    let names: Option<Names> = next().and_then(|names| clap::ValueEnum::from_str(&names, false).ok());
     let number = next().and_then(|number| number.parse().ok()).unwrap_or(0);
     if parent.is_some() && context::tie_to(parent).is_ok() {
-        names
-            .unwrap_or_default()
-            .apply_churn(Churner::Execs.name(), number);
+        names.unwrap_or_default().apply_churn(Churner::Execs.name(), number);
         nap(Duration::from_millis(lifetime_ms));
     }
     true
@@ -321,37 +297,23 @@ mod tests {
 
     #[test]
     fn a_steady_churner_makes_exactly_its_rate() {
-        let mut pace = Pace {
-            rate: 1000,
-            settled: 0,
-        };
-        let made: u64 = (1..=1000)
-            .map(|ms| pace.due(Duration::from_millis(ms)).0)
-            .sum();
+        let mut pace = Pace { rate: 1000, settled: 0 };
+        let made: u64 = (1..=1000).map(|ms| pace.due(Duration::from_millis(ms)).0).sum();
         assert_eq!(made, 1000);
     }
 
     #[test]
     fn a_late_churner_leaves_out_and_counts() {
-        let mut pace = Pace {
-            rate: 1000,
-            settled: 0,
-        };
+        let mut pace = Pace { rate: 1000, settled: 0 };
         assert_eq!(pace.due(Duration::from_secs(1)), (50, 950));
         assert_eq!(pace.due(Duration::from_secs(1)), (0, 0));
     }
 
     #[test]
     fn a_slow_churner_sleeps_until_something_is_due() {
-        let mut pace = Pace {
-            rate: 2,
-            settled: 0,
-        };
+        let mut pace = Pace { rate: 2, settled: 0 };
         assert_eq!(pace.due(Duration::from_millis(100)), (0, 0));
-        assert_eq!(
-            pace.rest(Duration::from_millis(100)),
-            Duration::from_millis(400)
-        );
+        assert_eq!(pace.rest(Duration::from_millis(100)), Duration::from_millis(400));
         assert_eq!(pace.due(Duration::from_millis(500)), (1, 0));
     }
 }

@@ -26,12 +26,7 @@ pub struct Cli {
     pub threads: Option<u32>,
 
     /// What the threads do: terms separated by commas, see below
-    #[arg(
-        short,
-        long,
-        value_name = "MIX",
-        default_value = "futex=6,epoll=2,nanosleep,pipe"
-    )]
+    #[arg(short, long, value_name = "MIX", default_value = "futex=6,epoll=2,nanosleep,pipe")]
     pub mix: Mix,
 
     /// How the threads are named

@@ -41,9 +41,5 @@ pub(crate) fn current() -> Option<&'static Context> {
 /// ended before the kernel knew of the wish, this is an error.
 pub(crate) fn tie_to(parent: Option<Pid>) -> io::Result<()> {
     set_parent_process_death_signal(Some(Signal::KILL))?;
-    if getppid() == parent {
-        Ok(())
-    } else {
-        Err(io::ErrorKind::NotFound.into())
-    }
+    if getppid() == parent { Ok(()) } else { Err(io::ErrorKind::NotFound.into()) }
 }

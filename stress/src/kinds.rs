@@ -46,9 +46,7 @@ fn sleep_in_futex() -> ! {
 }
 
 fn sleep_in_epoll(context: &Context, slot: usize) -> ! {
-    let Some(epoll) = pick(&context.objects.epolls, slot) else {
-        sleep_in_futex()
-    };
+    let Some(epoll) = pick(&context.objects.epolls, slot) else { sleep_in_futex() };
     loop {
         let mut events = [MaybeUninit::<epoll::Event>::uninit()];
         let _ = epoll::wait(epoll, &mut events[..], None);
@@ -62,9 +60,7 @@ fn sleep_in_nanosleep() -> ! {
 }
 
 fn sleep_in_read(context: &Context, slot: usize) -> ! {
-    let Some((reader, _)) = pick(&context.objects.pipes, slot) else {
-        sleep_in_futex()
-    };
+    let Some((reader, _)) = pick(&context.objects.pipes, slot) else { sleep_in_futex() };
     loop {
         let _ = rustix::io::read(reader, &mut [0u8; 1][..]);
     }
@@ -94,9 +90,7 @@ fn sleep_in_vfork(context: &Context, slot: usize) -> ! {
     context.names.apply(Kind::Futex, slot);
     context.board.settle_as(slot, Kind::Futex);
     if let Some(error) = error {
-        context
-            .board
-            .give_up(1, Step::Vfork, error.raw_os_error().unwrap_or(libc::ENOMEM));
+        context.board.give_up(1, Step::Vfork, error.raw_os_error().unwrap_or(libc::ENOMEM));
     }
     sleep_in_futex()
 }
@@ -111,9 +105,7 @@ fn stop() -> ! {
 fn sync(context: &Context, slot: usize) -> ! {
     const BLOCK: [u8; 4096] = [b's'; 4096];
     const BLOCKS: u64 = 256;
-    let Some(file) = pick(&context.objects.files, slot) else {
-        sleep_in_futex()
-    };
+    let Some(file) = pick(&context.objects.files, slot) else { sleep_in_futex() };
     context.board.wait_at_gate();
     for block in (0..BLOCKS).cycle() {
         let written = rustix::io::pwrite(file, &BLOCK, block * BLOCK.len() as u64);
@@ -127,10 +119,8 @@ fn sync(context: &Context, slot: usize) -> ! {
 
 /// Sleeps in `clock_nanosleep` once, or until a signal.
 pub(crate) fn nap(time: Duration) {
-    let time = Timespec {
-        tv_sec: i64::try_from(time.as_secs()).unwrap_or(i64::MAX),
-        tv_nsec: i64::from(time.subsec_nanos()),
-    };
+    let time =
+        Timespec { tv_sec: i64::try_from(time.as_secs()).unwrap_or(i64::MAX), tv_nsec: i64::from(time.subsec_nanos()) };
     let _ = clock_nanosleep_relative(ClockId::Monotonic, &time);
 }
 

@@ -5,9 +5,7 @@ use std::io::{self, Read as _, Write as _};
 use std::time::{Duration, Instant};
 
 use rustix::pipe::{PipeFlags, pipe_with};
-use rustix::process::{
-    Signal, WaitOptions, WaitStatus, getpid, kill_process, set_child_subreaper, waitpid,
-};
+use rustix::process::{Signal, WaitOptions, WaitStatus, getpid, kill_process, set_child_subreaper, waitpid};
 
 use crate::audit::{self, Look};
 use crate::board::{Board, Failure, Step};
@@ -75,21 +73,13 @@ impl std::error::Error for StormError {}
 pub fn run(cli: &Cli) -> Result<(), StormError> {
     let start = Instant::now();
     if audit::threads_of(std::process::id()).is_ok_and(|threads| threads > 1) {
-        return Err(StormError::Broken(
-            "a storm cannot start in a process with threads".to_owned(),
-        ));
+        return Err(StormError::Broken("a storm cannot start in a process with threads".to_owned()));
     }
     let total = cli.threads.or_else(|| cli.mix.own_total()).unwrap_or(100);
     let counts = cli.mix.counts(total).map_err(StormError::Usage)?;
     let watch = Watch::start(cli.parent).map_err(|e| StormError::Io("cannot watch", e))?;
-    set_child_subreaper(Some(getpid()))
-        .map_err(|e| StormError::Io("PR_SET_CHILD_SUBREAPER", e.into()))?;
-    let churn = Churn {
-        births: cli.births,
-        forks: cli.forks,
-        execs: cli.execs,
-        lifetime_ms: cli.lifetime,
-    };
+    set_child_subreaper(Some(getpid())).map_err(|e| StormError::Io("PR_SET_CHILD_SUBREAPER", e.into()))?;
+    let churn = Churn { births: cli.births, forks: cli.forks, execs: cli.execs, lifetime_ms: cli.lifetime };
     let plan = Plan::new(&counts, cli.processes, &churn);
     let dir = cli.dir.clone().unwrap_or_else(std::env::temp_dir);
     let context = context::set(Context {
@@ -102,19 +92,12 @@ pub fn run(cli: &Cli) -> Result<(), StormError> {
         stacks: std::sync::OnceLock::new(),
     })
     .ok_or_else(|| StormError::Broken("a storm runs in this process already".to_owned()))?;
-    let mut leader = Leader {
-        context,
-        watch,
-        children: Children::default(),
-        start,
-    };
+    let mut leader = Leader { context, watch, children: Children::default(), start };
     let result = leader.build_and_hold(cli, total);
     let gone = leader.children.end(&leader.watch);
     let ending = result?;
     if !gone {
-        return Err(StormError::Broken(
-            "some processes have not ended in 60 s".to_owned(),
-        ));
+        return Err(StormError::Broken("some processes have not ended in 60 s".to_owned()));
     }
     match print(&ending) {
         // Who would have read it is gone.
@@ -149,11 +132,7 @@ impl Leader {
         let own_look = self.look_at_self()?;
         let mut truth = report::truth(self.context, own_look, cli.list);
         truth.threads_requested = total;
-        truth.limit_hit = self
-            .context
-            .board
-            .failure()
-            .map(|failure| self.limit_text(failure));
+        truth.limit_hit = self.context.board.failure().map(|failure| self.limit_text(failure));
         if let Some(text) = &truth.limit_hit {
             // Standard error may be closed; the text is in the ground truth too.
             let _ = writeln!(io::stderr(), "psn-storm: {text}");
@@ -179,9 +158,7 @@ impl Leader {
             match forked {
                 Ok(pid) => self.children.add(pid),
                 Err(error) => {
-                    let missing = processes[i..]
-                        .iter()
-                        .map(|process| planned(context, process));
+                    let missing = processes[i..].iter().map(|process| planned(context, process));
                     let errno = error.raw_os_error().unwrap_or(libc::ENOMEM);
                     context.board.give_up(missing.sum(), step, errno);
                     return Ok(());
@@ -236,19 +213,11 @@ impl Leader {
         let Some((pid, status)) = self.children.reap() else {
             return Ok(());
         };
-        Err(StormError::Broken(format!(
-            "process {} of the storm {}",
-            pid.as_raw_nonzero(),
-            end(status)
-        )))
+        Err(StormError::Broken(format!("process {} of the storm {}", pid.as_raw_nonzero(), end(status))))
     }
 
     /// Waits until the threads of some kinds are in the state they should be in.
-    fn settle(
-        &mut self,
-        deadline: Instant,
-        wanted: impl Fn(Kind) -> bool,
-    ) -> Result<(), StormError> {
+    fn settle(&mut self, deadline: Instant, wanted: impl Fn(Kind) -> bool) -> Result<(), StormError> {
         let board = &self.context.board;
         let mut trouble = None;
         let settled = audit::settle(board, deadline, wanted, || {
@@ -261,11 +230,7 @@ impl Leader {
     /// How the leader looks while it holds: seen from a short-lived child while it sleeps in the very
     /// call it will hold in.
     fn look_at_self(&mut self) -> Result<Look, StormError> {
-        let known = Look {
-            state: Some('S'),
-            syscall_nr: Some(libc::SYS_ppoll),
-            ..Look::default()
-        };
+        let known = Look { state: Some('S'), syscall_nr: Some(libc::SYS_ppoll), ..Look::default() };
         let Ok((reader, writer)) = pipe_with(PipeFlags::CLOEXEC) else {
             return Ok(known);
         };
@@ -295,10 +260,7 @@ impl Leader {
         self.heed(event)?;
         Ok(match serde_json::from_slice::<Look>(&seen) {
             // Where the kernel does not let a child look at its parent, what is known must do.
-            Ok(look) if look.state == known.state => Look {
-                syscall_nr: look.syscall_nr.or(known.syscall_nr),
-                ..look
-            },
+            Ok(look) if look.state == known.state => Look { syscall_nr: look.syscall_nr.or(known.syscall_nr), ..look },
             _ => known,
         })
     }
@@ -331,10 +293,8 @@ impl Leader {
             Step::Vfork => "a vfork child could not be started",
         };
         let error = io::Error::from_raw_os_error(failure.errno);
-        let mut text = format!(
-            "{} of {wanted} threads have been started, then {what} ({error}): ",
-            self.context.board.arrived()
-        );
+        let mut text =
+            format!("{} of {wanted} threads have been started, then {what} ({error}): ", self.context.board.arrived());
         let limits = limits::limits(failure.pid);
         let mut spaces = Vec::new();
         if failure.step == Step::Stacks {
@@ -352,9 +312,7 @@ impl Leader {
         } else {
             text += "no limit that is known seems reached:";
             for limit in &limits {
-                let in_use = limit
-                    .in_use
-                    .map_or("?".to_owned(), |in_use| in_use.to_string());
+                let in_use = limit.in_use.map_or("?".to_owned(), |in_use| in_use.to_string());
                 text += &format!(" {} {in_use} of {};", limit.name, limit.value);
             }
         }
@@ -395,8 +353,5 @@ fn print(value: &impl serde::Serialize) -> Result<(), StormError> {
     let mut line = serde_json::to_vec(value).map_err(|error| failed(error.into()))?;
     line.push(b'\n');
     let mut stdout = io::stdout().lock();
-    stdout
-        .write_all(&line)
-        .and_then(|()| stdout.flush())
-        .map_err(failed)
+    stdout.write_all(&line).and_then(|()| stdout.flush()).map_err(failed)
 }

@@ -24,19 +24,12 @@ pub struct Limit {
 
 impl Limit {
     fn new(name: &str, value: u64, in_use: Option<u64>, raise: &str) -> Self {
-        Self {
-            name: name.to_owned(),
-            value,
-            in_use,
-            raise: raise.to_owned(),
-            reserved: 0,
-        }
+        Self { name: name.to_owned(), value, in_use, raise: raise.to_owned(), reserved: 0 }
     }
 
     /// How full it is, in percent.
     fn percent(&self) -> u64 {
-        self.in_use.unwrap_or(0).saturating_mul(100)
-            / self.value.saturating_sub(self.reserved).max(1)
+        self.in_use.unwrap_or(0).saturating_mul(100) / self.value.saturating_sub(self.reserved).max(1)
     }
 }
 
@@ -47,40 +40,22 @@ pub fn limits(pid: u32) -> Vec<Limit> {
     let mut limits = Vec::new();
     let tasks = tasks_on_host();
     if let Some(value) = number("/proc/sys/kernel/threads-max") {
-        limits.push(Limit::new(
-            "kernel.threads-max",
-            value,
-            tasks,
-            "sysctl -w kernel.threads-max=N",
-        ));
+        limits.push(Limit::new("kernel.threads-max", value, tasks, "sysctl -w kernel.threads-max=N"));
     }
     if let Some(value) = number("/proc/sys/kernel/pid_max") {
         let raise = "sysctl -w kernel.pid_max=4194304";
         let limit = Limit::new("kernel.pid_max", value, tasks, raise);
         // The kernel hands out no number under 300 twice.
-        limits.push(Limit {
-            reserved: 300,
-            ..limit
-        });
+        limits.push(Limit { reserved: 300, ..limit });
     }
     if let Some(value) = number("/proc/sys/vm/max_map_count") {
         let maps = fs::read(format!("/proc/{pid}/maps")).ok();
         let maps = maps.map(|maps| maps.iter().filter(|byte| **byte == b'\n').count() as u64);
-        limits.push(Limit::new(
-            "vm.max_map_count",
-            value,
-            maps,
-            "sysctl -w vm.max_map_count=N",
-        ));
+        limits.push(Limit::new("vm.max_map_count", value, maps, "sysctl -w vm.max_map_count=N"));
     }
     if let (Some(value), false) = (getrlimit(Resource::Nproc).current, may_exceed_nproc()) {
         let raise = "ulimit -u N, or CAP_SYS_RESOURCE";
-        limits.push(Limit::new(
-            "RLIMIT_NPROC",
-            value,
-            Some(tasks_of_user()),
-            raise,
-        ));
+        limits.push(Limit::new("RLIMIT_NPROC", value, Some(tasks_of_user()), raise));
     }
     limits.extend(cgroup_pids());
     limits.extend(memory());
@@ -94,12 +69,7 @@ pub fn address_space(pid: u32) -> Vec<Limit> {
     if let Some(bytes) = getrlimit(Resource::As).current {
         let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
         let in_use = field(&status, "VmSize:");
-        limits.push(Limit::new(
-            "RLIMIT_AS",
-            bytes >> 10,
-            in_use,
-            "ulimit -v unlimited",
-        ));
+        limits.push(Limit::new("RLIMIT_AS", bytes >> 10, in_use, "ulimit -v unlimited"));
     }
     // In the other two modes a mapping made with MAP_NORESERVE is not counted.
     if number("/proc/sys/vm/overcommit_memory") == Some(2) {
@@ -116,10 +86,7 @@ pub fn address_space(pid: u32) -> Vec<Limit> {
 /// The limit that has been hit: the fullest of those that are all but full.
 #[must_use]
 pub fn nearest(limits: &[Limit]) -> Option<&Limit> {
-    limits
-        .iter()
-        .filter(|limit| limit.percent() >= 97)
-        .max_by_key(|limit| limit.percent())
+    limits.iter().filter(|limit| limit.percent() >= 97).max_by_key(|limit| limit.percent())
 }
 
 /// Whether so little memory is left that a storm must stop growing: it is there to be watched, not to
@@ -136,27 +103,15 @@ pub fn memory_is_short() -> bool {
 fn memory() -> Vec<Limit> {
     let mut limits = Vec::new();
     let meminfo = fs::read_to_string("/proc/meminfo").unwrap_or_default();
-    if let (Some(total), Some(available)) = (
-        field(&meminfo, "MemTotal:"),
-        field(&meminfo, "MemAvailable:"),
-    ) {
+    if let (Some(total), Some(available)) = (field(&meminfo, "MemTotal:"), field(&meminfo, "MemAvailable:")) {
         let used = total.saturating_sub(available);
-        limits.push(Limit::new(
-            "memory",
-            total,
-            Some(used),
-            "fewer threads, or a larger host",
-        ));
+        limits.push(Limit::new("memory", total, Some(used), "fewer threads, or a larger host"));
     }
     for dir in cgroup_dirs("memory") {
         let (usage, bound, cache) = if dir.join("memory.max").exists() {
             ("memory.current", "memory.max", "inactive_file")
         } else {
-            (
-                "memory.usage_in_bytes",
-                "memory.limit_in_bytes",
-                "total_inactive_file",
-            )
+            ("memory.usage_in_bytes", "memory.limit_in_bytes", "total_inactive_file")
         };
         let Some(bytes) = number(dir.join(bound)).filter(|bytes| *bytes < 1 << 60) else {
             continue;
@@ -180,17 +135,9 @@ fn cgroup_pids() -> Vec<Limit> {
         let file = dir.join("pids.max");
         let name = format!("cgroup {}", file.display());
         let raise = format!("echo N > {} (systemd: TasksMax=)", file.display());
-        Some(Limit::new(
-            &name,
-            number(&file)?,
-            number(dir.join("pids.current")),
-            &raise,
-        ))
+        Some(Limit::new(&name, number(&file)?, number(dir.join("pids.current")), &raise))
     };
-    cgroup_dirs("pids")
-        .into_iter()
-        .filter_map(bounded)
-        .collect()
+    cgroup_dirs("pids").into_iter().filter_map(bounded).collect()
 }
 
 /// The directories of a controller from this process's cgroup up to the root of its mount.
@@ -226,11 +173,7 @@ fn cgroup_dirs(controller: &str) -> Vec<PathBuf> {
         let path = path.strip_prefix(root.trim_end_matches('/')).unwrap_or("");
         let point = Path::new(point);
         let own = point.join(path.trim_start_matches('/'));
-        dirs.extend(
-            own.ancestors()
-                .take_while(|dir| dir.starts_with(point))
-                .map(Path::to_owned),
-        );
+        dirs.extend(own.ancestors().take_while(|dir| dir.starts_with(point)).map(Path::to_owned));
     }
     dirs
 }
@@ -288,12 +231,8 @@ mod tests {
     #[test]
     fn the_fullest_limit_is_the_one_that_was_hit() {
         let limit = |name, value, in_use| Limit::new(name, value, in_use, "");
-        let limits = [
-            limit("a", 100, Some(96)),
-            limit("b", 1000, Some(980)),
-            limit("c", 10, Some(10)),
-            limit("d", 10, None),
-        ];
+        let limits =
+            [limit("a", 100, Some(96)), limit("b", 1000, Some(980)), limit("c", 10, Some(10)), limit("d", 10, None)];
         assert_eq!(nearest(&limits).unwrap().name, "c");
         assert_eq!(nearest(&limits[..1]), None);
     }
@@ -301,17 +240,9 @@ mod tests {
     #[test]
     fn this_host_has_limits() {
         let limits = limits(std::process::id());
-        for name in [
-            "kernel.threads-max",
-            "kernel.pid_max",
-            "vm.max_map_count",
-            "memory",
-        ] {
+        for name in ["kernel.threads-max", "kernel.pid_max", "vm.max_map_count", "memory"] {
             let limit = limits.iter().find(|limit| limit.name == name).unwrap();
-            assert!(
-                limit.value > 0 && limit.in_use.is_some_and(|in_use| in_use > 0),
-                "{limit:?}"
-            );
+            assert!(limit.value > 0 && limit.in_use.is_some_and(|in_use| in_use > 0), "{limit:?}");
         }
     }
 }

@@ -34,16 +34,8 @@ pub enum Kind {
 
 impl Kind {
     /// The kinds that `--mix` may name.
-    pub const MIXABLE: [Self; 8] = [
-        Self::Futex,
-        Self::Epoll,
-        Self::Nanosleep,
-        Self::Pipe,
-        Self::Spin,
-        Self::Vfork,
-        Self::Stopped,
-        Self::Fsync,
-    ];
+    pub const MIXABLE: [Self; 8] =
+        [Self::Futex, Self::Epoll, Self::Nanosleep, Self::Pipe, Self::Spin, Self::Vfork, Self::Stopped, Self::Fsync];
 
     const ALL: [Self; 10] = [
         Self::Futex,
@@ -79,9 +71,7 @@ impl Kind {
     #[must_use]
     pub const fn settled_state(self) -> Option<char> {
         match self {
-            Self::Futex | Self::Epoll | Self::Nanosleep | Self::Pipe | Self::VforkChild => {
-                Some('S')
-            }
+            Self::Futex | Self::Epoll | Self::Nanosleep | Self::Pipe | Self::VforkChild => Some('S'),
             Self::Spin => Some('R'),
             Self::Vfork => Some('D'),
             Self::Stopped => Some('T'),
@@ -118,12 +108,10 @@ impl Mix {
     /// kind takes a share of whatever total is given.
     #[must_use]
     pub fn own_total(&self) -> Option<u32> {
-        self.terms
-            .iter()
-            .try_fold(0u32, |sum, (_, amount)| match amount {
-                Amount::Exact(count) => sum.checked_add(*count),
-                Amount::Share(_) => None,
-            })
+        self.terms.iter().try_fold(0u32, |sum, (_, amount)| match amount {
+            Amount::Exact(count) => sum.checked_add(*count),
+            Amount::Share(_) => None,
+        })
     }
 
     /// Splits `total` threads over the kinds. Exact counts come first; the rest is divided by
@@ -156,10 +144,7 @@ impl Mix {
             counts.push((*kind, u32::try_from(count).unwrap_or(u32::MAX)));
         }
         remainders.sort_by(|a, b| b.0.cmp(&a.0).then(a.1.cmp(&b.1)));
-        for (_, term) in remainders
-            .into_iter()
-            .take(usize::try_from(left).unwrap_or(usize::MAX))
-        {
+        for (_, term) in remainders.into_iter().take(usize::try_from(left).unwrap_or(usize::MAX)) {
             counts[term].1 += 1;
         }
         Ok(counts)
@@ -172,11 +157,7 @@ impl FromStr for Mix {
     fn from_str(text: &str) -> Result<Self, MixError> {
         let mut terms: Vec<(Kind, Amount)> = Vec::new();
         for term in text.split(',').map(str::trim) {
-            let number = |digits: &str| {
-                digits
-                    .parse::<u32>()
-                    .map_err(|_| MixError::Number(term.to_owned()))
-            };
+            let number = |digits: &str| digits.parse::<u32>().map_err(|_| MixError::Number(term.to_owned()));
             let (name, amount) = if let Some((name, weight)) = term.split_once('=') {
                 let weight = number(weight)?;
                 if weight == 0 {
@@ -184,11 +165,7 @@ impl FromStr for Mix {
                 }
                 (name, Amount::Share(weight))
             } else if let Some((name, count)) = term.split_once(':') {
-                if count == "*" {
-                    (name, Amount::Share(1))
-                } else {
-                    (name, Amount::Exact(number(count)?))
-                }
+                if count == "*" { (name, Amount::Share(1)) } else { (name, Amount::Exact(number(count)?)) }
             } else {
                 (term, Amount::Share(1))
             };
@@ -235,21 +212,14 @@ impl fmt::Display for MixError {
             }
             Self::Twice(kind) => write!(f, "{kind} is named twice"),
             Self::Number(term) => {
-                write!(
-                    f,
-                    "{term:?} is none of KIND, KIND=WEIGHT (1 or more), KIND:COUNT"
-                )
+                write!(f, "{term:?} is none of KIND, KIND=WEIGHT (1 or more), KIND:COUNT")
             }
             Self::Total { exact, total } if *exact > u64::from(*total) => {
-                write!(
-                    f,
-                    "the exact counts add up to {exact}, more than the {total} threads"
-                )
+                write!(f, "the exact counts add up to {exact}, more than the {total} threads")
             }
-            Self::Total { exact, total } => write!(
-                f,
-                "the exact counts add up to {exact} of {total} threads and no kind takes the rest"
-            ),
+            Self::Total { exact, total } => {
+                write!(f, "the exact counts add up to {exact} of {total} threads and no kind takes the rest")
+            }
         }
     }
 }
@@ -266,36 +236,22 @@ mod tests {
 
     #[test]
     fn exact_counts_come_first_and_shares_divide_the_rest() {
-        assert_eq!(
-            counts("spin:2,futex=3,epoll", 10),
-            [(Kind::Spin, 2), (Kind::Futex, 6), (Kind::Epoll, 2)]
-        );
-        assert_eq!(
-            counts("vfork:2,futex:*", 5),
-            [(Kind::Vfork, 2), (Kind::Futex, 3)]
-        );
+        assert_eq!(counts("spin:2,futex=3,epoll", 10), [(Kind::Spin, 2), (Kind::Futex, 6), (Kind::Epoll, 2)]);
+        assert_eq!(counts("vfork:2,futex:*", 5), [(Kind::Vfork, 2), (Kind::Futex, 3)]);
     }
 
     #[test]
     fn shares_add_up_to_the_total_whatever_it_is() {
         let mix: Mix = "futex=3,epoll=7,pipe=1,spin=5,nanosleep:1".parse().unwrap();
         for total in 1..200 {
-            let sum: u32 = mix
-                .counts(total)
-                .unwrap()
-                .iter()
-                .map(|(_, count)| count)
-                .sum();
+            let sum: u32 = mix.counts(total).unwrap().iter().map(|(_, count)| count).sum();
             assert_eq!(sum, total);
         }
     }
 
     #[test]
     fn a_mix_of_exact_counts_knows_its_total() {
-        assert_eq!(
-            "futex:3,stopped:4".parse::<Mix>().unwrap().own_total(),
-            Some(7)
-        );
+        assert_eq!("futex:3,stopped:4".parse::<Mix>().unwrap().own_total(), Some(7));
         assert_eq!("futex:3,stopped".parse::<Mix>().unwrap().own_total(), None);
     }
 
@@ -309,17 +265,7 @@ mod tests {
         assert!(error("futex:-1").contains("KIND:COUNT"));
         assert!(error("").contains("no kind"));
         let mix: Mix = "futex:5".parse().unwrap();
-        assert!(
-            mix.counts(4)
-                .unwrap_err()
-                .to_string()
-                .contains("more than the 4")
-        );
-        assert!(
-            mix.counts(6)
-                .unwrap_err()
-                .to_string()
-                .contains("no kind takes the rest")
-        );
+        assert!(mix.counts(4).unwrap_err().to_string().contains("more than the 4"));
+        assert!(mix.counts(6).unwrap_err().to_string().contains("no kind takes the rest"));
     }
 }

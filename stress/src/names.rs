@@ -159,30 +159,12 @@ mod tests {
 
     #[test]
     fn the_corpus_holds_what_it_promises() {
-        let has = |needle: &[u8]| {
-            HOSTILE
-                .iter()
-                .any(|name| name.windows(needle.len().max(1)).any(|w| w == needle))
-        };
-        for needle in [
-            &b" "[..],
-            b")",
-            b"(((",
-            b") R 1 2",
-            b"\n",
-            b"\t",
-            b"\x1b",
-            b"\x9b",
-            b"<script>",
-        ] {
+        let has = |needle: &[u8]| HOSTILE.iter().any(|name| name.windows(needle.len().max(1)).any(|w| w == needle));
+        for needle in [&b" "[..], b")", b"(((", b") R 1 2", b"\n", b"\t", b"\x1b", b"\x9b", b"<script>"] {
             assert!(has(needle), "{needle:?}");
         }
         assert!(HOSTILE.contains(&&b""[..]));
-        assert!(
-            HOSTILE
-                .iter()
-                .any(|name| name.len() == 15 && std::str::from_utf8(name).is_err())
-        );
+        assert!(HOSTILE.iter().any(|name| name.len() == 15 && std::str::from_utf8(name).is_err()));
         assert!(HOSTILE.iter().any(|name| name.starts_with(b"=cmd|")));
         let mut sorted = HOSTILE.to_vec();
         sorted.sort_unstable();
@@ -192,14 +174,8 @@ mod tests {
 
     #[test]
     fn plain_numbered_and_tid_names() {
-        assert_eq!(
-            Names::Plain.fixed(Kind::VforkChild, 3).unwrap().bytes(),
-            b"storm-vfork-chi"
-        );
-        assert_eq!(
-            Names::Numbered.fixed(Kind::Futex, 42).unwrap().bytes(),
-            b"n0000042"
-        );
+        assert_eq!(Names::Plain.fixed(Kind::VforkChild, 3).unwrap().bytes(), b"storm-vfork-chi");
+        assert_eq!(Names::Numbered.fixed(Kind::Futex, 42).unwrap().bytes(), b"n0000042");
         assert_eq!(Names::Tid.fixed(Kind::Futex, 42), None);
         assert_eq!(Name::numbered(b't', 4_194_303, 0).bytes(), b"t4194303");
     }

@@ -28,28 +28,18 @@ impl Objects {
     /// Opens what the kinds in `counts` need; files without a name go into `dir`.
     pub(crate) fn open(counts: &[(Kind, u32)], dir: &Path) -> io::Result<Self> {
         let wanted = |kind: Kind, most: usize| {
-            let count = counts
-                .iter()
-                .find(|(counted, _)| *counted == kind)
-                .map_or(0, |(_, n)| *n);
+            let count = counts.iter().find(|(counted, _)| *counted == kind).map_or(0, |(_, n)| *n);
             0..most.min(count as usize)
         };
         Ok(Self {
             epolls: wanted(Kind::Epoll, EPOLLS)
                 .map(|_| Ok(epoll::create(epoll::CreateFlags::CLOEXEC)?))
                 .collect::<io::Result<_>>()?,
-            pipes: wanted(Kind::Pipe, PIPES)
-                .map(|_| Ok(pipe_with(PipeFlags::CLOEXEC)?))
-                .collect::<io::Result<_>>()?,
+            pipes: wanted(Kind::Pipe, PIPES).map(|_| Ok(pipe_with(PipeFlags::CLOEXEC)?)).collect::<io::Result<_>>()?,
             files: wanted(Kind::Fsync, FILES)
                 .map(|i| nameless_file(dir, i))
                 .collect::<io::Result<_>>()
-                .map_err(|error| {
-                    io::Error::new(
-                        error.kind(),
-                        format!("a file in {}: {error}", dir.display()),
-                    )
-                })?,
+                .map_err(|error| io::Error::new(error.kind(), format!("a file in {}: {error}", dir.display())))?,
         })
     }
 }
@@ -82,10 +72,7 @@ mod tests {
         let objects = Objects::open(&[(Kind::Fsync, 3), (Kind::Pipe, 100)], &dir).unwrap();
         let names = std::fs::read_dir(&dir).unwrap().count();
         std::fs::remove_dir_all(&dir).unwrap();
-        assert_eq!(
-            (objects.files.len(), objects.pipes.len(), names),
-            (3, PIPES, 0)
-        );
+        assert_eq!((objects.files.len(), objects.pipes.len(), names), (3, PIPES, 0));
         assert!(objects.epolls.is_empty());
     }
 }

@@ -30,22 +30,14 @@ impl Plan {
     /// kind; stopped ones get a process each on top. Never more processes than threads.
     pub(crate) fn new(counts: &[(Kind, u32)], processes: u32, churn: &Churn) -> Self {
         let kinds = interleave(counts);
-        let vforks: Vec<usize> = (0..kinds.len())
-            .filter(|slot| kinds[*slot] == Kind::Vfork)
-            .collect();
-        let shared = kinds
-            .iter()
-            .take_while(|kind| **kind != Kind::Stopped)
-            .count();
+        let vforks: Vec<usize> = (0..kinds.len()).filter(|slot| kinds[*slot] == Kind::Vfork).collect();
+        let shared = kinds.iter().take_while(|kind| **kind != Kind::Stopped).count();
         let groups = (processes as usize).clamp(1, shared.max(1)).min(shared);
         let bound = |group: usize| shared * group / groups.max(1);
         let mut plans: Vec<ProcessPlan> = (0..groups)
             .map(|group| bound(group)..bound(group + 1))
             .chain((shared..kinds.len()).map(|slot| slot..slot + 1))
-            .map(|slots| ProcessPlan {
-                slots,
-                churner: None,
-            })
+            .map(|slots| ProcessPlan { slots, churner: None })
             .collect();
         let mut next = kinds.len() + vforks.len();
         let mut churners = Vec::new();
@@ -54,26 +46,16 @@ impl Plan {
                 continue;
             }
             // Threads come and go where the crowd is; forking needs a process with one thread.
-            let crowd = plans
-                .first_mut()
-                .filter(|_| churner == Churner::Births && groups > 0);
+            let crowd = plans.first_mut().filter(|_| churner == Churner::Births && groups > 0);
             if let Some(crowd) = crowd {
                 crowd.churner = Some((next, churner));
             } else {
-                plans.push(ProcessPlan {
-                    slots: next..next,
-                    churner: Some((next, churner)),
-                });
+                plans.push(ProcessPlan { slots: next..next, churner: Some((next, churner)) });
             }
             next += 1;
             churners.push(churner);
         }
-        Self {
-            kinds,
-            vforks,
-            churners,
-            processes: plans,
-        }
+        Self { kinds, vforks, churners, processes: plans }
     }
 
     /// The kind of a thread of the mix.
@@ -135,29 +117,15 @@ fn interleave(counts: &[(Kind, u32)]) -> Vec<Kind> {
 mod tests {
     use super::*;
 
-    const CALM: Churn = Churn {
-        births: 0,
-        forks: 0,
-        execs: 0,
-        lifetime_ms: 1,
-    };
+    const CALM: Churn = Churn { births: 0, forks: 0, execs: 0, lifetime_ms: 1 };
 
     #[test]
     fn every_thread_is_in_one_process() {
-        let counts = [
-            (Kind::Futex, 70),
-            (Kind::Stopped, 3),
-            (Kind::Vfork, 7),
-            (Kind::Spin, 2),
-        ];
+        let counts = [(Kind::Futex, 70), (Kind::Stopped, 3), (Kind::Vfork, 7), (Kind::Spin, 2)];
         for processes in [1, 2, 7, 79, 1000] {
             let plan = Plan::new(&counts, processes, &CALM);
             assert_eq!(plan.processes.len(), (processes as usize).min(79) + 3);
-            let slots: Vec<usize> = plan
-                .processes
-                .iter()
-                .flat_map(|p| p.slots.clone())
-                .collect();
+            let slots: Vec<usize> = plan.processes.iter().flat_map(|p| p.slots.clone()).collect();
             assert_eq!(slots, (0..82).collect::<Vec<_>>());
             assert_eq!(plan.slots(), 82 + 7);
             for (kind, count) in counts {
@@ -177,12 +145,7 @@ mod tests {
 
     #[test]
     fn births_join_the_crowd_and_forks_live_alone() {
-        let churn = Churn {
-            births: 5,
-            forks: 5,
-            execs: 5,
-            lifetime_ms: 1,
-        };
+        let churn = Churn { births: 5, forks: 5, execs: 5, lifetime_ms: 1 };
         let plan = Plan::new(&[(Kind::Futex, 4)], 1, &churn);
         assert_eq!(plan.processes.len(), 3);
         assert_eq!(plan.processes[0].churner, Some((4, Churner::Births)));

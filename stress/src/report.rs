@@ -20,10 +20,7 @@ pub(crate) fn truth(context: &Context, own_look: Look, list: bool) -> Truth {
     for (slot, arrival) in context.board.arrivals() {
         pids.push(arrival.pid);
         threads.push((arrival.pid, arrival.tid, arrival.kind));
-        let comm = context
-            .names
-            .groups()
-            .then(|| context.names.fixed(arrival.kind, slot));
+        let comm = context.names.groups().then(|| context.names.fixed(arrival.kind, slot));
         let comm = comm.flatten().map(|name| name.bytes().to_vec());
         *groups.entry((arrival.kind, comm)).or_default() += 1;
     }
@@ -35,11 +32,7 @@ pub(crate) fn truth(context: &Context, own_look: Look, list: bool) -> Truth {
     let mut tasks = vec![group(Kind::Harness, own_comm, 1, own_look)];
     tasks.extend(groups.into_iter().map(|((kind, comm), count)| {
         let settled = kind.settled_state().is_some();
-        let look = looks
-            .get(&kind)
-            .filter(|_| settled)
-            .cloned()
-            .unwrap_or_default();
+        let look = looks.get(&kind).filter(|_| settled).cloned().unwrap_or_default();
         group(kind, comm, count, look)
     }));
     let churn = &context.churn;
@@ -65,10 +58,7 @@ pub(crate) fn truth(context: &Context, own_look: Look, list: bool) -> Truth {
 }
 
 fn group(kind: Kind, comm: Option<Vec<u8>>, count: u32, look: Look) -> TaskGroup {
-    let name = look
-        .syscall_nr
-        .and_then(audit::syscall_name)
-        .map(str::to_owned);
+    let name = look.syscall_nr.and_then(audit::syscall_name).map(str::to_owned);
     TaskGroup {
         kind,
         count,
@@ -76,9 +66,7 @@ fn group(kind: Kind, comm: Option<Vec<u8>>, count: u32, look: Look) -> TaskGroup
         syscall: name.or_else(|| look.running.then(|| "running".to_owned())),
         syscall_nr: look.syscall_nr,
         wchan: look.wchan,
-        comm: comm
-            .as_deref()
-            .map(|comm| String::from_utf8_lossy(comm).into_owned()),
+        comm: comm.as_deref().map(|comm| String::from_utf8_lossy(comm).into_owned()),
         comm_hex: comm.as_deref().map(hex),
     }
 }
@@ -89,11 +77,7 @@ pub(crate) fn ending(context: &Context, reason: &str, time: Duration) -> Ending 
     let rate = |churner| {
         let churned = context.board.churned(churner);
         let per_second = churned.made as f64 / seconds.max(f64::MIN_POSITIVE);
-        AchievedRate {
-            made: churned.made,
-            missed: churned.missed,
-            per_second,
-        }
+        AchievedRate { made: churned.made, missed: churned.missed, per_second }
     };
     Ending {
         ended: true,

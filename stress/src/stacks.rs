@@ -52,31 +52,19 @@ impl Stacks {
         // SAFETY: the range is the mapping just made. Without the advice a huge page could make
         // every stack resident as a whole; a kernel without huge pages refuses it, harmlessly.
         let _ = unsafe { madvise(base, len.max(size), Advice::LinuxNoHugepage) };
-        Ok(Self {
-            base: base as usize,
-            size,
-            count,
-            taken: AtomicUsize::new(0),
-        })
+        Ok(Self { base: base as usize, size, count, taken: AtomicUsize::new(0) })
     }
 
     /// The next stack; `None` when all are taken.
     pub(crate) fn take(&self) -> Option<Stack> {
         let i = self.taken.fetch_add(1, Ordering::Relaxed);
-        (i < self.count).then(|| Stack {
-            base: self.base + i * self.size,
-            size: self.size,
-        })
+        (i < self.count).then(|| Stack { base: self.base + i * self.size, size: self.size })
     }
 }
 
 impl Stack {
     /// Starts a thread on this stack. When it cannot be started the stack comes back.
-    pub(crate) fn spawn(
-        self,
-        main: ThreadMain,
-        argument: usize,
-    ) -> Result<Thread, (io::Error, Self)> {
+    pub(crate) fn spawn(self, main: ThreadMain, argument: usize) -> Result<Thread, (io::Error, Self)> {
         crate::sys::mark_threaded();
         let mut attributes = MaybeUninit::<libc::pthread_attr_t>::uninit();
         let mut id = MaybeUninit::<libc::pthread_t>::uninit();
@@ -87,8 +75,7 @@ impl Stack {
             let attributes = attributes.as_mut_ptr();
             let mut error = libc::pthread_attr_init(attributes);
             if error == 0 {
-                error =
-                    libc::pthread_attr_setstack(attributes, self.base as *mut c_void, self.size);
+                error = libc::pthread_attr_setstack(attributes, self.base as *mut c_void, self.size);
                 if error == 0 {
                     let argument = std::ptr::without_provenance_mut(argument);
                     error = libc::pthread_create(id.as_mut_ptr(), attributes, main, argument);
@@ -96,10 +83,7 @@ impl Stack {
                 libc::pthread_attr_destroy(attributes);
             }
             if error == 0 {
-                Ok(Thread {
-                    id: id.assume_init(),
-                    stack: self,
-                })
+                Ok(Thread { id: id.assume_init(), stack: self })
             } else {
                 Err((io::Error::from_raw_os_error(error), self))
             }
@@ -128,9 +112,6 @@ impl Thread {
 fn stack_size() -> usize {
     // SAFETY: sysconf takes any number and answers -1 for those it does not know.
     let minimum = unsafe { libc::sysconf(libc::_SC_THREAD_STACK_MIN) };
-    let wanted = usize::try_from(minimum)
-        .unwrap_or(0)
-        .max(libc::PTHREAD_STACK_MIN)
-        + (16 << 10);
+    let wanted = usize::try_from(minimum).unwrap_or(0).max(libc::PTHREAD_STACK_MIN) + (16 << 10);
     wanted.next_multiple_of(rustix::param::page_size())
 }

@@ -66,12 +66,7 @@ pub struct Builder {
 impl Storm {
     /// A storm of one process with the default mix, to be ready within a minute.
     pub fn builder() -> Builder {
-        Builder {
-            program: None,
-            arguments: Vec::new(),
-            mix: Vec::new(),
-            deadline: Duration::from_secs(60),
-        }
+        Builder { program: None, arguments: Vec::new(), mix: Vec::new(), deadline: Duration::from_secs(60) }
     }
 
     /// What is there, as the storm said when it was ready.
@@ -182,30 +177,15 @@ impl Builder {
             None => find_program()?,
         };
         let mut command = Command::new(&program);
-        command
-            .args(&self.arguments)
-            .arg("--parent")
-            .arg(std::process::id().to_string());
+        command.args(&self.arguments).arg("--parent").arg(std::process::id().to_string());
         if !self.mix.is_empty() {
             command.arg("--mix").arg(self.mix.join(","));
         }
-        command
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped());
-        let mut child = command
-            .spawn()
-            .map_err(|error| SpawnError::Start(program, error))?;
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().map_err(|error| SpawnError::Start(program, error))?;
         let lines = read_lines(&mut child);
-        match lines
-            .recv_timeout(self.deadline)
-            .map(|line| serde_json::from_str(&line))
-        {
-            Ok(Ok(truth)) => Ok(Storm {
-                child,
-                truth,
-                lines,
-            }),
+        match lines.recv_timeout(self.deadline).map(|line| serde_json::from_str(&line)) {
+            Ok(Ok(truth)) => Ok(Storm { child, truth, lines }),
             failure => {
                 let late = matches!(failure, Err(mpsc::RecvTimeoutError::Timeout));
                 let _ = child.kill();
@@ -214,11 +194,7 @@ impl Builder {
                     let _ = stderr.read_to_string(&mut said);
                 }
                 let _ = child.wait();
-                Err(if late {
-                    SpawnError::Late(said)
-                } else {
-                    SpawnError::Failed(said)
-                })
+                Err(if late { SpawnError::Late(said) } else { SpawnError::Failed(said) })
             }
         }
     }
@@ -258,25 +234,11 @@ fn find_program() -> Result<PathBuf, SpawnError> {
 fn build(cargo: &OsString, test: &Path) -> Result<PathBuf, String> {
     // TARGET/PROFILE/deps/test, where examples and programs have no `deps`
     let dir = test.parent().ok_or("the test is nowhere")?;
-    let profile = if dir.ends_with("deps") {
-        dir.parent().unwrap_or(dir)
-    } else {
-        dir
-    };
-    let name = profile
-        .file_name()
-        .and_then(|name| name.to_str())
-        .unwrap_or("debug");
+    let profile = if dir.ends_with("deps") { dir.parent().unwrap_or(dir) } else { dir };
+    let name = profile.file_name().and_then(|name| name.to_str()).unwrap_or("debug");
     let mut command = Command::new(cargo);
     command
-        .args([
-            "build",
-            "--quiet",
-            "--package",
-            "psn-stress",
-            "--bin",
-            "psn-storm",
-        ])
+        .args(["build", "--quiet", "--package", "psn-stress", "--bin", "psn-storm"])
         .args(["--message-format", "json-render-diagnostics"])
         .args(["--profile", if name == "debug" { "dev" } else { name }])
         .arg("--manifest-path")
@@ -294,11 +256,7 @@ fn build(cargo: &OsString, test: &Path) -> Result<PathBuf, String> {
 }
 
 fn beside(test: &Path) -> Option<PathBuf> {
-    test.ancestors()
-        .skip(1)
-        .take(2)
-        .map(|dir| dir.join("psn-storm"))
-        .find(|path| path.is_file())
+    test.ancestors().skip(1).take(2).map(|dir| dir.join("psn-storm")).find(|path| path.is_file())
 }
 
 /// Why there is no storm.

@@ -83,12 +83,7 @@ fn shared_bytes(len: usize) -> io::Result<*mut libc::c_void> {
     use rustix::mm::{MapFlags, ProtFlags, mmap_anonymous};
     // SAFETY: a new mapping at an address the kernel chooses touches no memory in use.
     let start = unsafe {
-        mmap_anonymous(
-            std::ptr::null_mut(),
-            len.max(1),
-            ProtFlags::READ | ProtFlags::WRITE,
-            MapFlags::SHARED,
-        )
+        mmap_anonymous(std::ptr::null_mut(), len.max(1), ProtFlags::READ | ProtFlags::WRITE, MapFlags::SHARED)
     }?;
     Ok(start)
 }

@@ -111,11 +111,7 @@ impl Truth {
     /// All threads of one kind.
     #[must_use]
     pub fn count(&self, kind: Kind) -> u32 {
-        self.tasks
-            .iter()
-            .filter(|group| group.kind == kind)
-            .map(|group| group.count)
-            .sum()
+        self.tasks.iter().filter(|group| group.kind == kind).map(|group| group.count).sum()
     }
 
     /// Every process of the storm.
@@ -158,13 +154,7 @@ mod tests {
             processes_total: 4,
             threads_total: 6,
             threads_requested: 3,
-            tasks: vec![
-                group.clone(),
-                TaskGroup {
-                    kind: Kind::Futex,
-                    ..group
-                },
-            ],
+            tasks: vec![group.clone(), TaskGroup { kind: Kind::Futex, ..group }],
             churn: None,
             limits: vec![],
             limit_hit: None,

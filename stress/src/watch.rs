@@ -35,8 +35,7 @@ impl Watch {
     /// Starts watching. From now on the signals are blocked, here and in all that is started.
     /// `parent` is the process that must be the parent; any will do when it is not given.
     pub(crate) fn start(parent: Option<u32>) -> io::Result<Self> {
-        let signals =
-            sys::signals_as_file(&[Signal::INT, Signal::TERM, Signal::HUP, Signal::CHILD])?;
+        let signals = sys::signals_as_file(&[Signal::INT, Signal::TERM, Signal::HUP, Signal::CHILD])?;
         let now = getppid();
         let watched = now.and_then(|pid| pidfd_open(pid, PidfdFlags::empty()).ok());
         if watched.is_none() {
@@ -44,15 +43,9 @@ impl Watch {
         }
         // Asked again: the parent may have ended before it was watched.
         if getppid() != now || parent.is_some_and(|parent| now != sys::pid(parent)) {
-            return Err(io::Error::new(
-                io::ErrorKind::NotFound,
-                "the parent has ended",
-            ));
+            return Err(io::Error::new(io::ErrorKind::NotFound, "the parent has ended"));
         }
-        Ok(Self {
-            signals,
-            parent: watched,
-        })
+        Ok(Self { signals, parent: watched })
     }
 
     /// Sleeps until something happens or `timeout` has passed.
@@ -68,11 +61,7 @@ impl Watch {
     fn wait_on(&self, file: Option<PollFd<'_>>, timeout: Option<Duration>) -> Option<Event> {
         let deadline = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
         let mut files = vec![PollFd::new(&self.signals, PollFlags::IN)];
-        files.extend(
-            self.parent
-                .as_ref()
-                .map(|parent| PollFd::new(parent, PollFlags::IN)),
-        );
+        files.extend(self.parent.as_ref().map(|parent| PollFd::new(parent, PollFlags::IN)));
         files.extend(file);
         loop {
             let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));

@@ -69,9 +69,7 @@ fn give_up(
     error: &io::Error,
 ) {
     let first = missing.clone().find(|slot| process.slots.contains(slot));
-    let vforks = first.map_or(0, |first| {
-        context.plan.vforks_in(&(first..process.slots.end))
-    });
+    let vforks = first.map_or(0, |first| context.plan.vforks_in(&(first..process.slots.end)));
     let errno = error.raw_os_error().unwrap_or(libc::ENOMEM);
     context.board.give_up(missing.count() + vforks, step, errno);
 }

@@ -29,18 +29,12 @@ fn stat(pid: u32, tid: u32) -> Option<(char, u32, Vec<u8>)> {
     let rest = String::from_utf8_lossy(&stat[close + 2..]).into_owned();
     let mut fields = rest.split(' ');
     let state = fields.next()?.chars().next()?;
-    Some((
-        state,
-        fields.next()?.parse().ok()?,
-        stat[open + 1..close].to_vec(),
-    ))
+    Some((state, fields.next()?.parse().ok()?, stat[open + 1..close].to_vec()))
 }
 
 fn numbers_in(dir: &str) -> Vec<u32> {
     let entries = fs::read_dir(dir).into_iter().flatten().flatten();
-    entries
-        .filter_map(|entry| entry.file_name().to_str()?.parse().ok())
-        .collect()
+    entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect()
 }
 
 /// All threads of a process and its descendants.
@@ -54,11 +48,7 @@ fn tree(root: u32) -> BTreeSet<(u32, u32)> {
     let mut threads = BTreeSet::new();
     let mut pids = vec![root];
     while let Some(pid) = pids.pop() {
-        threads.extend(
-            numbers_in(&format!("/proc/{pid}/task"))
-                .into_iter()
-                .map(|tid| (pid, tid)),
-        );
+        threads.extend(numbers_in(&format!("/proc/{pid}/task")).into_iter().map(|tid| (pid, tid)));
         pids.extend(children.remove(&pid).into_iter().flatten());
     }
     threads
@@ -73,10 +63,7 @@ fn alive(pid: u32) -> bool {
 fn assert_gone(pids: &[u32]) {
     let deadline = Instant::now() + Duration::from_secs(20);
     while let Some(pid) = pids.iter().find(|pid| alive(**pid)) {
-        assert!(
-            Instant::now() < deadline,
-            "process {pid} of the storm is still there"
-        );
+        assert!(Instant::now() < deadline, "process {pid} of the storm is still there");
         std::thread::sleep(Duration::from_millis(5));
     }
 }
@@ -88,20 +75,9 @@ fn the_truth_is_what_proc_says() {
     let listed: BTreeSet<(u32, u32)> = truth.threads.iter().map(|(p, t, _)| (*p, *t)).collect();
     assert_eq!(tree(storm.root_pid()), listed);
     assert_eq!(truth.threads_total as usize, listed.len());
-    assert_eq!(
-        truth.threads_total,
-        truth.tasks.iter().map(|group| group.count).sum::<u32>()
-    );
-    assert_eq!(
-        truth.threads_total,
-        1 + 6 * 20 + 2 * 2 + 20,
-        "leader, mix, vfork children"
-    );
-    assert_eq!(
-        truth.processes_total,
-        1 + 3 + 20 + 20,
-        "leader, shared, stopped, vfork children"
-    );
+    assert_eq!(truth.threads_total, truth.tasks.iter().map(|group| group.count).sum::<u32>());
+    assert_eq!(truth.threads_total, 1 + 6 * 20 + 2 * 2 + 20, "leader, mix, vfork children");
+    assert_eq!(truth.processes_total, 1 + 3 + 20 + 20, "leader, shared, stopped, vfork children");
     assert_eq!(truth.all_pids().count(), truth.processes_total as usize);
 
     for (pid, tid, kind) in &truth.threads {
@@ -117,19 +93,8 @@ fn the_truth_is_what_proc_says() {
         }
     }
     for group in &truth.tasks {
-        let wanted = if matches!(group.kind, Kind::Spin | Kind::Fsync) {
-            2
-        } else {
-            20
-        };
-        assert_eq!(
-            group.count,
-            if group.kind == Kind::Harness {
-                1
-            } else {
-                wanted
-            }
-        );
+        let wanted = if matches!(group.kind, Kind::Spin | Kind::Fsync) { 2 } else { 20 };
+        assert_eq!(group.count, if group.kind == Kind::Harness { 1 } else { wanted });
     }
     let of = |kind| truth.tasks.iter().find(|group| group.kind == kind).unwrap();
     assert_eq!(of(Kind::Vfork).state, Some('D'));
@@ -140,17 +105,9 @@ fn the_truth_is_what_proc_says() {
 
 #[test]
 fn nothing_remains_after_sigkill() {
-    let storm = everything()
-        .processes(2)
-        .argument("--forks")
-        .argument("50")
-        .spawn()
-        .unwrap();
+    let storm = everything().processes(2).argument("--forks").argument("50").spawn().unwrap();
     let pids: Vec<u32> = storm.truth().all_pids().collect();
-    let seen: Vec<u32> = tree(storm.root_pid())
-        .into_iter()
-        .map(|(pid, _)| pid)
-        .collect();
+    let seen: Vec<u32> = tree(storm.root_pid()).into_iter().map(|(pid, _)| pid).collect();
     storm.kill().unwrap();
     assert_gone(&pids);
     assert_gone(&seen);
@@ -191,12 +148,7 @@ fn the_storm_ends_with_its_parent() {
 
 #[test]
 fn hostile_names_are_counted_byte_for_byte() {
-    let storm = builder()
-        .threads(100)
-        .processes(4)
-        .names("hostile")
-        .spawn()
-        .unwrap();
+    let storm = builder().threads(100).processes(4).names("hostile").spawn().unwrap();
     let mut told: BTreeMap<String, u32> = BTreeMap::new();
     for group in &storm.truth().tasks {
         *told.entry(group.comm_hex.clone().unwrap()).or_default() += group.count;
@@ -212,15 +164,8 @@ fn hostile_names_are_counted_byte_for_byte() {
 
 #[test]
 fn threads_are_named_by_their_tids() {
-    let storm = builder()
-        .names("tid")
-        .exactly(Kind::Futex, 10)
-        .exactly(Kind::Vfork, 3);
-    let storm = storm
-        .exactly(Kind::Stopped, 2)
-        .processes(2)
-        .spawn()
-        .unwrap();
+    let storm = builder().names("tid").exactly(Kind::Futex, 10).exactly(Kind::Vfork, 3);
+    let storm = storm.exactly(Kind::Stopped, 2).processes(2).spawn().unwrap();
     let threads = tree(storm.root_pid());
     assert_eq!(threads.len(), 1 + 15 + 3);
     for (pid, tid) in threads.iter().filter(|(pid, _)| *pid != storm.root_pid()) {
@@ -240,11 +185,7 @@ fn churn_is_made_and_counted() {
     std::thread::sleep(Duration::from_millis(500));
     let ending = storm.end().unwrap();
     let churn = ending.churn.unwrap();
-    for (rate, asked) in [
-        (churn.births, 200.0),
-        (churn.forks, 50.0),
-        (churn.execs, 20.0),
-    ] {
+    for (rate, asked) in [(churn.births, 200.0), (churn.forks, 50.0), (churn.execs, 20.0)] {
         let due = asked * ending.seconds;
         let accounted = (rate.made + rate.missed) as f64;
         assert!(rate.made > 0, "{churn:?}");
@@ -257,23 +198,13 @@ fn churn_is_made_and_counted() {
 #[test]
 fn a_mix_that_cannot_be_is_a_usage_error() {
     let program = env!("CARGO_BIN_EXE_psn-storm");
-    for arguments in [
-        &["--mix", "futex:5", "--threads", "4"][..],
-        &["--mix", "sleepy"],
-    ] {
-        let output = std::process::Command::new(program)
-            .args(arguments)
-            .output()
-            .unwrap();
+    for arguments in [&["--mix", "futex:5", "--threads", "4"][..], &["--mix", "sleepy"]] {
+        let output = std::process::Command::new(program).args(arguments).output().unwrap();
         assert_eq!(output.status.code(), Some(2));
         assert!(output.stdout.is_empty());
         assert!(String::from_utf8_lossy(&output.stderr).contains("--mix"));
     }
-    let error = builder()
-        .threads(4)
-        .exactly(Kind::Futex, 5)
-        .spawn()
-        .unwrap_err();
+    let error = builder().threads(4).exactly(Kind::Futex, 5).spawn().unwrap_err();
     assert!(matches!(&error, SpawnError::Failed(said) if said.contains("more than the 4")));
 }
 
