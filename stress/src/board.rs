@@ -1,0 +1,194 @@
+//! The memory all processes of a storm share: who has arrived where, what failed, what was churned.
+
+use std::io;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+
+use rustix::process::{Pid, getpid};
+use rustix::thread::{futex, gettid};
+
+use crate::churn::Churner;
+use crate::mix::Kind;
+use crate::sys;
+
+const ID_BITS: u32 = 28; // the kernel's largest pid is 2^22
+const ID_MASK: u64 = (1 << ID_BITS) - 1;
+
+/// A view of the shared memory; copies share what they show.
+#[derive(Clone, Copy)]
+pub(crate) struct Board {
+    words: &'static [AtomicU32],
+    failure: &'static AtomicU64,
+    churned: &'static [AtomicU64],
+    /// One per thread: kind, process id and thread id in one word, zero until the thread is there.
+    slots: &'static [AtomicU64],
+}
+
+const GATE: usize = 0;
+const ARRIVED: usize = 1;
+const ABSENT: usize = 2;
+
+/// A thread that has arrived.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Arrival {
+    pub(crate) kind: Kind,
+    pub(crate) pid: u32,
+    pub(crate) tid: u32,
+}
+
+/// The call that could not give what was asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub(crate) enum Step {
+    Fork = 1,
+    Thread,
+    Stacks,
+    Memory,
+    Vfork,
+}
+
+/// The first thing that went wrong while the storm was built.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Failure {
+    pub(crate) step: Step,
+    pub(crate) errno: i32,
+    pub(crate) pid: u32,
+}
+
+/// How many short-lived tasks one churner has made, and how many it had to leave out.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Churned {
+    pub(crate) made: u64,
+    pub(crate) missed: u64,
+}
+
+impl Board {
+    pub(crate) fn new(slots: usize) -> io::Result<Self> {
+        let numbers = sys::shared_u64s(1 + 2 * Churner::ALL.len() + slots)?;
+        let (failure, rest) = numbers.split_first().ok_or(io::ErrorKind::OutOfMemory)?;
+        let (churned, slots) = rest.split_at(2 * Churner::ALL.len());
+        Ok(Self { words: sys::shared_u32s(3)?, failure, churned, slots })
+    }
+
+    /// Says that the calling thread is in place, about to do what its kind does.
+    pub(crate) fn arrive(&self, slot: usize, kind: Kind) {
+        self.settle_as(slot, kind);
+        self.words[ARRIVED].fetch_add(1, Ordering::Release);
+    }
+
+    /// Changes the kind of a thread that has arrived, when it cannot be what it was to be.
+    pub(crate) fn settle_as(&self, slot: usize, kind: Kind) {
+        let pid = id_bits(getpid());
+        let tid = id_bits(gettid());
+        let word = u64::from(kind as u8) << (2 * ID_BITS) | pid << ID_BITS | tid;
+        self.slots[slot].store(word, Ordering::Release);
+    }
+
+    /// Leaves the number of the calling process in the slot of a child it is about to start.
+    pub(crate) fn hint_parent(&self, slot: usize) {
+        self.slots[slot].store(id_bits(getpid()), Ordering::Release);
+    }
+
+    pub(crate) fn parent_hint(&self, slot: usize) -> Option<Pid> {
+        let raw = self.slots[slot].load(Ordering::Acquire) & ID_MASK;
+        sys::pid(u32::try_from(raw).ok()?)
+    }
+
+    /// Says that `count` threads will never arrive, and why if nobody said so before.
+    pub(crate) fn give_up(&self, count: usize, step: Step, errno: i32) {
+        let errno = u64::from(errno.unsigned_abs() & 0xffff);
+        let word = (step as u64) << 56 | errno << 32 | id_bits(getpid());
+        let _ = self.failure.compare_exchange(0, word, Ordering::AcqRel, Ordering::Relaxed);
+        self.words[ABSENT].fetch_add(u32::try_from(count).unwrap_or(u32::MAX), Ordering::Release);
+    }
+
+    pub(crate) fn failure(&self) -> Option<Failure> {
+        let word = self.failure.load(Ordering::Acquire);
+        let step = [Step::Fork, Step::Thread, Step::Stacks, Step::Memory, Step::Vfork]
+            .into_iter()
+            .find(|step| *step as u64 == word >> 56)?;
+        let errno = i32::try_from(word >> 32 & 0xffff).unwrap_or(0);
+        Some(Failure { step, errno, pid: (word & 0xffff_ffff) as u32 })
+    }
+
+    pub(crate) fn arrived(&self) -> usize {
+        self.words[ARRIVED].load(Ordering::Acquire) as usize
+    }
+
+    pub(crate) fn absent(&self) -> usize {
+        self.words[ABSENT].load(Ordering::Acquire) as usize
+    }
+
+    /// The thread in a slot, once it has arrived.
+    pub(crate) fn arrival(&self, slot: usize) -> Option<Arrival> {
+        let word = self.slots.get(slot)?.load(Ordering::Acquire);
+        let kind = Kind::from_code((word >> (2 * ID_BITS)) as u8)?;
+        let pid = (word >> ID_BITS & ID_MASK) as u32;
+        Some(Arrival { kind, pid, tid: (word & ID_MASK) as u32 })
+    }
+
+    /// All threads that have arrived, with their slots.
+    pub(crate) fn arrivals(&self) -> impl Iterator<Item = (usize, Arrival)> {
+        (0..self.slots.len()).filter_map(|slot| Some((slot, self.arrival(slot)?)))
+    }
+
+    /// Sleeps until [`Self::open_gate`]: what would get in the way of building waits here.
+    pub(crate) fn wait_at_gate(&self) {
+        let gate = &self.words[GATE];
+        while gate.load(Ordering::Acquire) == 0 {
+            // Woken, interrupted or too late to sleep: the loop looks again.
+            let _ = futex::wait(gate, futex::Flags::empty(), 0, None);
+        }
+    }
+
+    pub(crate) fn open_gate(&self) {
+        self.words[GATE].store(1, Ordering::Release);
+        let _ = futex::wake(&self.words[GATE], futex::Flags::empty(), i32::MAX.unsigned_abs());
+    }
+
+    pub(crate) fn count_made(&self, churner: Churner) {
+        self.churned[2 * churner as usize].fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn count_missed(&self, churner: Churner, count: u64) {
+        self.churned[2 * churner as usize + 1].fetch_add(count, Ordering::Relaxed);
+    }
+
+    pub(crate) fn churned(&self, churner: Churner) -> Churned {
+        let load = |i: usize| self.churned[2 * churner as usize + i].load(Ordering::Relaxed);
+        Churned { made: load(0), missed: load(1) }
+    }
+}
+
+fn id_bits(pid: Pid) -> u64 {
+    u64::from(pid.as_raw_nonzero().get().unsigned_abs()) & ID_MASK
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_slot_says_who_arrived() {
+        let board = Board::new(2).unwrap();
+        assert_eq!(board.arrival(1), None);
+        board.hint_parent(1);
+        assert_eq!(board.arrival(1), None, "a hint is no arrival");
+        assert_eq!(board.parent_hint(1), Some(getpid()));
+        board.arrive(1, Kind::Harness);
+        let arrival = board.arrival(1).unwrap();
+        assert_eq!((arrival.kind, arrival.pid), (Kind::Harness, std::process::id()));
+        assert_eq!(board.arrivals().count(), 1);
+        assert_eq!(board.arrived(), 1);
+    }
+
+    #[test]
+    fn the_first_failure_stands() {
+        let board = Board::new(1).unwrap();
+        assert_eq!(board.failure(), None);
+        board.give_up(3, Step::Thread, 11);
+        board.give_up(4, Step::Fork, 12);
+        let failure = board.failure().unwrap();
+        assert_eq!((failure.step, failure.errno), (Step::Thread, 11));
+        assert_eq!(board.absent(), 7);
+    }
+}

@@ -1,0 +1,45 @@
+//! What every process of the storm knows: set once by the leader, inherited by fork.
+
+use std::io;
+use std::sync::OnceLock;
+
+use rustix::process::{Pid, Signal, getppid, set_parent_process_death_signal};
+
+use crate::board::Board;
+use crate::churn::Churn;
+use crate::names::Names;
+use crate::objects::Objects;
+use crate::plan::Plan;
+use crate::stacks::Stacks;
+
+/// What every process of the storm knows.
+pub(crate) struct Context {
+    pub(crate) leader: Pid,
+    pub(crate) names: Names,
+    pub(crate) churn: Churn,
+    pub(crate) plan: Plan,
+    pub(crate) board: Board,
+    pub(crate) objects: Objects,
+    /// The stacks of this process, mapped by its main thread before it starts any other.
+    pub(crate) stacks: OnceLock<Stacks>,
+}
+
+static CURRENT: OnceLock<Context> = OnceLock::new();
+
+/// Makes `context` the one of this process; `None` if it already has one.
+pub(crate) fn set(context: Context) -> Option<&'static Context> {
+    CURRENT.set(context).ok()?;
+    CURRENT.get()
+}
+
+/// The context of this process, once it is set.
+pub(crate) fn current() -> Option<&'static Context> {
+    CURRENT.get()
+}
+
+/// Makes the kernel kill this process when its parent ends, which must be `parent`: if that one has
+/// ended before the kernel knew of the wish, this is an error.
+pub(crate) fn tie_to(parent: Option<Pid>) -> io::Result<()> {
+    set_parent_process_death_signal(Some(Signal::KILL))?;
+    if getppid() == parent { Ok(()) } else { Err(io::ErrorKind::NotFound.into()) }
+}

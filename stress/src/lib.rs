@@ -1,0 +1,43 @@
+//! Synthetic thread storms with a known ground truth.
+//!
+//! ```text
+//! cli → mix → plan ──fork──► worker ──threads──► kinds (vfork, churn)
+//!               │              └── arrivals on the shared board ──┐
+//!             leader ── watch, children ◄── audit (/proc) ◄───────┘
+//!               └── report → truth: one line of JSON when all is in place, one at the end
+//! ```
+//!
+//! The **leader** is the process that was started. It has one thread, forks every **worker** process of
+//! the plan, waits until all threads are on the **board**, looks each of them up in `/proc`, and prints
+//! the **truth**. Then it sleeps until something ends the storm: a signal, the end of its parent, or
+//! the time. Each worker is tied to the leader by the kernel (`PR_SET_PDEATHSIG`) and dies with it.
+//!
+//! Tests use [`Storm`], which runs the program `psn-storm` as a child process and reads its truth.
+
+mod audit;
+mod board;
+mod children;
+mod churn;
+pub mod cli;
+mod context;
+mod kinds;
+mod leader;
+pub mod limits;
+pub mod mix;
+pub mod names;
+mod objects;
+mod plan;
+mod report;
+mod stacks;
+pub mod storm;
+mod sys;
+pub mod truth;
+mod vfork;
+mod watch;
+mod worker;
+
+pub use churn::nap_if_told;
+pub use leader::{StormError, run};
+pub use mix::Kind;
+pub use storm::Storm;
+pub use truth::{Ending, TaskGroup, Truth};

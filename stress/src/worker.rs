@@ -1,0 +1,86 @@
+//! One process of the storm: starts its threads, then becomes the last of them.
+
+use std::io;
+
+use libc::c_void;
+
+use crate::board::Step;
+use crate::churn;
+use crate::context::{self, Context};
+use crate::kinds;
+use crate::limits;
+use crate::plan::ProcessPlan;
+use crate::stacks::Stacks;
+
+/// How many threads are started between two looks at the memory that is left.
+const MEMORY_CHECK_INTERVAL: usize = 1024;
+
+/// Carries out one process of the plan. Returns only when it must not go on: the leader is gone.
+pub(crate) fn run(context: &'static Context, process: &ProcessPlan) -> i32 {
+    if context::tie_to(Some(context.leader)).is_err() {
+        return 1;
+    }
+    let Some(first) = process.slots.clone().next() else {
+        if let Some((slot, churner)) = process.churner {
+            churn::run(context, slot, churner);
+        }
+        return 0;
+    };
+    start_threads(context, process);
+    kinds::run(context, first)
+}
+
+/// Starts all threads of the process but the main one, or as many as can be had.
+fn start_threads(context: &'static Context, process: &ProcessPlan) {
+    let others = process.slots.clone().skip(1);
+    let churner = process.churner.map(|(slot, _)| slot);
+    let vforks = context.plan.vforks_in(&process.slots);
+    let wanted = others.len() + vforks + usize::from(churner.is_some());
+    if wanted == 0 {
+        return;
+    }
+    let slots = others.chain(churner);
+    let stacks = match Stacks::map(wanted) {
+        Ok(stacks) => context.stacks.get_or_init(|| stacks),
+        Err(error) => return give_up(context, process, slots, Step::Stacks, &error),
+    };
+    for (started, slot) in slots.clone().enumerate() {
+        let rest = slots.clone().skip(started);
+        if started % MEMORY_CHECK_INTERVAL == 0 && limits::memory_is_short() {
+            let error = io::ErrorKind::OutOfMemory.into();
+            return give_up(context, process, rest, Step::Memory, &error);
+        }
+        let spawned = match stacks.take() {
+            Some(stack) => stack.spawn(thread_main, slot).map_err(|(error, _)| error),
+            None => Err(io::ErrorKind::OutOfMemory.into()),
+        };
+        if let Err(error) = spawned {
+            return give_up(context, process, rest, Step::Thread, &error);
+        }
+    }
+}
+
+/// Reports the threads that will not be started, and the vfork children that go with them.
+fn give_up(
+    context: &Context,
+    process: &ProcessPlan,
+    missing: impl Iterator<Item = usize> + Clone,
+    step: Step,
+    error: &io::Error,
+) {
+    let first = missing.clone().find(|slot| process.slots.contains(slot));
+    let vforks = first.map_or(0, |first| context.plan.vforks_in(&(first..process.slots.end)));
+    let errno = error.raw_os_error().unwrap_or(libc::ENOMEM);
+    context.board.give_up(missing.count() + vforks, step, errno);
+}
+
+extern "C" fn thread_main(slot: *mut c_void) -> *mut c_void {
+    if let Some(context) = context::current() {
+        let slot = slot.addr();
+        match context.plan.churner(slot) {
+            Some(churner) => churn::run(context, slot, churner),
+            None => kinds::run(context, slot),
+        }
+    }
+    std::ptr::null_mut()
+}
