@@ -80,10 +80,10 @@ impl Accumulator {
                 *sum += more;
                 *count += others;
             }
-            (Self::Example(mine), Self::Example(Some(theirs))) => {
-                if mine.is_none_or(|mine| (theirs.0, theirs.1) < (mine.0, mine.1)) {
-                    *mine = Some(*theirs);
-                }
+            (Self::Example(mine), Self::Example(Some(theirs)))
+                if mine.is_none_or(|mine| (theirs.0, theirs.1) < (mine.0, mine.1)) =>
+            {
+                *mine = Some(*theirs);
             }
             (Self::Common(mine), Self::Common(theirs)) => {
                 for (cell, count) in theirs {
@@ -187,10 +187,10 @@ impl Fold {
                         *sum += term;
                         *count += 1;
                     }
-                    (Accumulator::Example(example), _) => {
-                        if example.is_none_or(|known| (tick, row.tid) < (known.0, known.1)) {
-                            *example = Some((tick, row.tid, cell));
-                        }
+                    (Accumulator::Example(example), _)
+                        if example.is_none_or(|known| (tick, row.tid) < (known.0, known.1)) =>
+                    {
+                        *example = Some((tick, row.tid, cell));
                     }
                     (Accumulator::Common(counts), _) => *counts.entry(cell).or_default() += 1,
                     _ => {}
@@ -446,7 +446,8 @@ mod tests {
     }
 
     fn row(tid: u32, values: &[Value<'_>]) -> Observation {
-        let mut row = Observation { tid, tgid: tid, ..Observation::default() };
+        let mut row = Observation::default();
+        (row.tid, row.tgid) = (tid, tid);
         values.iter().for_each(|value| row.push(*value));
         row
     }

@@ -168,9 +168,8 @@ pub fn extract(column: &Column, thread: Thread<'_>, row: &mut Observation) {
         }
         Extract::CmdlineFirst | Extract::CmdlineAll => command_line(column.extract, thread, row),
         Extract::Exe => match thread.answers.bytes(Source::Exe) {
+            Ok([]) => row.push_mark(Mark::None),
             Ok(path) => row.push_text(path),
-            // A kernel thread or a zombie has no executable, and the link does not exist.
-            Err(Mark::Gone) => row.push_mark(Mark::None),
             Err(mark) => row.push_mark(mark),
         },
         Extract::Cgroup => with(thread.answers.bytes(Source::Cgroup), row, |text, row| {
@@ -477,6 +476,10 @@ mod tests {
         format!("7 ({comm}) {state} {}\n", fields.join(" "))
     }
 
+    fn thread<'a>(stat: &'a Stat<'a>, answers: &'a Answers, users: &'a Users) -> Thread<'a> {
+        Thread { tgid: 7, stat, answers, mapping: None, users, blocked: false }
+    }
+
     fn value(column: &str, line: &str, answers: &[(Source, &str)]) -> String {
         let stat = Stat::parse(line.as_bytes(), 52).unwrap();
         let mut read = Answers::default();
@@ -487,10 +490,9 @@ mod tests {
             }
         }
         let users = Users::default();
-        let thread = |answers| Thread { tgid: 7, stat: &stat, answers, mapping: None, users: &users, blocked: false };
-        read.descriptor = descriptor(thread(&read));
+        read.descriptor = descriptor(thread(&stat, &read, &users));
         let mut row = Observation::default();
-        extract(Column::find(column).unwrap(), thread(&read), &mut row);
+        extract(Column::find(column).unwrap(), thread(&stat, &read, &users), &mut row);
         text_of(row.value(0))
     }
 
@@ -574,7 +576,7 @@ mod tests {
     fn facts_that_do_not_exist_are_a_dash() {
         let line = stat_line("a", 'S', PF_KTHREAD, 0);
         assert_eq!(value("cmdline", &line, &[(Source::Cmdline, "")]), "-");
-        assert_eq!(value("exe", &line, &[(Source::Exe, "[gone]")]), "-");
+        assert_eq!(value("exe", &line, &[(Source::Exe, "")]), "-");
         assert_eq!(value("container", &line, &[(Source::Cgroup, "0::/user.slice\n")]), "-");
         assert_eq!(value("vmrss_kb", &line, &[(Source::Status, "Name:\ta\n")]), "-");
         assert_eq!(value("seccomp", &line, &[(Source::Status, "Name:\ta\n")]), "[unsupported]");

@@ -220,7 +220,11 @@ fn serve(
 
 fn read(root: &ProcRoot, tgid: u32, source: Source, buffer: &mut Buffer) -> Result<Arc<[u8]>, ReadError> {
     match source {
-        Source::Exe => root.read_process_link(tgid, source, source.name()).map(Into::into),
+        Source::Exe => match root.read_process_link(tgid, source, source.name()) {
+            // A kernel thread or a zombie has no executable: there is no link, and that is the answer.
+            Err(ReadError::Gone) if root.owner(tgid).is_some() => Ok(Arc::default()),
+            link => link.map(Into::into),
+        },
         _ => root.read_process(tgid, source, source.name(), buffer).map(Into::into),
     }
 }

@@ -294,7 +294,9 @@ impl ProcRoot {
             }
         };
         // `.` and `..`, then one link a thread: fs/proc/base.c, proc_task_getattr.
-        Ok(u64::from(stat.st_nlink).saturating_sub(2))
+        #[allow(clippy::useless_conversion, reason = "the field is 32 bits wide on some architectures")]
+        let links = u64::from(stat.st_nlink);
+        Ok(links.saturating_sub(2))
     }
 
     /// The user id that owns a process's directory: its effective user, or root when it is not

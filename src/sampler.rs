@@ -310,6 +310,8 @@ pub struct Sampler {
     aggregator: Arc<Aggregator>,
     pool: rayon::ThreadPool,
     workers: usize,
+    /// Boxed: a lane is large, and moves to the pool and back at every pass.
+    #[expect(clippy::vec_box)]
     lanes: Vec<Box<Lane>>,
     done: (Sender<Done>, Receiver<Done>),
     passes: u64,
@@ -386,7 +388,7 @@ impl Sampler {
         }
         let mut outcome =
             PassOutcome { is_complete, states: StateCounts::default(), duration_ns: monotonic_ns() - started };
-        self.collect(&mut back, tick, &mut outcome);
+        self.collect(back, tick, &mut outcome);
         outcome
     }
 
@@ -445,11 +447,12 @@ impl Sampler {
         self.lanes.push(lane);
     }
 
-    fn collect(&mut self, back: &mut Vec<Box<Lane>>, tick: u32, outcome: &mut PassOutcome) {
+    #[expect(clippy::vec_box)]
+    fn collect(&mut self, mut back: Vec<Box<Lane>>, tick: u32, outcome: &mut PassOutcome) {
         if outcome.is_complete {
-            self.commit(back, tick);
+            self.commit(&mut back, tick);
         }
-        for mut lane in back.drain(..) {
+        for mut lane in back {
             lane.observer.fold.discard();
             outcome.states.take(&mut lane.states);
             self.health.take(&mut lane.observer.health);

@@ -341,11 +341,10 @@ mod tests {
     fn set(threads: &[usize]) -> TaskSet {
         let mut tid = 0;
         let processes = threads.iter().map(|count| {
-            let tasks = (0..*count).map(|_| {
-                tid += 1;
-                Arc::new(Task::new(tid, Permit::None))
-            });
-            Arc::new(Process { tgid: tid + 1, dir: None, tasks: tasks.collect(), facts: None })
+            let first = tid + 1;
+            tid += u32::try_from(*count).unwrap();
+            let tasks = (first..=tid).map(|tid| Arc::new(Task::new(tid, Permit::None)));
+            Arc::new(Process { tgid: first, dir: None, tasks: tasks.collect(), facts: None })
         });
         TaskSet::new(processes.collect())
     }
