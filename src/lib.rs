@@ -1,4 +1,48 @@
-//! psn
+//! psn: what every thread of a very large Linux host is doing, and what it waits for.
+//!
+//! psn samples thread states from /proc at a fixed rate, groups the samples by any columns, and
+//! reports how many threads on average were in each group. It attaches to nothing.
+//!
+//! ```text
+//!             TaskSet: immutable, swapped whole           observations, counted per worker
+//!  discover ───── crossbeam-channel ──────► sampler ─────────────────────────► aggregate ──► report ──► output
+//!  (1 thread)                              (rayon pool)                       (lock-sharded)  (pure)
+//!   getdents on /proc and on kept            one pread on a kept fd per idle thread;
+//!   task/ directories                        more (`detail`) only behind the state gate
+//! ```
+//!
+//! The coordinator, [`session`], is the caller's thread. It owns the [`clock`] and the stop flag,
+//! never reads a file of any task, and waits for every other thread with a deadline: a reader can be
+//! stuck in the kernel for ever, and the run must end all the same.
+//!
+//! One noun goes through it: an [`observation`], one thread at one instant.
+//!
+//! # The modules, in the order of the flow
+//! - asked for: [`cli`] (names and help), [`config`] (arguments made sense of), [`mod@column`] (what can
+//!   be asked for), [`filter`], [`select`], [`plan`] (what to read and count)
+//! - read: [`procfs`] (the only place that opens anything under the proc root), [`task`] (what there
+//!   is to read, and what is kept with it), [`discover`] (keeps that current), [`facts`] (what may
+//!   block, read beside the sampling), [`users`]
+//! - understood: [`parse`] (pure: bytes to fields), [`syscall`] (numbers to names), [`extract`]
+//!   (fields to column values)
+//! - sampled: [`sampler`] (one pass over the tasks), [`detail`] (one active thread)
+//! - counted: [`intern`], [`aggregate`], [`health`] (every read accounted for), [`histogram`]
+//! - told: [`report`] (counts to rows, pure), [`output`] (rows to bytes), [`mod@list`]
+//! - [`app`]: the command as its user meets it
+//!
+//! # As a library
+//! ```no_run
+//! use clap::Parser as _;
+//! use psn::{cli::Cli, config::Config, session};
+//!
+//! let cli = Cli::parse_from(["psn", "-G", "syscall,wchan", "-d", "1"]);
+//! let config = Config::new(&cli.sample)?;
+//! let report = session::run(&config, &session::Stop::default(), &mut ())?;
+//! println!("{} groups in {} ticks", report.rows.len(), report.ticks.completed);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//! Nothing but [`app`] prints or touches the process's own state, save that a session raises the
+//! soft limit on open files.
 
 pub mod aggregate;
 pub mod app;
