@@ -72,6 +72,12 @@ fn sample(args: &SampleArgs) -> anyhow::Result<()> {
             .and_then(|_| signal_hook::flag::register(signal, stop.flag()))
             .context("cannot handle signals")?;
     }
+    if let Some(nice) = args.nice {
+        // Before any other thread starts: a nice value is a thread's own, and inherited.
+        rustix::process::setpriority_process(None, nice.into())
+            .map_err(io::Error::from)
+            .with_context(|| format!("--nice: cannot set the nice value to {nice}"))?;
+    }
     let mut terminal = Terminal::new(&config, args.quiet);
     let result = session::run(&config, &stop, &mut terminal);
     terminal.finish(stop.is_stopped());

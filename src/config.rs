@@ -33,6 +33,10 @@ pub struct Config {
     pub limit: Option<usize>,
     /// Pool size.
     pub workers: usize,
+    /// Share of a period by which a tick may be put off.
+    pub jitter: f64,
+    /// CPU seconds that psn may use a second.
+    pub max_cpu: Option<f64>,
     /// Files of threads to keep open at most; chosen from the limits without.
     pub fd_budget: Option<usize>,
 }
@@ -91,6 +95,8 @@ impl Config {
             plan,
             limit: args.limit.map(|limit| usize::try_from(limit).unwrap_or(usize::MAX)),
             workers: args.workers.map_or_else(allowed_cores, usize::from),
+            jitter: args.jitter,
+            max_cpu: args.max_cpu.map(|percent| percent / 100.0),
             fd_budget: args.fd_budget,
         })
     }

@@ -9,7 +9,7 @@
 //!
 //! For a running thread nothing need be read: by definition it waits for nothing.
 
-use std::sync::{Arc, PoisonError};
+use std::sync::{Arc, TryLockError};
 
 use crate::aggregate::Fold;
 use crate::column::{Column, Source};
@@ -152,7 +152,14 @@ impl Observer {
             None if blocked => 0,
             None => return Err(ReadError::Malformed),
         };
-        let mut memory = task.memory().lock().unwrap_or_else(PoisonError::into_inner);
+        // Never waits: whoever holds the lock may be stuck in this very thread's files.
+        let mut lock = task.memory().try_lock();
+        let mut spare = Memory::default();
+        let memory = match &mut lock {
+            Ok(memory) => &mut **memory,
+            Err(TryLockError::Poisoned(poisoned)) => &mut **poisoned.get_mut(),
+            Err(TryLockError::WouldBlock) => &mut spare,
+        };
         if !blocked {
             memory.revalidate(starttime_ticks, stat.comm, at.now_ns);
         }
@@ -161,7 +168,7 @@ impl Observer {
         if !self.begin(process, &stat, starttime_ticks, blocked) {
             return Ok(());
         }
-        let reading = Reading { process, task, memory: &mut memory };
+        let reading = Reading { process, task, memory };
         self.observe_details(reading, &stat, blocked, at);
         Ok(())
     }

@@ -21,7 +21,8 @@
 //! - asked for: [`cli`] (names and help), [`config`] (arguments made sense of), [`mod@column`] (what can
 //!   be asked for), [`filter`], [`select`], [`plan`] (what to read and count)
 //! - read: [`procfs`] (the only place that opens anything under the proc root), [`task`] (what there
-//!   is to read, and what is kept with it), [`discover`] (keeps that current), [`facts`] (what may
+//!   is to read, and what is kept with it), [`discover`] (keeps that current), [`fds`] (which
+//!   files stay open), [`facts`] (what may
 //!   block, read beside the sampling), [`users`]
 //! - understood: [`parse`] (pure: bytes to fields), [`syscall`] (numbers to names), [`extract`]
 //!   (fields to column values)
@@ -54,6 +55,7 @@ pub mod detail;
 pub mod discover;
 pub mod extract;
 pub mod facts;
+pub mod fds;
 pub mod filter;
 pub mod health;
 pub mod histogram;

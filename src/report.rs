@@ -66,6 +66,8 @@ pub struct Ticks {
     pub completed: u64,
     /// Not taken: skipped because a pass was late, or given up.
     pub missed: u64,
+    /// Of those missed, the ones skipped to keep within `--max-cpu`.
+    pub throttled: u64,
 }
 
 /// What was seen.
@@ -412,7 +414,7 @@ mod tests {
             fold.add(&row, tick, &mut last);
             aggregator.commit(&mut fold, tick);
         }
-        let ticks = Ticks { expected: 2, completed: 2, missed: 0 };
+        let ticks = Ticks { expected: 2, completed: 2, ..Ticks::default() };
         Report::new(&plan, &aggregator, limit, Facts { ticks, ..Facts::default() })
     }
 

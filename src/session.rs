@@ -14,7 +14,8 @@ use crate::clock::{Schedule, Wake, monotonic_ns, process_cpu, realtime_ns, sleep
 use crate::column::{Extract, Source};
 use crate::config::Config;
 use crate::detail::{Context, Coverage};
-use crate::discover::{Discovered, Discoverer, Discovery, DiscoveryConfig, FdBudget};
+use crate::discover::{Discovered, Discoverer, Discovery, DiscoveryConfig};
+use crate::fds::FdBudget;
 use crate::health::Health;
 use crate::histogram::Histogram;
 use crate::parse::system::mem_available_kb;
@@ -186,7 +187,8 @@ impl<'a> Session<'a> {
         self.found = self.first_tasks(stop, progress)?;
         let started_ns = realtime_ns();
         let start = monotonic_ns();
-        let mut schedule = Schedule::new(start, self.config.hz, self.config.duration);
+        let mut schedule = Schedule::new(start, self.config.hz, self.config.duration, self.config.jitter);
+        let cpu_before = process_cpu();
         let stopped = || stop.is_stopped();
         while let Some(deadline) = schedule.deadline() {
             if sleep_until(deadline, &stopped) == Wake::Stopped {
@@ -208,7 +210,11 @@ impl<'a> Session<'a> {
                 self.broken += 1;
             }
             let now = monotonic_ns();
-            schedule.advance(now);
+            let not_before = self.config.max_cpu.map_or(0, |share| {
+                let used = process_cpu().saturating_sub(cpu_before);
+                start.saturating_add(u64::try_from(used.div_f64(share).as_nanos()).unwrap_or(u64::MAX))
+            });
+            schedule.advance(now, not_before);
             progress.update(self.status(&schedule, outcome.duration_ns, now.saturating_sub(start)));
         }
         let elapsed_ns = monotonic_ns() - start;
@@ -321,7 +327,12 @@ impl<'a> Session<'a> {
                 hz: self.config.hz,
                 scan: "proc".to_owned(),
             },
-            ticks: Ticks { expected, completed, missed: expected.saturating_sub(completed) },
+            ticks: Ticks {
+                expected,
+                completed,
+                missed: expected.saturating_sub(completed),
+                throttled: schedule.throttled(),
+            },
             tasks: Tasks {
                 processes: self.found.set.processes().len() as u64,
                 threads: self.found.set.threads() as u64,
