@@ -18,6 +18,7 @@ use crate::extract::{
 };
 use crate::facts::Fact;
 use crate::health::Health;
+use crate::lookup::PerSource;
 use crate::observation::{Mark, Observation};
 use crate::parse::smaps::mappings;
 use crate::parse::stat::Stat;
@@ -38,7 +39,7 @@ pub struct Coverage {
     /// Of those, the ones that moved on between the reads.
     pub torn: u64,
     /// Observations by source in which a refusal stands.
-    pub denied: [u64; Source::COUNT],
+    pub denied: PerSource<u64>,
     /// Observations counted.
     pub rows: u64,
 }
@@ -49,7 +50,7 @@ impl Coverage {
         self.checked += other.checked;
         self.torn += other.torn;
         self.rows += other.rows;
-        for (mine, theirs) in self.denied.iter_mut().zip(&other.denied) {
+        for ((_, mine), (_, theirs)) in self.denied.iter_mut().zip(other.denied.iter()) {
             *mine += theirs;
         }
         *other = Self::default();
@@ -268,7 +269,7 @@ impl Observer {
         self.coverage.rows += 1;
         for source in context.plan.sources.iter() {
             if self.answers.bytes(source) == Err(Mark::Denied) && is_read(source, stat) {
-                self.coverage.denied[source.index()] += 1;
+                self.coverage.denied[source] += 1;
             }
         }
         if context.plan.columns.len() > self.smaps_slot {

@@ -27,7 +27,7 @@
 //! - understood: [`parse`] (pure: bytes to fields), [`syscall`] (numbers to names), [`extract`]
 //!   (fields to column values)
 //! - sampled: [`sampler`] (one pass over the tasks), [`detail`] (one active thread)
-//! - counted: [`intern`], [`aggregate`], [`health`] (every read accounted for), [`histogram`]
+//! - counted: [`intern`], [`aggregate`], [`health`] (every read accounted for), [`histogram`], [`lookup`]
 //! - told: [`report`] (counts to rows, pure), [`output`] (rows to bytes), [`mod@list`]
 //! - [`app`]: the command as its user meets it
 //!
@@ -61,6 +61,7 @@ pub mod health;
 pub mod histogram;
 pub mod intern;
 pub mod list;
+pub mod lookup;
 pub mod observation;
 pub mod output;
 pub mod parse;

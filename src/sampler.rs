@@ -23,6 +23,7 @@ use crate::clock::monotonic_ns;
 use crate::column::Source;
 use crate::detail::{Context, Coverage, Instant, Observer};
 use crate::health::Health;
+use crate::lookup::PerByte;
 use crate::parse::{stat, status};
 use crate::procfs::{Buffer, ProcRoot, ReadError};
 use crate::task::{Permit, Process, Task, TaskSet};
@@ -151,35 +152,36 @@ struct Lane {
 
 /// Threads seen in each state, by letter.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct StateCounts(Box<[u64; 256]>);
+pub struct StateCounts(Box<PerByte<u64>>);
 
 impl Default for StateCounts {
     fn default() -> Self {
-        Self(Box::new([0; 256]))
+        Self(Box::new(PerByte::filled(0)))
     }
 }
 
 impl StateCounts {
     #[inline]
     fn count(&mut self, letter: u8) {
-        self.0[usize::from(letter)] += 1;
+        *self.0.at_mut(letter) += 1;
     }
 
     fn take(&mut self, other: &mut Self) {
-        for (mine, theirs) in self.0.iter_mut().zip(other.0.iter_mut()) {
-            *mine += std::mem::take(theirs);
+        for (letter, count) in other.iter() {
+            *self.0.at_mut(letter) += count;
         }
+        *other = Self::default();
     }
 
     /// The letters that occurred, with their counts.
     pub fn iter(&self) -> impl Iterator<Item = (u8, u64)> {
-        (0..=u8::MAX).zip(self.0.iter().copied()).filter(|(_, count)| *count > 0)
+        self.0.iter().filter(|(_, count)| *count > 0)
     }
 
     /// All threads.
     #[must_use]
     pub fn total(&self) -> u64 {
-        self.0.iter().sum()
+        self.0.iter().map(|(_, count)| count).sum()
     }
 }
 

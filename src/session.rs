@@ -11,7 +11,7 @@ use rustix::io::Errno;
 
 use crate::aggregate::Aggregator;
 use crate::clock::{Schedule, Wake, monotonic_ns, process_cpu, realtime_ns, sleep_until};
-use crate::column::{Extract, Source};
+use crate::column::Extract;
 use crate::config::Config;
 use crate::detail::{Context, Coverage};
 use crate::discover::{Discovered, Discoverer, Discovery, DiscoveryConfig};
@@ -373,12 +373,12 @@ impl<'a> Session<'a> {
 }
 
 fn coverage(coverage: &Coverage) -> CoverageReport {
-    let denied = Source::ALL.iter().zip(coverage.denied).filter(|(_, count)| *count > 0);
+    let denied = coverage.denied.iter().filter(|(_, count)| **count > 0);
     CoverageReport {
         rows: coverage.rows,
         checked: coverage.checked,
         torn: coverage.torn,
-        denied: denied.map(|(source, count)| (source.name().to_owned(), count)).collect(),
+        denied: denied.map(|(source, count)| (source.name().to_owned(), *count)).collect(),
     }
 }
 
