@@ -345,22 +345,22 @@ mod tests {
             warnings(&report).join("\n")
         };
         insta::assert_snapshot!(advice(&|report| {
-            report.ticks = Ticks { expected: 4, completed: 4, missed: 0 };
+            report.ticks = Ticks { expected: 4, completed: 4, missed: 0, throttled: 0 };
         }), @"only 4 samples were taken, too few for more than a rough picture: sample longer (-d) or more often (--hz)");
         insta::assert_snapshot!(advice(&|report| {
-            report.ticks = Ticks { expected: 10, completed: 1, missed: 9 };
+            report.ticks = Ticks { expected: 10, completed: 1, missed: 9, throttled: 0 };
             report.cost.pass_p50_ms = 4100.0;
         }), @"the rate could not be held: 20 Hz asked for, 0.200 Hz achieved, 9 samples missed; with 1 sample the picture is rough; a pass takes 4.10 s, and 50.00 ms are there for it: fewer columns, fewer processes (-p) or a lower --hz would help");
         insta::assert_snapshot!(advice(&|report| {
-            report.ticks = Ticks { expected: 100, completed: 98, missed: 2 };
+            report.ticks = Ticks { expected: 100, completed: 98, missed: 2, throttled: 0 };
             report.cost.pass_max_ms = 130.0;
         }), @"the rate could not be held: 20 Hz asked for, 19.6 Hz achieved, 2 samples missed; a pass takes 1.23 ms, but up to 130 ms, and 50.00 ms are there for it: fewer columns, fewer processes (-p) or a lower --hz would help");
         insta::assert_snapshot!(advice(&|report| {
-            report.ticks = Ticks { expected: 100, completed: 98, missed: 2 };
+            report.ticks = Ticks { expected: 100, completed: 98, missed: 2, throttled: 0 };
             report.cost.late_max_ms = 130.0;
         }), @"the rate could not be held: 20 Hz asked for, 19.6 Hz achieved, 2 samples missed; psn was up to 130 ms late to start: a higher priority (nice -n -5 psn ...) or a lower --hz would help");
         insta::assert_snapshot!(advice(&|report| {
-            report.ticks = Ticks { expected: 100, completed: 0, missed: 100 };
+            report.ticks = Ticks { expected: 100, completed: 0, missed: 100, throttled: 0 };
         }), @"the rate could not be held: 20 Hz asked for, 0.000 Hz achieved, 100 samples missed; with 0 samples the picture is rough; no pass came to its end: fewer columns, fewer processes (-p) or a lower --hz would help");
     }
 
