@@ -12,14 +12,14 @@
 use std::sync::{Arc, TryLockError};
 
 use crate::aggregate::Fold;
-use crate::column::{Column, Source};
+use crate::column::{Column, Source, SourceSet};
 use crate::extract::{
     Answers, Descriptor, Thread, descriptor, extract, has_ended, is_kernel_thread, is_no_wchan, is_running,
 };
 use crate::facts::Fact;
 use crate::health::Health;
 use crate::lookup::PerSource;
-use crate::observation::{Mark, Observation};
+use crate::observation::{Mark, Observation, Value};
 use crate::parse::smaps::mappings;
 use crate::parse::stat::Stat;
 use crate::parse::{schedstat, status};
@@ -267,15 +267,22 @@ impl Observer {
             }
         }
         self.coverage.rows += 1;
-        for source in context.plan.sources.iter() {
-            if self.answers.bytes(source) == Err(Mark::Denied) && is_read(source, stat) {
-                self.coverage.denied[source] += 1;
-            }
-        }
+        self.count_refusals(context);
         if context.plan.columns.len() > self.smaps_slot {
             self.count_mappings(context, reading, stat, blocked, at);
         } else {
             self.fold.add(&self.row, at.tick, &mut reading.memory.last_values);
+        }
+    }
+
+    /// Counts the row for each file of which it shows a refusal.
+    fn count_refusals(&mut self, context: &Context) {
+        let mut counted = SourceSet::default();
+        for (slot, column) in context.plan.columns.iter().enumerate() {
+            if self.row.value(slot) == Value::Mark(Mark::Denied) && !counted.contains(column.source) {
+                counted.insert(column.source);
+                self.coverage.denied[column.source] += 1;
+            }
         }
     }
 
@@ -513,14 +520,6 @@ struct Reading<'a> {
 
 fn holds(plan: &Plan, slot: usize, row: &Observation) -> bool {
     plan.filters.get(slot).is_none_or(|filters| filters.iter().all(|filter| filter.matches(row.value(slot))))
-}
-
-/// Whether `source` was read for a thread with this `stat`, and not implied by it.
-fn is_read(source: Source, stat: &Stat<'_>) -> bool {
-    !WAIT_SOURCES.contains(&source)
-        || !(is_running(stat.state)
-            || has_ended(stat.state)
-            || (is_kernel_thread(stat) && matches!(source, Source::Syscall | Source::Fd)))
 }
 
 /// The lines of `status` that name the owner: all that is worth keeping of it.

@@ -296,7 +296,9 @@ impl Plan {
             .into_iter()
             .map(str::to_owned)
             .chain(self.selected.iter().map(|selected| selected.header.clone()))
-            .chain(self.dimensions.iter().filter_map(|slot| self.columns.get(*slot)).map(|column| column.name.to_owned()))
+            .chain(
+                self.dimensions.iter().filter_map(|slot| self.columns.get(*slot)).map(|column| column.name.to_owned()),
+            )
             .collect()
     }
 

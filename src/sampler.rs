@@ -34,6 +34,9 @@ pub const SPARE_THREADS: usize = 4;
 /// A lane that has been at one thread for this long, blocked, is given up.
 const PATIENCE_NS: u64 = 20_000_000;
 
+/// Once the run is to stop, lanes are waited for this long, even if they are only starved of CPU.
+const FAREWELL_NS: u64 = 500_000_000;
+
 /// How long a lane is waited for between two looks at the lanes.
 const LOOK: Duration = Duration::from_millis(5);
 
@@ -115,6 +118,15 @@ struct Sentence {
     offences: u32,
 }
 
+/// A process that blocked a reader.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Blocker {
+    /// The process.
+    pub tgid: u32,
+    /// Its name, once `status` has told it.
+    pub name: Vec<u8>,
+}
+
 impl Quarantine {
     /// The first stay; each further offence doubles it.
     const FIRST_NS: u64 = 1_000_000_000;
@@ -132,11 +144,6 @@ impl Quarantine {
     fn holds(&self, tgid: u32, now_ns: u64) -> bool {
         !self.processes.is_empty() && self.processes.get(&tgid).is_some_and(|sentence| now_ns < sentence.until_ns)
     }
-
-    /// The processes that blocked a reader at any time.
-    pub fn processes(&self) -> impl Iterator<Item = u32> {
-        self.processes.keys().copied()
-    }
 }
 
 /// One lane: what a worker needs to visit threads, kept from pass to pass.
@@ -146,6 +153,8 @@ struct Lane {
     observer: Observer,
     stat: Buffer,
     line: Vec<u8>,
+    /// The name of a thread of each process visited in quarantine.
+    blocked_names: HashMap<u32, Vec<u8>>,
     progress: Arc<Progress>,
     states: StateCounts,
 }
@@ -245,6 +254,11 @@ impl Lane {
         match result.map(|text| stat_line_of_status(task.tid, text, &mut self.line)) {
             Ok(Some(state)) => {
                 self.states.count(state);
+                if !self.blocked_names.contains_key(&process.tgid)
+                    && let Ok(stat) = stat::Stat::parse(&self.line, 0)
+                {
+                    self.blocked_names.insert(process.tgid, stat.comm.to_vec());
+                }
                 if self.observer.gate().passes(state)
                     && let Err(error) = self.observer.observe(process, task, &self.line, true, at)
                 {
@@ -322,6 +336,7 @@ pub struct Sampler {
     lost: usize,
     health: Health,
     coverage: Coverage,
+    blocked_names: HashMap<u32, Vec<u8>>,
 }
 
 impl Sampler {
@@ -351,6 +366,7 @@ impl Sampler {
             lost: 0,
             health: Health::default(),
             coverage: Coverage::default(),
+            blocked_names: HashMap::new(),
         })
     }
 
@@ -366,6 +382,7 @@ impl Sampler {
         let mut out: Vec<Watch> = (0..lanes).map(|index| self.dispatch(&work, index)).collect();
         let mut back = Vec::with_capacity(lanes);
         let mut is_complete = true;
+        let mut stopped_ns = None;
         while !out.is_empty() {
             match self.done.1.recv_timeout(LOOK) {
                 Ok(done) if done.pass == self.passes => {
@@ -378,6 +395,10 @@ impl Sampler {
                     if stopped() {
                         is_complete = false;
                         work.cancelled.store(true, Ordering::Relaxed);
+                        let now = monotonic_ns();
+                        if now.saturating_sub(*stopped_ns.get_or_insert(now)) > FAREWELL_NS {
+                            break;
+                        }
                     }
                     let before = out.len();
                     out.retain_mut(|watch| !self.gives_up(watch));
@@ -414,6 +435,7 @@ impl Sampler {
             observer: Observer::new(Arc::clone(&self.context), self.aggregator.fold()),
             stat: Buffer::default(),
             line: Vec::new(),
+            blocked_names: HashMap::new(),
             progress: Arc::default(),
             states: StateCounts::default(),
         })
@@ -459,6 +481,7 @@ impl Sampler {
             outcome.states.take(&mut lane.states);
             self.health.take(&mut lane.observer.health);
             self.coverage.take(&mut lane.observer.coverage);
+            self.blocked_names.extend(lane.blocked_names.drain());
             self.lanes.push(lane);
         }
     }
@@ -493,8 +516,10 @@ impl Sampler {
 
     /// The processes that blocked their readers.
     #[must_use]
-    pub fn blockers(&self) -> Vec<u32> {
-        self.quarantine.processes().collect()
+    pub fn blockers(&self) -> Vec<Blocker> {
+        let blocker =
+            |tgid: &u32| Blocker { tgid: *tgid, name: self.blocked_names.get(tgid).cloned().unwrap_or_default() };
+        self.quarantine.processes.keys().map(blocker).collect()
     }
 
     /// The accounting so far.
