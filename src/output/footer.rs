@@ -3,6 +3,7 @@
 //! A line a topic, and none for a topic about which there is nothing to say. Warnings come last.
 
 use std::io::{self, Write};
+use std::iter;
 
 use unicode_width::UnicodeWidthStr as _;
 
@@ -15,13 +16,16 @@ use crate::report::Report;
 const MAX_WIDTH: usize = 100;
 /// Where the texts begin, beside the longest label.
 const INDENT: usize = 10;
+/// How much further in a line goes on.
+const HANGING: usize = 2;
 
 /// Writes the account, broken into lines that a terminal of `width` columns does not break again.
 pub fn render(report: &Report, width: Option<usize>, out: &mut dyn Write) -> io::Result<()> {
     let max = width.map_or(MAX_WIDTH, |width| width.min(MAX_WIDTH));
     writeln!(out)?;
-    for (label, items) in topics(report) {
-        if !items.is_empty() {
+    for (label, lines) in topics(report) {
+        let labels = iter::once(label).chain(iter::repeat(""));
+        for (label, items) in labels.zip(lines) {
             write_wrapped(&format!("{label:<INDENT$}"), &items, max, out)?;
         }
     }
@@ -34,23 +38,26 @@ pub fn render(report: &Report, width: Option<usize>, out: &mut dyn Write) -> io:
     Ok(())
 }
 
-/// The topics and what there is to say of each, in parts that stay on one line.
-fn topics(report: &Report) -> [(&'static str, Vec<String>); 9] {
+/// A line, in parts that are not broken.
+type Items = Vec<String>;
+
+/// The topics, and the lines there are to say of each.
+fn topics(report: &Report) -> [(&'static str, Vec<Items>); 9] {
     let cost = &report.cost;
     let (pass, late) = if report.ticks.completed == 0 {
         (Vec::new(), Vec::new())
     } else {
         (
-            times(cost.pass_p50_ms, cost.pass_p99_ms, cost.pass_max_ms),
-            times(cost.late_p50_ms, cost.late_p99_ms, cost.late_max_ms),
+            vec![times(cost.pass_p50_ms, cost.pass_p99_ms, cost.pass_max_ms)],
+            vec![times(cost.late_p50_ms, cost.late_p99_ms, cost.late_max_ms)],
         )
     };
     [
-        ("samples:", samples(report)),
-        ("threads:", threads(report)),
+        ("ticks:", vec![ticks(report)]),
+        ("threads:", vec![threads(report)]),
         ("pass:", pass),
         ("late:", late),
-        ("cost:", expense(report)),
+        ("cost:", vec![expense(report)]),
         ("reads:", reads(report)),
         ("torn:", torn(report)),
         ("denied:", denied(report)),
@@ -58,11 +65,11 @@ fn topics(report: &Report) -> [(&'static str, Vec<String>); 9] {
     ]
 }
 
-fn samples(report: &Report) -> Vec<String> {
+fn ticks(report: &Report) -> Items {
     let ticks = &report.ticks;
     vec![
         format!(
-            "{} of {} expected, {} missed;",
+            "{} of {} taken, {} missed;",
             thousands(ticks.completed),
             thousands(ticks.expected),
             thousands(ticks.missed)
@@ -71,17 +78,17 @@ fn samples(report: &Report) -> Vec<String> {
     ]
 }
 
-fn threads(report: &Report) -> Vec<String> {
+fn threads(report: &Report) -> Items {
     let tasks = &report.tasks;
-    let mut items = vec![format!("{} in {}", thousands(tasks.threads), count(tasks.processes, "process", "processes"))];
-    if tasks.skipped > 0 {
-        items[0].push(';');
-        items.push(format!("up to {} more may have been missed by the listing", thousands(tasks.skipped)));
+    let found = format!("{} in {}", thousands(tasks.threads), count(tasks.processes, "process", "processes"));
+    if tasks.skipped == 0 {
+        return vec![found];
     }
-    items
+    let skipped = thousands(tasks.skipped);
+    vec![format!("{found};"), format!("up to {skipped} more may have been missed by the listing")]
 }
 
-fn times(median: f64, most: f64, worst: f64) -> Vec<String> {
+fn times(median: f64, most: f64, worst: f64) -> Items {
     vec![
         format!("median {},", milliseconds(median)),
         format!("99% within {},", milliseconds(most)),
@@ -89,44 +96,38 @@ fn times(median: f64, most: f64, worst: f64) -> Vec<String> {
     ]
 }
 
-fn expense(report: &Report) -> Vec<String> {
+fn expense(report: &Report) -> Items {
     let cost = &report.cost;
     let share = if report.meta.duration_s > 0.0 {
         format!(" ({:.1}% of one CPU)", cost.cpu_s / report.meta.duration_s * 100.0)
     } else {
         String::new()
     };
-    let mut items = vec![format!("{:.2} s of CPU time{share}", cost.cpu_s)];
-    if cost.fds > 0 {
-        items[0].push(',');
-        items.push(format!("{} kept open", count(cost.fds, "file", "files")));
-        items.push(format!("(about {} of kernel memory)", kilobytes(cost.kernel_kb_est)));
+    let time = format!("{:.2} s of CPU time{share}", cost.cpu_s);
+    if cost.fds == 0 {
+        return vec![time];
     }
-    items
+    vec![
+        format!("{time},"),
+        format!("{} kept open", count(cost.fds, "file", "files")),
+        format!("(about {} of kernel memory)", kilobytes(cost.kernel_kb_est)),
+    ]
 }
 
-/// All attempts, then the files on which more happened than that threads ended.
-fn reads(report: &Report) -> Vec<String> {
+/// All attempts; then a line for each file on which more happened than that threads ended.
+fn reads(report: &Report) -> Vec<Items> {
     if report.health.is_empty() {
         return Vec::new();
     }
-    let attempts = report.health.iter().map(|(_, counts)| counts.attempts()).sum();
-    let gone = report.health.iter().map(|(_, counts)| counts.gone).sum();
-    let mut items = vec![format!("{} in all, {} of threads that had ended", thousands(attempts), thousands(gone))];
-    for (file, counts) in report.health.iter().filter(|(_, counts)| counts.is_notable()) {
-        if let Some(last) = items.last_mut() {
-            last.push(';');
-        }
-        let file_name = printable(file.as_bytes());
-        let mut classes = classes(counts, &errors(report, file));
-        classes[0].insert_str(0, &format!("{file_name}: "));
-        items.extend(classes);
-    }
-    items
+    let sum = |of: fn(&Counts) -> u64| thousands(report.health.iter().map(|(_, counts)| of(counts)).sum());
+    let all = format!("{} in all, {} of threads that had ended", sum(Counts::attempts), sum(|counts| counts.gone));
+    let notable = report.health.iter().filter(|(_, counts)| counts.is_notable());
+    let files = notable.map(|(file, counts)| classes(file, counts, &errors(report, file)));
+    iter::once(vec![all]).chain(files).collect()
 }
 
-/// Each class that occurred, with a comma between them; `ok` always.
-fn classes(counts: &Counts, errors: &str) -> Vec<String> {
+/// The attempts on `file` that succeeded, and each other class that occurred.
+fn classes(file: &str, counts: &Counts, errors: &str) -> Items {
     let classes = [
         (counts.gone, "gone", ""),
         (counts.denied, "denied", ""),
@@ -135,13 +136,16 @@ fn classes(counts: &Counts, errors: &str) -> Vec<String> {
         (counts.dropped, "dropped", errors),
         (counts.malformed, "malformed", ""),
     ];
-    let mut items = vec![format!("{} ok", thousands(counts.ok))];
-    for (number, class, detail) in classes.into_iter().filter(|(number, ..)| *number > 0) {
-        if let Some(last) = items.last_mut() {
-            last.push(',');
-        }
-        items.push(format!("{} {class}{detail}", thousands(number)));
-    }
+    let ok = format!("{}: {} ok", printable(file.as_bytes()), thousands(counts.ok));
+    let others = classes.into_iter().filter(|(number, ..)| *number > 0);
+    commas(iter::once(ok).chain(others.map(|(number, class, detail)| format!("{} {class}{detail}", thousands(number)))))
+}
+
+/// Puts a comma after every item but the last.
+fn commas(items: impl Iterator<Item = String>) -> Items {
+    let mut items: Items = items.collect();
+    let (_, but_last) = items.split_last_mut().unzip();
+    but_last.into_iter().flatten().for_each(|item: &mut String| item.push(','));
     items
 }
 
@@ -153,43 +157,35 @@ fn errors(report: &Report, file: &str) -> String {
     if errors.is_empty() { String::new() } else { format!(" ({})", errors.join(", ")) }
 }
 
-fn torn(report: &Report) -> Vec<String> {
+fn torn(report: &Report) -> Vec<Items> {
     let coverage = &report.coverage;
     if coverage.checked == 0 {
         return Vec::new();
     }
-    vec![
+    vec![vec![
         format!("{} of {}", thousands(coverage.torn), count(coverage.checked, "waiting thread", "waiting threads")),
         format!("({}) moved on while being read", percent(coverage.torn, coverage.checked)),
-    ]
+    ]]
 }
 
-fn denied(report: &Report) -> Vec<String> {
+fn denied(report: &Report) -> Vec<Items> {
     let coverage = &report.coverage;
-    let rows = coverage.rows;
-    let item = |(file, number): &(String, u64)| {
-        let file = printable(file.as_bytes());
-        format!(
-            "{file} in {} of {} ({}),",
-            thousands(*number),
-            count(rows, "sample", "samples"),
-            percent(*number, rows)
-        )
-    };
-    let mut items: Vec<String> = coverage.denied.iter().map(item).collect();
-    if let Some(last) = items.last_mut() {
-        last.pop();
-        last.push(';');
-        items.push("psn --list tells what each needs".to_owned());
-    }
-    items
-}
-
-fn left_out(report: &Report) -> Vec<String> {
-    if report.rows_left_out == 0 {
+    if coverage.denied.is_empty() {
         return Vec::new();
     }
-    vec![format!("{} more, left out by --limit", thousands(report.rows_left_out))]
+    let files = coverage.denied.iter().map(|(file, number)| {
+        let file = printable(file.as_bytes());
+        format!("{file} in {} ({})", thousands(*number), percent(*number, coverage.rows))
+    });
+    let mut items = commas(files);
+    items.push(format!("of {};", count(coverage.rows, "sample", "samples")));
+    items.push("psn --list tells what each file needs".to_owned());
+    vec![items]
+}
+
+fn left_out(report: &Report) -> Vec<Items> {
+    let more = report.rows_left_out;
+    if more == 0 { Vec::new() } else { vec![vec![format!("{} more, left out by --limit", thousands(more))]] }
 }
 
 /// Writes `items` with spaces between them, in lines of `max` columns where an item is not longer than that.
@@ -199,7 +195,7 @@ fn write_wrapped(label: &str, items: &[String], max: usize, out: &mut dyn Write)
     for item in items {
         if !is_fresh && line.width() + 1 + item.width() > max {
             writeln!(out, "{line}")?;
-            line = " ".repeat(label.len());
+            line = " ".repeat(label.len() + HANGING);
             is_fresh = true;
         }
         if !is_fresh {
@@ -229,10 +225,11 @@ pub fn count(number: u64, one: &str, many: &str) -> String {
     format!("{} {}", thousands(number), if number == 1 { one } else { many })
 }
 
-/// Three figures or so, in the unit that needs the fewest of them.
+/// Three figures, or as many as a number of seconds has.
 pub fn milliseconds(ms: f64) -> String {
     match ms {
-        ..100.0 => format!("{ms:.2} ms"),
+        ..10.0 => format!("{ms:.2} ms"),
+        ..100.0 => format!("{ms:.1} ms"),
         ..1000.0 => format!("{ms:.0} ms"),
         _ => format!("{:.2} s", ms / 1000.0),
     }
@@ -241,6 +238,7 @@ pub fn milliseconds(ms: f64) -> String {
 /// A rate as it was achieved.
 pub fn rate(hz: f64) -> String {
     match hz {
+        0.0 => "0".to_owned(),
         ..1.0 => format!("{hz:.3}"),
         ..100.0 => format!("{hz:.1}"),
         _ => format!("{hz:.0}"),
@@ -278,12 +276,13 @@ mod tests {
     #[test]
     fn a_good_run_is_short() {
         insta::assert_snapshot!(rendered(&fixture::mysqld(), Some(80)), @"
-        samples:  100 of 100 expected, 0 missed; 20 Hz asked for, 20.0 Hz achieved
+
+        ticks:    100 of 100 taken, 0 missed; 20 Hz asked for, 20.0 Hz achieved
         threads:  1,412 in 79 processes
         pass:     median 1.23 ms, 99% within 3.10 ms, worst 4.56 ms
         late:     median 0.06 ms, 99% within 0.21 ms, worst 0.31 ms
         cost:     0.14 s of CPU time (2.8% of one CPU), 512 files kept open
-                  (about 2.5 MB of kernel memory)
+                    (about 2.5 MB of kernel memory)
         reads:    141,212 in all, 12 of threads that had ended
         ");
     }
@@ -291,27 +290,29 @@ mod tests {
     #[test]
     fn a_bad_run_says_why() {
         insta::assert_snapshot!(rendered(&fixture::trouble(), Some(80)), @r"
-        samples:  62 of 100 expected, 38 missed; 20 Hz asked for, 12.4 Hz achieved
+
+        ticks:    62 of 100 taken, 38 missed; 20 Hz asked for, 12.4 Hz achieved
         threads:  1,412 in 79 processes;
-                  up to 17 more may have been missed by the listing
-        pass:     median 71.00 ms, 99% within 140 ms, worst 1.25 s
+                    up to 17 more may have been missed by the listing
+        pass:     median 71.0 ms, 99% within 140 ms, worst 1.25 s
         late:     median 0.06 ms, 99% within 0.21 ms, worst 0.31 ms
         cost:     4.20 s of CPU time (84.0% of one CPU), 512 files kept open
-                  (about 3.0 GB of kernel memory)
-        reads:    146,146 in all, 15 of threads that had ended; syscall: 20 ok, 3 gone,
-                  290 denied; wchan: 300 ok, 1 timed out,
-                  7 dropped (5 × Too many open files, 2 × Cannot allocate memory),
-                  2 malformed; stack: 0 ok, 4,310 denied, 1 unsupported
+                    (about 3.0 GB of kernel memory)
+        reads:    146,146 in all, 15 of threads that had ended
+                  syscall: 20 ok, 3 gone, 290 denied
+                  wchan: 300 ok, 1 timed out,
+                    7 dropped (5 × Too many open files, 2 × Cannot allocate memory),
+                    2 malformed
+                  stack: 0 ok, 4,310 denied, 1 unsupported
         torn:     3 of 412 waiting threads (0.7%) moved on while being read
-        denied:   syscall in 290 of 4,310 samples (6.7%),
-                  stack in 4,310 of 4,310 samples (100.0%),
-                  wchan in 1 of 4,310 samples (<0.1%); psn --list tells what each needs
+        denied:   syscall in 290 (6.7%), stack in 4,310 (100.0%), wchan in 1 (<0.1%)
+                    of 4,310 samples; psn --list tells what each file needs
         rows:     1,012 more, left out by --limit
-        warning:  the rate could not be held: 20 Hz asked for, 12.4 Hz achieved, 38
-                  samples missed; a pass takes 71.00 ms, and 50.00 ms are there for it:
-                  fewer columns, fewer processes (-p) or a lower --hz would help
+        warning:  20 Hz could not be held (12.4 achieved, 38 ticks missed): a pass over
+                    the threads takes 71.0 ms, longer than the 50.0 ms between ticks;
+                    fewer columns, fewer processes (-p) or a lower --hz would help
         warning:  process 12 (\x1b[31m) blocks whoever reads its files in /proc: it is
-                  stuck in exec
+                    stuck in exec
         ");
     }
 
@@ -319,20 +320,22 @@ mod tests {
     fn a_pipe_gets_warnings_whole() {
         let text = rendered(&fixture::trouble(), None);
         insta::assert_snapshot!(text, @r"
-        samples:  62 of 100 expected, 38 missed; 20 Hz asked for, 12.4 Hz achieved
+
+        ticks:    62 of 100 taken, 38 missed; 20 Hz asked for, 12.4 Hz achieved
         threads:  1,412 in 79 processes; up to 17 more may have been missed by the listing
-        pass:     median 71.00 ms, 99% within 140 ms, worst 1.25 s
+        pass:     median 71.0 ms, 99% within 140 ms, worst 1.25 s
         late:     median 0.06 ms, 99% within 0.21 ms, worst 0.31 ms
         cost:     4.20 s of CPU time (84.0% of one CPU), 512 files kept open (about 3.0 GB of kernel memory)
-        reads:    146,146 in all, 15 of threads that had ended; syscall: 20 ok, 3 gone, 290 denied;
+        reads:    146,146 in all, 15 of threads that had ended
+                  syscall: 20 ok, 3 gone, 290 denied
                   wchan: 300 ok, 1 timed out,
-                  7 dropped (5 × Too many open files, 2 × Cannot allocate memory), 2 malformed; stack: 0 ok,
-                  4,310 denied, 1 unsupported
+                    7 dropped (5 × Too many open files, 2 × Cannot allocate memory), 2 malformed
+                  stack: 0 ok, 4,310 denied, 1 unsupported
         torn:     3 of 412 waiting threads (0.7%) moved on while being read
-        denied:   syscall in 290 of 4,310 samples (6.7%), stack in 4,310 of 4,310 samples (100.0%),
-                  wchan in 1 of 4,310 samples (<0.1%); psn --list tells what each needs
+        denied:   syscall in 290 (6.7%), stack in 4,310 (100.0%), wchan in 1 (<0.1%) of 4,310 samples;
+                    psn --list tells what each file needs
         rows:     1,012 more, left out by --limit
-        warning:  the rate could not be held: 20 Hz asked for, 12.4 Hz achieved, 38 samples missed; a pass takes 71.00 ms, and 50.00 ms are there for it: fewer columns, fewer processes (-p) or a lower --hz would help
+        warning:  20 Hz could not be held (12.4 achieved, 38 ticks missed): a pass over the threads takes 71.0 ms, longer than the 50.0 ms between ticks; fewer columns, fewer processes (-p) or a lower --hz would help
         warning:  process 12 (\x1b[31m) blocks whoever reads its files in /proc: it is stuck in exec
         ");
     }
@@ -346,22 +349,22 @@ mod tests {
         };
         insta::assert_snapshot!(advice(&|report| {
             report.ticks = Ticks { expected: 4, completed: 4, missed: 0, throttled: 0 };
-        }), @"only 4 samples were taken, too few for more than a rough picture: sample longer (-d) or more often (--hz)");
+        }), @"only 4 ticks were taken, too few for more than a rough picture: sample longer (-d) or more often (--hz)");
         insta::assert_snapshot!(advice(&|report| {
             report.ticks = Ticks { expected: 10, completed: 1, missed: 9, throttled: 0 };
             report.cost.pass_p50_ms = 4100.0;
-        }), @"the rate could not be held: 20 Hz asked for, 0.200 Hz achieved, 9 samples missed; with 1 sample the picture is rough; a pass takes 4.10 s, and 50.00 ms are there for it: fewer columns, fewer processes (-p) or a lower --hz would help");
+        }), @"20 Hz could not be held (0.200 achieved, 9 ticks missed, too many for more than a rough picture): a pass over the threads takes 4.10 s, longer than the 50.0 ms between ticks; fewer columns, fewer processes (-p) or a lower --hz would help");
         insta::assert_snapshot!(advice(&|report| {
             report.ticks = Ticks { expected: 100, completed: 98, missed: 2, throttled: 0 };
             report.cost.pass_max_ms = 130.0;
-        }), @"the rate could not be held: 20 Hz asked for, 19.6 Hz achieved, 2 samples missed; a pass takes 1.23 ms, but up to 130 ms, and 50.00 ms are there for it: fewer columns, fewer processes (-p) or a lower --hz would help");
+        }), @"20 Hz could not be held (19.6 achieved, 2 ticks missed): a pass over the threads took up to 130 ms, longer than the 50.0 ms between ticks; fewer columns, fewer processes (-p) or a lower --hz would help");
         insta::assert_snapshot!(advice(&|report| {
             report.ticks = Ticks { expected: 100, completed: 98, missed: 2, throttled: 0 };
             report.cost.late_max_ms = 130.0;
-        }), @"the rate could not be held: 20 Hz asked for, 19.6 Hz achieved, 2 samples missed; psn was up to 130 ms late to start: a higher priority (nice -n -5 psn ...) or a lower --hz would help");
+        }), @"20 Hz could not be held (19.6 achieved, 2 ticks missed): psn was up to 130 ms late to start a pass; a higher priority (nice -n -5) or a lower --hz would help");
         insta::assert_snapshot!(advice(&|report| {
             report.ticks = Ticks { expected: 100, completed: 0, missed: 100, throttled: 0 };
-        }), @"the rate could not be held: 20 Hz asked for, 0.000 Hz achieved, 100 samples missed; with 0 samples the picture is rough; no pass came to its end: fewer columns, fewer processes (-p) or a lower --hz would help");
+        }), @"20 Hz could not be held (0 achieved, 100 ticks missed, too many for more than a rough picture): no pass over the threads came to its end; fewer columns, fewer processes (-p) or a lower --hz would help");
     }
 
     #[test]
@@ -371,22 +374,22 @@ mod tests {
         report.ticks = Ticks::default();
         report.coverage = CoverageReport { denied: vec![("io".to_owned(), 1)], ..CoverageReport::default() };
         insta::assert_snapshot!(rendered(&report, Some(80)), @"
-        samples:  0 of 0 expected, 0 missed; 20 Hz asked for, 0.000 Hz achieved
+
+        ticks:    0 of 0 taken, 0 missed; 20 Hz asked for, 0 Hz achieved
         threads:  1,412 in 79 processes
         cost:     0.14 s of CPU time, 512 files kept open
-                  (about 2.5 MB of kernel memory)
+                    (about 2.5 MB of kernel memory)
         reads:    141,212 in all, 12 of threads that had ended
-        denied:   io in 1 of 0 samples (<0.1%); psn --list tells what each needs
-        warning:  only 0 samples were taken, too few for more than a rough picture:
-                  sample longer (-d) or more often (--hz)
+        denied:   io in 1 (<0.1%) of 0 samples; psn --list tells what each file needs
+        warning:  no tick was taken: sample longer (-d) or more often (--hz)
         ");
     }
 
     #[test]
     fn numbers_are_readable() {
         assert_eq!([0, 999, 1000, 1_234_567].map(thousands), ["0", "999", "1,000", "1,234,567"]);
-        assert_eq!([0.061, 99.0, 130.4, 2500.0].map(milliseconds), ["0.06 ms", "99.00 ms", "130 ms", "2.50 s"]);
-        assert_eq!([0.05, 19.96, 998.7].map(rate), ["0.050", "20.0", "999"]);
+        assert_eq!([0.061, 50.0, 130.4, 2500.0].map(milliseconds), ["0.06 ms", "50.0 ms", "130 ms", "2.50 s"]);
+        assert_eq!([0.0, 0.05, 19.96, 998.7].map(rate), ["0", "0.050", "20.0", "999"]);
         assert_eq!([900, 2560, 3 << 20].map(kilobytes), ["900 kB", "2.5 MB", "3.0 GB"]);
         assert_eq!(percent(1, 100_000), "<0.1%");
     }

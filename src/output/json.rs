@@ -229,7 +229,7 @@ mod tests {
           "health": [{"source":"stat","ok":141200,"gone":12,"denied":0,"unsupported":0,"timed_out":0,"dropped":0,"malformed":0},{"source":"syscall","ok":20,"gone":3,"denied":290,"unsupported":0,"timed_out":0,"dropped":0,"malformed":0},{"source":"wchan","ok":300,"gone":0,"denied":0,"unsupported":0,"timed_out":1,"dropped":7,"malformed":2},{"source":"stack","ok":0,"gone":0,"denied":4310,"unsupported":1,"timed_out":0,"dropped":0,"malformed":0}],
           "dropped": [{"source":"wchan","error":"Too many open files","count":5},{"source":"wchan","error":"Cannot allocate memory","count":2}],
           "coverage": {"rows":4310,"checked":412,"torn":3,"denied":{"syscall":290,"stack":4310,"wchan":1}},
-          "warnings": ["the rate could not be held: 20 Hz asked for, 12.4 Hz achieved, 38 samples missed; a pass takes 71.00 ms, and 50.00 ms are there for it: fewer columns, fewer processes (-p) or a lower --hz would help","process 12 (\\x1b[31m) blocks whoever reads its files in /proc: it is stuck in exec"],
+          "warnings": ["20 Hz could not be held (12.4 achieved, 38 ticks missed): a pass over the threads takes 71.0 ms, longer than the 50.0 ms between ticks; fewer columns, fewer processes (-p) or a lower --hz would help","process 12 (\\x1b[31m) blocks whoever reads its files in /proc: it is stuck in exec"],
           "rows_left_out": 1012,
           "columns": ["samples","avg_threads","comm","state","syscall","wchan"],
           "rows": []

@@ -64,3 +64,42 @@ pub fn render(report: &Report, format: Format, layout: &Layout, out: &mut dyn io
         Format::Folded => folded::render(report, out),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rendered(format: Format, layout: &Layout) -> String {
+        let mut out = Vec::new();
+        render(&fixture::trouble(), format, layout, &mut out).unwrap();
+        String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn the_footer_follows_the_table_and_nothing_else() {
+        let quiet = Layout { footer: false, ..Layout::default() };
+        let table = rendered(Format::Table, &quiet);
+        let footer = rendered(Format::Table, &Layout::default()).strip_prefix(&table).map(str::to_owned);
+        assert!(footer.is_some_and(|footer| footer.starts_with("\nticks:")));
+        for format in [Format::Csv, Format::Json, Format::Folded] {
+            assert_eq!(rendered(format, &quiet), rendered(format, &Layout::default()));
+        }
+    }
+
+    #[test]
+    fn a_writer_that_fails_is_reported() {
+        struct Closed;
+        impl io::Write for Closed {
+            fn write(&mut self, _: &[u8]) -> io::Result<usize> {
+                Err(io::ErrorKind::BrokenPipe.into())
+            }
+            fn flush(&mut self) -> io::Result<()> {
+                Ok(())
+            }
+        }
+        for format in [Format::Table, Format::Csv, Format::Json, Format::Folded] {
+            let result = render(&fixture::trouble(), format, &Layout::default(), &mut Closed);
+            assert_eq!(result.unwrap_err().kind(), io::ErrorKind::BrokenPipe);
+        }
+    }
+}

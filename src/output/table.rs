@@ -39,7 +39,7 @@ pub fn render(report: &Report, terminal: Option<usize>, out: &mut dyn Write) -> 
 
 fn nothing_seen(report: &Report) -> &'static str {
     match report.states {
-        _ if report.ticks.completed == 0 => "no sample was completed",
+        _ if report.ticks.completed == 0 => "no tick was taken",
         States::Active => "no active threads were seen; -a shows sleeping and idle threads too",
         States::All => "no threads were seen",
         States::Chosen => "no threads in these states were seen",
@@ -154,6 +154,7 @@ mod tests {
     #[test]
     fn the_layout_is_the_originals() {
         insta::assert_snapshot!(rendered(&fixture::mysqld(), None), @"
+
         === Active Threads ==============================================================================================
 
          samples | avg_threads | comm          | state                  | syscall         | wchan
@@ -168,6 +169,7 @@ mod tests {
     #[test]
     fn hostile_names_stay_in_their_cells() {
         insta::assert_snapshot!(rendered(&fixture::hostile(), None), @r#"
+
         === Active Threads ==================================================================================
 
          samples | avg_threads | utime_sec:max |                 ci95 | comm              | filename
@@ -187,6 +189,7 @@ mod tests {
             row.fields[2] = text(name);
         }
         insta::assert_snapshot!(rendered(&report, None), @"
+
         === Active Threads =========================================================================================
 
          samples | avg_threads | comm     | state                  | syscall         | wchan
@@ -201,6 +204,7 @@ mod tests {
     #[test]
     fn a_narrow_terminal_shortens_the_widest_texts() {
         insta::assert_snapshot!(rendered(&fixture::mysqld(), Some(80)), @"
+
         === Active Threads =============================================================
 
          samples | avg_threads | comm         | state       | syscall     | wchan
@@ -215,6 +219,7 @@ mod tests {
     #[test]
     fn a_terminal_too_narrow_gets_the_narrowest_table() {
         insta::assert_snapshot!(rendered(&fixture::mysqld(), Some(10)), @"
+
         === Active Threads ================================
 
          samples | avg_threads | comm | sta… | sys… | wch…
@@ -229,6 +234,7 @@ mod tests {
     #[test]
     fn of_a_stack_the_innermost_functions_are_kept() {
         insta::assert_snapshot!(rendered(&fixture::stacks(), Some(70)), @"
+
         === Active Threads ===================================================
 
          samples | avg_threads | comm     | kstack
@@ -242,6 +248,7 @@ mod tests {
     #[test]
     fn no_rows_are_said_in_words() {
         insta::assert_snapshot!(rendered(&Report { rows: Vec::new(), ..fixture::mysqld() }, None), @"
+
         === Active Threads =====================================
 
          no active threads were seen; -a shows sleeping and idle threads too
