@@ -94,7 +94,7 @@ impl Config {
             shows_itself: args.show_yourself,
             plan,
             limit: args.limit.map(|limit| usize::try_from(limit).unwrap_or(usize::MAX)),
-            workers: args.workers.map_or_else(allowed_cores, usize::from),
+            workers: args.workers.map_or_else(allowed_cpus, usize::from),
             jitter: args.jitter,
             max_cpu: args.max_cpu.map(|percent| percent / 100.0),
             fd_budget: args.fd_budget,
@@ -121,8 +121,9 @@ fn selection(args: &SampleArgs) -> Result<Selection, UsageError> {
     Ok(Selection { processes, recursive: args.recursive, threads, excluded: None })
 }
 
-/// The cores this process may run on: affinity and cgroup quota.
-fn allowed_cores() -> usize {
+/// The CPUs this process may run on: affinity and cgroup quota.
+#[must_use]
+pub fn allowed_cpus() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from)
 }
 

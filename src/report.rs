@@ -125,6 +125,10 @@ pub struct Cost {
     pub late_max_ms: f64,
     /// Files kept open.
     pub fds: u64,
+    /// Threads that read in parallel.
+    pub workers: u64,
+    /// CPUs psn may run on.
+    pub cpus: u64,
     /// Kernel memory they pin, kB, estimated.
     pub kernel_kb_est: u64,
 }

@@ -13,7 +13,7 @@ use rustix::io::Errno;
 use crate::aggregate::Aggregator;
 use crate::clock::{Schedule, Wake, monotonic_ns, process_cpu, realtime_ns, sleep_until};
 use crate::column::Extract;
-use crate::config::Config;
+use crate::config::{Config, allowed_cpus};
 use crate::detail::{Context, Coverage};
 use crate::discover::{Discovered, Discoverer, Discovery, DiscoveryConfig};
 use crate::fds::FdBudget;
@@ -368,6 +368,8 @@ impl<'a> Session<'a> {
                 late_p99_ms: ms(self.lateness.quantile_ns(0.99)),
                 late_max_ms: ms(self.lateness.max_ns()),
                 fds,
+                workers: self.config.workers as u64,
+                cpus: allowed_cpus() as u64,
                 kernel_kb_est: fds * KERNEL_KB_PER_FD,
             },
             health: health.by_file().into_iter().map(|(file, counts)| (file.to_owned(), counts)).collect(),

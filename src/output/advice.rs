@@ -40,8 +40,10 @@ fn rate_not_held(report: &Report) -> String {
 
     let [median, worst, late] = [cost.pass_p50_ms, cost.pass_max_ms, cost.late_max_ms].map(milliseconds);
     let period = milliseconds(period_ms);
-    let less_work = "fewer columns, fewer processes (-p) or a lower --hz would help";
-    if ticks.completed == 0 {
+    let less_work = less_work(report);
+    if ticks.throttled > ticks.missed / 2 {
+        format!("{held}; {} skipped to keep within --max-cpu", count(ticks.throttled, "sample was", "samples were"))
+    } else if ticks.completed == 0 {
         format!("{held}: no pass over the threads came to its end; {less_work}")
     } else if cost.pass_p50_ms > period_ms {
         format!("{held}: a pass over the threads takes {median}, longer than the {period} between ticks; {less_work}")
@@ -54,4 +56,17 @@ fn rate_not_held(report: &Report) -> String {
             "{held}: psn was up to {late} late to start a pass; a higher priority (nice -n -5) or a lower --hz would help"
         )
     }
+}
+
+/// What would make a pass shorter, of what this run leaves open.
+fn less_work(report: &Report) -> String {
+    let cost = &report.cost;
+    let mut advice = vec!["fewer columns", "fewer processes (-p)"];
+    if cost.workers > 0 && cost.workers < cost.cpus {
+        advice.push("more --workers");
+    }
+    if cost.fds > 0 && cost.fds < report.tasks.threads {
+        advice.push("more files kept open (ulimit -n, --fd-budget)");
+    }
+    format!("{} or a lower --hz would help", advice.join(", "))
 }

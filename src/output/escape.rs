@@ -99,7 +99,7 @@ fn escape(bytes: &[u8], notation: Notation) -> Cow<'_, str> {
             marks = if c.width() == Some(0) { marks + 1 } else { 0 };
             match u8::try_from(c).ok().filter(u8::is_ascii) {
                 Some(byte) if notation.escapes(byte) => push_byte(&mut out, byte),
-                Some(b'\\') if notation.is_ambiguous_before(&bytes[at..]) => out.push_str(r"\\"),
+                Some(b'\\') if notation.is_ambiguous_before(bytes.get(at..).unwrap_or_default()) => out.push_str(r"\\"),
                 None if is_hidden(c) || marks > MAX_MARKS => push_char(&mut out, c),
                 _ => out.push(c),
             }

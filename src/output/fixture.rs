@@ -66,6 +66,8 @@ pub fn empty() -> Report {
             late_p50_ms: 0.06,
             late_p99_ms: 0.21,
             late_max_ms: 0.31,
+            workers: 2,
+            cpus: 2,
             fds: 512,
             kernel_kb_est: 2560,
         },

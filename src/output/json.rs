@@ -58,7 +58,12 @@ fn head(report: &Report, keys: &Keys) -> Map<String, Value> {
         ("duration_s", json!(meta.duration_s)),
         ("hz", json!(meta.hz)),
         ("achieved_hz", json!(report.achieved_hz())),
-        ("ticks", json!({ "expected": ticks.expected, "completed": ticks.completed, "missed": ticks.missed })),
+        (
+            "ticks",
+            json!({
+                "expected": ticks.expected, "completed": ticks.completed, "missed": ticks.missed, "throttled": ticks.throttled,
+            }),
+        ),
         ("tasks", json!({ "processes": tasks.processes, "threads": tasks.threads, "skipped": tasks.skipped })),
         ("scan", json!(text(&meta.scan))),
         (
@@ -189,7 +194,7 @@ mod tests {
           "duration_s": 5.0,
           "hz": 20.0,
           "achieved_hz": 20.0,
-          "ticks": {"expected":100,"completed":100,"missed":0},
+          "ticks": {"expected":100,"completed":100,"missed":0,"throttled":0},
           "tasks": {"processes":79,"threads":1412,"skipped":0},
           "scan": "proc",
           "cost": {"cpu_s":0.14,"pass_ms":{"p50":1.234,"p99":3.1,"max":4.56},"late_ms":{"p50":0.06,"p99":0.21,"max":0.31},"fds":512,"kernel_kb_est":2560},
@@ -222,7 +227,7 @@ mod tests {
           "duration_s": 5.0,
           "hz": 20.0,
           "achieved_hz": 12.4,
-          "ticks": {"expected":100,"completed":62,"missed":38},
+          "ticks": {"expected":100,"completed":62,"missed":38,"throttled":0},
           "tasks": {"processes":79,"threads":1412,"skipped":17},
           "scan": "proc",
           "cost": {"cpu_s":4.2,"pass_ms":{"p50":71.0,"p99":140.0,"max":1250.0},"late_ms":{"p50":0.06,"p99":0.21,"max":0.31},"fds":512,"kernel_kb_est":3145728},
