@@ -35,12 +35,12 @@ pub fn printable(bytes: &[u8]) -> Cow<'_, str> {
 /// A line holds two counts where it compares two profiles, so a name that ends in a number must not look like the first.
 #[must_use]
 pub fn frame(bytes: &[u8]) -> Cow<'_, str> {
-    let mut text = escape(bytes, Notation::Frame);
+    let text = escape(bytes, Notation::Frame);
     let is_count = |tail: &str| tail.chars().all(|c| c.is_ascii_digit() || c == '.' || c.is_whitespace());
-    if let Some(space) = text.rfind(' ').filter(|space| is_count(&text[space + 1..])) {
-        text.to_mut().replace_range(space..=space, r"\x20");
+    match text.rsplit_once(' ') {
+        Some((head, tail)) if is_count(tail) => Cow::Owned(format!(r"{head}\x20{tail}")),
+        _ => text,
     }
-    text
 }
 
 /// The smallest parts that printable text may be cut into: characters, and whole escapes.

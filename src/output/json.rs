@@ -61,7 +61,10 @@ fn head(report: &Report, keys: &Keys) -> Map<String, Value> {
         (
             "ticks",
             json!({
-                "expected": ticks.expected, "completed": ticks.completed, "missed": ticks.missed, "throttled": ticks.throttled,
+                "expected": ticks.expected,
+                "completed": ticks.completed,
+                "missed": ticks.missed,
+                "throttled": ticks.throttled,
             }),
         ),
         ("tasks", json!({ "processes": tasks.processes, "threads": tasks.threads, "skipped": tasks.skipped })),

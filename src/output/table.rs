@@ -120,8 +120,8 @@ fn shorten(text: &str, width: usize, keep_end: bool) -> Cow<'_, str> {
     let room = width.saturating_sub(ELLIPSIS.width());
     if keep_end {
         let parts: Vec<&str> = units(text).collect();
-        let left_out = parts.len() - fitting(parts.iter().rev().copied(), room);
-        return Cow::Owned(iter::once(ELLIPSIS).chain(parts.into_iter().skip(left_out)).collect());
+        let kept = parts.len() - fitting(parts.iter().rev().copied(), room);
+        return Cow::Owned([ELLIPSIS].into_iter().chain(parts.into_iter().skip(kept)).collect());
     }
     let tail = if text.starts_with('(') && text.ends_with(')') { ")" } else { "" };
     let count = fitting(units(text), room.saturating_sub(tail.len()));
