@@ -40,7 +40,7 @@ fn rate_not_held(report: &Report) -> String {
 
     let [median, worst, late] = [cost.pass_p50_ms, cost.pass_max_ms, cost.late_max_ms].map(milliseconds);
     let period = milliseconds(period_ms);
-    let less_work = "fewer columns, fewer processes (-p) or a lower --hz would help";
+    let less_work = less_work(report);
     if ticks.throttled > ticks.missed / 2 {
         format!("{held}: psn kept within --max-cpu; {less_work}")
     } else if ticks.completed == 0 {
@@ -62,10 +62,11 @@ fn rate_not_held(report: &Report) -> String {
 fn less_work(report: &Report) -> String {
     let cost = &report.cost;
     let mut advice = vec!["fewer columns", "fewer processes (-p)"];
-    if cost.workers > 0 && cost.workers < cost.cpus {
+    if cost.workers < cost.cpus {
         advice.push("more --workers");
     }
-    if cost.fds > 0 && cost.fds < report.tasks.threads {
+    // Most reads open and close: a matter of half the time again.
+    if cost.fds * 4 < report.tasks.threads {
         advice.push("more files kept open (ulimit -n, --fd-budget)");
     }
     format!("{} or a lower --hz would help", advice.join(", "))
