@@ -45,11 +45,11 @@ pub struct Config {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum UsageError {
     /// In the columns.
-    #[error("{0}")]
+    #[error(transparent)]
     Plan(#[from] PlanError),
     /// In `--where`.
     #[error("--where: {0}")]
-    Filter(#[from] FilterError),
+    Filter(FilterError),
     /// In `-p`.
     #[error("-p: '{given}' is neither: {reason}")]
     Processes {
@@ -69,7 +69,8 @@ impl Config {
     /// # Errors
     /// The first argument that makes no sense.
     pub fn new(args: &SampleArgs) -> Result<Self, UsageError> {
-        let filters = args.filters.iter().map(|filter| Filter::parse(filter)).collect::<Result<Vec<_>, _>>()?;
+        let filters = args.filters.iter().map(|filter| Filter::parse(filter)).collect::<Result<Vec<_>, _>>();
+        let filters = filters.map_err(UsageError::Filter)?;
         let names = |list: &[String]| {
             list.iter().map(|name| name.trim().to_owned()).filter(|name| !name.is_empty()).collect::<Vec<_>>()
         };
