@@ -18,6 +18,7 @@ use crate::extract::{
 };
 use crate::facts::Fact;
 use crate::health::Health;
+use crate::lookup::PerSource;
 use crate::observation::{Mark, Observation, Value};
 use crate::parse::smaps::mappings;
 use crate::parse::stat::Stat;
@@ -38,7 +39,7 @@ pub struct Coverage {
     /// Of those, the ones that moved on between the reads.
     pub torn: u64,
     /// Observations by source in which a refusal stands.
-    pub denied: [u64; Source::COUNT],
+    pub denied: PerSource<u64>,
     /// Observations counted.
     pub rows: u64,
 }
@@ -49,7 +50,7 @@ impl Coverage {
         self.checked += other.checked;
         self.torn += other.torn;
         self.rows += other.rows;
-        for (mine, theirs) in self.denied.iter_mut().zip(&other.denied) {
+        for ((_, mine), (_, theirs)) in self.denied.iter_mut().zip(other.denied.iter()) {
             *mine += theirs;
         }
         *other = Self::default();
@@ -282,20 +283,23 @@ impl Observer {
                 return;
             }
         }
-        let has_mappings = context.plan.columns.len() > self.smaps_slot;
-        if has_mappings && !blocked {
-            self.read(context, reading, stat, Source::Smaps);
-        }
         self.coverage.rows += 1;
-        for source in context.plan.sources.iter() {
-            if self.answers.bytes(source) == Err(Mark::Denied) && is_read(source, stat) {
-                self.coverage.denied[source.index()] += 1;
-            }
-        }
-        if has_mappings {
+        self.count_refusals(context);
+        if context.plan.columns.len() > self.smaps_slot {
             self.count_mappings(context, reading, stat, blocked, at);
         } else {
             self.fold.add(&self.row, at.tick, &mut reading.memory.last_values);
+        }
+    }
+
+    /// Counts the row for each file of which it shows a refusal.
+    fn count_refusals(&mut self, context: &Context) {
+        let mut counted = SourceSet::default();
+        for (slot, column) in context.plan.columns.iter().enumerate() {
+            if self.row.value(slot) == Value::Mark(Mark::Denied) && !counted.contains(column.source) {
+                counted.insert(column.source);
+                self.coverage.denied[column.source] += 1;
+            }
         }
     }
 
@@ -308,6 +312,12 @@ impl Observer {
         blocked: bool,
         at: Instant,
     ) {
+        if !blocked {
+            self.read(context, reading, stat, Source::Smaps);
+        }
+        if self.answers.bytes(Source::Smaps) == Err(Mark::Denied) {
+            self.coverage.denied[Source::Smaps] += 1;
+        }
         let columns = context.plan.columns.get(self.smaps_slot..).unwrap_or_default();
         let text = self.answers.bytes(Source::Smaps).unwrap_or_default();
         let mut any = false;
@@ -540,14 +550,6 @@ struct Reading<'a> {
 
 fn holds(plan: &Plan, slot: usize, row: &Observation) -> bool {
     plan.filters.get(slot).is_none_or(|filters| filters.iter().all(|filter| filter.matches(row.value(slot))))
-}
-
-/// Whether `source` was read for a thread with this `stat`, and not implied by it.
-fn is_read(source: Source, stat: &Stat<'_>) -> bool {
-    !WAIT_SOURCES.contains(&source)
-        || !(is_running(stat.state)
-            || has_ended(stat.state)
-            || (is_kernel_thread(stat) && matches!(source, Source::Syscall | Source::Fd)))
 }
 
 /// The lines of `status` that name the owner: all that is worth keeping of it.

@@ -8,13 +8,13 @@ use std::time::Duration;
 use clap::Parser as _;
 use psn::aggregate::Aggregator;
 use psn::cli::Cli;
-use psn::column::{Extract, Source};
+use psn::column::Extract;
 use psn::config::Config;
 use psn::detail::Context;
 use psn::discover::{Discovery, DiscoveryConfig};
 use psn::fds::FdBudget;
 use psn::health::Health;
-use psn::procfs::{Faults, ProcRoot};
+use psn::procfs::{Faults, ProcRoot, ReadError};
 use psn::report::{CoverageReport, Facts, Report, Tasks, Ticks};
 use psn::sampler::{PassOutcome, Sampler};
 use psn::task::{DetailFiles, TaskSet};
@@ -92,12 +92,19 @@ impl Engine {
     }
 
     /// Lists the tasks, as the discovery thread does now and then.
+    #[track_caller]
     pub fn refresh(&mut self) {
-        if let Some(found) = self.discovery.refresh(self.completed).unwrap() {
+        self.try_refresh().unwrap();
+    }
+
+    fn try_refresh(&mut self) -> Result<(), ReadError> {
+        let found = self.discovery.refresh(self.completed);
+        self.discovery_health.take(&mut self.discovery.take_health());
+        if let Some(found) = found? {
             self.set = found.set;
             self.skipped = found.skipped;
         }
-        self.discovery_health.take(&mut self.discovery.take_health());
+        Ok(())
     }
 
     /// Samples every thread once.
@@ -117,6 +124,17 @@ impl Engine {
         self.report()
     }
 
+    /// Two listings with `count` passes each; nothing if the root can not be listed.
+    pub fn try_run(mut self, count: usize) -> Option<Report> {
+        for _ in 0..2 {
+            self.try_refresh().ok()?;
+            for _ in 0..count {
+                assert!(self.pass().is_complete);
+            }
+        }
+        Some(self.report())
+    }
+
     pub fn set(&self) -> &Arc<TaskSet> {
         &self.set
     }
@@ -126,7 +144,7 @@ impl Engine {
         let mut health = self.sampler.health().clone();
         health.take(&mut self.discovery_health.clone());
         let coverage = self.sampler.coverage();
-        let denied = Source::ALL.iter().zip(coverage.denied).filter(|(_, count)| *count > 0);
+        let denied = coverage.denied.iter().filter(|(_, count)| **count > 0);
         let completed = u64::from(self.completed);
         let facts = Facts {
             ticks: Ticks { expected: self.expected, completed, missed: self.expected - completed, throttled: 0 },
@@ -141,7 +159,7 @@ impl Engine {
                 rows: coverage.rows,
                 checked: coverage.checked,
                 torn: coverage.torn,
-                denied: denied.map(|(source, count)| (source.name().to_owned(), count)).collect(),
+                denied: denied.map(|(source, count)| (source.name().to_owned(), *count)).collect(),
             },
             ..Facts::default()
         };
