@@ -120,6 +120,13 @@ impl SourceSet {
         self.0 |= 1 << source as u16;
     }
 
+    /// Takes `source` out; whether it was in the set.
+    pub const fn remove(&mut self, source: Source) -> bool {
+        let was_in = self.contains(source);
+        self.0 &= !(1 << source as u16);
+        was_in
+    }
+
     /// Whether `source` is in the set.
     #[must_use]
     pub const fn contains(self, source: Source) -> bool {

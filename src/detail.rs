@@ -90,6 +90,8 @@ pub struct Observer {
     answers: Answers,
     row: Observation,
     again: Buffer,
+    /// Files read for this row whose bytes were counted as understood before they were parsed.
+    unparsed: SourceSet,
     wait_sources: bool,
     /// Slots of columns that `stat` and the task list give.
     cheap_slots: usize,
@@ -123,6 +125,7 @@ impl Observer {
             answers: Answers::default(),
             row: Observation::default(),
             again: Buffer::default(),
+            unparsed: SourceSet::default(),
         }
     }
 
@@ -166,6 +169,7 @@ impl Observer {
         }
         task.mark_active(at.tick);
         self.answers.reset();
+        self.unparsed = SourceSet::default();
         if !self.begin(process, &stat, starttime_ticks, blocked) {
             return Ok(());
         }
@@ -205,10 +209,23 @@ impl Observer {
                     blocked,
                 };
                 extract(column, thread, &mut self.row);
+                if self.row.value(slot) == Value::Mark(Mark::Malformed) {
+                    // What makes no sense in a descriptor's column is the system call.
+                    let source = if column.source == Source::Fd { Source::Syscall } else { column.source };
+                    self.note_malformed(source);
+                }
                 holds(&context.plan, slot, &self.row)
             }
             None => true,
         })
+    }
+
+    /// Accounts for the last read of `source`, whose bytes turned out to be in no known format.
+    #[cold]
+    fn note_malformed(&mut self, source: Source) {
+        if self.unparsed.remove(source) {
+            self.health.correct(source, ReadError::Malformed);
+        }
     }
 
     fn observe_details(&mut self, mut reading: Reading<'_>, stat: &Stat<'_>, blocked: bool, at: Instant) {
@@ -297,6 +314,9 @@ impl Observer {
     ) {
         if !blocked {
             self.read(context, reading, stat, Source::Smaps);
+        }
+        if self.answers.bytes(Source::Smaps) == Err(Mark::Denied) {
+            self.coverage.denied[Source::Smaps] += 1;
         }
         let columns = context.plan.columns.get(self.smaps_slot..).unwrap_or_default();
         let text = self.answers.bytes(Source::Smaps).unwrap_or_default();
@@ -425,7 +445,11 @@ impl Observer {
     /// The thread's switch counters; none where this kernel gives none.
     fn read_switches(&mut self, context: &Context, reading: &mut Reading<'_>) -> Option<Switches> {
         self.read_task_file(context, reading, Source::Schedstat);
-        let counted = self.answers.bytes(Source::Schedstat).ok().and_then(|text| schedstat::parse(text).ok());
+        let counted = self.answers.bytes(Source::Schedstat).ok().map(schedstat::parse);
+        if let Some(Err(_)) = counted {
+            self.note_malformed(Source::Schedstat);
+        }
+        let counted = counted.and_then(Result::ok);
         if let Some(times) = counted.filter(|times| (times.run_ns, times.timeslices) != (0, 0)) {
             return Some(Switches(times.run_ns, times.timeslices));
         }
@@ -482,6 +506,9 @@ impl Observer {
                 memory.unsupported.insert(source);
             }
         }
+        if result.is_ok() {
+            self.unparsed.insert(source);
+        }
         self.answers.set(source, result.map_err(Mark::from));
     }
 
@@ -501,6 +528,9 @@ impl Observer {
                 text.map(|text| if source == Source::Owner { owner_lines(text) } else { text.into() })
             };
             self.health.record(source, &result);
+            if result.is_ok() {
+                self.unparsed.insert(source);
+            }
             *slot = Some(result);
         }
         match slot {
