@@ -150,7 +150,7 @@ struct Session<'a> {
     lateness: Histogram,
     completed: u32,
     /// Passes that were given up.
-    broken: u64,
+    abandoned: u64,
     cpu_at_start: Duration,
     discovery_health: Health,
     warnings: Vec<String>,
@@ -193,7 +193,7 @@ impl<'a> Session<'a> {
             passes: Histogram::default(),
             lateness: Histogram::default(),
             completed: 0,
-            broken: 0,
+            abandoned: 0,
             cpu_at_start,
             discovery_health: Health::default(),
             warnings: Vec::new(),
@@ -224,7 +224,7 @@ impl<'a> Session<'a> {
             } else if stop.is_stopped() {
                 break;
             } else {
-                self.broken += 1;
+                self.abandoned += 1;
             }
             let now = monotonic_ns();
             let not_before = self.config.max_cpu.map_or(0, |share| {
@@ -353,6 +353,7 @@ impl<'a> Session<'a> {
                 completed,
                 missed: expected.saturating_sub(completed),
                 throttled: schedule.throttled(),
+                abandoned: self.abandoned,
             },
             tasks: Tasks {
                 processes: self.found.set.processes().len() as u64,
