@@ -4,6 +4,7 @@
 //! task, and waits for every other thread with a deadline, so that whatever hangs, the run ends.
 
 use std::cmp::Reverse;
+use std::os::unix::ffi::OsStrExt as _;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -20,7 +21,7 @@ use crate::fds::FdBudget;
 use crate::health::Health;
 use crate::histogram::Histogram;
 use crate::output::escape::printable;
-use crate::parse::system::mem_available_kb;
+use crate::parse::system::{hidepid, mem_available_kb, proc_mount_options};
 use crate::procfs::{Buffer, ProcRoot, ReadError, raise_fd_limit};
 use crate::report::{Cost, CoverageReport, Facts, Meta, Report, Tasks, Ticks};
 use crate::sampler::{Blocker, Sampler};
@@ -182,8 +183,9 @@ impl<'a> Session<'a> {
         let aggregator = Arc::new(Aggregator::new(&config.plan));
         let sampler = Sampler::new(context, Arc::clone(&aggregator), config.workers)
             .map_err(|error| SessionError::Threads(error.to_string()))?;
-        let discoverer = Discoverer::start(Discovery::new(root, discovery, users))
+        let discoverer = Discoverer::start(Discovery::new(Arc::clone(&root), discovery, users))
             .map_err(|error| SessionError::Threads(error.to_string()))?;
+        let warnings = hidden_processes(config, &root).into_iter().collect();
         Ok(Self {
             config,
             aggregator,
@@ -196,7 +198,7 @@ impl<'a> Session<'a> {
             abandoned: 0,
             cpu_at_start,
             discovery_health: Health::default(),
-            warnings: Vec::new(),
+            warnings,
         })
     }
 
@@ -397,6 +399,25 @@ impl<'a> Session<'a> {
         }));
         warnings
     }
+}
+
+/// What to say when the mount of the proc root hides processes from this user.
+fn hidden_processes(config: &Config, root: &ProcRoot) -> Option<String> {
+    use rustix::thread::{CapabilitySet, capabilities};
+    let sees_all = capabilities(None).is_ok_and(|sets| sets.effective.contains(CapabilitySet::SYS_PTRACE));
+    if sees_all {
+        return None;
+    }
+    let mut buffer = Buffer::default();
+    let mountinfo = root.read_system(c"self/mountinfo", &mut buffer).ok()?;
+    let path = std::fs::canonicalize(&config.root).ok()?;
+    let value = hidepid(proc_mount_options(mountinfo, path.as_os_str().as_bytes())?)?;
+    Some(format!(
+        "other users' processes are hidden: {} is mounted with hidepid={}; run as root, or as a member of the group in \
+         its gid= option",
+        path.display(),
+        printable(value)
+    ))
 }
 
 fn coverage(coverage: &Coverage) -> CoverageReport {
