@@ -255,7 +255,9 @@ impl<'a> Session<'a> {
             let Some(found) = self.discoverer.wait(Duration::from_millis(100)) else { continue };
             let found = found.map_err(|error| SessionError::List { path: path(), error })?;
             if found.set.threads() == 0 {
-                return Err(SessionError::NothingSelected(self.nothing_selected()));
+                // What is known already, such as that processes are hidden, may be why.
+                let reasons = self.warnings.iter().map(|warning| format!("; {warning}")).collect::<String>();
+                return Err(SessionError::NothingSelected(self.nothing_selected() + &reasons));
             }
             self.warn_of_missing_pids(&found.set);
             return Ok(found);
