@@ -18,3 +18,9 @@ mod unprivileged;
 
 /// Exit codes, messages, streams and signals.
 mod cli;
+
+/// What a tick costs when nothing changes: system calls and allocations.
+mod steady;
+
+#[global_allocator]
+static ALLOCATOR: support::alloc::Counting = support::alloc::Counting;

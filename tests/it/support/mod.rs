@@ -1,5 +1,6 @@
 //! What the tests have in common.
 
+pub mod alloc;
 pub mod child;
 pub mod engine;
 pub mod fake;
