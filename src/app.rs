@@ -92,7 +92,11 @@ fn sample(args: &SampleArgs) -> anyhow::Result<()> {
     }
     let mut terminal = Terminal::new(&config, args.quiet);
     let result = session::run(&config, &stop, &mut terminal);
-    terminal.finish(stop.is_stopped());
+    terminal.finish(match &result {
+        Ok(_) if stop.is_stopped() => "interrupted.",
+        Ok(_) => "finished.",
+        Err(_) => "ended.",
+    });
     let report = result?;
     let layout = Layout { width: terminal_width(), footer: !args.quiet, defuse_formulas: !args.raw_csv };
     let mut out = io::BufWriter::with_capacity(1 << 16, io::stdout().lock());
@@ -146,12 +150,11 @@ impl Terminal {
         terminal
     }
 
-    fn finish(&mut self, stopped: bool) {
+    fn finish(&mut self, how: &str) {
         if let Some(bar) = self.bar.take() {
             bar.finish_and_clear();
         }
         if !self.quiet {
-            let how = if stopped { "sampling interrupted." } else { "finished." };
             let _ = writeln!(io::stderr(), "{how}");
         }
     }

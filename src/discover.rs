@@ -359,6 +359,11 @@ impl Discovery {
             dir = None;
             tids = self.list_threads(tgid, None);
         }
+        if let Err(error) = tids
+            && error != ReadError::Gone
+        {
+            self.health.record_error(Source::Task, error);
+        }
         let (tids, opened) = tids.ok()?;
         if tids.is_empty() {
             return None;

@@ -51,7 +51,7 @@ pub enum FilterError {
     #[error("'{0}' is not 'COLUMN OP VALUE', with OP one of = != ~ !~ < <= > >=")]
     Shape(String),
     /// The column does not exist.
-    #[error("{0}")]
+    #[error(transparent)]
     Column(#[from] UnknownColumn),
     /// The regular expression is wrong.
     #[error("'{pattern}' is not a regular expression: {reason}")]

@@ -93,6 +93,8 @@ pub struct Ticks {
     pub missed: u64,
     /// Of those missed, the ones skipped to keep within `--max-cpu`.
     pub throttled: u64,
+    /// Of those missed, the ones begun and given up: a process blocked its reader.
+    pub abandoned: u64,
 }
 
 /// What was seen.
@@ -125,6 +127,10 @@ pub struct Cost {
     pub late_max_ms: f64,
     /// Files kept open.
     pub fds: u64,
+    /// Threads that read in parallel.
+    pub workers: u64,
+    /// CPUs psn may run on.
+    pub cpus: u64,
     /// Kernel memory they pin, kB, estimated.
     pub kernel_kb_est: u64,
 }

@@ -106,7 +106,8 @@ fn shares(count: usize, lanes: usize) -> impl Iterator<Item = Range<usize>> {
     (0..lanes).map(move |lane| (count * lane / lanes)..(count * (lane + 1) / lanes))
 }
 
-/// Processes that block their readers, until when they are not read in full.
+/// Processes that block their readers. Such a process is not read in full while a lane is stuck in it,
+/// nor for a while after.
 #[derive(Debug, Clone, Default)]
 pub struct Quarantine {
     processes: HashMap<u32, Sentence>,
@@ -114,6 +115,8 @@ pub struct Quarantine {
 
 #[derive(Debug, Clone, Copy)]
 struct Sentence {
+    /// Lanes that are stuck in the process now.
+    stuck: u32,
     until_ns: u64,
     offences: u32,
 }
@@ -132,17 +135,27 @@ impl Quarantine {
     const FIRST_NS: u64 = 1_000_000_000;
     const MAX_DOUBLINGS: u32 = 10;
 
-    fn add(&mut self, tgid: u32, now_ns: u64) {
-        let offences = self.processes.get(&tgid).map_or(0, |sentence| sentence.offences);
-        let stay = Self::FIRST_NS << offences.min(Self::MAX_DOUBLINGS);
-        let until_ns = now_ns.saturating_add(stay);
-        self.processes.insert(tgid, Sentence { until_ns, offences: offences + 1 });
+    /// A lane is stuck in the process.
+    fn begin(&mut self, tgid: u32) {
+        let sentence = self.processes.entry(tgid).or_insert(Sentence { stuck: 0, until_ns: 0, offences: 0 });
+        sentence.stuck += 1;
+        sentence.offences += 1;
+    }
+
+    /// A lane that was stuck in the process has come back.
+    fn end(&mut self, tgid: u32, now_ns: u64) {
+        if let Some(sentence) = self.processes.get_mut(&tgid) {
+            sentence.stuck = sentence.stuck.saturating_sub(1);
+            let doublings = sentence.offences.saturating_sub(1).min(Self::MAX_DOUBLINGS);
+            sentence.until_ns = now_ns.saturating_add(Self::FIRST_NS << doublings);
+        }
     }
 
     /// Whether the threads of `tgid` are to be read without what may block.
     #[inline]
     fn holds(&self, tgid: u32, now_ns: u64) -> bool {
-        !self.processes.is_empty() && self.processes.get(&tgid).is_some_and(|sentence| now_ns < sentence.until_ns)
+        !self.processes.is_empty()
+            && self.processes.get(&tgid).is_some_and(|sentence| sentence.stuck > 0 || now_ns < sentence.until_ns)
     }
 }
 
@@ -456,7 +469,7 @@ impl Sampler {
         self.lost += 1;
         self.health.record_error(Source::Stat, ReadError::TimedOut);
         let tgid = watch.progress.tgid.load(Ordering::Relaxed);
-        Arc::make_mut(&mut self.quarantine).add(tgid, now);
+        Arc::make_mut(&mut self.quarantine).begin(tgid);
         true
     }
 
@@ -464,6 +477,8 @@ impl Sampler {
     fn welcome_back(&mut self, done: Done) {
         self.lost = self.lost.saturating_sub(1);
         let mut lane = done.lane;
+        let tgid = lane.progress.tgid.load(Ordering::Relaxed);
+        Arc::make_mut(&mut self.quarantine).end(tgid, monotonic_ns());
         lane.observer.fold.discard();
         lane.states = StateCounts::default();
         self.health.take(&mut lane.observer.health);
@@ -576,12 +591,15 @@ mod tests {
     }
 
     #[test]
-    fn a_sentence_doubles_and_ends() {
+    fn a_stay_in_quarantine_doubles_and_ends() {
         let mut quarantine = Quarantine::default();
-        quarantine.add(5, 0);
+        quarantine.begin(5);
+        assert!(quarantine.holds(5, u64::MAX), "while a lane is stuck");
+        quarantine.end(5, 0);
         assert!(quarantine.holds(5, Quarantine::FIRST_NS - 1));
         assert!(!quarantine.holds(5, Quarantine::FIRST_NS));
-        quarantine.add(5, 0);
+        quarantine.begin(5);
+        quarantine.end(5, 0);
         assert!(quarantine.holds(5, 2 * Quarantine::FIRST_NS - 1));
         assert!(!quarantine.holds(6, 0));
     }

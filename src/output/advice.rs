@@ -29,7 +29,7 @@ fn few_ticks(completed: u64) -> String {
     format!("{found}: sample longer (-d) or more often (--hz)")
 }
 
-/// Ticks were missed: either the work is too long, or psn did not get to it.
+/// Ticks were missed: psn held back as it was told to, or the work is too long, or psn did not get to it.
 fn rate_not_held(report: &Report) -> String {
     let (ticks, cost, hz) = (&report.ticks, &report.cost, report.meta.hz);
     let period_ms = 1000.0 / hz;
@@ -40,8 +40,15 @@ fn rate_not_held(report: &Report) -> String {
 
     let [median, worst, late] = [cost.pass_p50_ms, cost.pass_max_ms, cost.late_max_ms].map(milliseconds);
     let period = milliseconds(period_ms);
-    let less_work = "fewer columns, fewer processes (-p) or a lower --hz would help";
-    if ticks.completed == 0 {
+    let less_work = less_work(report);
+    if ticks.throttled > ticks.missed / 2 {
+        format!("{held}: psn kept within --max-cpu; {less_work}")
+    } else if ticks.abandoned > ticks.missed / 2 {
+        format!(
+            "{held}: {} given up because a process blocked its reader",
+            count(ticks.abandoned, "tick was", "ticks were")
+        )
+    } else if ticks.completed == 0 {
         format!("{held}: no pass over the threads came to its end; {less_work}")
     } else if cost.pass_p50_ms > period_ms {
         format!("{held}: a pass over the threads takes {median}, longer than the {period} between ticks; {less_work}")
@@ -51,7 +58,21 @@ fn rate_not_held(report: &Report) -> String {
         )
     } else {
         format!(
-            "{held}: psn was up to {late} late to start a pass; a higher priority (nice -n -5) or a lower --hz would help"
+            "{held}: psn was up to {late} late to start a pass; a higher priority (--nice -5) or a lower --hz would help"
         )
     }
+}
+
+/// What would make a pass shorter, of what this run leaves open.
+fn less_work(report: &Report) -> String {
+    let cost = &report.cost;
+    let mut advice = vec!["fewer columns", "fewer processes (-p)"];
+    if cost.workers < cost.cpus {
+        advice.push("more --workers");
+    }
+    // Most reads open and close: a matter of half the time again.
+    if cost.fds * 4 < report.tasks.threads {
+        advice.push("more files kept open (ulimit -n, --fd-budget)");
+    }
+    format!("{} or a lower --hz would help", advice.join(", "))
 }

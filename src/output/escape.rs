@@ -35,12 +35,12 @@ pub fn printable(bytes: &[u8]) -> Cow<'_, str> {
 /// A line holds two counts where it compares two profiles, so a name that ends in a number must not look like the first.
 #[must_use]
 pub fn frame(bytes: &[u8]) -> Cow<'_, str> {
-    let mut text = escape(bytes, Notation::Frame);
+    let text = escape(bytes, Notation::Frame);
     let is_count = |tail: &str| tail.chars().all(|c| c.is_ascii_digit() || c == '.' || c.is_whitespace());
-    if let Some(space) = text.rfind(' ').filter(|space| is_count(&text[space + 1..])) {
-        text.to_mut().replace_range(space..=space, r"\x20");
+    match text.rsplit_once(' ') {
+        Some((head, tail)) if is_count(tail) => Cow::Owned(format!(r"{head}\x20{tail}")),
+        _ => text,
     }
-    text
 }
 
 /// The smallest parts that printable text may be cut into: characters, and whole escapes.
@@ -99,7 +99,7 @@ fn escape(bytes: &[u8], notation: Notation) -> Cow<'_, str> {
             marks = if c.width() == Some(0) { marks + 1 } else { 0 };
             match u8::try_from(c).ok().filter(u8::is_ascii) {
                 Some(byte) if notation.escapes(byte) => push_byte(&mut out, byte),
-                Some(b'\\') if notation.is_ambiguous_before(&bytes[at..]) => out.push_str(r"\\"),
+                Some(b'\\') if notation.is_ambiguous_before(bytes.get(at..).unwrap_or_default()) => out.push_str(r"\\"),
                 None if is_hidden(c) || marks > MAX_MARKS => push_char(&mut out, c),
                 _ => out.push(c),
             }

@@ -58,7 +58,7 @@ fn functions(stack: &[u8]) -> impl Iterator<Item = &[u8]> {
     let arrows = memchr::memmem::find_iter(stack, ARROW);
     let ends = arrows.chain([stack.len()]);
     ends.scan(0, |start, end| {
-        let call = &stack[*start..end];
+        let call = stack.get(*start..end).unwrap_or_default();
         *start = end + ARROW.len();
         Some(call.strip_suffix(b"()").unwrap_or(call))
     })

@@ -121,7 +121,7 @@ fn shorten(text: &str, width: usize, keep_end: bool) -> Cow<'_, str> {
     if keep_end {
         let parts: Vec<&str> = units(text).collect();
         let kept = parts.len() - fitting(parts.iter().rev().copied(), room);
-        return Cow::Owned(format!("{ELLIPSIS}{}", parts[kept..].concat()));
+        return Cow::Owned([ELLIPSIS].into_iter().chain(parts.into_iter().skip(kept)).collect());
     }
     let tail = if text.starts_with('(') && text.ends_with(')') { ")" } else { "" };
     let count = fitting(units(text), room.saturating_sub(tail.len()));

@@ -147,7 +147,13 @@ impl Engine {
         let denied = coverage.denied.iter().filter(|(_, count)| **count > 0);
         let completed = u64::from(self.completed);
         let facts = Facts {
-            ticks: Ticks { expected: self.expected, completed, missed: self.expected - completed, throttled: 0 },
+            ticks: Ticks {
+                expected: self.expected,
+                completed,
+                missed: self.expected - completed,
+                throttled: 0,
+                abandoned: 0,
+            },
             tasks: Tasks {
                 processes: self.set.processes().len() as u64,
                 threads: self.set.threads() as u64,
