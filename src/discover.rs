@@ -190,7 +190,10 @@ impl Discovery {
 
     fn list_candidates(&mut self, pids: &mut Vec<u32>) -> Result<(), ReadError> {
         match &self.config.selection.processes {
-            ProcessSelection::Pids(wanted) if !self.config.selection.recursive => pids.extend(wanted),
+            // A thread's id answers like a process's, with all threads of its process: not another process.
+            ProcessSelection::Pids(wanted) if !self.config.selection.recursive => {
+                pids.extend(wanted.iter().filter(|pid| self.owner_of(**pid).is_none_or(|owner| owner == **pid)));
+            }
             _ => self.root.list_processes(&mut self.listing, pids)?,
         }
         pids.sort_unstable();

@@ -9,3 +9,18 @@ mod support;
 
 /// The engine over a fake proc root, where every answer is known: columns, marks, selection, counts.
 mod fake_proc;
+
+/// The real /proc, with threads whose states are known.
+mod live;
+
+/// psn as an ordinary user, who is refused much.
+mod unprivileged;
+
+/// Exit codes, messages, streams and signals.
+mod cli;
+
+/// What a tick costs when nothing changes: system calls and allocations.
+mod steady;
+
+#[global_allocator]
+static ALLOCATOR: support::alloc::Counting = support::alloc::Counting;
