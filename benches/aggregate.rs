@@ -8,6 +8,11 @@
 //! - `commit/serial/GROUPS` and `commit/parallel/GROUPS`: the folds of [`LANES`] workers, all of which hold
 //!   all the groups, committed by one thread or by the pool. Where the two cross is what
 //!   `PARALLEL_GROUPS` in `src/sampler.rs` is to be.
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a bench that cannot be set up has nothing to measure"
+)]
 
 use std::hint::black_box;
 use std::sync::Mutex;

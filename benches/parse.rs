@@ -6,6 +6,11 @@
 //! Groups are `stat/FIXTURE`; in each, `state` is all that a tick needs of an idle thread, `to-22` and
 //! `to-52` split as far as a start time and as the whole line, `naive` is `from_utf8` and
 //! `split_whitespace` with every number parsed, `procfs` the crate of that name.
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a bench that cannot be set up has nothing to measure"
+)]
 
 use std::hint::black_box;
 

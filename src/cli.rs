@@ -109,6 +109,10 @@ pub struct SampleArgs {
     #[arg(long, value_enum, value_name = "FORMAT", default_value = "table")]
     pub format: Format,
 
+    /// Leave CSV cells that a spreadsheet would run as formulas as they are
+    #[arg(long)]
+    pub raw_csv: bool,
+
     /// List every column: name, type, source, what it needs, meaning
     #[arg(long)]
     pub list: bool,
@@ -124,6 +128,18 @@ pub struct SampleArgs {
     /// Files that may be kept open between samples [default: what the limits and memory allow]
     #[arg(long, value_name = "N")]
     pub fd_budget: Option<usize>,
+
+    /// Put each sample off by up to this share of the period, 0 to 1, to break lock-step
+    #[arg(long, value_name = "FRACTION", default_value = "0.05", value_parser = fraction)]
+    pub jitter: f64,
+
+    /// Run with this nice value, 19 (gives way to all) to -20 (needs privilege)
+    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = clap::value_parser!(i8).range(-20..=19))]
+    pub nice: Option<i8>,
+
+    /// Keep psn's own CPU use under this percentage of one CPU, by sampling less often
+    #[arg(long, value_name = "PERCENT", value_parser = percent)]
+    pub max_cpu: Option<f64>,
 
     /// Include psn's own threads
     #[arg(long)]
@@ -150,6 +166,14 @@ fn hertz(text: &str) -> Result<f64, String> {
 
 fn discover_hertz(text: &str) -> Result<f64, String> {
     number(text, 0.01, 100.0, "a rate from 0.01 to 100 a second")
+}
+
+fn fraction(text: &str) -> Result<f64, String> {
+    number(text, 0.0, 1.0, "a share from 0 to 1")
+}
+
+fn percent(text: &str) -> Result<f64, String> {
+    number(text, 0.1, 1e6, "a percentage of one CPU, 0.1 or more: 200 is two CPUs")
 }
 
 fn number(text: &str, min: f64, max: f64, wanted: &str) -> Result<f64, String> {

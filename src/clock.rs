@@ -1,7 +1,8 @@
 //! The sampling clock: absolute deadlines on `CLOCK_MONOTONIC`, lateness, missed ticks.
 //!
-//! Tick *k* is due at start + *k* × period, whatever the passes before it took. A late pass skips
-//! the ticks it overran and counts them; it never bursts to catch up.
+//! Tick *k* is due at start + *k* × period + jitter, whatever the passes before it took. A late pass
+//! skips the ticks it overran and counts them; it never bursts to catch up. The jitter is drawn anew
+//! for each tick, so it breaks lock-step with periodic programs and does not add up.
 
 use std::time::Duration;
 
@@ -73,22 +74,28 @@ pub fn sleep_until(deadline_ns: u64, stopped: &dyn Fn() -> bool) -> Wake {
 pub struct Schedule {
     start_ns: u64,
     period_ns: u64,
+    /// Jitter is drawn from 0 to below this.
+    jitter_ns: u64,
     next: u64,
     last: Option<u64>,
     missed: u64,
+    throttled: u64,
 }
 
 impl Schedule {
-    /// Ticks at `hz` from `start_ns` on, for `duration`; without one, for ever.
+    /// Ticks at `hz` from `start_ns` on, for `duration`; without one, for ever. `jitter` is the share
+    /// of a period, 0 to 1, by which a tick may be put off.
     #[must_use]
-    pub fn new(start_ns: u64, hz: f64, duration: Option<Duration>) -> Self {
+    pub fn new(start_ns: u64, hz: f64, duration: Option<Duration>, jitter: f64) -> Self {
         let period_ns = Duration::from_secs_f64(1.0 / hz).as_nanos();
         let period_ns = u64::try_from(period_ns).unwrap_or(u64::MAX).max(1);
         let last = duration.map(|duration| {
             let duration_ns = u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX);
             duration_ns.div_ceil(period_ns).max(1) - 1
         });
-        Self { start_ns, period_ns, next: 0, last, missed: 0 }
+        let jitter = Duration::from_nanos(period_ns).mul_f64(jitter.clamp(0.0, 1.0)).as_nanos();
+        let jitter_ns = u64::try_from(jitter).unwrap_or(0);
+        Self { start_ns, period_ns, jitter_ns, next: 0, last, missed: 0, throttled: 0 }
     }
 
     /// When the next tick is due; none when the run is over.
@@ -97,19 +104,52 @@ impl Schedule {
         if self.last.is_some_and(|last| self.next > last) {
             return None;
         }
-        Some(self.start_ns.saturating_add(self.next.saturating_mul(self.period_ns)))
+        let due = self.start_ns.saturating_add(self.next.saturating_mul(self.period_ns));
+        Some(due.saturating_add(self.jitter()))
     }
 
-    /// Goes on to the first tick that is not yet overdue at `now_ns`; counts those it skips.
-    pub fn advance(&mut self, now_ns: u64) {
+    /// The next tick's jitter: a hash of its number, so that a run is the same each time it is asked.
+    const fn jitter(&self) -> u64 {
+        if self.jitter_ns == 0 {
+            return 0;
+        }
+        // splitmix64
+        let mut z = (self.start_ns ^ self.next).wrapping_add(0x9e37_79b9_7f4a_7c15);
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        (z ^ (z >> 31)) % self.jitter_ns
+    }
+
+    /// Goes on to the first tick that is not yet overdue at `now_ns`, nor due before `not_before_ns`;
+    /// counts those it skips.
+    pub fn advance(&mut self, now_ns: u64, not_before_ns: u64) {
+        let missed = self.skip_to(now_ns);
+        self.missed += missed;
+        if not_before_ns > now_ns {
+            self.next -= 1;
+            let throttled = self.skip_to(not_before_ns);
+            self.missed += throttled;
+            self.throttled += throttled;
+        }
+    }
+
+    /// Goes on to the first tick after this one that is due at `now_ns` or later; returns how many it skipped.
+    fn skip_to(&mut self, now_ns: u64) -> u64 {
         let elapsed = now_ns.saturating_sub(self.start_ns);
         let due = elapsed.div_ceil(self.period_ns);
         let mut next = due.max(self.next + 1);
         if let Some(last) = self.last {
             next = next.min(last + 1);
         }
-        self.missed += next - self.next - 1;
+        let skipped = next - self.next - 1;
         self.next = next;
+        skipped
+    }
+
+    /// Ticks skipped to keep within a budget, of those missed.
+    #[must_use]
+    pub const fn throttled(&self) -> u64 {
+        self.throttled
     }
 
     /// Ticks due up to now, or in the whole run when it is over.
@@ -138,7 +178,7 @@ mod tests {
     const MS: u64 = 1_000_000;
 
     fn schedule(hz: f64, seconds: f64) -> Schedule {
-        Schedule::new(1000, hz, Some(Duration::from_secs_f64(seconds)))
+        Schedule::new(1000, hz, Some(Duration::from_secs_f64(seconds)), 0.0)
     }
 
     #[test]
@@ -154,7 +194,7 @@ mod tests {
         for tick in 0..10 {
             let due = schedule.deadline().unwrap();
             assert_eq!(due, 1000 + tick * 100 * MS);
-            schedule.advance(due + 30 * MS);
+            schedule.advance(due + 30 * MS, 0);
         }
         assert_eq!(schedule.deadline(), None);
         assert_eq!((schedule.expected(), schedule.missed()), (10, 0));
@@ -163,12 +203,38 @@ mod tests {
     #[test]
     fn a_late_pass_skips_ticks_and_counts_them() {
         let mut schedule = schedule(10.0, 1.0);
-        schedule.advance(1000 + 350 * MS);
+        schedule.advance(1000 + 350 * MS, 0);
         assert_eq!(schedule.deadline(), Some(1000 + 400 * MS));
         assert_eq!(schedule.missed(), 3);
-        schedule.advance(1000 + 5000 * MS);
+        schedule.advance(1000 + 5000 * MS, 0);
         assert_eq!(schedule.deadline(), None);
         assert_eq!((schedule.expected(), schedule.missed()), (10, 8));
+    }
+
+    #[test]
+    fn a_budget_skips_ticks_and_says_so() {
+        let mut schedule = schedule(10.0, 1.0);
+        schedule.advance(1000 + 50 * MS, 1000 + 310 * MS);
+        assert_eq!(schedule.deadline(), Some(1000 + 400 * MS));
+        assert_eq!((schedule.missed(), schedule.throttled()), (3, 3));
+        schedule.advance(1000 + 550 * MS, 1000 + 560 * MS);
+        assert_eq!(schedule.deadline(), Some(1000 + 600 * MS));
+        assert_eq!((schedule.missed(), schedule.throttled()), (4, 3));
+    }
+
+    #[test]
+    fn jitter_stays_within_its_share_and_does_not_add_up() {
+        let mut schedule = Schedule::new(1000, 10.0, None, 0.5);
+        let mut offsets = Vec::new();
+        for tick in 0..1000 {
+            let due = schedule.deadline().unwrap();
+            let offset = due - (1000 + tick * 100 * MS);
+            assert!(offset < 50 * MS);
+            offsets.push(offset);
+            schedule.advance(due, 0);
+        }
+        let mean = offsets.iter().sum::<u64>() / 1000;
+        assert!((20 * MS..30 * MS).contains(&mean), "{mean}");
     }
 
     #[test]

@@ -33,6 +33,10 @@ pub struct Config {
     pub limit: Option<usize>,
     /// Pool size.
     pub workers: usize,
+    /// Share of a period by which a tick may be put off.
+    pub jitter: f64,
+    /// CPU seconds that psn may use a second.
+    pub max_cpu: Option<f64>,
     /// Files of threads to keep open at most; chosen from the limits without.
     pub fd_budget: Option<usize>,
 }
@@ -41,11 +45,11 @@ pub struct Config {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum UsageError {
     /// In the columns.
-    #[error("{0}")]
+    #[error(transparent)]
     Plan(#[from] PlanError),
     /// In `--where`.
     #[error("--where: {0}")]
-    Filter(#[from] FilterError),
+    Filter(FilterError),
     /// In `-p`.
     #[error("-p: '{given}' is neither: {reason}")]
     Processes {
@@ -65,7 +69,8 @@ impl Config {
     /// # Errors
     /// The first argument that makes no sense.
     pub fn new(args: &SampleArgs) -> Result<Self, UsageError> {
-        let filters = args.filters.iter().map(|filter| Filter::parse(filter)).collect::<Result<Vec<_>, _>>()?;
+        let filters = args.filters.iter().map(|filter| Filter::parse(filter)).collect::<Result<Vec<_>, _>>();
+        let filters = filters.map_err(UsageError::Filter)?;
         let names = |list: &[String]| {
             list.iter().map(|name| name.trim().to_owned()).filter(|name| !name.is_empty()).collect::<Vec<_>>()
         };
@@ -90,7 +95,9 @@ impl Config {
             shows_itself: args.show_yourself,
             plan,
             limit: args.limit.map(|limit| usize::try_from(limit).unwrap_or(usize::MAX)),
-            workers: args.workers.map_or_else(allowed_cores, usize::from),
+            workers: args.workers.map_or_else(allowed_cpus, usize::from),
+            jitter: args.jitter,
+            max_cpu: args.max_cpu.map(|percent| percent / 100.0),
             fd_budget: args.fd_budget,
         })
     }
@@ -115,8 +122,9 @@ fn selection(args: &SampleArgs) -> Result<Selection, UsageError> {
     Ok(Selection { processes, recursive: args.recursive, threads, excluded: None })
 }
 
-/// The cores this process may run on: affinity and cgroup quota.
-fn allowed_cores() -> usize {
+/// The CPUs this process may run on: affinity and cgroup quota.
+#[must_use]
+pub fn allowed_cpus() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from)
 }
 

@@ -15,24 +15,14 @@ use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, TrySendError, bounde
 use crate::clock::monotonic_ns;
 use crate::column::{Source, SourceSet};
 use crate::facts::{ProcessFacts, SideReader};
+use crate::fds::{FdBudget, FdUse};
 use crate::health::Health;
 use crate::parse::status;
 use crate::parse::system::Loadavg;
 use crate::procfs::{Buffer, ProcRoot, ReadError, TaskDir};
 use crate::select::{ProcessSelection, Selection};
-use crate::task::{Permit, Process, Task, TaskSet};
+use crate::task::{Process, Task, TaskSet};
 use crate::users::Users;
-
-/// How many files may be kept open, and for what.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct FdBudget {
-    /// Files of threads.
-    pub files: usize,
-    /// `task` directories of processes.
-    pub dirs: usize,
-    /// Detail files of one thread, beside its `stat`.
-    pub details_per_task: usize,
-}
 
 /// What discovery needs to know of the run.
 #[derive(Debug, Clone)]
@@ -62,15 +52,6 @@ pub struct Discovered {
     pub skipped: u64,
     /// Open files allowed to threads, and kept for directories.
     pub fds: FdUse,
-}
-
-/// How many files discovery allows to be open.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct FdUse {
-    /// Threads' files.
-    pub files: usize,
-    /// Directories.
-    pub dirs: usize,
 }
 
 /// Full listings happen at least this often, whatever the cheap signs say.
@@ -218,11 +199,19 @@ impl Discovery {
             let excluded = self.config.selection.excluded;
             pids.retain(|pid| Some(*pid) != excluded);
         }
+        // The line of descent goes through processes that have none of the threads.
+        if !self.config.selection.recursive {
+            self.retain_owners(pids);
+        }
+        Ok(())
+    }
+
+    /// Keeps the processes of the threads that are meant, if only some are.
+    fn retain_owners(&self, pids: &mut Vec<u32>) {
         if let Some(threads) = &self.config.selection.threads {
             let owners: Vec<u32> = threads.iter().filter_map(|tid| self.owner_of(*tid)).collect();
             pids.retain(|pid| owners.contains(pid));
         }
-        Ok(())
     }
 
     /// The process that a thread belongs to: `/proc/TID` answers for every thread, listed or not.
@@ -320,27 +309,29 @@ impl Discovery {
     fn build(&mut self, tick: u32) -> TaskSet {
         let now = monotonic_ns();
         let mut pids: Vec<u32> = self.known.iter().filter(|(_, known)| known.selected).map(|(pid, _)| *pid).collect();
+        self.retain_owners(&mut pids);
         pids.sort_unstable();
         let mut processes = Vec::with_capacity(pids.len());
-        let mut permits = Permits::new(self.config.budget, self.config.all_states);
-        for known in self.known.values().filter(|known| known.selected) {
-            known.process.iter().for_each(|process| permits.count(process));
-        }
+        let mut dirs_left = self.config.budget.dirs.saturating_sub(self.fds.dirs);
         for pid in pids {
-            let Some(mut known) = self.known.remove(&pid) else { continue };
-            let before = known.process.take();
-            if let Some(process) = self.list_process(pid, before, &mut permits, tick) {
-                self.ask_for_facts(&process, &mut known.facts_ns, now);
-                processes.push(Arc::clone(&process));
-                known.process = Some(process);
+            let before = self.known.get_mut(&pid).and_then(|known| known.process.take());
+            if let Some(process) = self.list_process(pid, before, &mut dirs_left) {
+                self.ask_for_facts(&process, now);
+                processes.push(process);
             }
-            self.known.insert(pid, known);
         }
-        self.fds = permits.in_use;
+        self.fds = self.config.budget.distribute(&mut processes, self.config.all_states, tick);
+        for process in &processes {
+            if let Some(known) = self.known.get_mut(&process.tgid) {
+                known.process = Some(Arc::clone(process));
+            }
+        }
         TaskSet::new(processes)
     }
 
-    fn ask_for_facts(&mut self, process: &Process, asked_ns: &mut u64, now: u64) {
+    fn ask_for_facts(&mut self, process: &Process, now: u64) {
+        let Some(known) = self.known.get_mut(&process.tgid) else { return };
+        let asked_ns = &mut known.facts_ns;
         if let (Some(reader), Some(facts)) = (&self.side_reader, &process.facts) {
             let age = if self.config.sources.contains(Source::Smaps) { 0 } else { FACTS_AGE_NS };
             if *asked_ns == 0 || now.saturating_sub(*asked_ns) > age {
@@ -351,17 +342,10 @@ impl Discovery {
     }
 
     /// The process with its threads of now; the same object when nothing changed, none when it ended.
-    fn list_process(
-        &mut self,
-        tgid: u32,
-        before: Option<Arc<Process>>,
-        permits: &mut Permits,
-        tick: u32,
-    ) -> Option<Arc<Process>> {
+    fn list_process(&mut self, tgid: u32, before: Option<Arc<Process>>, dirs_left: &mut usize) -> Option<Arc<Process>> {
         if let Some(process) = &before
             && self.is_unchanged(process)
         {
-            permits.raise(&process.tasks, tick);
             return before;
         }
         let held = before.as_ref().and_then(|process| process.dir.clone());
@@ -376,7 +360,8 @@ impl Discovery {
         if tids.is_empty() {
             return None;
         }
-        if dir.is_none() && tids.len() > 1 && permits.take_dir() {
+        if dir.is_none() && tids.len() > 1 && *dirs_left > 0 {
+            *dirs_left -= 1;
             dir = opened.map(Arc::new);
         }
         if self.config.names_users && before.is_none() {
@@ -392,7 +377,7 @@ impl Discovery {
             None => self.side_reader.is_some().then(Arc::<ProcessFacts>::default),
         };
         let old = same_process.as_ref().map_or(&[][..], |process| &process.tasks);
-        let tasks = merge(old, &tids, permits, tick);
+        let tasks = merge(old, &tids);
         Some(Arc::new(Process { tgid, dir, tasks, facts }))
     }
 
@@ -450,97 +435,17 @@ impl Discovery {
 }
 
 /// The threads `tids`, taken over from `old` where they are known and alive. Both are sorted.
-fn merge(old: &[Arc<Task>], tids: &[u32], permits: &mut Permits, tick: u32) -> Box<[Arc<Task>]> {
+fn merge(old: &[Arc<Task>], tids: &[u32]) -> Box<[Arc<Task>]> {
     let mut old = old.iter().peekable();
     tids.iter()
         .map(|tid| {
-            while let Some(task) = old.next_if(|task| task.tid < *tid) {
-                permits.release(task);
-            }
+            while old.next_if(|task| task.tid < *tid).is_some() {}
             match old.next_if(|task| task.tid == *tid) {
-                Some(task) if !task.is_gone() => {
-                    permits.raise(std::slice::from_ref(task), tick);
-                    Arc::clone(task)
-                }
-                known => {
-                    known.into_iter().for_each(|task| permits.release(task));
-                    Arc::new(Task::new(*tid, permits.take()))
-                }
+                Some(task) if !task.is_gone() => Arc::clone(task),
+                _ => Arc::new(Task::new(*tid)),
             }
         })
         .collect()
-}
-
-/// The budget of open files, as it is given out.
-struct Permits {
-    budget: FdBudget,
-    all_states: bool,
-    in_use: FdUse,
-}
-
-impl Permits {
-    /// A thread that passed the gate this many ticks ago, or later, is hot.
-    const HOT_TICKS: u32 = 8;
-
-    const fn new(budget: FdBudget, all_states: bool) -> Self {
-        Self { budget, all_states, in_use: FdUse { files: 0, dirs: 0 } }
-    }
-
-    const fn cost(&self, permit: Permit) -> usize {
-        match permit {
-            Permit::None => 0,
-            Permit::Stat => 1,
-            Permit::Details => 1 + self.budget.details_per_task,
-        }
-    }
-
-    /// Counts what a known process holds.
-    fn count(&mut self, process: &Process) {
-        self.in_use.dirs += usize::from(process.dir.is_some());
-        self.in_use.files += process.tasks.iter().map(|task| self.cost(task.permit())).sum::<usize>();
-    }
-
-    fn release(&mut self, task: &Task) {
-        self.in_use.files = self.in_use.files.saturating_sub(self.cost(task.permit()));
-    }
-
-    fn fits(&self, files: usize) -> bool {
-        self.in_use.files + files <= self.budget.files
-    }
-
-    /// The permit of a new thread.
-    fn take(&mut self) -> Permit {
-        let wanted = if self.all_states { Permit::Details } else { Permit::Stat };
-        for permit in [wanted, Permit::Stat] {
-            if self.fits(self.cost(permit)) {
-                self.in_use.files += self.cost(permit);
-                return permit;
-            }
-        }
-        Permit::None
-    }
-
-    /// Gives busy threads among `tasks` the permit to keep their detail files, while the budget lasts.
-    fn raise(&mut self, tasks: &[Arc<Task>], tick: u32) {
-        for task in tasks {
-            let permit = task.permit();
-            let hot = task.idle_ticks(tick).is_some_and(|idle| idle <= Self::HOT_TICKS);
-            if permit == Permit::Details || !hot {
-                continue;
-            }
-            let more = self.cost(Permit::Details) - self.cost(permit);
-            if self.fits(more) {
-                self.in_use.files += more;
-                task.raise_permit(Permit::Details);
-            }
-        }
-    }
-
-    fn take_dir(&mut self) -> bool {
-        let fits = self.in_use.dirs < self.budget.dirs;
-        self.in_use.dirs += usize::from(fits);
-        fits
-    }
 }
 
 /// The discovery thread, as the sampler sees it.

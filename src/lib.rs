@@ -21,12 +21,13 @@
 //! - asked for: [`cli`] (names and help), [`config`] (arguments made sense of), [`mod@column`] (what can
 //!   be asked for), [`filter`], [`select`], [`plan`] (what to read and count)
 //! - read: [`procfs`] (the only place that opens anything under the proc root), [`task`] (what there
-//!   is to read, and what is kept with it), [`discover`] (keeps that current), [`facts`] (what may
+//!   is to read, and what is kept with it), [`discover`] (keeps that current), [`fds`] (which
+//!   files stay open), [`facts`] (what may
 //!   block, read beside the sampling), [`users`]
 //! - understood: [`parse`] (pure: bytes to fields), [`syscall`] (numbers to names), [`extract`]
 //!   (fields to column values)
 //! - sampled: [`sampler`] (one pass over the tasks), [`detail`] (one active thread)
-//! - counted: [`intern`], [`aggregate`], [`health`] (every read accounted for), [`histogram`]
+//! - counted: [`intern`], [`aggregate`], [`health`] (every read accounted for), [`histogram`], [`lookup`]
 //! - told: [`report`] (counts to rows, pure), [`output`] (rows to bytes), [`mod@list`]
 //! - [`app`]: the command as its user meets it
 //!
@@ -43,6 +44,7 @@
 //! ```
 //! Nothing but [`app`] prints or touches the process's own state, save that a session raises the
 //! soft limit on open files.
+#![cfg_attr(test, allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, clippy::cast_possible_wrap))]
 
 pub mod aggregate;
 pub mod app;
@@ -54,11 +56,13 @@ pub mod detail;
 pub mod discover;
 pub mod extract;
 pub mod facts;
+pub mod fds;
 pub mod filter;
 pub mod health;
 pub mod histogram;
 pub mod intern;
 pub mod list;
+pub mod lookup;
 pub mod observation;
 pub mod output;
 pub mod parse;

@@ -41,11 +41,11 @@ pub struct Task {
 impl Task {
     /// A thread just discovered.
     #[must_use]
-    pub fn new(tid: u32, permit: Permit) -> Self {
+    pub fn new(tid: u32) -> Self {
         Self {
             tid,
             last_active: AtomicU32::new(0),
-            permit: AtomicU8::new(permit as u8),
+            permit: AtomicU8::new(Permit::None as u8),
             gone: AtomicBool::new(false),
             stat_fd: OnceLock::new(),
             memory: OnceLock::new(),
@@ -55,11 +55,12 @@ impl Task {
     /// The same thread without open files: what remains of one whose permit went to a busier one.
     #[must_use]
     pub fn without_files(&self) -> Self {
-        let task = Self::new(self.tid, Permit::None);
+        let task = Self::new(self.tid);
         task.last_active.store(self.last_active.load(Ordering::Relaxed), Ordering::Relaxed);
         task.gone.store(self.is_gone(), Ordering::Relaxed);
         if let Some(memory) = self.memory.get() {
-            if let Ok(mut memory) = memory.lock() {
+            // A worker that holds the lock may be stuck in the kernel: then its files stay open.
+            if let Ok(mut memory) = memory.try_lock() {
                 memory.files = DetailFiles::default();
             }
             let _ = task.memory.set(Arc::clone(memory));
@@ -343,7 +344,7 @@ mod tests {
         let processes = threads.iter().map(|count| {
             let first = tid + 1;
             tid += u32::try_from(*count).unwrap();
-            let tasks = (first..=tid).map(|tid| Arc::new(Task::new(tid, Permit::None)));
+            let tasks = (first..=tid).map(|tid| Arc::new(Task::new(tid)));
             Arc::new(Process { tgid: first, dir: None, tasks: tasks.collect(), facts: None })
         });
         TaskSet::new(processes.collect())
