@@ -31,8 +31,12 @@ use crate::task::{Permit, Process, Task, TaskSet};
 /// Threads of the pool beyond the workers: each can replace one that is stuck in the kernel.
 pub const SPARE_THREADS: usize = 4;
 
-/// A lane that has been at one thread for this long, blocked, is given up.
+/// A lane that has been at one thread for this long, blocked, may be given up: once the next tick is
+/// due, so that it costs no more than its own.
 const PATIENCE_NS: u64 = 20_000_000;
+
+/// A lane that has been blocked for this long is given up though the next tick is not due yet.
+const MAX_PATIENCE_NS: u64 = 1_000_000_000;
 
 /// Once the run is to stop, lanes are waited for this long, even if they are only starved of CPU.
 const FAREWELL_NS: u64 = 500_000_000;
@@ -383,9 +387,9 @@ impl Sampler {
         })
     }
 
-    /// Visits every thread of `set` once. Gives up when `stopped` says so, or when a lane is stuck;
-    /// then the pass is not complete and nothing of it is counted.
-    pub fn pass(&mut self, set: &Arc<TaskSet>, tick: u32, stopped: &dyn Fn() -> bool) -> PassOutcome {
+    /// Visits every thread of `set` once. Gives up when `stopped` says so, or when a lane is still
+    /// stuck when the next tick is due; then the pass is not complete and nothing of it is counted.
+    pub fn pass(&mut self, set: &Arc<TaskSet>, tick: u32, next_due_ns: u64, stopped: &dyn Fn() -> bool) -> PassOutcome {
         let started = monotonic_ns();
         self.passes += 1;
         let lanes = self.workers.min(set.chunks());
@@ -414,7 +418,7 @@ impl Sampler {
                         }
                     }
                     let before = out.len();
-                    out.retain_mut(|watch| !self.gives_up(watch));
+                    out.retain_mut(|watch| !self.gives_up(watch, next_due_ns));
                     if out.len() < before {
                         is_complete = false;
                         work.cancelled.store(true, Ordering::Relaxed);
@@ -455,7 +459,7 @@ impl Sampler {
     }
 
     /// Whether a lane is stuck: at one thread for too long, and blocked rather than waiting for a CPU.
-    fn gives_up(&mut self, watch: &mut Watch) -> bool {
+    fn gives_up(&mut self, watch: &mut Watch, next_due_ns: u64) -> bool {
         let now = monotonic_ns();
         let visits = watch.progress.visits.load(Ordering::Relaxed);
         if visits != watch.visits {
@@ -463,7 +467,9 @@ impl Sampler {
             return false;
         }
         let os_tid = watch.progress.os_tid.load(Ordering::Relaxed);
-        if now - watch.since_ns < PATIENCE_NS || os_tid == 0 || visits == 0 || !is_blocked(os_tid) {
+        let waited_ns = now.saturating_sub(watch.since_ns);
+        let is_late = waited_ns >= MAX_PATIENCE_NS || (waited_ns >= PATIENCE_NS && now >= next_due_ns);
+        if !is_late || os_tid == 0 || visits == 0 || !is_blocked(os_tid) {
             return false;
         }
         self.lost += 1;
@@ -481,8 +487,8 @@ impl Sampler {
         Arc::make_mut(&mut self.quarantine).end(tgid, monotonic_ns());
         lane.observer.fold.discard();
         lane.states = StateCounts::default();
+        lane.observer.coverage = Coverage::default();
         self.health.take(&mut lane.observer.health);
-        self.coverage.take(&mut lane.observer.coverage);
         self.lanes.push(lane);
     }
 
@@ -492,6 +498,9 @@ impl Sampler {
             self.commit(&mut back, tick);
         }
         for mut lane in back {
+            if !outcome.is_complete {
+                lane.observer.coverage = Coverage::default();
+            }
             lane.observer.fold.discard();
             outcome.states.take(&mut lane.states);
             self.health.take(&mut lane.observer.health);
