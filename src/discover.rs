@@ -337,7 +337,7 @@ impl Discovery {
         let asked_ns = &mut known.facts_ns;
         if let (Some(reader), Some(facts)) = (&self.side_reader, &process.facts) {
             let age = if self.config.sources.contains(Source::Smaps) { 0 } else { FACTS_AGE_NS };
-            if *asked_ns == 0 || now.saturating_sub(*asked_ns) > age {
+            if facts.take_stale() || *asked_ns == 0 || now.saturating_sub(*asked_ns) > age {
                 reader.request(process.tgid, facts);
                 *asked_ns = now;
             }

@@ -24,8 +24,10 @@ use crate::column::Source;
 use crate::detail::{Context, Coverage, Instant, Observer};
 use crate::health::Health;
 use crate::lookup::PerByte;
-use crate::parse::{stat, status};
+use crate::parse::syscall::SyscallLine;
+use crate::parse::{stat, status, syscall};
 use crate::procfs::{Buffer, ProcRoot, ReadError};
+use crate::syscall::Abi;
 use crate::task::{Permit, Process, Task, TaskSet};
 
 /// Threads of the pool beyond the workers: each can replace one that is stuck in the kernel.
@@ -566,13 +568,25 @@ struct Watch {
     since_ns: u64,
 }
 
-/// Whether a thread of psn's own is blocked. It reads psn's own `stat`, which can not block: only a
-/// process in exec or hung on its memory blocks its readers, and psn is neither.
+/// Whether a thread of psn's own is blocked in the kernel. It reads psn's own files, which can not
+/// block: only a process in exec or hung on its memory blocks its readers, and psn is neither.
 fn is_blocked(os_tid: u32) -> bool {
-    let path = format!("{}/self/task/{os_tid}/stat", crate::config::DEFAULT_PROC_ROOT);
-    match std::fs::read(path) {
-        Ok(line) => stat::state(&line).is_ok_and(|state| state != b'R'),
+    let path = |file: &str| format!("{}/self/task/{os_tid}/{file}", crate::config::DEFAULT_PROC_ROOT);
+    match std::fs::read(path("stat")) {
+        Ok(line) => stat::state(&line).is_ok_and(|state| state != b'R') && !waits_for_psn(&path("syscall")),
         Err(_) => true,
+    }
+}
+
+/// Whether a thread waits for another of psn's own, which on an overloaded host may hold a lock for
+/// long without having a CPU: no process is to blame for that.
+fn waits_for_psn(path: &str) -> bool {
+    let line = std::fs::read(path).unwrap_or_default();
+    match syscall::parse(&line) {
+        Ok(SyscallLine::Call { number, .. }) => crate::syscall::name(Abi::native(), number) == Some("futex"),
+        // On its way in or out of the kernel, or in a fault of its own memory.
+        Ok(SyscallLine::Running | SyscallLine::Blocked { .. }) => true,
+        Err(_) => false,
     }
 }
 

@@ -4,6 +4,15 @@
 //! passes; no test is retried, and every process a test starts has a deadline and is killed and
 //! reaped when the test ends.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::string_slice,
+    clippy::cast_possible_truncation,
+    reason = "what fails here fails a test"
+)]
+
 /// Fake proc roots, the engine without a clock, children with a deadline, values of reports.
 mod support;
 

@@ -192,7 +192,7 @@ fn any_error_of_any_call_on_any_file_is_survived_and_counted() {
                 // Once, at the second call; and always.
                 for (from, count) in [(1, 1), (0, u64::MAX)] {
                     let script = Script::new().times(call, source, fault, from, count).shared();
-                    let report = Engine::with_faults(&proc, &args, script).try_run(3);
+                    let report = Engine::with_faults(&proc, &args, script).try_run(2);
                     let Some(report) = report else {
                         assert_eq!(source, None, "the run fails only where the root itself can not be listed");
                         continue;

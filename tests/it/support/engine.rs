@@ -135,10 +135,6 @@ impl Engine {
         Some(self.report())
     }
 
-    pub fn set(&self) -> &Arc<TaskSet> {
-        &self.set
-    }
-
     /// The report of everything so far.
     pub fn report(&self) -> Report {
         let mut health = self.sampler.health().clone();

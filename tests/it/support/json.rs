@@ -51,10 +51,6 @@ impl Json {
         let classes = health.and_then(Value::as_object).into_iter().flatten();
         classes.filter_map(|(class, count)| Some((class.clone(), count.as_u64()?))).collect()
     }
-
-    pub fn warnings(&self) -> Vec<String> {
-        self.0["warnings"].as_array().unwrap().iter().map(text).collect()
-    }
 }
 
 /// A string as it is, anything else as JSON.
