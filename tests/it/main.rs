@@ -25,6 +25,9 @@ mod live;
 /// psn as an ordinary user, who is refused much.
 mod unprivileged;
 
+/// Threads that never stand still: rows of one instant, averages without bias.
+mod torn;
+
 /// Exit codes, messages, streams and signals.
 mod cli;
 
