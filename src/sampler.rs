@@ -24,15 +24,21 @@ use crate::column::Source;
 use crate::detail::{Context, Coverage, Instant, Observer};
 use crate::health::Health;
 use crate::lookup::PerByte;
-use crate::parse::{stat, status};
+use crate::parse::syscall::SyscallLine;
+use crate::parse::{stat, status, syscall};
 use crate::procfs::{Buffer, ProcRoot, ReadError};
+use crate::syscall::Abi;
 use crate::task::{Permit, Process, Task, TaskSet};
 
 /// Threads of the pool beyond the workers: each can replace one that is stuck in the kernel.
 pub const SPARE_THREADS: usize = 4;
 
-/// A lane that has been at one thread for this long, blocked, is given up.
+/// A lane that has been at one thread for this long, blocked, may be given up: once the next tick is
+/// due, so that it costs no more than its own.
 const PATIENCE_NS: u64 = 20_000_000;
+
+/// A lane that has been blocked for this long is given up though the next tick is not due yet.
+const MAX_PATIENCE_NS: u64 = 1_000_000_000;
 
 /// Once the run is to stop, lanes are waited for this long, even if they are only starved of CPU.
 const FAREWELL_NS: u64 = 500_000_000;
@@ -106,7 +112,8 @@ fn shares(count: usize, lanes: usize) -> impl Iterator<Item = Range<usize>> {
     (0..lanes).map(move |lane| (count * lane / lanes)..(count * (lane + 1) / lanes))
 }
 
-/// Processes that block their readers, until when they are not read in full.
+/// Processes that block their readers. Such a process is not read in full while a lane is stuck in it,
+/// nor for a while after.
 #[derive(Debug, Clone, Default)]
 pub struct Quarantine {
     processes: HashMap<u32, Sentence>,
@@ -114,6 +121,8 @@ pub struct Quarantine {
 
 #[derive(Debug, Clone, Copy)]
 struct Sentence {
+    /// Lanes that are stuck in the process now.
+    stuck: u32,
     until_ns: u64,
     offences: u32,
 }
@@ -132,17 +141,27 @@ impl Quarantine {
     const FIRST_NS: u64 = 1_000_000_000;
     const MAX_DOUBLINGS: u32 = 10;
 
-    fn add(&mut self, tgid: u32, now_ns: u64) {
-        let offences = self.processes.get(&tgid).map_or(0, |sentence| sentence.offences);
-        let stay = Self::FIRST_NS << offences.min(Self::MAX_DOUBLINGS);
-        let until_ns = now_ns.saturating_add(stay);
-        self.processes.insert(tgid, Sentence { until_ns, offences: offences + 1 });
+    /// A lane is stuck in the process.
+    fn begin(&mut self, tgid: u32) {
+        let sentence = self.processes.entry(tgid).or_insert(Sentence { stuck: 0, until_ns: 0, offences: 0 });
+        sentence.stuck += 1;
+        sentence.offences += 1;
+    }
+
+    /// A lane that was stuck in the process has come back.
+    fn end(&mut self, tgid: u32, now_ns: u64) {
+        if let Some(sentence) = self.processes.get_mut(&tgid) {
+            sentence.stuck = sentence.stuck.saturating_sub(1);
+            let doublings = sentence.offences.saturating_sub(1).min(Self::MAX_DOUBLINGS);
+            sentence.until_ns = now_ns.saturating_add(Self::FIRST_NS << doublings);
+        }
     }
 
     /// Whether the threads of `tgid` are to be read without what may block.
     #[inline]
     fn holds(&self, tgid: u32, now_ns: u64) -> bool {
-        !self.processes.is_empty() && self.processes.get(&tgid).is_some_and(|sentence| now_ns < sentence.until_ns)
+        !self.processes.is_empty()
+            && self.processes.get(&tgid).is_some_and(|sentence| sentence.stuck > 0 || now_ns < sentence.until_ns)
     }
 }
 
@@ -370,9 +389,9 @@ impl Sampler {
         })
     }
 
-    /// Visits every thread of `set` once. Gives up when `stopped` says so, or when a lane is stuck;
-    /// then the pass is not complete and nothing of it is counted.
-    pub fn pass(&mut self, set: &Arc<TaskSet>, tick: u32, stopped: &dyn Fn() -> bool) -> PassOutcome {
+    /// Visits every thread of `set` once. Gives up when `stopped` says so, or when a lane is still
+    /// stuck when the next tick is due; then the pass is not complete and nothing of it is counted.
+    pub fn pass(&mut self, set: &Arc<TaskSet>, tick: u32, next_due_ns: u64, stopped: &dyn Fn() -> bool) -> PassOutcome {
         let started = monotonic_ns();
         self.passes += 1;
         let lanes = self.workers.min(set.chunks());
@@ -401,7 +420,7 @@ impl Sampler {
                         }
                     }
                     let before = out.len();
-                    out.retain_mut(|watch| !self.gives_up(watch));
+                    out.retain_mut(|watch| !self.gives_up(watch, next_due_ns));
                     if out.len() < before {
                         is_complete = false;
                         work.cancelled.store(true, Ordering::Relaxed);
@@ -442,7 +461,7 @@ impl Sampler {
     }
 
     /// Whether a lane is stuck: at one thread for too long, and blocked rather than waiting for a CPU.
-    fn gives_up(&mut self, watch: &mut Watch) -> bool {
+    fn gives_up(&mut self, watch: &mut Watch, next_due_ns: u64) -> bool {
         let now = monotonic_ns();
         let visits = watch.progress.visits.load(Ordering::Relaxed);
         if visits != watch.visits {
@@ -450,13 +469,15 @@ impl Sampler {
             return false;
         }
         let os_tid = watch.progress.os_tid.load(Ordering::Relaxed);
-        if now - watch.since_ns < PATIENCE_NS || os_tid == 0 || visits == 0 || !is_blocked(os_tid) {
+        let waited_ns = now.saturating_sub(watch.since_ns);
+        let is_late = waited_ns >= MAX_PATIENCE_NS || (waited_ns >= PATIENCE_NS && now >= next_due_ns);
+        if !is_late || os_tid == 0 || visits == 0 || !is_blocked(os_tid) {
             return false;
         }
         self.lost += 1;
         self.health.record_error(Source::Stat, ReadError::TimedOut);
         let tgid = watch.progress.tgid.load(Ordering::Relaxed);
-        Arc::make_mut(&mut self.quarantine).add(tgid, now);
+        Arc::make_mut(&mut self.quarantine).begin(tgid);
         true
     }
 
@@ -464,10 +485,12 @@ impl Sampler {
     fn welcome_back(&mut self, done: Done) {
         self.lost = self.lost.saturating_sub(1);
         let mut lane = done.lane;
+        let tgid = lane.progress.tgid.load(Ordering::Relaxed);
+        Arc::make_mut(&mut self.quarantine).end(tgid, monotonic_ns());
         lane.observer.fold.discard();
         lane.states = StateCounts::default();
+        lane.observer.coverage = Coverage::default();
         self.health.take(&mut lane.observer.health);
-        self.coverage.take(&mut lane.observer.coverage);
         self.lanes.push(lane);
     }
 
@@ -477,6 +500,9 @@ impl Sampler {
             self.commit(&mut back, tick);
         }
         for mut lane in back {
+            if !outcome.is_complete {
+                lane.observer.coverage = Coverage::default();
+            }
             lane.observer.fold.discard();
             outcome.states.take(&mut lane.states);
             self.health.take(&mut lane.observer.health);
@@ -542,13 +568,25 @@ struct Watch {
     since_ns: u64,
 }
 
-/// Whether a thread of psn's own is blocked. It reads psn's own `stat`, which can not block: only a
-/// process in exec or hung on its memory blocks its readers, and psn is neither.
+/// Whether a thread of psn's own is blocked in the kernel. It reads psn's own files, which can not
+/// block: only a process in exec or hung on its memory blocks its readers, and psn is neither.
 fn is_blocked(os_tid: u32) -> bool {
-    let path = format!("{}/self/task/{os_tid}/stat", crate::config::DEFAULT_PROC_ROOT);
-    match std::fs::read(path) {
-        Ok(line) => stat::state(&line).is_ok_and(|state| state != b'R'),
+    let path = |file: &str| format!("{}/self/task/{os_tid}/{file}", crate::config::DEFAULT_PROC_ROOT);
+    match std::fs::read(path("stat")) {
+        Ok(line) => stat::state(&line).is_ok_and(|state| state != b'R') && !waits_for_psn(&path("syscall")),
         Err(_) => true,
+    }
+}
+
+/// Whether a thread waits for another of psn's own, which on an overloaded host may hold a lock for
+/// long without having a CPU: no process is to blame for that.
+fn waits_for_psn(path: &str) -> bool {
+    let line = std::fs::read(path).unwrap_or_default();
+    match syscall::parse(&line) {
+        Ok(SyscallLine::Call { number, .. }) => crate::syscall::name(Abi::native(), number) == Some("futex"),
+        // On its way in or out of the kernel, or in a fault of its own memory.
+        Ok(SyscallLine::Running | SyscallLine::Blocked { .. }) => true,
+        Err(_) => false,
     }
 }
 
@@ -576,12 +614,15 @@ mod tests {
     }
 
     #[test]
-    fn a_sentence_doubles_and_ends() {
+    fn a_stay_in_quarantine_doubles_and_ends() {
         let mut quarantine = Quarantine::default();
-        quarantine.add(5, 0);
+        quarantine.begin(5);
+        assert!(quarantine.holds(5, u64::MAX), "while a lane is stuck");
+        quarantine.end(5, 0);
         assert!(quarantine.holds(5, Quarantine::FIRST_NS - 1));
         assert!(!quarantine.holds(5, Quarantine::FIRST_NS));
-        quarantine.add(5, 0);
+        quarantine.begin(5);
+        quarantine.end(5, 0);
         assert!(quarantine.holds(5, 2 * Quarantine::FIRST_NS - 1));
         assert!(!quarantine.holds(6, 0));
     }
