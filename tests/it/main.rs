@@ -9,3 +9,6 @@ mod support;
 
 /// The engine over a fake proc root, where every answer is known: columns, marks, selection, counts.
 mod fake_proc;
+
+/// The bodies of the fuzz targets under a deterministic mutator.
+mod mutations;
