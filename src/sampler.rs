@@ -24,15 +24,21 @@ use crate::column::Source;
 use crate::detail::{Context, Coverage, Instant, Observer};
 use crate::health::Health;
 use crate::lookup::PerByte;
-use crate::parse::{stat, status};
+use crate::parse::syscall::SyscallLine;
+use crate::parse::{stat, status, syscall};
 use crate::procfs::{Buffer, ProcRoot, ReadError};
+use crate::syscall::Abi;
 use crate::task::{Permit, Process, Task, TaskSet};
 
 /// Threads of the pool beyond the workers: each can replace one that is stuck in the kernel.
 pub const SPARE_THREADS: usize = 4;
 
-/// A lane that has been at one thread for this long, blocked, is given up.
+/// A lane that has been at one thread for this long, blocked, may be given up: once the next tick is
+/// due, so that it costs no more than its own.
 const PATIENCE_NS: u64 = 20_000_000;
+
+/// A lane that has been blocked for this long is given up though the next tick is not due yet.
+const MAX_PATIENCE_NS: u64 = 1_000_000_000;
 
 /// Once the run is to stop, lanes are waited for this long, even if they are only starved of CPU.
 const FAREWELL_NS: u64 = 500_000_000;
@@ -383,9 +389,9 @@ impl Sampler {
         })
     }
 
-    /// Visits every thread of `set` once. Gives up when `stopped` says so, or when a lane is stuck;
-    /// then the pass is not complete and nothing of it is counted.
-    pub fn pass(&mut self, set: &Arc<TaskSet>, tick: u32, stopped: &dyn Fn() -> bool) -> PassOutcome {
+    /// Visits every thread of `set` once. Gives up when `stopped` says so, or when a lane is still
+    /// stuck when the next tick is due; then the pass is not complete and nothing of it is counted.
+    pub fn pass(&mut self, set: &Arc<TaskSet>, tick: u32, next_due_ns: u64, stopped: &dyn Fn() -> bool) -> PassOutcome {
         let started = monotonic_ns();
         self.passes += 1;
         let lanes = self.workers.min(set.chunks());
@@ -414,7 +420,7 @@ impl Sampler {
                         }
                     }
                     let before = out.len();
-                    out.retain_mut(|watch| !self.gives_up(watch));
+                    out.retain_mut(|watch| !self.gives_up(watch, next_due_ns));
                     if out.len() < before {
                         is_complete = false;
                         work.cancelled.store(true, Ordering::Relaxed);
@@ -455,7 +461,7 @@ impl Sampler {
     }
 
     /// Whether a lane is stuck: at one thread for too long, and blocked rather than waiting for a CPU.
-    fn gives_up(&mut self, watch: &mut Watch) -> bool {
+    fn gives_up(&mut self, watch: &mut Watch, next_due_ns: u64) -> bool {
         let now = monotonic_ns();
         let visits = watch.progress.visits.load(Ordering::Relaxed);
         if visits != watch.visits {
@@ -463,7 +469,9 @@ impl Sampler {
             return false;
         }
         let os_tid = watch.progress.os_tid.load(Ordering::Relaxed);
-        if now - watch.since_ns < PATIENCE_NS || os_tid == 0 || visits == 0 || !is_blocked(os_tid) {
+        let waited_ns = now.saturating_sub(watch.since_ns);
+        let is_late = waited_ns >= MAX_PATIENCE_NS || (waited_ns >= PATIENCE_NS && now >= next_due_ns);
+        if !is_late || os_tid == 0 || visits == 0 || !is_blocked(os_tid) {
             return false;
         }
         self.lost += 1;
@@ -481,8 +489,8 @@ impl Sampler {
         Arc::make_mut(&mut self.quarantine).end(tgid, monotonic_ns());
         lane.observer.fold.discard();
         lane.states = StateCounts::default();
+        lane.observer.coverage = Coverage::default();
         self.health.take(&mut lane.observer.health);
-        self.coverage.take(&mut lane.observer.coverage);
         self.lanes.push(lane);
     }
 
@@ -492,6 +500,9 @@ impl Sampler {
             self.commit(&mut back, tick);
         }
         for mut lane in back {
+            if !outcome.is_complete {
+                lane.observer.coverage = Coverage::default();
+            }
             lane.observer.fold.discard();
             outcome.states.take(&mut lane.states);
             self.health.take(&mut lane.observer.health);
@@ -557,13 +568,25 @@ struct Watch {
     since_ns: u64,
 }
 
-/// Whether a thread of psn's own is blocked. It reads psn's own `stat`, which can not block: only a
-/// process in exec or hung on its memory blocks its readers, and psn is neither.
+/// Whether a thread of psn's own is blocked in the kernel. It reads psn's own files, which can not
+/// block: only a process in exec or hung on its memory blocks its readers, and psn is neither.
 fn is_blocked(os_tid: u32) -> bool {
-    let path = format!("{}/self/task/{os_tid}/stat", crate::config::DEFAULT_PROC_ROOT);
-    match std::fs::read(path) {
-        Ok(line) => stat::state(&line).is_ok_and(|state| state != b'R'),
+    let path = |file: &str| format!("{}/self/task/{os_tid}/{file}", crate::config::DEFAULT_PROC_ROOT);
+    match std::fs::read(path("stat")) {
+        Ok(line) => stat::state(&line).is_ok_and(|state| state != b'R') && !waits_for_psn(&path("syscall")),
         Err(_) => true,
+    }
+}
+
+/// Whether a thread waits for another of psn's own, which on an overloaded host may hold a lock for
+/// long without having a CPU: no process is to blame for that.
+fn waits_for_psn(path: &str) -> bool {
+    let line = std::fs::read(path).unwrap_or_default();
+    match syscall::parse(&line) {
+        Ok(SyscallLine::Call { number, .. }) => crate::syscall::name(Abi::native(), number) == Some("futex"),
+        // On its way in or out of the kernel, or in a fault of its own memory.
+        Ok(SyscallLine::Running | SyscallLine::Blocked { .. }) => true,
+        Err(_) => false,
     }
 }
 
