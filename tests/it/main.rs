@@ -34,5 +34,8 @@ mod cli;
 /// What a tick costs when nothing changes: system calls and allocations.
 mod steady;
 
+/// The bodies of the fuzz targets under a deterministic mutator.
+mod mutations;
+
 #[global_allocator]
 static ALLOCATOR: support::alloc::Counting = support::alloc::Counting;
