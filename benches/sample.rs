@@ -123,7 +123,7 @@ fn passes(criterion: &mut Criterion, group: &str, name: &str, root: std::io::Res
         let mut sampler = root.sampler(workers);
         let mut tick = 0;
         let mut pass = || {
-            let outcome = sampler.pass(&root.set, tick, &|| false);
+            let outcome = sampler.pass(&root.set, tick, 0, &|| false);
             tick += 1;
             assert!(outcome.is_complete, "a pass over plain files can not get stuck");
             assert_eq!(outcome.states.total(), root.set.threads() as u64, "every thread is seen");

@@ -108,6 +108,12 @@ impl Schedule {
         Some(due.saturating_add(self.jitter()))
     }
 
+    /// When the tick after the next is due, jitter aside: by then the next should be done.
+    #[must_use]
+    pub const fn due_after(&self) -> u64 {
+        self.start_ns.saturating_add(self.next.saturating_add(1).saturating_mul(self.period_ns))
+    }
+
     /// The next tick's jitter: a hash of its number, so that a run is the same each time it is asked.
     const fn jitter(&self) -> u64 {
         if self.jitter_ns == 0 {

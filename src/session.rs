@@ -219,7 +219,7 @@ impl<'a> Session<'a> {
                 self.warnings.push("every selected process has ended; sampling ended with them".to_owned());
                 break;
             }
-            let outcome = self.sampler.pass(&self.found.set, self.completed, &stopped);
+            let outcome = self.sampler.pass(&self.found.set, self.completed, schedule.due_after(), &stopped);
             if outcome.is_complete {
                 self.completed += 1;
                 self.passes.record(outcome.duration_ns);

@@ -25,11 +25,17 @@ mod live;
 /// psn as an ordinary user, who is refused much.
 mod unprivileged;
 
+/// Threads that never stand still: rows of one instant, averages without bias.
+mod torn;
+
 /// Exit codes, messages, streams and signals.
 mod cli;
 
 /// What a tick costs when nothing changes: system calls and allocations.
 mod steady;
+
+/// The bodies of the fuzz targets under a deterministic mutator.
+mod mutations;
 
 #[global_allocator]
 static ALLOCATOR: support::alloc::Counting = support::alloc::Counting;

@@ -109,7 +109,7 @@ impl Engine {
 
     /// Samples every thread once.
     pub fn pass(&mut self) -> PassOutcome {
-        let outcome = self.sampler.pass(&self.set, self.completed, &|| false);
+        let outcome = self.sampler.pass(&self.set, self.completed, 0, &|| false);
         self.expected += 1;
         self.completed += u32::from(outcome.is_complete);
         outcome
