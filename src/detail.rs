@@ -22,7 +22,7 @@ use crate::lookup::PerSource;
 use crate::observation::{Mark, Observation, Value};
 use crate::parse::smaps::mappings;
 use crate::parse::stat::Stat;
-use crate::parse::{schedstat, status};
+use crate::parse::{schedstat, stat, status};
 use crate::plan::{Plan, StateGate};
 use crate::procfs::{Buffer, ProcRoot, ReadError};
 use crate::task::{DetailFiles, Memory, Permit, Process, Switches, Task, TaskFacts};
@@ -380,11 +380,9 @@ impl Observer {
             Some(fd) => root.read_open(fd, Source::Stat, again),
             None => root.read_task(reading.process.task_dir(), reading.task.tid, Source::Stat, again),
         };
+        let result = result.and_then(|line| Ok(Stat::parse(stat::whole(line)?, context.plan.last_stat_field)?));
         self.health.record(Source::Stat, &result);
-        let same_state = result
-            .ok()
-            .and_then(|line| Stat::parse(line, context.plan.last_stat_field).ok())
-            .is_some_and(|now| now.state == stat.state && now.starttime() == stat.starttime());
+        let same_state = result.is_ok_and(|now| now.state == stat.state && now.starttime() == stat.starttime());
         if !same_state {
             return Moment::Torn;
         }

@@ -244,7 +244,7 @@ impl Lane {
             return;
         }
         let result = read_stat(&self.root, process, task, &mut self.stat);
-        let result = result.and_then(|line| Ok((stat::state(line)?, line)));
+        let result = result.and_then(|line| Ok((stat::state(stat::whole(line)?)?, line)));
         match result {
             Ok((state, line)) => {
                 self.observer.health.record_ok(Source::Stat, 1);

@@ -106,6 +106,15 @@ fn split_letter(after_comm: &[u8]) -> Result<(u8, &[u8]), Malformed> {
     }
 }
 
+/// The line, if it is one to its end: cut short, its last number would be a wrong one.
+///
+/// # Errors
+/// [`Malformed`] without the newline that every kernel ends it with.
+#[inline]
+pub fn whole(line: &[u8]) -> Result<&[u8], Malformed> {
+    if line.ends_with(b"\n") { Ok(line) } else { Err(Malformed) }
+}
+
 /// The line, split as far as was asked for.
 #[derive(Debug, Clone, Copy)]
 pub struct Stat<'a> {

@@ -13,7 +13,7 @@ use rustix::io::Errno;
 use crate::support::engine::{Engine, sample};
 use crate::support::fake::{Content, FSYNC, FUTEX, FakeProc, OPENAT, Process, Thread, WAIT4, syscall_line};
 use crate::support::faults::Script;
-use crate::support::report::{counts, field, is_mark, only, text, value};
+use crate::support::report::{counts, field, is_mark, only, samples, text, value};
 
 /// What every column shows of [`crafted`].
 const EXPECTED: &[(&str, &str)] = &[
@@ -466,6 +466,29 @@ fn a_stat_that_no_kernel_prints_is_no_row_and_is_accounted_for() {
         let report = sample(&proc, &["-a", "-g", "task"], 2);
         assert_eq!(value(&report, only(&report), "task"), "7", "{line:?}");
         assert_eq!((counts(&report, "stat").malformed, counts(&report, "stat").ok), (2, 2), "{line:?}");
+    }
+}
+
+#[test]
+fn a_stat_that_was_cut_short_is_no_row_and_never_a_wrong_number() {
+    let proc = crafted();
+    let line = crafted_thread().stat_line(1).len();
+    for len in 0..=line {
+        // At the first read, and at the second, which tells whether the thread moved meanwhile.
+        for read in [0, 1] {
+            let script = Script::new().times(Call::Read, Some(Source::Stat), Fault::Short(len), read, 1).shared();
+            let report = Engine::with_faults(&proc, &["-a", "-g", "comm2,wchan,exit_code"], script).run(1);
+            let found = samples(&report);
+            let whole = found.contains_key("db12: io3/456 | jbd2_log_wait_commit | 1052");
+            let torn = found.contains_key("db12: io3/456 | [torn] | 1052");
+            let is_cut = len < line;
+            assert_eq!(
+                (whole, torn),
+                (!is_cut, is_cut && read == 1),
+                "{len} of {line} bytes at read {read}: {found:?}"
+            );
+            assert_eq!(counts(&report, "stat").malformed, u64::from(is_cut), "{len} of {line} bytes at read {read}");
+        }
     }
 }
 
