@@ -381,10 +381,12 @@ impl Observer {
             None => root.read_task(reading.process.task_dir(), reading.task.tid, Source::Stat, again),
         };
         self.health.record(Source::Stat, &result);
-        let same_state = result
-            .ok()
-            .and_then(|line| Stat::parse(line, context.plan.last_stat_field).ok())
-            .is_some_and(|now| now.state == stat.state && now.starttime() == stat.starttime());
+        let now = result.ok().map(|line| Stat::parse(line, context.plan.last_stat_field));
+        if let Some(Err(error)) = now {
+            self.health.correct(Source::Stat, error.into());
+        }
+        let same_state =
+            now.is_some_and(|now| now.is_ok_and(|now| now.state == stat.state && now.starttime() == stat.starttime()));
         if !same_state {
             return Moment::Torn;
         }
