@@ -33,6 +33,12 @@ fn nanoseconds(time: Timespec) -> u64 {
     seconds.saturating_mul(1_000_000_000).saturating_add(u64::try_from(time.tv_nsec).unwrap_or(0))
 }
 
+/// Asks the kernel to wake the calling thread on time: by default it may be 50 µs late, to save power.
+pub fn be_punctual() {
+    // Refused, or unknown to the kernel: then ticks are a little later.
+    let _ = rustix::thread::set_current_timer_slack(std::num::NonZeroU64::new(1));
+}
+
 /// How a sleep ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Wake {

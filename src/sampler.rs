@@ -1,8 +1,10 @@
 //! One pass over a task set: every thread visited once, on the rayon pool.
 //!
-//! A pass is a few lanes, each a job on the pool with its own buffers and counts. The chunks of the
-//! task set are dealt to the lanes in runs, so that a lane stays with its processes from tick to
-//! tick; a lane that has finished its run helps the others.
+//! A pass is a few lanes, each with its own buffers and counts, run by threads of the pool. The chunks
+//! of the task set are dealt to the lanes in runs, so that a lane stays with its processes from tick to
+//! tick; a lane that has finished its run helps the others. Each of those threads is one long job of
+//! the pool, a runner, that sleeps on a channel between passes: handing the pool a job a tick would have
+//! its idle threads look for work in vain, which at 1,000 Hz costs more than the reads.
 //!
 //! # A lane that does not come back
 //! A read can block in the kernel for ever. The coordinator waits for lanes with a deadline; a lane
@@ -322,6 +324,24 @@ fn stat_line_of_status(tid: u32, text: &[u8], line: &mut Vec<u8>) -> Option<u8> 
     Some(state)
 }
 
+/// A lane on its way to a runner.
+struct Job {
+    pass: u64,
+    lane: Box<Lane>,
+    work: Arc<Work>,
+    index: usize,
+}
+
+/// Runs lanes until the sampler is dropped.
+fn run_lanes(jobs: &Receiver<Job>, done: &Sender<Done>) {
+    for Job { pass, mut lane, work, index } in jobs {
+        lane.run(&work, index);
+        drop(work);
+        // The sampler may be gone: then so is the need for the lane.
+        let _ = done.send(Done { pass, lane });
+    }
+}
+
 /// A lane as it comes back from a pass.
 struct Done {
     pass: u64,
@@ -348,7 +368,10 @@ pub struct Sampler {
     /// Boxed: a lane is large, and moves to the pool and back at every pass.
     #[expect(clippy::vec_box)]
     lanes: Vec<Box<Lane>>,
+    jobs: (Sender<Job>, Receiver<Job>),
     done: (Sender<Done>, Receiver<Done>),
+    /// Threads of the pool that run lanes, those that are stuck among them.
+    runners: usize,
     passes: u64,
     quarantine: Arc<Quarantine>,
     /// Lanes that are stuck in the kernel now.
@@ -373,20 +396,33 @@ impl Sampler {
             .thread_name(|index| format!("psn-worker-{index}"))
             .stack_size(512 << 10)
             .build()?;
-        Ok(Self {
+        let mut sampler = Self {
             context,
             aggregator,
             pool,
             workers,
             lanes: Vec::new(),
+            jobs: unbounded(),
             done: unbounded(),
+            runners: 0,
             passes: 0,
             quarantine: Arc::default(),
             lost: 0,
             health: Health::default(),
             coverage: Coverage::default(),
             blocked_names: HashMap::new(),
-        })
+        };
+        sampler.start_runners();
+        Ok(sampler)
+    }
+
+    /// Sees to it that as many runners are at liberty as there are workers.
+    fn start_runners(&mut self) {
+        while self.runners - self.lost < self.workers {
+            let (jobs, done) = (self.jobs.1.clone(), self.done.0.clone());
+            self.pool.spawn(move || run_lanes(&jobs, &done));
+            self.runners += 1;
+        }
     }
 
     /// Visits every thread of `set` once. Gives up when `stopped` says so, or when a lane is still
@@ -435,16 +471,12 @@ impl Sampler {
     }
 
     fn dispatch(&mut self, work: &Arc<Work>, index: usize) -> Watch {
-        let mut lane = self.lanes.pop().unwrap_or_else(|| self.new_lane());
+        let lane = self.lanes.pop().unwrap_or_else(|| self.new_lane());
         let watch = Watch { progress: Arc::clone(&lane.progress), visits: 0, since_ns: work.at.now_ns };
         lane.progress.visits.store(0, Ordering::Relaxed);
         lane.progress.os_tid.store(0, Ordering::Relaxed);
-        let (work, done, pass) = (Arc::clone(work), self.done.0.clone(), self.passes);
-        self.pool.spawn(move || {
-            lane.run(&work, index);
-            // The sampler may be gone: then so is the need for the lane.
-            let _ = done.send(Done { pass, lane });
-        });
+        // The channel lives as long as the sampler.
+        let _ = self.jobs.0.send(Job { pass: self.passes, lane, work: Arc::clone(work), index });
         watch
     }
 
@@ -475,6 +507,7 @@ impl Sampler {
             return false;
         }
         self.lost += 1;
+        self.start_runners();
         self.health.record_error(Source::Stat, ReadError::TimedOut);
         let tgid = watch.progress.tgid.load(Ordering::Relaxed);
         Arc::make_mut(&mut self.quarantine).begin(tgid);

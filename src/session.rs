@@ -12,7 +12,7 @@ use std::time::Duration;
 use rustix::io::Errno;
 
 use crate::aggregate::Aggregator;
-use crate::clock::{Schedule, Wake, monotonic_ns, process_cpu, realtime_ns, sleep_until};
+use crate::clock::{Schedule, Wake, be_punctual, monotonic_ns, process_cpu, realtime_ns, sleep_until};
 use crate::column::Extract;
 use crate::config::{Config, allowed_cpus};
 use crate::detail::{Context, Coverage};
@@ -204,6 +204,7 @@ impl<'a> Session<'a> {
 
     fn run(mut self, stop: &Stop, progress: &mut dyn Progress) -> Result<Report, SessionError> {
         self.found = self.first_tasks(stop, progress)?;
+        be_punctual();
         let started_ns = realtime_ns();
         let start = monotonic_ns();
         let mut schedule = Schedule::new(start, self.config.hz, self.config.duration, self.config.jitter);

@@ -5,7 +5,7 @@
 //!                                                        │         (CPU from wait4)
 //!                                                        └── floor (bare loops), psn, peer
 //! ```
-//! Each [`step`] is a program in a child process of its own. A **run** goes through all steps once, in
+//! Each step is a program in a child process of its own. A **run** goes through all steps once, in
 //! order, and the next run in the opposite order, so that a machine that grows slower or faster does not
 //! favour either of two neighbours; ratios are of two steps in one run, and what is shown is the median
 //! over the runs. Nothing here fails because something was slow: it prints what was wanted beside what

@@ -169,8 +169,11 @@ impl<'a> Session<'a> {
         for id in ["psn", "psn-all"] {
             self.probe_psn(id, &mut scene)?;
         }
-        for (step, figures) in self.steps.iter().zip(&mut storm.steps) {
-            say(&format!("{}: looking at memory and pace: {}", storm_name(storm.threads, storm.processes), step.name));
+        let title = storm.title();
+        // Going flat out takes no other memory than going at a pace.
+        let paced = |(step, _): &(&Step, &mut StepFigures)| step.is_single();
+        for (step, figures) in self.steps.iter().zip(&mut storm.steps).filter(paced) {
+            say(&format!("{title}: memory and pace of {}", step.name));
             match self.look(step, &mut scene) {
                 Ok(probe) => figures.probe = probe,
                 Err(error) => figures.error = Some(error),
@@ -359,10 +362,6 @@ fn empty(step: &Step) -> StepFigures {
 
 fn outcome(output: &str) -> Result<FloorOutcome, String> {
     serde_json::from_str(output).map_err(|error| format!("the bare loop's figures are not as expected: {error}"))
-}
-
-fn storm_name(threads: u32, processes: u32) -> String {
-    format!("{threads} threads in {processes} processes")
 }
 
 #[cfg(test)]

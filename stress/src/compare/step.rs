@@ -125,6 +125,13 @@ fn words(arguments: &str) -> Vec<String> {
     arguments.split_whitespace().map(str::to_owned).collect()
 }
 
+impl Step {
+    /// Whether it is no part of the comparison of numbers of workers.
+    pub(super) fn is_single(&self) -> bool {
+        !self.id.contains('@')
+    }
+}
+
 impl Reads {
     /// The files, with how many of each are kept, given what psn kept.
     pub(super) fn files(&self, kept_by_psn: &[Kept]) -> Vec<Kept> {

@@ -125,7 +125,27 @@ pub(super) fn steady(storm: &Storm) -> String {
         ];
         let _ = writeln!(text, "| {} |", cells.join(" | "));
     }
+    if let Some(refreshing) = refreshing(storm) {
+        let _ = writeln!(
+            text,
+            "\nOf that, keeping the task list current takes {:.3} ({:.3} to {:.3}) µs per thread and second: psn less psn that hardly \
+             ever looks.",
+            refreshing.median, refreshing.min, refreshing.max
+        );
+    }
     text
+}
+
+/// CPU microseconds per thread and second that refreshing the task list takes.
+fn refreshing(storm: &Storm) -> Option<Spread> {
+    let (psn, unlisted) = (storm.step("psn")?, storm.step("psn-unlisted")?);
+    let hz = psn.hz?;
+    let pairs = psn.runs.iter().zip(&unlisted.runs);
+    Spread::of(
+        pairs.filter_map(|(with, without)| {
+            Some((with.as_ref()?.us_per_visit() - without.as_ref()?.us_per_visit()) * hz)
+        }),
+    )
 }
 
 /// What one worker and several visit in a second.

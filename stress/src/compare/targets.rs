@@ -55,7 +55,17 @@ pub(super) fn targets(comparison: &Comparison) -> Vec<Target> {
     for storm in comparison.storms.iter().filter(|storm| is_largest(comparison, storm)) {
         targets.extend(of_largest(storm));
     }
+    targets.extend(of_account(comparison));
     targets
+}
+
+/// What psn says of its own CPU time must be what the kernel says.
+fn of_account(comparison: &Comparison) -> Option<Target> {
+    let steps = comparison.storms.iter().flat_map(|storm| &storm.steps);
+    let ratios = steps.flat_map(|step| step.runs.iter().flatten()).filter_map(|run| Some(run.own_cpu_s? / run.cpu_s));
+    let ratio = Spread::of(ratios)?;
+    let what = "psn's own account of its CPU time, all steps".to_owned();
+    Some(target(what, "0.95 to 1.05 × the kernel's", Some(ratio), |ratio| (0.95..=1.05).contains(&ratio), ""))
 }
 
 /// The CPU time of each visit, beside its floor and its peers.

@@ -69,7 +69,7 @@ fn undo(text: &str, escapes: fn(u8) -> bool) -> Vec<u8> {
 pub fn escape(data: &[u8]) {
     let text = printable(data);
     assert_shows(&text);
-    assert_eq!(undo(&text, |byte| byte >= 0x7f || byte < b' '), data, "{text}");
+    assert_eq!(undo(&text, |byte| !(b' '..0x7f).contains(&byte)), data, "{text}");
     if data.iter().all(|byte| (b' '..0x7f).contains(byte) && *byte != b'\\') {
         assert_eq!(text.as_bytes(), data, "plain text is left alone");
     }
