@@ -290,6 +290,13 @@ mod tests {
     }
 
     #[test]
+    fn patterns_have_the_classes_that_everyone_types() {
+        assert!(holds(r"comm ~ ^kworker/\d+:\d", Value::Text(b"kworker/12:3")));
+        assert!(holds(r"comm ~ \bsql\s\w+$", Value::Text(b"my sql writer")));
+        assert!(holds("comm ~ (?i)^MYSQLD", Value::Text(b"mysqld")));
+    }
+
+    #[test]
     fn errors_name_what_is_wrong_and_what_would_be_right() {
         let error = |text: &str| Filter::parse(text).unwrap_err().to_string();
         assert!(error("comm").contains("COLUMN OP VALUE"));

@@ -372,8 +372,14 @@ impl ProcRoot {
     }
 
     fn link_at(&self, base: BorrowedFd<'_>, name: &CStr, source: Source) -> Result<Vec<u8>, ReadError> {
-        self.inject(Call::Open, Some(source))?;
-        Ok(rustix::fs::readlinkat(base, name, Vec::new())?.into_bytes())
+        loop {
+            let result =
+                self.inject(Call::Open, Some(source)).and_then(|_| rustix::fs::readlinkat(base, name, Vec::new()));
+            match result {
+                Err(Errno::INTR) => {}
+                other => return Ok(other?.into_bytes()),
+            }
+        }
     }
 
     #[inline]

@@ -34,6 +34,9 @@ mod cli;
 /// What a tick costs when nothing changes: system calls and allocations.
 mod steady;
 
+/// Every failure on every file at every call.
+mod faults;
+
 /// The bodies of the fuzz targets under a deterministic mutator.
 mod mutations;
 
