@@ -166,7 +166,7 @@ impl<'a> Session<'a> {
             // Until it is known better: what all files take when they are opened, for the probes of psn.
             scene.pass_s.insert(String::new(), outcome.cpu_s / outcome.passes);
         }
-        for id in ["psn", "psn-all"] {
+        for id in self.imitated() {
             self.probe_psn(id, &mut scene)?;
         }
         let title = storm.title();
@@ -183,6 +183,15 @@ impl<'a> Session<'a> {
             figures.hz = scene.hz(step);
         }
         Ok(scene)
+    }
+
+    /// The steps of psn whose kept files a bare loop is to keep as well.
+    fn imitated(&self) -> Vec<&'static str> {
+        let like = |step: &Step| if let Kind::Floor(reads) = step.kind { reads.like } else { None };
+        let mut ids: Vec<&str> = self.steps.iter().filter_map(like).collect();
+        ids.sort_unstable();
+        ids.dedup();
+        ids
     }
 
     /// What psn keeps open, which its floors are to keep as well.
