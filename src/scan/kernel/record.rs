@@ -1,0 +1,319 @@
+//! What the program and we agree on: where in the shared memory the control words lie, and what a record looks like.
+//!
+//! A record is a row of 64-bit words: the fixed part, then the system call where it was asked for, then the stack where it
+//! was asked for, preceded by its length. So records are as long as their stacks are deep, and follow each other without gaps.
+
+use super::BootClock;
+use super::state::State;
+
+/// Control words, by their offsets in bytes.
+pub mod control {
+    /// Bytes of records written: where the next one goes.
+    pub const USED: i32 = 0;
+    /// Tasks that passed and found no room.
+    pub const MISSED: i32 = 8;
+    /// A bit for each state, by its number: those that pass.
+    pub const GATE: i32 = 16;
+    /// Which bits of a thread id …
+    pub const SLICE_MASK: i32 = 24;
+    /// … must be these.
+    pub const SLICE: i32 = 32;
+    /// The address of the PID namespace whose ids are wanted.
+    pub const NAMESPACE: i32 = 40;
+    /// How deep our own PID namespace lies.
+    pub const LEVEL: i32 = 48;
+    /// Tasks seen in each state: as many words as a byte's half can number.
+    pub const COUNTS: i32 = 64;
+    /// The number of words there, a power of two.
+    pub const COUNTS_LEN: i32 = 16;
+    /// The state's number for each combination of state bits: bytes.
+    pub const STATES: i32 = COUNTS + 8 * COUNTS_LEN;
+    /// The number of bytes there, a power of two.
+    pub const STATES_LEN: i32 = 256;
+    /// All of it.
+    pub const SIZE: usize = (STATES + STATES_LEN) as usize;
+}
+
+/// Fields of a record, by their offsets in bytes.
+pub mod field {
+    /// `u32`
+    pub const TID: i32 = 0;
+    /// `u32`
+    pub const TGID: i32 = 4;
+    /// `u64`, ns of the boot clock
+    pub const START: i32 = 8;
+    /// `u32`, `PF_…`
+    pub const FLAGS: i32 = 16;
+    /// `u32`
+    pub const UID: i32 = 20;
+    /// `u8`, the state's number
+    pub const STATE: i32 = 24;
+    /// `u8`, of [`super::mark`]
+    pub const MARKS: i32 = 25;
+    /// `u16`, the bits of `__state`
+    pub const RAW_STATE: i32 = 26;
+    /// `u32`
+    pub const CPU: i32 = 28;
+    /// `u64`, how often the task was switched out
+    pub const SWITCHES: i32 = 32;
+    /// `u8[16]`
+    pub const COMM: i32 = 40;
+    /// Where the optional parts begin.
+    pub const END: i32 = 56;
+
+    /// The system call, from its own start: `i64`
+    pub const CALL_NUMBER: i32 = 0;
+    /// `u64[6]`
+    pub const CALL_ARGS: i32 = 8;
+    /// `u64`
+    pub const CALL_SP: i32 = 56;
+    /// `u64`
+    pub const CALL_IP: i32 = 64;
+    /// Its size.
+    pub const CALL_SIZE: i32 = 72;
+
+    /// The stack, from its own start: its length in bytes, `u64`; then the frames.
+    pub const STACK_FRAMES: i32 = 8;
+}
+
+/// Bits of a record's `MARKS`.
+pub mod mark {
+    /// It was on a CPU.
+    pub const ON_CPU: i32 = 1;
+    /// Its system call is of the 32-bit table.
+    pub const COMPAT: i32 = 2;
+    /// The registers were read.
+    pub const CALL: i32 = 4;
+    /// It moved on while it was looked at: what it waits for is not known.
+    pub const MOVED: i32 = 8;
+}
+
+/// What to take of each task beside the fixed part. Each costs something for every task that passes the gate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Parts {
+    /// The user.
+    pub uid: bool,
+    /// The system call, its arguments and the user's registers.
+    pub syscall: bool,
+    /// Frames of the kernel's stack, innermost first: 1 suffices for the wait channel. At most [`Parts::MAX_FRAMES`].
+    pub frames: u8,
+}
+
+impl Parts {
+    /// As many as /proc shows (`MAX_STACK_TRACE_DEPTH`).
+    pub const MAX_FRAMES: u8 = 64;
+
+    /// Where the system call's part begins.
+    pub(super) const CALL: i32 = field::END;
+
+    /// Where the stack's part begins.
+    pub(super) const fn stack(self) -> i32 {
+        if self.syscall { field::END + field::CALL_SIZE } else { field::END }
+    }
+
+    /// The size of a record without its frames.
+    pub(super) const fn size(self) -> i32 {
+        if self.frames == 0 { self.stack() } else { self.stack() + field::STACK_FRAMES }
+    }
+
+    /// Bytes of frames at most.
+    pub(super) fn frames_size(self) -> i32 {
+        8 * i32::from(self.frames)
+    }
+}
+
+/// One task, as it was at one instant.
+///
+/// "One instant" is meant literally for what it waits for: the system call, the registers and the stack are there only if the
+/// task was in the state shown and on no CPU from before they were taken until after.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TaskRecord<'a> {
+    /// The thread's id.
+    pub tid: u32,
+    /// Its process's id.
+    pub tgid: u32,
+    /// Its state as /proc has it.
+    pub state: State,
+    /// Whether it was on a CPU, which a task in state R need not be.
+    pub is_on_cpu: bool,
+    /// The CPU it is or was last on: `processor` in /proc.
+    pub cpu: u32,
+    /// Its real user, if asked for.
+    pub uid: Option<u32>,
+    /// When it started, in clock ticks after boot: field 22 of `stat`.
+    pub starttime_ticks: u64,
+    /// The kernel's `PF_…` bits.
+    pub flags: u32,
+    /// How often it was switched out; unchanged means that it was on no CPU since.
+    pub switches: u64,
+    /// What it waits for, as its registers say.
+    pub call: Call,
+    /// The kernel's stack, innermost frame first; empty if not asked for, or if it was not at rest.
+    pub frames: &'a [u64],
+    /// Whether it moved on while it was looked at, so that what it waits for is not known.
+    pub has_moved: bool,
+    comm: [u8; 16],
+}
+
+/// How a task came into the kernel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Call {
+    /// Not asked for, or not known: it was running, had ended, or moved on.
+    Unknown,
+    /// It is a thread of the kernel's own.
+    KernelThread,
+    /// Not through a system call: a page fault, a signal stop.
+    None(Registers),
+    /// Through a system call.
+    Some {
+        /// The number in the program's own table.
+        number: i64,
+        /// Whether that is the table of 32-bit programs.
+        is_compat: bool,
+        /// The arguments as the registers hold them.
+        args: [u64; 6],
+        /// Where the program is.
+        registers: Registers,
+    },
+}
+
+/// Where a program is in its own code.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Registers {
+    /// The stack pointer.
+    pub sp: u64,
+    /// The program counter.
+    pub ip: u64,
+}
+
+impl TaskRecord<'_> {
+    /// `PF_KTHREAD`
+    const KERNEL_THREAD: u32 = 0x0020_0000;
+    /// `PF_WQ_WORKER`
+    const WORKER: u32 = 0x0000_0020;
+    /// The most a name takes here.
+    const COMM_MAX: usize = 15;
+
+    /// Its name.
+    #[must_use]
+    pub fn comm(&self) -> &[u8] {
+        let end = memchr::memchr(0, &self.comm).unwrap_or(self.comm.len());
+        self.comm.get(..end).unwrap_or_default()
+    }
+
+    /// Whether it is a thread of the kernel's own.
+    #[must_use]
+    pub const fn is_kernel_thread(&self) -> bool {
+        self.flags & Self::KERNEL_THREAD != 0
+    }
+
+    /// Whether /proc may show a longer name: of a worker it appends the work (`kworker/0:1-events`), and of kernel threads it
+    /// knows the full name.
+    #[must_use]
+    pub fn may_have_longer_comm(&self) -> bool {
+        self.flags & Self::WORKER != 0 || (self.is_kernel_thread() && self.comm().len() == Self::COMM_MAX)
+    }
+}
+
+/// The records in `words`.
+#[derive(Debug)]
+pub struct Records<'a> {
+    words: &'a [u64],
+    parts: Parts,
+    clock: BootClock,
+}
+
+impl<'a> Records<'a> {
+    /// The records that fill `words`, taken with `parts`.
+    #[must_use]
+    pub const fn new(words: &'a [u64], parts: Parts, clock: BootClock) -> Self {
+        Self { words, parts, clock }
+    }
+}
+
+impl<'a> Iterator for Records<'a> {
+    type Item = TaskRecord<'a>;
+
+    #[inline]
+    fn next(&mut self) -> Option<TaskRecord<'a>> {
+        let (fixed, mut rest) = self.words.split_first_chunk::<FIXED>()?;
+        let mut call = None;
+        if self.parts.syscall {
+            let (words, after) = rest.split_first_chunk::<CALL>()?;
+            (call, rest) = (Some(words), after);
+        }
+        let mut frames: &[u64] = &[];
+        if self.parts.frames > 0 {
+            let (bytes, after) = rest.split_first()?;
+            (frames, rest) = after.split_at_checked(usize::try_from(bytes / 8).ok()?)?;
+        }
+        self.words = rest;
+        Some(record(fixed, call, frames, self.parts, self.clock))
+    }
+}
+
+const FIXED: usize = field::END as usize / 8;
+const CALL: usize = field::CALL_SIZE as usize / 8;
+
+#[inline]
+fn record<'a>(
+    fixed: &[u64; FIXED],
+    call: Option<&[u64; CALL]>,
+    frames: &'a [u64],
+    parts: Parts,
+    clock: BootClock,
+) -> TaskRecord<'a> {
+    let [ids, start_boottime_ns, flags_uid, state_cpu, switches, comm_0, comm_1] = *fixed;
+    let (tid, tgid) = halves(ids);
+    let (flags, uid) = halves(flags_uid);
+    let (state_marks, cpu) = halves(state_cpu);
+    let [state, marks, ..] = state_marks.to_ne_bytes();
+    let has = |mark: i32| i32::from(marks) & mark != 0;
+    let mut comm = [0; 16];
+    comm[..8].copy_from_slice(&comm_0.to_ne_bytes());
+    comm[8..].copy_from_slice(&comm_1.to_ne_bytes());
+    let mut record = TaskRecord {
+        tid,
+        tgid,
+        state: State::from_index(state),
+        is_on_cpu: has(mark::ON_CPU),
+        cpu,
+        uid: parts.uid.then_some(uid),
+        starttime_ticks: clock.ticks(start_boottime_ns),
+        flags,
+        switches,
+        call: Call::Unknown,
+        frames,
+        has_moved: has(mark::MOVED),
+        comm,
+    };
+    if record.has_moved {
+        record.frames = &[];
+    } else if let Some(words) = call {
+        record.call = if record.is_kernel_thread() {
+            Call::KernelThread
+        } else if has(mark::CALL) {
+            decode_call(words, has(mark::COMPAT))
+        } else {
+            Call::Unknown
+        };
+    }
+    record
+}
+
+fn decode_call(words: &[u64; CALL], is_compat: bool) -> Call {
+    let [number, a, b, c, d, e, f, sp, ip] = *words;
+    let registers = Registers { sp, ip };
+    // The kernel itself looks at the lower half alone (`syscall_get_nr`).
+    #[expect(clippy::cast_possible_truncation)]
+    match (number as u32).cast_signed() {
+        -1 => Call::None(registers),
+        number => Call::Some { number: number.into(), is_compat, args: [a, b, c, d, e, f], registers },
+    }
+}
+
+/// A word's halves, in the order in which they lie in memory.
+const fn halves(word: u64) -> (u32, u32) {
+    let [a, b, c, d, e, f, g, h] = word.to_ne_bytes();
+    (u32::from_ne_bytes([a, b, c, d]), u32::from_ne_bytes([e, f, g, h]))
+}
