@@ -64,6 +64,7 @@ fn print(write: impl FnOnce(&mut Vec<u8>) -> io::Result<()>) -> anyhow::Result<(
 }
 
 fn sample(args: &SampleArgs) -> anyhow::Result<()> {
+    refuse_setuid()?;
     let config = Config::new(args)?;
     let stop = Stop::default();
     for signal in [SIGINT, SIGTERM, SIGHUP] {
@@ -80,13 +81,29 @@ fn sample(args: &SampleArgs) -> anyhow::Result<()> {
     }
     let mut terminal = Terminal::new(&config, args.quiet);
     let result = session::run(&config, &stop, &mut terminal);
-    terminal.finish(stop.is_stopped());
+    terminal.finish(match &result {
+        Ok(_) if stop.is_stopped() => "interrupted.",
+        Ok(_) => "finished.",
+        Err(_) => "ended.",
+    });
     let report = result?;
-    let layout = Layout { width: terminal_width(), footer: !args.quiet, ..Layout::default() };
+    let layout = Layout { width: terminal_width(), footer: !args.quiet, defuse_formulas: !args.raw_csv };
     let mut out = io::BufWriter::with_capacity(1 << 16, io::stdout().lock());
     output::render(&report, args.format, &layout, &mut out)
         .and_then(|()| out.flush())
         .context("cannot write the report to standard output")
+}
+
+/// A setuid psn would let anyone read what only root may; nothing in it is written for that.
+fn refuse_setuid() -> anyhow::Result<()> {
+    use rustix::process::{getegid, geteuid, getgid, getuid};
+    if getuid() != geteuid() || getgid() != getegid() {
+        anyhow::bail!(
+            "will not run setuid or setgid; run it as root (sudo psn), or give a copy that only trusted users may run \
+             the capabilities cap_sys_ptrace, cap_dac_read_search and, for kernel stacks, cap_sys_admin"
+        );
+    }
+    Ok(())
 }
 
 /// Columns of the terminal that standard output is; none when it is not one.
@@ -122,12 +139,11 @@ impl Terminal {
         terminal
     }
 
-    fn finish(&mut self, stopped: bool) {
+    fn finish(&mut self, how: &str) {
         if let Some(bar) = self.bar.take() {
             bar.finish_and_clear();
         }
         if !self.quiet {
-            let how = if stopped { "sampling interrupted." } else { "finished." };
             let _ = writeln!(io::stderr(), "{how}");
         }
     }

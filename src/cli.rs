@@ -109,6 +109,10 @@ pub struct SampleArgs {
     #[arg(long, value_enum, value_name = "FORMAT", default_value = "table")]
     pub format: Format,
 
+    /// Leave CSV cells that a spreadsheet would run as formulas as they are
+    #[arg(long)]
+    pub raw_csv: bool,
+
     /// List every column: name, type, source, what it needs, meaning
     #[arg(long)]
     pub list: bool,

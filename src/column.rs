@@ -108,12 +108,6 @@ impl Source {
             Self::Stack => "CAP_SYS_ADMIN + CAP_SYS_PTRACE + CAP_DAC_READ_SEARCH (root)",
         }
     }
-
-    /// Its place in a table indexed by source.
-    #[must_use]
-    pub const fn index(self) -> usize {
-        self as usize
-    }
 }
 
 /// A set of sources.
@@ -124,6 +118,13 @@ impl SourceSet {
     /// Adds `source`.
     pub const fn insert(&mut self, source: Source) {
         self.0 |= 1 << source as u16;
+    }
+
+    /// Takes `source` out; whether it was in the set.
+    pub const fn remove(&mut self, source: Source) -> bool {
+        let was_in = self.contains(source);
+        self.0 &= !(1 << source as u16);
+        was_in
     }
 
     /// Whether `source` is in the set.
@@ -644,7 +645,7 @@ mod tests {
     #[test]
     fn sources_index_their_own_table() {
         for (index, source) in Source::ALL.into_iter().enumerate() {
-            assert_eq!(source.index(), index);
+            assert_eq!(source as usize, index);
         }
     }
 

@@ -45,11 +45,11 @@ pub struct Config {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum UsageError {
     /// In the columns.
-    #[error("{0}")]
+    #[error(transparent)]
     Plan(#[from] PlanError),
     /// In `--where`.
     #[error("--where: {0}")]
-    Filter(#[from] FilterError),
+    Filter(FilterError),
     /// In `-p`.
     #[error("-p: '{given}' is neither: {reason}")]
     Processes {
@@ -69,7 +69,8 @@ impl Config {
     /// # Errors
     /// The first argument that makes no sense.
     pub fn new(args: &SampleArgs) -> Result<Self, UsageError> {
-        let filters = args.filters.iter().map(|filter| Filter::parse(filter)).collect::<Result<Vec<_>, _>>()?;
+        let filters = args.filters.iter().map(|filter| Filter::parse(filter)).collect::<Result<Vec<_>, _>>();
+        let filters = filters.map_err(UsageError::Filter)?;
         let names = |list: &[String]| {
             list.iter().map(|name| name.trim().to_owned()).filter(|name| !name.is_empty()).collect::<Vec<_>>()
         };
@@ -94,7 +95,7 @@ impl Config {
             shows_itself: args.show_yourself,
             plan,
             limit: args.limit.map(|limit| usize::try_from(limit).unwrap_or(usize::MAX)),
-            workers: args.workers.map_or_else(allowed_cores, usize::from),
+            workers: args.workers.map_or_else(allowed_cpus, usize::from),
             jitter: args.jitter,
             max_cpu: args.max_cpu.map(|percent| percent / 100.0),
             fd_budget: args.fd_budget,
@@ -121,8 +122,9 @@ fn selection(args: &SampleArgs) -> Result<Selection, UsageError> {
     Ok(Selection { processes, recursive: args.recursive, threads, excluded: None })
 }
 
-/// The cores this process may run on: affinity and cgroup quota.
-fn allowed_cores() -> usize {
+/// The CPUs this process may run on: affinity and cgroup quota.
+#[must_use]
+pub fn allowed_cpus() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from)
 }
 

@@ -12,13 +12,14 @@
 use std::sync::{Arc, TryLockError};
 
 use crate::aggregate::Fold;
-use crate::column::{Column, Source};
+use crate::column::{Column, Source, SourceSet};
 use crate::extract::{
     Answers, Descriptor, Thread, descriptor, extract, has_ended, is_kernel_thread, is_no_wchan, is_running,
 };
 use crate::facts::Fact;
 use crate::health::Health;
-use crate::observation::{Mark, Observation};
+use crate::lookup::PerSource;
+use crate::observation::{Mark, Observation, Value};
 use crate::parse::smaps::mappings;
 use crate::parse::stat::Stat;
 use crate::parse::{schedstat, status};
@@ -38,7 +39,7 @@ pub struct Coverage {
     /// Of those, the ones that moved on between the reads.
     pub torn: u64,
     /// Observations by source in which a refusal stands.
-    pub denied: [u64; Source::COUNT],
+    pub denied: PerSource<u64>,
     /// Observations counted.
     pub rows: u64,
 }
@@ -49,7 +50,7 @@ impl Coverage {
         self.checked += other.checked;
         self.torn += other.torn;
         self.rows += other.rows;
-        for (mine, theirs) in self.denied.iter_mut().zip(&other.denied) {
+        for ((_, mine), (_, theirs)) in self.denied.iter_mut().zip(other.denied.iter()) {
             *mine += theirs;
         }
         *other = Self::default();
@@ -89,6 +90,8 @@ pub struct Observer {
     answers: Answers,
     row: Observation,
     again: Buffer,
+    /// Files read for this row whose bytes were counted as understood before they were parsed.
+    unparsed: SourceSet,
     wait_sources: bool,
     /// Slots of columns that `stat` and the task list give.
     cheap_slots: usize,
@@ -122,6 +125,7 @@ impl Observer {
             answers: Answers::default(),
             row: Observation::default(),
             again: Buffer::default(),
+            unparsed: SourceSet::default(),
         }
     }
 
@@ -165,6 +169,7 @@ impl Observer {
         }
         task.mark_active(at.tick);
         self.answers.reset();
+        self.unparsed = SourceSet::default();
         if !self.begin(process, &stat, starttime_ticks, blocked) {
             return Ok(());
         }
@@ -204,10 +209,23 @@ impl Observer {
                     blocked,
                 };
                 extract(column, thread, &mut self.row);
+                if self.row.value(slot) == Value::Mark(Mark::Malformed) {
+                    // What makes no sense in a descriptor's column is the system call.
+                    let source = if column.source == Source::Fd { Source::Syscall } else { column.source };
+                    self.note_malformed(source);
+                }
                 holds(&context.plan, slot, &self.row)
             }
             None => true,
         })
+    }
+
+    /// Accounts for the last read of `source`, whose bytes turned out to be in no known format.
+    #[cold]
+    fn note_malformed(&mut self, source: Source) {
+        if self.unparsed.remove(source) {
+            self.health.correct(source, ReadError::Malformed);
+        }
     }
 
     fn observe_details(&mut self, mut reading: Reading<'_>, stat: &Stat<'_>, blocked: bool, at: Instant) {
@@ -266,15 +284,22 @@ impl Observer {
             }
         }
         self.coverage.rows += 1;
-        for source in context.plan.sources.iter() {
-            if self.answers.bytes(source) == Err(Mark::Denied) && is_read(source, stat) {
-                self.coverage.denied[source.index()] += 1;
-            }
-        }
+        self.count_refusals(context);
         if context.plan.columns.len() > self.smaps_slot {
             self.count_mappings(context, reading, stat, blocked, at);
         } else {
             self.fold.add(&self.row, at.tick, &mut reading.memory.last_values);
+        }
+    }
+
+    /// Counts the row for each file of which it shows a refusal.
+    fn count_refusals(&mut self, context: &Context) {
+        let mut counted = SourceSet::default();
+        for (slot, column) in context.plan.columns.iter().enumerate() {
+            if self.row.value(slot) == Value::Mark(Mark::Denied) && !counted.contains(column.source) {
+                counted.insert(column.source);
+                self.coverage.denied[column.source] += 1;
+            }
         }
     }
 
@@ -289,6 +314,9 @@ impl Observer {
     ) {
         if !blocked {
             self.read(context, reading, stat, Source::Smaps);
+        }
+        if self.answers.bytes(Source::Smaps) == Err(Mark::Denied) {
+            self.coverage.denied[Source::Smaps] += 1;
         }
         let columns = context.plan.columns.get(self.smaps_slot..).unwrap_or_default();
         let text = self.answers.bytes(Source::Smaps).unwrap_or_default();
@@ -417,7 +445,11 @@ impl Observer {
     /// The thread's switch counters; none where this kernel gives none.
     fn read_switches(&mut self, context: &Context, reading: &mut Reading<'_>) -> Option<Switches> {
         self.read_task_file(context, reading, Source::Schedstat);
-        let counted = self.answers.bytes(Source::Schedstat).ok().and_then(|text| schedstat::parse(text).ok());
+        let counted = self.answers.bytes(Source::Schedstat).ok().map(schedstat::parse);
+        if let Some(Err(_)) = counted {
+            self.note_malformed(Source::Schedstat);
+        }
+        let counted = counted.and_then(Result::ok);
         if let Some(times) = counted.filter(|times| (times.run_ns, times.timeslices) != (0, 0)) {
             return Some(Switches(times.run_ns, times.timeslices));
         }
@@ -474,6 +506,9 @@ impl Observer {
                 memory.unsupported.insert(source);
             }
         }
+        if result.is_ok() {
+            self.unparsed.insert(source);
+        }
         self.answers.set(source, result.map_err(Mark::from));
     }
 
@@ -493,6 +528,9 @@ impl Observer {
                 text.map(|text| if source == Source::Owner { owner_lines(text) } else { text.into() })
             };
             self.health.record(source, &result);
+            if result.is_ok() {
+                self.unparsed.insert(source);
+            }
             *slot = Some(result);
         }
         match slot {
@@ -512,14 +550,6 @@ struct Reading<'a> {
 
 fn holds(plan: &Plan, slot: usize, row: &Observation) -> bool {
     plan.filters.get(slot).is_none_or(|filters| filters.iter().all(|filter| filter.matches(row.value(slot))))
-}
-
-/// Whether `source` was read for a thread with this `stat`, and not implied by it.
-fn is_read(source: Source, stat: &Stat<'_>) -> bool {
-    !WAIT_SOURCES.contains(&source)
-        || !(is_running(stat.state)
-            || has_ended(stat.state)
-            || (is_kernel_thread(stat) && matches!(source, Source::Syscall | Source::Fd)))
 }
 
 /// The lines of `status` that name the owner: all that is worth keeping of it.

@@ -199,11 +199,19 @@ impl Discovery {
             let excluded = self.config.selection.excluded;
             pids.retain(|pid| Some(*pid) != excluded);
         }
+        // The line of descent goes through processes that have none of the threads.
+        if !self.config.selection.recursive {
+            self.retain_owners(pids);
+        }
+        Ok(())
+    }
+
+    /// Keeps the processes of the threads that are meant, if only some are.
+    fn retain_owners(&self, pids: &mut Vec<u32>) {
         if let Some(threads) = &self.config.selection.threads {
             let owners: Vec<u32> = threads.iter().filter_map(|tid| self.owner_of(*tid)).collect();
             pids.retain(|pid| owners.contains(pid));
         }
-        Ok(())
     }
 
     /// The process that a thread belongs to: `/proc/TID` answers for every thread, listed or not.
@@ -301,6 +309,7 @@ impl Discovery {
     fn build(&mut self, tick: u32) -> TaskSet {
         let now = monotonic_ns();
         let mut pids: Vec<u32> = self.known.iter().filter(|(_, known)| known.selected).map(|(pid, _)| *pid).collect();
+        self.retain_owners(&mut pids);
         pids.sort_unstable();
         let mut processes = Vec::with_capacity(pids.len());
         let mut dirs_left = self.config.budget.dirs.saturating_sub(self.fds.dirs);

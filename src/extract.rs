@@ -1,6 +1,9 @@
 //! From what was read of one thread to the values of its columns. Pure: no I/O, no state.
 
+use std::io::Write as _;
+
 use crate::column::{Column, Extract, FilenameForm, SmapsPart, Source, StatusForm, SyscallPart, state_name};
+use crate::lookup::PerSource;
 use crate::observation::{Mark, Observation, Value};
 use crate::parse::smaps::Mapping;
 use crate::parse::stat::{PF_KTHREAD, Stat, field};
@@ -26,8 +29,8 @@ impl From<ReadError> for Mark {
 /// What the kernel answered for one thread, file by file.
 #[derive(Debug)]
 pub struct Answers {
-    buffers: [Buffer; Source::COUNT],
-    marks: [Option<Mark>; Source::COUNT],
+    buffers: PerSource<Buffer>,
+    marks: PerSource<Option<Mark>>,
     /// The descriptor that `fd` was read for, when the system call has one.
     pub descriptor: Descriptor,
 }
@@ -35,8 +38,8 @@ pub struct Answers {
 impl Default for Answers {
     fn default() -> Self {
         Self {
-            buffers: std::array::from_fn(|_| Buffer::default()),
-            marks: [Some(Mark::Unread); Source::COUNT],
+            buffers: PerSource::default(),
+            marks: PerSource::from_fn(|| Some(Mark::Unread)),
             descriptor: Descriptor::None,
         }
     }
@@ -45,24 +48,24 @@ impl Default for Answers {
 impl Answers {
     /// The buffer to read `source` into.
     pub fn buffer(&mut self, source: Source) -> &mut Buffer {
-        &mut self.buffers[source.index()]
+        &mut self.buffers[source]
     }
 
     /// Forgets every answer: they were another thread's.
     pub fn reset(&mut self) {
-        self.marks = [Some(Mark::Unread); Source::COUNT];
+        self.marks = PerSource::from_fn(|| Some(Mark::Unread));
         self.descriptor = Descriptor::None;
     }
 
     /// Notes how the read of `source` went.
     pub fn set(&mut self, source: Source, result: Result<(), Mark>) {
-        self.marks[source.index()] = result.err();
+        self.marks[source] = result.err();
     }
 
     /// Stores `bytes` as the answer of `source`.
     pub fn store(&mut self, source: Source, bytes: &[u8]) {
-        self.buffers[source.index()].store(bytes);
-        self.marks[source.index()] = None;
+        self.buffers[source].store(bytes);
+        self.marks[source] = None;
     }
 
     /// The answer of `source`, or what stands in its place.
@@ -70,8 +73,8 @@ impl Answers {
     /// # Errors
     /// The mark.
     pub fn bytes(&self, source: Source) -> Result<&[u8], Mark> {
-        match self.marks[source.index()] {
-            None => Ok(self.buffers[source.index()].bytes()),
+        match self.marks[source] {
+            None => Ok(self.buffers[source].bytes()),
             Some(mark) => Err(mark),
         }
     }
@@ -305,11 +308,8 @@ fn syscall_part(part: SyscallPart, thread: Thread<'_>, row: &mut Observation) {
 fn push_hex(row: &mut Observation, number: u64) {
     row.push_text_with(|out| {
         out.extend_from_slice(b"0x");
-        let digits = (64 - number.leading_zeros()).div_ceil(4).max(1);
-        for place in (0..digits).rev() {
-            let digit = (number >> (4 * place)) & 0xf;
-            out.push(b"0123456789abcdef"[usize::try_from(digit).unwrap_or(0)]);
-        }
+        // Writing to a vector can not fail.
+        let _ = write!(out, "{number:x}");
     });
 }
 

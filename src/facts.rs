@@ -225,6 +225,10 @@ fn read(root: &ProcRoot, tgid: u32, source: Source, buffer: &mut Buffer) -> Resu
             Err(ReadError::Gone) if root.owner(tgid).is_some() => Ok(Arc::default()),
             link => link.map(Into::into),
         },
-        _ => root.read_process(tgid, source, source.name(), buffer).map(Into::into),
+        _ => match root.read_process(tgid, source, source.name(), buffer) {
+            // The process is there and its file is not: this kernel has no such file.
+            Err(ReadError::Gone) if root.owner(tgid).is_some() => Err(ReadError::Unsupported),
+            bytes => bytes.map(Into::into),
+        },
     }
 }

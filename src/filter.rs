@@ -1,5 +1,7 @@
 //! `--where 'COL OP VALUE'`: a condition on one column.
 
+use std::cmp::Ordering;
+
 use regex::bytes::Regex;
 
 use crate::column::{COLUMNS, Column, Extract, closest, state_name};
@@ -12,16 +14,24 @@ enum Test {
     NotEqual(Operand),
     Matches(Regex),
     NotMatches(Regex),
-    Less(f64),
-    LessOrEqual(f64),
-    Greater(f64),
-    GreaterOrEqual(f64),
+    Less(Number),
+    LessOrEqual(Number),
+    Greater(Number),
+    GreaterOrEqual(Number),
+}
+
+/// A number as it was typed, in the unit that the column is shown in.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Number {
+    /// Times the column's divisor, as values are: compared to the last digit.
+    Exact(i128),
+    Decimal(f64),
 }
 
 /// The right-hand side of an equality.
 #[derive(Debug, Clone, PartialEq)]
 enum Operand {
-    Number(f64),
+    Number(Number),
     Text(Vec<u8>),
     Mark(Mark),
 }
@@ -41,7 +51,7 @@ pub enum FilterError {
     #[error("'{0}' is not 'COLUMN OP VALUE', with OP one of = != ~ !~ < <= > >=")]
     Shape(String),
     /// The column does not exist.
-    #[error("{0}")]
+    #[error(transparent)]
     Column(#[from] UnknownColumn),
     /// The regular expression is wrong.
     #[error("'{pattern}' is not a regular expression: {reason}")]
@@ -127,14 +137,36 @@ impl Filter {
     #[must_use]
     pub fn matches(&self, value: Value<'_>) -> bool {
         match &self.test {
-            Test::Equal(operand) => operand.equals(value),
-            Test::NotEqual(operand) => !operand.equals(value),
+            Test::Equal(operand) => self.equals(operand, value),
+            Test::NotEqual(operand) => !self.equals(operand, value),
             Test::Matches(regex) => self.is_match(regex, value),
             Test::NotMatches(regex) => !self.is_match(regex, value),
-            Test::Less(limit) => number(value).is_some_and(|n| n < *limit),
-            Test::LessOrEqual(limit) => number(value).is_some_and(|n| n <= *limit),
-            Test::Greater(limit) => number(value).is_some_and(|n| n > *limit),
-            Test::GreaterOrEqual(limit) => number(value).is_some_and(|n| n >= *limit),
+            Test::Less(limit) => self.compare(value, *limit).is_some_and(Ordering::is_lt),
+            Test::LessOrEqual(limit) => self.compare(value, *limit).is_some_and(Ordering::is_le),
+            Test::Greater(limit) => self.compare(value, *limit).is_some_and(Ordering::is_gt),
+            Test::GreaterOrEqual(limit) => self.compare(value, *limit).is_some_and(Ordering::is_ge),
+        }
+    }
+
+    /// How `value` compares with `limit`; not at all unless it is a number.
+    #[expect(clippy::cast_precision_loss, reason = "a comparison with a decimal that a person typed")]
+    fn compare(&self, value: Value<'_>, limit: Number) -> Option<Ordering> {
+        let Value::Number(number) = value else { return None };
+        match limit {
+            Number::Exact(limit) => Some(number.cmp(&limit)),
+            // Divided, not multiplied: 29 / 100 is the float nearest to 0.29, and 0.29 * 100 is not 29.
+            Number::Decimal(limit) => (number as f64 / f64::from(self.column.divisor)).partial_cmp(&limit),
+        }
+    }
+
+    fn equals(&self, operand: &Operand, value: Value<'_>) -> bool {
+        match (operand, value) {
+            (Operand::Number(wanted), value) => self.compare(value, *wanted).is_some_and(Ordering::is_eq),
+            (Operand::Text(wanted), Value::Text(text)) => wanted == text,
+            (Operand::Text(wanted), Value::Mark(mark)) => wanted == mark.text().as_bytes(),
+            (Operand::Mark(wanted), Value::Mark(mark)) => *wanted == mark,
+            (Operand::Mark(wanted), Value::Text(text)) => wanted.text().as_bytes() == text,
+            (Operand::Text(_) | Operand::Mark(_), Value::Number(_)) => false,
         }
     }
 
@@ -147,30 +179,9 @@ impl Filter {
     }
 }
 
-#[expect(clippy::cast_precision_loss, reason = "a comparison with a number that a person typed")]
-fn number(value: Value<'_>) -> Option<f64> {
-    match value {
-        Value::Number(number) => Some(number as f64),
-        Value::Text(_) | Value::Mark(_) => None,
-    }
-}
-
-impl Operand {
-    fn equals(&self, value: Value<'_>) -> bool {
-        match (self, value) {
-            (Self::Number(wanted), value) => number(value).is_some_and(|n| n == *wanted),
-            (Self::Text(wanted), Value::Text(text)) => wanted == text,
-            (Self::Text(wanted), Value::Mark(mark)) => wanted == mark.text().as_bytes(),
-            (Self::Mark(wanted), Value::Mark(mark)) => *wanted == mark,
-            (Self::Mark(wanted), Value::Text(text)) => wanted.text().as_bytes() == text,
-            (Self::Text(_) | Self::Mark(_), Value::Number(_)) => false,
-        }
-    }
-}
-
 impl Test {
     fn new(column: &'static Column, op: &'static str, value: &str) -> Result<Self, FilterError> {
-        let ordering = |make: fn(f64) -> Self| {
+        let ordering = |make: fn(Number) -> Self| {
             if column.kind.is_number() {
                 scaled(column, value).map(make)
             } else {
@@ -190,13 +201,13 @@ impl Test {
     }
 }
 
-fn scaled(column: &'static Column, value: &str) -> Result<f64, FilterError> {
-    let number: f64 = value
-        .parse()
-        .ok()
-        .filter(|number: &f64| number.is_finite())
-        .ok_or_else(|| FilterError::Number { value: value.to_owned(), column: column.name })?;
-    Ok(number * f64::from(column.divisor))
+fn scaled(column: &'static Column, value: &str) -> Result<Number, FilterError> {
+    let whole = value.parse::<i128>().ok().and_then(|whole| whole.checked_mul(column.divisor.into()));
+    if let Some(exact) = whole {
+        return Ok(Number::Exact(exact));
+    }
+    let decimal = value.parse().ok().filter(|number: &f64| number.is_finite());
+    decimal.map(Number::Decimal).ok_or_else(|| FilterError::Number { value: value.to_owned(), column: column.name })
 }
 
 fn operand(column: &'static Column, value: &str) -> Result<Operand, FilterError> {

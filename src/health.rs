@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use rustix::io::Errno;
 
 use crate::column::Source;
+use crate::lookup::PerSource;
 use crate::procfs::ReadError;
 
 /// The attempts on one file, by class.
@@ -53,7 +54,7 @@ impl Counts {
 /// The accounting of a worker, or of a session.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Health {
-    sources: [Counts; Source::COUNT],
+    sources: PerSource<Counts>,
     /// The errors behind `dropped`, by file.
     dropped: BTreeMap<(Source, i32), u64>,
 }
@@ -63,7 +64,7 @@ impl Health {
     #[inline]
     pub fn record<T>(&mut self, source: Source, result: &Result<T, ReadError>) {
         match result {
-            Ok(_) => self.sources[source.index()].ok += 1,
+            Ok(_) => self.sources[source].ok += 1,
             Err(error) => self.record_error(source, *error),
         }
     }
@@ -71,13 +72,13 @@ impl Health {
     /// Counts `count` attempts that succeeded.
     #[inline]
     pub fn record_ok(&mut self, source: Source, count: u64) {
-        self.sources[source.index()].ok += count;
+        self.sources[source].ok += count;
     }
 
     /// Counts one attempt that failed.
     #[cold]
     pub fn record_error(&mut self, source: Source, error: ReadError) {
-        let counts = &mut self.sources[source.index()];
+        let counts = &mut self.sources[source];
         match error {
             ReadError::Gone => counts.gone += 1,
             ReadError::Denied => counts.denied += 1,
@@ -94,14 +95,14 @@ impl Health {
     /// Moves one attempt from `ok` to where it belongs: its bytes turned out to be unusable.
     #[cold]
     pub fn correct(&mut self, source: Source, error: ReadError) {
-        let ok = &mut self.sources[source.index()].ok;
+        let ok = &mut self.sources[source].ok;
         *ok = ok.saturating_sub(1);
         self.record_error(source, error);
     }
 
     /// Adds another accounting and empties it.
     pub fn take(&mut self, other: &mut Self) {
-        for (mine, theirs) in self.sources.iter_mut().zip(&mut other.sources) {
+        for ((_, mine), (_, theirs)) in self.sources.iter_mut().zip(other.sources.iter_mut()) {
             mine.add(theirs);
             *theirs = Counts::default();
         }
@@ -114,7 +115,7 @@ impl Health {
     #[must_use]
     pub fn by_file(&self) -> Vec<(&'static str, Counts)> {
         let mut files: Vec<(&'static str, Counts)> = Vec::new();
-        for (source, counts) in Source::ALL.iter().zip(&self.sources) {
+        for (source, counts) in self.sources.iter() {
             match files.iter_mut().find(|(name, _)| *name == source.name()) {
                 Some((_, sum)) => sum.add(counts),
                 None => files.push((source.name(), *counts)),

@@ -27,7 +27,7 @@
 //! - understood: [`parse`] (pure: bytes to fields), [`syscall`] (numbers to names), [`extract`]
 //!   (fields to column values)
 //! - sampled: [`sampler`] (one pass over the tasks), [`detail`] (one active thread)
-//! - counted: [`intern`], [`aggregate`], [`health`] (every read accounted for), [`histogram`]
+//! - counted: [`intern`], [`aggregate`], [`health`] (every read accounted for), [`histogram`], [`lookup`]
 //! - told: [`report`] (counts to rows, pure), [`output`] (rows to bytes), [`mod@list`]
 //! - [`app`]: the command as its user meets it
 //!
@@ -44,6 +44,7 @@
 //! ```
 //! Nothing but [`app`] prints or touches the process's own state, save that a session raises the
 //! soft limit on open files.
+#![cfg_attr(test, allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, clippy::cast_possible_wrap))]
 
 pub mod aggregate;
 pub mod app;
@@ -61,6 +62,7 @@ pub mod health;
 pub mod histogram;
 pub mod intern;
 pub mod list;
+pub mod lookup;
 pub mod observation;
 pub mod output;
 pub mod parse;

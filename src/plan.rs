@@ -2,6 +2,7 @@
 
 use crate::column::{Column, Extract, Kind, Source, SourceSet, closest};
 use crate::filter::{Filter, UnknownColumn, find_column};
+use crate::lookup::PerByte;
 use crate::parse::stat::field;
 
 /// How the values of a group's observations become one value.
@@ -99,7 +100,7 @@ pub enum SortKey {
 /// Which states pass: by letter.
 #[derive(Clone, PartialEq, Eq)]
 pub struct StateGate {
-    passes: [bool; 256],
+    passes: PerByte<bool>,
 }
 
 impl std::fmt::Debug for StateGate {
@@ -113,7 +114,7 @@ impl StateGate {
     /// Every state.
     #[must_use]
     pub const fn all() -> Self {
-        Self { passes: [true; 256] }
+        Self { passes: PerByte::filled(true) }
     }
 
     /// Every state but sleeping, zombie, idle and parked: what the original calls active.
@@ -121,7 +122,7 @@ impl StateGate {
     pub fn active() -> Self {
         let mut gate = Self::all();
         for letter in *b"SZIP" {
-            gate.passes[usize::from(letter)] = false;
+            *gate.passes.at_mut(letter) = false;
         }
         gate
     }
@@ -129,9 +130,9 @@ impl StateGate {
     /// Exactly these states.
     #[must_use]
     pub fn only(letters: &[u8]) -> Self {
-        let mut gate = Self { passes: [false; 256] };
+        let mut gate = Self { passes: PerByte::filled(false) };
         for letter in letters {
-            gate.passes[usize::from(*letter)] = true;
+            *gate.passes.at_mut(*letter) = true;
         }
         gate
     }
@@ -140,13 +141,13 @@ impl StateGate {
     #[inline]
     #[must_use]
     pub const fn passes(&self, letter: u8) -> bool {
-        self.passes[letter as usize]
+        self.passes.at(letter)
     }
 
     /// Whether every state passes.
     #[must_use]
     pub fn is_open(&self) -> bool {
-        self.passes.iter().all(|passes| *passes)
+        self.passes.iter().all(|(_, passes)| passes)
     }
 }
 
@@ -267,7 +268,9 @@ impl Plan {
             .collect();
         let mut filters = vec![Vec::new(); columns.len()];
         for filter in &request.filters {
-            filters[slot(filter.column.name)].push(filter.clone());
+            if let Some(filters) = filters.get_mut(slot(filter.column.name)) {
+                filters.push(filter.clone());
+            }
         }
         let mut plan = Self {
             dimensions: dimensions.iter().map(|column| slot(column.name)).collect(),
@@ -293,7 +296,9 @@ impl Plan {
             .into_iter()
             .map(str::to_owned)
             .chain(self.selected.iter().map(|selected| selected.header.clone()))
-            .chain(self.dimensions.iter().map(|slot| self.columns[*slot].name.to_owned()))
+            .chain(
+                self.dimensions.iter().filter_map(|slot| self.columns.get(*slot)).map(|column| column.name.to_owned()),
+            )
             .collect()
     }
 

@@ -264,7 +264,11 @@ impl ProcRoot {
         number: Option<u32>,
     ) -> Result<Vec<u8>, ReadError> {
         let (base, name) = self.task_path(dir, tid, source.name(), number);
-        self.link_at(base, name.as_cstr(), source)
+        match self.link_at(base, name.as_cstr(), source) {
+            // A descriptor may be closed at any time; any other link is of every task, or of none.
+            Err(ReadError::Gone) if number.is_none() && self.has_task(dir, tid) => Err(ReadError::Unsupported),
+            result => result,
+        }
     }
 
     /// Whether the task itself is still there: tells a missing file from a missing task.

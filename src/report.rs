@@ -9,13 +9,15 @@ use crate::column::Column;
 use crate::health::Counts;
 use crate::intern::{Interner, Symbol};
 use crate::observation::Mark;
-use crate::plan::{Aggregate, Plan, SortKey, Statistic};
+use crate::plan::{Aggregate, Plan, SortKey, StateGate, Statistic};
 
 /// Everything a run has to tell.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Report {
     /// What was run, where and when.
     pub meta: Meta,
+    /// Which states were let through.
+    pub states: States,
     /// The ticks of the run.
     pub ticks: Ticks,
     /// What was seen.
@@ -55,6 +57,29 @@ pub struct Meta {
     pub hz: f64,
     /// How threads were found: `proc`.
     pub scan: String,
+}
+
+/// The states of which threads were counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum States {
+    /// All but the sleeping and the idle.
+    Active,
+    /// Every one.
+    All,
+    /// Those that were asked for by letter.
+    Chosen,
+}
+
+impl States {
+    fn of(gate: &StateGate) -> Self {
+        if gate.is_open() {
+            Self::All
+        } else if *gate == StateGate::active() {
+            Self::Active
+        } else {
+            Self::Chosen
+        }
+    }
 }
 
 /// The ticks of a run.
@@ -100,6 +125,10 @@ pub struct Cost {
     pub late_max_ms: f64,
     /// Files kept open.
     pub fds: u64,
+    /// Threads that read in parallel.
+    pub workers: u64,
+    /// CPUs psn may run on.
+    pub cpus: u64,
     /// Kernel memory they pin, kB, estimated.
     pub kernel_kb_est: u64,
 }
@@ -210,6 +239,7 @@ impl Report {
         rows.truncate(rows.len() - left_out);
         Self {
             meta: facts.meta,
+            states: States::of(&plan.gate),
             ticks: facts.ticks,
             tasks: facts.tasks,
             cost: facts.cost,
@@ -379,7 +409,7 @@ mod tests {
     use super::*;
     use crate::aggregate::LastValues;
     use crate::observation::{Observation, Value};
-    use crate::plan::{PlanRequest, StateGate};
+    use crate::plan::PlanRequest;
 
     #[test]
     fn scaled_numbers_are_exact() {

@@ -23,6 +23,7 @@ use crate::clock::monotonic_ns;
 use crate::column::Source;
 use crate::detail::{Context, Coverage, Instant, Observer};
 use crate::health::Health;
+use crate::lookup::PerByte;
 use crate::parse::{stat, status};
 use crate::procfs::{Buffer, ProcRoot, ReadError};
 use crate::task::{Permit, Process, Task, TaskSet};
@@ -32,6 +33,9 @@ pub const SPARE_THREADS: usize = 4;
 
 /// A lane that has been at one thread for this long, blocked, is given up.
 const PATIENCE_NS: u64 = 20_000_000;
+
+/// Once the run is to stop, lanes are waited for this long, even if they are only starved of CPU.
+const FAREWELL_NS: u64 = 500_000_000;
 
 /// How long a lane is waited for between two looks at the lanes.
 const LOOK: Duration = Duration::from_millis(5);
@@ -114,6 +118,15 @@ struct Sentence {
     offences: u32,
 }
 
+/// A process that blocked a reader.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Blocker {
+    /// The process.
+    pub tgid: u32,
+    /// Its name, once `status` has told it.
+    pub name: Vec<u8>,
+}
+
 impl Quarantine {
     /// The first stay; each further offence doubles it.
     const FIRST_NS: u64 = 1_000_000_000;
@@ -131,11 +144,6 @@ impl Quarantine {
     fn holds(&self, tgid: u32, now_ns: u64) -> bool {
         !self.processes.is_empty() && self.processes.get(&tgid).is_some_and(|sentence| now_ns < sentence.until_ns)
     }
-
-    /// The processes that blocked a reader at any time.
-    pub fn processes(&self) -> impl Iterator<Item = u32> {
-        self.processes.keys().copied()
-    }
 }
 
 /// One lane: what a worker needs to visit threads, kept from pass to pass.
@@ -145,41 +153,44 @@ struct Lane {
     observer: Observer,
     stat: Buffer,
     line: Vec<u8>,
+    /// The name of a thread of each process visited in quarantine.
+    blocked_names: HashMap<u32, Vec<u8>>,
     progress: Arc<Progress>,
     states: StateCounts,
 }
 
 /// Threads seen in each state, by letter.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct StateCounts(Box<[u64; 256]>);
+pub struct StateCounts(Box<PerByte<u64>>);
 
 impl Default for StateCounts {
     fn default() -> Self {
-        Self(Box::new([0; 256]))
+        Self(Box::new(PerByte::filled(0)))
     }
 }
 
 impl StateCounts {
     #[inline]
     fn count(&mut self, letter: u8) {
-        self.0[usize::from(letter)] += 1;
+        *self.0.at_mut(letter) += 1;
     }
 
     fn take(&mut self, other: &mut Self) {
-        for (mine, theirs) in self.0.iter_mut().zip(other.0.iter_mut()) {
-            *mine += std::mem::take(theirs);
+        for (letter, count) in other.iter() {
+            *self.0.at_mut(letter) += count;
         }
+        *other = Self::default();
     }
 
     /// The letters that occurred, with their counts.
     pub fn iter(&self) -> impl Iterator<Item = (u8, u64)> {
-        (0..=u8::MAX).zip(self.0.iter().copied()).filter(|(_, count)| *count > 0)
+        self.0.iter().filter(|(_, count)| *count > 0)
     }
 
     /// All threads.
     #[must_use]
     pub fn total(&self) -> u64 {
-        self.0.iter().sum()
+        self.0.iter().map(|(_, count)| count).sum()
     }
 }
 
@@ -243,6 +254,11 @@ impl Lane {
         match result.map(|text| stat_line_of_status(task.tid, text, &mut self.line)) {
             Ok(Some(state)) => {
                 self.states.count(state);
+                if !self.blocked_names.contains_key(&process.tgid)
+                    && let Ok(stat) = stat::Stat::parse(&self.line, 0)
+                {
+                    self.blocked_names.insert(process.tgid, stat.comm.to_vec());
+                }
                 if self.observer.gate().passes(state)
                     && let Err(error) = self.observer.observe(process, task, &self.line, true, at)
                 {
@@ -320,6 +336,7 @@ pub struct Sampler {
     lost: usize,
     health: Health,
     coverage: Coverage,
+    blocked_names: HashMap<u32, Vec<u8>>,
 }
 
 impl Sampler {
@@ -349,6 +366,7 @@ impl Sampler {
             lost: 0,
             health: Health::default(),
             coverage: Coverage::default(),
+            blocked_names: HashMap::new(),
         })
     }
 
@@ -364,6 +382,7 @@ impl Sampler {
         let mut out: Vec<Watch> = (0..lanes).map(|index| self.dispatch(&work, index)).collect();
         let mut back = Vec::with_capacity(lanes);
         let mut is_complete = true;
+        let mut stopped_ns = None;
         while !out.is_empty() {
             match self.done.1.recv_timeout(LOOK) {
                 Ok(done) if done.pass == self.passes => {
@@ -376,6 +395,10 @@ impl Sampler {
                     if stopped() {
                         is_complete = false;
                         work.cancelled.store(true, Ordering::Relaxed);
+                        let now = monotonic_ns();
+                        if now.saturating_sub(*stopped_ns.get_or_insert(now)) > FAREWELL_NS {
+                            break;
+                        }
                     }
                     let before = out.len();
                     out.retain_mut(|watch| !self.gives_up(watch));
@@ -412,6 +435,7 @@ impl Sampler {
             observer: Observer::new(Arc::clone(&self.context), self.aggregator.fold()),
             stat: Buffer::default(),
             line: Vec::new(),
+            blocked_names: HashMap::new(),
             progress: Arc::default(),
             states: StateCounts::default(),
         })
@@ -457,6 +481,7 @@ impl Sampler {
             outcome.states.take(&mut lane.states);
             self.health.take(&mut lane.observer.health);
             self.coverage.take(&mut lane.observer.coverage);
+            self.blocked_names.extend(lane.blocked_names.drain());
             self.lanes.push(lane);
         }
     }
@@ -491,8 +516,10 @@ impl Sampler {
 
     /// The processes that blocked their readers.
     #[must_use]
-    pub fn blockers(&self) -> Vec<u32> {
-        self.quarantine.processes().collect()
+    pub fn blockers(&self) -> Vec<Blocker> {
+        let blocker =
+            |tgid: &u32| Blocker { tgid: *tgid, name: self.blocked_names.get(tgid).cloned().unwrap_or_default() };
+        self.quarantine.processes.keys().map(blocker).collect()
     }
 
     /// The accounting so far.

@@ -3,6 +3,7 @@
 //! The caller's thread is the coordinator. It owns time and the stop flag, reads no file of any
 //! task, and waits for every other thread with a deadline, so that whatever hangs, the run ends.
 
+use std::cmp::Reverse;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -11,17 +12,18 @@ use rustix::io::Errno;
 
 use crate::aggregate::Aggregator;
 use crate::clock::{Schedule, Wake, monotonic_ns, process_cpu, realtime_ns, sleep_until};
-use crate::column::{Extract, Source};
-use crate::config::Config;
+use crate::column::Extract;
+use crate::config::{Config, allowed_cpus};
 use crate::detail::{Context, Coverage};
 use crate::discover::{Discovered, Discoverer, Discovery, DiscoveryConfig};
 use crate::fds::FdBudget;
 use crate::health::Health;
 use crate::histogram::Histogram;
+use crate::output::escape::printable;
 use crate::parse::system::mem_available_kb;
 use crate::procfs::{Buffer, ProcRoot, ReadError, raise_fd_limit};
 use crate::report::{Cost, CoverageReport, Facts, Meta, Report, Tasks, Ticks};
-use crate::sampler::Sampler;
+use crate::sampler::{Blocker, Sampler};
 use crate::select::ProcessSelection;
 use crate::task::{DetailFiles, TaskSet};
 use crate::users::Users;
@@ -107,6 +109,14 @@ pub enum SessionError {
     /// Threads of psn's own can not be had.
     #[error("cannot start psn's own threads: {0}; lower --workers, or raise the limit on processes (ulimit -u)")]
     Threads(String),
+    /// The first task list does not come.
+    #[error("{path} could not be listed within {seconds} seconds: something there blocks whoever reads it")]
+    ListingHangs {
+        /// The path.
+        path: String,
+        /// How long was waited.
+        seconds: u64,
+    },
     /// Stopped before there was anything to report.
     #[error("stopped before the first task list was complete")]
     StoppedEarly,
@@ -114,6 +124,13 @@ pub enum SessionError {
 
 /// Kernel memory that one kept file pins: its seq_file page, inode and dentry. docs/performance.md.
 const KERNEL_KB_PER_FD: u64 = 5;
+
+/// How long the first task list may take: a million threads take ten seconds.
+const LISTING_PATIENCE: Duration = Duration::from_secs(60);
+
+fn nanoseconds(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
+}
 
 /// Samples the host as `config` says until its duration is over or `stop` says so.
 ///
@@ -212,7 +229,7 @@ impl<'a> Session<'a> {
             let now = monotonic_ns();
             let not_before = self.config.max_cpu.map_or(0, |share| {
                 let used = process_cpu().saturating_sub(cpu_before);
-                start.saturating_add(u64::try_from(used.div_f64(share).as_nanos()).unwrap_or(u64::MAX))
+                start.saturating_add(nanoseconds(used.div_f64(share)))
             });
             schedule.advance(now, not_before);
             progress.update(self.status(&schedule, outcome.duration_ns, now.saturating_sub(start)));
@@ -223,13 +240,17 @@ impl<'a> Session<'a> {
 
     /// Waits for the first task list, which on a large host takes a while.
     fn first_tasks(&mut self, stop: &Stop, progress: &mut dyn Progress) -> Result<Discovered, SessionError> {
+        let path = || self.config.root.display().to_string();
+        let deadline = monotonic_ns().saturating_add(nanoseconds(LISTING_PATIENCE));
         loop {
             if stop.is_stopped() {
                 return Err(SessionError::StoppedEarly);
             }
+            if monotonic_ns() > deadline {
+                return Err(SessionError::ListingHangs { path: path(), seconds: LISTING_PATIENCE.as_secs() });
+            }
             progress.update(Status::Listing);
             let Some(found) = self.discoverer.wait(Duration::from_millis(100)) else { continue };
-            let path = || self.config.root.display().to_string();
             let found = found.map_err(|error| SessionError::List { path: path(), error })?;
             if found.set.threads() == 0 {
                 return Err(SessionError::NothingSelected(self.nothing_selected()));
@@ -347,6 +368,8 @@ impl<'a> Session<'a> {
                 late_p99_ms: ms(self.lateness.quantile_ns(0.99)),
                 late_max_ms: ms(self.lateness.max_ns()),
                 fds,
+                workers: self.config.workers as u64,
+                cpus: allowed_cpus() as u64,
                 kernel_kb_est: fds * KERNEL_KB_PER_FD,
             },
             health: health.by_file().into_iter().map(|(file, counts)| (file.to_owned(), counts)).collect(),
@@ -359,13 +382,16 @@ impl<'a> Session<'a> {
 
     fn all_warnings(&mut self) -> Vec<String> {
         let mut blockers = self.sampler.blockers();
-        blockers.extend(&self.found.blockers);
-        blockers.sort_unstable();
-        blockers.dedup();
+        blockers.extend(self.found.blockers.iter().map(|tgid| Blocker { tgid: *tgid, name: Vec::new() }));
+        // Of two of the same process, the one that has its name.
+        blockers.sort_by_key(|blocker| (blocker.tgid, Reverse(blocker.name.clone())));
+        blockers.dedup_by_key(|blocker| blocker.tgid);
         let mut warnings = std::mem::take(&mut self.warnings);
-        warnings.extend(blockers.into_iter().map(|tgid| {
+        warnings.extend(blockers.into_iter().map(|Blocker { tgid, name }| {
+            let name = if name.is_empty() { String::new() } else { format!(" ({})", printable(&name)) };
             format!(
-                "process {tgid} blocks whoever reads its files in /proc: it is stuck in exec, or hung on its memory"
+                "process {tgid}{name} blocks whoever reads its files in /proc: it is stuck in exec, or hung on I/O while \
+                 it holds its memory lock"
             )
         }));
         warnings
@@ -373,12 +399,12 @@ impl<'a> Session<'a> {
 }
 
 fn coverage(coverage: &Coverage) -> CoverageReport {
-    let denied = Source::ALL.iter().zip(coverage.denied).filter(|(_, count)| *count > 0);
+    let denied = coverage.denied.iter().filter(|(_, count)| **count > 0);
     CoverageReport {
         rows: coverage.rows,
         checked: coverage.checked,
         torn: coverage.torn,
-        denied: denied.map(|(source, count)| (source.name().to_owned(), count)).collect(),
+        denied: denied.map(|(source, count)| (source.name().to_owned(), *count)).collect(),
     }
 }
 

@@ -165,6 +165,8 @@ impl Table {
     /// The calls of this table that take an fd first; found by name once.
     fn fd_calls(self) -> &'static NumberSet {
         static SETS: [OnceLock<NumberSet>; TABLES] = [const { OnceLock::new() }; TABLES];
+        // One set a table, in the order of the enumeration.
+        #[expect(clippy::indexing_slicing)]
         SETS[self as usize].get_or_init(|| NumberSet::of_fd_calls(self))
     }
 }
@@ -176,15 +178,17 @@ impl NumberSet {
     const WORDS: usize = 9;
 
     /// More than the highest number of any table, x32's `pwritev2` (547).
-    const END: i64 = Self::WORDS as i64 * 64;
+    const END: i64 = 9 * 64;
 
     fn of_fd_calls(table: Table) -> Self {
         let base = if matches!(table, Table::X32) { X32_BIT } else { 0 };
         let mut set = Self([0; Self::WORDS]);
-        for number in 0..Self::END {
-            let takes_fd = table.name(base | number).is_some_and(|name| FD_CALLS.binary_search(&name).is_ok());
-            if takes_fd {
-                set.0[number as usize / 64] |= 1 << (number % 64);
+        for (word, first) in set.0.iter_mut().zip((0..Self::END).step_by(64)) {
+            for bit in 0..64 {
+                let name = table.name(base | (first + bit));
+                if name.is_some_and(|name| FD_CALLS.binary_search(&name).is_ok()) {
+                    *word |= 1 << bit;
+                }
             }
         }
         set

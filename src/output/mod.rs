@@ -1,42 +1,105 @@
-//! stub
+//! The last step: a [`Report`] becomes text. Pure but for the writer it is given.
+//!
+//! One file a format. All of them turn bytes into text through [`escape`], and through nothing else:
+//! names, paths and messages are hostile until they have passed there.
+
+mod advice;
+mod csv;
+pub mod escape;
+#[cfg(test)]
+mod fixture;
+mod folded;
+mod footer;
+mod json;
+mod table;
+
+use std::io;
+
 use crate::report::Report;
-/// f
-#[derive(Debug, Clone, Copy, clap::ValueEnum)]
+
+pub use advice::warnings;
+
+/// The forms of a report.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub enum Format {
-    /// t
+    /// Aligned columns, for people
     Table,
-    /// c
+    /// Comma-separated values (RFC 4180), for spreadsheets and scripts
     Csv,
-    /// j
+    /// One JSON object: the rows and everything known of the run
     Json,
-    /// f
+    /// Folded stacks, for flame graphs
     Folded,
 }
-/// l
-#[derive(Debug, Default)]
+
+/// How a report is laid out, whatever it says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Layout {
-    /// w
+    /// Columns of the terminal, which the table is made to fit; without one, nothing is shortened.
     pub width: Option<usize>,
-    /// f
+    /// Whether the account of the run follows the table.
     pub footer: bool,
+    /// Whether CSV keeps spreadsheets from taking a name for a formula.
+    pub defuse_formulas: bool,
 }
-/// r
-pub fn render(report: &Report, _format: Format, _layout: &Layout, out: &mut dyn std::io::Write) -> std::io::Result<()> {
-    for row in &report.rows {
-        for field in &row.fields {
-            match field {
-                crate::report::Field::Text(t) => write!(out, "{} | ", String::from_utf8_lossy(t))?,
-                crate::report::Field::Mark(t) => write!(out, "{t} | ")?,
-                crate::report::Field::Decimal(t) => write!(out, "{t:.2} | ")?,
-                crate::report::Field::Integer(t) => write!(out, "{t} | ")?,
-                other => write!(out, "{other:?} | ")?,
+
+impl Default for Layout {
+    fn default() -> Self {
+        Self { width: None, footer: true, defuse_formulas: true }
+    }
+}
+
+/// Writes `report` to `out`, which had better be buffered.
+///
+/// # Errors
+/// Those of `out`. A closed pipe is one of them.
+pub fn render(report: &Report, format: Format, layout: &Layout, out: &mut dyn io::Write) -> io::Result<()> {
+    match format {
+        Format::Table => {
+            table::render(report, layout.width, out)?;
+            if layout.footer { footer::render(report, layout.width, out) } else { Ok(()) }
+        }
+        Format::Csv => csv::render(report, layout.defuse_formulas, out),
+        Format::Json => json::render(report, out),
+        Format::Folded => folded::render(report, out),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rendered(format: Format, layout: &Layout) -> String {
+        let mut out = Vec::new();
+        render(&fixture::trouble(), format, layout, &mut out).unwrap();
+        String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn the_footer_follows_the_table_and_nothing_else() {
+        let quiet = Layout { footer: false, ..Layout::default() };
+        let table = rendered(Format::Table, &quiet);
+        let footer = rendered(Format::Table, &Layout::default()).strip_prefix(&table).map(str::to_owned);
+        assert!(footer.is_some_and(|footer| footer.starts_with("\nticks:")));
+        for format in [Format::Csv, Format::Json, Format::Folded] {
+            assert_eq!(rendered(format, &quiet), rendered(format, &Layout::default()));
+        }
+    }
+
+    #[test]
+    fn a_writer_that_fails_is_reported() {
+        struct Closed;
+        impl io::Write for Closed {
+            fn write(&mut self, _: &[u8]) -> io::Result<usize> {
+                Err(io::ErrorKind::BrokenPipe.into())
+            }
+            fn flush(&mut self) -> io::Result<()> {
+                Ok(())
             }
         }
-        writeln!(out)?;
+        for format in [Format::Table, Format::Csv, Format::Json, Format::Folded] {
+            let result = render(&fixture::trouble(), format, &Layout::default(), &mut Closed);
+            assert_eq!(result.unwrap_err().kind(), io::ErrorKind::BrokenPipe);
+        }
     }
-    writeln!(
-        out,
-        "{:?} {:?} {:?} {:?} {:?} {:?}",
-        report.ticks, report.tasks, report.cost, report.health, report.coverage, report.warnings
-    )
 }

@@ -1,0 +1,324 @@
+//! The only place where bytes become printable text.
+//!
+//! A thread's name is whatever its program wrote there: a clear-screen sequence, half a character, a mark that turns
+//! the line around. What comes out of here moves no cursor, hides nothing and stays on its line, and it is lossless:
+//! two texts that differ never print alike.
+//!
+//! | in | out |
+//! |---|---|
+//! | valid UTF-8 that shows | itself |
+//! | an ASCII control character, DEL | `\x1b`: the byte, in lower-case hexadecimal |
+//! | a byte that is no part of valid UTF-8 | `\xff`, likewise |
+//! | any other character that does not show, or that reorders its neighbours | `\u{202e}`: its code point |
+//! | a combining mark with nothing to combine with, or one too many | `\u{301}`, likewise |
+//! | a backslash before anything that could make the two of them one of these | `\\` |
+//! | any other backslash | itself, so that `\x2d` in the name of a systemd unit stays readable |
+//!
+//! In a [frame], `;` is `\x3b` as well, and so is as `\x20` the space before a number at the end.
+
+use std::borrow::Cow;
+use std::fmt::Write as _;
+
+use unicode_width::UnicodeWidthChar;
+
+/// Zero-width characters that may follow one another: more of them only paint over the lines around.
+const MAX_MARKS: usize = 4;
+
+/// `bytes` as text for a terminal, a cell or a string.
+#[must_use]
+pub fn printable(bytes: &[u8]) -> Cow<'_, str> {
+    escape(bytes, Notation::Cell)
+}
+
+/// `bytes` as one frame of a folded stack, where `;` ends a frame and a number after a space is a count.
+///
+/// A line holds two counts where it compares two profiles, so a name that ends in a number must not look like the first.
+#[must_use]
+pub fn frame(bytes: &[u8]) -> Cow<'_, str> {
+    let text = escape(bytes, Notation::Frame);
+    let is_count = |tail: &str| tail.chars().all(|c| c.is_ascii_digit() || c == '.' || c.is_whitespace());
+    match text.rsplit_once(' ') {
+        Some((head, tail)) if is_count(tail) => Cow::Owned(format!(r"{head}\x20{tail}")),
+        _ => text,
+    }
+}
+
+/// The smallest parts that printable text may be cut into: characters, and whole escapes.
+pub(super) fn units(text: &str) -> impl Iterator<Item = &str> {
+    let mut rest = text;
+    std::iter::from_fn(move || {
+        let first = rest.chars().next()?;
+        let (unit, tail) = rest.split_at(escape_len(rest.as_bytes()).unwrap_or(first.len_utf8()));
+        rest = tail;
+        Some(unit)
+    })
+}
+
+/// Where escaped text stands decides what else must be escaped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Notation {
+    Cell,
+    Frame,
+}
+
+impl Notation {
+    /// Whether an ASCII character is escaped wherever it stands.
+    const fn escapes(self, byte: u8) -> bool {
+        byte < b' ' || byte == 0x7f || (matches!(self, Self::Frame) && byte == b';')
+    }
+
+    /// Whether `\xNN` may stand for `byte`.
+    const fn has_escape_for(self, byte: u8) -> bool {
+        byte >= 0x80 || self.escapes(byte) || (matches!(self, Self::Frame) && byte == b' ')
+    }
+
+    /// Whether a backslash before `rest` could be taken for the first character of an escape.
+    fn is_ambiguous_before(self, rest: &[u8]) -> bool {
+        match rest {
+            [b'x', high, low, ..] => hex_byte(*high, *low).is_some_and(|byte| self.has_escape_for(byte)),
+            [b'u', b'{', ..] => true,
+            [first, ..] => *first == b'\\' || self.has_escape_for(*first),
+            [] => false,
+        }
+    }
+}
+
+fn escape(bytes: &[u8], notation: Notation) -> Cow<'_, str> {
+    let is_plain = |byte: &u8| byte.is_ascii() && *byte != b'\\' && !notation.escapes(*byte);
+    if let Ok(text) = std::str::from_utf8(bytes)
+        && bytes.iter().all(is_plain)
+    {
+        return Cow::Borrowed(text);
+    }
+    let mut out = String::with_capacity(bytes.len() * 2);
+    let mut marks = MAX_MARKS;
+    let mut at = 0;
+    for chunk in bytes.utf8_chunks() {
+        for c in chunk.valid().chars() {
+            at += c.len_utf8();
+            marks = if c.width() == Some(0) { marks + 1 } else { 0 };
+            match u8::try_from(c).ok().filter(u8::is_ascii) {
+                Some(byte) if notation.escapes(byte) => push_byte(&mut out, byte),
+                Some(b'\\') if notation.is_ambiguous_before(bytes.get(at..).unwrap_or_default()) => out.push_str(r"\\"),
+                None if is_hidden(c) || marks > MAX_MARKS => push_char(&mut out, c),
+                _ => out.push(c),
+            }
+        }
+        for byte in chunk.invalid() {
+            at += 1;
+            marks = 0;
+            push_byte(&mut out, *byte);
+        }
+    }
+    Cow::Owned(out)
+}
+
+// Writing to a string cannot fail.
+fn push_byte(out: &mut String, byte: u8) {
+    let _ = write!(out, r"\x{byte:02x}");
+}
+
+fn push_char(out: &mut String, c: char) {
+    let _ = write!(out, r"\u{{{:x}}}", u32::from(c));
+}
+
+/// Whether a character beyond ASCII is a control character, reorders text, breaks the line or shows as nothing: the
+/// general categories Cc, Zl and Zp, and the properties Bidi_Control and Default_Ignorable_Code_Point of Unicode 17,
+/// with the two kinds of format characters that hide text and are not in the latter.
+const fn is_hidden(c: char) -> bool {
+    matches!(c,
+        '\u{80}'..='\u{9f}'
+        | '\u{ad}'
+        | '\u{34f}'
+        | '\u{61c}'
+        | '\u{115f}'..='\u{1160}'
+        | '\u{17b4}'..='\u{17b5}'
+        | '\u{180b}'..='\u{180f}'
+        | '\u{200b}'..='\u{200f}'
+        | '\u{2028}'..='\u{202e}'
+        | '\u{2060}'..='\u{206f}'
+        | '\u{3164}'
+        | '\u{fe00}'..='\u{fe0f}'
+        | '\u{feff}'
+        | '\u{ffa0}'
+        // With U+FFF9 to U+FFFB, which enclose annotations.
+        | '\u{fff0}'..='\u{fffb}'
+        // Joiners of hieroglyphs.
+        | '\u{13430}'..='\u{1345f}'
+        | '\u{1bca0}'..='\u{1bca3}'
+        | '\u{1d173}'..='\u{1d17a}'
+        | '\u{e0000}'..='\u{e0fff}')
+}
+
+const fn hex_digit(digit: u8) -> Option<u8> {
+    match digit {
+        b'0'..=b'9' => Some(digit - b'0'),
+        b'a'..=b'f' => Some(digit - b'a' + 10),
+        _ => None,
+    }
+}
+
+fn hex_byte(high: u8, low: u8) -> Option<u8> {
+    Some(hex_digit(high)? << 4 | hex_digit(low)?)
+}
+
+/// The length of the escape that printable text begins with, in any notation.
+fn escape_len(text: &[u8]) -> Option<usize> {
+    match text {
+        [b'\\', b'\\', ..] => Some(2),
+        [b'\\', b'x', high, low, ..] if hex_byte(*high, *low).is_some() => Some(4),
+        [b'\\', b'u', b'{', rest @ ..] => memchr::memchr(b'}', rest).map(|end| end + 4),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    /// The bytes that `text` stands for.
+    fn unescape(text: &str, notation: Notation) -> Vec<u8> {
+        let mut out = Vec::new();
+        for unit in units(text) {
+            match unit.as_bytes() {
+                [b'\\', b'\\'] => out.push(b'\\'),
+                [b'\\', b'x', high, low] if notation.has_escape_for(hex_byte(*high, *low).unwrap()) => {
+                    out.push(hex_byte(*high, *low).unwrap());
+                }
+                [b'\\', b'u', b'{', hex @ .., b'}'] => {
+                    let code = u32::from_str_radix(std::str::from_utf8(hex).unwrap(), 16).unwrap();
+                    out.extend_from_slice(char::from_u32(code).unwrap().to_string().as_bytes());
+                }
+                other => out.extend_from_slice(other),
+            }
+        }
+        out
+    }
+
+    fn assert_printable(text: &str) {
+        for c in text.chars() {
+            assert!(!c.is_control() && !is_hidden(c), "{c:?} in {text:?}");
+            assert!(!matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{200b}'..='\u{200f}'));
+        }
+    }
+
+    #[test]
+    fn what_shows_is_kept() {
+        for text in ["", "mysqld", "a b", "Привет", "日本語", "e\u{301}", "🦀", r"a\b", r"C:\temp", "\u{e000}", r"\"]
+        {
+            assert_eq!(printable(text.as_bytes()), text);
+        }
+        assert!(matches!(printable(b"kworker/0:1-events"), Cow::Borrowed(_)));
+    }
+
+    #[test]
+    fn what_does_not_show_is_spelt_out() {
+        let cases: [(&[u8], &str); 12] = [
+            (b"\x1b[2J\x07", r"\x1b[2J\x07"),
+            (b"a\r\n\tb\x00\x7f", r"a\x0d\x0a\x09b\x00\x7f"),
+            (b"\x9b31m", r"\x9b31m"),
+            ("\u{9b}31m".as_bytes(), r"\u{9b}31m"),
+            (b"\xff\xc3", r"\xff\xc3"),
+            (b"ab\xe6\x97", r"ab\xe6\x97"),
+            (b"\xed\xa0\x80", r"\xed\xa0\x80"),
+            ("\u{202e}gpj.exe".as_bytes(), r"\u{202e}gpj.exe"),
+            ("a\u{200b}b\u{feff}".as_bytes(), r"a\u{200b}b\u{feff}"),
+            ("x\u{e0041}".as_bytes(), r"x\u{e0041}"),
+            ("\u{2028}\u{2029}".as_bytes(), r"\u{2028}\u{2029}"),
+            ("\u{ad}\u{fff9}\u{3164}".as_bytes(), r"\u{ad}\u{fff9}\u{3164}"),
+        ];
+        for (bytes, text) in cases {
+            assert_eq!(printable(bytes), text);
+        }
+    }
+
+    #[test]
+    fn a_backslash_is_doubled_only_where_it_could_be_mistaken() {
+        let cases: [(&[u8], &str); 8] = [
+            (br"\x1b", r"\\x1b"),
+            (b"\\\x1b", r"\\\x1b"),
+            (br"\x2d", r"\x2d"),
+            (br"\x1B", r"\x1B"),
+            (br"\u{61}", r"\\u{61}"),
+            (br"\\a", r"\\\a"),
+            (br"\\", r"\\\"),
+            (br"\x", r"\x"),
+        ];
+        for (bytes, text) in cases {
+            assert_eq!(printable(bytes), text);
+        }
+    }
+
+    #[test]
+    fn marks_need_a_base_and_do_not_pile_up() {
+        assert_eq!(printable("\u{301}e\u{301}".as_bytes()), "\\u{301}e\u{301}");
+        let pile = format!("e{}", "\u{301}".repeat(6));
+        assert_eq!(printable(pile.as_bytes()), format!("e{}\\u{{301}}\\u{{301}}", "\u{301}".repeat(4)));
+    }
+
+    #[test]
+    fn a_frame_holds_no_separator_and_ends_in_no_count() {
+        let cases: [(&str, &str); 9] = [
+            ("a;b", r"a\x3bb"),
+            ("worker 12", r"worker\x2012"),
+            ("worker 1.5", r"worker\x201.5"),
+            ("worker 12 ", r"worker 12\x20"),
+            ("worker 12\u{a0}", "worker\\x2012\u{a0}"),
+            ("worker 12b", "worker 12b"),
+            ("Disk (Uninterruptible)", "Disk (Uninterruptible)"),
+            (r"\x3b", r"\\x3b"),
+            (r"\;", r"\\\x3b"),
+        ];
+        for (text, expected) in cases {
+            assert_eq!(frame(text.as_bytes()), expected);
+        }
+    }
+
+    #[test]
+    fn escapes_are_never_cut() {
+        let text = printable("a\x1bб\u{202e}\\\\\u{61c}".as_bytes()).into_owned();
+        let parts: Vec<&str> = units(&text).collect();
+        assert_eq!(parts, ["a", r"\x1b", "б", r"\u{202e}", r"\\", r"\\", r"\u{61c}"]);
+    }
+
+    /// Bytes that are often text, often broken, and often look like escapes.
+    fn hostile() -> impl Strategy<Value = Vec<u8>> {
+        let part = prop_oneof![
+            any::<char>().prop_map(|c| c.to_string().into_bytes()),
+            any::<u8>().prop_map(|byte| vec![byte]),
+            proptest::sample::select(vec![
+                "\\", "x", "1b", "3b", "20", "u{", "}", ";", " ", "7", ".", "\u{301}", "\u{202e}", "\u{9b}", "日",
+                "[0m"
+            ])
+            .prop_map(|text| text.as_bytes().to_vec()),
+        ];
+        proptest::collection::vec(part, 0..12).prop_map(|parts| parts.concat())
+    }
+
+    proptest! {
+        #[test]
+        fn nothing_hidden_gets_through(bytes in proptest::collection::vec(any::<u8>(), 0..64), text in "\\PC*|.*") {
+            assert_printable(&printable(&bytes));
+            assert_printable(&printable(text.as_bytes()));
+            assert_printable(&frame(&bytes));
+        }
+
+        #[test]
+        fn every_escape_can_be_undone(bytes in hostile()) {
+            let text = printable(&bytes);
+            assert_printable(&text);
+            prop_assert_eq!(unescape(&text, Notation::Cell), &*bytes, "{}", text);
+            let text = frame(&bytes);
+            assert_printable(&text);
+            prop_assert_eq!(unescape(&text, Notation::Frame), &*bytes, "{}", text);
+            prop_assert!(!text.contains(';'));
+        }
+
+        #[test]
+        fn units_are_the_whole_text(bytes in hostile()) {
+            let text = printable(&bytes);
+            prop_assert_eq!(units(&text).collect::<String>(), &*text);
+        }
+    }
+}

@@ -1,0 +1,416 @@
+//! The account of a run, after its table: how well it was sampled, what was not seen, what it cost.
+//!
+//! A line a topic, and none for a topic about which there is nothing to say. Warnings come last.
+
+use std::io::{self, Write};
+use std::iter;
+
+use unicode_width::UnicodeWidthStr as _;
+
+use super::advice::warnings;
+use super::escape::printable;
+use crate::health::Counts;
+use crate::report::Report;
+
+/// Lines are no longer than this, whatever the terminal.
+const MAX_WIDTH: usize = 100;
+/// Where the texts begin, beside the longest label.
+const INDENT: usize = 10;
+/// How much further in a line goes on.
+const HANGING: usize = 2;
+
+/// Writes the account, broken into lines that a terminal of `width` columns does not break again.
+pub fn render(report: &Report, width: Option<usize>, out: &mut dyn Write) -> io::Result<()> {
+    let max = width.map_or(MAX_WIDTH, |width| width.min(MAX_WIDTH));
+    writeln!(out)?;
+    for (label, lines) in topics(report) {
+        let labels = iter::once(label).chain(iter::repeat(""));
+        for (label, items) in labels.zip(lines) {
+            write_wrapped(&format!("{label:<INDENT$}"), &items, max, out)?;
+        }
+    }
+    for warning in warnings(report) {
+        let warning = printable(warning.as_bytes()).into_owned();
+        // Words for a person; for a pipe, one line that a search finds whole.
+        let words = if width.is_some() { warning.split(' ').map(str::to_owned).collect() } else { vec![warning] };
+        write_wrapped("warning:  ", &words, max, out)?;
+    }
+    Ok(())
+}
+
+/// A line, in parts that are not broken.
+type Items = Vec<String>;
+
+/// The topics, and the lines there are to say of each.
+fn topics(report: &Report) -> [(&'static str, Vec<Items>); 9] {
+    let cost = &report.cost;
+    let (pass, late) = if report.ticks.completed == 0 {
+        (Vec::new(), Vec::new())
+    } else {
+        (
+            vec![times(cost.pass_p50_ms, cost.pass_p99_ms, cost.pass_max_ms)],
+            vec![times(cost.late_p50_ms, cost.late_p99_ms, cost.late_max_ms)],
+        )
+    };
+    [
+        ("ticks:", vec![ticks(report)]),
+        ("threads:", vec![threads(report)]),
+        ("pass:", pass),
+        ("late:", late),
+        ("cost:", vec![expense(report)]),
+        ("reads:", reads(report)),
+        ("torn:", torn(report)),
+        ("denied:", denied(report)),
+        ("rows:", left_out(report)),
+    ]
+}
+
+fn ticks(report: &Report) -> Items {
+    let ticks = &report.ticks;
+    let throttled = match ticks.throttled {
+        0 => String::new(),
+        number => format!(" ({} to keep within --max-cpu)", thousands(number)),
+    };
+    vec![
+        format!("{} of {} taken,", thousands(ticks.completed), thousands(ticks.expected)),
+        format!("{} missed{throttled};", thousands(ticks.missed)),
+        format!("{} Hz asked for, {} Hz achieved", report.meta.hz, rate(report.achieved_hz())),
+    ]
+}
+
+fn threads(report: &Report) -> Items {
+    let tasks = &report.tasks;
+    let found = format!("{} in {}", thousands(tasks.threads), count(tasks.processes, "process", "processes"));
+    if tasks.skipped == 0 {
+        return vec![found];
+    }
+    let skipped = thousands(tasks.skipped);
+    vec![format!("{found};"), format!("up to {skipped} more may have been missed by the listing")]
+}
+
+fn times(median: f64, most: f64, worst: f64) -> Items {
+    vec![
+        format!("median {},", milliseconds(median)),
+        format!("99% within {},", milliseconds(most)),
+        format!("worst {}", milliseconds(worst)),
+    ]
+}
+
+fn expense(report: &Report) -> Items {
+    let cost = &report.cost;
+    let share = if report.meta.duration_s > 0.0 {
+        format!(" ({:.1}% of one CPU)", cost.cpu_s / report.meta.duration_s * 100.0)
+    } else {
+        String::new()
+    };
+    let time = format!("{:.2} s of CPU time{share}", cost.cpu_s);
+    if cost.fds == 0 {
+        return vec![time];
+    }
+    vec![
+        format!("{time},"),
+        format!("{} kept open", count(cost.fds, "file", "files")),
+        format!("(about {} of kernel memory)", kilobytes(cost.kernel_kb_est)),
+    ]
+}
+
+/// All attempts; then a line for each file on which more happened than that threads ended.
+fn reads(report: &Report) -> Vec<Items> {
+    if report.health.is_empty() {
+        return Vec::new();
+    }
+    let sum = |of: fn(&Counts) -> u64| thousands(report.health.iter().map(|(_, counts)| of(counts)).sum());
+    let all = format!("{} in all, {} of threads that had ended", sum(Counts::attempts), sum(|counts| counts.gone));
+    let notable = report.health.iter().filter(|(_, counts)| counts.is_notable());
+    let files = notable.map(|(file, counts)| classes(file, counts, &errors(report, file)));
+    iter::once(vec![all]).chain(files).collect()
+}
+
+/// The attempts on `file` that succeeded, and each other class that occurred.
+fn classes(file: &str, counts: &Counts, errors: &str) -> Items {
+    let classes = [
+        (counts.gone, "gone", ""),
+        (counts.denied, "denied", ""),
+        (counts.unsupported, "unsupported", ""),
+        (counts.timed_out, "timed out", ""),
+        (counts.dropped, "dropped", errors),
+        (counts.malformed, "malformed", ""),
+    ];
+    let ok = format!("{}: {} ok", printable(file.as_bytes()), thousands(counts.ok));
+    let others = classes.into_iter().filter(|(number, ..)| *number > 0);
+    commas(iter::once(ok).chain(others.map(|(number, class, detail)| format!("{} {class}{detail}", thousands(number)))))
+}
+
+/// Puts a comma after every item but the last.
+fn commas(items: impl Iterator<Item = String>) -> Items {
+    let mut items: Items = items.collect();
+    let (_, but_last) = items.split_last_mut().unzip();
+    but_last.into_iter().flatten().for_each(|item: &mut String| item.push(','));
+    items
+}
+
+/// The errors behind the dropped reads of `file`: ` (5 × Too many open files)`.
+fn errors(report: &Report, file: &str) -> String {
+    let of_file = report.dropped.iter().filter(|(source, ..)| source == file);
+    let errors: Vec<String> =
+        of_file.map(|(_, error, count)| format!("{} × {}", thousands(*count), printable(error.as_bytes()))).collect();
+    if errors.is_empty() { String::new() } else { format!(" ({})", errors.join(", ")) }
+}
+
+fn torn(report: &Report) -> Vec<Items> {
+    let coverage = &report.coverage;
+    if coverage.checked == 0 {
+        return Vec::new();
+    }
+    vec![vec![
+        format!("{} of {}", thousands(coverage.torn), count(coverage.checked, "waiting thread", "waiting threads")),
+        format!("({}) moved on while being read", percent(coverage.torn, coverage.checked)),
+    ]]
+}
+
+fn denied(report: &Report) -> Vec<Items> {
+    let coverage = &report.coverage;
+    if coverage.denied.is_empty() {
+        return Vec::new();
+    }
+    let files = coverage.denied.iter().map(|(file, number)| {
+        let file = printable(file.as_bytes());
+        format!("{file} in {} ({})", thousands(*number), percent(*number, coverage.rows))
+    });
+    let mut items = commas(files);
+    items.push(format!("of {};", count(coverage.rows, "sample", "samples")));
+    items.push("psn --list tells what each file needs".to_owned());
+    vec![items]
+}
+
+fn left_out(report: &Report) -> Vec<Items> {
+    let more = report.rows_left_out;
+    if more == 0 { Vec::new() } else { vec![vec![format!("{} more, left out by --limit", thousands(more))]] }
+}
+
+/// Writes `items` with spaces between them, in lines of `max` columns where an item is not longer than that.
+fn write_wrapped(label: &str, items: &[String], max: usize, out: &mut dyn Write) -> io::Result<()> {
+    let mut line = label.to_owned();
+    let mut is_fresh = true;
+    for item in items {
+        if !is_fresh && line.width() + 1 + item.width() > max {
+            writeln!(out, "{line}")?;
+            line = " ".repeat(label.len() + HANGING);
+            is_fresh = true;
+        }
+        if !is_fresh {
+            line.push(' ');
+        }
+        line.push_str(item);
+        is_fresh = false;
+    }
+    writeln!(out, "{line}")
+}
+
+/// `41,200`.
+fn thousands(number: u64) -> String {
+    let digits = number.to_string();
+    let mut out = String::with_capacity(digits.len() + digits.len() / 3);
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
+            out.push(',');
+        }
+        out.push(digit);
+    }
+    out
+}
+
+/// `1 sample`, `2 samples`.
+pub fn count(number: u64, one: &str, many: &str) -> String {
+    format!("{} {}", thousands(number), if number == 1 { one } else { many })
+}
+
+/// Three figures, or as many as a number of seconds has.
+pub fn milliseconds(ms: f64) -> String {
+    match ms {
+        ..10.0 => format!("{ms:.2} ms"),
+        ..100.0 => format!("{ms:.1} ms"),
+        ..1000.0 => format!("{ms:.0} ms"),
+        _ => format!("{:.2} s", ms / 1000.0),
+    }
+}
+
+/// A rate as it was achieved.
+pub fn rate(hz: f64) -> String {
+    match hz {
+        0.0 => "0".to_owned(),
+        ..1.0 => format!("{hz:.3}"),
+        ..100.0 => format!("{hz:.1}"),
+        _ => format!("{hz:.0}"),
+    }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "a share is shown with one decimal")]
+fn percent(part: u64, whole: u64) -> String {
+    let percent = if whole == 0 { 0.0 } else { part as f64 / whole as f64 * 100.0 };
+    if part > 0 && percent < 0.05 { "<0.1%".to_owned() } else { format!("{percent:.1}%") }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "a size is shown with one decimal")]
+fn kilobytes(kb: u64) -> String {
+    let kb = kb as f64;
+    match kb {
+        ..1024.0 => format!("{kb:.0} kB"),
+        ..1_048_576.0 => format!("{:.1} MB", kb / 1024.0),
+        _ => format!("{:.1} GB", kb / 1_048_576.0),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::output::fixture;
+    use crate::report::{CoverageReport, Ticks};
+
+    fn rendered(report: &Report, width: Option<usize>) -> String {
+        let mut out = Vec::new();
+        render(report, width, &mut out).unwrap();
+        String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn a_good_run_is_short() {
+        insta::assert_snapshot!(rendered(&fixture::mysqld(), Some(80)), @"
+
+        ticks:    100 of 100 taken, 0 missed; 20 Hz asked for, 20.0 Hz achieved
+        threads:  1,412 in 79 processes
+        pass:     median 1.23 ms, 99% within 3.10 ms, worst 4.56 ms
+        late:     median 0.06 ms, 99% within 0.21 ms, worst 0.31 ms
+        cost:     0.14 s of CPU time (2.8% of one CPU), 512 files kept open
+                    (about 2.5 MB of kernel memory)
+        reads:    141,212 in all, 12 of threads that had ended
+        ");
+    }
+
+    #[test]
+    fn a_bad_run_says_why() {
+        insta::assert_snapshot!(rendered(&fixture::trouble(), Some(80)), @r"
+
+        ticks:    62 of 100 taken, 38 missed; 20 Hz asked for, 12.4 Hz achieved
+        threads:  1,412 in 79 processes;
+                    up to 17 more may have been missed by the listing
+        pass:     median 71.0 ms, 99% within 140 ms, worst 1.25 s
+        late:     median 0.06 ms, 99% within 0.21 ms, worst 0.31 ms
+        cost:     4.20 s of CPU time (84.0% of one CPU), 512 files kept open
+                    (about 3.0 GB of kernel memory)
+        reads:    146,146 in all, 15 of threads that had ended
+                  syscall: 20 ok, 3 gone, 290 denied
+                  wchan: 300 ok, 1 timed out,
+                    7 dropped (5 × Too many open files, 2 × Cannot allocate memory),
+                    2 malformed
+                  stack: 0 ok, 4,310 denied, 1 unsupported
+        torn:     3 of 412 waiting threads (0.7%) moved on while being read
+        denied:   syscall in 290 (6.7%), stack in 4,310 (100.0%), wchan in 1 (<0.1%)
+                    of 4,310 samples; psn --list tells what each file needs
+        rows:     1,012 more, left out by --limit
+        warning:  20 Hz could not be held (12.4 achieved, 38 ticks missed): a pass over
+                    the threads takes 71.0 ms, longer than the 50.0 ms between ticks;
+                    fewer columns, fewer processes (-p) or a lower --hz would help
+        warning:  process 12 (\x1b[31m) blocks whoever reads its files in /proc: it is
+                    stuck in exec
+        ");
+    }
+
+    #[test]
+    fn a_pipe_gets_warnings_whole() {
+        let text = rendered(&fixture::trouble(), None);
+        insta::assert_snapshot!(text, @r"
+
+        ticks:    62 of 100 taken, 38 missed; 20 Hz asked for, 12.4 Hz achieved
+        threads:  1,412 in 79 processes; up to 17 more may have been missed by the listing
+        pass:     median 71.0 ms, 99% within 140 ms, worst 1.25 s
+        late:     median 0.06 ms, 99% within 0.21 ms, worst 0.31 ms
+        cost:     4.20 s of CPU time (84.0% of one CPU), 512 files kept open (about 3.0 GB of kernel memory)
+        reads:    146,146 in all, 15 of threads that had ended
+                  syscall: 20 ok, 3 gone, 290 denied
+                  wchan: 300 ok, 1 timed out,
+                    7 dropped (5 × Too many open files, 2 × Cannot allocate memory), 2 malformed
+                  stack: 0 ok, 4,310 denied, 1 unsupported
+        torn:     3 of 412 waiting threads (0.7%) moved on while being read
+        denied:   syscall in 290 (6.7%), stack in 4,310 (100.0%), wchan in 1 (<0.1%) of 4,310 samples;
+                    psn --list tells what each file needs
+        rows:     1,012 more, left out by --limit
+        warning:  20 Hz could not be held (12.4 achieved, 38 ticks missed): a pass over the threads takes 71.0 ms, longer than the 50.0 ms between ticks; fewer columns, fewer processes (-p) or a lower --hz would help
+        warning:  process 12 (\x1b[31m) blocks whoever reads its files in /proc: it is stuck in exec
+        ");
+    }
+
+    #[test]
+    fn advice_fits_the_cause() {
+        let advice = |change: &dyn Fn(&mut Report)| {
+            let mut report = fixture::mysqld();
+            change(&mut report);
+            warnings(&report).join("\n")
+        };
+        insta::assert_snapshot!(advice(&|report| {
+            report.ticks = Ticks { expected: 4, completed: 4, missed: 0, throttled: 0 };
+        }), @"only 4 ticks were taken, too few for more than a rough picture: sample longer (-d) or more often (--hz)");
+        insta::assert_snapshot!(advice(&|report| {
+            report.ticks = Ticks { expected: 10, completed: 1, missed: 9, throttled: 0 };
+            report.cost.pass_p50_ms = 4100.0;
+        }), @"20 Hz could not be held (0.200 achieved, 9 ticks missed, too many for more than a rough picture): a pass over the threads takes 4.10 s, longer than the 50.0 ms between ticks; fewer columns, fewer processes (-p) or a lower --hz would help");
+        insta::assert_snapshot!(advice(&|report| {
+            report.ticks = Ticks { expected: 100, completed: 98, missed: 2, throttled: 0 };
+            report.cost.pass_max_ms = 130.0;
+        }), @"20 Hz could not be held (19.6 achieved, 2 ticks missed): a pass over the threads took up to 130 ms, longer than the 50.0 ms between ticks; fewer columns, fewer processes (-p) or a lower --hz would help");
+        insta::assert_snapshot!(advice(&|report| {
+            report.ticks = Ticks { expected: 100, completed: 98, missed: 2, throttled: 0 };
+            report.cost.late_max_ms = 130.0;
+        }), @"20 Hz could not be held (19.6 achieved, 2 ticks missed): psn was up to 130 ms late to start a pass; a higher priority (--nice -5) or a lower --hz would help");
+        insta::assert_snapshot!(advice(&|report| {
+            report.ticks = Ticks { expected: 100, completed: 0, missed: 100, throttled: 0 };
+        }), @"20 Hz could not be held (0 achieved, 100 ticks missed, too many for more than a rough picture): no pass over the threads came to its end; fewer columns, fewer processes (-p) or a lower --hz would help");
+    }
+
+    #[test]
+    fn ticks_skipped_on_purpose_are_told_apart() {
+        let mut report = fixture::empty();
+        report.ticks = Ticks { expected: 100, completed: 60, missed: 40, throttled: 38 };
+        insta::assert_snapshot!(rendered(&report, Some(80)), @"
+
+        ticks:    60 of 100 taken, 40 missed (38 to keep within --max-cpu);
+                    20 Hz asked for, 12.0 Hz achieved
+        threads:  1,412 in 79 processes
+        pass:     median 1.23 ms, 99% within 3.10 ms, worst 4.56 ms
+        late:     median 0.06 ms, 99% within 0.21 ms, worst 0.31 ms
+        cost:     0.14 s of CPU time (2.8% of one CPU), 512 files kept open
+                    (about 2.5 MB of kernel memory)
+        reads:    141,212 in all, 12 of threads that had ended
+        warning:  20 Hz could not be held (12.0 achieved, 40 ticks missed): psn kept
+                    within --max-cpu; fewer columns, fewer processes (-p) or a lower
+                    --hz would help
+        ");
+    }
+
+    #[test]
+    fn a_run_that_did_nothing_divides_by_nothing() {
+        let mut report = fixture::empty();
+        report.meta.duration_s = 0.0;
+        report.ticks = Ticks::default();
+        report.coverage = CoverageReport { denied: vec![("io".to_owned(), 1)], ..CoverageReport::default() };
+        insta::assert_snapshot!(rendered(&report, Some(80)), @"
+
+        ticks:    0 of 0 taken, 0 missed; 20 Hz asked for, 0 Hz achieved
+        threads:  1,412 in 79 processes
+        cost:     0.14 s of CPU time, 512 files kept open
+                    (about 2.5 MB of kernel memory)
+        reads:    141,212 in all, 12 of threads that had ended
+        denied:   io in 1 (<0.1%) of 0 samples; psn --list tells what each file needs
+        warning:  no tick was taken: sample longer (-d) or more often (--hz)
+        ");
+    }
+
+    #[test]
+    fn numbers_are_readable() {
+        assert_eq!([0, 999, 1000, 1_234_567].map(thousands), ["0", "999", "1,000", "1,234,567"]);
+        assert_eq!([0.061, 50.0, 130.4, 2500.0].map(milliseconds), ["0.06 ms", "50.0 ms", "130 ms", "2.50 s"]);
+        assert_eq!([0.0, 0.05, 19.96, 998.7].map(rate), ["0", "0.050", "20.0", "999"]);
+        assert_eq!([900, 2560, 3 << 20].map(kilobytes), ["900 kB", "2.5 MB", "3.0 GB"]);
+        assert_eq!(percent(1, 100_000), "<0.1%");
+    }
+}

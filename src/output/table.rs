@@ -1,0 +1,307 @@
+//! The table, in the layout of the original: a title and a rule as wide as the rows, numbers to the right.
+//!
+//! Widths are those of a terminal, not bytes. Cells are made twice, once to be measured and once to be written, so that
+//! a long report needs no memory of its own.
+
+use std::borrow::Cow;
+use std::io::{self, Write};
+use std::iter;
+
+use unicode_width::UnicodeWidthStr as _;
+
+use super::escape::{printable, units};
+use crate::report::{Align, Field, Report, ReportColumn, Row, States, decimal};
+
+/// No column of texts is made narrower than this.
+const MIN_TEXT_WIDTH: usize = 4;
+const SEPARATOR: &str = " | ";
+const ELLIPSIS: &str = "…";
+
+/// Writes the table, `terminal` columns wide at most if its texts can be made that short.
+pub fn render(report: &Report, terminal: Option<usize>, out: &mut dyn Write) -> io::Result<()> {
+    let mut widths = natural_widths(report);
+    if let Some(terminal) = terminal {
+        fit(&mut widths, &report.columns, terminal);
+    }
+    let total = table_width(&widths);
+    writeln!(out, "\n{:=<total$}\n", "=== Active Threads ")?;
+    if report.rows.is_empty() {
+        return writeln!(out, " {}", nothing_seen(report));
+    }
+    let headers = report.columns.iter().map(|column| printable(column.name.as_bytes()));
+    write_line(&report.columns, &widths, headers, out)?;
+    writeln!(out, "{:-<total$}", "")?;
+    for row in &report.rows {
+        write_line(&report.columns, &widths, cells(&report.columns, row), out)?;
+    }
+    Ok(())
+}
+
+fn nothing_seen(report: &Report) -> &'static str {
+    match report.states {
+        _ if report.ticks.completed == 0 => "no tick was taken",
+        States::Active => "no active threads were seen; -a shows sleeping and idle threads too",
+        States::All => "no threads were seen",
+        States::Chosen => "no threads in these states were seen",
+    }
+}
+
+/// The cells of a row; those it lacks are empty.
+fn cells<'a>(columns: &'a [ReportColumn], row: &'a Row) -> impl Iterator<Item = Cow<'a, str>> {
+    let fields = row.fields.iter().map(Some).chain(iter::repeat(None));
+    columns.iter().zip(fields).map(|(column, field)| field.map_or(Cow::Borrowed(""), |field| cell(column, field)))
+}
+
+fn cell<'a>(column: &ReportColumn, field: &'a Field) -> Cow<'a, str> {
+    match field {
+        Field::Integer(number) => Cow::Owned(number.to_string()),
+        Field::Scaled(number, divisor) => Cow::Owned(decimal(*number, *divisor)),
+        Field::Decimal(number) => Cow::Owned(format!("{number:.2}")),
+        Field::Text(bytes) if column.in_parentheses => Cow::Owned(format!("({})", printable(bytes))),
+        Field::Text(bytes) => printable(bytes),
+        Field::Mark(mark) => Cow::Borrowed(mark.text()),
+    }
+}
+
+/// The width that each column would like.
+fn natural_widths(report: &Report) -> Vec<usize> {
+    let mut widths: Vec<usize> =
+        report.columns.iter().map(|column| printable(column.name.as_bytes()).width()).collect();
+    for row in &report.rows {
+        for (width, cell) in widths.iter_mut().zip(cells(&report.columns, row)) {
+            *width = (*width).max(cell.width());
+        }
+    }
+    widths
+}
+
+/// The columns, the separators between them, and a space at either end.
+fn table_width(widths: &[usize]) -> usize {
+    widths.iter().sum::<usize>() + SEPARATOR.len() * widths.len().saturating_sub(1) + 2
+}
+
+/// Takes from the widest columns of texts what `terminal` lacks.
+fn fit(widths: &mut [usize], columns: &[ReportColumn], terminal: usize) {
+    let excess = table_width(widths).saturating_sub(terminal);
+    for _ in 0..excess {
+        let texts = widths.iter_mut().zip(columns).filter(|(_, column)| column.align == Align::Left);
+        match texts.map(|(width, _)| width).max_by_key(|width| **width) {
+            Some(widest) if *widest > MIN_TEXT_WIDTH => *widest -= 1,
+            _ => return,
+        }
+    }
+}
+
+fn write_line<'a>(
+    columns: &[ReportColumn],
+    widths: &[usize],
+    cells: impl Iterator<Item = Cow<'a, str>>,
+    out: &mut dyn Write,
+) -> io::Result<()> {
+    let mut line = String::new();
+    for ((column, width), cell) in columns.iter().zip(widths).zip(cells) {
+        line.push_str(if line.is_empty() { " " } else { SEPARATOR });
+        let cell = shorten(&cell, *width, column.is_stack);
+        let padding = iter::repeat_n(' ', width.saturating_sub(cell.width()));
+        match column.align {
+            Align::Right => line.extend(padding.chain(cell.chars())),
+            Align::Left => line.extend(cell.chars().chain(padding)),
+        }
+    }
+    writeln!(out, "{}", line.trim_end_matches(' '))
+}
+
+/// `text`, or as much of it as fits with an ellipsis. Parentheses stay closed. Of a stack the end is kept, because the
+/// innermost function says most.
+fn shorten(text: &str, width: usize, keep_end: bool) -> Cow<'_, str> {
+    if text.width() <= width {
+        return Cow::Borrowed(text);
+    }
+    let room = width.saturating_sub(ELLIPSIS.width());
+    if keep_end {
+        let parts: Vec<&str> = units(text).collect();
+        let kept = parts.len() - fitting(parts.iter().rev().copied(), room);
+        return Cow::Owned([ELLIPSIS].into_iter().chain(parts.into_iter().skip(kept)).collect());
+    }
+    let tail = if text.starts_with('(') && text.ends_with(')') { ")" } else { "" };
+    let count = fitting(units(text), room.saturating_sub(tail.len()));
+    Cow::Owned(units(text).take(count).chain([ELLIPSIS, tail]).collect())
+}
+
+/// How many of `parts` fit into `room`.
+fn fitting<'a>(parts: impl Iterator<Item = &'a str>, room: usize) -> usize {
+    let ends = parts.scan(0, |end, part| {
+        *end += part.width();
+        Some(*end)
+    });
+    ends.take_while(|end| *end <= room).count()
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::observation::Mark;
+    use crate::output::fixture::{self, column, number, text};
+
+    fn rendered(report: &Report, terminal: Option<usize>) -> String {
+        let mut out = Vec::new();
+        render(report, terminal, &mut out).unwrap();
+        String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn the_layout_is_the_originals() {
+        insta::assert_snapshot!(rendered(&fixture::mysqld(), None), @"
+
+        === Active Threads ==============================================================================================
+
+         samples | avg_threads | comm          | state                  | syscall         | wchan
+        -----------------------------------------------------------------------------------------------------------------
+              25 |        3.12 | (mysqld)      | Disk (Uninterruptible) | fsync           | _xfs_log_force_lsn
+              16 |        2.00 | (mysqld)      | Running (ON CPU)       | [running]       | 0
+              14 |        1.75 | (mysqld)      | Disk (Uninterruptible) | pwrite64        | call_rwsem_down_write_failed
+               1 |        0.12 | (kworker/*:*) | Running (ON CPU)       | [kernel_thread] | worker_thread
+        ");
+    }
+
+    #[test]
+    fn hostile_names_stay_in_their_cells() {
+        insta::assert_snapshot!(rendered(&fixture::hostile(), None), @r#"
+
+        === Active Threads ==================================================================================
+
+         samples | avg_threads | utime_sec:max |                 ci95 | comm              | filename
+        -----------------------------------------------------------------------------------------------------
+               5 |        0.62 |        123.45 |                 0.25 | (\x1b[2Jroot\x07) | /tmp/a;b 12
+               4 |        0.50 |         -0.05 |                 0.33 | (=1+1)            | a",b\x0d\x0a(c
+               3 |        0.38 |          0.00 |                    - | (\xff\xfe)        | /\u{202e}gpj.exe
+               2 |        0.25 |             - |                 0.00 | (| x |)           | unit\x2d1 \\x1b
+               1 |        0.12 |            -7 | 36893488147419103230 | ()                | -
+        "#);
+    }
+
+    #[test]
+    fn wide_characters_and_marks_are_aligned() {
+        let mut report = fixture::mysqld();
+        for (row, name) in report.rows.iter_mut().zip(["日本語", "e\u{301}te\u{301}", "Привет", "🦀"]) {
+            row.fields[2] = text(name);
+        }
+        insta::assert_snapshot!(rendered(&report, None), @"
+
+        === Active Threads =========================================================================================
+
+         samples | avg_threads | comm     | state                  | syscall         | wchan
+        ------------------------------------------------------------------------------------------------------------
+              25 |        3.12 | (日本語) | Disk (Uninterruptible) | fsync           | _xfs_log_force_lsn
+              16 |        2.00 | (été)    | Running (ON CPU)       | [running]       | 0
+              14 |        1.75 | (Привет) | Disk (Uninterruptible) | pwrite64        | call_rwsem_down_write_failed
+               1 |        0.12 | (🦀)     | Running (ON CPU)       | [kernel_thread] | worker_thread
+        ");
+    }
+
+    #[test]
+    fn a_narrow_terminal_shortens_the_widest_texts() {
+        insta::assert_snapshot!(rendered(&fixture::mysqld(), Some(80)), @"
+
+        === Active Threads =============================================================
+
+         samples | avg_threads | comm         | state       | syscall     | wchan
+        --------------------------------------------------------------------------------
+              25 |        3.12 | (mysqld)     | Disk (Unin… | fsync       | _xfs_log_f…
+              16 |        2.00 | (mysqld)     | Running (O… | [running]   | 0
+              14 |        1.75 | (mysqld)     | Disk (Unin… | pwrite64    | call_rwsem…
+               1 |        0.12 | (kworker/*…) | Running (O… | [kernel_th… | worker_thr…
+        ");
+    }
+
+    #[test]
+    fn a_terminal_too_narrow_gets_the_narrowest_table() {
+        insta::assert_snapshot!(rendered(&fixture::mysqld(), Some(10)), @"
+
+        === Active Threads ================================
+
+         samples | avg_threads | comm | sta… | sys… | wch…
+        ---------------------------------------------------
+              25 |        3.12 | (m…) | Dis… | fsy… | _xf…
+              16 |        2.00 | (m…) | Run… | [ru… | 0
+              14 |        1.75 | (m…) | Dis… | pwr… | cal…
+               1 |        0.12 | (k…) | Run… | [ke… | wor…
+        ");
+    }
+
+    #[test]
+    fn of_a_stack_the_innermost_functions_are_kept() {
+        insta::assert_snapshot!(rendered(&fixture::stacks(), Some(70)), @"
+
+        === Active Threads ===================================================
+
+         samples | avg_threads | comm     | kstack
+        ----------------------------------------------------------------------
+               9 |        1.12 | (cat)    | …_iter()->folio_wait_bit_common()
+               4 |        0.50 | (pool 7) | [denied]
+               2 |        0.25 | (cp)     | -
+        ");
+    }
+
+    #[test]
+    fn no_rows_are_said_in_words() {
+        insta::assert_snapshot!(rendered(&Report { rows: Vec::new(), ..fixture::mysqld() }, None), @"
+
+        === Active Threads =====================================
+
+         no active threads were seen; -a shows sleeping and idle threads too
+        ");
+        let all = Report { rows: Vec::new(), states: States::All, ..fixture::mysqld() };
+        assert!(rendered(&all, Some(80)).ends_with("\n no threads were seen\n"));
+    }
+
+    #[test]
+    fn escapes_and_wide_characters_are_not_cut_in_two() {
+        assert_eq!(shorten(r"ab\x1bcd", 6, false), "ab…");
+        assert_eq!(shorten(r"ab\x1bcd", 7, false), r"ab\x1b…");
+        assert_eq!(shorten(r"ab\x1bcd", 6, true), "…cd");
+        assert_eq!(shorten("日本語", 4, false), "日…");
+        assert_eq!(shorten("(mysqld)", 7, false), "(mysq…)");
+        assert_eq!(shorten("abc", 3, false), "abc");
+    }
+
+    #[test]
+    fn a_row_that_lacks_fields_is_still_a_row() {
+        let mut report = fixture::mysqld();
+        report.rows[0].fields.truncate(3);
+        report.rows.truncate(1);
+        assert!(rendered(&report, None).contains("\n      25 |        3.12 | (mysqld) |"));
+    }
+
+    fn field() -> impl Strategy<Value = Field> {
+        prop_oneof![
+            any::<Vec<u8>>().prop_map(|bytes| Field::Text(bytes.into())),
+            ".{0,30}".prop_map(|name| text(&name)),
+            proptest::sample::select(Mark::ALL.to_vec()).prop_map(Field::Mark),
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn the_terminal_is_never_exceeded(
+            rows in proptest::collection::vec((0u64..1_000_000, field(), field()), 0..8),
+            terminal in 40usize..120,
+        ) {
+            let mut report = fixture::empty();
+            report.columns.extend([column("comm"), column("wchan")]);
+            report.rows = rows
+                .into_iter()
+                .map(|(samples, first, second)| Row { fields: vec![number(samples), Field::Decimal(0.5), first, second] })
+                .collect();
+            let table = rendered(&report, Some(terminal));
+            let lines: Vec<&str> = table.lines().collect();
+            // A blank line, the title, a blank line; then the header and the rule, or a sentence.
+            prop_assert_eq!(lines.len(), if report.rows.is_empty() { 4 } else { 5 + report.rows.len() });
+            for line in lines.iter().filter(|_| !report.rows.is_empty()) {
+                prop_assert!(line.width() <= terminal, "{} > {terminal}: {line}", line.width());
+            }
+        }
+    }
+}

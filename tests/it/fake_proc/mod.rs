@@ -1,0 +1,3 @@
+//! A fake proc root under the real engine.
+
+mod columns;

@@ -1,0 +1,174 @@
+//! The engine without its clock: a listing and a pass happen when a test says so, so the number of
+//! ticks is exact and nothing waits.
+
+use std::ffi::OsString;
+use std::sync::Arc;
+use std::time::Duration;
+
+use clap::Parser as _;
+use psn::aggregate::Aggregator;
+use psn::cli::Cli;
+use psn::column::Extract;
+use psn::config::Config;
+use psn::detail::Context;
+use psn::discover::{Discovery, DiscoveryConfig};
+use psn::fds::FdBudget;
+use psn::health::Health;
+use psn::procfs::{Faults, ProcRoot, ReadError};
+use psn::report::{CoverageReport, Facts, Report, Tasks, Ticks};
+use psn::sampler::{PassOutcome, Sampler};
+use psn::task::{DetailFiles, TaskSet};
+use psn::users::Users;
+
+use super::fake::FakeProc;
+
+/// The configuration for `args`, of the proc root `proc`.
+#[track_caller]
+pub fn config(proc: &FakeProc, args: &[&str]) -> Config {
+    let mut line: Vec<OsString> = vec!["psn".into(), "--procfs".into(), proc.path().into()];
+    line.extend(args.iter().map(OsString::from));
+    let cli = Cli::try_parse_from(line).unwrap_or_else(|error| panic!("{error}"));
+    Config::new(&cli.sample).unwrap_or_else(|error| panic!("{args:?}: {error}"))
+}
+
+/// Discovery and sampler, wired as a session wires them.
+pub struct Engine {
+    config: Config,
+    discovery: Discovery,
+    sampler: Sampler,
+    aggregator: Arc<Aggregator>,
+    set: Arc<TaskSet>,
+    skipped: u64,
+    discovery_health: Health,
+    completed: u32,
+    expected: u64,
+}
+
+impl Engine {
+    /// An engine over `proc` that does what `args` say.
+    #[track_caller]
+    pub fn new(proc: &FakeProc, args: &[&str]) -> Self {
+        let root = ProcRoot::open(proc.path()).unwrap();
+        Self::with_root(root, config(proc, args))
+    }
+
+    /// The same, with failing calls.
+    #[track_caller]
+    pub fn with_faults(proc: &FakeProc, args: &[&str], faults: Arc<dyn Faults>) -> Self {
+        let root = ProcRoot::open(proc.path()).unwrap().with_faults(faults);
+        Self::with_root(root, config(proc, args))
+    }
+
+    fn with_root(root: ProcRoot, config: Config) -> Self {
+        let root = Arc::new(root);
+        let names_users = config.plan.columns.iter().any(|column| column.extract == Extract::User);
+        let users = if names_users { Users::from_passwd("/etc/passwd".as_ref()) } else { Users::default() };
+        let users = Arc::new(users);
+        let kept = config.sources().iter().filter(|source| DetailFiles::keeps(*source)).count();
+        let details_per_task = if kept > 0 { (kept + 1).min(DetailFiles::KEPT.len()) } else { 0 };
+        let discovery = DiscoveryConfig {
+            selection: config.selection.clone(),
+            sources: config.sources(),
+            names_users,
+            budget: FdBudget { files: config.fd_budget.unwrap_or(4000), dirs: 100, details_per_task },
+            all_states: config.plan.gate.is_open(),
+            period: Duration::from_millis(500),
+        };
+        let context =
+            Arc::new(Context { root: Arc::clone(&root), plan: config.plan.clone(), users: Arc::clone(&users) });
+        let aggregator = Arc::new(Aggregator::new(&config.plan));
+        let sampler = Sampler::new(context, Arc::clone(&aggregator), config.workers).unwrap();
+        Self {
+            discovery: Discovery::new(root, discovery, users),
+            config,
+            sampler,
+            aggregator,
+            set: Arc::default(),
+            skipped: 0,
+            discovery_health: Health::default(),
+            completed: 0,
+            expected: 0,
+        }
+    }
+
+    /// Lists the tasks, as the discovery thread does now and then.
+    #[track_caller]
+    pub fn refresh(&mut self) {
+        self.try_refresh().unwrap();
+    }
+
+    fn try_refresh(&mut self) -> Result<(), ReadError> {
+        let found = self.discovery.refresh(self.completed);
+        self.discovery_health.take(&mut self.discovery.take_health());
+        if let Some(found) = found? {
+            self.set = found.set;
+            self.skipped = found.skipped;
+        }
+        Ok(())
+    }
+
+    /// Samples every thread once.
+    pub fn pass(&mut self) -> PassOutcome {
+        let outcome = self.sampler.pass(&self.set, self.completed, &|| false);
+        self.expected += 1;
+        self.completed += u32::from(outcome.is_complete);
+        outcome
+    }
+
+    /// A listing, then `count` passes.
+    pub fn run(mut self, count: usize) -> Report {
+        self.refresh();
+        for _ in 0..count {
+            assert!(self.pass().is_complete);
+        }
+        self.report()
+    }
+
+    /// Two listings with `count` passes each; nothing if the root can not be listed.
+    pub fn try_run(mut self, count: usize) -> Option<Report> {
+        for _ in 0..2 {
+            self.try_refresh().ok()?;
+            for _ in 0..count {
+                assert!(self.pass().is_complete);
+            }
+        }
+        Some(self.report())
+    }
+
+    pub fn set(&self) -> &Arc<TaskSet> {
+        &self.set
+    }
+
+    /// The report of everything so far.
+    pub fn report(&self) -> Report {
+        let mut health = self.sampler.health().clone();
+        health.take(&mut self.discovery_health.clone());
+        let coverage = self.sampler.coverage();
+        let denied = coverage.denied.iter().filter(|(_, count)| **count > 0);
+        let completed = u64::from(self.completed);
+        let facts = Facts {
+            ticks: Ticks { expected: self.expected, completed, missed: self.expected - completed, throttled: 0 },
+            tasks: Tasks {
+                processes: self.set.processes().len() as u64,
+                threads: self.set.threads() as u64,
+                skipped: self.skipped,
+            },
+            health: health.by_file().into_iter().map(|(file, counts)| (file.to_owned(), counts)).collect(),
+            dropped: health.dropped().map(|(file, errno, count)| (file.to_owned(), errno.to_string(), count)).collect(),
+            coverage: CoverageReport {
+                rows: coverage.rows,
+                checked: coverage.checked,
+                torn: coverage.torn,
+                denied: denied.map(|(source, count)| (source.name().to_owned(), *count)).collect(),
+            },
+            ..Facts::default()
+        };
+        Report::new(&self.config.plan, &self.aggregator, self.config.limit, facts)
+    }
+}
+
+/// The report of `count` passes over `proc`.
+#[track_caller]
+pub fn sample(proc: &FakeProc, args: &[&str], count: usize) -> Report {
+    Engine::new(proc, args).run(count)
+}

@@ -1,0 +1,65 @@
+//! Scripts of failures for the seam in psn's procfs, and a record of every call that passed it.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+
+use psn::column::Source;
+use psn::procfs::{Call, Fault, Faults};
+
+/// Which calls of one sort fail.
+#[derive(Debug, Clone, Copy)]
+struct Rule {
+    call: Call,
+    source: Option<Source>,
+    fault: Fault,
+    /// The first call that fails, from 0, and how many do.
+    from: u64,
+    count: u64,
+}
+
+/// Makes calls fail, and counts all of them.
+#[derive(Debug, Default)]
+pub struct Script {
+    rules: Vec<Rule>,
+    calls: Mutex<BTreeMap<(bool, Option<Source>), u64>>,
+}
+
+impl Script {
+    /// Lets every call through.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Every such call fails.
+    pub fn always(self, call: Call, source: Source, fault: Fault) -> Self {
+        self.times(call, Some(source), fault, 0, u64::MAX)
+    }
+
+    /// `count` such calls fail, after `from` that did not. Without a source: directories, and files of the whole system.
+    pub fn times(mut self, call: Call, source: Option<Source>, fault: Fault, from: u64, count: u64) -> Self {
+        self.rules.push(Rule { call, source, fault, from, count });
+        self
+    }
+
+    pub fn shared(self) -> Arc<Self> {
+        Arc::new(self)
+    }
+
+    /// How many such calls there were.
+    pub fn calls(&self, call: Call, source: Option<Source>) -> u64 {
+        self.calls.lock().unwrap().get(&(call == Call::Open, source)).copied().unwrap_or(0)
+    }
+}
+
+impl Faults for Script {
+    fn fault(&self, call: Call, source: Option<Source>) -> Option<Fault> {
+        let mut calls = self.calls.lock().unwrap();
+        let seen = calls.entry((call == Call::Open, source)).or_default();
+        let number = *seen;
+        *seen += 1;
+        let rule = self.rules.iter().find(|rule| {
+            rule.call == call && rule.source == source && number >= rule.from && number - rule.from < rule.count
+        });
+        rule.map(|rule| rule.fault)
+    }
+}

@@ -1,0 +1,31 @@
+//! What the tests have in common.
+
+pub mod engine;
+pub mod fake;
+pub mod faults;
+pub mod report;
+
+use std::sync::mpsc;
+use std::time::Duration;
+
+/// What `work` returns; panics when it takes longer than `patience`, and leaves it behind.
+#[track_caller]
+pub fn within<T: Send + 'static>(patience: Duration, work: impl FnOnce() -> T + Send + 'static) -> T {
+    let (sender, receiver) = mpsc::channel();
+    let worker = std::thread::spawn(move || {
+        let _ = sender.send(work());
+    });
+    match receiver.recv_timeout(patience) {
+        Ok(result) => result,
+        Err(mpsc::RecvTimeoutError::Timeout) => panic!("not done within {patience:?}"),
+        Err(mpsc::RecvTimeoutError::Disconnected) => std::panic::resume_unwind(worker.join().unwrap_err()),
+    }
+}
+
+/// Says that a test is skipped, and why.
+pub fn skip(why: &str) {
+    let thread = std::thread::current();
+    // Not eprintln: the harness would hide it with the output of a test that passes.
+    let text = format!("\nSKIPPED {}: {why}\n", thread.name().unwrap_or("a test"));
+    let _ = std::io::Write::write_all(&mut std::io::stderr(), text.as_bytes());
+}
