@@ -23,10 +23,8 @@ pub enum Register {
     R3,
     /// Fourth argument of a call.
     R4,
-    /// Fifth argument of a call.
-    R5,
     /// Kept by calls.
-    R6,
+    R6 = 6,
     /// Kept by calls.
     R7,
     /// Kept by calls.
@@ -223,7 +221,8 @@ struct Instruction {
 impl Instruction {
     /// As the kernel reads it.
     fn encode(self) -> u64 {
-        let registers = if cfg!(target_endian = "little") { self.from << 4 | self.to } else { self.to << 4 | self.from };
+        let registers =
+            if cfg!(target_endian = "little") { self.from << 4 | self.to } else { self.to << 4 | self.from };
         let [offset_0, offset_1] = self.offset.to_ne_bytes();
         let [c0, c1, c2, c3] = self.constant.to_ne_bytes();
         u64::from_ne_bytes([self.operation, registers, offset_0, offset_1, c0, c1, c2, c3])

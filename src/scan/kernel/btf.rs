@@ -118,7 +118,15 @@ impl Head {
             kind::ARRAY => return Some(12),
             kind::STRUCT | kind::UNION | kind::DATASEC | kind::ENUM64 => 12,
             kind::ENUM | kind::FUNC_PROTO => 8,
-            kind::PTR..=kind::TYPE_TAG => return Some(0),
+            kind::PTR
+            | kind::FWD
+            | kind::TYPEDEF
+            | kind::VOLATILE
+            | kind::CONST
+            | kind::RESTRICT
+            | kind::FUNC
+            | kind::FLOAT
+            | kind::TYPE_TAG => return Some(0),
             _ => return None,
         };
         Some(each * self.count as usize)

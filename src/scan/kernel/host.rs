@@ -2,7 +2,7 @@
 
 use crate::column::Source;
 use crate::parse::status;
-use crate::parse::system::ns_id;
+use crate::parse::system::{Loadavg, ns_id};
 use crate::procfs::{Buffer, ProcRoot};
 
 use super::unavailable::Unavailable;
@@ -57,7 +57,8 @@ pub fn check(root: &ProcRoot) -> Result<Namespaces, Unavailable> {
         return Err(Unavailable::UserNamespace);
     }
     // One id for each namespace from the proc root's to psn's own.
-    let ids = status::value(text, b"NSpid").map_or(1, |ids| ids.split(u8::is_ascii_whitespace).filter(|id| !id.is_empty()).count());
+    let ids = status::value(text, b"NSpid")
+        .map_or(1, |ids| ids.split(u8::is_ascii_whitespace).filter(|id| !id.is_empty()).count());
     let levels_up = u32::try_from(ids.saturating_sub(1)).unwrap_or(u32::MAX);
     Ok(Namespaces { is_init: namespace("ns/pid").is_none_or(|id| id == INIT_PID_NS), levels_up })
 }
@@ -66,9 +67,16 @@ fn check_capabilities(status: &[u8]) -> Result<(), Unavailable> {
     let set = status::value(status, b"CapEff").and_then(|hex| std::str::from_utf8(hex).ok());
     let set = set.and_then(|hex| u64::from_str_radix(hex.trim(), 16).ok()).unwrap_or(0);
     let has = |number: u32| set >> number & 1 == 1;
-    let missing: Vec<_> =
-        CAPABILITIES.into_iter().filter(|(number, _)| !has(*number)).map(|(_, name)| name).collect();
+    let missing: Vec<_> = CAPABILITIES.into_iter().filter(|(number, _)| !has(*number)).map(|(_, name)| name).collect();
     if missing.is_empty() || has(SYS_ADMIN) { Ok(()) } else { Err(Unavailable::Capability { missing }) }
+}
+
+/// The number of tasks on the host, roughly; 0 if it can not be told.
+#[must_use]
+pub fn count_tasks(root: &ProcRoot) -> u64 {
+    let mut buffer = Buffer::default();
+    let line = root.read_system(c"loadavg", &mut buffer).ok();
+    line.and_then(|line| Loadavg::parse(line).ok()).map_or(0, |loadavg| loadavg.total)
 }
 
 /// The boot clock's offset in psn's time namespace, which /proc adds to the start times it shows.
@@ -128,7 +136,10 @@ mod tests {
 
     #[test]
     fn the_boot_clocks_offset_may_be_negative() {
-        assert_eq!(parse_boottime_offset(b"monotonic           0         0\nboottime            -3        5\n"), Some(-2_999_999_995));
+        assert_eq!(
+            parse_boottime_offset(b"monotonic           0         0\nboottime            -3        5\n"),
+            Some(-2_999_999_995)
+        );
         assert_eq!(parse_boottime_offset(b""), None);
         assert_eq!(parse_boottime_offset(b"boottime x\n"), None);
     }

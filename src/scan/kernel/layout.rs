@@ -124,12 +124,8 @@ const FUNCTIONS: [&str; 6] = [
 ];
 
 /// The constants that are looked for; of a helper's, only whether there is one.
-const CONSTANTS: [&str; 4] = [
-    "BPF_TASK_ITER_ALL_THREADS",
-    "BPF_FUNC_task_pt_regs",
-    "BPF_FUNC_get_task_stack",
-    "BPF_FUNC_get_current_task_btf",
-];
+const CONSTANTS: [&str; 4] =
+    ["BPF_TASK_ITER_ALL_THREADS", "BPF_FUNC_task_pt_regs", "BPF_FUNC_get_task_stack", "BPF_FUNC_get_current_task_btf"];
 
 impl Layout {
     /// Finds everything in a kernel's BTF.

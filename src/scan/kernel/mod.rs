@@ -25,6 +25,7 @@ mod state;
 pub mod symbols;
 mod sys;
 mod unavailable;
+mod waits;
 
 use std::fmt;
 use std::io;
@@ -34,10 +35,11 @@ use btf::Btf;
 use host::Namespaces;
 use layout::Layout;
 pub use record::{Call, Parts, Registers, TaskRecord};
-use record::{Records, control};
+use record::{Records, control, seen};
 pub use state::State;
 use sys::{LoadError, Memory, Program, ProgramKind, Shared, Step};
 pub use unavailable::Unavailable;
+use waits::Waits;
 
 use crate::plan::StateGate;
 use crate::procfs::ProcRoot;
@@ -122,7 +124,8 @@ impl Walk {
 
     /// The states that occurred, with the number of tasks in each.
     pub fn states(&self) -> impl Iterator<Item = (State, u64)> {
-        let counts = State::all().map(|state| (state, self.states.get(usize::from(state.index())).copied().unwrap_or(0)));
+        let counts =
+            State::all().map(|state| (state, self.states.get(usize::from(state.index())).copied().unwrap_or(0)));
         counts.filter(|(_, count)| *count > 0)
     }
 }
@@ -142,10 +145,13 @@ struct Recipe {
 pub struct KernelScan {
     recipe: Recipe,
     program: Program,
+    waits: Waits,
     clock: BootClock,
     max_buffer_bytes: usize,
     /// The ids' last bits by which a walk is cut where the room can not grow: one less than a power of two.
     slice_mask: u64,
+    /// Whether no more places for what was seen can be had.
+    is_widest: bool,
     refused: Option<Unavailable>,
 }
 
@@ -160,11 +166,10 @@ impl KernelScan {
     /// # Errors
     /// Why there is none.
     pub fn open(root: &ProcRoot, request: &Request) -> Result<Self, Unavailable> {
-        let (layout, namespaces) = prepare(root, &request.btf_path)?;
-        let clock = BootClock::of(root);
+        let ground = Ground::survey(root, &request.btf_path)?;
         let mut refused: Option<Unavailable> = None;
         for level in &request.levels {
-            match Self::open_level(&layout, namespaces, request, *level, clock) {
+            match Self::open_level(&ground, request, *level) {
                 Ok(scan) => return Ok(Self { refused, ..scan }),
                 // That a kernel is too old for the next level says less than what went wrong with this one.
                 Err(Unavailable::Kernel { .. }) if refused.is_some() => {}
@@ -174,31 +179,30 @@ impl KernelScan {
         Err(refused.unwrap_or(Unavailable::Kernel { lacks: "way to walk that was asked for", since: "5.8" }))
     }
 
-    fn open_level(
-        layout: &Layout,
-        namespaces: Namespaces,
-        request: &Request,
-        level: Level,
-        clock: BootClock,
-    ) -> Result<Self, Unavailable> {
+    fn open_level(ground: &Ground, request: &Request, level: Level) -> Result<Self, Unavailable> {
+        let layout = &ground.layout;
         let recipe = Recipe {
             layout: layout.clone(),
             parts: layout.reduce(request.parts),
             level,
-            namespace_level: namespace_level(layout, namespaces, level)?,
+            namespace_level: namespace_level(layout, ground.namespaces, level)?,
         };
         let max_buffer_bytes = request.max_buffer_bytes.min(Self::MAX_BUFFER_BYTES);
         let room = request.buffer_bytes.clamp(recipe.largest_record(), max_buffer_bytes.max(recipe.largest_record()));
-        let bitmap = |wanted: bool, name| wanted.then(|| Shared::new(name, program::PID_LIMIT as usize / 8)).transpose();
+        let bitmap =
+            |wanted: bool, name| wanted.then(|| Shared::new(name, program::PID_LIMIT as usize / 8)).transpose();
         let memory = Memory {
             control: Shared::new("control", control::SIZE).map_err(map_error)?,
             records: Some(Shared::new("records", room).map_err(map_error)?),
             processes: bitmap(request.selects_processes, "processes").map_err(map_error)?,
             threads: bitmap(request.selects_threads, "threads").map_err(map_error)?,
+            seen: recipe.seen(ground.tasks).map_err(map_error)?,
         };
         let mut program = recipe.load(memory)?;
         fill_state_table(program.memory_mut().control.words_mut());
-        let mut scan = Self { recipe, program, clock, max_buffer_bytes, slice_mask: 0, refused: None };
+        let (waits, clock) = (Waits::default(), ground.clock);
+        let (slice_mask, is_widest, refused) = (0, false, None);
+        let mut scan = Self { recipe, program, waits, clock, max_buffer_bytes, slice_mask, is_widest, refused };
         scan.set_gate(&request.gate);
         Ok(scan)
     }
@@ -245,10 +249,16 @@ impl KernelScan {
     /// # Errors
     /// When the kernel does not run the program.
     pub fn walk(&mut self, visit: &mut dyn FnMut(&TaskRecord<'_>)) -> io::Result<Walk> {
-        match self.recipe.level {
-            Level::OpenCoded => self.walk_open_coded(visit),
-            Level::Iterator => self.walk_iterator(visit),
+        self.waits.begin();
+        let walk = match self.recipe.level {
+            Level::OpenCoded => self.walk_open_coded(visit)?,
+            Level::Iterator => self.walk_iterator(visit)?,
+        };
+        if self.waits.must_be_told() {
+            self.forget();
         }
+        self.widen(walk.tasks());
+        Ok(walk)
     }
 
     /// A pass can not be resumed: where the room did not suffice it is made larger and the pass made again; where it can not
@@ -264,6 +274,8 @@ impl KernelScan {
             if missed > 0 && self.grow(missed) {
                 slices.push((mask, slice));
             } else if missed > 0 && mask + 1 < Self::MAX_SLICES {
+                // What was described in this pass is handed over in another.
+                self.forget();
                 self.slice_mask = 2 * mask + 1;
                 slices.extend([(self.slice_mask, slice), (self.slice_mask, slice + mask + 1)]);
             } else {
@@ -304,13 +316,23 @@ impl KernelScan {
     fn hand_over(&mut self, visit: &mut dyn FnMut(&TaskRecord<'_>)) -> u64 {
         let used = usize::try_from(self.control(control::USED) / 8).unwrap_or(usize::MAX);
         let words = self.program.memory().records.as_ref().map_or(&[][..], Shared::words);
+        let parts = self.recipe.parts;
         let mut count = 0;
-        for record in Records::new(words.get(..used).unwrap_or(words), self.recipe.parts, self.clock) {
-            visit(&record);
+        for raw in Records::new(words.get(..used).unwrap_or(words), parts) {
+            let (call, frames) = self.waits.resolve(&raw);
+            visit(&raw.record(call, frames, parts, self.clock));
             count += 1;
         }
         self.set_control(control::USED, 0);
         count
+    }
+
+    /// Has every task described anew.
+    fn forget(&mut self) {
+        self.waits.clear();
+        if let Some(seen) = &mut self.program.memory_mut().seen {
+            seen.words_mut().fill(0);
+        }
     }
 
     /// Makes room for so many records more; false if it can not be had.
@@ -323,12 +345,34 @@ impl KernelScan {
         let wanted = usize::try_from(missed).ok().and_then(|missed| missed.checked_mul(self.recipe.common_record()));
         let wanted = wanted.and_then(|wanted| room.checked_add(wanted)?.checked_next_power_of_two());
         let wanted = wanted.unwrap_or(usize::MAX).max(2 * room).min(self.max_buffer_bytes);
-        match self.recipe.load_with_room(memory, wanted) {
-            Ok(program) => self.program = program,
+        match self.recipe.reload(memory, wanted, self.tasks_in_room()) {
+            Ok(program) => self.replace(program),
             // What there is has to do.
             Err(_) => self.max_buffer_bytes = room,
         }
         self.max_buffer_bytes > room
+    }
+
+    /// Keeps the places for what was seen few of so many tasks share. Failing that, some are described again and again.
+    fn widen(&mut self, tasks: u64) {
+        let memory = self.program.memory();
+        let (Some(seen), Some(records)) = (&memory.seen, &memory.records) else { return };
+        if self.is_widest || seen.len() >= Recipe::seen_bytes(tasks / 2) {
+            return;
+        }
+        match self.recipe.reload(memory, records.len(), tasks) {
+            Ok(program) => self.replace(program),
+            Err(_) => self.is_widest = true,
+        }
+    }
+
+    fn tasks_in_room(&self) -> u64 {
+        self.counts().iter().sum()
+    }
+
+    fn replace(&mut self, program: Program) {
+        self.program = program;
+        self.waits.clear();
     }
 
     fn control(&self, place: i32) -> u64 {
@@ -405,8 +449,8 @@ impl Recipe {
         Program::load("walk", kind, &code, memory).map_err(|error| load_error(self.level, error))
     }
 
-    /// The same program with the same settings and this much room.
-    fn load_with_room(&self, old: &Memory, room: usize) -> Result<Program, Unavailable> {
+    /// The same program with the same settings, this much room, and places for so many tasks.
+    fn reload(&self, old: &Memory, room: usize, tasks: u64) -> Result<Program, Unavailable> {
         let copy = |name, from: &Shared| -> io::Result<Shared> {
             let mut to = Shared::new(name, from.len())?;
             to.words_mut().copy_from_slice(from.words());
@@ -417,7 +461,20 @@ impl Recipe {
             records: Some(Shared::new("records", room).map_err(map_error)?),
             processes: old.processes.as_ref().map(|from| copy("processes", from)).transpose().map_err(map_error)?,
             threads: old.threads.as_ref().map(|from| copy("threads", from)).transpose().map_err(map_error)?,
+            seen: self.seen(tasks).map_err(map_error)?,
         })
+    }
+
+    /// Places for what was seen of so many tasks; none where nothing is.
+    fn seen(&self, tasks: u64) -> io::Result<Option<Shared>> {
+        self.parts.takes_wait().then(|| Shared::new("seen", Self::seen_bytes(tasks))).transpose()
+    }
+
+    /// Eight places a task: with ids spread at random one in nine tasks shares its place.
+    fn seen_bytes(tasks: u64) -> usize {
+        const MIN_PLACES: u64 = 1 << 12;
+        let places = tasks.saturating_mul(8).clamp(MIN_PLACES, program::PID_LIMIT.into()).next_power_of_two();
+        usize::try_from(places).unwrap_or_default() * seen::SIZE
     }
 }
 
@@ -426,13 +483,24 @@ const NO_LOOP: Unavailable =
 const NO_ITERATOR: Unavailable = Unavailable::Kernel { lacks: "BPF iterator over tasks", since: "5.8" };
 
 /// What every program of ours starts from.
-fn prepare(root: &ProcRoot, btf_path: &Path) -> Result<(Layout, Namespaces), Unavailable> {
-    let namespaces = host::check(root)?;
-    let bytes = std::fs::read(btf_path).map_err(|error| Unavailable::NoBtf { path: btf_path.to_owned(), error })?;
-    let btf = Btf::parse(&bytes).map_err(|error| Unavailable::Btf { path: btf_path.to_owned(), error })?;
-    let layout = Layout::find(&btf).map_err(|lacks| Unavailable::Kernel { lacks, since: "5.8" })?;
-    host::raise_locked_memory();
-    Ok((layout, namespaces))
+#[derive(Debug)]
+struct Ground {
+    layout: Layout,
+    namespaces: Namespaces,
+    clock: BootClock,
+    /// The number of tasks, roughly.
+    tasks: u64,
+}
+
+impl Ground {
+    fn survey(root: &ProcRoot, btf_path: &Path) -> Result<Self, Unavailable> {
+        let namespaces = host::check(root)?;
+        let bytes = std::fs::read(btf_path).map_err(|error| Unavailable::NoBtf { path: btf_path.to_owned(), error })?;
+        let btf = Btf::parse(&bytes).map_err(|error| Unavailable::Btf { path: btf_path.to_owned(), error })?;
+        let layout = Layout::find(&btf).map_err(|lacks| Unavailable::Kernel { lacks, since: "5.8" })?;
+        host::raise_locked_memory();
+        Ok(Self { layout, namespaces, clock: BootClock::of(root), tasks: host::count_tasks(root) })
+    }
 }
 
 /// How deep the PID namespace of the proc root lies.
@@ -447,14 +515,15 @@ fn namespace_level(layout: &Layout, namespaces: Namespaces, level: Level) -> Res
     }
     let ids = layout.ids.ok_or(Unavailable::PidNamespace("this kernel's PID namespaces are not understood"))?;
     let control = Shared::new("control", control::SIZE).map_err(map_error)?;
-    let memory = Memory { control, records: None, processes: None, threads: None };
+    let memory = Memory { control, records: None, processes: None, threads: None, seen: None };
     let code = program::own_level(layout, ids, &memory).map_err(Unavailable::Program)?;
     let kind = match level {
         Level::OpenCoded => ProgramKind::Syscall,
         Level::Iterator => ProgramKind::Iterator(layout.iterator.ok_or(NO_ITERATOR)?),
     };
     let mut program = Program::load("level", kind, &code, memory).map_err(|error| load_error(level, error))?;
-    run_once(&mut program, level).map_err(|error| Unavailable::System { what: "finding psn's PID namespace", error })?;
+    run_once(&mut program, level)
+        .map_err(|error| Unavailable::System { what: "finding psn's PID namespace", error })?;
     let own = word(control::LEVEL).and_then(|word| program.memory().control.words().get(word).copied());
     own.and_then(|own| namespaces.level(u32::try_from(own).ok()?))
         .ok_or(Unavailable::PidNamespace("psn's PID namespace is not where the proc root has it"))
@@ -520,9 +589,9 @@ impl BareWalk {
     /// # Errors
     /// Why it can not be had.
     pub fn open(root: &ProcRoot) -> Result<Self, Unavailable> {
-        let (layout, _) = prepare(root, Path::new(BTF_PATH))?;
+        let Ground { layout, .. } = Ground::survey(root, Path::new(BTF_PATH))?;
         let control = Shared::new("control", control::SIZE).map_err(map_error)?;
-        let memory = Memory { control, records: None, processes: None, threads: None };
+        let memory = Memory { control, records: None, processes: None, threads: None, seen: None };
         let code = program::bare(&layout, layout.walk.ok_or(NO_LOOP)?, &memory).map_err(Unavailable::Program)?;
         let program = Program::load("bare", ProgramKind::Syscall, &code, memory);
         Ok(Self(program.map_err(|error| load_error(Level::OpenCoded, error))?))

@@ -22,7 +22,7 @@
 use super::asm::{AsmError, Code, Helper, Place, Register, When};
 use super::btf::Field;
 use super::layout::{Ids, Layout, Walk};
-use super::record::{Parts, control, field, mark};
+use super::record::{Parts, control, field, mark, seen};
 use super::state;
 use super::sys::Memory;
 use Register::{Frame, R0, R1, R2, R3, R4, R6, R7, R8, R9};
@@ -129,8 +129,7 @@ pub fn bare(layout: &Layout, walk: Walk, memory: &Memory) -> Result<Vec<u64>, As
 /// # Errors
 /// When the kernel's fields lie out of reach.
 pub fn own_level(layout: &Layout, ids: Ids, memory: &Memory) -> Result<Vec<u64>, AsmError> {
-    let mut text =
-        Text { code: Code::new(), layout, memory, parts: Parts::default(), way: Way::Iterator, level: 0 };
+    let mut text = Text { code: Code::new(), layout, memory, parts: Parts::default(), way: Way::Iterator, level: 0 };
     text.set_control();
     let code = &mut text.code;
     code.call(Helper::GetCurrentTaskBtf); //                       current
@@ -340,29 +339,26 @@ impl Text<'_> {
     /// A task is at rest if it is on no CPU, and was at rest all the while if its switches are the same afterwards: they are
     /// counted when it leaves a CPU. Its state is read again once that is noted, for it was first read before.
     fn write_wait(&mut self) {
-        self.clear(RECORD.u64(field::SWITCHES));
-        if self.parts.frames > 0 {
-            self.clear(RECORD.u64(self.parts.stack())); //         record->stack.bytes = 0;
-        }
         self.code.set(R1, R8); //                                  // the state's number
         self.code.set(R8, 0); //                                   marks = 0;
         if let Some(on_cpu) = self.layout.on_cpu {
             let code = &mut self.code;
             code.load(R2, TASK.field(on_cpu));
-            code.jump_if(R2, Equal, 0, "off cpu"); //              if (task->on_cpu) {
+            code.jump_if(R2, Equal, 0, "off cpu"); //              if (task->on_cpu)
             code.set(R8, mark::ON_CPU); //                             marks = ON_CPU;
-            code.jump("written"); //                                   goto written; }
             code.label("off cpu");
         }
         self.load_switches(R2, R3);
         let code = &mut self.code;
         code.store(RECORD.u64(field::SWITCHES), R2); //            record->switches = task->nvcsw + task->nivcsw;
-        if self.parts.syscall || self.parts.frames > 0 {
+        if self.parts.takes_wait() {
+            code.jump_if(R8, NotEqual, 0, "written"); //           if (marks & ON_CPU) goto written;
             code.jump_if(R1, Equal, 0, "written"); //              if (index == R) goto written;
             for ended in state::ENDED {
                 code.jump_if(R1, Equal, ended, "written"); //      if (index == X || index == Z) goto written;
             }
             self.check_state();
+            self.skip_what_is_known();
             self.write_call();
             self.write_stack();
             self.check_rest();
@@ -378,6 +374,34 @@ impl Text<'_> {
         code.and(R2, 0xffff); //                                   // all the bits there are
         code.load(R3, RECORD.u16(field::RAW_STATE));
         code.jump_if(R2, NotEqual, R3, "moved"); //                if (task->__state != state) goto moved;
+    }
+
+    /// A task that was on no CPU since it was last described still waits for the same. To take a stack costs more than all the
+    /// rest, and most tasks sleep for long.
+    fn skip_what_is_known(&mut self) {
+        self.load_seen(R3);
+        let code = &mut self.code;
+        code.load(R1, R3.u64(seen::START));
+        code.load(R2, RECORD.u64(field::START));
+        code.jump_if(R1, NotEqual, R2, "not known"); //            if (seen->start == record->start
+        code.load(R1, R3.u64(seen::SWITCHES));
+        code.load(R2, RECORD.u64(field::SWITCHES));
+        code.jump_if(R1, NotEqual, R2, "not known"); //                && seen->switches == record->switches) {
+        code.set(R8, mark::SAME); //                                   marks = SAME;
+        code.jump("written"); //                                       goto written; }
+        code.label("not known");
+    }
+
+    /// `to` = what was last described of a task with this id, or one that shares its place
+    fn load_seen(&mut self, to: Register) {
+        let Some(map) = &self.memory.seen else { return };
+        let mask = i32::try_from(map.len() / seen::SIZE).unwrap_or(1).saturating_sub(1);
+        let code = &mut self.code;
+        code.load(R1, TASK.field(self.layout.pid));
+        code.and(R1, mask);
+        code.shift_left(R1, seen::SIZE.trailing_zeros().cast_signed());
+        code.set_map_value(to, map.descriptor());
+        code.add(to, R1); //                                       seen = &seen_map[task->pid % SEEN];
     }
 
     /// The user's registers, which lie on the kernel's stack.
@@ -418,6 +442,7 @@ impl Text<'_> {
             return;
         }
         let stack = self.parts.stack();
+        self.clear(RECORD.u64(stack)); //                          record->stack.bytes = 0;
         let code = &mut self.code;
         code.set(R1, TASK);
         code.set(R2, RECORD);
@@ -430,6 +455,7 @@ impl Text<'_> {
         code.label("no stack");
     }
 
+    /// If the task was at rest all the while, what was taken is true and need not be taken again.
     fn check_rest(&mut self) {
         if let Some(on_cpu) = self.layout.on_cpu {
             self.code.load(R1, TASK.field(on_cpu));
@@ -437,22 +463,35 @@ impl Text<'_> {
         }
         self.load_switches(R2, R3);
         let code = &mut self.code;
-        code.load(R1, RECORD.u64(field::SWITCHES));
-        code.jump_if(R1, Equal, R2, "written"); //                 if (task->on_cpu || switches(task) != record->switches)
+        code.load(R4, RECORD.u64(field::SWITCHES));
+        code.jump_if(R4, NotEqual, R2, "moved"); //                if (!task->on_cpu && switches(task) == record->switches) {
+        code.or(R8, mark::TAKEN); //                                   marks |= TAKEN;
+        self.load_seen(R3);
+        let code = &mut self.code;
+        code.store(R3.u64(seen::SWITCHES), R4); //                     seen->switches = record->switches;
+        code.load(R1, RECORD.u64(field::START));
+        code.store(R3.u64(seen::START), R1); //                        seen->start = record->start;
+        code.jump("written"); //                                   } else
         code.label("moved");
-        code.or(R8, mark::MOVED); //                                   marks |= MOVED;
+        code.set(R8, mark::MOVED); //                                  marks = MOVED;
     }
 
     /// Makes the record count.
     fn commit(&mut self) {
         let code = &mut self.code;
         code.load(R1, CONTROL.u64(control::USED));
-        code.add(R1, self.parts.size());
-        if self.parts.frames > 0 {
-            code.load(R2, RECORD.u64(self.parts.stack()));
-            code.add(R1, R2);
+        code.add(R1, field::END); //                               size = sizeof(record->fixed);
+        if self.parts.takes_wait() {
+            code.and(R8, mark::TAKEN);
+            code.jump_if(R8, Equal, 0, "short"); //                if (marks & TAKEN)
+            code.add(R1, self.parts.size() - field::END); //           size = sizeof(*record) + record->stack.bytes;
+            if self.parts.frames > 0 {
+                code.load(R2, RECORD.u64(self.parts.stack()));
+                code.add(R1, R2);
+            }
+            code.label("short");
         }
-        code.store(CONTROL.u64(control::USED), R1); //             control->used += sizeof(*record) + record->stack.bytes;
+        code.store(CONTROL.u64(control::USED), R1); //             control->used += size;
     }
 
     /// `to` = `task->nvcsw + task->nivcsw`

@@ -86,6 +86,20 @@ pub mod mark {
     pub const CALL: i32 = 4;
     /// It moved on while it was looked at: what it waits for is not known.
     pub const MOVED: i32 = 8;
+    /// What it waits for follows.
+    pub const TAKEN: i32 = 16;
+    /// It still waits for what it was last described to.
+    pub const SAME: i32 = 32;
+}
+
+/// What is kept of a task whose wait was described, by offsets in bytes.
+pub mod seen {
+    /// `u64`: when the task started, 0 where there is none.
+    pub const START: i32 = 0;
+    /// `u64`: how often it had been switched out.
+    pub const SWITCHES: i32 = 8;
+    /// The size of both, a power of two.
+    pub const SIZE: usize = 16;
 }
 
 /// What to take of each task beside the fixed part. Each costs something for every task that passes the gate.
@@ -102,6 +116,12 @@ pub struct Parts {
 impl Parts {
     /// As many as /proc shows (`MAX_STACK_TRACE_DEPTH`).
     pub const MAX_FRAMES: u8 = 64;
+
+    /// Whether anything is taken of what tasks wait for.
+    #[must_use]
+    pub const fn takes_wait(self) -> bool {
+        self.syscall || self.frames > 0
+    }
 
     /// Where the system call's part begins.
     pub(super) const CALL: i32 = field::END;
@@ -215,98 +235,138 @@ impl TaskRecord<'_> {
     }
 }
 
+/// A record as the program wrote it.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Raw<'a> {
+    pub(super) fixed: &'a [u64; FIXED],
+    pub(super) wait: RawWait<'a>,
+}
+
+/// What a task waits for, as the program wrote it.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum RawWait<'a> {
+    /// Nothing, or it was not asked for.
+    None,
+    /// It moved on.
+    Moved,
+    /// What it was last described to.
+    Same,
+    /// This.
+    Taken { call: Call, frames: &'a [u64] },
+}
+
+/// The words of a record's fixed part.
+const FIXED: usize = field::END as usize / 8;
+/// The words of a system call.
+const CALL: usize = field::CALL_SIZE as usize / 8;
+
 /// The records in `words`.
 #[derive(Debug)]
-pub struct Records<'a> {
+pub(super) struct Records<'a> {
     words: &'a [u64],
     parts: Parts,
-    clock: BootClock,
 }
 
 impl<'a> Records<'a> {
     /// The records that fill `words`, taken with `parts`.
-    #[must_use]
-    pub const fn new(words: &'a [u64], parts: Parts, clock: BootClock) -> Self {
-        Self { words, parts, clock }
+    pub(super) const fn new(words: &'a [u64], parts: Parts) -> Self {
+        Self { words, parts }
     }
 }
 
 impl<'a> Iterator for Records<'a> {
-    type Item = TaskRecord<'a>;
+    type Item = Raw<'a>;
 
     #[inline]
-    fn next(&mut self) -> Option<TaskRecord<'a>> {
-        let (fixed, mut rest) = self.words.split_first_chunk::<FIXED>()?;
-        let mut call = None;
+    fn next(&mut self) -> Option<Raw<'a>> {
+        let (fixed, rest) = self.words.split_first_chunk::<FIXED>()?;
+        let raw = Raw { fixed, wait: RawWait::None };
+        let has = |mark| raw.has(mark);
+        let (wait, rest) = if has(mark::TAKEN) {
+            self.taken(raw, rest)?
+        } else if has(mark::SAME) {
+            (RawWait::Same, rest)
+        } else if has(mark::MOVED) {
+            (RawWait::Moved, rest)
+        } else {
+            (RawWait::None, rest)
+        };
+        self.words = rest;
+        Some(Raw { wait, ..raw })
+    }
+}
+
+impl<'a> Records<'a> {
+    fn taken(&self, raw: Raw<'a>, mut rest: &'a [u64]) -> Option<(RawWait<'a>, &'a [u64])> {
+        let mut call = Call::Unknown;
         if self.parts.syscall {
             let (words, after) = rest.split_first_chunk::<CALL>()?;
-            (call, rest) = (Some(words), after);
+            rest = after;
+            if raw.has(mark::CALL) {
+                call = decode_call(words, raw.has(mark::COMPAT));
+            } else if raw.flags() & TaskRecord::KERNEL_THREAD != 0 {
+                call = Call::KernelThread;
+            }
         }
         let mut frames: &[u64] = &[];
         if self.parts.frames > 0 {
             let (bytes, after) = rest.split_first()?;
             (frames, rest) = after.split_at_checked(usize::try_from(bytes / 8).ok()?)?;
         }
-        self.words = rest;
-        Some(record(fixed, call, frames, self.parts, self.clock))
+        Some((RawWait::Taken { call, frames }, rest))
     }
 }
 
-const FIXED: usize = field::END as usize / 8;
-const CALL: usize = field::CALL_SIZE as usize / 8;
-
-#[inline]
-fn record<'a>(
-    fixed: &[u64; FIXED],
-    call: Option<&[u64; CALL]>,
-    frames: &'a [u64],
-    parts: Parts,
-    clock: BootClock,
-) -> TaskRecord<'a> {
-    let [ids, start_boottime_ns, flags_uid, state_cpu, switches, comm_0, comm_1] = *fixed;
-    let (tid, tgid) = halves(ids);
-    let (flags, uid) = halves(flags_uid);
-    let (state_marks, cpu) = halves(state_cpu);
-    let [state, marks, ..] = state_marks.to_ne_bytes();
-    let has = |mark: i32| i32::from(marks) & mark != 0;
-    let mut comm = [0; 16];
-    comm[..8].copy_from_slice(&comm_0.to_ne_bytes());
-    comm[8..].copy_from_slice(&comm_1.to_ne_bytes());
-    let mut record = TaskRecord {
-        tid,
-        tgid,
-        state: State::from_index(state),
-        is_on_cpu: has(mark::ON_CPU),
-        cpu,
-        uid: parts.uid.then_some(uid),
-        starttime_ticks: clock.ticks(start_boottime_ns),
-        flags,
-        switches,
-        call: Call::Unknown,
-        frames,
-        has_moved: has(mark::MOVED),
-        comm,
-    };
-    if record.has_moved {
-        record.frames = &[];
-    } else if let Some(words) = call {
-        record.call = if record.is_kernel_thread() {
-            Call::KernelThread
-        } else if has(mark::CALL) {
-            decode_call(words, has(mark::COMPAT))
-        } else {
-            Call::Unknown
-        };
+impl Raw<'_> {
+    fn has(&self, mark: i32) -> bool {
+        let [_, _, _, state_cpu, ..] = *self.fixed;
+        let [_, marks, ..] = state_cpu.to_ne_bytes();
+        i32::from(marks) & mark != 0
     }
-    record
+
+    const fn flags(&self) -> u32 {
+        let [_, _, flags_uid, ..] = *self.fixed;
+        halves(flags_uid).0
+    }
+
+    /// The thread's id, when it started in ns of the boot clock, and how often it was switched out.
+    pub(super) const fn identity(&self) -> (u32, u64, u64) {
+        let [ids, start, _, _, switches, ..] = *self.fixed;
+        (halves(ids).0, start, switches)
+    }
+
+    /// The record, once it is known what the task waits for.
+    #[inline]
+    pub(super) fn record<'a>(&self, call: Call, frames: &'a [u64], parts: Parts, clock: BootClock) -> TaskRecord<'a> {
+        let [ids, start_boottime_ns, flags_uid, state_cpu, switches, comm_0, comm_1] = *self.fixed;
+        let (tid, tgid) = halves(ids);
+        let (flags, uid) = halves(flags_uid);
+        let (state_marks, cpu) = halves(state_cpu);
+        let [state, ..] = state_marks.to_ne_bytes();
+        let comm = (u128::from(comm_1.to_le()) << 64 | u128::from(comm_0.to_le())).to_le_bytes();
+        TaskRecord {
+            tid,
+            tgid,
+            state: State::from_index(state),
+            is_on_cpu: self.has(mark::ON_CPU),
+            cpu,
+            uid: parts.uid.then_some(uid),
+            starttime_ticks: clock.ticks(start_boottime_ns),
+            flags,
+            switches,
+            call,
+            frames,
+            has_moved: matches!(self.wait, RawWait::Moved),
+            comm,
+        }
+    }
 }
 
 fn decode_call(words: &[u64; CALL], is_compat: bool) -> Call {
     let [number, a, b, c, d, e, f, sp, ip] = *words;
     let registers = Registers { sp, ip };
     // The kernel itself looks at the lower half alone (`syscall_get_nr`).
-    #[expect(clippy::cast_possible_truncation)]
-    match (number as u32).cast_signed() {
+    match halves(number.to_le()).0.cast_signed() {
         -1 => Call::None(registers),
         number => Call::Some { number: number.into(), is_compat, args: [a, b, c, d, e, f], registers },
     }

@@ -45,8 +45,8 @@ impl State {
 
     /// Its letter in /proc; `?` for a number that is none.
     #[must_use]
-    pub const fn letter(self) -> u8 {
-        if (self.0 as usize) < Self::LETTERS.len() { Self::LETTERS[self.0 as usize] } else { b'?' }
+    pub fn letter(self) -> u8 {
+        Self::LETTERS.get(usize::from(self.0)).copied().unwrap_or(b'?')
     }
 
     /// The state that the highest of these bits stands for.
@@ -58,7 +58,7 @@ impl State {
 
     /// Whether a task in it has ended.
     #[must_use]
-    pub const fn has_ended(self) -> bool {
+    pub fn has_ended(self) -> bool {
         matches!(self.letter(), b'X' | b'Z')
     }
 }

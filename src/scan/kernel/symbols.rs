@@ -23,7 +23,9 @@ pub enum SymbolsError {
         error: io::Error,
     },
     /// All addresses are 0: the kernel hides them.
-    #[error("the kernel hides its addresses from psn: run it as root, and set the sysctl kernel.kptr_restrict to 0 or 1")]
+    #[error(
+        "the kernel hides its addresses from psn: run it as root, and set the sysctl kernel.kptr_restrict to 0 or 1"
+    )]
     Hidden,
     /// The list is empty, or is none.
     #[error("no kernel symbols in the list")]
@@ -176,7 +178,8 @@ impl Symbols {
             self.frames.clear();
             self.names.truncate(self.loaded);
         }
-        let name = self.find(return_address).or_else(|| append(&mut self.names, format!("{return_address:#x}").as_bytes()));
+        let name =
+            self.find(return_address).or_else(|| append(&mut self.names, format!("{return_address:#x}").as_bytes()));
         let name = name.unwrap_or(Span { start: 0, length: 0 });
         let text = name.of(&self.names);
         let frame = Frame { name, is_entry: is_entry_frame(text), is_scheduler: is_scheduler_frame(text) };
@@ -200,7 +203,7 @@ fn append(arena: &mut Vec<u8>, bytes: &[u8]) -> Option<Span> {
     Span::since(arena, start)
 }
 
-/// `ffffffff81000000 T name	[module]`
+/// `ffffffff81000000 T name`, a tab, `[module]`
 fn parse_line(line: &[u8]) -> Option<(u64, u8, &[u8])> {
     let end = memchr::memchr(b' ', line)?;
     let (address, rest) = line.split_at_checked(end)?;

@@ -175,8 +175,7 @@ impl Shared {
         let map = owned(unsafe { bpf(Command::MapCreate, &mut attr)? })?;
         let access = libc::PROT_READ | libc::PROT_WRITE;
         // SAFETY: a new mapping, at an address of the kernel's choice.
-        let start =
-            unsafe { libc::mmap(std::ptr::null_mut(), bytes, access, libc::MAP_SHARED, map.as_raw_fd(), 0) };
+        let start = unsafe { libc::mmap(std::ptr::null_mut(), bytes, access, libc::MAP_SHARED, map.as_raw_fd(), 0) };
         if start == libc::MAP_FAILED {
             return Err(io::Error::last_os_error());
         }
@@ -229,6 +228,8 @@ pub struct Memory {
     pub processes: Option<Shared>,
     /// The same for thread ids.
     pub threads: Option<Shared>,
+    /// What was last described, by thread id; absent where what tasks wait for is not taken.
+    pub seen: Option<Shared>,
 }
 
 /// A program that the kernel has verified, and the memory that is its own.
@@ -274,8 +275,8 @@ impl Program {
                 let mut log = vec![0; 16 << 20];
                 // The first answer stands: with a full log, the second would be that there is no space.
                 let _ = load(name, kind, code, &mut log);
-                let end = memchr::memchr(0, &log).unwrap_or(log.len());
-                return Err(LoadError { error, log: String::from_utf8_lossy(&log[..end]).into_owned() });
+                log.truncate(memchr::memchr(0, &log).unwrap_or(log.len()));
+                return Err(LoadError { error, log: String::from_utf8_lossy(&log).into_owned() });
             }
             Err(error) => return Err(quiet(error)),
         };
@@ -364,11 +365,8 @@ fn load(name: &str, kind: ProgramKind, code: &[u64], log: &mut [u8]) -> io::Resu
 }
 
 fn link(program: &OwnedFd) -> io::Result<OwnedFd> {
-    let mut attr = attr::LinkCreate {
-        prog_fd: number(program),
-        attach_type: Program::TRACE_ITER,
-        ..attr::LinkCreate::default()
-    };
+    let mut attr =
+        attr::LinkCreate { prog_fd: number(program), attach_type: Program::TRACE_ITER, ..attr::LinkCreate::default() };
     // SAFETY: the struct is the command's, and holds no addresses.
     owned(unsafe { bpf(Command::LinkCreate, &mut attr)? })
 }

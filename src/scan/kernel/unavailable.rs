@@ -85,7 +85,9 @@ impl Unavailable {
     fn reason(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Capability { missing } => write!(f, "psn lacks {}", missing.join(" and ")),
-            Self::UserNamespace => write!(f, "psn runs in a user namespace, where its capabilities do not count for BPF"),
+            Self::UserNamespace => {
+                write!(f, "psn runs in a user namespace, where its capabilities do not count for BPF")
+            }
             Self::NotProc(path) => write!(f, "{} is not a mounted proc file system", path.display()),
             Self::PidNamespace(why) => f.write_str(why),
             Self::NoBtf { path, error } => {
