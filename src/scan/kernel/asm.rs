@@ -379,3 +379,96 @@ fn distance(from: usize, to: usize) -> Option<i16> {
     let (from, to) = (i64::try_from(from).ok()?, i64::try_from(to).ok()?);
     i16::try_from(to - from).ok()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::Register::{Frame, R0, R1, R2, R6, R9};
+    use super::*;
+
+    fn bytes(code: Code) -> Vec<[u8; 8]> {
+        code.finish().unwrap().into_iter().map(u64::to_ne_bytes).collect()
+    }
+
+    /// As `llvm-objdump` shows the bytes of a little-endian program.
+    #[test]
+    #[cfg(target_endian = "little")]
+    fn instructions_are_those_of_the_instruction_set() {
+        let mut code = Code::new();
+        code.set(R0, -1); //                        b7 00 00 00 ff ff ff ff
+        code.set(R6, R1); //                        bf 16 00 00 00 00 00 00
+        code.load(R1, R6.u32(8)); //                61 61 08 00 00 00 00 00
+        code.store(Frame.u64(-16), R2); //          7b 2a f0 ff 00 00 00 00
+        code.load(R9, R1.u8(1)); //                 71 19 01 00 00 00 00 00
+        code.store(R9.u16(2), R0); //               6b 09 02 00 00 00 00 00
+        code.add(R1, 8); //                         07 01 00 00 08 00 00 00
+        code.or(R1, R2); //                         4f 21 00 00 00 00 00 00
+        code.and(R1, 7); //                         57 01 00 00 07 00 00 00
+        code.shift_left(R1, 3); //                  67 01 00 00 03 00 00 00
+        code.shift_right(R1, R2); //                7f 21 00 00 00 00 00 00
+        code.set_map_value(R1, 5); //               18 21 00 00 05 00 00 00, 8 zeros
+        code.call(Helper::GetTaskStack); //         85 00 00 00 8d 00 00 00
+        code.call_kernel(0x0001_0203); //           85 20 00 00 03 02 01 00
+        code.exit(); //                             95 00 00 00 00 00 00 00
+        assert_eq!(
+            bytes(code),
+            [
+                [0xb7, 0x00, 0, 0, 0xff, 0xff, 0xff, 0xff],
+                [0xbf, 0x16, 0, 0, 0, 0, 0, 0],
+                [0x61, 0x61, 8, 0, 0, 0, 0, 0],
+                [0x7b, 0x2a, 0xf0, 0xff, 0, 0, 0, 0],
+                [0x71, 0x19, 1, 0, 0, 0, 0, 0],
+                [0x6b, 0x09, 2, 0, 0, 0, 0, 0],
+                [0x07, 0x01, 0, 0, 8, 0, 0, 0],
+                [0x4f, 0x21, 0, 0, 0, 0, 0, 0],
+                [0x57, 0x01, 0, 0, 7, 0, 0, 0],
+                [0x67, 0x01, 0, 0, 3, 0, 0, 0],
+                [0x7f, 0x21, 0, 0, 0, 0, 0, 0],
+                [0x18, 0x21, 0, 0, 5, 0, 0, 0],
+                [0; 8],
+                [0x85, 0x00, 0, 0, 141, 0, 0, 0],
+                [0x85, 0x20, 0, 0, 3, 2, 1, 0],
+                [0x95, 0x00, 0, 0, 0, 0, 0, 0],
+            ]
+        );
+    }
+
+    #[test]
+    #[cfg(target_endian = "little")]
+    fn jumps_count_from_the_next_instruction() {
+        let mut code = Code::new();
+        code.label("start");
+        code.jump_if(R1, When::Equal, 0, "end"); // 15 01 02 00 00 00 00 00
+        code.jump_if(R1, When::Negative, R2, "start"); // cd 21 fe ff 00 00 00 00
+        code.jump("start"); // 05 00 fd ff 00 00 00 00
+        code.label("end");
+        code.exit();
+        let bytes = bytes(code);
+        assert_eq!(bytes[0], [0x15, 0x01, 2, 0, 0, 0, 0, 0]);
+        assert_eq!(bytes[1], [0xcd, 0x21, 0xfe, 0xff, 0, 0, 0, 0]);
+        assert_eq!(bytes[2], [0x05, 0x00, 0xfd, 0xff, 0, 0, 0, 0]);
+    }
+
+    #[test]
+    fn a_wrong_text_is_no_program() {
+        let mut code = Code::new();
+        code.jump("nowhere");
+        assert_eq!(code.finish(), Err(AsmError::Label("nowhere")));
+
+        let mut code = Code::new();
+        code.label("twice");
+        code.label("twice");
+        assert_eq!(code.finish(), Err(AsmError::Twice("twice")));
+
+        let mut code = Code::new();
+        code.jump("far");
+        (0..40_000).for_each(|_| code.exit());
+        code.label("far");
+        assert_eq!(code.finish(), Err(AsmError::Label("far")));
+
+        for field in [Field { offset: 0, size: 3 }, Field { offset: 40_000, size: 4 }] {
+            let mut code = Code::new();
+            code.load(R1, R2.field(field));
+            assert_eq!(code.finish(), Err(AsmError::Field(0, field.offset.into())));
+        }
+    }
+}

@@ -422,3 +422,263 @@ fn array<const N: usize>(bytes: &[u8], at: usize) -> Option<[u8; N]> {
 fn u32_at(bytes: &[u8], at: usize) -> Option<u32> {
     array(bytes, at).map(u32::from_ne_bytes)
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// Builds BTF as the kernel's build does.
+    struct Builder {
+        types: Vec<u8>,
+        strings: Vec<u8>,
+        count: TypeId,
+    }
+
+    impl Builder {
+        fn new() -> Self {
+            Self { types: Vec::new(), strings: vec![0], count: 0 }
+        }
+
+        fn string(&mut self, text: &str) -> u32 {
+            if text.is_empty() {
+                return 0;
+            }
+            let offset = self.strings.len() as u32;
+            self.strings.extend_from_slice(text.as_bytes());
+            self.strings.push(0);
+            offset
+        }
+
+        fn add(&mut self, name: &str, kind: u32, flag: bool, count: usize, size: u32, tail: &[u32]) -> TypeId {
+            let name = self.string(name);
+            let info = u32::from(flag) << 31 | kind << 24 | count as u32;
+            for word in [name, info, size].iter().chain(tail) {
+                self.types.extend_from_slice(&word.to_ne_bytes());
+            }
+            self.count += 1;
+            self.count
+        }
+
+        /// Members as name, type, offset.
+        fn structure(&mut self, name: &str, kind: u32, flag: bool, size: u32, members: &[(&str, u32, u32)]) -> TypeId {
+            let tail: Vec<u32> =
+                members.iter().flat_map(|(name, id, offset)| [self.string(name), *id, *offset]).collect();
+            self.add(name, kind, flag, members.len(), size, &tail)
+        }
+
+        fn build(&self) -> Vec<u8> {
+            let mut bytes = Btf::MAGIC.to_ne_bytes().to_vec();
+            bytes.extend_from_slice(&[1, 0]);
+            let (types, strings) = (self.types.len() as u32, self.strings.len() as u32);
+            for word in [24, 0, types, types, strings] {
+                bytes.extend_from_slice(&u32::to_ne_bytes(word));
+            }
+            [bytes, self.types.clone(), self.strings.clone()].concat()
+        }
+    }
+
+    /// A task with what makes finding members hard: unnamed parts, names and qualifiers, arrays, bit fields.
+    fn task() -> Vec<u8> {
+        let mut b = Builder::new();
+        let int = b.add("int", kind::INT, false, 0, 4, &[32]);
+        let long = b.add("long", kind::INT, false, 0, 8, &[64]);
+        let byte = b.add("char", kind::INT, false, 0, 1, &[8]);
+        let pointer = b.add("", kind::PTR, false, 0, 0, &[]);
+        let pid_t = b.add("pid_t", kind::TYPEDEF, false, 0, int, &[]);
+        let volatile = b.add("", kind::VOLATILE, false, 0, pid_t, &[]);
+        let comm = b.add("", kind::ARRAY, false, 0, 0, &[byte, int, 16]);
+        let matrix = b.add("", kind::ARRAY, false, 0, 0, &[comm, int, 3]);
+        let open = b.add("", kind::ARRAY, false, 0, 0, &[long, int, 0]);
+        let info = b.structure("thread_info", kind::STRUCT, false, 16, &[("flags", long, 0), ("cpu", int, 64)]);
+        let inner = b.structure("", kind::STRUCT, false, 8, &[("deep", int, 0), ("deeper", int, 32)]);
+        let union = b.structure("", kind::UNION, false, 8, &[("", inner, 0), ("whole", long, 0)]);
+        let named = b.structure("random", kind::STRUCT, false, 8, &[("", union, 0)]);
+        b.add("forward", kind::FWD, false, 0, 0, &[]);
+        b.add("x", kind::FLOAT, false, 0, 8, &[]);
+        b.structure(
+            "task_struct",
+            kind::STRUCT,
+            true,
+            256,
+            &[
+                ("thread_info", info, 0),
+                ("state", volatile, 128),
+                ("", union, 192),
+                ("comm", comm, 256),
+                ("matrix", matrix, 384),
+                ("bit", int, 1 << 24 | 771),
+                ("bits", int, 8 << 24 | 776),
+                ("next", pointer, 832),
+                ("named", named, 896),
+                ("open", open, 960),
+            ],
+        );
+        b.add("task", kind::ENUM, true, 2, 4, &[7, u32::MAX, 12, 3]);
+        let minus = b.string("MINUS");
+        let plus = b.string("PLUS");
+        let huge = b.string("HUGE");
+        b.add("signed", kind::ENUM, true, 2, 4, &[minus, u32::MAX, plus, 3]);
+        b.add("unsigned", kind::ENUM, false, 1, 4, &[plus, 9]);
+        b.add("wide", kind::ENUM64, false, 1, 8, &[huge, 1, 2]);
+        let proto = b.add("", kind::FUNC_PROTO, false, 1, 0, &[0, int]);
+        b.add("walk", kind::FUNC, false, 1, proto, &[]);
+        b.add("walk_on", kind::FUNC, false, 1, proto, &[]);
+        b.add("tag", kind::DECL_TAG, false, 0, 1, &[u32::MAX]);
+        b.add("v", kind::VAR, false, 0, int, &[0]);
+        b.add(".data", kind::DATASEC, false, 1, 4, &[1, 0, 4]);
+        b.build()
+    }
+
+    fn field(path: &[&str]) -> Option<(u32, u32)> {
+        let bytes = task();
+        let btf = Btf::parse(&bytes).unwrap();
+        let field = btf.structure("task_struct").unwrap().field(path)?;
+        Some((field.offset, field.size))
+    }
+
+    #[test]
+    fn members_are_found_as_c_finds_them() {
+        assert_eq!(field(&["state"]), Some((16, 4)), "through names and qualifiers");
+        assert_eq!(field(&["thread_info", "cpu"]), Some((8, 4)), "along a path");
+        assert_eq!(field(&["deeper"]), Some((28, 4)), "in unnamed parts of unnamed parts");
+        assert_eq!(field(&["whole"]), Some((24, 8)));
+        assert_eq!(field(&["comm"]), Some((32, 16)));
+        assert_eq!(field(&["matrix"]), Some((48, 48)));
+        assert_eq!(field(&["next"]), Some((104, 8)));
+        assert_eq!(field(&["named", "deep"]), Some((112, 4)));
+        assert_eq!(field(&["nothing"]), None);
+        assert_eq!(field(&["state", "x"]), None, "not a structure");
+        assert_eq!(field(&[]), None);
+    }
+
+    #[test]
+    fn bit_fields_have_no_place_in_bytes() {
+        let bytes = task();
+        let btf = Btf::parse(&bytes).unwrap();
+        let task = btf.structure("task_struct").unwrap();
+        assert_eq!(task.member(&["bit"]), Some(Member { bit_offset: 771, bit_size: 1 }));
+        assert_eq!(task.field(&["bit"]), None);
+        assert_eq!(task.field(&["bits"]), Some(Field { offset: 97, size: 1 }));
+        assert_eq!(task.member(&["open"]), Some(Member { bit_offset: 960, bit_size: 0 }));
+        assert_eq!(task.field(&["open"]), None, "an array of no stated length");
+    }
+
+    #[test]
+    fn functions_and_constants_are_found_by_their_whole_names() {
+        let bytes = task();
+        let btf = Btf::parse(&bytes).unwrap();
+        let functions = btf.functions(&["walk", "wal", "walk_on", "v"]);
+        assert_eq!(functions.len(), 2);
+        assert_eq!(functions["walk"] + 1, functions["walk_on"]);
+        let constants = btf.enumerators(&["MINUS", "PLUS", "HUGE", "NONE"]);
+        assert_eq!(constants["MINUS"], -1);
+        assert_eq!(constants["PLUS"], 3, "the first of that name");
+        assert_eq!(constants["HUGE"], 2 << 32 | 1);
+        assert_eq!(constants.len(), 3);
+        assert_eq!((btf.size_of("task_struct"), btf.size_of("nothing")), (Some(256), None));
+    }
+
+    #[test]
+    fn elements_stay_in_their_array() {
+        let array = Field { offset: 32, size: 16 };
+        assert_eq!(array.element(1, 8), Some(Field { offset: 40, size: 8 }));
+        assert_eq!(array.element(2, 8), None);
+        assert_eq!(array.element(u32::MAX, 8), None);
+    }
+
+    #[test]
+    fn circles_and_avalanches_end() {
+        let mut b = Builder::new();
+        b.add("circle", kind::TYPEDEF, false, 0, 2, &[]);
+        b.add("circle", kind::TYPEDEF, false, 0, 1, &[]);
+        b.structure("bad", kind::STRUCT, false, 8, &[("circle", 1, 0), ("", 3, 0), ("", 3, 0), ("", 3, 0)]);
+        b.add("", kind::ARRAY, false, 0, 0, &[4, 1, u32::MAX]);
+        b.structure("worse", kind::STRUCT, false, 8, &[("endless", 4, u32::MAX), ("", 5, u32::MAX), ("", 5, 8)]);
+        let bytes = b.build();
+        let btf = Btf::parse(&bytes).unwrap();
+        assert_eq!(btf.structure("bad").unwrap().field(&["circle"]), None);
+        assert_eq!(btf.structure("bad").unwrap().field(&["nothing"]), None);
+        assert_eq!(btf.structure("worse").unwrap().field(&["endless"]), None);
+        assert_eq!(btf.structure("worse").unwrap().field(&["nothing"]), None);
+    }
+
+    #[test]
+    fn what_is_no_btf_is_told_apart() {
+        let bytes = task();
+        assert_eq!(Btf::parse(b"").unwrap_err(), BtfError::Header);
+        assert_eq!(Btf::parse(b"\x7fELF and so on").unwrap_err(), BtfError::Header);
+        let mut swapped = bytes.clone();
+        swapped.swap(0, 1);
+        assert_eq!(Btf::parse(&swapped).unwrap_err(), BtfError::Header);
+        assert_eq!(Btf::parse(&bytes[..bytes.len() - 1]).unwrap_err(), BtfError::Sections);
+        let mut unknown = bytes;
+        unknown[24 + 7] = 31;
+        assert_eq!(Btf::parse(&unknown).unwrap_err(), BtfError::Type { id: 1, kind: 31 });
+    }
+
+    /// Everything that is ever asked of BTF.
+    fn exercise(bytes: &[u8]) {
+        let Ok(btf) = Btf::parse(bytes) else { return };
+        let _ = btf.functions(&["walk", "bpf_iter_task"]);
+        let _ = btf.enumerators(&["MINUS", "HUGE", ""]);
+        let _ = (btf.len(), btf.is_empty(), btf.size_of("task_struct"), btf.head(0).is_some());
+        for name in ["task_struct", "thread_info", "", "pt_regs", "bad"] {
+            let Some(structure) = btf.structure(name) else { continue };
+            for path in [&["state"][..], &["thread_info", "cpu"], &["deeper"], &["nothing"], &["", ""], &[]] {
+                let _ = (structure.member(path), structure.field(path));
+            }
+        }
+        let _ = super::super::layout::Layout::find(&btf);
+    }
+
+    #[test]
+    fn no_truncation_of_a_small_btf_panics() {
+        let bytes = task();
+        (0..bytes.len()).for_each(|end| exercise(&bytes[..end]));
+    }
+
+    proptest! {
+        #[test]
+        fn no_bytes_panic(bytes: Vec<u8>) {
+            exercise(&bytes);
+            let mut headed = task()[..24].to_vec();
+            headed.extend_from_slice(&bytes);
+            exercise(&headed);
+        }
+
+        #[test]
+        fn no_mutation_of_a_small_btf_panics(changes in proptest::collection::vec((any::<usize>(), any::<u8>()), 1..8)) {
+            let mut bytes = task();
+            for (place, byte) in changes {
+                let place = place % bytes.len();
+                bytes[place] = byte;
+            }
+            exercise(&bytes);
+        }
+    }
+
+    #[test]
+    fn no_damage_to_the_running_kernels_btf_panics() {
+        let Ok(whole) = std::fs::read(super::super::BTF_PATH) else {
+            eprintln!("skipped: this kernel has no {}", super::super::BTF_PATH);
+            return;
+        };
+        exercise(&whole);
+        for part in 0..24 {
+            exercise(&whole[..whole.len() / 24 * part + part]);
+        }
+        // A plain generator: the places hit are the same in each run.
+        let mut random = 0x9e37_79b9_7f4a_7c15_u64;
+        for _ in 0..24 {
+            let mut bytes = whole.clone();
+            for _ in 0..200 {
+                random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+                let place = (random >> 16) as usize % bytes.len();
+                bytes[place] = (random >> 8) as u8;
+            }
+            exercise(&bytes);
+        }
+    }
+}

@@ -377,3 +377,109 @@ const fn halves(word: u64) -> (u32, u32) {
     let [a, b, c, d, e, f, g, h] = word.to_ne_bytes();
     (u32::from_ne_bytes([a, b, c, d]), u32::from_ne_bytes([e, f, g, h]))
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const ALL: Parts = Parts { uid: true, syscall: true, frames: 4 };
+
+    /// A record's words, as the program writes them.
+    fn words(flags: u32, marks: i32, tail: &[u64]) -> Vec<u64> {
+        let mut bytes = [0; field::END as usize];
+        let mut put = |place: i32, value: &[u8]| bytes[place as usize..][..value.len()].copy_from_slice(value);
+        put(field::TID, &5_u32.to_ne_bytes());
+        put(field::TGID, &4_u32.to_ne_bytes());
+        put(field::START, &30_000_000_u64.to_ne_bytes());
+        put(field::FLAGS, &flags.to_ne_bytes());
+        put(field::UID, &1000_u32.to_ne_bytes());
+        put(field::STATE, &[1]);
+        put(field::MARKS, &[marks as u8]);
+        put(field::CPU, &7_u32.to_ne_bytes());
+        put(field::SWITCHES, &9_u64.to_ne_bytes());
+        put(field::COMM, b"a) R 1\xff\0rest");
+        let fixed = bytes.chunks_exact(8).map(|word| u64::from_ne_bytes(word.try_into().unwrap()));
+        fixed.chain(tail.iter().copied()).collect()
+    }
+
+    fn call(number: u64) -> Vec<u64> {
+        vec![number, 1, 2, 3, 4, 5, 6, 70, 80]
+    }
+
+    fn taken(words: &[u64], parts: Parts) -> (Call, Vec<u64>) {
+        let mut records = Records::new(words, parts);
+        let raw = records.next().unwrap();
+        assert!(records.next().is_none());
+        match raw.wait {
+            RawWait::Taken { call, frames } => (call, frames.to_vec()),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn fields_come_back_as_they_were_written() {
+        let clock = BootClock { ns_per_tick: 10_000_000, offset_ns: -10_000_000 };
+        let words = words(0x42, mark::ON_CPU, &[]);
+        let raw = Records::new(&words, ALL).next().unwrap();
+        let record = raw.record(Call::Unknown, &[], ALL, clock);
+        assert_eq!((record.tid, record.tgid, record.cpu, record.uid), (5, 4, 7, Some(1000)));
+        assert_eq!((record.state.letter(), record.is_on_cpu, record.has_moved), (b'S', true, false));
+        assert_eq!((record.starttime_ticks, record.flags, record.switches), (2, 0x42, 9));
+        assert_eq!(record.comm(), b"a) R 1\xff");
+        assert_eq!(raw.identity(), (5, 30_000_000, 9));
+        assert_eq!(raw.record(Call::Unknown, &[], Parts::default(), clock).uid, None);
+    }
+
+    #[test]
+    fn a_call_is_told_from_none_and_from_a_kernel_thread() {
+        let registers = Registers { sp: 70, ip: 80 };
+        let marks = mark::TAKEN | mark::CALL;
+        let tail = |number| [call(number), vec![16, 11, 12]].concat();
+        let some = |number, is_compat| Call::Some { number, is_compat, args: [1, 2, 3, 4, 5, 6], registers };
+        assert_eq!(taken(&words(0, marks, &tail(202)), ALL), (some(202, false), vec![11, 12]));
+        assert_eq!(taken(&words(0, marks | mark::COMPAT, &tail(3)), ALL).0, some(3, true));
+        assert_eq!(taken(&words(0, marks, &tail(u64::MAX)), ALL).0, Call::None(registers));
+        assert_eq!(taken(&words(0, marks, &tail(0xffff_ffff)), ALL).0, Call::None(registers));
+        assert_eq!(taken(&words(0x0020_0000, mark::TAKEN, &tail(0)), ALL).0, Call::KernelThread);
+        let parts = Parts { frames: 0, ..ALL };
+        assert_eq!(taken(&words(0, marks, &call(1)), parts), (some(1, false), vec![]));
+        let parts = Parts { syscall: false, ..ALL };
+        assert_eq!(taken(&words(0, mark::TAKEN, &[8, 11]), parts), (Call::Unknown, vec![11]));
+    }
+
+    #[test]
+    fn records_follow_each_other_without_gaps() {
+        let long = words(0, mark::TAKEN | mark::CALL, &[call(1), vec![8, 1]].concat());
+        let all =
+            [long.clone(), words(0, mark::SAME, &[]), words(0, mark::MOVED, &[]), words(0, 0, &[]), long].concat();
+        let waits: Vec<_> = Records::new(&all, ALL).map(|raw| std::mem::discriminant(&raw.wait)).collect();
+        assert_eq!(waits.len(), 5);
+        assert_eq!(waits[0], waits[4]);
+    }
+
+    #[test]
+    fn names_that_may_be_longer_are_told() {
+        let clock = BootClock { ns_per_tick: 1, offset_ns: 0 };
+        let longer = |flags| {
+            let words = words(flags, 0, &[]);
+            let raw = Records::new(&words, ALL).next().unwrap();
+            raw.record(Call::Unknown, &[], ALL, clock).may_have_longer_comm()
+        };
+        assert!(longer(0x0020_0020), "a worker's");
+        assert!(!longer(0x0020_0000), "a kernel thread's that is short");
+        assert!(!longer(0));
+    }
+
+    proptest! {
+        #[test]
+        fn no_words_panic(words: Vec<u64>, syscall: bool, frames: u8) {
+            let parts = Parts { uid: true, syscall, frames };
+            let clock = BootClock { ns_per_tick: 10, offset_ns: i64::MIN };
+            for raw in Records::new(&words, parts) {
+                let _ = raw.record(Call::Unknown, &[], parts, clock).comm().len();
+            }
+        }
+    }
+}

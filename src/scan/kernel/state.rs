@@ -65,3 +65,54 @@ impl State {
 
 /// The first number of a state that has ended (X), and the last (Z).
 pub const ENDED: std::ops::RangeInclusive<i32> = 5..=6;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// As the program does it.
+    fn letter(state: i32, exit_state: i32) -> char {
+        let mut bits = (state | exit_state) & REPORTED;
+        if state & IDLE == IDLE {
+            bits = REPORTED_IDLE;
+        }
+        if state & SHOWN_UNINTERRUPTIBLE != 0 {
+            bits = UNINTERRUPTIBLE;
+        }
+        State::of_bits(u8::try_from(bits).unwrap()).letter().into()
+    }
+
+    /// The names are those of `include/linux/sched.h`.
+    #[test]
+    fn every_combination_that_the_kernel_sets_has_its_letter() {
+        assert_eq!(letter(0x0, 0), 'R', "TASK_RUNNING");
+        assert_eq!(letter(0x1, 0), 'S', "TASK_INTERRUPTIBLE");
+        assert_eq!(letter(0x2, 0), 'D', "TASK_UNINTERRUPTIBLE");
+        assert_eq!(letter(0x102, 0), 'D', "TASK_KILLABLE");
+        assert_eq!(letter(0x104, 0), 'T', "TASK_STOPPED");
+        assert_eq!(letter(0x8, 0), 't', "TASK_TRACED");
+        assert_eq!(letter(0x80, 0x10), 'X', "TASK_DEAD, EXIT_DEAD");
+        assert_eq!(letter(0x80, 0x20), 'Z', "TASK_DEAD, EXIT_ZOMBIE");
+        assert_eq!(letter(0x0, 0x20), 'Z', "a zombie that has not stopped running yet");
+        assert_eq!(letter(0x80, 0x30), 'Z', "EXIT_TRACE");
+        assert_eq!(letter(0x40, 0), 'P', "TASK_PARKED");
+        assert_eq!(letter(0x402, 0), 'I', "TASK_IDLE");
+        assert_eq!(letter(0x2402, 0), 'I', "TASK_IDLE | TASK_FREEZABLE");
+        assert_eq!(letter(0x200, 0), 'R', "TASK_WAKING");
+        assert_eq!(letter(0x800, 0), 'R', "TASK_NEW");
+        assert_eq!(letter(0x1000, 0), 'D', "TASK_RTLOCK_WAIT");
+        assert_eq!(letter(0x2001, 0), 'S', "TASK_INTERRUPTIBLE | TASK_FREEZABLE");
+        assert_eq!(letter(0x8000, 0), 'D', "TASK_FROZEN");
+    }
+
+    #[test]
+    fn numbers_and_letters_are_one_to_one() {
+        let letters: Vec<u8> = State::all().map(State::letter).collect();
+        assert_eq!(letters, b"RSDTtXZPI");
+        assert!(State::all().zip(0..).all(|(state, index)| state.index() == index));
+        assert_eq!(State::from_index(9).letter(), b'?');
+        let ended: Vec<i32> =
+            State::all().filter(|state| state.has_ended()).map(|state| state.index().into()).collect();
+        assert_eq!(ended, ENDED.collect::<Vec<_>>());
+    }
+}
