@@ -231,10 +231,6 @@ impl<'a> Btf<'a> {
         (1..).zip(&self.starts).filter_map(|(id, start)| Some((id, self.head_at(*start as usize)?)))
     }
 
-    fn find(&self, kind: u32, name: &str) -> Option<(TypeId, Head)> {
-        self.heads().find(|(_, head)| head.kind == kind && self.is_named(head.name, name))
-    }
-
     /// The ids of the kernel's functions of these names, found in one go; those it does not have are absent.
     #[must_use]
     pub fn functions<'n>(&self, names: &[&'n str]) -> HashMap<&'n str, TypeId> {
@@ -279,16 +275,16 @@ impl<'a> Btf<'a> {
         })
     }
 
-    /// The size in bytes of a structure.
+    /// The structures of these names, found in one go; those it does not have are absent.
     #[must_use]
-    pub fn size_of(&self, structure: &str) -> Option<u32> {
-        Some(self.find(kind::STRUCT, structure)?.1.size_or_type)
-    }
-
-    /// A structure whose members can be asked for.
-    #[must_use]
-    pub fn structure(&self, name: &str) -> Option<Structure<'_>> {
-        Some(Structure { btf: self, head: self.find(kind::STRUCT, name)?.1 })
+    pub fn structures<'n>(&self, names: &[&'n str]) -> HashMap<&'n str, Structure<'_>> {
+        let mut found = HashMap::new();
+        for (_, head) in self.heads().filter(|(_, head)| head.kind == kind::STRUCT) {
+            if let Some(name) = names.iter().find(|name| self.is_named(head.name, name)) {
+                found.entry(*name).or_insert(Structure { btf: self, head });
+            }
+        }
+        found
     }
 
     /// Steps over names and qualifiers: `typedef`, `const`, `volatile`, tags.
@@ -352,6 +348,12 @@ struct Entry {
 }
 
 impl Structure<'_> {
+    /// Its size in bytes.
+    #[must_use]
+    pub const fn size(&self) -> u32 {
+        self.head.size_or_type
+    }
+
     /// The member at the end of `path`; each name but the last is of a structure within. Members of unnamed structures and
     /// unions are found as C finds them.
     #[must_use]
@@ -534,7 +536,7 @@ mod tests {
     fn field(path: &[&str]) -> Option<(u32, u32)> {
         let bytes = task();
         let btf = Btf::parse(&bytes).unwrap();
-        let field = btf.structure("task_struct").unwrap().field(path)?;
+        let field = btf.structures(&["task_struct"])["task_struct"].field(path)?;
         Some((field.offset, field.size))
     }
 
@@ -557,7 +559,7 @@ mod tests {
     fn bit_fields_have_no_place_in_bytes() {
         let bytes = task();
         let btf = Btf::parse(&bytes).unwrap();
-        let task = btf.structure("task_struct").unwrap();
+        let task = btf.structures(&["task_struct"])["task_struct"];
         assert_eq!(task.member(&["bit"]), Some(Member { bit_offset: 771, bit_size: 1 }));
         assert_eq!(task.field(&["bit"]), None);
         assert_eq!(task.field(&["bits"]), Some(Field { offset: 97, size: 1 }));
@@ -577,7 +579,8 @@ mod tests {
         assert_eq!(constants["PLUS"], 3, "the first of that name");
         assert_eq!(constants["HUGE"], 2 << 32 | 1);
         assert_eq!(constants.len(), 3);
-        assert_eq!((btf.size_of("task_struct"), btf.size_of("nothing")), (Some(256), None));
+        let structures = btf.structures(&["task_struct", "nothing", "walk"]);
+        assert_eq!((structures.len(), structures["task_struct"].size()), (1, 256));
     }
 
     #[test]
@@ -598,10 +601,11 @@ mod tests {
         b.structure("worse", kind::STRUCT, false, 8, &[("endless", 4, u32::MAX), ("", 5, u32::MAX), ("", 5, 8)]);
         let bytes = b.build();
         let btf = Btf::parse(&bytes).unwrap();
-        assert_eq!(btf.structure("bad").unwrap().field(&["circle"]), None);
-        assert_eq!(btf.structure("bad").unwrap().field(&["nothing"]), None);
-        assert_eq!(btf.structure("worse").unwrap().field(&["endless"]), None);
-        assert_eq!(btf.structure("worse").unwrap().field(&["nothing"]), None);
+        let structures = btf.structures(&["bad", "worse"]);
+        assert_eq!(structures["bad"].field(&["circle"]), None);
+        assert_eq!(structures["bad"].field(&["nothing"]), None);
+        assert_eq!(structures["worse"].field(&["endless"]), None);
+        assert_eq!(structures["worse"].field(&["nothing"]), None);
     }
 
     #[test]
@@ -623,9 +627,9 @@ mod tests {
         let Ok(btf) = Btf::parse(bytes) else { return };
         let _ = btf.functions(&["walk", "bpf_iter_task"]);
         let _ = btf.enumerators(&["MINUS", "HUGE", ""]);
-        let _ = (btf.len(), btf.is_empty(), btf.size_of("task_struct"), btf.head(0).is_some());
-        for name in ["task_struct", "thread_info", "", "pt_regs", "bad"] {
-            let Some(structure) = btf.structure(name) else { continue };
+        let _ = (btf.len(), btf.is_empty(), btf.head(0).is_some());
+        for structure in btf.structures(&["task_struct", "thread_info", "", "pt_regs", "bad"]).values() {
+            let _ = structure.size();
             for path in [&["state"][..], &["thread_info", "cpu"], &["deeper"], &["nothing"], &["", ""], &[]] {
                 let _ = (structure.member(path), structure.field(path));
             }

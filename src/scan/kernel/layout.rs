@@ -127,13 +127,20 @@ const FUNCTIONS: [&str; 6] = [
 const CONSTANTS: [&str; 4] =
     ["BPF_TASK_ITER_ALL_THREADS", "BPF_FUNC_task_pt_regs", "BPF_FUNC_get_task_stack", "BPF_FUNC_get_current_task_btf"];
 
+/// The structures that are looked for.
+const STRUCTURES: [&str; 7] = ["task_struct", "pt_regs", "cred", "pid", "upid", "signal_struct", "bpf_iter_task"];
+
+/// Structures by name.
+type Structures<'a> = HashMap<&'a str, Structure<'a>>;
+
 impl Layout {
     /// Finds everything in a kernel's BTF.
     ///
     /// # Errors
     /// The first thing missing that no walk can do without.
     pub fn find(btf: &Btf<'_>) -> Result<Self, &'static str> {
-        let task = btf.structure("task_struct").ok_or("task_struct")?;
+        let structures = btf.structures(&STRUCTURES);
+        let task = structures.get("task_struct").ok_or("task_struct")?;
         let field = |name: &'static str| task.field(&[name]).ok_or(name);
         let functions = btf.functions(&FUNCTIONS);
         let constants = btf.enumerators(&CONSTANTS);
@@ -149,11 +156,11 @@ impl Layout {
             nivcsw: field("nivcsw")?,
             cpu: task.field(&["thread_info", "cpu"]).or_else(|| task.field(&["cpu"])),
             on_cpu: task.field(&["on_cpu"]),
-            credentials: Credentials::find(btf, task),
-            registers: Registers::find(btf, task).filter(|_| constants.contains_key("BPF_FUNC_task_pt_regs")),
+            credentials: Credentials::find(&structures),
+            registers: Registers::find(&structures).filter(|_| constants.contains_key("BPF_FUNC_task_pt_regs")),
             has_stacks: constants.contains_key("BPF_FUNC_get_task_stack"),
-            ids: Ids::find(btf, task).filter(|_| constants.contains_key("BPF_FUNC_get_current_task_btf")),
-            walk: Walk::find(btf, &functions, &constants),
+            ids: Ids::find(&structures).filter(|_| constants.contains_key("BPF_FUNC_get_current_task_btf")),
+            walk: Walk::find(&structures, &functions, &constants),
             iterator: functions.get("bpf_iter_task").copied(),
         })
     }
@@ -172,18 +179,19 @@ impl Layout {
 }
 
 impl Credentials {
-    fn find(btf: &Btf<'_>, task: Structure<'_>) -> Option<Self> {
-        Some(Self { real_cred: task.field(&["real_cred"])?, uid: btf.structure("cred")?.field(&["uid"])? })
+    fn find(structures: &Structures<'_>) -> Option<Self> {
+        let (task, cred) = (structures.get("task_struct")?, structures.get("cred")?);
+        Some(Self { real_cred: task.field(&["real_cred"])?, uid: cred.field(&["uid"])? })
     }
 }
 
 impl Registers {
     /// As `arch/x86/include/asm/syscall.h` has it.
     #[cfg(target_arch = "x86_64")]
-    fn find(btf: &Btf<'_>, task: Structure<'_>) -> Option<Self> {
+    fn find(structures: &Structures<'_>) -> Option<Self> {
         /// `TS_COMPAT`
         const COMPAT: i32 = 0x2;
-        let registers = btf.structure("pt_regs")?;
+        let (task, registers) = (structures.get("task_struct")?, structures.get("pt_regs")?);
         let fields = |names: [&str; 6]| all(names.map(|name| registers.field(&[name])));
         Some(Self {
             number: registers.field(&["orig_ax"])?,
@@ -198,10 +206,10 @@ impl Registers {
 
     /// As `arch/arm64/include/asm/syscall.h` has it.
     #[cfg(target_arch = "aarch64")]
-    fn find(btf: &Btf<'_>, task: Structure<'_>) -> Option<Self> {
+    fn find(structures: &Structures<'_>) -> Option<Self> {
         /// `_TIF_32BIT`
         const COMPAT: i32 = 1 << 22;
-        let registers = btf.structure("pt_regs")?;
+        let (task, registers) = (structures.get("task_struct")?, structures.get("pt_regs")?);
         let general = registers.field(&["regs"])?;
         let register = |index| general.element(index, 8);
         let first = registers.field(&["orig_x0"]);
@@ -219,25 +227,26 @@ impl Registers {
 
     /// Other machines' registers are read through /proc.
     #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
-    fn find(_: &Btf<'_>, _: Structure<'_>) -> Option<Self> {
+    fn find(_: &Structures<'_>) -> Option<Self> {
         None
     }
 }
 
 impl Ids {
-    fn find(btf: &Btf<'_>, task: Structure<'_>) -> Option<Self> {
+    fn find(structures: &Structures<'_>) -> Option<Self> {
         /// `PIDTYPE_TGID`
         const TGID: u32 = 1;
-        let (pid, upid) = (btf.structure("pid")?, btf.structure("upid")?);
+        let (task, signal) = (structures.get("task_struct")?, structures.get("signal_struct")?);
+        let (pid, upid) = (structures.get("pid")?, structures.get("upid")?);
         Some(Self {
             thread_pid: task.field(&["thread_pid"])?,
             signal: task.field(&["signal"])?,
-            tgid_pid: btf.structure("signal_struct")?.field(&["pids"])?.element(TGID, 8)?,
+            tgid_pid: signal.field(&["pids"])?.element(TGID, 8)?,
             level: pid.field(&["level"])?,
             // An array of no stated length, and so of no size.
             numbers: pid.member(&["numbers"])?.bit_offset / 8,
             // As much as the program has room for.
-            upid_size: btf.size_of("upid").filter(|size| *size <= 16)?,
+            upid_size: Some(upid.size()).filter(|size| *size <= 16)?,
             upid_nr: upid.field(&["nr"])?,
             upid_ns: upid.field(&["ns"])?,
         })
@@ -245,7 +254,11 @@ impl Ids {
 }
 
 impl Walk {
-    fn find(btf: &Btf<'_>, functions: &HashMap<&str, TypeId>, constants: &HashMap<&str, i64>) -> Option<Self> {
+    fn find(
+        structures: &Structures<'_>,
+        functions: &HashMap<&str, TypeId>,
+        constants: &HashMap<&str, i64>,
+    ) -> Option<Self> {
         let function = |name| functions.get(name).copied();
         Some(Self {
             lock: function("bpf_rcu_read_lock")?,
@@ -253,7 +266,7 @@ impl Walk {
             new: function("bpf_iter_task_new")?,
             next: function("bpf_iter_task_next")?,
             destroy: function("bpf_iter_task_destroy")?,
-            iterator_size: btf.size_of("bpf_iter_task")?,
+            iterator_size: structures.get("bpf_iter_task")?.size(),
             all_threads: i32::try_from(*constants.get("BPF_TASK_ITER_ALL_THREADS")?).ok()?,
         })
     }

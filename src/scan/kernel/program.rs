@@ -103,7 +103,8 @@ pub fn iterator(layout: &Layout, memory: &Memory, parts: Parts, level: u32) -> R
     text.code.set(R0, 0); //                                       return 0;
     text.code.exit();
     text.code.label("full");
-    text.code.set(R0, 1); //                                       return 1;   // pause, then this task again
+    text.count(-1); //                                             // it will be counted again
+    text.code.set(R0, 1); //                                       return 1;   // pause, then this task once more
     text.code.exit();
     text.code.finish()
 }
@@ -183,7 +184,7 @@ impl Text<'_> {
         }
         self.derive_state();
         self.skip_pid_0();
-        self.count();
+        self.count(1);
         self.pass_gate();
         self.pass_slice();
         if let (Some(ids), 1..) = (self.layout.ids, self.level) {
@@ -235,13 +236,14 @@ impl Text<'_> {
         code.label("a task");
     }
 
-    fn count(&mut self) {
+    /// Counts the task whose state is in `R8`.
+    fn count(&mut self, by: i32) {
         let code = &mut self.code;
         code.set(R1, R8);
         code.shift_left(R1, 3);
         code.add(R1, CONTROL);
-        code.load(R2, R1.u64(control::COUNTS)); //                 control->counts[index]++;
-        code.add(R2, 1);
+        code.load(R2, R1.u64(control::COUNTS)); //                 control->counts[index] += by;
+        code.add(R2, by);
         code.store(R1.u64(control::COUNTS), R2);
     }
 

@@ -3,7 +3,7 @@
 //! A record is a row of 64-bit words: the fixed part, then the system call where it was asked for, then the stack where it
 //! was asked for, preceded by its length. So records are as long as their stacks are deep, and follow each other without gaps.
 
-use super::BootClock;
+use super::recipe::BootClock;
 use super::state::State;
 
 /// Control words, by their offsets in bytes.

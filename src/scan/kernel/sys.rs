@@ -203,6 +203,26 @@ impl Shared {
         unsafe { std::slice::from_raw_parts(self.start.as_ptr(), self.words) }
     }
 
+    /// The word at an offset in bytes; 0 outside.
+    #[must_use]
+    pub fn get(&self, place: i32) -> u64 {
+        usize::try_from(place / 8).ok().and_then(|word| self.words().get(word)).copied().unwrap_or(0)
+    }
+
+    /// Sets the word at an offset in bytes.
+    pub fn set(&mut self, place: i32, value: u64) {
+        if let Some(word) = usize::try_from(place / 8).ok().and_then(|word| self.words_mut().get_mut(word)) {
+            *word = value;
+        }
+    }
+
+    /// Makes it the same as another, as far as both go.
+    pub fn copy_from(&mut self, other: &Self) {
+        for (to, from) in self.words_mut().iter_mut().zip(other.words()) {
+            *to = *from;
+        }
+    }
+
     /// The memory, to be written.
     pub const fn words_mut(&mut self) -> &mut [u64] {
         // SAFETY: as in `words`, and `self` is borrowed exclusively.
@@ -230,6 +250,14 @@ pub struct Memory {
     pub threads: Option<Shared>,
     /// What was last described, by thread id; absent where what tasks wait for is not taken.
     pub seen: Option<Shared>,
+}
+
+impl Memory {
+    /// No memory but this.
+    #[must_use]
+    pub const fn with_control(control: Shared) -> Self {
+        Self { control, records: None, processes: None, threads: None, seen: None }
+    }
 }
 
 /// A program that the kernel has verified, and the memory that is its own.
