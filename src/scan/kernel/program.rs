@@ -22,7 +22,7 @@
 use super::asm::{AsmError, Code, Helper, Place, Register, When};
 use super::btf::Field;
 use super::layout::{Ids, Layout, Walk};
-use super::record::{Parts, control, field, mark, seen};
+use super::record::{Parts, SEEN_SIZE, control, field, mark};
 use super::state;
 use super::sys::Memory;
 use Register::{Frame, R0, R1, R2, R3, R4, R6, R7, R8, R9};
@@ -382,13 +382,10 @@ impl Text<'_> {
     /// rest, and most tasks sleep for long.
     fn skip_what_is_known(&mut self) {
         self.load_seen(R3);
+        self.load_token(R2, R1);
         let code = &mut self.code;
-        code.load(R1, R3.u64(seen::START));
-        code.load(R2, RECORD.u64(field::START));
-        code.jump_if(R1, NotEqual, R2, "not known"); //            if (seen->start == record->start
-        code.load(R1, R3.u64(seen::SWITCHES));
-        code.load(R2, RECORD.u64(field::SWITCHES));
-        code.jump_if(R1, NotEqual, R2, "not known"); //                && seen->switches == record->switches) {
+        code.load(R1, R3.u64(0));
+        code.jump_if(R1, NotEqual, R2, "not known"); //            if (*seen == token) {
         code.set(R8, mark::SAME); //                                   marks = SAME;
         code.jump("written"); //                                       goto written; }
         code.label("not known");
@@ -397,13 +394,22 @@ impl Text<'_> {
     /// `to` = what was last described of a task with this id, or one that shares its place
     fn load_seen(&mut self, to: Register) {
         let Some(map) = &self.memory.seen else { return };
-        let mask = i32::try_from(map.len() / seen::SIZE).unwrap_or(1).saturating_sub(1);
+        let mask = i32::try_from(map.len() / SEEN_SIZE).unwrap_or(1).saturating_sub(1);
         let code = &mut self.code;
         code.load(R1, TASK.field(self.layout.pid));
         code.and(R1, mask);
-        code.shift_left(R1, seen::SIZE.trailing_zeros().cast_signed());
+        code.shift_left(R1, SEEN_SIZE.trailing_zeros().cast_signed());
         code.set_map_value(to, map.descriptor());
         code.add(to, R1); //                                       seen = &seen_map[task->pid % SEEN];
+    }
+
+    /// `to` = what tells one sleep of one task from others. Should it ever fail to, what is kept of both is compared in full.
+    fn load_token(&mut self, to: Register, scratch: Register) {
+        let code = &mut self.code;
+        code.load(to, RECORD.u64(field::SWITCHES));
+        code.shift_left(to, 32);
+        code.load(scratch, RECORD.u64(field::START));
+        code.add(to, scratch); //                                  token = (record->switches << 32) + record->start;
     }
 
     /// The user's registers, which lie on the kernel's stack.
@@ -469,10 +475,9 @@ impl Text<'_> {
         code.jump_if(R4, NotEqual, R2, "moved"); //                if (!task->on_cpu && switches(task) == record->switches) {
         code.or(R8, mark::TAKEN); //                                   marks |= TAKEN;
         self.load_seen(R3);
+        self.load_token(R2, R1);
         let code = &mut self.code;
-        code.store(R3.u64(seen::SWITCHES), R4); //                     seen->switches = record->switches;
-        code.load(R1, RECORD.u64(field::START));
-        code.store(R3.u64(seen::START), R1); //                        seen->start = record->start;
+        code.store(R3.u64(0), R2); //                                  *seen = token;
         code.jump("written"); //                                   } else
         code.label("moved");
         code.set(R8, mark::MOVED); //                                  marks = MOVED;

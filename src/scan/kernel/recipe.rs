@@ -8,7 +8,7 @@ use super::btf::Btf;
 use super::host::{self, Namespaces};
 use super::layout::Layout;
 use super::program;
-use super::record::{Parts, control, seen};
+use super::record::{Parts, SEEN_SIZE, control};
 use super::state::State;
 use super::sys::{LoadError, Memory, Program, ProgramKind, Shared, Step};
 use super::unavailable::Unavailable;
@@ -129,13 +129,14 @@ impl Recipe {
         usize::try_from(self.parts.size() + self.parts.frames_size() / 2).unwrap_or(usize::MAX)
     }
 
-    /// Places for what was seen of so many tasks, in bytes: eight a task, so that with ids spread at random one task in nine
-    /// shares its place.
+    /// Places for what was seen of so many tasks, in bytes: 64 a task, so that with ids spread at random few tasks share
+    /// theirs, which costs each of them a stack at each walk; from 65,536 tasks on there is a place for each id there can be.
+    /// `benches/kernel_walk.rs`, 1,000 threads: with 8 a task, `-a, everything` costs three times as much.
     #[must_use]
     pub fn seen_bytes(tasks: u64) -> usize {
-        const MIN_PLACES: u64 = 1 << 12;
-        let places = tasks.saturating_mul(8).clamp(MIN_PLACES, program::PID_LIMIT.into()).next_power_of_two();
-        usize::try_from(places).unwrap_or_default() * seen::SIZE
+        const MIN_PLACES: u64 = 1 << 16;
+        let places = tasks.saturating_mul(64).clamp(MIN_PLACES, program::PID_LIMIT.into()).next_power_of_two();
+        usize::try_from(places).unwrap_or_default() * SEEN_SIZE
     }
 
     /// Makes the program and its memory.

@@ -92,15 +92,8 @@ pub mod mark {
     pub const SAME: i32 = 32;
 }
 
-/// What is kept of a task whose wait was described, by offsets in bytes.
-pub mod seen {
-    /// `u64`: when the task started, 0 where there is none.
-    pub const START: i32 = 0;
-    /// `u64`: how often it had been switched out.
-    pub const SWITCHES: i32 = 8;
-    /// The size of both, a power of two.
-    pub const SIZE: usize = 16;
-}
+/// The size of what is kept in the kernel of a task whose wait was described: a `u64`, 0 where there is none.
+pub const SEEN_SIZE: usize = 8;
 
 /// What to take of each task beside the fixed part. Each costs something for every task that passes the gate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
