@@ -22,7 +22,18 @@ const USAGE: u8 = 2;
 /// Does what the command line asks for.
 #[must_use]
 pub fn main(cli: Cli) -> ExitCode {
-    match dispatch(cli) {
+    finish(dispatch(cli))
+}
+
+/// Says what clap has to say: the help and the version, or what is wrong with the arguments.
+#[must_use]
+pub fn answer(said: &clap::Error) -> ExitCode {
+    let printed = said.print().and_then(|()| io::stdout().flush()).context("cannot write to standard output");
+    if said.use_stderr() { ExitCode::from(USAGE) } else { finish(printed) }
+}
+
+fn finish(result: anyhow::Result<()>) -> ExitCode {
+    match result {
         Ok(()) => ExitCode::SUCCESS,
         // The reader has seen enough: `psn | head` is no failure.
         Err(error) if is_closed_pipe(&error) => ExitCode::SUCCESS,

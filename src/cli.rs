@@ -50,15 +50,29 @@ pub enum Command {
 #[expect(clippy::struct_excessive_bools, reason = "each is an option of the command")]
 pub struct SampleArgs {
     /// How long to sample; fractions are fine, 0 is until Ctrl-C
-    #[arg(short, long, value_name = "SECONDS", default_value = "5", value_parser = seconds)]
+    #[arg(
+        short,
+        long,
+        value_name = "SECONDS",
+        default_value = "5",
+        allow_negative_numbers = true,
+        value_parser = seconds
+    )]
     pub duration: f64,
 
     /// Samples per second, 0.01 to 1000
-    #[arg(long, alias = "sample-hz", value_name = "HZ", default_value = "20", value_parser = hertz)]
+    #[arg(long, alias = "sample-hz", value_name = "HZ", default_value = "20", allow_negative_numbers = true, value_parser = hertz)]
     pub hz: f64,
 
     /// Refreshes of the task list per second, 0.01 to 100
-    #[arg(long, alias = "ps-hz", value_name = "HZ", default_value = "2", value_parser = discover_hertz)]
+    #[arg(
+        long,
+        alias = "ps-hz",
+        value_name = "HZ",
+        default_value = "2",
+        allow_negative_numbers = true,
+        value_parser = discover_hertz
+    )]
     pub discover_hz: f64,
 
     /// Only these processes: comma-separated pids, or a regex searched in the process's name

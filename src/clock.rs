@@ -33,6 +33,12 @@ fn nanoseconds(time: Timespec) -> u64 {
     seconds.saturating_mul(1_000_000_000).saturating_add(u64::try_from(time.tv_nsec).unwrap_or(0))
 }
 
+/// Asks the kernel to wake the calling thread on time: by default it may be 50 µs late, to save power.
+pub fn be_punctual() {
+    // Refused, or unknown to the kernel: then ticks are a little later.
+    let _ = rustix::thread::set_current_timer_slack(std::num::NonZeroU64::new(1));
+}
+
 /// How a sleep ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Wake {
@@ -106,6 +112,12 @@ impl Schedule {
         }
         let due = self.start_ns.saturating_add(self.next.saturating_mul(self.period_ns));
         Some(due.saturating_add(self.jitter()))
+    }
+
+    /// When the tick after the next is due, jitter aside: by then the next should be done.
+    #[must_use]
+    pub const fn due_after(&self) -> u64 {
+        self.start_ns.saturating_add(self.next.saturating_add(1).saturating_mul(self.period_ns))
     }
 
     /// The next tick's jitter: a hash of its number, so that a run is the same each time it is asked.

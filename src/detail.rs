@@ -460,11 +460,18 @@ impl Observer {
     }
 
     /// Makes the answer of `source` current.
-    fn read(&mut self, context: &Context, reading: &mut Reading<'_>, _stat: &Stat<'_>, source: Source) {
+    fn read(&mut self, context: &Context, reading: &mut Reading<'_>, stat: &Stat<'_>, source: Source) {
         match source {
             Source::Task | Source::Stat | Source::Comm | Source::Fd => {}
             Source::Owner | Source::Cgroup | Source::PidNs => self.read_fact(context, reading, source),
             Source::Cmdline | Source::Exe | Source::Smaps => {
+                // A worker of the kernel is renamed with each task it is given.
+                if stat.tid == reading.process.tgid
+                    && !is_kernel_thread(stat)
+                    && let Some(facts) = &reading.process.facts
+                {
+                    facts.revalidate(stat.comm);
+                }
                 match reading.process.facts.as_ref().map(|facts| facts.fact(source)) {
                     Some(Fact::Known(bytes)) => self.answers.store(source, &bytes),
                     Some(Fact::Failed(error)) => self.answers.set(source, Err(error.into())),

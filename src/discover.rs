@@ -190,7 +190,10 @@ impl Discovery {
 
     fn list_candidates(&mut self, pids: &mut Vec<u32>) -> Result<(), ReadError> {
         match &self.config.selection.processes {
-            ProcessSelection::Pids(wanted) if !self.config.selection.recursive => pids.extend(wanted),
+            // A thread's id answers like a process's, with all threads of its process: not another process.
+            ProcessSelection::Pids(wanted) if !self.config.selection.recursive => {
+                pids.extend(wanted.iter().filter(|pid| self.owner_of(**pid).is_none_or(|owner| owner == **pid)));
+            }
             _ => self.root.list_processes(&mut self.listing, pids)?,
         }
         pids.sort_unstable();
@@ -334,7 +337,7 @@ impl Discovery {
         let asked_ns = &mut known.facts_ns;
         if let (Some(reader), Some(facts)) = (&self.side_reader, &process.facts) {
             let age = if self.config.sources.contains(Source::Smaps) { 0 } else { FACTS_AGE_NS };
-            if *asked_ns == 0 || now.saturating_sub(*asked_ns) > age {
+            if facts.take_stale() || *asked_ns == 0 || now.saturating_sub(*asked_ns) > age {
                 reader.request(process.tgid, facts);
                 *asked_ns = now;
             }
@@ -355,6 +358,11 @@ impl Discovery {
             // The held directory is of a process that ended; the pid may be another's by now.
             dir = None;
             tids = self.list_threads(tgid, None);
+        }
+        if let Err(error) = tids
+            && error != ReadError::Gone
+        {
+            self.health.record_error(Source::Task, error);
         }
         let (tids, opened) = tids.ok()?;
         if tids.is_empty() {

@@ -5,7 +5,7 @@
 //! that does not come back is left behind and replaced, and the process is marked as one that
 //! blocks its readers.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -33,6 +33,10 @@ pub enum Fact {
 #[derive(Debug, Default)]
 pub struct ProcessFacts {
     facts: Mutex<[Fact; FACTS.len()]>,
+    /// The process's name when they were asked for.
+    comm: Mutex<Option<Box<[u8]>>>,
+    /// They were forgotten, and are to be asked for again.
+    is_stale: AtomicBool,
 }
 
 /// The sources that are facts of a process.
@@ -44,6 +48,31 @@ impl ProcessFacts {
     pub fn fact(&self, source: Source) -> Fact {
         let place = FACTS.iter().position(|fact| *fact == source);
         place.and_then(|place| lock(&self.facts).get(place).cloned()).unwrap_or_default()
+    }
+
+    /// Forgets the facts if they were learnt under another name than `comm`, the leader's now: they
+    /// are those of the program before an exec.
+    pub fn revalidate(&self, comm: &[u8]) {
+        let is_known = |known: &Option<Box<[u8]>>| known.as_deref().is_some_and(|known| known != comm);
+        if is_known(&lock(&self.comm)) {
+            self.forget();
+        }
+    }
+
+    fn forget(&self) {
+        *lock(&self.facts) = Default::default();
+        *lock(&self.comm) = None;
+        self.is_stale.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether a reader is still stuck in one of them.
+    fn is_blocked(&self) -> bool {
+        lock(&self.facts).contains(&Fact::Blocked)
+    }
+
+    /// Whether the facts were forgotten since the last call.
+    pub fn take_stale(&self) -> bool {
+        self.is_stale.swap(false, Ordering::Relaxed)
     }
 
     fn set(&self, source: Source, fact: Fact) {
@@ -81,7 +110,8 @@ pub struct SideReader {
     progress: Arc<Mutex<Progress>>,
     /// Requests not yet answered or given up.
     pending: Arc<AtomicUsize>,
-    lost: usize,
+    /// Readers that are stuck.
+    lost: Arc<AtomicUsize>,
     blockers: Vec<u32>,
     health: Health,
 }
@@ -106,7 +136,7 @@ impl SideReader {
             queue,
             progress: Arc::default(),
             pending: Arc::default(),
-            lost: 0,
+            lost: Arc::default(),
             blockers: Vec::new(),
             health: Health::default(),
         };
@@ -116,6 +146,10 @@ impl SideReader {
 
     /// Asks for the facts of a process, to be filled in when they are read.
     pub fn request(&self, tgid: u32, facts: &Arc<ProcessFacts>) {
+        if facts.is_blocked() {
+            // One process may hold one reader, however often its facts are wanted.
+            return;
+        }
         self.pending.fetch_add(1, Ordering::AcqRel);
         // The queue is closed only when the reader is dropped.
         let _ = self.requests.send(Request { tgid, facts: Arc::clone(facts) });
@@ -126,7 +160,7 @@ impl SideReader {
         let deadline = Instant::now() + patience;
         while Instant::now() < deadline {
             self.supervise();
-            if self.pending.load(Ordering::Acquire) == 0 || self.lost > Self::MAX_LOST {
+            if self.pending.load(Ordering::Acquire) == 0 || self.lost.load(Ordering::Acquire) > Self::MAX_LOST {
                 return;
             }
             std::thread::sleep(Duration::from_micros(500));
@@ -152,10 +186,11 @@ impl SideReader {
             self.blockers.push(tgid);
             self.pending.fetch_sub(1, Ordering::AcqRel);
         }
+        // Under the lock: the reader, should it come back, takes itself off the count after this.
+        let lost = self.lost.fetch_add(1, Ordering::AcqRel) + 1;
         drop(progress);
-        self.lost += 1;
         self.progress = Arc::default();
-        if self.lost <= Self::MAX_LOST {
+        if lost <= Self::MAX_LOST {
             self.spawn();
         }
     }
@@ -176,14 +211,14 @@ impl SideReader {
     fn spawn(&mut self) {
         let (root, sources) = (Arc::clone(&self.root), self.sources);
         let (queue, progress) = (self.queue.clone(), Arc::clone(&self.progress));
-        let pending = Arc::clone(&self.pending);
+        let (pending, lost) = (Arc::clone(&self.pending), Arc::clone(&self.lost));
         let started = std::thread::Builder::new()
             .name("psn-facts".to_owned())
             .stack_size(256 << 10)
-            .spawn(move || serve(&root, sources, &queue, &progress, &pending));
+            .spawn(move || serve(&root, sources, &queue, &progress, &pending, &lost));
         if started.is_err() {
             // No thread to be had: facts stay unread, and say so.
-            self.lost = Self::MAX_LOST + 1;
+            self.lost.store(Self::MAX_LOST + 1, Ordering::Release);
         }
     }
 }
@@ -194,9 +229,16 @@ fn serve(
     queue: &Receiver<Request>,
     progress: &Mutex<Progress>,
     pending: &AtomicUsize,
+    lost: &AtomicUsize,
 ) {
     let mut buffer = Buffer::default();
     for request in queue {
+        let mut health = Health::default();
+        let comm = root.read_process(request.tgid, Source::Comm, Source::Comm.name(), &mut buffer);
+        health.record(Source::Comm, &comm);
+        // Read before the facts: a program that starts in between has another name than this one.
+        let comm: Option<Box<[u8]>> = comm.ok().map(|comm| comm.strip_suffix(b"\n").unwrap_or(comm).into());
+        lock(progress).health.take(&mut health);
         for source in FACTS.into_iter().filter(|fact| sources.contains(*fact)) {
             {
                 let mut progress = lock(progress);
@@ -208,12 +250,16 @@ fn serve(
             let result = read(root, request.tgid, source, &mut buffer);
             let mut progress = lock(progress);
             if progress.abandoned {
+                // What blocked blocks no more: its facts may be asked for again.
+                request.facts.forget();
+                lost.fetch_sub(1, Ordering::AcqRel);
                 return;
             }
             progress.at = None;
             progress.health.record(source, &result);
             request.facts.set(source, result.map_or_else(Fact::Failed, Fact::Known));
         }
+        *lock(&request.facts.comm) = comm;
         pending.fetch_sub(1, Ordering::AcqRel);
     }
 }

@@ -8,5 +8,8 @@ use clap::Parser as _;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
-    psn::app::main(psn::cli::Cli::parse())
+    match psn::cli::Cli::try_parse() {
+        Ok(cli) => psn::app::main(cli),
+        Err(said) => psn::app::answer(&said),
+    }
 }

@@ -93,6 +93,8 @@ pub struct Ticks {
     pub missed: u64,
     /// Of those missed, the ones skipped to keep within `--max-cpu`.
     pub throttled: u64,
+    /// Of those missed, the ones begun and given up: a process blocked its reader.
+    pub abandoned: u64,
 }
 
 /// What was seen.

@@ -1,8 +1,10 @@
 //! One pass over a task set: every thread visited once, on the rayon pool.
 //!
-//! A pass is a few lanes, each a job on the pool with its own buffers and counts. The chunks of the
-//! task set are dealt to the lanes in runs, so that a lane stays with its processes from tick to
-//! tick; a lane that has finished its run helps the others.
+//! A pass is a few lanes, each with its own buffers and counts, run by threads of the pool. The chunks
+//! of the task set are dealt to the lanes in runs, so that a lane stays with its processes from tick to
+//! tick; a lane that has finished its run helps the others. Each of those threads is one long job of
+//! the pool, a runner, that sleeps on a channel between passes: handing the pool a job a tick would have
+//! its idle threads look for work in vain, which at 1,000 Hz costs more than the reads.
 //!
 //! # A lane that does not come back
 //! A read can block in the kernel for ever. The coordinator waits for lanes with a deadline; a lane
@@ -24,15 +26,21 @@ use crate::column::Source;
 use crate::detail::{Context, Coverage, Instant, Observer};
 use crate::health::Health;
 use crate::lookup::PerByte;
-use crate::parse::{stat, status};
+use crate::parse::syscall::SyscallLine;
+use crate::parse::{stat, status, syscall};
 use crate::procfs::{Buffer, ProcRoot, ReadError};
+use crate::syscall::Abi;
 use crate::task::{Permit, Process, Task, TaskSet};
 
 /// Threads of the pool beyond the workers: each can replace one that is stuck in the kernel.
 pub const SPARE_THREADS: usize = 4;
 
-/// A lane that has been at one thread for this long, blocked, is given up.
+/// A lane that has been at one thread for this long, blocked, may be given up: once the next tick is
+/// due, so that it costs no more than its own.
 const PATIENCE_NS: u64 = 20_000_000;
+
+/// A lane that has been blocked for this long is given up though the next tick is not due yet.
+const MAX_PATIENCE_NS: u64 = 1_000_000_000;
 
 /// Once the run is to stop, lanes are waited for this long, even if they are only starved of CPU.
 const FAREWELL_NS: u64 = 500_000_000;
@@ -106,7 +114,8 @@ fn shares(count: usize, lanes: usize) -> impl Iterator<Item = Range<usize>> {
     (0..lanes).map(move |lane| (count * lane / lanes)..(count * (lane + 1) / lanes))
 }
 
-/// Processes that block their readers, until when they are not read in full.
+/// Processes that block their readers. Such a process is not read in full while a lane is stuck in it,
+/// nor for a while after.
 #[derive(Debug, Clone, Default)]
 pub struct Quarantine {
     processes: HashMap<u32, Sentence>,
@@ -114,6 +123,8 @@ pub struct Quarantine {
 
 #[derive(Debug, Clone, Copy)]
 struct Sentence {
+    /// Lanes that are stuck in the process now.
+    stuck: u32,
     until_ns: u64,
     offences: u32,
 }
@@ -132,17 +143,27 @@ impl Quarantine {
     const FIRST_NS: u64 = 1_000_000_000;
     const MAX_DOUBLINGS: u32 = 10;
 
-    fn add(&mut self, tgid: u32, now_ns: u64) {
-        let offences = self.processes.get(&tgid).map_or(0, |sentence| sentence.offences);
-        let stay = Self::FIRST_NS << offences.min(Self::MAX_DOUBLINGS);
-        let until_ns = now_ns.saturating_add(stay);
-        self.processes.insert(tgid, Sentence { until_ns, offences: offences + 1 });
+    /// A lane is stuck in the process.
+    fn begin(&mut self, tgid: u32) {
+        let sentence = self.processes.entry(tgid).or_insert(Sentence { stuck: 0, until_ns: 0, offences: 0 });
+        sentence.stuck += 1;
+        sentence.offences += 1;
+    }
+
+    /// A lane that was stuck in the process has come back.
+    fn end(&mut self, tgid: u32, now_ns: u64) {
+        if let Some(sentence) = self.processes.get_mut(&tgid) {
+            sentence.stuck = sentence.stuck.saturating_sub(1);
+            let doublings = sentence.offences.saturating_sub(1).min(Self::MAX_DOUBLINGS);
+            sentence.until_ns = now_ns.saturating_add(Self::FIRST_NS << doublings);
+        }
     }
 
     /// Whether the threads of `tgid` are to be read without what may block.
     #[inline]
     fn holds(&self, tgid: u32, now_ns: u64) -> bool {
-        !self.processes.is_empty() && self.processes.get(&tgid).is_some_and(|sentence| now_ns < sentence.until_ns)
+        !self.processes.is_empty()
+            && self.processes.get(&tgid).is_some_and(|sentence| sentence.stuck > 0 || now_ns < sentence.until_ns)
     }
 }
 
@@ -303,6 +324,24 @@ fn stat_line_of_status(tid: u32, text: &[u8], line: &mut Vec<u8>) -> Option<u8> 
     Some(state)
 }
 
+/// A lane on its way to a runner.
+struct Job {
+    pass: u64,
+    lane: Box<Lane>,
+    work: Arc<Work>,
+    index: usize,
+}
+
+/// Runs lanes until the sampler is dropped.
+fn run_lanes(jobs: &Receiver<Job>, done: &Sender<Done>) {
+    for Job { pass, mut lane, work, index } in jobs {
+        lane.run(&work, index);
+        drop(work);
+        // The sampler may be gone: then so is the need for the lane.
+        let _ = done.send(Done { pass, lane });
+    }
+}
+
 /// A lane as it comes back from a pass.
 struct Done {
     pass: u64,
@@ -329,7 +368,10 @@ pub struct Sampler {
     /// Boxed: a lane is large, and moves to the pool and back at every pass.
     #[expect(clippy::vec_box)]
     lanes: Vec<Box<Lane>>,
+    jobs: (Sender<Job>, Receiver<Job>),
     done: (Sender<Done>, Receiver<Done>),
+    /// Threads of the pool that run lanes, those that are stuck among them.
+    runners: usize,
     passes: u64,
     quarantine: Arc<Quarantine>,
     /// Lanes that are stuck in the kernel now.
@@ -354,25 +396,38 @@ impl Sampler {
             .thread_name(|index| format!("psn-worker-{index}"))
             .stack_size(512 << 10)
             .build()?;
-        Ok(Self {
+        let mut sampler = Self {
             context,
             aggregator,
             pool,
             workers,
             lanes: Vec::new(),
+            jobs: unbounded(),
             done: unbounded(),
+            runners: 0,
             passes: 0,
             quarantine: Arc::default(),
             lost: 0,
             health: Health::default(),
             coverage: Coverage::default(),
             blocked_names: HashMap::new(),
-        })
+        };
+        sampler.start_runners();
+        Ok(sampler)
     }
 
-    /// Visits every thread of `set` once. Gives up when `stopped` says so, or when a lane is stuck;
-    /// then the pass is not complete and nothing of it is counted.
-    pub fn pass(&mut self, set: &Arc<TaskSet>, tick: u32, stopped: &dyn Fn() -> bool) -> PassOutcome {
+    /// Sees to it that as many runners are at liberty as there are workers.
+    fn start_runners(&mut self) {
+        while self.runners - self.lost < self.workers {
+            let (jobs, done) = (self.jobs.1.clone(), self.done.0.clone());
+            self.pool.spawn(move || run_lanes(&jobs, &done));
+            self.runners += 1;
+        }
+    }
+
+    /// Visits every thread of `set` once. Gives up when `stopped` says so, or when a lane is still
+    /// stuck when the next tick is due; then the pass is not complete and nothing of it is counted.
+    pub fn pass(&mut self, set: &Arc<TaskSet>, tick: u32, next_due_ns: u64, stopped: &dyn Fn() -> bool) -> PassOutcome {
         let started = monotonic_ns();
         self.passes += 1;
         let lanes = self.workers.min(set.chunks());
@@ -401,7 +456,7 @@ impl Sampler {
                         }
                     }
                     let before = out.len();
-                    out.retain_mut(|watch| !self.gives_up(watch));
+                    out.retain_mut(|watch| !self.gives_up(watch, next_due_ns));
                     if out.len() < before {
                         is_complete = false;
                         work.cancelled.store(true, Ordering::Relaxed);
@@ -416,16 +471,12 @@ impl Sampler {
     }
 
     fn dispatch(&mut self, work: &Arc<Work>, index: usize) -> Watch {
-        let mut lane = self.lanes.pop().unwrap_or_else(|| self.new_lane());
+        let lane = self.lanes.pop().unwrap_or_else(|| self.new_lane());
         let watch = Watch { progress: Arc::clone(&lane.progress), visits: 0, since_ns: work.at.now_ns };
         lane.progress.visits.store(0, Ordering::Relaxed);
         lane.progress.os_tid.store(0, Ordering::Relaxed);
-        let (work, done, pass) = (Arc::clone(work), self.done.0.clone(), self.passes);
-        self.pool.spawn(move || {
-            lane.run(&work, index);
-            // The sampler may be gone: then so is the need for the lane.
-            let _ = done.send(Done { pass, lane });
-        });
+        // The channel lives as long as the sampler.
+        let _ = self.jobs.0.send(Job { pass: self.passes, lane, work: Arc::clone(work), index });
         watch
     }
 
@@ -442,7 +493,7 @@ impl Sampler {
     }
 
     /// Whether a lane is stuck: at one thread for too long, and blocked rather than waiting for a CPU.
-    fn gives_up(&mut self, watch: &mut Watch) -> bool {
+    fn gives_up(&mut self, watch: &mut Watch, next_due_ns: u64) -> bool {
         let now = monotonic_ns();
         let visits = watch.progress.visits.load(Ordering::Relaxed);
         if visits != watch.visits {
@@ -450,13 +501,16 @@ impl Sampler {
             return false;
         }
         let os_tid = watch.progress.os_tid.load(Ordering::Relaxed);
-        if now - watch.since_ns < PATIENCE_NS || os_tid == 0 || visits == 0 || !is_blocked(os_tid) {
+        let waited_ns = now.saturating_sub(watch.since_ns);
+        let is_late = waited_ns >= MAX_PATIENCE_NS || (waited_ns >= PATIENCE_NS && now >= next_due_ns);
+        if !is_late || os_tid == 0 || visits == 0 || !is_blocked(os_tid) {
             return false;
         }
         self.lost += 1;
+        self.start_runners();
         self.health.record_error(Source::Stat, ReadError::TimedOut);
         let tgid = watch.progress.tgid.load(Ordering::Relaxed);
-        Arc::make_mut(&mut self.quarantine).add(tgid, now);
+        Arc::make_mut(&mut self.quarantine).begin(tgid);
         true
     }
 
@@ -464,10 +518,12 @@ impl Sampler {
     fn welcome_back(&mut self, done: Done) {
         self.lost = self.lost.saturating_sub(1);
         let mut lane = done.lane;
+        let tgid = lane.progress.tgid.load(Ordering::Relaxed);
+        Arc::make_mut(&mut self.quarantine).end(tgid, monotonic_ns());
         lane.observer.fold.discard();
         lane.states = StateCounts::default();
+        lane.observer.coverage = Coverage::default();
         self.health.take(&mut lane.observer.health);
-        self.coverage.take(&mut lane.observer.coverage);
         self.lanes.push(lane);
     }
 
@@ -477,6 +533,9 @@ impl Sampler {
             self.commit(&mut back, tick);
         }
         for mut lane in back {
+            if !outcome.is_complete {
+                lane.observer.coverage = Coverage::default();
+            }
             lane.observer.fold.discard();
             outcome.states.take(&mut lane.states);
             self.health.take(&mut lane.observer.health);
@@ -542,13 +601,25 @@ struct Watch {
     since_ns: u64,
 }
 
-/// Whether a thread of psn's own is blocked. It reads psn's own `stat`, which can not block: only a
-/// process in exec or hung on its memory blocks its readers, and psn is neither.
+/// Whether a thread of psn's own is blocked in the kernel. It reads psn's own files, which can not
+/// block: only a process in exec or hung on its memory blocks its readers, and psn is neither.
 fn is_blocked(os_tid: u32) -> bool {
-    let path = format!("{}/self/task/{os_tid}/stat", crate::config::DEFAULT_PROC_ROOT);
-    match std::fs::read(path) {
-        Ok(line) => stat::state(&line).is_ok_and(|state| state != b'R'),
+    let path = |file: &str| format!("{}/self/task/{os_tid}/{file}", crate::config::DEFAULT_PROC_ROOT);
+    match std::fs::read(path("stat")) {
+        Ok(line) => stat::state(&line).is_ok_and(|state| state != b'R') && !waits_for_psn(&path("syscall")),
         Err(_) => true,
+    }
+}
+
+/// Whether a thread waits for another of psn's own, which on an overloaded host may hold a lock for
+/// long without having a CPU: no process is to blame for that.
+fn waits_for_psn(path: &str) -> bool {
+    let line = std::fs::read(path).unwrap_or_default();
+    match syscall::parse(&line) {
+        Ok(SyscallLine::Call { number, .. }) => crate::syscall::name(Abi::native(), number) == Some("futex"),
+        // On its way in or out of the kernel, or in a fault of its own memory.
+        Ok(SyscallLine::Running | SyscallLine::Blocked { .. }) => true,
+        Err(_) => false,
     }
 }
 
@@ -576,12 +647,15 @@ mod tests {
     }
 
     #[test]
-    fn a_sentence_doubles_and_ends() {
+    fn a_stay_in_quarantine_doubles_and_ends() {
         let mut quarantine = Quarantine::default();
-        quarantine.add(5, 0);
+        quarantine.begin(5);
+        assert!(quarantine.holds(5, u64::MAX), "while a lane is stuck");
+        quarantine.end(5, 0);
         assert!(quarantine.holds(5, Quarantine::FIRST_NS - 1));
         assert!(!quarantine.holds(5, Quarantine::FIRST_NS));
-        quarantine.add(5, 0);
+        quarantine.begin(5);
+        quarantine.end(5, 0);
         assert!(quarantine.holds(5, 2 * Quarantine::FIRST_NS - 1));
         assert!(!quarantine.holds(6, 0));
     }

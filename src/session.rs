@@ -4,6 +4,7 @@
 //! task, and waits for every other thread with a deadline, so that whatever hangs, the run ends.
 
 use std::cmp::Reverse;
+use std::os::unix::ffi::OsStrExt as _;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -11,7 +12,7 @@ use std::time::Duration;
 use rustix::io::Errno;
 
 use crate::aggregate::Aggregator;
-use crate::clock::{Schedule, Wake, monotonic_ns, process_cpu, realtime_ns, sleep_until};
+use crate::clock::{Schedule, Wake, be_punctual, monotonic_ns, process_cpu, realtime_ns, sleep_until};
 use crate::column::Extract;
 use crate::config::{Config, allowed_cpus};
 use crate::detail::{Context, Coverage};
@@ -20,7 +21,7 @@ use crate::fds::FdBudget;
 use crate::health::Health;
 use crate::histogram::Histogram;
 use crate::output::escape::printable;
-use crate::parse::system::mem_available_kb;
+use crate::parse::system::{hidepid, mem_available_kb, proc_mount_options};
 use crate::procfs::{Buffer, ProcRoot, ReadError, raise_fd_limit};
 use crate::report::{Cost, CoverageReport, Facts, Meta, Report, Tasks, Ticks};
 use crate::sampler::{Blocker, Sampler};
@@ -150,7 +151,7 @@ struct Session<'a> {
     lateness: Histogram,
     completed: u32,
     /// Passes that were given up.
-    broken: u64,
+    abandoned: u64,
     cpu_at_start: Duration,
     discovery_health: Health,
     warnings: Vec<String>,
@@ -182,8 +183,9 @@ impl<'a> Session<'a> {
         let aggregator = Arc::new(Aggregator::new(&config.plan));
         let sampler = Sampler::new(context, Arc::clone(&aggregator), config.workers)
             .map_err(|error| SessionError::Threads(error.to_string()))?;
-        let discoverer = Discoverer::start(Discovery::new(root, discovery, users))
+        let discoverer = Discoverer::start(Discovery::new(Arc::clone(&root), discovery, users))
             .map_err(|error| SessionError::Threads(error.to_string()))?;
+        let warnings = hidden_processes(config, &root).into_iter().collect();
         Ok(Self {
             config,
             aggregator,
@@ -193,15 +195,16 @@ impl<'a> Session<'a> {
             passes: Histogram::default(),
             lateness: Histogram::default(),
             completed: 0,
-            broken: 0,
+            abandoned: 0,
             cpu_at_start,
             discovery_health: Health::default(),
-            warnings: Vec::new(),
+            warnings,
         })
     }
 
     fn run(mut self, stop: &Stop, progress: &mut dyn Progress) -> Result<Report, SessionError> {
         self.found = self.first_tasks(stop, progress)?;
+        be_punctual();
         let started_ns = realtime_ns();
         let start = monotonic_ns();
         let mut schedule = Schedule::new(start, self.config.hz, self.config.duration, self.config.jitter);
@@ -217,14 +220,14 @@ impl<'a> Session<'a> {
                 self.warnings.push("every selected process has ended; sampling ended with them".to_owned());
                 break;
             }
-            let outcome = self.sampler.pass(&self.found.set, self.completed, &stopped);
+            let outcome = self.sampler.pass(&self.found.set, self.completed, schedule.due_after(), &stopped);
             if outcome.is_complete {
                 self.completed += 1;
                 self.passes.record(outcome.duration_ns);
             } else if stop.is_stopped() {
                 break;
             } else {
-                self.broken += 1;
+                self.abandoned += 1;
             }
             let now = monotonic_ns();
             let not_before = self.config.max_cpu.map_or(0, |share| {
@@ -253,7 +256,9 @@ impl<'a> Session<'a> {
             let Some(found) = self.discoverer.wait(Duration::from_millis(100)) else { continue };
             let found = found.map_err(|error| SessionError::List { path: path(), error })?;
             if found.set.threads() == 0 {
-                return Err(SessionError::NothingSelected(self.nothing_selected()));
+                // What is known already, such as that processes are hidden, may be why.
+                let reasons = self.warnings.iter().map(|warning| format!("; {warning}")).collect::<String>();
+                return Err(SessionError::NothingSelected(self.nothing_selected() + &reasons));
             }
             self.warn_of_missing_pids(&found.set);
             return Ok(found);
@@ -353,6 +358,7 @@ impl<'a> Session<'a> {
                 completed,
                 missed: expected.saturating_sub(completed),
                 throttled: schedule.throttled(),
+                abandoned: self.abandoned,
             },
             tasks: Tasks {
                 processes: self.found.set.processes().len() as u64,
@@ -396,6 +402,25 @@ impl<'a> Session<'a> {
         }));
         warnings
     }
+}
+
+/// What to say when the mount of the proc root hides processes from this user.
+fn hidden_processes(config: &Config, root: &ProcRoot) -> Option<String> {
+    use rustix::thread::{CapabilitySet, capabilities};
+    let sees_all = capabilities(None).is_ok_and(|sets| sets.effective.contains(CapabilitySet::SYS_PTRACE));
+    if sees_all {
+        return None;
+    }
+    let mut buffer = Buffer::default();
+    let mountinfo = root.read_system(c"self/mountinfo", &mut buffer).ok()?;
+    let path = std::fs::canonicalize(&config.root).ok()?;
+    let value = hidepid(proc_mount_options(mountinfo, path.as_os_str().as_bytes())?)?;
+    Some(format!(
+        "other users' processes are hidden: {} is mounted with hidepid={}; run as root, or as a member of the group in \
+         its gid= option",
+        path.display(),
+        printable(value)
+    ))
 }
 
 fn coverage(coverage: &Coverage) -> CoverageReport {

@@ -266,29 +266,37 @@ pub struct Span {
 pub struct TaskSet {
     processes: Vec<Arc<Process>>,
     spans: Vec<Span>,
-    /// Places in `spans` where each chunk of about [`Self::CHUNK`] threads ends.
+    /// Places in `spans` where each chunk ends.
     chunks: Vec<usize>,
     threads: usize,
 }
 
 impl TaskSet {
-    /// Threads a worker takes at a time: large enough that taking costs nothing, small enough that
-    /// workers end together. `benches/sample.rs`, group `chunk`.
+    /// Threads a worker takes at a time, at most: large enough that taking costs nothing, small enough
+    /// that workers end together. `benches/sample.rs`, group `chunk`.
     pub const CHUNK: usize = 256;
+
+    /// And at least: less than this is not worth waking another worker for.
+    pub const MIN_CHUNK: usize = 32;
+
+    /// Chunks that a set is cut into, where their size allows.
+    const CHUNKS: usize = 64;
 
     /// A set of these processes.
     #[must_use]
     pub fn new(processes: Vec<Arc<Process>>) -> Self {
         let mut set = Self { processes, ..Self::default() };
+        let threads: usize = set.processes.iter().map(|process| process.tasks.len()).sum();
+        let chunk = (threads / Self::CHUNKS).clamp(Self::MIN_CHUNK, Self::CHUNK);
         let mut in_chunk = 0;
         for (process, tasks) in set.processes.iter().map(|process| process.tasks.len()).enumerate() {
             let mut start = 0;
             while start < tasks {
-                let end = tasks.min(start + (Self::CHUNK - in_chunk));
+                let end = tasks.min(start + (chunk - in_chunk));
                 set.spans.push(Span { process, start, end });
                 in_chunk += end - start;
                 start = end;
-                if in_chunk == Self::CHUNK {
+                if in_chunk == chunk {
                     set.chunks.push(set.spans.len());
                     in_chunk = 0;
                 }
@@ -362,7 +370,7 @@ mod tests {
                     tids.extend(tasks.iter().map(|task| task.tid));
                 }
                 let size = tids.len() - before;
-                assert!(size == TaskSet::CHUNK || chunk + 1 == set.chunks(), "{size}");
+                assert!((TaskSet::MIN_CHUNK..=TaskSet::CHUNK).contains(&size) || chunk + 1 == set.chunks(), "{size}");
             }
             let expected: Vec<u32> = (1..=set.threads() as u32).collect();
             assert_eq!(tids, expected);

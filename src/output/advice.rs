@@ -43,6 +43,11 @@ fn rate_not_held(report: &Report) -> String {
     let less_work = less_work(report);
     if ticks.throttled > ticks.missed / 2 {
         format!("{held}: psn kept within --max-cpu; {less_work}")
+    } else if ticks.abandoned > ticks.missed / 2 {
+        format!(
+            "{held}: {} given up because a process blocked its reader",
+            count(ticks.abandoned, "tick was", "ticks were")
+        )
     } else if ticks.completed == 0 {
         format!("{held}: no pass over the threads came to its end; {less_work}")
     } else if cost.pass_p50_ms > period_ms {

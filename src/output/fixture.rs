@@ -56,7 +56,7 @@ pub fn empty() -> Report {
             scan: "proc".to_owned(),
         },
         states: States::Active,
-        ticks: Ticks { expected: 100, completed: 100, missed: 0, throttled: 0 },
+        ticks: Ticks { expected: 100, completed: 100, missed: 0, throttled: 0, abandoned: 0 },
         tasks: Tasks { processes: 79, threads: 1412, skipped: 0 },
         cost: Cost {
             cpu_s: 0.14,
@@ -127,7 +127,7 @@ pub fn stacks() -> Report {
 /// A run on which everything went wrong.
 pub fn trouble() -> Report {
     let mut report = mysqld();
-    report.ticks = Ticks { expected: 100, completed: 62, missed: 38, throttled: 0 };
+    report.ticks = Ticks { expected: 100, completed: 62, missed: 38, throttled: 0, abandoned: 0 };
     report.tasks.skipped = 17;
     report.cost = Cost { cpu_s: 4.2, pass_p50_ms: 71.0, pass_p99_ms: 140.0, pass_max_ms: 1250.0, ..report.cost };
     report.cost.kernel_kb_est = 3 << 20;

@@ -348,29 +348,29 @@ mod tests {
             warnings(&report).join("\n")
         };
         insta::assert_snapshot!(advice(&|report| {
-            report.ticks = Ticks { expected: 4, completed: 4, missed: 0, throttled: 0 };
+            report.ticks = Ticks { expected: 4, completed: 4, missed: 0, throttled: 0, abandoned: 0 };
         }), @"only 4 ticks were taken, too few for more than a rough picture: sample longer (-d) or more often (--hz)");
         insta::assert_snapshot!(advice(&|report| {
-            report.ticks = Ticks { expected: 10, completed: 1, missed: 9, throttled: 0 };
+            report.ticks = Ticks { expected: 10, completed: 1, missed: 9, throttled: 0, abandoned: 0 };
             report.cost.pass_p50_ms = 4100.0;
         }), @"20 Hz could not be held (0.200 achieved, 9 ticks missed, too many for more than a rough picture): a pass over the threads takes 4.10 s, longer than the 50.0 ms between ticks; fewer columns, fewer processes (-p) or a lower --hz would help");
         insta::assert_snapshot!(advice(&|report| {
-            report.ticks = Ticks { expected: 100, completed: 98, missed: 2, throttled: 0 };
+            report.ticks = Ticks { expected: 100, completed: 98, missed: 2, throttled: 0, abandoned: 0 };
             report.cost.pass_max_ms = 130.0;
         }), @"20 Hz could not be held (19.6 achieved, 2 ticks missed): a pass over the threads took up to 130 ms, longer than the 50.0 ms between ticks; fewer columns, fewer processes (-p) or a lower --hz would help");
         insta::assert_snapshot!(advice(&|report| {
-            report.ticks = Ticks { expected: 100, completed: 98, missed: 2, throttled: 0 };
+            report.ticks = Ticks { expected: 100, completed: 98, missed: 2, throttled: 0, abandoned: 0 };
             report.cost.late_max_ms = 130.0;
         }), @"20 Hz could not be held (19.6 achieved, 2 ticks missed): psn was up to 130 ms late to start a pass; a higher priority (--nice -5) or a lower --hz would help");
         insta::assert_snapshot!(advice(&|report| {
-            report.ticks = Ticks { expected: 100, completed: 0, missed: 100, throttled: 0 };
+            report.ticks = Ticks { expected: 100, completed: 0, missed: 100, throttled: 0, abandoned: 0 };
         }), @"20 Hz could not be held (0 achieved, 100 ticks missed, too many for more than a rough picture): no pass over the threads came to its end; fewer columns, fewer processes (-p) or a lower --hz would help");
     }
 
     #[test]
     fn ticks_skipped_on_purpose_are_told_apart() {
         let mut report = fixture::empty();
-        report.ticks = Ticks { expected: 100, completed: 60, missed: 40, throttled: 38 };
+        report.ticks = Ticks { expected: 100, completed: 60, missed: 40, throttled: 38, abandoned: 0 };
         insta::assert_snapshot!(rendered(&report, Some(80)), @"
 
         ticks:    60 of 100 taken, 40 missed (38 to keep within --max-cpu);

@@ -30,6 +30,30 @@ impl Loadavg {
     }
 }
 
+/// The super-block options of the proc file system mounted at `mount_point`, in `/proc/self/mountinfo` (proc(5)); of several
+/// mounts one upon the other, the last, which is the one that is seen.
+#[must_use]
+pub fn proc_mount_options<'a>(mountinfo: &'a [u8], mount_point: &[u8]) -> Option<&'a [u8]> {
+    mountinfo.split(|c| *c == b'\n').filter_map(|line| mount_options_of(line, mount_point)).next_back()
+}
+
+fn mount_options_of<'a>(line: &'a [u8], mount_point: &[u8]) -> Option<&'a [u8]> {
+    if super::words(line).nth(4)? != mount_point {
+        return None;
+    }
+    // Optional fields of any number end at a lone hyphen; then type, source and the super-block's options.
+    let mut words = super::words(line).skip_while(|word| *word != b"-").skip(1);
+    (words.next()? == b"proc").then_some(())?;
+    words.nth(1)
+}
+
+/// The value of `hidepid` among the options of a proc mount, unless it is off (proc(5); `fs/proc/root.c`).
+#[must_use]
+pub fn hidepid(options: &[u8]) -> Option<&[u8]> {
+    let value = options.split(|c| *c == b',').find_map(|option| option.strip_prefix(b"hidepid="))?;
+    (!matches!(value, b"0" | b"off")).then_some(value)
+}
+
 /// `MemAvailable` of `/proc/meminfo`, in kB; `None` before Linux 3.14.
 #[must_use]
 pub fn mem_available_kb(meminfo: &[u8]) -> Option<u64> {
@@ -63,6 +87,21 @@ pub fn pid_name(name: &[u8]) -> Option<u32> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_options_of_a_proc_mount_are_those_of_the_topmost() {
+        let mountinfo = b"22 1 0:21 / /sys rw shared:7 - sysfs sysfs rw\n\
+            23 1 0:22 / /proc rw,nosuid shared:5 master:1 - proc proc rw\n\
+            24 23 0:23 / /proc rw,nosuid - proc proc rw,gid=4,hidepid=invisible,subset=pid\n\
+            25 1 0:24 / /proc2 rw - tmpfs tmpfs rw\n";
+        let options = proc_mount_options(mountinfo, b"/proc").unwrap();
+        assert_eq!(hidepid(options), Some(&b"invisible"[..]));
+        assert_eq!(proc_mount_options(mountinfo, b"/proc2"), None);
+        assert_eq!(proc_mount_options(b"", b"/proc"), None);
+        assert_eq!(hidepid(b"rw"), None);
+        assert_eq!(hidepid(b"rw,hidepid=off"), None);
+        assert_eq!(hidepid(b"rw,hidepid=2"), Some(&b"2"[..]));
+    }
 
     #[test]
     fn loadavg_counts_threads() {

@@ -12,6 +12,9 @@
 //! the **truth**. Then it sleeps until something ends the storm: a signal, the end of its parent, or
 //! the time. Each worker is tied to the leader by the kernel (`PR_SET_PDEATHSIG`) and dies with it.
 //!
+//! [`compare`] is the other program of this package, `psn-compare`: psn measured on storms, beside the bare
+//! reads it is made of and beside its peers.
+//!
 //! Tests use [`Storm`], which runs the program `psn-storm` as a child process and reads its truth.
 
 mod audit;
@@ -19,6 +22,7 @@ mod board;
 mod children;
 mod churn;
 pub mod cli;
+pub mod compare;
 mod context;
 mod kinds;
 mod leader;

@@ -87,3 +87,36 @@ fn shared_bytes(len: usize) -> io::Result<*mut libc::c_void> {
     }?;
     Ok(start)
 }
+
+/// How a child process ended, and what it used.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Usage {
+    /// CPU time, user and system, of the child and of all its descendants that it has waited for.
+    pub(crate) cpu: std::time::Duration,
+    /// Whether it exited with status 0.
+    pub(crate) succeeded: bool,
+}
+
+/// Waits until the child `pid` has ended, reaps it, and says what it used: what `wait4` knows and
+/// `waitid` does not tell.
+pub(crate) fn wait_for_usage(pid: Pid) -> io::Result<Usage> {
+    let mut status = 0;
+    // SAFETY: an all-zero rusage is a valid value for wait4 to overwrite.
+    let mut usage: libc::rusage = unsafe { std::mem::zeroed() };
+    loop {
+        // SAFETY: both pointers are to live locals.
+        let waited = unsafe { libc::wait4(pid.as_raw_nonzero().get(), &raw mut status, 0, &raw mut usage) };
+        if waited >= 0 {
+            break;
+        }
+        let error = io::Error::last_os_error();
+        if error.kind() != io::ErrorKind::Interrupted {
+            return Err(error);
+        }
+    }
+    let time = |time: libc::timeval| {
+        let micros = u64::try_from(time.tv_sec).unwrap_or(0) * 1_000_000 + u64::try_from(time.tv_usec).unwrap_or(0);
+        std::time::Duration::from_micros(micros)
+    };
+    Ok(Usage { cpu: time(usage.ru_utime) + time(usage.ru_stime), succeeded: status == 0 })
+}

@@ -4,8 +4,38 @@
 //! passes; no test is retried, and every process a test starts has a deadline and is killed and
 //! reaped when the test ends.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::string_slice,
+    clippy::cast_possible_truncation,
+    reason = "what fails here fails a test"
+)]
+
 /// Fake proc roots, the engine without a clock, children with a deadline, values of reports.
 mod support;
 
 /// The engine over a fake proc root, where every answer is known: columns, marks, selection, counts.
 mod fake_proc;
+
+/// The real /proc, with threads whose states are known.
+mod live;
+
+/// psn as an ordinary user, who is refused much.
+mod unprivileged;
+
+/// Threads that never stand still: rows of one instant, averages without bias.
+mod torn;
+
+/// Exit codes, messages, streams and signals.
+mod cli;
+
+/// What a tick costs when nothing changes: system calls and allocations.
+mod steady;
+
+/// The bodies of the fuzz targets under a deterministic mutator.
+mod mutations;
+
+#[global_allocator]
+static ALLOCATOR: support::alloc::Counting = support::alloc::Counting;

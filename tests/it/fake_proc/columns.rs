@@ -303,6 +303,8 @@ fn only_the_files_that_the_columns_need_are_opened() {
                 Source::Schedstat => {
                     matches!(column.source, Source::Schedstat | Source::Syscall | Source::Wchan | Source::Stack)
                 }
+                // What is known of a program is known under its name.
+                Source::Comm => matches!(column.source, Source::Cmdline | Source::Exe | Source::Smaps),
                 // The list of tasks: no file at all.
                 Source::Task => false,
                 source => source == column.source,

@@ -1,3 +1,6 @@
 //! A fake proc root under the real engine.
 
 mod columns;
+mod counting;
+mod lifecycle;
+mod selection;

@@ -109,7 +109,7 @@ impl Engine {
 
     /// Samples every thread once.
     pub fn pass(&mut self) -> PassOutcome {
-        let outcome = self.sampler.pass(&self.set, self.completed, &|| false);
+        let outcome = self.sampler.pass(&self.set, self.completed, 0, &|| false);
         self.expected += 1;
         self.completed += u32::from(outcome.is_complete);
         outcome
@@ -135,10 +135,6 @@ impl Engine {
         Some(self.report())
     }
 
-    pub fn set(&self) -> &Arc<TaskSet> {
-        &self.set
-    }
-
     /// The report of everything so far.
     pub fn report(&self) -> Report {
         let mut health = self.sampler.health().clone();
@@ -147,7 +143,13 @@ impl Engine {
         let denied = coverage.denied.iter().filter(|(_, count)| **count > 0);
         let completed = u64::from(self.completed);
         let facts = Facts {
-            ticks: Ticks { expected: self.expected, completed, missed: self.expected - completed, throttled: 0 },
+            ticks: Ticks {
+                expected: self.expected,
+                completed,
+                missed: self.expected - completed,
+                throttled: 0,
+                abandoned: 0,
+            },
             tasks: Tasks {
                 processes: self.set.processes().len() as u64,
                 threads: self.set.threads() as u64,

@@ -40,10 +40,15 @@ impl FakeProc {
 
     /// Adds a process, or writes it anew.
     pub fn add(&self, process: &Process) {
-        let dir = self.dir.join(process.tgid.to_string());
+        Self::add_at(&self.dir, process);
+    }
+
+    /// Adds a process to the proc root at `root`, for those who can not hold on to it.
+    pub fn add_at(root: &Path, process: &Process) {
+        let dir = root.join(process.tgid.to_string());
         write_all(&dir, &process.all_files());
         for thread in &process.threads {
-            self.add_thread(process, thread);
+            write_all(&dir.join(format!("task/{}", thread.tid)), &thread.all_files(process));
         }
     }
 
@@ -332,7 +337,6 @@ const X86: bool = cfg!(target_arch = "x86_64");
 pub const FUTEX: i64 = if X86 { 202 } else { 98 };
 pub const FSYNC: i64 = if X86 { 74 } else { 82 };
 pub const OPENAT: i64 = if X86 { 257 } else { 56 };
-pub const READ: i64 = if X86 { 0 } else { 63 };
 pub const WAIT4: i64 = if X86 { 61 } else { 260 };
 
 /// One mapping as Linux 6.x prints it.

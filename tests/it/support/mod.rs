@@ -1,12 +1,15 @@
 //! What the tests have in common.
 
+pub mod alloc;
+pub mod child;
 pub mod engine;
 pub mod fake;
 pub mod faults;
+pub mod json;
 pub mod report;
 
 use std::sync::mpsc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// What `work` returns; panics when it takes longer than `patience`, and leaves it behind.
 #[track_caller]
@@ -19,6 +22,16 @@ pub fn within<T: Send + 'static>(patience: Duration, work: impl FnOnce() -> T + 
         Ok(result) => result,
         Err(mpsc::RecvTimeoutError::Timeout) => panic!("not done within {patience:?}"),
         Err(mpsc::RecvTimeoutError::Disconnected) => std::panic::resume_unwind(worker.join().unwrap_err()),
+    }
+}
+
+/// Waits until `is_so`; panics when it is not within a minute.
+#[track_caller]
+pub fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while !is_so() {
+        assert!(Instant::now() < deadline, "never came to pass: {what}");
+        std::thread::sleep(Duration::from_millis(2));
     }
 }
 

@@ -86,8 +86,3 @@ pub fn counts(report: &Report, file: &str) -> Counts {
     let found = report.health.iter().find(|(name, _)| name == file);
     found.map(|(_, counts)| *counts).unwrap_or_default()
 }
-
-/// A map of groups, for comparison.
-pub fn expected<T: ToString>(groups: &[(&str, T)]) -> BTreeMap<String, String> {
-    groups.iter().map(|(key, value)| ((*key).to_owned(), value.to_string())).collect()
-}

@@ -1,0 +1,260 @@
+//! What was measured, as it is kept in the raw file, and how runs are put together.
+
+use serde::{Deserialize, Serialize};
+
+use super::floor::Kept;
+use super::host::Machine;
+
+/// A whole comparison.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Comparison {
+    /// psn's version.
+    pub version: String,
+    /// When it started, RFC 3339.
+    pub started: String,
+    /// Where it ran.
+    pub machine: Machine,
+    /// Runs asked for.
+    pub runs: u32,
+    /// Seconds that each step measured, at least.
+    pub seconds: f64,
+    /// The storms, in order.
+    pub storms: Vec<Storm>,
+}
+
+/// All that was measured on one storm.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Storm {
+    /// Threads asked for.
+    pub threads: u32,
+    /// Processes.
+    pub processes: u32,
+    /// Whether it is of the layout of one process for every hundred threads.
+    pub is_many: bool,
+    /// Threads there are, those of the generator included.
+    pub truth: u32,
+    /// The steps, in order.
+    pub steps: Vec<StepFigures>,
+}
+
+/// One program on one storm.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct StepFigures {
+    /// Its name for other steps, `--only` and the raw file.
+    pub id: String,
+    /// Its name for readers.
+    pub name: String,
+    /// Workers.
+    pub workers: usize,
+    /// Passes per second asked for; none is as fast as it can.
+    pub hz: Option<f64>,
+    /// The step that does the same reads and nothing else.
+    pub floor: Option<String>,
+    /// Memory and open files, looked at in a run of their own.
+    pub probe: Probe,
+    /// One measurement for each run; none where it failed.
+    pub runs: Vec<Option<Measurement>>,
+    /// Why it failed, where it did.
+    pub error: Option<String>,
+}
+
+/// What a program took beside time.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Probe {
+    /// The largest resident set, kB.
+    pub peak_rss_kb: u64,
+    /// Growth of the kernel's slabs while it ran, kB.
+    pub kernel_kb: u64,
+    /// What it says of that itself, kB.
+    pub kernel_kb_est: Option<u64>,
+    /// The files of tasks it kept open.
+    pub kept: Vec<Kept>,
+}
+
+/// One step of one run.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Measurement {
+    /// Threads visited in each pass.
+    pub tasks: u64,
+    /// Passes measured.
+    pub passes: f64,
+    /// How long they took, with the pauses between them.
+    pub seconds: f64,
+    /// CPU time they took, user and system.
+    pub cpu_s: f64,
+    /// The same as the program itself tells it, where it does.
+    pub own_cpu_s: Option<f64>,
+    /// Passes per second at full speed, or at the rate asked for.
+    pub passes_per_s: f64,
+    /// Passes that came too late and were left out.
+    pub missed: u64,
+    /// CPU time beside the passes measured: start, listing, opening, end.
+    pub start_up_cpu_s: Option<f64>,
+    /// CPU time of all else on the host in the meantime, per second.
+    pub others_cpu: f64,
+}
+
+impl Measurement {
+    /// CPU microseconds per thread and pass.
+    #[must_use]
+    pub fn us_per_visit(&self) -> f64 {
+        self.cpu_s * 1e6 / (self.passes * self.tasks as f64)
+    }
+
+    /// Threads visited per second.
+    #[must_use]
+    pub fn visits_per_s(&self) -> f64 {
+        self.passes_per_s * self.tasks as f64
+    }
+}
+
+/// Values of several runs.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Spread {
+    /// The median; of an even number of runs, the mean of the middle two.
+    pub median: f64,
+    /// The least.
+    pub min: f64,
+    /// The largest.
+    pub max: f64,
+}
+
+impl Spread {
+    /// The spread of these values; none when there are none.
+    pub fn of(values: impl IntoIterator<Item = f64>) -> Option<Self> {
+        let mut values: Vec<f64> = values.into_iter().filter(|value| value.is_finite()).collect();
+        values.sort_by(f64::total_cmp);
+        let (min, max) = (*values.first()?, *values.last()?);
+        let middle = values.len() / 2;
+        let median =
+            if values.len() % 2 == 1 { values[middle] } else { f64::midpoint(values[middle - 1], values[middle]) };
+        Some(Self { median, min, max })
+    }
+}
+
+impl Storm {
+    /// A step by its id.
+    #[must_use]
+    pub fn step(&self, id: &str) -> Option<&StepFigures> {
+        self.steps.iter().find(|step| step.id == id)
+    }
+
+    /// A step beside its floor, or beside any other: the ratio of their CPU times, run by run.
+    #[must_use]
+    pub fn ratio(&self, step: &str, of: &str) -> Option<Spread> {
+        self.step(step)?.ratio(self.step(of)?, Measurement::us_per_visit)
+    }
+
+    /// Its size and layout.
+    #[must_use]
+    pub fn title(&self) -> String {
+        let processes =
+            if self.processes == 1 { "one process".to_owned() } else { format!("{} processes", self.processes) };
+        format!("{} threads in {processes}", self.threads)
+    }
+}
+
+impl StepFigures {
+    /// What its runs show of one figure.
+    #[must_use]
+    pub fn spread(&self, figure: impl Fn(&Measurement) -> f64) -> Option<Spread> {
+        Spread::of(self.runs.iter().flatten().map(figure))
+    }
+
+    /// CPU microseconds per thread and pass.
+    #[must_use]
+    pub fn us(&self) -> Option<Spread> {
+        self.spread(Measurement::us_per_visit)
+    }
+
+    /// How often the figure of `other` its own one is, run by run.
+    #[must_use]
+    pub fn ratio(&self, other: &Self, figure: impl Fn(&Measurement) -> f64) -> Option<Spread> {
+        let pairs = self.runs.iter().zip(&other.runs);
+        Spread::of(pairs.filter_map(|(mine, theirs)| Some(figure(mine.as_ref()?) / figure(theirs.as_ref()?))))
+    }
+
+    /// Kept files, all together.
+    #[must_use]
+    pub fn kept(&self) -> usize {
+        self.probe.kept.iter().map(|kept| kept.count).sum()
+    }
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+
+    /// A measurement in which each visit took `us`.
+    pub(crate) fn measurement(us: f64) -> Measurement {
+        Measurement {
+            tasks: 1000,
+            passes: 100.0,
+            seconds: 1.0,
+            cpu_s: us * 0.1,
+            own_cpu_s: None,
+            passes_per_s: 100.0,
+            missed: 0,
+            start_up_cpu_s: None,
+            others_cpu: 0.0,
+        }
+    }
+
+    /// A comparison of one storm, with a floor, psn and a peer.
+    pub(crate) fn comparison() -> Comparison {
+        let step = |id: &str, floor: Option<&str>, us: [f64; 3]| StepFigures {
+            id: id.to_owned(),
+            name: format!("<{id}>"),
+            workers: 1,
+            hz: Some(100.0),
+            floor: floor.map(str::to_owned),
+            runs: us.into_iter().map(|us| Some(measurement(us))).collect(),
+            ..StepFigures::default()
+        };
+        Comparison {
+            version: "0.1.0".to_owned(),
+            started: "2026-01-02T03:04:05Z".to_owned(),
+            machine: Machine::new(),
+            runs: 3,
+            seconds: 1.0,
+            storms: vec![Storm {
+                threads: 1000,
+                processes: 10,
+                is_many: true,
+                truth: 1001,
+                steps: vec![
+                    step("floor-kept", None, [4.0, 5.0, 4.5]),
+                    step("psn", Some("floor-kept"), [4.4, 5.0, 4.95]),
+                    step("top", None, [20.0, 21.0, 22.0]),
+                ],
+            }],
+        }
+    }
+
+    #[test]
+    fn medians_are_of_the_middle() {
+        assert_eq!(Spread::of([3.0, 1.0, 2.0]), Some(Spread { median: 2.0, min: 1.0, max: 3.0 }));
+        assert_eq!(Spread::of([4.0, 1.0]).map(|spread| spread.median), Some(2.5));
+        assert_eq!(Spread::of([f64::NAN]), None);
+    }
+
+    #[test]
+    fn ratios_are_of_one_run() {
+        let comparison = comparison();
+        let ratio = comparison.storms[0].ratio("psn", "floor-kept").unwrap();
+        assert!((ratio.median - 1.1).abs() < 1e-9 && (ratio.min - 1.0).abs() < 1e-9, "{ratio:?}");
+        assert_eq!(comparison.storms[0].ratio("psn", "nothing"), None);
+        let us = comparison.storms[0].step("psn").unwrap().us().unwrap();
+        assert!((us.median - 4.95).abs() < 1e-9);
+    }
+
+    #[test]
+    fn figures_survive_the_raw_file() {
+        let comparison = comparison();
+        let text = serde_json::to_string(&comparison).unwrap();
+        let read: Comparison = serde_json::from_str(&text).unwrap();
+        // The last bit of a number may be lost.
+        let shown = |comparison| super::super::table::document(comparison, "x");
+        assert_eq!(shown(&read), shown(&comparison));
+    }
+}

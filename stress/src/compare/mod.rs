@@ -1,0 +1,47 @@
+//! The comparison: psn, the floor and psn's peers, on one storm, in one run.
+//!
+//! ```text
+//! cli ─► session ── a storm for each size and layout ── steps ─► child ─► figures ─► targets ─► table, chart, docs
+//!                                                        │         (CPU from wait4)
+//!                                                        └── floor (bare loops), psn, peer
+//! ```
+//! Each step is a program in a child process of its own. A **run** goes through all steps once, in
+//! order, and the next run in the opposite order, so that a machine that grows slower or faster does not
+//! favour either of two neighbours; ratios are of two steps in one run, and what is shown is the median
+//! over the runs. Nothing here fails because something was slow: it prints what was wanted beside what
+//! was measured.
+#![allow(
+    clippy::cast_precision_loss,
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "figures far below 2^52, to be shown with three digits"
+)]
+
+mod chart;
+mod child;
+pub mod cli;
+mod docs;
+mod figures;
+mod floor;
+mod host;
+mod peer;
+mod psn;
+mod session;
+mod step;
+mod table;
+mod targets;
+
+use std::error::Error;
+
+use cli::{Cli, Command};
+
+/// Does what the command line asks for.
+pub fn main(cli: &Cli) -> Result<(), Box<dyn Error>> {
+    match &cli.command {
+        Some(Command::Floor(args)) => {
+            println!("{}", serde_json::to_string(&floor::run(args)?)?);
+            Ok(())
+        }
+        None => session::main(&cli.compare),
+    }
+}

@@ -1,0 +1,378 @@
+//! The order of things: a storm, what each step takes beside time, how fast each can go, then the runs.
+
+use std::collections::HashMap;
+use std::error::Error;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use super::child::Program;
+use super::cli::{CompareArgs, Layout};
+use super::figures::{Comparison, Measurement, Probe, StepFigures, Storm};
+use super::floor::{FloorOutcome, Kept, Reach};
+use super::host::{self, Machine};
+use super::psn::{Psn, passes_s};
+use super::step::{Kind, Pace, Reads, Step, steps};
+use super::{chart, docs, peer, table, targets};
+use crate::mix::Kind as Sleeper;
+use crate::storm::built_program;
+
+/// The share of one core that a step at [`Pace::Half`] is to take.
+const SHARE: f64 = 0.5;
+
+/// Rates outside of this are not asked for.
+const HZ: std::ops::RangeInclusive<f64> = 0.02..=200.0;
+
+/// Passes that a step measures, at least.
+const PASSES: f64 = 5.0;
+
+/// Time for a new storm's wake to settle.
+const SETTLE: Duration = Duration::from_secs(2);
+
+/// Does the comparison, or shows an earlier one.
+pub(super) fn main(args: &CompareArgs) -> Result<(), Box<dyn Error>> {
+    if let Some(path) = &args.from {
+        let comparison = serde_json::from_slice(&fs::read(path)?)?;
+        return write(args, &comparison, &path.with_extension(""));
+    }
+    let session = Session::new(args)?;
+    let base = session.base(args);
+    fs::create_dir_all(&args.out)?;
+    let mut comparison = session.comparison();
+    for layout in &args.processes {
+        for threads in &args.threads {
+            comparison.storms.push(session.storm(*threads, *layout)?);
+            // What is there is kept, should the rest fail or be stopped.
+            write(args, &comparison, &base)?;
+        }
+    }
+    print!("{}", targets::table(&comparison));
+    say(&format!("written: {}.md, .json, -cost.svg, -throughput.svg", base.display()));
+    Ok(())
+}
+
+/// Writes everything there is to show of a comparison.
+fn write(args: &CompareArgs, comparison: &Comparison, base: &Path) -> Result<(), Box<dyn Error>> {
+    let file = |suffix: &str| PathBuf::from(format!("{}{suffix}", base.display()));
+    let name = base.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+    fs::write(file(".json"), serde_json::to_vec_pretty(comparison)?)?;
+    fs::write(file(".md"), table::document(comparison, &name))?;
+    fs::write(file("-cost.svg"), chart::cost(comparison))?;
+    fs::write(file("-throughput.svg"), chart::throughput(comparison))?;
+    if let Some(path) = &args.update_docs {
+        let text = docs::update(&fs::read_to_string(path)?, comparison, base)?;
+        fs::write(path, text)?;
+    }
+    Ok(())
+}
+
+fn say(text: &str) {
+    eprintln!("psn-compare: {text}");
+}
+
+struct Session<'a> {
+    args: &'a CompareArgs,
+    steps: Vec<Step>,
+    this: String,
+    psn: String,
+    version: String,
+}
+
+/// A storm that is being measured.
+struct Scene {
+    /// Threads that a pass visits.
+    tasks: u64,
+    /// What each step of psn keeps open, by id.
+    kept: HashMap<String, Vec<Kept>>,
+    /// CPU seconds of one pass of each kind of bare loop, by id.
+    pass_s: HashMap<String, f64>,
+}
+
+impl<'a> Session<'a> {
+    fn new(args: &'a CompareArgs) -> Result<Self, Box<dyn Error>> {
+        let workers = if args.workers.is_empty() {
+            std::iter::successors(Some(1), |workers| Some(workers * 2)).take_while(|n| *n <= host::cores()).collect()
+        } else {
+            args.workers.clone()
+        };
+        let psn = match &args.psn {
+            Some(path) => path.clone(),
+            None => built_program("psn", "psn")?,
+        };
+        let psn = psn.to_string_lossy().into_owned();
+        let asks = Program {
+            words: vec![psn.clone(), "--version".to_owned()],
+            cores: None,
+            wants_output: true,
+            deadline: Duration::from_secs(10),
+        };
+        let version = asks.run()?.output.trim().to_owned();
+        let this = std::env::current_exe()?.to_string_lossy().into_owned();
+        Ok(Self { args, steps: steps(args, &workers), this, psn, version })
+    }
+
+    fn comparison(&self) -> Comparison {
+        Comparison {
+            version: self.version.clone(),
+            started: jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string(),
+            machine: Machine::new(),
+            runs: self.args.runs,
+            seconds: self.args.seconds,
+            storms: Vec::new(),
+        }
+    }
+
+    /// The files of this comparison, without their endings.
+    fn base(&self, args: &CompareArgs) -> PathBuf {
+        let date = jiff::Timestamp::now().strftime("%Y-%m-%d-%H%M");
+        args.out.join(format!("{date}-{}-cores", host::cores()))
+    }
+
+    /// Measures everything on one storm.
+    fn storm(&self, threads: u32, layout: Layout) -> Result<Storm, Box<dyn Error>> {
+        let processes = layout.processes(threads);
+        say(&format!("making a storm of {threads} threads in {processes} processes"));
+        let mut builder = crate::Storm::builder().threads(threads).processes(processes);
+        for (kind, share) in [(Sleeper::Futex, 6), (Sleeper::Epoll, 2), (Sleeper::Nanosleep, 1), (Sleeper::Pipe, 1)] {
+            builder = builder.share(kind, share);
+        }
+        let storm = builder.deadline(Duration::from_secs(180)).spawn()?;
+        std::thread::sleep(SETTLE);
+        let truth = storm.truth().threads_total;
+        let mut figures = Storm {
+            threads,
+            processes,
+            is_many: layout == Layout::Many,
+            truth,
+            steps: self.steps.iter().map(empty).collect(),
+        };
+        let scene = self.prepare(&mut figures)?;
+        for run in 0..self.args.runs {
+            self.run(run, &figures.title(), &scene, &mut figures.steps);
+        }
+        Ok(figures)
+    }
+
+    /// Looks at memory and open files, and finds the pace of each step.
+    fn prepare(&self, storm: &mut Storm) -> Result<Scene, Box<dyn Error>> {
+        let mut scene = Scene { tasks: 0, kept: HashMap::new(), pass_s: HashMap::new() };
+        // The first visit of all makes the kernel's names for every file, at a cost nobody sees again.
+        for reads in [
+            Reads { reach: Reach::Path, files: &["stat"], like: None },
+            Reads { reach: Reach::Dir, files: &["stat", "syscall", "wchan", "schedstat"], like: None },
+        ] {
+            let outcome = self.floor(&reads, 1, 0.0, 0.1, &scene)?.0;
+            scene.tasks = outcome.tasks;
+            // Until it is known better: what all files take when they are opened, for the probes of psn.
+            scene.pass_s.insert(String::new(), outcome.cpu_s / outcome.passes);
+        }
+        for id in ["psn", "psn-all"] {
+            self.probe_psn(id, &mut scene)?;
+        }
+        let title = storm.title();
+        // Going flat out takes no other memory than going at a pace.
+        let paced = |(step, _): &(&Step, &mut StepFigures)| step.is_single();
+        for (step, figures) in self.steps.iter().zip(&mut storm.steps).filter(paced) {
+            say(&format!("{title}: memory and pace of {}", step.name));
+            match self.look(step, &mut scene) {
+                Ok(probe) => figures.probe = probe,
+                Err(error) => figures.error = Some(error),
+            }
+        }
+        for (step, figures) in self.steps.iter().zip(&mut storm.steps) {
+            figures.hz = scene.hz(step);
+        }
+        Ok(scene)
+    }
+
+    /// What psn keeps open, which its floors are to keep as well.
+    fn probe_psn(&self, id: &str, scene: &mut Scene) -> Result<(), String> {
+        let mut arguments = vec!["-G".to_owned(), "syscall,wchan".to_owned()];
+        if id == "psn-all" {
+            arguments.push("-a".to_owned());
+        }
+        let pass_s = scene.pass_s.get("").copied().unwrap_or(1.0);
+        let psn = Psn { program: &self.psn, arguments: &arguments, workers: 1, hz: rate(pass_s) };
+        scene.kept.insert(id.to_owned(), psn.probe()?.kept);
+        Ok(())
+    }
+
+    /// Memory of a step; and, for a bare loop, the time of a pass.
+    fn look(&self, step: &Step, scene: &mut Scene) -> Result<Probe, String> {
+        match &step.kind {
+            Kind::Floor(reads) => {
+                let (outcome, probe) = self.probe_floor(reads, step.workers, scene)?;
+                scene.pass_s.insert(step.id.clone(), outcome.cpu_s / outcome.passes);
+                Ok(probe)
+            }
+            Kind::Psn(arguments) => {
+                let hz = scene.hz(step).unwrap_or_else(|| rate(scene.pass_s.get("").copied().unwrap_or(1.0)));
+                Psn { program: &self.psn, arguments, workers: step.workers, hz }.probe()
+            }
+            Kind::Peer(peer) => peer::probe(peer),
+            Kind::Original(path) => peer::probe_original(path, scene.tasks),
+        }
+    }
+
+    /// Goes through all steps once; every other run backwards.
+    fn run(&self, run: u32, title: &str, scene: &Scene, figures: &mut [StepFigures]) {
+        let mut order: Vec<usize> = (0..self.steps.len()).collect();
+        if run % 2 == 1 {
+            order.reverse();
+        }
+        for place in order {
+            let (Some(step), Some(figures)) = (self.steps.get(place), figures.get_mut(place)) else { continue };
+            let start = Instant::now();
+            let result = self.measure(step, scene);
+            let what = match &result {
+                Ok(measurement) => format!(
+                    "{:.2} µs a thread, {:.2} passes/s ({:.0} s)",
+                    measurement.us_per_visit(),
+                    measurement.passes_per_s,
+                    start.elapsed().as_secs_f64()
+                ),
+                Err(error) => error.clone(),
+            };
+            say(&format!("{title}, run {} of {}: {}: {what}", run + 1, self.args.runs, step.name));
+            if let Err(error) = &result {
+                figures.error = Some(error.clone());
+            }
+            figures.runs.push(result.ok());
+        }
+    }
+
+    fn measure(&self, step: &Step, scene: &Scene) -> Result<Measurement, String> {
+        let hz = scene.hz(step);
+        match &step.kind {
+            Kind::Floor(reads) => {
+                let seconds = self.seconds(step, scene);
+                let (outcome, others_cpu) = self.floor(reads, step.workers, hz.unwrap_or(0.0), seconds, scene)?;
+                Ok(Measurement {
+                    tasks: outcome.tasks,
+                    passes: outcome.passes,
+                    seconds: outcome.seconds,
+                    cpu_s: outcome.cpu_s,
+                    own_cpu_s: None,
+                    passes_per_s: outcome.passes_per_s,
+                    missed: 0,
+                    start_up_cpu_s: None,
+                    others_cpu,
+                })
+            }
+            Kind::Psn(arguments) => {
+                // 1000 a second is the most psn can be asked for.
+                let psn = Psn { program: &self.psn, arguments, workers: step.workers, hz: hz.unwrap_or(1000.0) };
+                match step.pace {
+                    Pace::Half => psn.steady(self.seconds(step, scene)),
+                    Pace::Full => psn.flat_out(self.seconds(step, scene)),
+                }
+            }
+            Kind::Peer(peer) => peer::measure(peer, scene.tasks),
+            Kind::Original(path) => peer::measure_original(path, scene.tasks),
+        }
+    }
+
+    /// How long a step measures.
+    fn seconds(&self, step: &Step, scene: &Scene) -> f64 {
+        match scene.hz(step) {
+            Some(hz) => passes_s(self.args.seconds, PASSES, hz),
+            // Flat out there are more passes in less time; one worker's pass takes the longest.
+            None => (self.args.seconds / 2.0).max(scene.pass_of(step) * 1.3 * PASSES / step.workers as f64),
+        }
+    }
+
+    fn floor_program(&self, reads: &Reads, workers: usize, hz: f64, seconds: f64, scene: &Scene) -> Program {
+        let reach = match reads.reach {
+            Reach::Dir => "dir",
+            Reach::Path => "path",
+            Reach::List => "list",
+        };
+        let kept = reads.like.and_then(|like| scene.kept.get(like)).map(Vec::as_slice).unwrap_or_default();
+        let mut words = vec![self.this.clone(), "floor".to_owned(), "--reach".to_owned(), reach.to_owned()];
+        for kept in reads.files(kept) {
+            words.extend(["--file".to_owned(), format!("{}={}", kept.file, kept.count)]);
+        }
+        for (name, value) in
+            [("--workers", workers.to_string()), ("--hz", hz.to_string()), ("--seconds", seconds.to_string())]
+        {
+            words.extend([name.to_owned(), value]);
+        }
+        Program {
+            words,
+            cores: Some(workers),
+            wants_output: true,
+            deadline: Duration::from_secs_f64(seconds * 3.0 + 120.0),
+        }
+    }
+
+    /// Runs a bare loop; returns what it measured, and what all else used meanwhile, per second.
+    fn floor(
+        &self,
+        reads: &Reads,
+        workers: usize,
+        hz: f64,
+        seconds: f64,
+        scene: &Scene,
+    ) -> Result<(FloorOutcome, f64), String> {
+        let finished = self.floor_program(reads, workers, hz, seconds, scene).run()?;
+        Ok((outcome(&finished.output)?, finished.others_cpu_s / finished.wall_s))
+    }
+
+    fn probe_floor(&self, reads: &Reads, workers: usize, scene: &Scene) -> Result<(FloorOutcome, Probe), String> {
+        let (finished, probe) = self.floor_program(reads, workers, 0.0, 1.0, scene).probe()?;
+        Ok((outcome(&finished.output)?, probe))
+    }
+}
+
+impl Scene {
+    /// CPU seconds of one pass of a step's reads.
+    fn pass_of(&self, step: &Step) -> f64 {
+        let like = step.floor.unwrap_or(match step.id.split_once('@') {
+            Some(("psn", _)) => "floor-kept",
+            Some(("psn-nocache", _)) => "floor-open",
+            _ => &step.id,
+        });
+        let known = self.pass_s.get(like).or_else(|| self.pass_s.get(""));
+        known.copied().unwrap_or(1.0)
+    }
+
+    /// The rate of a step; none is as fast as it can.
+    fn hz(&self, step: &Step) -> Option<f64> {
+        (step.pace == Pace::Half).then(|| rate(self.pass_of(step)))
+    }
+}
+
+/// The rate at which passes of so many CPU seconds take [`SHARE`] of a core, to two digits.
+fn rate(pass_s: f64) -> f64 {
+    let rate = (SHARE / pass_s).clamp(*HZ.start(), *HZ.end());
+    let unit = 10f64.powf(rate.log10().floor() - 1.0);
+    let digits = 1.0 / unit;
+    if unit < 1.0 { (rate * digits).round() / digits.round() } else { (rate / unit).round() * unit }
+}
+
+fn empty(step: &Step) -> StepFigures {
+    StepFigures {
+        id: step.id.clone(),
+        name: step.name.clone(),
+        workers: step.workers,
+        floor: step.floor.map(str::to_owned),
+        ..StepFigures::default()
+    }
+}
+
+fn outcome(output: &str) -> Result<FloorOutcome, String> {
+    serde_json::from_str(output).map_err(|error| format!("the bare loop's figures are not as expected: {error}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rates_have_two_digits() {
+        assert!((rate(0.00457) - 110.0).abs() < 1e-9, "{}", rate(0.00457));
+        assert!((rate(0.457) - 1.1).abs() < 1e-9);
+        assert!((rate(1.5) - 0.33).abs() < 1e-9, "{}", rate(1.5));
+        assert!((rate(0.0) - 200.0).abs() < 1e-9);
+    }
+}

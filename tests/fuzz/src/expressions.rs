@@ -1,0 +1,174 @@
+//! What users type to choose columns: any text gives a plan that holds together, or an error that says something.
+//!
+//! A line of the input is a condition, or after `g:`, `s:` or `o:` names to group by, to select or to order by.
+
+use std::sync::Arc;
+
+use psn::aggregate::{Aggregator, LastValues};
+use psn::column::Source;
+use psn::filter::Filter;
+use psn::observation::{Mark, Observation, Value};
+use psn::output::{Format, Layout, render};
+use psn::plan::{Plan, PlanRequest, SortKey, StateGate, Statistic};
+use psn::report::{Facts, Report, Ticks};
+
+/// Conditions, names of columns and items of `-s`.
+pub fn expressions(data: &[u8]) {
+    let Ok(text) = std::str::from_utf8(data) else { return };
+    let mut request = PlanRequest::default();
+    for line in text.lines() {
+        let names = |list: &str| list.split(',').map(str::trim).map(str::to_owned).collect::<Vec<_>>();
+        match line.split_at_checked(2) {
+            Some(("g:", list)) => request.group_by.extend(names(list)),
+            Some(("s:", list)) => request.select.extend(names(list)),
+            Some(("o:", name)) => request.sort = Some(name.to_owned()),
+            _ => match Filter::parse(line) {
+                Ok(filter) => {
+                    condition(&filter, line);
+                    request.filters.push(filter);
+                }
+                Err(error) => assert!(!error.to_string().is_empty()),
+            },
+        }
+    }
+    match Plan::new(&request, StateGate::active()) {
+        Ok(plan) => {
+            holds_together(&plan, &request);
+            count(&plan);
+        }
+        Err(error) => {
+            assert!(!error.to_string().is_empty());
+            // A condition is on a column that exists: it can not spoil a plan.
+            let without = PlanRequest { filters: Vec::new(), ..request };
+            assert!(Plan::new(&without, StateGate::active()).is_err());
+        }
+    }
+}
+
+/// Values of every sort, with those that numbers and texts are likely to be compared with.
+fn values(line: &str) -> Vec<Value<'_>> {
+    let numbers = [0, 1, -1, 29, 100, 151, 202, i64::MAX.into(), u64::MAX.into(), i128::MIN, i128::MAX];
+    let texts = ["", "mysqld", "Disk (Uninterruptible)", "[denied]", "-", line.rsplit('=').next().unwrap_or_default()];
+    let other = [Value::Text(b"\xff\x00)"), Value::Text(line.as_bytes())];
+    numbers
+        .map(Value::Number)
+        .into_iter()
+        .chain(texts.map(|text| Value::Text(text.as_bytes())))
+        .chain(other)
+        .chain(Mark::ALL.map(Value::Mark))
+        .collect()
+}
+
+/// A condition and its opposite never agree, and white space around it changes nothing.
+fn condition(filter: &Filter, line: &str) {
+    let name = filter.column.name;
+    let typed = line.trim_start();
+    let given = typed.find(|c: char| !c.is_ascii_alphanumeric() && c != '_').unwrap_or(typed.len());
+    let (given, rest) = typed.split_at(given);
+    assert!(given.eq_ignore_ascii_case(name));
+    let rest = rest.trim_start();
+    let parse = |op: &str, value: &str| Filter::parse(&format!("{name}{op}{value}")).unwrap();
+    let split = ["!=", "!~", "<=", ">=", "==", "=", "~", "<", ">"].into_iter();
+    let (op, value) = split.filter_map(|op| Some((op, rest.strip_prefix(op)?))).next().unwrap();
+    let spaced = Filter::parse(&format!(" {name}  {op} {} ", value.trim())).unwrap();
+    let opposite = match op {
+        "=" | "==" => "!=",
+        "!=" => "==",
+        "~" => "!~",
+        "!~" => "~",
+        "<" => ">=",
+        "<=" => ">",
+        ">" => "<=",
+        _ => "<",
+    };
+    let opposite = parse(opposite, value);
+    for shown in values(line) {
+        let holds = filter.matches(shown);
+        assert_eq!(spaced.matches(shown), holds, "white space matters: {line:?}");
+        let orders = matches!(op, "<" | "<=" | ">" | ">=");
+        if !orders || matches!(shown, Value::Number(_)) {
+            assert_ne!(opposite.matches(shown), holds, "{line:?} and its opposite agree on {shown:?}");
+        } else {
+            assert!(!holds && !opposite.matches(shown), "{line:?} orders {shown:?}");
+        }
+        if orders && matches!(shown, Value::Number(_)) {
+            let [less, equal, greater] = ["<", "==", ">"].map(|op| parse(op, value).matches(shown));
+            assert_eq!(u8::from(less) + u8::from(equal) + u8::from(greater), 1, "{line:?} of {shown:?}");
+        }
+    }
+}
+
+/// Every place in the plan is the place of something.
+fn holds_together(plan: &Plan, request: &PlanRequest) {
+    let columns = plan.columns.len();
+    assert!(plan.columns.is_sorted_by_key(|column| column.source), "cheapest first");
+    assert!(plan.columns.iter().enumerate().all(|(at, c)| plan.columns.iter().skip(at + 1).all(|d| d.name != c.name)));
+    assert!(
+        plan.dimensions.iter().chain(plan.measures.iter().map(|measure| &measure.slot)).all(|slot| *slot < columns)
+    );
+    assert!(!plan.dimensions.is_empty());
+    assert_eq!(plan.filters.len(), columns);
+    assert_eq!(plan.filters.iter().map(Vec::len).sum::<usize>(), request.filters.len());
+    for (column, filters) in plan.columns.iter().zip(&plan.filters) {
+        assert!(filters.iter().all(|filter| filter.column.name == column.name));
+        assert!(plan.sources.contains(column.source));
+    }
+    assert!(plan.sources.contains(Source::Stat));
+    assert_eq!(plan.selected.len(), request.select.len());
+    for (selected, item) in plan.selected.iter().zip(&request.select) {
+        assert_eq!(&selected.header, item);
+        assert!(!matches!(selected.statistic, Statistic::Measure(place) if place >= plan.measures.len()));
+    }
+    let headers = plan.headers();
+    assert_eq!(headers.len(), 2 + plan.selected.len() + plan.dimensions.len());
+    for (place, header) in headers.iter().enumerate() {
+        let sorted = PlanRequest { sort: Some(header.clone()), ..request.clone() };
+        let key = Plan::new(&sorted, StateGate::active()).unwrap().sort;
+        let first = headers.iter().position(|other| other.eq_ignore_ascii_case(header)).unwrap();
+        assert!(first <= place);
+        let expected = match first {
+            0 | 1 => SortKey::Samples,
+            first if first < 2 + plan.selected.len() => SortKey::Selected(first - 2),
+            first => SortKey::Dimension(first - 2 - plan.selected.len()),
+        };
+        assert_eq!(key, expected, "every header is a key to sort by: {header}");
+    }
+}
+
+/// A run of three ticks over values of every sort: it is counted, ordered and printed, and nothing is lost.
+fn count(plan: &Plan) {
+    let aggregator = Aggregator::new(plan);
+    let mut fold = aggregator.fold();
+    let mut last = LastValues::default();
+    let mut row = Observation::default();
+    let mut counted = 0;
+    for tick in 0..3 {
+        for value in values("mysqld") {
+            row.clear();
+            row.tid = tick + 1;
+            // Text in a column of numbers does not occur; any number does.
+            plan.columns.iter().for_each(|column| match value {
+                Value::Text(text) if column.kind.is_number() => row.push_number(i128::from(text.len() as u64)),
+                Value::Number(number) => row.push_number(number.clamp(i64::MIN.into(), u64::MAX.into())),
+                other => row.push(other),
+            });
+            fold.add(&row, tick, &mut last);
+            counted += 1;
+        }
+        aggregator.commit(&mut fold, tick);
+    }
+    let ticks = Ticks { expected: 3, completed: 3, ..Ticks::default() };
+    let report = Report::new(plan, &aggregator, None, Facts { ticks, ..Facts::default() });
+    let samples = |row: &psn::report::Row| match row.fields.first() {
+        Some(psn::report::Field::Integer(samples)) => *samples,
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(report.rows.iter().map(samples).sum::<i128>(), counted);
+    assert!(report.rows.iter().all(|row| row.fields.len() == report.columns.len()));
+    let report = Arc::new(report);
+    for format in [Format::Table, Format::Csv, Format::Json, Format::Folded] {
+        let mut out = Vec::new();
+        render(&report, format, &Layout::default(), &mut out).unwrap();
+        assert!(std::str::from_utf8(&out).is_ok());
+    }
+}

@@ -1,0 +1,32 @@
+//! What must hold of psn for any bytes: one function a fuzz target.
+//!
+//! The functions panic when it does not. They are run twice over: by libFuzzer
+//! (`cargo +nightly fuzz run --fuzz-dir tests/fuzz TARGET`), and by a deterministic mutator in
+//! `cargo test` (`tests/it/mutations.rs`), which includes this file. Both start from `corpus/TARGET/`.
+
+mod expressions;
+mod output;
+mod parsers;
+
+pub use expressions::expressions;
+pub use output::{escape, render};
+pub use parsers::{cmdline_cgroup, fd_link, io_schedstat, smaps, stack, stat, status, syscall, system};
+
+/// A target: its name, which is also that of its corpus, and its function.
+pub type Target = (&'static str, fn(&[u8]));
+
+/// Every target.
+pub const TARGETS: [Target; 12] = [
+    ("stat", stat),
+    ("status", status),
+    ("syscall", syscall),
+    ("stack", stack),
+    ("io_schedstat", io_schedstat),
+    ("cmdline_cgroup", cmdline_cgroup),
+    ("fd_link", fd_link),
+    ("smaps", smaps),
+    ("system", system),
+    ("expressions", expressions),
+    ("escape", escape),
+    ("render", render),
+];

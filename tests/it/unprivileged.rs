@@ -1,0 +1,146 @@
+//! psn as an ordinary user: its own threads are told whole, of others' what anyone may know, and the
+//! report says what was refused.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::PathBuf;
+use std::process::Command;
+
+use psn_stress::{Kind, Storm};
+
+use crate::support::child::{Running, command, has_program, is_root};
+use crate::support::json::{self, Json};
+use crate::support::skip;
+
+const NOBODY: &str = "65534";
+
+/// A copy of psn that any user may run, wherever the build lies; removed when dropped.
+struct PublicCopy(PathBuf);
+
+impl PublicCopy {
+    fn new(name: &str) -> Self {
+        let dir = std::env::temp_dir().join(format!("psn-public-{}-{name}", std::process::id()));
+        fs::create_dir(&dir).unwrap();
+        fs::set_permissions(&dir, fs::Permissions::from_mode(0o755)).unwrap();
+        fs::copy(env!("CARGO_BIN_EXE_psn"), dir.join("psn")).unwrap();
+        Self(dir)
+    }
+
+    fn path(&self) -> String {
+        self.0.join("psn").display().to_string()
+    }
+}
+
+impl Drop for PublicCopy {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+/// A command that runs `program` as nobody, without any capability.
+fn as_nobody(program: &str) -> Command {
+    let mut command = command("setpriv");
+    command.args(["--reuid", NOBODY, "--regid", NOBODY, "--clear-groups", "--inh-caps=-all", "--bounding-set=-all"]);
+    command.arg(program);
+    command
+}
+
+/// Whether this machine lets the tests become nobody; says so if not.
+fn can_become_nobody() -> bool {
+    if !is_root() {
+        skip("only root can become another user");
+        return false;
+    }
+    if !has_program("setpriv") {
+        skip("setpriv (util-linux) is missing");
+        return false;
+    }
+    true
+}
+
+const COLUMNS: &str = "pid,comm2,state_id,syscall,wchan,kstack,rchar,filename,exe,cmdline,user,vmsize_kb,sched_run_ns";
+
+#[track_caller]
+fn sample(psn: &PublicCopy, args: &[&str]) -> Json {
+    let mut command = as_nobody(&psn.path());
+    command.args(["--format", "json", "-a", "-g", COLUMNS, "-d", "0.4"]).args(args);
+    json::parse(&Running::start(&mut command).end())
+}
+
+#[test]
+fn threads_of_others_count_with_refused_columns_and_the_report_says_so() {
+    if !can_become_nobody() {
+        return;
+    }
+    let psn = PublicCopy::new("others");
+    let storm = Storm::builder().exactly(Kind::Pipe, 6).exactly(Kind::Vfork, 2).spawn().unwrap();
+    let report = sample(&psn, &["-p", &storm.root_pid().to_string(), "-r"]);
+    let ticks = report.completed();
+    let threads = u64::from(storm.truth().threads_total);
+    assert_eq!(report.samples(&[]).values().sum::<u64>(), threads * ticks, "nobody is left out");
+    for row in report.rows() {
+        for refused in ["syscall", "wchan", "kstack", "rchar", "filename", "exe"] {
+            assert_eq!(row[refused], "[denied]", "{refused} in {row}");
+        }
+        for allowed in ["comm2", "state_id", "cmdline", "user", "vmsize_kb", "sched_run_ns"] {
+            assert_ne!(row[allowed], "[denied]", "{allowed} in {row}");
+        }
+        assert_eq!(row["user"], "root");
+    }
+    let states = report.samples(&["comm2", "state_id"]);
+    assert_eq!(states.get("storm-vfork | D"), Some(&(2 * ticks)), "{states:?}");
+    assert_eq!(states.get("storm-pipe | S"), Some(&(6 * ticks)), "{states:?}");
+    for file in ["syscall", "stack", "io", "exe"] {
+        let health = report.health(file);
+        assert!(health["denied"] > 0 && health["ok"] == 0, "{file}: {health:?}");
+        assert_eq!(report.0["coverage"]["denied"][file], threads * ticks, "{file}: {}", report.0["coverage"]);
+    }
+    assert_eq!(report.0["coverage"]["rows"], threads * ticks);
+}
+
+#[test]
+fn ones_own_threads_are_told_whole() {
+    if !can_become_nobody() {
+        return;
+    }
+    let psn = PublicCopy::new("own");
+    let sleeper = Running::start(as_nobody("sleep").arg("60"));
+    // setpriv has become the sleeper once its name says so.
+    while fs::read_to_string(format!("/proc/{}/comm", sleeper.pid())).unwrap() != "sleep\n" {
+        std::thread::sleep(std::time::Duration::from_millis(2));
+    }
+    let report = sample(&psn, &["-p", &sleeper.pid().to_string()]);
+    let [row] = report.rows() else { panic!("{}", report.0) };
+    assert_eq!(row["samples"], report.completed());
+    for (column, wanted) in [
+        ("comm2", "sleep"),
+        ("state_id", "S"),
+        ("syscall", "clock_nanosleep"),
+        ("kstack", "[denied]"),
+        ("cmdline", "sleep"),
+    ] {
+        assert_eq!(row[column], wanted, "{column} in {row}");
+    }
+    assert!(row["wchan"].as_str().unwrap().contains("nanosleep"), "{row}");
+    assert!(row["exe"].as_str().unwrap().contains('/'), "{row}");
+    assert!(row["rchar"].is_u64(), "{row}");
+}
+
+#[test]
+fn the_footer_names_the_refused_files() {
+    if !can_become_nobody() {
+        return;
+    }
+    let psn = PublicCopy::new("footer");
+    let storm = Storm::builder().exactly(Kind::Vfork, 2).spawn().unwrap();
+    let mut command = as_nobody(&psn.path());
+    command.args(["-G", "syscall,wchan", "-d", "0.4", "-r", "-p", &storm.root_pid().to_string()]);
+    let ended = Running::start(&mut command).end();
+    assert!(ended.status.success(), "{ended:?}");
+    let (table, footer) = ended.stdout.split_once("\nticks:").unwrap_or_else(|| panic!("{ended:?}"));
+    let row = table.lines().find(|line| line.contains("(storm-vfork)")).unwrap_or_else(|| panic!("{table}"));
+    let fields: Vec<&str> = row.split('|').map(str::trim).collect();
+    assert_eq!(fields[1..], ["2.00", "(storm-vfork)", "Disk (Uninterruptible)", "[denied]", "[denied]"]);
+    let denied: Vec<&str> = footer.lines().filter(|line| line.contains("denied") || line.contains("refused")).collect();
+    assert!(denied.iter().any(|line| line.contains("syscall")), "{footer}");
+}
