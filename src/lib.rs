@@ -70,6 +70,7 @@ pub mod plan;
 pub mod procfs;
 pub mod report;
 pub mod sampler;
+pub mod scan;
 pub mod select;
 pub mod session;
 pub mod syscall;

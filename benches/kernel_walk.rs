@@ -1,0 +1,117 @@
+//! What a walk costs a task, by what it takes of each, beside the walk that only counts: the floor.
+//!
+//! `cargo bench --bench kernel_walk [-- THREADS…]`, as root; storms of 1,000, 10,000 and 100,000 sleeping threads unless
+//! told otherwise. All walks of a storm take turns, so that whatever disturbs the host disturbs them alike. The ratio is of
+//! the quickest runs, which were disturbed least. Ratios travel from machine to machine, nanoseconds do not.
+
+use std::time::{Duration, Instant};
+
+use psn::plan::StateGate;
+use psn::procfs::ProcRoot;
+use psn::scan::kernel::symbols::Symbols;
+use psn::scan::kernel::{BareWalk, KernelScan, Level, Parts, Request, Unavailable};
+use psn_stress::{Kind, Storm};
+
+const ROUNDS: usize = 15;
+
+/// A walk, and the time of each run of it.
+struct Contestant {
+    name: &'static str,
+    walk: Box<dyn FnMut() -> std::io::Result<u64>>,
+    tasks: u64,
+    times: Vec<Duration>,
+}
+
+fn main() {
+    let sizes: Vec<u32> = std::env::args().filter_map(|argument| argument.parse().ok()).collect();
+    let sizes = if sizes.is_empty() { vec![1_000, 10_000, 100_000] } else { sizes };
+    let result = start_up().and_then(|()| sizes.into_iter().try_for_each(storm));
+    if let Err(error) = result {
+        println!("kernel_walk: skipped: {error}");
+    }
+}
+
+/// What has to be done once.
+fn start_up() -> Result<(), Box<dyn std::error::Error>> {
+    let root = ProcRoot::open("/proc".as_ref())?;
+    let started = Instant::now();
+    KernelScan::open(&root, &Request::default())?;
+    println!("open                {:>9.1?}", started.elapsed());
+    let started = Instant::now();
+    Symbols::load("/proc/kallsyms".as_ref())?;
+    println!("load symbols        {:>9.1?}", started.elapsed());
+    Ok(())
+}
+
+fn storm(threads: u32) -> Result<(), Box<dyn std::error::Error>> {
+    let processes = (threads / 1000).max(1);
+    let _storm = Storm::builder().processes(processes).exactly(Kind::Futex, threads).spawn()?;
+    let mut contestants = contestants()?;
+    let count = contestants.len();
+    for round in 0..=ROUNDS {
+        // Whoever comes after one that used much memory finds the caches cold: so each comes after others in each round.
+        for place in 0..count {
+            let index = (place * (1 + round % (count - 1)) + round) % count;
+            let Some(contestant) = contestants.get_mut(index) else { continue };
+            let started = Instant::now();
+            contestant.tasks = (contestant.walk)()?;
+            // The first round makes room.
+            if round > 0 {
+                contestant.times.push(started.elapsed());
+            }
+        }
+    }
+    println!("\n{threads} threads                tasks  quickest    median   a task    ratio");
+    let mut floor = None;
+    for Contestant { name, tasks, times, .. } in &mut contestants {
+        times.sort();
+        let quickest = times.first().copied().unwrap_or_default();
+        let median = times.get(ROUNDS / 2).copied().unwrap_or_default();
+        let ns = quickest.as_secs_f64() * 1e9 / *tasks as f64;
+        let ratio = ns / *floor.get_or_insert(ns);
+        println!("{name:<26} {tasks:>8} {quickest:>9.1?} {median:>9.1?} {ns:>5.0} ns {ratio:>8.2}");
+    }
+    Ok(())
+}
+
+fn contestants() -> Result<Vec<Contestant>, Unavailable> {
+    let (active, all) = (StateGate::active(), StateGate::all());
+    let nothing = Parts::default();
+    let syscall = Parts { syscall: true, ..nothing };
+    let wchan = Parts { uid: true, syscall: true, frames: 1 };
+    let everything = Parts { uid: true, syscall: true, frames: Parts::MAX_FRAMES };
+    Ok(vec![
+        bare()?,
+        scan("active", &active, nothing, Level::OpenCoded)?,
+        scan("active, everything", &active, everything, Level::OpenCoded)?,
+        scan("-a", &all, nothing, Level::OpenCoded)?,
+        scan("-a, uid", &all, Parts { uid: true, ..nothing }, Level::OpenCoded)?,
+        scan("-a, syscall", &all, syscall, Level::OpenCoded)?,
+        scan("-a, 1 frame", &all, Parts { frames: 1, ..nothing }, Level::OpenCoded)?,
+        scan("-a, syscall, wchan, uid", &all, wchan, Level::OpenCoded)?,
+        scan("-a, everything", &all, everything, Level::OpenCoded)?,
+        scan("iterator, active", &active, nothing, Level::Iterator)?,
+        scan("iterator, -a everything", &all, everything, Level::Iterator)?,
+    ])
+}
+
+fn bare() -> Result<Contestant, Unavailable> {
+    let mut bare = BareWalk::open(&proc_root()?)?;
+    Ok(Contestant { name: "count only", walk: Box::new(move || bare.run()), tasks: 0, times: Vec::new() })
+}
+
+fn scan(name: &'static str, gate: &StateGate, parts: Parts, level: Level) -> Result<Contestant, Unavailable> {
+    let request = Request { gate: gate.clone(), parts, levels: vec![level], ..Request::default() };
+    let mut scan = KernelScan::open(&proc_root()?, &request)?;
+    let walk = move || {
+        let walk = scan.walk(&mut |record| {
+            std::hint::black_box(record);
+        })?;
+        Ok(walk.tasks())
+    };
+    Ok(Contestant { name, walk: Box::new(walk), tasks: 0, times: Vec::new() })
+}
+
+fn proc_root() -> Result<ProcRoot, Unavailable> {
+    ProcRoot::open("/proc".as_ref()).map_err(|error| Unavailable::System { what: "opening /proc", error })
+}

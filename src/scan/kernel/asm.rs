@@ -1,0 +1,474 @@
+//! A small assembler for BPF: registers, places in memory, labels, and one method for each instruction that a walk needs.
+//!
+//! The instruction set is 64-bit, with ten registers and a frame of 512 bytes (`Documentation/bpf/standardization` in the
+//! kernel's source). An instruction is 8 bytes: operation, registers, a 16-bit offset and a 32-bit constant; two of them
+//! where a 64-bit constant is loaded. By convention a call takes its arguments in `R1` to `R5`, clobbers these, returns in
+//! `R0` and keeps `R6` to `R9`; `Frame` is the read-only frame pointer.
+//!
+//! A program is written as calls in order. `Code::finish` turns jumps to labels into distances.
+
+use super::btf::{Field, TypeId};
+
+/// A register.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Register {
+    /// What a call returned; what the program returns.
+    R0 = 0,
+    /// First argument of a call, or of the program.
+    R1,
+    /// Second argument of a call.
+    R2,
+    /// Third argument of a call.
+    R3,
+    /// Fourth argument of a call.
+    R4,
+    /// Kept by calls.
+    R6 = 6,
+    /// Kept by calls.
+    R7,
+    /// Kept by calls.
+    R8,
+    /// Kept by calls.
+    R9,
+    /// The end of the frame, which lies below it.
+    Frame,
+}
+
+/// How many bytes an access moves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Width {
+    /// Four bytes; loads fill up with zeros.
+    U32 = 0x00,
+    /// Two bytes.
+    U16 = 0x08,
+    /// One byte.
+    U8 = 0x10,
+    /// Eight bytes.
+    U64 = 0x18,
+}
+
+/// A place in memory: `*(width *)(base + offset)`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Place {
+    base: Register,
+    offset: i64,
+    width: Option<Width>,
+}
+
+impl Register {
+    /// One byte.
+    #[must_use]
+    pub const fn u8(self, offset: i32) -> Place {
+        Place { base: self, offset: offset as i64, width: Some(Width::U8) }
+    }
+
+    /// Two bytes.
+    #[must_use]
+    pub const fn u16(self, offset: i32) -> Place {
+        Place { base: self, offset: offset as i64, width: Some(Width::U16) }
+    }
+
+    /// Four bytes.
+    #[must_use]
+    pub const fn u32(self, offset: i32) -> Place {
+        Place { base: self, offset: offset as i64, width: Some(Width::U32) }
+    }
+
+    /// Eight bytes.
+    #[must_use]
+    pub const fn u64(self, offset: i32) -> Place {
+        Place { base: self, offset: offset as i64, width: Some(Width::U64) }
+    }
+
+    /// A field of the structure it points to, as wide as the kernel has it.
+    #[must_use]
+    pub const fn field(self, field: Field) -> Place {
+        let width = match field.size {
+            1 => Some(Width::U8),
+            2 => Some(Width::U16),
+            4 => Some(Width::U32),
+            8 => Some(Width::U64),
+            _ => None,
+        };
+        Place { base: self, offset: field.offset as i64, width }
+    }
+}
+
+/// The second operand of arithmetic and of comparisons: a register or a constant, which is extended with its sign.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Operand {
+    /// A register's 64 bits.
+    Register(Register),
+    /// A constant.
+    Constant(i32),
+}
+
+impl From<Register> for Operand {
+    fn from(register: Register) -> Self {
+        Self::Register(register)
+    }
+}
+
+impl From<i32> for Operand {
+    fn from(constant: i32) -> Self {
+        Self::Constant(constant)
+    }
+}
+
+/// 64-bit arithmetic, by the numbers of the instruction set.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+enum Arithmetic {
+    Add = 0x00,
+    Or = 0x40,
+    And = 0x50,
+    ShiftLeft = 0x60,
+    ShiftRight = 0x70,
+    Move = 0xb0,
+}
+
+/// When a jump is taken; unsigned unless it says otherwise.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub enum When {
+    /// `==`
+    Equal = 0x10,
+    /// `>`
+    Above = 0x20,
+    /// `a & b`: a bit in common
+    AnyBit = 0x40,
+    /// `!=`
+    NotEqual = 0x50,
+    /// `<` of signed numbers
+    Negative = 0xc0,
+}
+
+/// A place in the program that jumps go to.
+pub type Label = &'static str;
+
+/// The kernel's helper functions that the walk calls, by the numbers of `include/uapi/linux/bpf.h`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(i32)]
+pub enum Helper {
+    /// `long bpf_probe_read_kernel(void *to, u32 size, const void *from)`
+    ProbeReadKernel = 113,
+    /// `long bpf_get_task_stack(struct task_struct *, void *buffer, u32 size, u64 flags)`: bytes written
+    GetTaskStack = 141,
+    /// `struct task_struct *bpf_get_current_task_btf(void)`
+    GetCurrentTaskBtf = 158,
+    /// `struct pt_regs *bpf_task_pt_regs(struct task_struct *)`
+    TaskPtRegs = 175,
+}
+
+/// What can be wrong with a program text.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum AsmError {
+    /// A jump goes nowhere, or too far.
+    #[error("no label '{0}' within reach")]
+    Label(Label),
+    /// Two places have one name.
+    #[error("two labels '{0}'")]
+    Twice(Label),
+    /// A field lies further from its structure's start than an instruction can say, or is of no width that a register holds.
+    #[error("instruction {0}: the field at offset {1} can not be reached")]
+    Field(usize, i64),
+}
+
+/// Operation classes and modes, by the numbers of `include/uapi/linux/bpf_common.h` and `bpf.h`.
+mod class {
+    pub const LOAD_CONSTANT: u8 = 0x00;
+    pub const LOAD: u8 = 0x01;
+    pub const STORE: u8 = 0x03;
+    pub const JUMP: u8 = 0x05;
+    pub const ALU64: u8 = 0x07;
+    /// Addressing mode of all loads and stores here: base and offset.
+    pub const MEMORY: u8 = 0x60;
+    /// The second operand is a register.
+    pub const REGISTER: u8 = 0x08;
+    pub const CALL: u8 = 0x80;
+    pub const EXIT: u8 = 0x90;
+}
+
+/// What the source register's number means where the instruction has no source register.
+mod pseudo {
+    /// The constant is a map's descriptor; the value, the address of the map's first value.
+    pub const MAP_VALUE: u8 = 2;
+    /// The constant is the BTF id of a kernel function.
+    pub const KERNEL_FUNCTION: u8 = 2;
+}
+
+/// A program in the making.
+#[derive(Debug, Default)]
+pub struct Code {
+    instructions: Vec<Instruction>,
+    labels: Vec<(Label, usize)>,
+    jumps: Vec<(Label, usize)>,
+    error: Option<AsmError>,
+}
+
+/// `struct bpf_insn`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+struct Instruction {
+    operation: u8,
+    to: u8,
+    from: u8,
+    offset: i16,
+    constant: i32,
+}
+
+impl Instruction {
+    /// As the kernel reads it.
+    fn encode(self) -> u64 {
+        let registers =
+            if cfg!(target_endian = "little") { self.from << 4 | self.to } else { self.to << 4 | self.from };
+        let [offset_0, offset_1] = self.offset.to_ne_bytes();
+        let [c0, c1, c2, c3] = self.constant.to_ne_bytes();
+        u64::from_ne_bytes([self.operation, registers, offset_0, offset_1, c0, c1, c2, c3])
+    }
+}
+
+impl Code {
+    /// An empty program.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Jumps to `label` come here.
+    pub fn label(&mut self, label: Label) {
+        if self.labels.iter().any(|(known, _)| *known == label) {
+            self.error.get_or_insert(AsmError::Twice(label));
+        }
+        self.labels.push((label, self.instructions.len()));
+    }
+
+    /// `to = *(place)`
+    pub fn load(&mut self, to: Register, from: Place) {
+        let (offset, width) = self.resolve(from);
+        let operation = class::LOAD | class::MEMORY | width as u8;
+        self.push(Instruction { operation, to: to as u8, from: from.base as u8, offset, constant: 0 });
+    }
+
+    /// `*(place) = from`
+    pub fn store(&mut self, to: Place, from: Register) {
+        let (offset, width) = self.resolve(to);
+        let operation = class::STORE | class::MEMORY | width as u8;
+        self.push(Instruction { operation, to: to.base as u8, from: from as u8, offset, constant: 0 });
+    }
+
+    /// `to = operand`
+    pub fn set(&mut self, to: Register, operand: impl Into<Operand>) {
+        self.arithmetic(Arithmetic::Move, to, operand.into());
+    }
+
+    /// `to += operand`
+    pub fn add(&mut self, to: Register, operand: impl Into<Operand>) {
+        self.arithmetic(Arithmetic::Add, to, operand.into());
+    }
+
+    /// `to |= operand`
+    pub fn or(&mut self, to: Register, operand: impl Into<Operand>) {
+        self.arithmetic(Arithmetic::Or, to, operand.into());
+    }
+
+    /// `to &= operand`
+    pub fn and(&mut self, to: Register, operand: impl Into<Operand>) {
+        self.arithmetic(Arithmetic::And, to, operand.into());
+    }
+
+    /// `to <<= operand`
+    pub fn shift_left(&mut self, to: Register, operand: impl Into<Operand>) {
+        self.arithmetic(Arithmetic::ShiftLeft, to, operand.into());
+    }
+
+    /// `to >>= operand`, filling with zeros
+    pub fn shift_right(&mut self, to: Register, operand: impl Into<Operand>) {
+        self.arithmetic(Arithmetic::ShiftRight, to, operand.into());
+    }
+
+    /// `to = &map[0]`, for an array map of one value
+    pub fn set_map_value(&mut self, to: Register, map: i32) {
+        let operation = class::LOAD_CONSTANT | Width::U64 as u8;
+        self.push(Instruction { operation, to: to as u8, from: pseudo::MAP_VALUE, offset: 0, constant: map });
+        // The upper half of the constant: an offset into the value.
+        self.push(Instruction::default());
+    }
+
+    /// `if (a when b) goto label`
+    pub fn jump_if(&mut self, a: Register, when: When, b: impl Into<Operand>, label: Label) {
+        let (mode, from, constant) = split(b.into());
+        self.jumps.push((label, self.instructions.len()));
+        let operation = class::JUMP | when as u8 | mode;
+        self.push(Instruction { operation, to: a as u8, from, offset: 0, constant });
+    }
+
+    /// `goto label`
+    pub fn jump(&mut self, label: Label) {
+        self.jumps.push((label, self.instructions.len()));
+        self.push(Instruction { operation: class::JUMP, ..Instruction::default() });
+    }
+
+    /// `R0 = helper(R1, …)`
+    pub fn call(&mut self, helper: Helper) {
+        let operation = class::JUMP | class::CALL;
+        self.push(Instruction { operation, constant: helper as i32, ..Instruction::default() });
+    }
+
+    /// `R0 = function(R1, …)`, a kernel function by its BTF id
+    pub fn call_kernel(&mut self, function: TypeId) {
+        let operation = class::JUMP | class::CALL;
+        let constant = function.cast_signed();
+        self.push(Instruction { operation, from: pseudo::KERNEL_FUNCTION, constant, ..Instruction::default() });
+    }
+
+    /// `return R0`
+    pub fn exit(&mut self) {
+        self.push(Instruction { operation: class::JUMP | class::EXIT, ..Instruction::default() });
+    }
+
+    /// The program as the kernel takes it.
+    ///
+    /// # Errors
+    /// The first thing that is wrong with it.
+    pub fn finish(mut self) -> Result<Vec<u64>, AsmError> {
+        if let Some(error) = self.error {
+            return Err(error);
+        }
+        for (label, from) in &self.jumps {
+            let target = self.labels.iter().find(|(known, _)| known == label).map(|(_, target)| *target);
+            // A jump's distance counts from the instruction after it.
+            let distance = target.and_then(|target| distance(from + 1, target)).ok_or(AsmError::Label(label))?;
+            if let Some(instruction) = self.instructions.get_mut(*from) {
+                instruction.offset = distance;
+            }
+        }
+        Ok(self.instructions.into_iter().map(Instruction::encode).collect())
+    }
+
+    fn arithmetic(&mut self, arithmetic: Arithmetic, to: Register, operand: Operand) {
+        let (mode, from, constant) = split(operand);
+        let operation = class::ALU64 | arithmetic as u8 | mode;
+        self.push(Instruction { operation, to: to as u8, from, offset: 0, constant });
+    }
+
+    fn push(&mut self, instruction: Instruction) {
+        self.instructions.push(instruction);
+    }
+
+    fn resolve(&mut self, place: Place) -> (i16, Width) {
+        if let (Ok(offset), Some(width)) = (i16::try_from(place.offset), place.width) {
+            return (offset, width);
+        }
+        let width = place.width.unwrap_or(Width::U64);
+        let error = AsmError::Field(self.instructions.len(), place.offset);
+        self.error.get_or_insert(error);
+        (0, width)
+    }
+}
+
+fn split(operand: Operand) -> (u8, u8, i32) {
+    match operand {
+        Operand::Register(register) => (class::REGISTER, register as u8, 0),
+        Operand::Constant(constant) => (0, 0, constant),
+    }
+}
+
+fn distance(from: usize, to: usize) -> Option<i16> {
+    let (from, to) = (i64::try_from(from).ok()?, i64::try_from(to).ok()?);
+    i16::try_from(to - from).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Register::{Frame, R0, R1, R2, R6, R9};
+    use super::*;
+
+    fn bytes(code: Code) -> Vec<[u8; 8]> {
+        code.finish().unwrap().into_iter().map(u64::to_ne_bytes).collect()
+    }
+
+    /// As `llvm-objdump` shows the bytes of a little-endian program.
+    #[test]
+    #[cfg(target_endian = "little")]
+    fn instructions_are_those_of_the_instruction_set() {
+        let mut code = Code::new();
+        code.set(R0, -1); //                        b7 00 00 00 ff ff ff ff
+        code.set(R6, R1); //                        bf 16 00 00 00 00 00 00
+        code.load(R1, R6.u32(8)); //                61 61 08 00 00 00 00 00
+        code.store(Frame.u64(-16), R2); //          7b 2a f0 ff 00 00 00 00
+        code.load(R9, R1.u8(1)); //                 71 19 01 00 00 00 00 00
+        code.store(R9.u16(2), R0); //               6b 09 02 00 00 00 00 00
+        code.add(R1, 8); //                         07 01 00 00 08 00 00 00
+        code.or(R1, R2); //                         4f 21 00 00 00 00 00 00
+        code.and(R1, 7); //                         57 01 00 00 07 00 00 00
+        code.shift_left(R1, 3); //                  67 01 00 00 03 00 00 00
+        code.shift_right(R1, R2); //                7f 21 00 00 00 00 00 00
+        code.set_map_value(R1, 5); //               18 21 00 00 05 00 00 00, 8 zeros
+        code.call(Helper::GetTaskStack); //         85 00 00 00 8d 00 00 00
+        code.call_kernel(0x0001_0203); //           85 20 00 00 03 02 01 00
+        code.exit(); //                             95 00 00 00 00 00 00 00
+        assert_eq!(
+            bytes(code),
+            [
+                [0xb7, 0x00, 0, 0, 0xff, 0xff, 0xff, 0xff],
+                [0xbf, 0x16, 0, 0, 0, 0, 0, 0],
+                [0x61, 0x61, 8, 0, 0, 0, 0, 0],
+                [0x7b, 0x2a, 0xf0, 0xff, 0, 0, 0, 0],
+                [0x71, 0x19, 1, 0, 0, 0, 0, 0],
+                [0x6b, 0x09, 2, 0, 0, 0, 0, 0],
+                [0x07, 0x01, 0, 0, 8, 0, 0, 0],
+                [0x4f, 0x21, 0, 0, 0, 0, 0, 0],
+                [0x57, 0x01, 0, 0, 7, 0, 0, 0],
+                [0x67, 0x01, 0, 0, 3, 0, 0, 0],
+                [0x7f, 0x21, 0, 0, 0, 0, 0, 0],
+                [0x18, 0x21, 0, 0, 5, 0, 0, 0],
+                [0; 8],
+                [0x85, 0x00, 0, 0, 141, 0, 0, 0],
+                [0x85, 0x20, 0, 0, 3, 2, 1, 0],
+                [0x95, 0x00, 0, 0, 0, 0, 0, 0],
+            ]
+        );
+    }
+
+    #[test]
+    #[cfg(target_endian = "little")]
+    fn jumps_count_from_the_next_instruction() {
+        let mut code = Code::new();
+        code.label("start");
+        code.jump_if(R1, When::Equal, 0, "end"); // 15 01 02 00 00 00 00 00
+        code.jump_if(R1, When::Negative, R2, "start"); // cd 21 fe ff 00 00 00 00
+        code.jump("start"); // 05 00 fd ff 00 00 00 00
+        code.label("end");
+        code.exit();
+        let bytes = bytes(code);
+        assert_eq!(bytes[0], [0x15, 0x01, 2, 0, 0, 0, 0, 0]);
+        assert_eq!(bytes[1], [0xcd, 0x21, 0xfe, 0xff, 0, 0, 0, 0]);
+        assert_eq!(bytes[2], [0x05, 0x00, 0xfd, 0xff, 0, 0, 0, 0]);
+    }
+
+    #[test]
+    fn a_wrong_text_is_no_program() {
+        let mut code = Code::new();
+        code.jump("nowhere");
+        assert_eq!(code.finish(), Err(AsmError::Label("nowhere")));
+
+        let mut code = Code::new();
+        code.label("twice");
+        code.label("twice");
+        assert_eq!(code.finish(), Err(AsmError::Twice("twice")));
+
+        let mut code = Code::new();
+        code.jump("far");
+        (0..40_000).for_each(|_| code.exit());
+        code.label("far");
+        assert_eq!(code.finish(), Err(AsmError::Label("far")));
+
+        for field in [Field { offset: 0, size: 3 }, Field { offset: 40_000, size: 4 }] {
+            let mut code = Code::new();
+            code.load(R1, R2.field(field));
+            assert_eq!(code.finish(), Err(AsmError::Field(0, field.offset.into())));
+        }
+    }
+}

@@ -1,0 +1,39 @@
+//! The floor that a scan's cost is measured against.
+
+use std::io;
+use std::path::Path;
+
+use super::program;
+use super::recipe::{Ground, NO_LOOP, load, new_shared};
+use super::record::control;
+use super::sys::{Memory, Program, ProgramKind};
+use super::unavailable::Unavailable;
+use super::{BTF_PATH, Level};
+use crate::procfs::ProcRoot;
+
+/// A walk with nothing in it but a count.
+#[derive(Debug)]
+pub struct BareWalk(Program);
+
+impl BareWalk {
+    /// Loads the program.
+    ///
+    /// # Errors
+    /// Why it can not be had.
+    pub fn open(root: &ProcRoot) -> Result<Self, Unavailable> {
+        let Ground { layout, .. } = Ground::survey(root, Path::new(BTF_PATH))?;
+        let memory = Memory::with_control(new_shared("control", control::SIZE)?);
+        let code = program::bare(&layout, layout.walk.ok_or(NO_LOOP)?, &memory).map_err(Unavailable::Program)?;
+        Ok(Self(load("bare", Level::OpenCoded, ProgramKind::Syscall, &code, memory)?))
+    }
+
+    /// Walks over all tasks, and returns their number, pid 0 included.
+    ///
+    /// # Errors
+    /// When the kernel does not run the program.
+    pub fn run(&mut self) -> io::Result<u64> {
+        self.0.memory_mut().control.set(control::COUNTS, 0);
+        self.0.run()?;
+        Ok(self.0.memory().control.get(control::COUNTS))
+    }
+}

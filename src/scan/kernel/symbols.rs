@@ -1,0 +1,297 @@
+//! Names for addresses of the kernel's code, from `/proc/kallsyms`, and stacks as psn shows them.
+//!
+//! The texts are those that [`crate::parse::stack`] makes of `/proc/PID/stack`, and are made by its rules. Each address is
+//! looked up once, each stack is put together once: hosts have many threads, and few ways to wait.
+
+use std::collections::HashMap;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use foldhash::fast::RandomState;
+
+use crate::parse::stack::{is_entry_frame, is_scheduler_frame};
+
+/// Why there are no names.
+#[derive(Debug, thiserror::Error)]
+pub enum SymbolsError {
+    /// The list can not be read.
+    #[error("{path}: {error}", path = .path.display())]
+    Unreadable {
+        /// Where it is.
+        path: PathBuf,
+        /// What the kernel says.
+        error: io::Error,
+    },
+    /// All addresses are 0: the kernel hides them.
+    #[error(
+        "the kernel hides its addresses from psn: run it as root, and set the sysctl kernel.kptr_restrict to 0 or 1"
+    )]
+    Hidden,
+    /// The list is empty, or is none.
+    #[error("no kernel symbols in the list")]
+    Empty,
+}
+
+/// Bytes of one of the arenas.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Span {
+    start: u32,
+    length: u32,
+}
+
+impl Span {
+    fn of(self, arena: &[u8]) -> &[u8] {
+        let start = self.start as usize;
+        arena.get(start..start + self.length as usize).unwrap_or_default()
+    }
+
+    /// What was appended to `arena` since it was `start` bytes long; none past 4 GiB.
+    fn since(arena: &[u8], start: usize) -> Option<Self> {
+        Some(Self { start: u32::try_from(start).ok()?, length: u32::try_from(arena.len() - start).ok()? })
+    }
+}
+
+/// A symbol: a function, or something else that ends the function before it.
+#[derive(Debug, Clone, Copy)]
+struct Symbol {
+    address: u64,
+    name: Option<Span>,
+}
+
+/// What is known of an address.
+#[derive(Debug, Clone, Copy)]
+struct Frame {
+    name: Span,
+    is_entry: bool,
+    is_scheduler: bool,
+}
+
+/// The kernel's functions, by address.
+#[derive(Debug)]
+pub struct Symbols {
+    symbols: Vec<Symbol>,
+    names: Vec<u8>,
+    /// The length of `names` before addresses without a name were added.
+    loaded: usize,
+    frames: HashMap<u64, Frame, RandomState>,
+    stacks: HashMap<Box<[u64]>, Span, RandomState>,
+    texts: Vec<u8>,
+}
+
+impl Symbols {
+    /// Addresses and stacks remembered; far more than any kernel has been seen to have. Then it starts anew.
+    const MAX_REMEMBERED: usize = 1 << 16;
+    /// No function is longer: what lies further from a symbol belongs to code that came after the list was read.
+    const MAX_FUNCTION_BYTES: u64 = 1 << 20;
+
+    /// Reads the list, which takes some hundredths of a second.
+    ///
+    /// # Errors
+    /// When there are no names in it.
+    pub fn load(path: &Path) -> Result<Self, SymbolsError> {
+        let text = std::fs::read(path).map_err(|error| SymbolsError::Unreadable { path: path.to_owned(), error })?;
+        Self::parse(&text)
+    }
+
+    /// Takes the list apart: lines of `address type name [module]`.
+    ///
+    /// # Errors
+    /// When there are no names in it.
+    pub fn parse(text: &[u8]) -> Result<Self, SymbolsError> {
+        let mut symbols = Vec::new();
+        let mut names = Vec::new();
+        for line in text.split(|byte| *byte == b'\n') {
+            let Some((address, kind, name)) = parse_line(line) else { continue };
+            let is_code = matches!(kind, b't' | b'T' | b'w' | b'W');
+            let name = is_code.then(|| append(&mut names, name)).flatten();
+            symbols.push(Symbol { address, name });
+        }
+        if symbols.is_empty() {
+            return Err(SymbolsError::Empty);
+        }
+        if symbols.iter().all(|symbol| symbol.address == 0) {
+            return Err(SymbolsError::Hidden);
+        }
+        // Of several at one address the kernel shows the first. The sort keeps their order.
+        symbols.sort_by_key(|symbol| symbol.address);
+        symbols.dedup_by_key(|symbol| symbol.address);
+        // Of data, only that no code lies there.
+        symbols.dedup_by(|later, earlier| later.name.is_none() && earlier.name.is_none());
+        symbols.shrink_to_fit();
+        let loaded = names.len();
+        let (frames, stacks) = (HashMap::default(), HashMap::default());
+        Ok(Self { symbols, names, loaded, frames, stacks, texts: Vec::new() })
+    }
+
+    /// The name of the function that a return address lies in; the address itself, as `0x…`, where there is none.
+    pub fn name(&mut self, return_address: u64) -> &[u8] {
+        let frame = self.frame(return_address);
+        frame.name.of(&self.names)
+    }
+
+    /// What a task with this stack, innermost frame first, sleeps in: the innermost function that is not the scheduler's.
+    pub fn wait_channel(&mut self, frames: &[u64]) -> Option<&[u8]> {
+        let frame = frames.iter().map(|address| self.frame(*address)).find(|frame| !frame.is_scheduler)?;
+        Some(frame.name.of(&self.names))
+    }
+
+    /// This stack, given innermost frame first, as one line, outermost first: `vfs_read()->pipe_read()`, without entry frames;
+    /// `-` when nothing is left.
+    pub fn stack(&mut self, frames: &[u64]) -> &[u8] {
+        if let Some(span) = self.stacks.get(frames) {
+            return span.of(&self.texts);
+        }
+        if self.stacks.len() >= Self::MAX_REMEMBERED {
+            self.stacks.clear();
+            self.texts.clear();
+        }
+        let start = self.texts.len();
+        self.render(frames);
+        let Some(span) = Span::since(&self.texts, start) else { return b"-" };
+        self.stacks.insert(frames.into(), span);
+        span.of(&self.texts)
+    }
+
+    fn render(&mut self, frames: &[u64]) {
+        let start = self.texts.len();
+        for address in frames.iter().rev() {
+            let frame = self.frame(*address);
+            if frame.is_entry {
+                continue;
+            }
+            if self.texts.len() > start {
+                self.texts.extend_from_slice(b"->");
+            }
+            self.texts.extend_from_slice(frame.name.of(&self.names));
+            self.texts.extend_from_slice(b"()");
+        }
+        if self.texts.len() == start {
+            self.texts.push(b'-');
+        }
+    }
+
+    fn frame(&mut self, return_address: u64) -> Frame {
+        if let Some(frame) = self.frames.get(&return_address) {
+            return *frame;
+        }
+        if self.frames.len() >= Self::MAX_REMEMBERED {
+            self.frames.clear();
+            self.names.truncate(self.loaded);
+        }
+        let name =
+            self.find(return_address).or_else(|| append(&mut self.names, format!("{return_address:#x}").as_bytes()));
+        let name = name.unwrap_or(Span { start: 0, length: 0 });
+        let text = name.of(&self.names);
+        let frame = Frame { name, is_entry: is_entry_frame(text), is_scheduler: is_scheduler_frame(text) };
+        self.frames.insert(return_address, frame);
+        frame
+    }
+
+    /// A call may be its function's last instruction: then the return address is the next function's first. So the kernel, too,
+    /// asks for the byte before (`%pB`).
+    fn find(&self, return_address: u64) -> Option<Span> {
+        let address = return_address.checked_sub(1)?;
+        let after = self.symbols.partition_point(|symbol| symbol.address <= address);
+        let symbol = self.symbols.get(after.checked_sub(1)?)?;
+        symbol.name.filter(|_| address - symbol.address < Self::MAX_FUNCTION_BYTES)
+    }
+}
+
+fn append(arena: &mut Vec<u8>, bytes: &[u8]) -> Option<Span> {
+    let start = arena.len();
+    arena.extend_from_slice(bytes);
+    Span::since(arena, start)
+}
+
+/// `ffffffff81000000 T name`, a tab, `[module]`
+fn parse_line(line: &[u8]) -> Option<(u64, u8, &[u8])> {
+    let end = memchr::memchr(b' ', line)?;
+    let (address, rest) = line.split_at_checked(end)?;
+    let address = u64::from_str_radix(std::str::from_utf8(address).ok()?, 16).ok()?;
+    let [b' ', kind, b' ', name @ ..] = rest else { return None };
+    let end = memchr::memchr2(b'\t', b' ', name).unwrap_or(name.len());
+    Some((address, *kind, name.get(..end).filter(|name| !name.is_empty())?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LIST: &[u8] = b"\
+0000000000000000 A fixed_percpu_data
+ffffffff81000000 T _text
+ffffffff81000000 T first
+ffffffff81000100 t entry_SYSCALL_64_after_hwframe
+ffffffff81000200 T schedule
+ffffffff81000300 T ksys_read
+ffffffff81000400 t vfs_read.isra.0
+ffffffff81000500 D some_data
+ffffffff81000600 d more_data
+ffffffffc0000000 t pipe_read\t[pipes]
+ffffffffc0000100 t bpf_prog_1 [bpf]
+";
+
+    fn symbols() -> Symbols {
+        Symbols::parse(LIST).unwrap()
+    }
+
+    #[test]
+    fn an_address_is_named_after_the_function_around_it() {
+        let mut symbols = symbols();
+        assert_eq!(symbols.name(0xffff_ffff_8100_0080), b"_text", "the first of several");
+        assert_eq!(symbols.name(0xffff_ffff_8100_0400), b"ksys_read", "a call at the very end");
+        assert_eq!(symbols.name(0xffff_ffff_8100_0401), b"vfs_read.isra.0");
+        assert_eq!(symbols.name(0xffff_ffff_c000_0010), b"pipe_read", "of a module");
+        assert_eq!(symbols.name(0xffff_ffff_c000_0110), b"bpf_prog_1", "of a program");
+    }
+
+    #[test]
+    fn an_address_outside_of_all_code_stays_one() {
+        let mut symbols = symbols();
+        for address in [0_u64, 1, 0x1000, 0xffff_ffff_8100_0580, 0xffff_ffff_8100_0601, u64::MAX] {
+            assert_eq!(symbols.name(address), format!("{address:#x}").as_bytes());
+        }
+    }
+
+    #[test]
+    fn stacks_read_as_those_of_proc() {
+        let mut symbols = symbols();
+        let frames =
+            [0x8100_0210, 0xc000_0010, 0x8100_0410, 0x8100_0310, 0x8100_0110].map(|low| 0xffff_ffff_0000_0000 | low);
+        let text = b"[<0>] schedule+0x10/0x100\n[<0>] pipe_read+0x10/0x100 [pipes]\n[<0>] vfs_read.isra.0+0x10/0x100\n\
+            [<0>] ksys_read+0x10/0x100\n[<0>] entry_SYSCALL_64_after_hwframe+0x10/0x100\n";
+        let mut expected = Vec::new();
+        crate::parse::stack::render(text, &mut expected);
+        for _ in 0..2 {
+            assert_eq!(symbols.stack(&frames).escape_ascii().to_string(), expected.escape_ascii().to_string());
+            assert_eq!(symbols.wait_channel(&frames), crate::parse::stack::wait_channel(text));
+        }
+        assert_eq!(symbols.stack(&frames[4..]), b"-");
+        assert_eq!(symbols.stack(&[]), b"-");
+        assert_eq!(symbols.wait_channel(&frames[..1]), None);
+        assert_eq!(symbols.wait_channel(&[]), None);
+    }
+
+    #[test]
+    fn hidden_addresses_are_told_from_no_list() {
+        let hidden = Symbols::parse(b"0000000000000000 T a\n0000000000000000 t b\t[m]\n");
+        assert!(matches!(hidden, Err(SymbolsError::Hidden)));
+        assert!(hidden.unwrap_err().to_string().contains("kptr_restrict"));
+        for text in [&b""[..], b"\n\n", b"x T a\n", b"0 T\n", b"0 T \n", b"ffffffffffffffffff T a\n", b"12 TT a\n"] {
+            assert!(matches!(Symbols::parse(text), Err(SymbolsError::Empty)), "{}", text.escape_ascii());
+        }
+        assert!(matches!(Symbols::load("/nowhere".as_ref()), Err(SymbolsError::Unreadable { .. })));
+    }
+
+    #[test]
+    fn memory_is_bounded() {
+        let mut symbols = symbols();
+        for address in 0..3 * Symbols::MAX_REMEMBERED as u64 {
+            let expected = format!("{address:#x}()");
+            assert_eq!(symbols.stack(&[address]), expected.as_bytes());
+        }
+        assert!(symbols.frames.len() <= Symbols::MAX_REMEMBERED && symbols.stacks.len() <= Symbols::MAX_REMEMBERED);
+        assert!(symbols.names.len() < 16 * Symbols::MAX_REMEMBERED);
+        assert_eq!(symbols.name(0xffff_ffff_8100_0401), b"vfs_read.isra.0");
+    }
+}

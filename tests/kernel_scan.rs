@@ -1,0 +1,690 @@
+//! The kernel's own walk, held against /proc: same tasks, same states, same waits.
+//!
+//! A test that needs a privilege or a kernel feature which is not there says so on standard error and passes.
+
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test that can not go on has failed")]
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::io::{BufRead as _, BufReader};
+use std::os::unix::process::CommandExt as _;
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use psn::parse::{stack, stat, syscall};
+use psn::plan::StateGate;
+use psn::procfs::ProcRoot;
+use psn::scan::kernel::symbols::{Symbols, SymbolsError};
+use psn::scan::kernel::{BareWalk, Call, KernelScan, Level, Parts, Request, TaskRecord, Unavailable, Walk};
+use psn_stress::{Kind, Storm};
+
+const EVERYTHING: Parts = Parts { uid: true, syscall: true, frames: Parts::MAX_FRAMES };
+
+fn root() -> ProcRoot {
+    ProcRoot::open("/proc".as_ref()).unwrap()
+}
+
+/// Every task, at this level, with these parts.
+fn request(level: Level, parts: Parts) -> Request {
+    Request { gate: StateGate::all(), parts, levels: vec![level], ..Request::default() }
+}
+
+/// The scan, or nothing where this machine has none; any other refusal is a failure.
+fn open(request: &Request) -> Option<KernelScan> {
+    match KernelScan::open(&root(), request) {
+        Ok(scan) => Some(scan),
+        Err(error @ (Unavailable::Verifier { .. } | Unavailable::Program(_) | Unavailable::Btf { .. })) => {
+            panic!("{error}")
+        }
+        Err(error) => {
+            eprintln!("skipped: {error}");
+            None
+        }
+    }
+}
+
+/// Every scan that this machine has.
+fn scans(parts: Parts) -> Vec<KernelScan> {
+    [Level::OpenCoded, Level::Iterator].into_iter().filter_map(|level| open(&request(level, parts))).collect()
+}
+
+/// A record without its borrows.
+#[derive(Debug, Clone)]
+struct Owned {
+    tid: u32,
+    tgid: u32,
+    state: char,
+    is_on_cpu: bool,
+    uid: Option<u32>,
+    starttime_ticks: u64,
+    flags: u32,
+    cpu: u32,
+    comm: Vec<u8>,
+    has_longer_comm: bool,
+    call: Call,
+    frames: Vec<u64>,
+    has_moved: bool,
+}
+
+impl Owned {
+    fn of(record: &TaskRecord<'_>) -> Self {
+        Self {
+            tid: record.tid,
+            tgid: record.tgid,
+            state: record.state.letter().into(),
+            is_on_cpu: record.is_on_cpu,
+            uid: record.uid,
+            starttime_ticks: record.starttime_ticks,
+            flags: record.flags,
+            cpu: record.cpu,
+            comm: record.comm().to_vec(),
+            has_longer_comm: record.may_have_longer_comm(),
+            call: record.call,
+            frames: record.frames.to_vec(),
+            has_moved: record.has_moved,
+        }
+    }
+}
+
+/// One walk: its records by thread id, each of which occurs once.
+fn walk(scan: &mut KernelScan) -> (BTreeMap<u32, Owned>, Walk) {
+    let mut records = BTreeMap::new();
+    let walk = scan.walk(&mut |record| {
+        let twice = records.insert(record.tid, Owned::of(record));
+        assert!(twice.is_none(), "{twice:?}");
+    });
+    let walk = walk.unwrap();
+    assert_eq!(walk.records, records.len() as u64);
+    (records, walk)
+}
+
+/// The file of a thread, if it is there.
+fn read(tgid: u32, tid: u32, file: &str) -> Option<Vec<u8>> {
+    fs::read(format!("/proc/{tgid}/task/{tid}/{file}")).ok()
+}
+
+/// Holds a record against /proc. The thread must be at rest.
+fn assert_same_as_proc(record: &Owned, symbols: Option<&mut Symbols>) {
+    let Owned { tgid, tid, .. } = *record;
+    let line = read(tgid, tid, "stat").unwrap();
+    let stat = stat::Stat::parse(&line, 52).unwrap();
+    assert_eq!(char::from(stat.state), record.state, "{record:?}");
+    assert_eq!(stat.starttime(), Some(record.starttime_ticks), "{record:?}");
+    assert_eq!(stat.flags(), Some(record.flags.into()), "{record:?}");
+    assert_eq!(stat.number(stat::field::PROCESSOR), Some(record.cpu.into()), "{record:?}");
+    if !record.has_longer_comm {
+        assert_eq!(stat.comm.escape_ascii().to_string(), record.comm.escape_ascii().to_string());
+    }
+    let status = read(tgid, tid, "status").unwrap();
+    let uid = psn::parse::status::value(&status, b"Uid").and_then(psn::parse::status::first_number);
+    assert_eq!(uid, record.uid.map(Into::into), "{record:?}");
+    assert!(!record.has_moved && !record.is_on_cpu, "{record:?}");
+    assert_same_wait(record, &read(tgid, tid, "syscall"));
+    if let (Some(symbols), Some(text)) = (symbols, read(tgid, tid, "stack")) {
+        let mut expected = Vec::new();
+        stack::render(&text, &mut expected);
+        let shown = symbols.stack(&record.frames).escape_ascii().to_string();
+        assert_eq!(shown, expected.escape_ascii().to_string(), "{record:?}");
+        assert_eq!(symbols.wait_channel(&record.frames), stack::wait_channel(&text), "{record:?}");
+    }
+}
+
+fn assert_same_wait(record: &Owned, line: &Option<Vec<u8>>) {
+    let Some(line) = line else { return };
+    match (record.call, syscall::parse(line).unwrap()) {
+        (Call::KernelThread, line) => assert!(line.is_all_zero(), "{line:?}"),
+        (Call::Some { number, args, registers, is_compat }, line) => {
+            let expected = syscall::SyscallLine::Call { number, args, sp: registers.sp, pc: registers.ip };
+            assert_eq!(line, expected);
+            assert!(!is_compat);
+        }
+        (Call::None(registers), line) => {
+            assert_eq!(line, syscall::SyscallLine::Blocked { sp: registers.sp, pc: registers.ip });
+        }
+        // A zombie has no registers.
+        (Call::Unknown, _) => assert!(matches!(record.state, 'Z' | 'X'), "{record:?}"),
+    }
+}
+
+/// Names for addresses, or nothing where the kernel hides them.
+fn symbols() -> Option<Symbols> {
+    match Symbols::load("/proc/kallsyms".as_ref()) {
+        Ok(symbols) => Some(symbols),
+        Err(error @ SymbolsError::Hidden) => {
+            eprintln!("skipped in part: {error}");
+            None
+        }
+        Err(error) => panic!("{error}"),
+    }
+}
+
+/// A child that is killed and reaped when the test ends.
+struct Killed(Child);
+
+impl Drop for Killed {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+fn wait_for_state(tid: u32, state: u8) {
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while read(tid, tid, "stat").is_none_or(|line| stat::state(&line) != Ok(state)) {
+        assert!(Instant::now() < deadline, "thread {tid} is not in state {}", state.escape_ascii());
+        std::thread::sleep(Duration::from_millis(2));
+    }
+}
+
+/// A child that has ended and is not reaped.
+fn zombie() -> Killed {
+    let child = Killed(Command::new("true").spawn().unwrap());
+    wait_for_state(child.0.id(), b'Z');
+    child
+}
+
+/// A child that is traced, and stopped at its start.
+fn traced() -> Killed {
+    let mut command = Command::new("true");
+    #[allow(unsafe_code)]
+    // SAFETY: the hook makes one system call and touches no memory.
+    unsafe {
+        command.pre_exec(|| match libc::ptrace(libc::PTRACE_TRACEME, 0, 0, 0) {
+            0 => Ok(()),
+            _ => Err(std::io::Error::last_os_error()),
+        });
+    }
+    let child = Killed(command.spawn().unwrap());
+    wait_for_state(child.0.id(), b't');
+    child
+}
+
+#[test]
+fn every_state_is_what_proc_shows() {
+    let zombie = zombie();
+    let traced = traced();
+    let storm = Storm::builder()
+        .processes(2)
+        .argument("--list")
+        .exactly(Kind::Futex, 5)
+        .exactly(Kind::Epoll, 5)
+        .exactly(Kind::Nanosleep, 5)
+        .exactly(Kind::Pipe, 5)
+        .exactly(Kind::Vfork, 5)
+        .exactly(Kind::Stopped, 3)
+        .exactly(Kind::Spin, 2)
+        .spawn()
+        .unwrap();
+    for mut scan in scans(EVERYTHING) {
+        let mut symbols = symbols();
+        // From the second walk on, nothing is described anew.
+        for _ in 0..3 {
+            let (records, _) = walk(&mut scan);
+            for (tgid, tid, kind) in &storm.truth().threads {
+                let record = &records[tid];
+                assert_eq!(record.tgid, *tgid);
+                match kind {
+                    Kind::Harness => {}
+                    Kind::Spin => assert_eq!((record.state, record.call), ('R', Call::Unknown)),
+                    _ => assert_same_as_proc(record, symbols.as_mut()),
+                }
+            }
+            assert_eq!((records[&zombie.0.id()].state, records[&traced.0.id()].state), ('Z', 't'));
+            assert_same_as_proc(&records[&traced.0.id()], symbols.as_mut());
+            assert!(records[&zombie.0.id()].frames.is_empty());
+            let states: BTreeSet<char> = records.values().map(|record| record.state).collect();
+            for state in ['R', 'S', 'D', 'T', 't', 'Z'] {
+                assert!(states.contains(&state), "no task in {state}");
+            }
+        }
+    }
+}
+
+#[test]
+fn kernel_threads_are_what_proc_shows() {
+    for level in [Level::OpenCoded, Level::Iterator] {
+        let request = Request { selects_threads: true, ..request(level, EVERYTHING) };
+        let Some(mut scan) = open(&request) else { return };
+        let mut symbols = symbols();
+        let mut compared = BTreeMap::new();
+        for (tid, _) in listed().into_iter().take_while(|(tid, _)| *tid < 200) {
+            scan.select_threads([tid]);
+            let before = read(tid, tid, "schedstat");
+            let Some(record) = walk(&mut scan).0.remove(&tid) else { continue };
+            if record.flags & 0x0020_0000 != 0 && !record.is_on_cpu && !record.has_moved && record.state != 'R' {
+                assert_same_as_proc_unless_it_runs(&record, symbols.as_mut(), &before);
+                *compared.entry(record.state).or_insert(0) += 1;
+            }
+        }
+        assert!(compared.contains_key(&'S') && compared.contains_key(&'I'), "{compared:?}");
+    }
+}
+
+/// Like [`assert_same_as_proc`], for a thread that may start to run at any time.
+fn assert_same_as_proc_unless_it_runs(record: &Owned, symbols: Option<&mut Symbols>, before: &Option<Vec<u8>>) {
+    let compare = std::panic::AssertUnwindSafe(|| assert_same_as_proc(record, symbols));
+    if std::panic::catch_unwind(compare).is_err() {
+        assert_ne!(&read(record.tgid, record.tid, "schedstat"), before, "{record:?} was at rest and differs");
+    }
+}
+
+/// The tasks that /proc lists, with the processes they are of.
+fn listed() -> BTreeMap<u32, u32> {
+    let numbers = |path: String| {
+        let names = fs::read_dir(path).into_iter().flatten().flatten().map(|entry| entry.file_name());
+        names.filter_map(|name| name.to_str()?.parse::<u32>().ok()).collect::<Vec<_>>()
+    };
+    let processes = numbers("/proc".to_owned());
+    let tasks = processes
+        .into_iter()
+        .flat_map(|tgid| numbers(format!("/proc/{tgid}/task")).into_iter().map(move |tid| (tid, tgid)));
+    tasks.collect()
+}
+
+#[test]
+fn a_walk_shows_what_proc_lists() {
+    for mut scan in scans(Parts::default()) {
+        let before = listed();
+        let (records, walk) = walk(&mut scan);
+        let after = listed();
+        let lasting: BTreeMap<_, _> = before.into_iter().filter(|(tid, tgid)| after.get(tid) == Some(tgid)).collect();
+        let missing: Vec<_> = lasting.iter().filter(|(tid, _)| !records.contains_key(tid)).collect();
+        if !missing.is_empty() {
+            eprintln!("{}: {} tasks of /proc are not walked: {missing:?}", scan.level(), missing.len());
+        }
+        // Some hosts hide their first process from programs.
+        assert!(missing.iter().all(|(_, tgid)| **tgid == 1), "{missing:?}");
+        let wrong: Vec<_> =
+            lasting.iter().filter(|(tid, tgid)| records.get(tid).is_some_and(|r| r.tgid != **tgid)).collect();
+        assert!(wrong.is_empty(), "{wrong:?}");
+        assert!(!records.contains_key(&0), "pid 0 is no task");
+        assert_eq!(walk.tasks(), records.len() as u64);
+        assert_eq!(walk.overflowed, 0);
+        let mut counts = BTreeMap::new();
+        records.values().for_each(|record| *counts.entry(record.state).or_insert(0) += 1);
+        assert_eq!(
+            walk.states().map(|(state, count)| (state.letter().into(), count)).collect::<BTreeMap<_, _>>(),
+            counts
+        );
+    }
+}
+
+#[test]
+fn the_gate_and_the_filters_let_pass_what_they_say() {
+    let storm = Storm::builder().processes(2).argument("--list").exactly(Kind::Futex, 50).exactly(Kind::Vfork, 5);
+    let storm = storm.spawn().unwrap();
+    for level in [Level::OpenCoded, Level::Iterator] {
+        let request = Request { selects_processes: true, selects_threads: true, ..request(level, Parts::default()) };
+        let Some(mut scan) = open(&request) else { return };
+        assert!(walk(&mut scan).0.is_empty(), "nothing is selected at first");
+
+        let threads = &storm.truth().threads;
+        let process = threads.iter().find(|(_, _, kind)| *kind == Kind::Vfork).unwrap().0;
+        assert!(scan.select_threads(threads.iter().map(|(_, tid, _)| *tid)));
+        assert!(scan.select_processes([process]));
+        let expected = |wanted: &dyn Fn(u32, u32, Kind) -> bool| -> Vec<u32> {
+            let threads = threads.iter().filter(|(tgid, tid, kind)| wanted(*tgid, *tid, *kind));
+            threads.map(|(_, tid, _)| *tid).collect::<BTreeSet<_>>().into_iter().collect()
+        };
+        let seen = |scan: &mut KernelScan| walk(scan).0.into_keys().collect::<Vec<_>>();
+        assert_eq!(seen(&mut scan), expected(&|tgid, _, _| tgid == process));
+
+        scan.set_gate(&StateGate::only(b"D"));
+        assert_eq!(seen(&mut scan), expected(&|tgid, _, kind| tgid == process && kind == Kind::Vfork));
+
+        scan.set_gate(&StateGate::all());
+        let one = threads.last().unwrap();
+        scan.select_processes([0, one.0, 1 << 22, u32::MAX]);
+        scan.select_threads([one.1]);
+        assert_eq!(seen(&mut scan), [one.1]);
+
+        let Some(mut unselected) = open(&self::request(level, Parts::default())) else { return };
+        assert!(!unselected.select_threads([1]) && !unselected.select_processes([1]));
+    }
+}
+
+#[test]
+fn too_little_room_loses_nothing() {
+    let storm = Storm::builder().processes(3).argument("--list").exactly(Kind::Futex, 3000).spawn().unwrap();
+    let tids: BTreeSet<u32> = storm.truth().threads.iter().map(|(_, tid, _)| *tid).collect();
+    for level in [Level::OpenCoded, Level::Iterator] {
+        // It may grow, or it may not.
+        for (buffer_bytes, max_buffer_bytes) in [(4096, 64 << 20), (16384, 16384)] {
+            let request = Request { buffer_bytes, max_buffer_bytes, ..request(level, EVERYTHING) };
+            let Some(mut scan) = open(&request) else { return };
+            for round in 0..3 {
+                let (records, walk) = walk(&mut scan);
+                let missing = tids.iter().filter(|tid| !records.contains_key(tid)).count();
+                assert_eq!((missing, walk.overflowed), (0, 0), "{level}, {buffer_bytes} bytes, round {round}");
+                let of_storm = records.values().filter(|record| tids.contains(&record.tid));
+                let vague: Vec<_> = of_storm.filter(|record| record.call == Call::Unknown).collect();
+                assert!(vague.len() <= 4, "{level}, {buffer_bytes} bytes, round {round}: {vague:?}");
+                if walk.passes == 1 {
+                    assert_eq!(walk.tasks(), walk.records, "each is counted once");
+                }
+                if level == Level::OpenCoded && max_buffer_bytes == buffer_bytes {
+                    assert!(walk.passes > 4, "{walk:?}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn a_hundred_thousand_threads_are_all_walked() {
+    let threads = 100_000;
+    let storm = Storm::builder().processes(100).argument("--list").exactly(Kind::Futex, threads);
+    let storm = match storm.deadline(Duration::from_secs(120)).spawn() {
+        Ok(storm) => storm,
+        Err(error) => return eprintln!("skipped: {error}"),
+    };
+    let mut bare = match BareWalk::open(&root()) {
+        Ok(bare) => bare,
+        Err(error) => return eprintln!("skipped: {error}"),
+    };
+    let request = Request { parts: EVERYTHING, ..request(Level::OpenCoded, EVERYTHING) };
+    let Some(mut scan) = open(&request) else { return };
+    for _ in 0..2 {
+        let (records, walk) = walk(&mut scan);
+        assert_eq!(walk.overflowed, 0);
+        let of_storm = storm.truth().threads.iter().filter(|(_, tid, _)| records.contains_key(tid)).count();
+        assert_eq!(of_storm, storm.truth().threads.len());
+        let asleep = storm.truth().threads.iter().filter(|(_, _, kind)| *kind == Kind::Futex);
+        for (_, tid, _) in asleep {
+            let record = &records[tid];
+            assert!(matches!(record.call, Call::Some { number: libc::SYS_futex, .. }), "{record:?}");
+            assert!(!record.frames.is_empty(), "{record:?}");
+        }
+    }
+    assert!(bare.run().unwrap() > u64::from(threads));
+}
+
+/// Threads that never rest long: what is said of them must be of one instant all the same.
+#[test]
+fn no_row_is_torn() {
+    let storm = Storm::builder().exactly(Kind::Fsync, 8).exactly(Kind::Spin, 2).spawn().unwrap();
+    for level in [Level::OpenCoded, Level::Iterator] {
+        let Some(mut scan) = open(&Request { selects_processes: true, ..request(level, EVERYTHING) }) else { return };
+        scan.select_processes(storm.truth().all_pids());
+        let mut symbols = symbols();
+        let (mut rows, mut moved) = (0, 0);
+        for _ in 0..1000 {
+            for record in walk(&mut scan).0.values() {
+                rows += 1;
+                moved += u32::from(record.has_moved);
+                assert!(record.call == Call::Unknown || record.state != 'R', "{record:?}");
+                assert!(record.call == Call::Unknown || !(record.is_on_cpu || record.has_moved), "{record:?}");
+                let is_at_rest = matches!(record.state, 'S' | 'D') && !record.is_on_cpu && !record.has_moved;
+                assert!(!is_at_rest || record.call != Call::Unknown, "{record:?}");
+                if let (Some(symbols), true) = (symbols.as_mut(), is_at_rest) {
+                    // Whoever sleeps does so in the call that its registers name.
+                    let stack = String::from_utf8_lossy(symbols.stack(&record.frames)).into_owned();
+                    let syncs = stack.contains("fsync");
+                    let is_sync = matches!(record.call, Call::Some { number: libc::SYS_fsync, .. });
+                    assert!(!syncs || is_sync, "{record:?} {stack}");
+                    let is_write = matches!(record.call, Call::Some { number: libc::SYS_pwrite64, .. });
+                    assert!(!stack.contains("pwrite64") || is_write, "{record:?} {stack}");
+                }
+            }
+        }
+        eprintln!("{}: {rows} rows, {moved} moved on while they were looked at", scan.level());
+        assert!(moved * 20 < rows, "{moved} of {rows}");
+    }
+}
+
+/// What the tests below run in other surroundings: this program again, with a task to do and answers on standard output.
+#[test]
+fn child() {
+    let Ok(task) = std::env::var("KERNEL_SCAN_CHILD") else { return };
+    #[cfg(target_arch = "x86_64")]
+    if task == "pause" {
+        println!("pausing: {}", rustix::thread::gettid().as_raw_nonzero());
+        return pause_as_32_bit();
+    }
+    let root = ProcRoot::open(std::env::var_os("KERNEL_SCAN_ROOT").unwrap_or_else(|| "/proc".into()).as_ref()).unwrap();
+    let mut request = request(Level::OpenCoded, EVERYTHING);
+    if task.contains("iterator") {
+        request.levels = vec![Level::Iterator];
+    }
+    let mut scan = match KernelScan::open(&root, &request) {
+        Ok(scan) => scan,
+        Err(error) => return println!("refused: {error}"),
+    };
+    let own = root.own_pid().unwrap();
+    let records = walk(&mut scan).0;
+    let record = &records[&own];
+    let line = fs::read(format!("{}/{own}/stat", root.path().display())).unwrap();
+    let stat = stat::Stat::parse(&line, 52).unwrap();
+    assert_eq!((stat.comm, stat.starttime()), (&record.comm[..], Some(record.starttime_ticks)));
+    assert_eq!(record.tgid, own);
+    println!("walked: {own} of {} tasks", records.len());
+    if task.contains("hold") {
+        println!("holding");
+        std::thread::sleep(Duration::from_secs(60));
+    }
+}
+
+/// Waits for ever in a system call of the 32-bit table, which a 64-bit program may use as well.
+#[cfg(target_arch = "x86_64")]
+fn pause_as_32_bit() {
+    const PAUSE: u32 = 29;
+    #[allow(unsafe_code)]
+    // SAFETY: the call takes no arguments and touches no memory; what else it may change is named.
+    unsafe {
+        std::arch::asm!("int 0x80", inout("eax") PAUSE => _, out("r8") _, out("r9") _, out("r10") _, out("r11") _);
+    }
+}
+
+#[test]
+#[cfg(target_arch = "x86_64")]
+fn calls_of_32_bit_programs_are_told() {
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    command.args(["--exact", "child", "--nocapture"]).env("KERNEL_SCAN_CHILD", "pause").stdout(Stdio::piped());
+    let mut child = Killed(command.spawn().unwrap());
+    let mut said = BufReader::new(child.0.stdout.take().unwrap()).lines().map_while(Result::ok);
+    let Some(tid) = said.find_map(|line| line.strip_prefix("pausing: ")?.parse::<u32>().ok()) else {
+        panic!("the child says nothing");
+    };
+    let pid = child.0.id();
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while read(pid, tid, "syscall").is_none_or(|line| !line.starts_with(b"29 ")) {
+        if child.0.try_wait().unwrap().is_some() {
+            return eprintln!("skipped: this kernel runs no 32-bit programs");
+        }
+        assert!(Instant::now() < deadline);
+        std::thread::sleep(Duration::from_millis(2));
+    }
+    for mut scan in scans(EVERYTHING) {
+        for _ in 0..2 {
+            let record = walk(&mut scan).0.remove(&tid).unwrap();
+            let Call::Some { number, is_compat, args, registers } = record.call else { panic!("{record:?}") };
+            assert!(is_compat);
+            let expected = syscall::SyscallLine::Call { number, args, sp: registers.sp, pc: registers.ip };
+            assert_eq!(syscall::parse(&read(pid, tid, "syscall").unwrap()).unwrap(), expected);
+        }
+    }
+}
+
+/// Runs [`child`] through another program; nothing if there is no such program, or it may not do what it is asked to.
+fn run_child(wrapper: &[&str], environment: &[(&str, &str)]) -> Option<String> {
+    let exe = std::env::current_exe().unwrap();
+    let (program, arguments) = wrapper.split_first().unwrap();
+    let mut command = Command::new(program);
+    command.args(arguments).arg(exe).args(["--exact", "child", "--nocapture"]);
+    command.env("KERNEL_SCAN_CHILD", "walk").envs(environment.iter().copied()).stdin(Stdio::null());
+    let output: Output = match command.output() {
+        Ok(output) => output,
+        Err(error) => {
+            eprintln!("skipped: {program}: {error}");
+            return None;
+        }
+    };
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    let answer = said.lines().find(|line| line.starts_with("refused: ") || line.starts_with("walked: "));
+    if answer.is_none() {
+        let complaint = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(!complaint.contains("panicked"), "{wrapper:?}: {said}{complaint}");
+        eprintln!("skipped: {wrapper:?}: {complaint}");
+    }
+    answer.map(str::to_owned)
+}
+
+/// Whether this machine has the walk at all, so that its absence elsewhere means something.
+fn has_walk() -> bool {
+    open(&Request::default()).is_some()
+}
+
+const NOBODY: [&str; 6] = ["setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups"];
+
+#[test]
+fn without_privilege_the_reason_is_the_capability() {
+    let Some(answer) = run_child(&NOBODY, &[]) else { return };
+    assert!(answer.contains("lacks CAP_BPF and CAP_PERFMON"), "{answer}");
+    assert!(answer.contains("setcap cap_bpf,cap_perfmon=ep"), "{answer}");
+}
+
+#[test]
+fn two_capabilities_suffice() {
+    if !has_walk() {
+        return;
+    }
+    for (capabilities, expected) in [("+bpf,+perfmon", "walked: "), ("+bpf", "lacks CAP_PERFMON")] {
+        let wrapper = [&NOBODY[..], &["--inh-caps", capabilities, "--ambient-caps", capabilities]].concat();
+        let Some(answer) = run_child(&wrapper, &[]) else { return };
+        assert!(answer.contains(expected), "{answer}");
+    }
+}
+
+#[test]
+fn in_a_user_namespace_the_reason_is_the_namespace() {
+    let Some(answer) = run_child(&["unshare", "--user", "--map-root-user"], &[]) else { return };
+    assert!(answer.contains("user namespace"), "{answer}");
+}
+
+#[test]
+fn in_a_pid_namespace_ids_are_those_of_the_proc_root() {
+    if !has_walk() {
+        return;
+    }
+    for task in ["walk", "walk iterator"] {
+        let inside = run_child(&["unshare", "--pid", "--fork", "--mount-proc"], &[("KERNEL_SCAN_CHILD", task)]);
+        // The child is the namespace's first process, and alone but for the test's own thread.
+        if let Some(answer) = inside {
+            assert_eq!(answer, "walked: 1 of 2 tasks", "{task}");
+        }
+        // With the outer proc still mounted, the outer ids are wanted.
+        let Some(answer) = run_child(&["unshare", "--pid", "--fork"], &[("KERNEL_SCAN_CHILD", task)]) else { continue };
+        if task == "walk" {
+            let words: Vec<u32> = answer.split(' ').filter_map(|word| word.parse().ok()).collect();
+            assert!(words[0] > 2 && words[1] > 20, "{answer}");
+        } else {
+            assert!(answer.contains("PID namespace above psn's own"), "{answer}");
+        }
+        let twice = ["unshare", "--pid", "--fork", "unshare", "--pid", "--fork", "--mount-proc"];
+        if let Some(answer) = run_child(&twice, &[("KERNEL_SCAN_CHILD", task)]) {
+            assert_eq!(answer, "walked: 1 of 2 tasks", "{task}");
+        }
+    }
+}
+
+#[test]
+fn in_a_time_namespace_start_times_are_those_of_the_proc_root() {
+    if has_walk() {
+        // The child compares its own.
+        let _ = run_child(&["unshare", "--time", "--boottime", "5000", "--fork"], &[]);
+    }
+}
+
+#[test]
+fn a_root_that_is_no_proc_of_ours_is_refused() {
+    if !has_walk() {
+        return;
+    }
+    let answer = run_child(&["env"], &[("KERNEL_SCAN_ROOT", "/sys")]).unwrap();
+    assert!(answer.contains("/sys is not a mounted proc file system"), "{answer}");
+
+    // The proc root of a namespace that we are not in.
+    let mut command = Command::new("unshare");
+    command.args(["--pid", "--fork", "--kill-child", "--mount-proc", "sh", "-c", "echo ready; exec sleep 60"]);
+    let Ok(child) = command.stdout(Stdio::piped()).spawn() else { return eprintln!("skipped: no unshare") };
+    let mut child = Killed(child);
+    let mut line = String::new();
+    BufReader::new(child.0.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    if line.is_empty() {
+        return eprintln!("skipped: unshare may not");
+    }
+    let other = format!("/proc/{}/root/proc", child.0.id());
+    let inside =
+        listed().keys().copied().filter(|tid| *tid > child.0.id()).find(|tid| {
+            fs::read(format!("/proc/{tid}/comm")).is_ok_and(|comm| matches!(&comm[..], b"sleep\n" | b"sh\n"))
+        });
+    let other = inside.map_or(other, |tid| format!("/proc/{tid}/root/proc"));
+    let answer = run_child(&["env"], &[("KERNEL_SCAN_ROOT", &other)]).unwrap();
+    assert!(answer.contains("psn itself is not visible"), "{other}: {answer}");
+}
+
+#[test]
+fn without_btf_the_reason_is_its_absence() {
+    let open = |path: &str| {
+        let request = Request { btf_path: path.into(), ..Request::default() };
+        KernelScan::open(&root(), &request).unwrap_err()
+    };
+    if let error @ Unavailable::Capability { .. } = open("/nowhere") {
+        return eprintln!("skipped: {error}");
+    }
+    let missing = open("/nowhere");
+    assert!(matches!(missing, Unavailable::NoBtf { .. }));
+    assert!(missing.to_string().contains("/nowhere") && missing.to_string().contains("CONFIG_DEBUG_INFO_BTF"));
+    assert!(matches!(open("/proc/self/exe"), Unavailable::Btf { .. }));
+}
+
+/// The ids of the programs and maps that a process holds.
+fn held(pid: u32) -> Vec<(String, u32)> {
+    let files = fs::read_dir(format!("/proc/{pid}/fdinfo")).into_iter().flatten().flatten();
+    let texts = files.filter_map(|file| fs::read_to_string(file.path()).ok());
+    let ids = texts.flat_map(|text| {
+        let lines = text.lines().filter_map(|line| line.split_once(":\t"));
+        let ids = lines.filter(|(key, _)| matches!(*key, "prog_id" | "map_id"));
+        ids.filter_map(|(key, id)| Some((key.to_owned(), id.trim().parse().ok()?))).collect::<Vec<_>>()
+    });
+    ids.collect()
+}
+
+/// Whether the kernel still has the program or map: `BPF_PROG_GET_FD_BY_ID`, `BPF_MAP_GET_FD_BY_ID`.
+fn exists((key, id): &(String, u32)) -> bool {
+    let command = if key == "prog_id" { 13 } else { 14 };
+    let attr = [*id, 0, 0];
+    #[allow(unsafe_code)]
+    // SAFETY: the kernel reads the array, within its size.
+    let fd = unsafe { libc::syscall(libc::SYS_bpf, command, attr.as_ptr(), size_of_val(&attr)) };
+    #[allow(unsafe_code)]
+    if let Ok(fd @ 0..) = i32::try_from(fd) {
+        // SAFETY: the descriptor is ours and used nowhere else.
+        unsafe { libc::close(fd) };
+        return true;
+    }
+    false
+}
+
+#[test]
+fn a_killed_scan_leaves_nothing() {
+    if !has_walk() {
+        return;
+    }
+    for task in ["hold", "hold iterator"] {
+        let mut command = Command::new(std::env::current_exe().unwrap());
+        command.args(["--exact", "child", "--nocapture"]).env("KERNEL_SCAN_CHILD", task).stdout(Stdio::piped());
+        let mut child = Killed(command.spawn().unwrap());
+        let said = BufReader::new(child.0.stdout.take().unwrap());
+        assert!(said.lines().map_while(Result::ok).any(|line| line == "holding"));
+        let held = held(child.0.id());
+        assert!(held.len() >= 3 && held.iter().all(exists), "{held:?}");
+        drop(child);
+        // The kernel frees them once nobody can be looking at them.
+        let deadline = Instant::now() + Duration::from_secs(20);
+        while held.iter().any(exists) {
+            assert!(Instant::now() < deadline, "{held:?}");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+}
