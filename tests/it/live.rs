@@ -90,7 +90,9 @@ fn only_active_threads_are_reported_unless_told_otherwise() {
     let storm = all_kinds().spawn().unwrap();
     let root = storm.root_pid().to_string();
     let report = sample(&["-p", &root, "-r", "-g", "comm2,state_id", "-d", "0.5"]);
-    let averages = crate::support::report::averages(&report);
+    let mut averages = crate::support::report::averages(&report);
+    // The storm's own thread looks after the others now and then.
+    averages.retain(|key, _| !key.starts_with("psn-storm "));
     let of = |key: &str| averages.get(key).map(String::as_str);
     assert_eq!(of("storm-spin | R"), Some("2.0000"), "{averages:?}");
     assert_eq!(of("storm-vfork | D"), Some("2.0000"), "{averages:?}");
@@ -125,8 +127,8 @@ fn hostile_names_are_counted_byte_for_byte() {
     let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
     let mut found: BTreeMap<String, u64> = BTreeMap::new();
     for row in report.rows() {
-        // The state of no thread is forged by its name: all of them sleep.
-        assert_eq!(row["state_id"], "S", "{row}");
+        // The state of no thread is forged by its name: all of them sleep, but for the storm's own, now and then.
+        assert!(row["state_id"] == "S" || row["comm2"] == "psn-storm", "{row}");
         let bytes =
             row["comm2_bytes"].as_str().map_or_else(|| hex(row["comm2"].as_str().unwrap().as_bytes()), str::to_owned);
         *found.entry(bytes).or_default() += row["samples"].as_u64().unwrap();
