@@ -9,6 +9,7 @@
 //!
 //! For a running thread nothing need be read: by definition it waits for nothing.
 
+use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, TryLockError};
 
 use crate::aggregate::Fold;
@@ -77,6 +78,33 @@ pub struct Instant {
     pub now_ns: u64,
 }
 
+/// The file that a worker is at, for the coordinator to see when the worker does not come back. On a cache line of its
+/// own: it is written at each read behind the gate, and hardly ever looked at.
+#[repr(align(128))]
+#[derive(Debug)]
+pub struct Place(AtomicU8);
+
+impl Default for Place {
+    fn default() -> Self {
+        Self(AtomicU8::new(Source::Stat as u8))
+    }
+}
+
+impl Place {
+    /// Notes that `source` is read next.
+    #[inline]
+    pub fn enter(&self, source: Source) {
+        self.0.store(source as u8, Ordering::Relaxed);
+    }
+
+    /// The file being read.
+    #[must_use]
+    pub fn source(&self) -> Source {
+        let place = self.0.load(Ordering::Relaxed);
+        Source::ALL.into_iter().find(|source| *source as u8 == place).unwrap_or(Source::Stat)
+    }
+}
+
 /// Makes observations of threads, one at a time; one for each worker.
 #[derive(Debug)]
 pub struct Observer {
@@ -87,6 +115,8 @@ pub struct Observer {
     pub health: Health,
     /// What could be told.
     pub coverage: Coverage,
+    /// The file being read: `stat`, unless it says otherwise.
+    pub place: Arc<Place>,
     answers: Answers,
     row: Observation,
     again: Buffer,
@@ -122,6 +152,7 @@ impl Observer {
             fold,
             health: Health::default(),
             coverage: Coverage::default(),
+            place: Arc::default(),
             answers: Answers::default(),
             row: Observation::default(),
             again: Buffer::default(),
@@ -175,6 +206,7 @@ impl Observer {
         }
         let reading = Reading { process, task, memory };
         self.observe_details(reading, &stat, blocked, at);
+        self.place.enter(Source::Stat);
         Ok(())
     }
 
@@ -376,6 +408,7 @@ impl Observer {
         };
         reading.memory.is_steady = false;
         let root = &context.root;
+        self.place.enter(Source::Stat);
         let result = match reading.task.stat_fd() {
             Some(fd) => root.read_open(fd, Source::Stat, again),
             None => root.read_task(reading.process.task_dir(), reading.task.tid, Source::Stat, again),
@@ -427,6 +460,7 @@ impl Observer {
             return;
         }
         let dir = reading.process.task_dir();
+        self.place.enter(Source::Fd);
         let result = context.root.read_task_link(dir, reading.task.tid, Source::Fd, Some(fd));
         self.health.record(Source::Fd, &result);
         match result {
@@ -493,6 +527,7 @@ impl Observer {
         let root = &context.root;
         let (dir, tid) = (reading.process.task_dir(), reading.task.tid);
         let buffer = self.answers.buffer(source);
+        self.place.enter(source);
         let result = if let Some(fd) = memory.files.open(source) {
             root.read_open(fd, source, buffer).map(|_| ())
         } else if reading.task.permit() == Permit::Details && DetailFiles::keeps(source) {
@@ -525,6 +560,7 @@ impl Observer {
             _ => pid_ns,
         };
         if slot.is_none() {
+            self.place.enter(source);
             let (dir, tid) = (reading.process.task_dir(), reading.task.tid);
             let result: Result<Box<[u8]>, ReadError> = if source == Source::PidNs {
                 context.root.read_task_link(dir, tid, source, None).map(Into::into)

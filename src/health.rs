@@ -96,8 +96,17 @@ impl Health {
     #[cold]
     pub fn correct(&mut self, source: Source, error: ReadError) {
         let ok = &mut self.sources[source].ok;
+        debug_assert!(*ok > 0, "no attempt on {} was counted as understood", source.name());
         *ok = ok.saturating_sub(1);
         self.record_error(source, error);
+    }
+
+    /// Takes back one attempt that had timed out: its answer came after all, and is counted as what it was.
+    #[cold]
+    pub fn retract_timeout(&mut self, source: Source) {
+        let timed_out = &mut self.sources[source].timed_out;
+        debug_assert!(*timed_out > 0, "no attempt on {} had timed out", source.name());
+        *timed_out = timed_out.saturating_sub(1);
     }
 
     /// Adds another accounting and empties it.
@@ -108,6 +117,18 @@ impl Health {
         }
         for (key, count) in std::mem::take(&mut other.dropped) {
             *self.dropped.entry(key).or_default() += count;
+        }
+        self.debug_assert_sums();
+    }
+
+    /// Each dropped read has its errno: the two accounts of them agree, file by file.
+    fn debug_assert_sums(&self) {
+        if cfg!(debug_assertions) {
+            let mut errnos = PerSource::<u64>::default();
+            self.dropped.iter().for_each(|((source, _), count)| errnos[*source] += count);
+            for ((source, counts), (_, errnos)) in self.sources.iter().zip(errnos.iter()) {
+                debug_assert_eq!(counts.dropped, *errnos, "dropped reads of {}", source.name());
+            }
         }
     }
 

@@ -23,7 +23,7 @@ use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, unbounded};
 use crate::aggregate::Aggregator;
 use crate::clock::monotonic_ns;
 use crate::column::Source;
-use crate::detail::{Context, Coverage, Instant, Observer};
+use crate::detail::{Context, Coverage, Instant, Observer, Place};
 use crate::health::Health;
 use crate::lookup::PerByte;
 use crate::parse::syscall::SyscallLine;
@@ -59,6 +59,17 @@ struct Progress {
     tgid: AtomicU32,
     /// Threads visited in this pass.
     visits: AtomicU64,
+    /// Whether the process is read by `status` alone.
+    is_careful: AtomicBool,
+}
+
+/// A lane that was given up: it is stuck in the kernel, as far as is known.
+#[derive(Debug)]
+struct LostLane {
+    progress: Arc<Progress>,
+    /// The process and file that it is stuck in.
+    tgid: u32,
+    source: Source,
 }
 
 /// The work of one pass, shared by its lanes.
@@ -115,7 +126,7 @@ fn shares(count: usize, lanes: usize) -> impl Iterator<Item = Range<usize>> {
 }
 
 /// Processes that block their readers. Such a process is not read in full while a lane is stuck in it,
-/// nor for a while after.
+/// nor for a while after. One in which even `status` blocked, which no known kernel does, is not read at all.
 #[derive(Debug, Clone, Default)]
 pub struct Quarantine {
     processes: HashMap<u32, Sentence>,
@@ -127,6 +138,19 @@ struct Sentence {
     stuck: u32,
     until_ns: u64,
     offences: u32,
+    /// Whether even `status` blocked.
+    is_mute: bool,
+}
+
+/// How the threads of a process are read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Care {
+    /// In full.
+    None,
+    /// By `status`, which does not block.
+    Status,
+    /// Not at all.
+    Avoid,
 }
 
 /// A process that blocked a reader.
@@ -136,6 +160,8 @@ pub struct Blocker {
     pub tgid: u32,
     /// Its name, once `status` has told it.
     pub name: Vec<u8>,
+    /// Whether even `status` blocked, so that its threads were not counted.
+    pub is_mute: bool,
 }
 
 impl Quarantine {
@@ -143,11 +169,13 @@ impl Quarantine {
     const FIRST_NS: u64 = 1_000_000_000;
     const MAX_DOUBLINGS: u32 = 10;
 
-    /// A lane is stuck in the process.
-    fn begin(&mut self, tgid: u32) {
-        let sentence = self.processes.entry(tgid).or_insert(Sentence { stuck: 0, until_ns: 0, offences: 0 });
+    /// A lane is stuck in the process, which it read by `status` alone if it `is_careful`.
+    fn begin(&mut self, tgid: u32, is_careful: bool) {
+        let sentence =
+            self.processes.entry(tgid).or_insert(Sentence { stuck: 0, until_ns: 0, offences: 0, is_mute: false });
         sentence.stuck += 1;
         sentence.offences += 1;
+        sentence.is_mute |= is_careful;
     }
 
     /// A lane that was stuck in the process has come back.
@@ -159,11 +187,18 @@ impl Quarantine {
         }
     }
 
-    /// Whether the threads of `tgid` are to be read without what may block.
+    /// How the threads of `tgid` are to be read.
     #[inline]
-    fn holds(&self, tgid: u32, now_ns: u64) -> bool {
-        !self.processes.is_empty()
-            && self.processes.get(&tgid).is_some_and(|sentence| sentence.stuck > 0 || now_ns < sentence.until_ns)
+    fn care(&self, tgid: u32, now_ns: u64) -> Care {
+        if self.processes.is_empty() {
+            return Care::None;
+        }
+        match self.processes.get(&tgid) {
+            Some(sentence) if sentence.stuck == 0 && now_ns >= sentence.until_ns => Care::None,
+            Some(sentence) if sentence.is_mute => Care::Avoid,
+            Some(_) => Care::Status,
+            None => Care::None,
+        }
     }
 }
 
@@ -221,8 +256,13 @@ impl Lane {
         while let Some(chunk) = work.take(lane) {
             for span in work.set.chunk(chunk) {
                 let Some((process, tasks)) = work.set.tasks(*span) else { continue };
-                let blocked = work.is_cautious || work.quarantine.holds(process.tgid, work.at.now_ns);
+                let care = work.quarantine.care(process.tgid, work.at.now_ns);
+                if care == Care::Avoid {
+                    continue;
+                }
+                let blocked = work.is_cautious || care == Care::Status;
                 self.progress.tgid.store(process.tgid, Ordering::Relaxed);
+                self.progress.is_careful.store(blocked, Ordering::Relaxed);
                 for task in tasks {
                     let visits = &self.progress.visits;
                     // Not a read-modify-write: this lane is the only writer.
@@ -270,7 +310,9 @@ impl Lane {
         if task.is_gone() {
             return;
         }
+        self.observer.place.enter(Source::Status);
         let result = self.root.read_task(process.task_dir(), task.tid, Source::Status, &mut self.stat);
+        self.observer.place.enter(Source::Stat);
         self.observer.health.record(Source::Status, &result);
         match result.map(|text| stat_line_of_status(task.tid, text, &mut self.line)) {
             Ok(Some(state)) => {
@@ -374,8 +416,7 @@ pub struct Sampler {
     runners: usize,
     passes: u64,
     quarantine: Arc<Quarantine>,
-    /// Lanes that are stuck in the kernel now.
-    lost: usize,
+    lost: Vec<LostLane>,
     health: Health,
     coverage: Coverage,
     blocked_names: HashMap<u32, Vec<u8>>,
@@ -407,7 +448,7 @@ impl Sampler {
             runners: 0,
             passes: 0,
             quarantine: Arc::default(),
-            lost: 0,
+            lost: Vec::new(),
             health: Health::default(),
             coverage: Coverage::default(),
             blocked_names: HashMap::new(),
@@ -418,7 +459,8 @@ impl Sampler {
 
     /// Sees to it that as many runners are at liberty as there are workers.
     fn start_runners(&mut self) {
-        while self.runners - self.lost < self.workers {
+        // More than the pool has threads would only wait for one.
+        while self.runners < self.lost.len() + self.workers && self.runners < self.workers + SPARE_THREADS {
             let (jobs, done) = (self.jobs.1.clone(), self.done.0.clone());
             self.pool.spawn(move || run_lanes(&jobs, &done));
             self.runners += 1;
@@ -432,7 +474,7 @@ impl Sampler {
         self.passes += 1;
         let lanes = self.workers.min(set.chunks());
         let at = Instant { tick, now_ns: started };
-        let is_cautious = self.lost >= SPARE_THREADS;
+        let is_cautious = self.lost.len() >= SPARE_THREADS;
         let work = Arc::new(Work::new(Arc::clone(set), lanes, Arc::clone(&self.quarantine), is_cautious, at));
         let mut out: Vec<Watch> = (0..lanes).map(|index| self.dispatch(&work, index)).collect();
         let mut back = Vec::with_capacity(lanes);
@@ -461,6 +503,11 @@ impl Sampler {
                         is_complete = false;
                         work.cancelled.store(true, Ordering::Relaxed);
                     }
+                    if self.lost.len() >= self.runners {
+                        // Nobody is left to run the lanes that wait.
+                        is_complete = false;
+                        break;
+                    }
                 }
             }
         }
@@ -472,7 +519,8 @@ impl Sampler {
 
     fn dispatch(&mut self, work: &Arc<Work>, index: usize) -> Watch {
         let lane = self.lanes.pop().unwrap_or_else(|| self.new_lane());
-        let watch = Watch { progress: Arc::clone(&lane.progress), visits: 0, since_ns: work.at.now_ns };
+        let place = Arc::clone(&lane.observer.place);
+        let watch = Watch { progress: Arc::clone(&lane.progress), place, visits: 0, since_ns: work.at.now_ns };
         lane.progress.visits.store(0, Ordering::Relaxed);
         lane.progress.os_tid.store(0, Ordering::Relaxed);
         // The channel lives as long as the sampler.
@@ -506,20 +554,25 @@ impl Sampler {
         if !is_late || os_tid == 0 || visits == 0 || !is_blocked(os_tid) {
             return false;
         }
-        self.lost += 1;
-        self.start_runners();
-        self.health.record_error(Source::Stat, ReadError::TimedOut);
+        let source = watch.place.source();
+        self.health.record_error(source, ReadError::TimedOut);
         let tgid = watch.progress.tgid.load(Ordering::Relaxed);
-        Arc::make_mut(&mut self.quarantine).begin(tgid);
+        let is_careful = watch.progress.is_careful.load(Ordering::Relaxed);
+        self.lost.push(LostLane { progress: Arc::clone(&watch.progress), tgid, source });
+        self.start_runners();
+        Arc::make_mut(&mut self.quarantine).begin(tgid, is_careful);
         true
     }
 
-    /// Takes back a lane that was given up and came back after all.
+    /// Takes back a lane of an earlier pass that came back after all: one that was given up, or that nobody ran in time.
     fn welcome_back(&mut self, done: Done) {
-        self.lost = self.lost.saturating_sub(1);
         let mut lane = done.lane;
-        let tgid = lane.progress.tgid.load(Ordering::Relaxed);
-        Arc::make_mut(&mut self.quarantine).end(tgid, monotonic_ns());
+        if let Some(index) = self.lost.iter().position(|lost| Arc::ptr_eq(&lost.progress, &lane.progress)) {
+            let LostLane { tgid, source, .. } = self.lost.swap_remove(index);
+            // The read that had timed out has its answer, and the lane has counted it.
+            self.health.retract_timeout(source);
+            Arc::make_mut(&mut self.quarantine).end(tgid, monotonic_ns());
+        }
         lane.observer.fold.discard();
         lane.states = StateCounts::default();
         lane.observer.coverage = Coverage::default();
@@ -551,7 +604,7 @@ impl Sampler {
         const PARALLEL_GROUPS: usize = 2048;
         let groups: usize = lanes.iter().map(|lane| lane.observer.fold.touched()).sum();
         // With a thread of the pool stuck, `scope` could wait for it: then the coordinator does it alone.
-        if groups < PARALLEL_GROUPS || self.lost > 0 {
+        if groups < PARALLEL_GROUPS || !self.lost.is_empty() {
             lanes.iter_mut().for_each(|lane| self.aggregator.commit(&mut lane.observer.fold, tick));
         } else {
             self.pool.scope(|scope| {
@@ -564,21 +617,28 @@ impl Sampler {
 
     /// Drops a task set on the pool, where closing its files is in nobody's way.
     pub fn drop_aside(&self, set: Arc<TaskSet>) {
+        if self.runners >= self.workers + SPARE_THREADS {
+            // Every thread of the pool runs lanes or is stuck: none would ever come to it.
+            return drop(set);
+        }
         self.pool.spawn(move || drop(set));
     }
 
     /// Whether readers were lost for good and only what can not block is read.
     #[must_use]
     pub const fn lost_lanes(&self) -> usize {
-        self.lost
+        self.lost.len()
     }
 
     /// The processes that blocked their readers.
     #[must_use]
     pub fn blockers(&self) -> Vec<Blocker> {
-        let blocker =
-            |tgid: &u32| Blocker { tgid: *tgid, name: self.blocked_names.get(tgid).cloned().unwrap_or_default() };
-        self.quarantine.processes.keys().map(blocker).collect()
+        let blocker = |(tgid, sentence): (&u32, &Sentence)| Blocker {
+            tgid: *tgid,
+            name: self.blocked_names.get(tgid).cloned().unwrap_or_default(),
+            is_mute: sentence.is_mute,
+        };
+        self.quarantine.processes.iter().map(blocker).collect()
     }
 
     /// The accounting so far.
@@ -597,6 +657,7 @@ impl Sampler {
 /// A lane that is out, as the coordinator watches it.
 struct Watch {
     progress: Arc<Progress>,
+    place: Arc<Place>,
     visits: u64,
     since_ns: u64,
 }
@@ -649,14 +710,23 @@ mod tests {
     #[test]
     fn a_stay_in_quarantine_doubles_and_ends() {
         let mut quarantine = Quarantine::default();
-        quarantine.begin(5);
-        assert!(quarantine.holds(5, u64::MAX), "while a lane is stuck");
+        quarantine.begin(5, false);
+        assert_eq!(quarantine.care(5, u64::MAX), Care::Status, "while a lane is stuck");
         quarantine.end(5, 0);
-        assert!(quarantine.holds(5, Quarantine::FIRST_NS - 1));
-        assert!(!quarantine.holds(5, Quarantine::FIRST_NS));
-        quarantine.begin(5);
+        assert_eq!(quarantine.care(5, Quarantine::FIRST_NS - 1), Care::Status);
+        assert_eq!(quarantine.care(5, Quarantine::FIRST_NS), Care::None);
+        quarantine.begin(5, false);
         quarantine.end(5, 0);
-        assert!(quarantine.holds(5, 2 * Quarantine::FIRST_NS - 1));
-        assert!(!quarantine.holds(6, 0));
+        assert_eq!(quarantine.care(5, 2 * Quarantine::FIRST_NS - 1), Care::Status);
+        assert_eq!(quarantine.care(6, 0), Care::None);
+    }
+
+    #[test]
+    fn a_process_whose_status_blocks_is_left_alone() {
+        let mut quarantine = Quarantine::default();
+        quarantine.begin(5, false);
+        quarantine.begin(5, true);
+        assert_eq!(quarantine.care(5, u64::MAX), Care::Avoid);
+        assert_eq!(quarantine.care(6, 0), Care::None);
     }
 }

@@ -388,16 +388,21 @@ impl<'a> Session<'a> {
 
     fn all_warnings(&mut self) -> Vec<String> {
         let mut blockers = self.sampler.blockers();
-        blockers.extend(self.found.blockers.iter().map(|tgid| Blocker { tgid: *tgid, name: Vec::new() }));
+        blockers.extend(self.found.blockers.iter().map(|tgid| Blocker {
+            tgid: *tgid,
+            name: Vec::new(),
+            is_mute: false,
+        }));
         // Of two of the same process, the one that has its name.
         blockers.sort_by_key(|blocker| (blocker.tgid, Reverse(blocker.name.clone())));
         blockers.dedup_by_key(|blocker| blocker.tgid);
         let mut warnings = std::mem::take(&mut self.warnings);
-        warnings.extend(blockers.into_iter().map(|Blocker { tgid, name }| {
+        warnings.extend(blockers.into_iter().map(|Blocker { tgid, name, is_mute }| {
             let name = if name.is_empty() { String::new() } else { format!(" ({})", printable(&name)) };
             format!(
                 "process {tgid}{name} blocks whoever reads its files in /proc: it is stuck in exec, or hung on I/O while \
-                 it holds its memory lock"
+                 it holds its memory lock{}",
+                if is_mute { "; not even its status could be read, so its threads were not counted" } else { "" }
             )
         }));
         warnings

@@ -202,8 +202,8 @@ impl<'a> Stat<'a> {
     #[inline]
     fn unsigned(&self, field: usize) -> Option<u64> {
         let index = self.index(field)?;
-        let positive = (self.negatives >> index) & 1 == 0;
-        self.magnitudes.get(index).copied().filter(|_| positive)
+        let negative = (self.negatives >> index) & 1 == 1;
+        self.magnitudes.get(index).copied().filter(|magnitude| !negative || *magnitude == 0)
     }
 
     /// Where `field` is kept, if it was split.
@@ -404,6 +404,12 @@ mod tests {
         line.extend_from_slice(&b" -5".repeat(20));
         let stat = Stat::parse(&line, 22).unwrap();
         assert_eq!((stat.number(22), stat.starttime(), stat.flags()), (Some(-5), None, None));
+    }
+
+    #[test]
+    fn a_negative_zero_is_zero_however_it_is_asked_for() {
+        let stat = Stat::parse(b"1 (a) S 0 0 0 0 0 -0", 22).unwrap();
+        assert_eq!((stat.number(9), stat.flags()), (Some(0), Some(0)));
     }
 
     #[test]

@@ -37,6 +37,9 @@ mod steady;
 /// Every failure on every file at every call.
 mod faults;
 
+/// Readers that get stuck, by named pipes.
+mod hung;
+
 /// The bodies of the fuzz targets under a deterministic mutator.
 mod mutations;
 

@@ -1,0 +1,236 @@
+//! Readers that get stuck, without privilege: named pipes stand for files that block whoever opens them.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use psn::report::Report;
+use psn::sampler::SPARE_THREADS;
+use psn::session::{self, SessionError, Stop};
+
+use crate::support::engine::config;
+use crate::support::fake::{Content, FakeProc, Process, Thread};
+use crate::support::report::{counts, samples, value};
+use crate::support::within;
+
+/// Longer than any run here takes, on a host as busy as may be.
+const PATIENCE: Duration = Duration::from_secs(40);
+
+/// A thread that is the whole of its process, and waits.
+fn waiting(tgid: u32) -> Process {
+    Process::new(tgid).thread(Thread::new(tgid).comm("bystander").state('D'))
+}
+
+/// The same, with files that block their readers.
+fn blocking(tgid: u32, files: &[&str]) -> Process {
+    let of_process = ["cmdline", "smaps"];
+    let mut process = Process::new(tgid);
+    let mut thread = Thread::new(tgid).comm("culprit").state('D');
+    for file in files {
+        if of_process.contains(file) {
+            process = process.file(file, Content::Fifo);
+        } else {
+            thread = thread.file(file, Content::Fifo);
+        }
+    }
+    process.thread(thread)
+}
+
+/// Runs a session, which must end by itself, or within a second of being told to at `stop_after`.
+#[track_caller]
+fn try_run(proc: &FakeProc, args: &[&str], stop_after: Option<Duration>) -> Result<Report, SessionError> {
+    let config = config(proc, args);
+    let stop = Stop::default();
+    let flag = stop.flag();
+    let (result, ended) = within(PATIENCE, move || {
+        let result = std::thread::spawn(move || {
+            let result = session::run(&config, &stop, &mut ());
+            (result, Instant::now())
+        });
+        if let Some(after) = stop_after {
+            std::thread::sleep(after);
+        }
+        let told = Instant::now();
+        flag.store(stop_after.is_some(), Ordering::Relaxed);
+        let (result, ended) = result.join().unwrap();
+        (result, ended.saturating_duration_since(told))
+    });
+    if stop_after.is_some() {
+        assert!(ended < Duration::from_secs(1), "it took {ended:?} to stop");
+    }
+    result
+}
+
+#[track_caller]
+fn run(proc: &FakeProc, args: &[&str], stop_after: Option<Duration>) -> Report {
+    try_run(proc, args, stop_after).unwrap()
+}
+
+/// The samples of each group, which are those of every completed tick.
+#[track_caller]
+fn assert_all_ticks(report: &Report, groups: &[&str]) {
+    let expected: BTreeMap<String, u64> =
+        groups.iter().map(|group| ((*group).to_owned(), report.ticks.completed)).collect();
+    assert_eq!(samples(report), expected, "{:?} {:?}", report.ticks, report.warnings);
+    assert!(report.ticks.completed > 0);
+}
+
+/// Whether the report says of the process, by id and name, that it blocks its readers.
+fn names(report: &Report, tgid: u32) -> bool {
+    let sentence = format!("process {tgid} (culprit) blocks whoever reads its files");
+    report.warnings.iter().any(|warning| warning.starts_with(&sentence))
+}
+
+#[test]
+fn a_stat_that_blocks_costs_one_tick_and_its_state_comes_from_status() {
+    let proc = FakeProc::of([waiting(7), blocking(8, &["stat"]), waiting(9)]);
+    let report = run(&proc, &["-g", "task,state_id", "--hz", "50", "-d", "1", "--workers", "2"], None);
+    assert_eq!(report.ticks.abandoned, 1, "{:?}", report.ticks);
+    assert_all_ticks(&report, &["7 | D", "8 | D", "9 | D"]);
+    assert!(names(&report, 8), "{:?}", report.warnings);
+    assert_eq!(counts(&report, "stat").timed_out, 1);
+    assert_eq!(report.warnings.len(), 1, "{:?}", report.warnings);
+}
+
+#[test]
+fn a_detail_file_that_blocks_costs_one_tick_and_shows_as_blocked() {
+    for (file, column, known) in [
+        ("syscall", "syscall", "futex"),
+        ("wchan", "wchan", "futex_do_wait"),
+        ("stack", "kstack", "do_futex()->futex_do_wait()"),
+        ("io", "rchar", "1"),
+        ("schedstat", "sched_run_ns", "1000"),
+        ("cgroup", "cgroup", "/system.slice/fake.service"),
+    ] {
+        let proc = FakeProc::of([waiting(7), blocking(8, &[file]), waiting(9)]);
+        let columns = format!("task,{column}");
+        let report = run(&proc, &["-g", &columns, "--hz", "50", "-d", "0.5", "--workers", "2"], None);
+        assert_eq!(report.ticks.abandoned, 1, "{file}: {:?}", report.ticks);
+        assert_eq!(counts(&report, file).timed_out, 1, "{file}: {:?}", report.health);
+        assert_all_ticks(&report, &[&format!("7 | {known}"), "8 | [blocked]", &format!("9 | {known}")]);
+        assert!(names(&report, 8), "{file}: {:?}", report.warnings);
+    }
+}
+
+#[test]
+fn readers_are_lost_to_four_processes_at_most_and_the_rest_is_told_by_status() {
+    let culprits = 11..17;
+    let blocking = culprits.clone().map(|tgid| blocking(tgid, &["stat"]));
+    let proc = FakeProc::of([waiting(7)].into_iter().chain(blocking));
+    for workers in ["1", "2"] {
+        let report = run(&proc, &["-g", "task,state_id", "--hz", "50", "-d", "1.5", "--workers", workers], None);
+        assert!((1..=SPARE_THREADS as u64).contains(&report.ticks.abandoned), "{:?}", report.ticks);
+        assert_all_ticks(&report, &["7 | D", "11 | D", "12 | D", "13 | D", "14 | D", "15 | D", "16 | D"]);
+        assert_eq!(culprits.clone().filter(|tgid| names(&report, *tgid)).count(), SPARE_THREADS);
+    }
+}
+
+#[test]
+fn a_run_with_every_spare_reader_lost_stops_within_a_second() {
+    let proc = FakeProc::of([waiting(7)].into_iter().chain((11..19).map(|tgid| blocking(tgid, &["stat"]))));
+    for after in [5, 30, 120, 700] {
+        let args = ["-g", "task", "--hz", "50", "-d", "0", "--workers", "1"];
+        let report = run(&proc, &args, Some(Duration::from_millis(after)));
+        let all = u64::try_from(samples(&report).len()).unwrap() * report.ticks.completed;
+        assert_eq!(samples(&report).values().sum::<u64>(), all);
+    }
+}
+
+#[test]
+fn a_blocked_reader_does_not_keep_a_slow_run_from_stopping() {
+    // The next tick is due in ten seconds: until then the reader is waited for, but not by who wants to stop.
+    let proc = FakeProc::of([waiting(7), blocking(8, &["stat"])]);
+    run(&proc, &["-g", "task", "--hz", "0.1", "-d", "0"], Some(Duration::from_millis(200)));
+}
+
+#[test]
+fn a_reader_that_is_answered_after_all_comes_back_and_its_process_is_read_again() {
+    let proc = FakeProc::of([waiting(7), blocking(8, &["stat"])]);
+    let path = proc.thread_path(8, 8).join("stat");
+    let ready = proc.thread_path(8, 8).join("ready");
+    fs::write(&ready, Thread::new(8).comm("culprit").state('D').stat_line(1)).unwrap();
+    let answer = std::thread::spawn(move || {
+        std::thread::sleep(Duration::from_millis(500));
+        // Open for both, a pipe blocks nobody; what is in its place when it is closed does not either.
+        let pipe = File::options().read(true).write(true).open(&path).unwrap();
+        fs::rename(&ready, &path).unwrap();
+        drop(pipe);
+    });
+    // Nothing is kept open: a kept pipe would be asked again, and a kept stat is never another.
+    let args = ["-g", "task,ppid", "--hz", "50", "-d", "3", "--workers", "2", "--fd-budget", "0"];
+    let report = run(&proc, &args, None);
+    answer.join().unwrap();
+    let samples = samples(&report);
+    assert_eq!(report.ticks.abandoned, 1, "{:?}", report.ticks);
+    assert_eq!(samples["7 | 1"], report.ticks.completed);
+    assert!(samples["8 | [blocked]"] > 0 && samples["8 | 1"] > 0, "{samples:?}");
+    assert_eq!(samples["8 | [blocked]"] + samples["8 | 1"], report.ticks.completed);
+    assert!(names(&report, 8), "{:?}", report.warnings);
+    // The read that had timed out has been answered, by a pipe that can not be read at an offset: it counts once.
+    let counts = counts(&report, "stat");
+    assert_eq!((counts.timed_out, counts.dropped), (0, 1), "{counts:?}");
+}
+
+#[test]
+fn what_is_read_beside_the_sampling_blocks_no_tick() {
+    for (file, column) in [("cmdline", "cmdline"), ("smaps", "perms")] {
+        let proc = FakeProc::of([waiting(7), blocking(8, &[file]), waiting(9)]);
+        let columns = format!("task,{column}");
+        let report = run(&proc, &["-g", &columns, "--hz", "50", "-d", "1", "--workers", "2"], None);
+        assert_eq!(report.ticks.abandoned, 0, "{file}");
+        let known = value(&report, report.rows.iter().find(|row| value(&report, row, "task") == "9").unwrap(), column);
+        assert!(!known.starts_with('['), "{file}: {known}");
+        assert_all_ticks(&report, &[&format!("7 | {known}"), "8 | [blocked]", &format!("9 | {known}")]);
+        assert_eq!(counts(&report, file).timed_out, 1);
+        let sentence = "process 8 ";
+        assert!(report.warnings.iter().any(|warning| warning.starts_with(sentence)), "{:?}", report.warnings);
+    }
+}
+
+#[test]
+fn more_processes_than_side_readers_can_block_and_the_run_goes_on() {
+    let proc = FakeProc::of([waiting(7)].into_iter().chain((11..19).map(|tgid| blocking(tgid, &["cmdline"]))));
+    let report = run(&proc, &["-g", "task", "-s", "cmdline", "--hz", "50", "-d", "0.5", "--workers", "2"], None);
+    assert_all_ticks(&report, &["7", "11", "12", "13", "14", "15", "16", "17", "18"]);
+    assert_eq!(report.ticks.abandoned, 0);
+    assert!((4..=8).contains(&counts(&report, "cmdline").timed_out));
+}
+
+#[test]
+fn even_a_status_that_blocks_leaves_the_others_counted() {
+    // No kernel blocks there; but then psn was told so of others before.
+    for files in [&["status"][..], &["stat", "status"]] {
+        let proc = FakeProc::of([waiting(7), blocking(8, files), waiting(9)]);
+        let report = run(&proc, &["-g", "task,umask", "--hz", "50", "-d", "1", "--workers", "2"], None);
+        let samples = samples(&report);
+        for other in ["7 | 0022", "9 | 0022"] {
+            assert_eq!(samples.get(other), Some(&report.ticks.completed), "{files:?}: {samples:?}");
+        }
+        assert!(report.ticks.completed > 10, "{files:?}: {:?}", report.ticks);
+        let is_named =
+            |warning: &String| warning.starts_with("process 8 ") && warning.ends_with("its threads were not counted");
+        assert!(report.warnings.iter().any(is_named), "{:?}", report.warnings);
+        run(&proc, &["-g", "task,umask", "--hz", "50", "-d", "0"], Some(Duration::from_millis(500)));
+    }
+}
+
+#[test]
+fn a_run_ends_though_nothing_that_psn_could_read_is_left_to_read() {
+    let proc = FakeProc::of((11..29).map(|tgid| blocking(tgid, &["stat", "status"])));
+    for workers in ["1", "3"] {
+        let report = run(&proc, &["-g", "task", "--hz", "50", "-d", "2", "--workers", workers], None);
+        assert!(report.rows.is_empty());
+        assert!(report.ticks.abandoned >= SPARE_THREADS as u64, "{:?}", report.ticks);
+        assert_eq!(report.ticks.completed + report.ticks.missed, report.ticks.expected);
+    }
+    run(&proc, &["-g", "task", "--hz", "50", "-d", "0", "--workers", "2"], Some(Duration::from_millis(900)));
+}
+
+#[test]
+fn a_listing_that_blocks_is_told_and_can_be_stopped() {
+    // Selected by name: a comm that blocks holds the listing itself.
+    let proc = FakeProc::of([waiting(7).file("comm", Content::Fifo)]);
+    let result = try_run(&proc, &["-p", "by", "-d", "1"], Some(Duration::from_millis(200)));
+    assert!(matches!(result, Err(SessionError::StoppedEarly)), "{result:?}");
+}
