@@ -29,6 +29,8 @@
 //! - sampled: [`sampler`] (one pass over the tasks), [`detail`] (one active thread)
 //! - counted: [`intern`], [`aggregate`], [`health`] (every read accounted for), [`histogram`], [`lookup`]
 //! - told: [`report`] (counts to rows, pure), [`output`] (rows to bytes), [`mod@list`]
+//! - [`scan`]: another way to find who is in which state, by a walk inside the kernel; the sampler does
+//!   not use it yet, and reads /proc
 //! - [`app`]: the command as its user meets it
 //!
 //! # As a library
