@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use super::figures::{Comparison, Measurement, StepFigures, Storm};
 use super::table::{SERIES, is_throughput};
 
-const WIDTH: f64 = 920.0;
+const WIDTH: f64 = 1000.0;
 const HEIGHT: f64 = 520.0;
 /// The plot's edges: left, top, right, bottom. The names of the lines are to its right.
 const PLOT: (f64, f64, f64, f64) = (76.0, 76.0, 590.0, 450.0);
@@ -115,10 +115,18 @@ pub(super) fn throughput(comparison: &Comparison) -> String {
     chart(
         "Threads visited per second",
         &format!("flat out, {largest} threads asleep; {}", subtitle(comparison)),
-        &log_axis("workers", &workers, workers.clone()),
+        &workers_axis(workers),
         &y,
         &lines,
     )
+}
+
+/// From one worker on by equal steps: what doubles with the workers is a straight line.
+fn workers_axis(mut workers: Vec<f64>) -> Axis {
+    workers.sort_by(f64::total_cmp);
+    workers.dedup();
+    let (min, max) = (workers.first().copied().unwrap_or(1.0), workers.last().copied().unwrap_or(1.0));
+    Axis { label: "workers".to_owned(), min, max: max.max(min + 1.0), is_log: false, ticks: workers }
 }
 
 fn points<T>(of: &[T], point: impl Fn(&T) -> Option<(f64, f64)>) -> Vec<(f64, f64)> {
@@ -223,8 +231,8 @@ fn chart(title: &str, subtitle: &str, x: &Axis, y: &Axis, lines: &[Line]) -> Str
         }
         let _ = writeln!(
             svg,
-            "<path d=\"M{:.1},{:.1} L{:.1},{name_at:.1}\" stroke=\"{colour}\" stroke-opacity=\"0.4\" fill=\"none\"/>\
-             <text x=\"{:.1}\" y=\"{:.1}\" font-size=\"11.5\" fill=\"{colour}\">{:.2} {}</text>",
+            "<path d=\"M{:.1},{:.1} L{:.1},{name_at:.1}\" stroke=\"{colour}\" fill=\"none\"/>\
+             <text x=\"{:.1}\" y=\"{:.1}\" font-size=\"11.5\" fill=\"#333333\">{:.2} {}</text>",
             across(*last_x) + 5.0,
             down(*last_y),
             right + 22.0,
@@ -258,7 +266,7 @@ fn apart(places: &[f64]) -> Vec<f64> {
 
 /// What fits beside the plot.
 fn shortened(name: &str) -> String {
-    const ROOM: usize = 44;
+    const ROOM: usize = 58;
     if name.chars().count() <= ROOM {
         return name.to_owned();
     }

@@ -91,7 +91,9 @@ impl Program {
             return Err(io::Error::other(format!("not done after {} s", self.deadline.as_secs())));
         }
         if !usage.succeeded {
-            return Err(io::Error::other(format!("it failed: {}", contents(&mut errors)?.trim())));
+            // The last line says what went wrong; the ones before it, where.
+            let errors = contents(&mut errors)?;
+            return Err(io::Error::other(format!("it failed: {}", errors.trim().lines().last().unwrap_or_default())));
         }
         Ok(Finished { cpu_s, wall_s, others_cpu_s, output: contents(&mut output)? })
     }

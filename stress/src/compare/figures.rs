@@ -173,12 +173,6 @@ impl StepFigures {
         let pairs = self.runs.iter().zip(&other.runs);
         Spread::of(pairs.filter_map(|(mine, theirs)| Some(figure(mine.as_ref()?) / figure(theirs.as_ref()?))))
     }
-
-    /// Kept files, all together.
-    #[must_use]
-    pub fn kept(&self) -> usize {
-        self.probe.kept.iter().map(|kept| kept.count).sum()
-    }
 }
 
 #[cfg(test)]

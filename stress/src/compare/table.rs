@@ -120,7 +120,7 @@ pub(super) fn steady(storm: &Storm) -> String {
             step.spread(|run| run.passes_per_s).map_or(String::new(), |rate| significant(rate.median)),
             megabytes(step.probe.peak_rss_kb),
             kernel,
-            if step.kept() == 0 { String::new() } else { kept(step) },
+            kept(step),
             Spread::of(start_up).map_or(String::new(), |start_up| format!("{:.2} s", start_up.median)),
         ];
         let _ = writeln!(text, "| {} |", cells.join(" | "));
@@ -161,7 +161,7 @@ pub(super) fn throughput(storm: &Storm) -> String {
     for workers in &workers {
         let _ = write!(text, " {workers} worker{} |", if *workers == 1 { "" } else { "s" });
     }
-    text += " CPU µs per thread, by workers |\n|---|";
+    text += " CPU µs per thread, by workers (of psn with its start) |\n|---|";
     text += &"---|".repeat(workers.len() + 1);
     text += "\n";
     for id in SERIES {
@@ -195,8 +195,14 @@ fn base(step: &StepFigures) -> &str {
     step.id.split('@').next().unwrap_or_default()
 }
 
+/// The files kept open; a single one was open for a read just then.
 fn kept(step: &StepFigures) -> String {
-    let kept = step.probe.kept.iter().map(|kept| format!("{} {}", kept.count, escape(&kept.file)));
+    let kept = step
+        .probe
+        .kept
+        .iter()
+        .filter(|kept| kept.count > 1)
+        .map(|kept| format!("{} {}", kept.count, escape(&kept.file)));
     kept.collect::<Vec<_>>().join(", ")
 }
 
