@@ -40,6 +40,12 @@ mod faults;
 /// Readers that get stuck, by named pipes.
 mod hung;
 
+/// Recordings: written, read back, cut off, asked.
+mod recordings;
+
+/// Recordings in the hands of engines that are not psn's.
+mod engines;
+
 /// The bodies of the fuzz targets under a deterministic mutator.
 mod mutations;
 
