@@ -112,7 +112,7 @@ fn other_questions_than_the_first_are_answered() {
         let of_task = ask(&["-a", "-g", "task,state_id", "-t", &task]);
         assert_eq!(of_task.samples(&["task", "state_id"]).into_values().sum::<u64>(), ticks);
         assert_eq!(
-            ask(&["-a", "-g", "pid", "-p", "storm-vfork"]).samples(&["pid"]).into_values().sum::<u64>(),
+            ask(&["-a", "-g", "pid", "-p", "^storm-vfork$"]).samples(&["pid"]).into_values().sum::<u64>(),
             3 * ticks
         );
     }
