@@ -7,6 +7,7 @@ use crate::cli::SampleArgs;
 use crate::column::SourceSet;
 use crate::filter::{Filter, FilterError};
 use crate::plan::{Plan, PlanError, PlanRequest, StateGate};
+use crate::scan::Scan;
 use crate::select::{ProcessSelection, Selection};
 
 /// Where the kernel shows its processes.
@@ -17,6 +18,8 @@ pub const DEFAULT_PROC_ROOT: &str = "/proc";
 pub struct Config {
     /// The proc root.
     pub root: PathBuf,
+    /// How threads are to be found.
+    pub scan: Scan,
     /// How long to sample; for ever without.
     pub duration: Option<Duration>,
     /// Samples per second.
@@ -88,6 +91,7 @@ impl Config {
         let plan = Plan::new(&request, gate)?;
         Ok(Self {
             root: args.procfs.clone(),
+            scan: args.scan,
             duration: (args.duration > 0.0).then(|| Duration::from_secs_f64(args.duration)),
             hz: args.hz,
             discover_period: Duration::from_secs_f64(1.0 / args.discover_hz),

@@ -55,8 +55,12 @@ pub struct Meta {
     pub duration_s: f64,
     /// The rate asked for.
     pub hz: f64,
-    /// How threads were found: `proc`.
+    /// How threads were found: `kernel`, by its own walk, or `proc`.
     pub scan: String,
+    /// How the kernel was made to walk, where it was.
+    pub scan_level: Option<String>,
+    /// Why they were not found in a better way, where one was tried.
+    pub scan_reason: Option<String>,
 }
 
 /// The states of which threads were counted.
@@ -106,6 +110,8 @@ pub struct Tasks {
     pub threads: u64,
     /// Threads that a listing may have skipped.
     pub skipped: u64,
+    /// Threads that /proc shows and the kernel's walk does not: they are read through /proc.
+    pub unseen: u64,
 }
 
 /// What psn cost.
