@@ -93,6 +93,14 @@ impl Health {
         }
     }
 
+    /// Counts `count` attempts that failed for want of a resource.
+    pub fn record_dropped(&mut self, source: Source, errno: Errno, count: u64) {
+        if count > 0 {
+            self.sources[source].dropped += count;
+            *self.dropped.entry((source, errno.raw_os_error())).or_default() += count;
+        }
+    }
+
     /// Moves one attempt from `ok` to where it belongs: its bytes turned out to be unusable.
     #[cold]
     pub fn correct(&mut self, source: Source, error: ReadError) {

@@ -15,10 +15,10 @@ use crate::support::skip;
 const NOBODY: &str = "65534";
 
 /// A copy of psn that any user may run, wherever the build lies; removed when dropped.
-struct PublicCopy(PathBuf);
+pub struct PublicCopy(PathBuf);
 
 impl PublicCopy {
-    fn new(name: &str) -> Self {
+    pub fn new(name: &str) -> Self {
         let dir = std::env::temp_dir().join(format!("psn-public-{}-{name}", std::process::id()));
         fs::create_dir(&dir).unwrap();
         fs::set_permissions(&dir, fs::Permissions::from_mode(0o755)).unwrap();
@@ -26,7 +26,7 @@ impl PublicCopy {
         Self(dir)
     }
 
-    fn path(&self) -> String {
+    pub fn path(&self) -> String {
         self.0.join("psn").display().to_string()
     }
 }
@@ -38,7 +38,7 @@ impl Drop for PublicCopy {
 }
 
 /// A command that runs `program` as nobody, without any capability.
-fn as_nobody(program: &str) -> Command {
+pub fn as_nobody(program: &str) -> Command {
     let mut command = command("setpriv");
     command.args(["--reuid", NOBODY, "--regid", NOBODY, "--clear-groups", "--inh-caps=-all", "--bounding-set=-all"]);
     command.arg(program);
@@ -46,7 +46,7 @@ fn as_nobody(program: &str) -> Command {
 }
 
 /// Whether this machine lets the tests become nobody; says so if not.
-fn can_become_nobody() -> bool {
+pub fn can_become_nobody() -> bool {
     if !is_root() {
         skip("only root can become another user");
         return false;
