@@ -514,7 +514,10 @@ impl Sampler {
     pub fn pass(&mut self, set: &Arc<TaskSet>, tick: u32, next_due_ns: u64, stopped: &dyn Fn() -> bool) -> PassOutcome {
         let at = Instant { tick, now_ns: monotonic_ns() };
         let mut outcome = PassOutcome { is_complete: true, ..PassOutcome::default() };
-        let back = self.share(Arc::clone(set), Vec::new(), at, Until { next_due_ns, stopped }, &mut outcome);
+        let mut round = self.begin();
+        self.hand_out(&mut round, Arc::clone(set), Vec::new(), at);
+        let back = self.gather(round, Until { next_due_ns, stopped }, &mut outcome);
+        outcome.duration_ns = monotonic_ns().saturating_sub(at.now_ns);
         self.collect(back, tick, &mut outcome);
         outcome
     }
@@ -532,48 +535,55 @@ impl Sampler {
         stopped: &dyn Fn() -> bool,
     ) -> io::Result<PassOutcome> {
         let at = Instant { tick, now_ns: monotonic_ns() };
+        let mut outcome = PassOutcome::default();
         let mut home = self.lanes.pop().unwrap_or_else(|| self.new_lane());
-        let (walk, rows) = match walker.walk(&mut home.observer, at) {
-            Ok(met) => met,
-            Err(error) => {
-                self.collect(vec![home], tick, &mut PassOutcome::default());
-                return Err(error);
+        // At the same time as the walk, which is done when they are.
+        let mut round = self.begin();
+        self.hand_out(&mut round, Arc::clone(walker.unseen()), Vec::new(), at);
+        let walked = walker.walk(&mut home.observer, at).map(|(walk, rows)| {
+            if walker.sees_everything() {
+                walk.states().for_each(|(state, count)| home.states.add(state.letter(), count));
             }
-        };
-        if walker.sees_everything() {
-            walk.states().for_each(|(state, count)| home.states.add(state.letter(), count));
-        }
-        let mut outcome = PassOutcome { is_complete: walk.overflowed == 0, ..PassOutcome::default() };
-        let until = Until { next_due_ns, stopped };
-        let mut back = self.share(Arc::clone(walker.unseen()), rows, at, until, &mut outcome);
+            outcome.is_complete = walk.overflowed == 0;
+            if !rows.is_empty() {
+                self.hand_out(&mut round, Arc::default(), rows, at);
+            }
+        });
+        let mut back = self.gather(round, Until { next_due_ns, stopped }, &mut outcome);
+        outcome.duration_ns = monotonic_ns().saturating_sub(at.now_ns);
         // Last, so that it is the home of the next walk, too.
         back.push(home);
         self.collect(back, tick, &mut outcome);
-        Ok(outcome)
+        walked.map(|()| outcome)
     }
 
-    /// Has lanes visit the threads of `set` and `rows`, and returns the lanes that came back.
-    #[expect(clippy::vec_box)]
-    fn share(
-        &mut self,
-        set: Arc<TaskSet>,
-        rows: Vec<Row>,
-        at: Instant,
-        until: Until<'_>,
-        outcome: &mut PassOutcome,
-    ) -> Vec<Box<Lane>> {
+    fn begin(&mut self) -> Round {
         self.passes += 1;
+        Round::default()
+    }
+
+    /// Has lanes visit the threads of `set`, or those of `rows`.
+    fn hand_out(&mut self, round: &mut Round, set: Arc<TaskSet>, rows: Vec<Row>, at: Instant) {
         let is_cautious = self.lost.len() >= SPARE_THREADS;
         let work = Work::new(set, rows, Arc::clone(&self.quarantine), is_cautious, at);
         let lanes = self.workers.min(work.chunks());
+        if lanes == 0 {
+            return;
+        }
         let work = Arc::new(work.deal(lanes));
-        let mut out: Vec<Watch> = (0..lanes).map(|index| self.dispatch(&work, index)).collect();
-        let mut back = Vec::with_capacity(lanes + 1);
+        round.out.extend((0..lanes).map(|index| self.dispatch(&work, index)));
+        round.works.push(work);
+    }
+
+    /// Waits for the lanes, and returns those that came back.
+    #[expect(clippy::vec_box)]
+    fn gather(&mut self, mut round: Round, until: Until<'_>, outcome: &mut PassOutcome) -> Vec<Box<Lane>> {
+        let mut back = Vec::with_capacity(round.out.len() + 1);
         let mut stopped_ns = None;
-        while !out.is_empty() {
+        while !round.out.is_empty() {
             match self.done.1.recv_timeout(LOOK) {
                 Ok(done) if done.pass == self.passes => {
-                    out.retain(|watch| !Arc::ptr_eq(&watch.progress, &done.lane.progress));
+                    round.out.retain(|watch| !Arc::ptr_eq(&watch.progress, &done.lane.progress));
                     back.push(done.lane);
                 }
                 Ok(done) => self.welcome_back(done),
@@ -581,17 +591,17 @@ impl Sampler {
                 Err(RecvTimeoutError::Timeout) => {
                     if (until.stopped)() {
                         outcome.is_complete = false;
-                        work.cancelled.store(true, Ordering::Relaxed);
+                        round.cancel();
                         let now = monotonic_ns();
                         if now.saturating_sub(*stopped_ns.get_or_insert(now)) > FAREWELL_NS {
                             break;
                         }
                     }
-                    let before = out.len();
-                    out.retain_mut(|watch| !self.gives_up(watch, until.next_due_ns));
-                    if out.len() < before {
+                    let before = round.out.len();
+                    round.out.retain_mut(|watch| !self.gives_up(watch, until.next_due_ns));
+                    if round.out.len() < before {
                         outcome.is_complete = false;
-                        work.cancelled.store(true, Ordering::Relaxed);
+                        round.cancel();
                     }
                     if self.lost.len() >= self.runners {
                         // Nobody is left to run the lanes that wait.
@@ -601,7 +611,6 @@ impl Sampler {
                 }
             }
         }
-        outcome.duration_ns = monotonic_ns().saturating_sub(at.now_ns);
         back
     }
 
@@ -740,6 +749,20 @@ impl Sampler {
     #[must_use]
     pub const fn coverage(&self) -> &Coverage {
         &self.coverage
+    }
+}
+
+/// The work of one pass that lanes are out for.
+#[derive(Default)]
+struct Round {
+    works: Vec<Arc<Work>>,
+    out: Vec<Watch>,
+}
+
+impl Round {
+    /// Has the lanes come back as soon as they can.
+    fn cancel(&self) {
+        self.works.iter().for_each(|work| work.cancelled.store(true, Ordering::Relaxed));
     }
 }
 
