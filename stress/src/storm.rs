@@ -215,7 +215,7 @@ fn read_lines(child: &mut Child) -> Receiver<String> {
     lines
 }
 
-fn find_program() -> Result<PathBuf, SpawnError> {
+pub(crate) fn find_program() -> Result<PathBuf, SpawnError> {
     static FOUND: OnceLock<Result<PathBuf, String>> = OnceLock::new();
     if let Some(program) = env::var_os("PSN_STORM") {
         return Ok(program.into());

@@ -40,6 +40,9 @@ mod faults;
 /// Readers that get stuck, by named pipes.
 mod hung;
 
+/// Readers that get stuck in processes that hang on a file system which never answers.
+mod hung_fuse;
+
 /// The bodies of the fuzz targets under a deterministic mutator.
 mod mutations;
 

@@ -1,0 +1,193 @@
+//! Processes that block their readers as on a host whose network file system died: one hangs while it holds its
+//! memory lock, one in the middle of an exec. As root, where FUSE can be mounted.
+
+use std::fs;
+use std::path::PathBuf;
+use std::process::Stdio;
+use std::sync::mpsc;
+use std::time::{Duration, Instant};
+
+use psn_stress::Hang;
+use rustix::process::Signal;
+use serde_json::Value;
+
+use crate::support::child::{Running, command, psn};
+use crate::support::json::{self, Json};
+use crate::support::skip;
+
+/// The hung processes, with three that only sleep.
+struct Host {
+    hang: Hang,
+    bystanders: Vec<Running>,
+}
+
+impl Host {
+    /// None, said aloud, where it can not be had.
+    fn start() -> Option<Self> {
+        let hang = match Hang::start() {
+            Ok(hang) => hang,
+            Err(error) => {
+                skip(&format!("no FUSE file system can be mounted here: {error}"));
+                return None;
+            }
+        };
+        for (pid, file) in [(hang.holder, "cmdline"), (hang.execer, "stat")] {
+            let path = PathBuf::from(format!("/proc/{pid}/task/{pid}/{file}"));
+            if !comes_to_block(&path) {
+                skip(&format!("this kernel does not block readers of {file} here"));
+                return None;
+            }
+        }
+        let sleep = || Running::start(command("sleep").arg("600").stdout(Stdio::null()).stderr(Stdio::null()));
+        Some(Self { hang, bystanders: (0..3).map(|_| sleep()).collect() })
+    }
+
+    /// `-p` and the ids of all five.
+    fn selection(&self) -> [String; 2] {
+        let Hang { holder, execer, .. } = self.hang;
+        let pids = self.bystanders.iter().map(Running::pid).chain([holder, execer]);
+        ["-p".to_owned(), pids.map(|pid| pid.to_string()).collect::<Vec<_>>().join(",")]
+    }
+
+    /// Starts psn on the five.
+    fn psn(&self, args: &[&str]) -> Running {
+        let selection = self.selection();
+        let selection = selection.iter().map(String::as_str);
+        let common = ["--format", "json", "-a", "--hz", "50", "--workers", "2"];
+        Running::start(&mut psn(&common.into_iter().chain(selection).chain(args.iter().copied()).collect::<Vec<_>>()))
+    }
+
+    /// The report of a run of a second, which does not take much longer.
+    fn sample(&self, columns: &str) -> Json {
+        let started = Instant::now();
+        let ended = self.psn(&["-d", "1", "-g", columns]).end();
+        let took = started.elapsed();
+        // The first list waits for what blocks, for a while; then a second of sampling, and half of one for the end.
+        assert!(took < Duration::from_secs(6), "it took {took:?}");
+        json::parse(&ended)
+    }
+}
+
+/// Whether a read of `path` does not come back, now or within ten seconds.
+fn comes_to_block(path: &PathBuf) -> bool {
+    let deadline = Instant::now() + Duration::from_secs(10);
+    while Instant::now() < deadline {
+        let (sender, receiver) = mpsc::channel();
+        let path = path.clone();
+        // One that is stuck ends with what it is stuck in.
+        std::thread::spawn(move || sender.send(fs::read(path)));
+        if receiver.recv_timeout(Duration::from_millis(500)).is_err() {
+            return true;
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    false
+}
+
+fn names(report: &Json, pid: u32) -> bool {
+    let warnings = report.0["warnings"].as_array().unwrap();
+    let says = |warning: &Value| warning.as_str().unwrap().contains(&format!("process {pid} "));
+    warnings.iter().any(|warning| says(warning) && warning.as_str().unwrap().contains("blocks whoever reads"))
+}
+
+fn abandoned(report: &Json) -> u64 {
+    report.0["ticks"]["abandoned"].as_u64().unwrap()
+}
+
+#[test]
+fn a_process_that_hangs_with_its_memory_lock_held_shows_blocked_and_costs_no_tick() {
+    let Some(host) = Host::start() else { return };
+    let Hang { holder, execer, .. } = host.hang;
+    for (column, known) in [("cmdline", "sleep"), ("cmdline2", "sleep 600"), ("exe", "sleep")] {
+        let report = host.sample(&format!("pid,{column}"));
+        let samples = report.samples(&["pid", column]);
+        let completed = report.completed();
+        for bystander in &host.bystanders {
+            let own = format!("{} | ", bystander.pid());
+            let shown: Vec<_> = samples.iter().filter_map(|(key, n)| Some((key.strip_prefix(&own)?, *n))).collect();
+            // Where the program lies is the host's business.
+            assert!(matches!(shown[..], [(shown, n)] if shown.ends_with(known) && n == completed), "{shown:?}");
+        }
+        if column != "exe" {
+            assert_eq!(samples.get(&format!("{holder} | [blocked]")), Some(&completed), "{samples:?}");
+            assert!(names(&report, holder), "{}", report.0["warnings"]);
+        }
+        // The other one costs a tick, for its stat; this one costs none.
+        assert_eq!(abandoned(&report), 1, "{}", report.0["ticks"]);
+        assert!(names(&report, execer), "{}", report.0["warnings"]);
+    }
+}
+
+#[test]
+fn mappings_of_a_process_that_holds_its_memory_lock_block_no_tick() {
+    let Some(host) = Host::start() else { return };
+    let report = host.sample("pid,perms");
+    let samples = report.samples(&["pid", "perms"]);
+    let completed = report.completed();
+    assert_eq!(samples.get(&format!("{} | [blocked]", host.hang.holder)), Some(&completed), "{samples:?}");
+    for bystander in &host.bystanders {
+        assert!(samples.get(&format!("{} | r-xp", bystander.pid())) >= Some(&completed), "{samples:?}");
+    }
+    assert_eq!(abandoned(&report), 1, "{}", report.0["ticks"]);
+}
+
+#[test]
+fn a_process_that_is_stuck_in_exec_costs_one_tick_and_its_state_comes_from_status() {
+    let Some(host) = Host::start() else { return };
+    let Hang { holder, execer, .. } = host.hang;
+    let report = host.sample("pid,state_id,syscall,wchan,ppid");
+    let completed = report.completed();
+    let states = report.samples(&["pid", "state_id"]);
+    for bystander in &host.bystanders {
+        assert_eq!(states.get(&format!("{} | S", bystander.pid())), Some(&completed), "{states:?}");
+    }
+    let of = |pid: u32| states.iter().filter(|(key, _)| key.starts_with(&format!("{pid} | "))).map(|(_, n)| n).sum::<u64>();
+    assert_eq!((of(holder), of(execer)), (completed, completed), "{states:?}");
+    assert_eq!(abandoned(&report), 1, "{}", report.0["ticks"]);
+    assert!(names(&report, execer) && !names(&report, holder), "{}", report.0["warnings"]);
+    assert_eq!(report.health("stat")["timed_out"], 1);
+    let blocked = report.samples(&["pid", "syscall", "wchan", "ppid"]);
+    assert_eq!(blocked.get(&format!("{execer} | [blocked] | [blocked] | [blocked]")), Some(&completed), "{blocked:?}");
+    let told = report.rows().iter().filter(|row| row["syscall"] == "clock_nanosleep").count();
+    assert_eq!(told, host.bystanders.len());
+}
+
+#[test]
+fn a_run_with_hung_processes_stops_within_a_second_with_its_report() {
+    let Some(host) = Host::start() else { return };
+    for signal in [Signal::INT, Signal::TERM] {
+        let psn = host.psn(&["-d", "0", "-g", "pid,cmdline"]);
+        // Long enough for the first list, and for the readers to be lost.
+        std::thread::sleep(Duration::from_secs(3));
+        let told = Instant::now();
+        psn.signal(signal);
+        let ended = psn.end();
+        assert!(told.elapsed() < Duration::from_secs(1), "{:?} after {signal:?}", told.elapsed());
+        let report = Json(serde_json::from_str(&ended.stdout).unwrap());
+        let samples = report.samples(&["pid"]);
+        for bystander in &host.bystanders {
+            assert_eq!(samples.get(&bystander.pid().to_string()), Some(&report.completed()));
+        }
+        assert!(names(&report, host.hang.holder) && names(&report, host.hang.execer));
+    }
+}
+
+#[test]
+fn what_hung_is_read_again_once_it_is_let_go() {
+    let Some(mut host) = Host::start() else { return };
+    let psn = host.psn(&["-d", "4", "-g", "pid,ppid"]);
+    std::thread::sleep(Duration::from_secs(2));
+    let Hang { execer, .. } = host.hang;
+    host.bystanders.truncate(3);
+    // The server ends: what it never answered fails, and the execer is killed. Nothing waits for it any more.
+    drop(host.hang);
+    let report = json::parse(&psn.end());
+    let samples = report.samples(&["pid", "ppid"]);
+    for bystander in &host.bystanders {
+        let own = format!("{} | {}", bystander.pid(), std::process::id());
+        assert_eq!(samples.get(&own), Some(&report.completed()), "{samples:?}");
+    }
+    assert!(samples.get(&format!("{execer} | [blocked]")).is_some_and(|blocked| *blocked < report.completed()));
+    // The reader that was stuck was told that the thread is gone, and counts as that.
+    assert_eq!(report.health("stat")["timed_out"], 0, "{}", report.0["health"]);
+}
