@@ -2,7 +2,7 @@
 //! memory lock, one in the middle of an exec. As root, where FUSE can be mounted.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
@@ -69,11 +69,11 @@ impl Host {
 }
 
 /// Whether a read of `path` does not come back, now or within ten seconds.
-fn comes_to_block(path: &PathBuf) -> bool {
+fn comes_to_block(path: &Path) -> bool {
     let deadline = Instant::now() + Duration::from_secs(10);
     while Instant::now() < deadline {
         let (sender, receiver) = mpsc::channel();
-        let path = path.clone();
+        let path = path.to_owned();
         // One that is stuck ends with what it is stuck in.
         std::thread::spawn(move || sender.send(fs::read(path)));
         if receiver.recv_timeout(Duration::from_millis(500)).is_err() {
@@ -141,7 +141,8 @@ fn a_process_that_is_stuck_in_exec_costs_one_tick_and_its_state_comes_from_statu
     for bystander in &host.bystanders {
         assert_eq!(states.get(&format!("{} | S", bystander.pid())), Some(&completed), "{states:?}");
     }
-    let of = |pid: u32| states.iter().filter(|(key, _)| key.starts_with(&format!("{pid} | "))).map(|(_, n)| n).sum::<u64>();
+    let of =
+        |pid: u32| states.iter().filter(|(key, _)| key.starts_with(&format!("{pid} | "))).map(|(_, n)| n).sum::<u64>();
     assert_eq!((of(holder), of(execer)), (completed, completed), "{states:?}");
     assert_eq!(abandoned(&report), 1, "{}", report.0["ticks"]);
     assert!(names(&report, execer) && !names(&report, holder), "{}", report.0["warnings"]);
@@ -173,12 +174,11 @@ fn a_run_with_hung_processes_stops_within_a_second_with_its_report() {
 }
 
 #[test]
-fn what_hung_is_read_again_once_it_is_let_go() {
-    let Some(mut host) = Host::start() else { return };
+fn a_reader_that_is_let_go_counts_as_what_it_was_told_then() {
+    let Some(host) = Host::start() else { return };
     let psn = host.psn(&["-d", "4", "-g", "pid,ppid"]);
     std::thread::sleep(Duration::from_secs(2));
     let Hang { execer, .. } = host.hang;
-    host.bystanders.truncate(3);
     // The server ends: what it never answered fails, and the execer is killed. Nothing waits for it any more.
     drop(host.hang);
     let report = json::parse(&psn.end());
