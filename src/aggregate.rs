@@ -169,8 +169,10 @@ impl Fold {
         let place = self.place(&key);
         self.key = key;
 
-        let layout = Arc::clone(&self.layout);
-        for (index, measure) in layout.measures.iter().enumerate() {
+        for index in 0..self.layout.measures.len() {
+            // By index: a reference would hold the whole fold, and another count of the shared layout is
+            // a write that all workers contend for.
+            let Some(measure) = self.layout.measures.get(index).copied() else { break };
             let value = row.value(measure.slot);
             let cell = match measure.aggregate {
                 Aggregate::Example | Aggregate::Common => self.cell(value),

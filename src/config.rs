@@ -51,7 +51,7 @@ pub enum UsageError {
     #[error("--where: {0}")]
     Filter(FilterError),
     /// In `-p`.
-    #[error("-p: '{given}' is neither: {reason}")]
+    #[error("-p: '{given}' names no processes: {reason}")]
     Processes {
         /// The argument as given.
         given: String,

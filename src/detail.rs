@@ -201,24 +201,30 @@ impl Observer {
         task.mark_active(at.tick);
         self.answers.reset();
         self.unparsed = SourceSet::default();
-        if !self.begin(process, &stat, starttime_ticks, blocked) {
+        if !self.begin(&context, process, &stat, starttime_ticks, blocked) {
             return Ok(());
         }
         let reading = Reading { process, task, memory };
-        self.observe_details(reading, &stat, blocked, at);
+        self.observe_details(&context, reading, &stat, blocked, at);
         self.place.enter(Source::Stat);
         Ok(())
     }
 
     /// Fills in what `stat` gives; false when a filter already rejects the row.
-    fn begin(&mut self, process: &Process, stat: &Stat<'_>, starttime_ticks: u64, blocked: bool) -> bool {
+    fn begin(
+        &mut self,
+        context: &Context,
+        process: &Process,
+        stat: &Stat<'_>,
+        starttime_ticks: u64,
+        blocked: bool,
+    ) -> bool {
         self.row.clear();
         self.row.tid = stat.tid;
         self.row.tgid = process.tgid;
         self.row.starttime_ticks = starttime_ticks;
         self.row.state = stat.state;
-        let context = Arc::clone(&self.context);
-        self.fill(&context, process, stat, blocked, 0..self.cheap_slots)
+        self.fill(context, process, stat, blocked, 0..self.cheap_slots)
     }
 
     /// Fills in the slots and says whether the filters hold.
@@ -260,33 +266,38 @@ impl Observer {
         }
     }
 
-    fn observe_details(&mut self, mut reading: Reading<'_>, stat: &Stat<'_>, blocked: bool, at: Instant) {
-        let context = Arc::clone(&self.context);
+    fn observe_details(
+        &mut self,
+        context: &Context,
+        mut reading: Reading<'_>,
+        stat: &Stat<'_>,
+        blocked: bool,
+        at: Instant,
+    ) {
         if blocked {
             self.mark_details_blocked();
-            self.finish(&context, &mut reading, stat, blocked, at);
+            self.finish(context, &mut reading, stat, blocked, at);
             return;
         }
         let waits = self.wait_sources && !is_running(stat.state) && !has_ended(stat.state);
         if !waits {
-            self.finish(&context, &mut reading, stat, blocked, at);
+            self.finish(context, &mut reading, stat, blocked, at);
             return;
         }
-        let again = std::mem::take(&mut self.again);
-        let mut again = again;
-        let moment = self.read_wait(&context, &mut reading, stat, &mut again);
+        let mut again = std::mem::take(&mut self.again);
+        let moment = self.read_wait(context, &mut reading, stat, &mut again);
         self.coverage.checked += 1;
         match moment {
-            Moment::Same => self.finish(&context, &mut reading, stat, blocked, at),
+            Moment::Same => self.finish(context, &mut reading, stat, blocked, at),
             Moment::Again => match Stat::parse(again.bytes(), context.plan.last_stat_field) {
                 Ok(stat) => {
-                    if self.begin(reading.process, &stat, self.row.starttime_ticks, blocked) {
-                        self.finish(&context, &mut reading, &stat, blocked, at);
+                    if self.begin(context, reading.process, &stat, self.row.starttime_ticks, blocked) {
+                        self.finish(context, &mut reading, &stat, blocked, at);
                     }
                 }
-                Err(_) => self.finish_torn(&context, &mut reading, stat, at),
+                Err(_) => self.finish_torn(context, &mut reading, stat, at),
             },
-            Moment::Torn => self.finish_torn(&context, &mut reading, stat, at),
+            Moment::Torn => self.finish_torn(context, &mut reading, stat, at),
         }
         self.again = again;
     }

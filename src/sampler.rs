@@ -601,7 +601,7 @@ impl Sampler {
     /// Adds the lanes' counts to the session's, in parallel when there are many.
     fn commit(&self, lanes: &mut [Box<Lane>], tick: u32) {
         /// Groups from which the pool's help is worth its wake-ups. `benches/aggregate.rs`, `commit`.
-        const PARALLEL_GROUPS: usize = 2048;
+        const PARALLEL_GROUPS: usize = 8192;
         let groups: usize = lanes.iter().map(|lane| lane.observer.fold.touched()).sum();
         // With a thread of the pool stuck, `scope` could wait for it: then the coordinator does it alone.
         if groups < PARALLEL_GROUPS || !self.lost.is_empty() {

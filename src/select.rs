@@ -40,6 +40,10 @@ impl Selection {
     /// # Errors
     /// What the regex parser says.
     pub fn parse_processes(text: &str) -> Result<ProcessSelection, String> {
+        if text.trim().is_empty() {
+            // An unset variable of a shell, most likely; as a regex it would match every process.
+            return Err("it is empty; leave -p out to sample every process".to_owned());
+        }
         let pids: Option<Vec<u32>> =
             text.split(',').map(|pid| pid.trim().parse().ok().filter(|pid| *pid > 0)).collect();
         match pids {
@@ -70,5 +74,6 @@ mod tests {
         assert!(matches!(Selection::parse_processes("mysqld|kwork"), Ok(ProcessSelection::Name(_))));
         assert!(Selection::parse_processes("(").is_err());
         assert!(Selection::parse_processes("99999999999").is_err());
+        assert!(Selection::parse_processes(" ").is_err());
     }
 }
