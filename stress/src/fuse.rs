@@ -2,10 +2,16 @@
 //! (`include/uapi/linux/fuse.h`, version 7.31).
 
 use std::fs::File;
-use std::io::{Read as _, Write as _};
+use std::io::{self, Read as _, Write as _};
+use std::os::fd::{AsFd, AsRawFd as _, OwnedFd};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-pub(crate) const DEVICE: &str = "/dev/fuse";
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::io::Errno;
+use rustix::mount::{FsMountFlags, FsOpenFlags, MountAttrFlags, fsconfig_create, fsconfig_set_string, fsmount, fsopen};
+
+const DEVICE: &str = "/dev/fuse";
 /// The name of the file.
 pub(crate) const FILE: &str = "file";
 const FILE_LEN: usize = 4096;
@@ -45,10 +51,38 @@ impl<'a> Request<'a> {
     }
 }
 
-/// Answers requests while `is_dead` is not set, and takes them without an answer from then on.
-pub(crate) fn serve(mut device: File, is_dead: &AtomicBool) {
+/// Opens the device that requests come from.
+pub(crate) fn device() -> io::Result<File> {
+    File::options().read(true).write(true).custom_flags(libc::O_NONBLOCK).open(DEVICE)
+}
+
+/// Mounts the file system of `device` nowhere: it is reached by this descriptor alone, and gone with it.
+pub(crate) fn mount(device: &File) -> io::Result<OwnedFd> {
+    let context = fsopen("fuse", FsOpenFlags::FSOPEN_CLOEXEC)?;
+    let device = device.as_raw_fd().to_string();
+    for (key, value) in [("fd", device.as_str()), ("rootmode", "40000"), ("user_id", "0"), ("group_id", "0")] {
+        fsconfig_set_string(context.as_fd(), key, value)?;
+    }
+    fsconfig_create(context.as_fd())?;
+    let attributes = MountAttrFlags::MOUNT_ATTR_NOSUID | MountAttrFlags::MOUNT_ATTR_NODEV;
+    Ok(fsmount(context.as_fd(), FsMountFlags::FSMOUNT_CLOEXEC, attributes)?)
+}
+
+/// Answers requests while `is_dead` is not set, and takes them without an answer from then on. Returns when there is
+/// something to read on `end`, or nobody left to write there; with the device, which is closed then, the kernel
+/// aborts whatever waits for an answer.
+pub(crate) fn serve(mut device: File, is_dead: &AtomicBool, end: &impl AsFd) {
     let mut buffer = vec![0; 1 << 17];
     loop {
+        let mut files = [PollFd::new(&device, PollFlags::IN), PollFd::new(end, PollFlags::IN)];
+        match poll(&mut files, None) {
+            Ok(_) | Err(Errno::INTR) => {}
+            Err(_) => return,
+        }
+        let [_, end] = files;
+        if !end.revents().is_empty() {
+            return;
+        }
         let len = match device.read(&mut buffer) {
             Ok(len) => len,
             // The request was taken back.

@@ -7,10 +7,11 @@
 //! - the **execer** starts another program with a file open that is to be closed on exec: the kernel flushes it
 //!   half way through, for ever. Its `stat`, `wchan`, `syscall` and others block (`begin_new_exec`).
 //!
-//! The file system is mounted for as long as the victims take to open its file; then nobody can walk into it. All
-//! of it ends with the program, however that ends: with its last descriptor the kernel aborts what waits.
+//! The file system is mounted nowhere: the victims open its file through a descriptor of the program, which is closed
+//! then, so that nobody can walk into it. All of it ends with the program, however that ends: with its descriptor of
+//! the device the kernel aborts what waits, and the victims are killed.
 
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::{self, BufReader, ErrorKind, Read as _, Write as _};
 use std::os::fd::AsRawFd as _;
 use std::os::unix::process::CommandExt as _;
@@ -20,9 +21,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use rustix::mount::{MountFlags, UnmountFlags, mount, unmount};
 use rustix::process::getpid;
 
 use crate::fuse;
@@ -35,6 +35,9 @@ const EXECER: &str = "--hang-execer";
 
 /// How long the victims may take to be where they are to hang.
 const DEADLINE: Duration = Duration::from_secs(60);
+
+/// How long they may take to end before they are left to the kernel.
+const ENDING_TIME: Duration = Duration::from_secs(20);
 
 /// The victims, hanging. Dropping it lets them go and waits for their end.
 #[derive(Debug)]
@@ -52,7 +55,7 @@ impl Hang {
     /// # Errors
     /// Why it can not be done here: the kernel has no FUSE, or this process may not mount it.
     pub fn start() -> io::Result<Self> {
-        File::options().read(true).write(true).open(fuse::DEVICE)?;
+        fuse::device()?;
         let program = storm::find_program().map_err(io::Error::other)?;
         let mut server = Command::new(program)
             .arg(HANG)
@@ -76,7 +79,13 @@ impl Hang {
 
 impl Drop for Hang {
     fn drop(&mut self) {
-        // The kernel ends whatever waits for the server with it, and kills the victims, its children.
+        // Its word to end the victims and itself.
+        drop(self.server.stdin.take());
+        let deadline = Instant::now() + ENDING_TIME;
+        while matches!(self.server.try_wait(), Ok(None)) && Instant::now() < deadline {
+            thread::sleep(Duration::from_millis(2));
+        }
+        // Of one that has been waited for, both do nothing. The kernel kills the victims with it.
         let _ = self.server.kill();
         let _ = self.server.wait();
     }
@@ -102,25 +111,17 @@ pub fn hang_if_told() -> bool {
     true
 }
 
-/// Mounts, starts the victims, says who they are, and waits for the end of its standard input.
+/// Starts the victims, says who they are, and ends them when its standard input ends.
 fn serve(_: &Path) -> io::Result<()> {
-    let device = File::options().read(true).write(true).open(fuse::DEVICE)?;
-    let dir = std::env::temp_dir().join(format!("psn-hang-{}", std::process::id()));
-    fs::create_dir(&dir)?;
-    let options = format!("fd={},rootmode=40000,user_id=0,group_id=0", device.as_raw_fd());
-    let options = std::ffi::CString::new(options).map_err(io::Error::other)?;
-    if let Err(error) = mount("psn-hang", &dir, "fuse", MountFlags::NOSUID | MountFlags::NODEV, &*options) {
-        fs::remove_dir(&dir)?;
-        return Err(error.into());
-    }
+    let device = fuse::device()?;
+    let mount = fuse::mount(&device)?;
     let is_dead = Arc::new(AtomicBool::new(false));
     let is_dead_there = Arc::clone(&is_dead);
-    thread::spawn(move || fuse::serve(device, &is_dead_there));
-    let started = start_victims(&dir.join(fuse::FILE));
+    let server = thread::spawn(move || fuse::serve(device, &is_dead_there, &io::stdin()));
+    let path = format!("/proc/{}/fd/{}/{}", std::process::id(), mount.as_raw_fd(), fuse::FILE);
+    let mut victims = start_victims(path.as_ref())?;
     // The victims have the file open; for everybody else it is gone.
-    unmount(&dir, UnmountFlags::DETACH)?;
-    fs::remove_dir(&dir)?;
-    let mut victims = started?;
+    drop(mount);
     is_dead.store(true, Ordering::SeqCst);
     let mut pids = Vec::new();
     for Victim { child, .. } in &mut victims {
@@ -129,7 +130,11 @@ fn serve(_: &Path) -> io::Result<()> {
         drop(child.stdin.take());
     }
     println!("{}", pids.join(" "));
-    io::stdin().read_to_end(&mut Vec::new())?;
+    server.join().map_err(|_| io::Error::other("the file system has failed"))?;
+    for Victim { child, .. } in &mut victims {
+        child.kill()?;
+        child.wait()?;
+    }
     Ok(())
 }
 

@@ -2,18 +2,17 @@
 //! memory lock, one in the middle of an exec. As root, where FUSE can be mounted.
 
 use std::fs;
-use std::path::{Path, PathBuf};
 use std::process::Stdio;
-use std::sync::mpsc;
+use std::sync::mpsc::{self, TryRecvError};
 use std::time::{Duration, Instant};
 
-use psn_stress::Hang;
+use psn_stress::{Hang, storm};
 use rustix::process::Signal;
 use serde_json::Value;
 
-use crate::support::child::{Running, command, psn};
+use crate::support::child::{DEADLINE, Running, command, psn};
 use crate::support::json::{self, Json};
-use crate::support::skip;
+use crate::support::{skip, wait_until};
 
 /// The hung processes, with three that only sleep.
 struct Host {
@@ -32,8 +31,7 @@ impl Host {
             }
         };
         for (pid, file) in [(hang.holder, "cmdline"), (hang.execer, "stat")] {
-            let path = PathBuf::from(format!("/proc/{pid}/task/{pid}/{file}"));
-            if !comes_to_block(&path) {
+            if !comes_to_block(pid, file) {
                 skip(&format!("this kernel does not block readers of {file} here"));
                 return None;
             }
@@ -57,31 +55,69 @@ impl Host {
         Running::start(&mut psn(&common.into_iter().chain(selection).chain(args.iter().copied()).collect::<Vec<_>>()))
     }
 
-    /// The report of a run of a second, which does not take much longer.
+    /// The report of a run of a second, which ends though what it reads does not answer.
     fn sample(&self, columns: &str) -> Json {
-        let started = Instant::now();
-        let ended = self.psn(&["-d", "1", "-g", columns]).end();
-        let took = started.elapsed();
-        // The first list waits for what blocks, for a while; then a second of sampling, and half of one for the end.
-        assert!(took < Duration::from_secs(6), "it took {took:?}");
-        json::parse(&ended)
+        json::parse(&self.psn(&["-d", "1", "-g", columns]).end())
     }
 }
 
-/// Whether a read of `path` does not come back, now or within ten seconds.
-fn comes_to_block(path: &Path) -> bool {
-    let deadline = Instant::now() + Duration::from_secs(10);
+/// Whether reads of the process's file come to block for good, once the process has come to where it hangs.
+fn comes_to_block(pid: u32, file: &str) -> bool {
+    /// Looks at a reader that is blocked each time, before it is taken to be so for good.
+    const LOOKS: u32 = 50;
+    let deadline = Instant::now() + DEADLINE;
     while Instant::now() < deadline {
-        let (sender, receiver) = mpsc::channel();
-        let path = path.to_owned();
+        let (sender, answer) = mpsc::channel();
+        let (own, reader) = mpsc::channel();
+        let path = format!("/proc/{pid}/task/{pid}/{file}");
         // One that is stuck ends with what it is stuck in.
-        std::thread::spawn(move || sender.send(fs::read(path)));
-        if receiver.recv_timeout(Duration::from_millis(500)).is_err() {
-            return true;
+        std::thread::spawn(move || {
+            own.send(rustix::thread::gettid().as_raw_nonzero()).unwrap();
+            sender.send(fs::read(path))
+        });
+        let reader = reader.recv().unwrap();
+        let mut looks = 0;
+        while matches!(answer.try_recv(), Err(TryRecvError::Empty)) && Instant::now() < deadline {
+            looks = if state(&format!("/proc/self/task/{reader}/stat")) == Some('D') { looks + 1 } else { 0 };
+            if looks == LOOKS {
+                return true;
+            }
+            std::thread::sleep(Duration::from_millis(4));
         }
-        std::thread::sleep(Duration::from_millis(20));
+        std::thread::sleep(Duration::from_millis(4));
     }
     false
+}
+
+/// The state letter of a thread, whose name is a plain one, by its `stat`.
+fn state(path: &str) -> Option<char> {
+    fs::read_to_string(path).ok()?.rsplit_once(") ")?.1.chars().next()
+}
+
+/// Waits until psn has lost a thread of each name to what does not answer, and has gone on without it.
+fn wait_until_stuck(psn: &Running, names: &[&str]) {
+    let proc = format!("/proc/{}", psn.pid());
+    let is_stuck = |name: &str| {
+        let tasks = fs::read_dir(format!("{proc}/task")).unwrap().flatten().map(|task| task.path());
+        tasks.into_iter().any(|task| {
+            let comm = fs::read_to_string(task.join("comm")).unwrap_or_default();
+            comm.starts_with(name) && state(&task.join("stat").display().to_string()) == Some('D')
+        })
+    };
+    for name in names {
+        wait_until(&format!("{name} is stuck"), || is_stuck(name));
+    }
+    wait_until_read(psn);
+}
+
+/// Waits until psn has made so many reads that a few of its passes lie between.
+fn wait_until_read(psn: &Running) {
+    let reads = || {
+        let io = fs::read_to_string(format!("/proc/{}/io", psn.pid())).unwrap();
+        io.lines().find_map(|line| line.strip_prefix("syscr: ")?.parse::<u64>().ok()).unwrap()
+    };
+    let before = reads();
+    wait_until("psn goes on reading", || reads() >= before + 300);
 }
 
 fn names(report: &Json, pid: u32) -> bool {
@@ -154,17 +190,13 @@ fn a_process_that_is_stuck_in_exec_costs_one_tick_and_its_state_comes_from_statu
 }
 
 #[test]
-fn a_run_with_hung_processes_stops_within_a_second_with_its_report() {
+fn a_run_with_hung_processes_stops_when_told_with_its_report() {
     let Some(host) = Host::start() else { return };
     for signal in [Signal::INT, Signal::TERM] {
         let psn = host.psn(&["-d", "0", "-g", "pid,cmdline"]);
-        // Long enough for the first list, and for the readers to be lost.
-        std::thread::sleep(Duration::from_secs(3));
-        let told = Instant::now();
+        wait_until_stuck(&psn, &["psn-worker", "psn-facts"]);
         psn.signal(signal);
-        let ended = psn.end();
-        assert!(told.elapsed() < Duration::from_secs(1), "{:?} after {signal:?}", told.elapsed());
-        let report = Json(serde_json::from_str(&ended.stdout).unwrap());
+        let report = json::parse(&psn.end());
         let samples = report.samples(&["pid"]);
         for bystander in &host.bystanders {
             assert_eq!(samples.get(&bystander.pid().to_string()), Some(&report.completed()));
@@ -176,11 +208,13 @@ fn a_run_with_hung_processes_stops_within_a_second_with_its_report() {
 #[test]
 fn a_reader_that_is_let_go_counts_as_what_it_was_told_then() {
     let Some(host) = Host::start() else { return };
-    let psn = host.psn(&["-d", "4", "-g", "pid,ppid"]);
-    std::thread::sleep(Duration::from_secs(2));
+    let psn = host.psn(&["-d", "0", "-g", "pid,ppid"]);
+    wait_until_stuck(&psn, &["psn-worker"]);
     let Hang { execer, .. } = host.hang;
-    // The server ends: what it never answered fails, and the execer is killed. Nothing waits for it any more.
+    // What was never answered fails, and the execer is killed. Nothing waits for it any more.
     drop(host.hang);
+    wait_until_read(&psn);
+    psn.signal(Signal::INT);
     let report = json::parse(&psn.end());
     let samples = report.samples(&["pid", "ppid"]);
     for bystander in &host.bystanders {
@@ -190,4 +224,33 @@ fn a_reader_that_is_let_go_counts_as_what_it_was_told_then() {
     assert!(samples.get(&format!("{execer} | [blocked]")).is_some_and(|blocked| *blocked < report.completed()));
     // The reader that was stuck was told that the thread is gone, and counts as that.
     assert_eq!(report.health("stat")["timed_out"], 0, "{}", report.0["health"]);
+}
+
+/// Whether a process is there and is no zombie.
+fn lives(pid: u32) -> bool {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    status.contains("\nState:") && !status.contains("\nState:\tZ")
+}
+
+#[test]
+fn nothing_is_left_of_what_hung_however_its_owner_ends() {
+    let Some(Host { hang, .. }) = Host::start() else { return };
+    let Hang { holder, execer, .. } = hang;
+    assert!(lives(holder) && lives(execer));
+    drop(hang);
+    assert!(!lives(holder) && !lives(execer), "let go");
+
+    // An owner that is killed can let nothing go.
+    let program = storm::find_program().unwrap();
+    let mut owner = command("sh");
+    owner.arg("-c").arg("\"$0\" --hang $$; :").arg(program).stdin(Stdio::piped());
+    let owner = Running::start(&mut owner);
+    let mut pids = Vec::new();
+    wait_until("both hang", || {
+        pids = owner.said().split_whitespace().map(|pid| pid.parse::<u32>().unwrap()).collect();
+        pids.len() == 2
+    });
+    assert!(comes_to_block(pids[0], "cmdline") && comes_to_block(pids[1], "stat"));
+    owner.signal(Signal::KILL);
+    wait_until("both have ended", || !pids.iter().any(|pid| lives(*pid)));
 }
