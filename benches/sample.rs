@@ -49,7 +49,7 @@ impl FakeRoot {
         let path = Path::new(TMPFS).join(format!("psn-bench-{}-{name}", std::process::id()));
         fs::create_dir_all(&path)?;
         let root = Arc::new(ProcRoot::open(&path)?);
-        let mut open_files = usize::try_from(raise_fd_limit()).unwrap_or(usize::MAX) / 2;
+        let mut open_files = usize::try_from(raise_fd_limit(0)).unwrap_or(usize::MAX) / 2;
         let mut tid = 300;
         let mut set = Vec::new();
         for threads in processes {

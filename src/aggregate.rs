@@ -12,8 +12,8 @@ use dashmap::DashMap;
 use foldhash::fast::RandomState;
 
 use crate::intern::{Interner, LocalInterner, Symbol};
-use crate::observation::{Mark, Observation, Value};
-use crate::plan::{Aggregate, Measure, Plan};
+use crate::observation::{Mark, Observation, Rows, Value};
+use crate::plan::{Aggregate, Keep, Measure, Plan};
 
 /// A value as part of a group's key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -109,13 +109,20 @@ impl Accumulator {
 pub struct Layout {
     dimensions: Vec<usize>,
     measures: Vec<Measure>,
+    columns: usize,
+    keep: Keep,
 }
 
 impl Layout {
     /// The layout of `plan`.
     #[must_use]
     pub fn new(plan: &Plan) -> Self {
-        Self { dimensions: plan.dimensions.clone(), measures: plan.measures.clone() }
+        Self {
+            dimensions: plan.dimensions.clone(),
+            measures: plan.measures.clone(),
+            columns: plan.columns.len(),
+            keep: plan.keep,
+        }
     }
 
     fn accumulators(&self) -> Box<[Accumulator]> {
@@ -130,10 +137,11 @@ struct LocalGroup {
     accumulators: Box<[Accumulator]>,
 }
 
-/// One worker's counts of one tick.
+/// One worker's counts of one tick; if they are to be recorded, its rows as well.
 #[derive(Debug)]
 pub struct Fold {
     layout: Arc<Layout>,
+    rows: Rows,
     interner: LocalInterner,
     places: HashMap<Key, usize, RandomState>,
     groups: Vec<LocalGroup>,
@@ -149,6 +157,7 @@ impl Fold {
     #[must_use]
     pub fn new(layout: Arc<Layout>, interner: Arc<Interner>) -> Self {
         Self {
+            rows: Rows::new(layout.columns),
             layout,
             interner: LocalInterner::new(interner),
             places: HashMap::default(),
@@ -160,6 +169,12 @@ impl Fold {
 
     /// Counts one observation of tick number `tick`.
     pub fn add(&mut self, row: &Observation, tick: u32, last: &mut LastValues) {
+        if self.layout.keep.rows() {
+            self.rows.push_row(row);
+        }
+        if !self.layout.keep.counts() {
+            return;
+        }
         let mut key = std::mem::take(&mut self.key);
         key.clear();
         for index in 0..self.layout.dimensions.len() {
@@ -232,8 +247,15 @@ impl Fold {
         self.touched.len()
     }
 
-    /// Forgets this tick's counts.
+    /// This tick's rows, if they are kept and there are any.
+    pub fn take_rows(&mut self) -> Option<Rows> {
+        let successor = self.rows.successor();
+        (!self.rows.is_empty()).then(|| std::mem::replace(&mut self.rows, successor))
+    }
+
+    /// Forgets this tick's counts and rows.
     pub fn discard(&mut self) {
+        self.rows.clear();
         for place in self.touched.drain(..) {
             if let Some(group) = self.groups.get_mut(place) {
                 group.count = 0;

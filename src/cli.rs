@@ -1,9 +1,11 @@
 //! The command line: names, defaults and help. No logic; [`crate::config`] makes sense of it.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{Args, CommandFactory, Parser, Subcommand};
 
+use crate::moment::{Moment, parse_bytes, parse_duration};
 use crate::output::Format;
 
 const EXAMPLES: &str = "\
@@ -15,7 +17,11 @@ Examples:
   psn -a -p 1234 -g comm,state,syscall    its sleeping threads too
   psn -G syscall,filename --where 'state = D'
   psn -s max_threads,ci95,utime_sec       more about each group
-  psn --list                              every column there is";
+  psn --list                              every column there is
+  psn -o night.db -G syscall,wchan -d 60  record what is reported
+  psn -i night.db -G wchan --from -15m    and ask it again, otherwise
+  psn record -o /var/lib/psn/ --keep 7d   record for ever, of the last seven days
+  psn diff night.db@-30m..-15m night.db@-15m..";
 
 /// A passive sampling profiler: what every thread on this host is doing, and what it waits for.
 ///
@@ -36,6 +42,12 @@ pub struct Cli {
 /// What psn does beside sampling.
 #[derive(Debug, Clone, Subcommand)]
 pub enum Command {
+    /// Record until stopped, and report nothing: -o says where to
+    Record(Box<SampleArgs>),
+    /// What is different between two recordings, or two windows of one
+    Diff(Box<DiffArgs>),
+    /// Copy recordings into another format
+    Export(ExportArgs),
     /// Print a completion script for a shell
     Completions {
         /// The shell
@@ -49,16 +61,9 @@ pub enum Command {
 #[derive(Debug, Clone, Args)]
 #[expect(clippy::struct_excessive_bools, reason = "each is an option of the command")]
 pub struct SampleArgs {
-    /// How long to sample; fractions are fine, 0 is until Ctrl-C
-    #[arg(
-        short,
-        long,
-        value_name = "SECONDS",
-        default_value = "5",
-        allow_negative_numbers = true,
-        value_parser = seconds
-    )]
-    pub duration: f64,
+    /// How long to sample; fractions are fine, 0 is until Ctrl-C [default: 5; psn record: 0]
+    #[arg(short, long, value_name = "SECONDS", allow_negative_numbers = true, value_parser = seconds)]
+    pub duration: Option<f64>,
 
     /// Samples per second, 0.01 to 1000
     #[arg(long, alias = "sample-hz", value_name = "HZ", default_value = "20", allow_negative_numbers = true, value_parser = hertz)]
@@ -160,6 +165,150 @@ pub struct SampleArgs {
     pub show_yourself: bool,
 
     /// No banner, progress or footer
+    #[arg(short, long)]
+    pub quiet: bool,
+
+    /// What is recorded, and where to.
+    #[command(flatten)]
+    pub recording: RecordingArgs,
+
+    /// What is reported on instead of live samples.
+    #[command(flatten)]
+    pub replay: ReplayArgs,
+}
+
+/// The options of recording.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Recording")]
+pub struct RecordingArgs {
+    /// Record every sample: FILE.db for SQLite, FILE.csv, or DIR/ for a Parquet dataset
+    #[arg(short, long, value_name = "PATH")]
+    pub output: Option<PathBuf>,
+
+    /// Replace what -o names if it is there
+    #[arg(long, requires = "output")]
+    pub force: bool,
+
+    /// Record these columns too [psn record: syscall,wchan,filename if none are given]
+    #[arg(long, value_name = "COLS", value_delimiter = ',', requires = "output")]
+    pub record: Vec<String>,
+
+    /// Time between two flushes, up to which everything survives a crash [default: 1s; datasets: a part every 10s]
+    #[arg(long, value_name = "TIME", requires = "output", value_parser = parse_duration)]
+    pub flush: Option<Duration>,
+
+    /// Of a dataset, remove what is older than this, as in 7d
+    #[arg(long, value_name = "TIME", requires = "output", value_parser = parse_duration)]
+    pub keep: Option<Duration>,
+
+    /// Hold a dataset to this size by removing the oldest parts, as in 20G
+    #[arg(long, value_name = "SIZE", requires = "output", value_parser = parse_bytes)]
+    pub max_size: Option<u64>,
+}
+
+/// The options of replay.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Replay")]
+pub struct ReplayArgs {
+    /// Report on recordings instead of sampling: files, directories, or a quoted pattern (repeatable)
+    #[arg(
+        short,
+        long,
+        value_name = "PATH",
+        conflicts_with_all = [
+            "output", "duration", "hz", "discover_hz", "recursive", "procfs", "workers", "fd_budget", "jitter", "nice", "max_cpu",
+            "show_yourself",
+        ]
+    )]
+    pub input: Vec<String>,
+
+    /// Only from this time on: 2026-11-23T03:00:00Z, '2026-11-23 03:00' (local), or -15m before the end
+    #[arg(long, value_name = "TIME", requires = "input", allow_hyphen_values = true, value_parser = Moment::parse)]
+    pub from: Option<Moment>,
+
+    /// Only before this time
+    #[arg(long, value_name = "TIME", requires = "input", allow_hyphen_values = true, value_parser = Moment::parse)]
+    pub to: Option<Moment>,
+
+    /// Only recordings of these hosts
+    #[arg(long, value_name = "NAMES", requires = "input", value_delimiter = ',')]
+    pub host: Vec<String>,
+
+    /// A report for each of these lengths of time, as in 1m
+    #[arg(long, value_name = "TIME", requires = "input", value_parser = parse_duration)]
+    pub per: Option<Duration>,
+}
+
+/// The options of `psn diff`.
+#[derive(Debug, Clone, Args)]
+pub struct DiffArgs {
+    /// The recording before: a path, and if need be a window of it, as in night.db@-30m..-15m
+    #[arg(value_name = "BEFORE[@FROM..TO]")]
+    pub before: String,
+
+    /// The recording after
+    #[arg(value_name = "AFTER[@FROM..TO]")]
+    pub after: String,
+
+    /// Group by these columns
+    #[arg(short, long, value_name = "COLS", value_delimiter = ',', default_value = "comm,state")]
+    pub group_by: Vec<String>,
+
+    /// Group by the columns of -g plus these
+    #[arg(short = 'G', long, value_name = "COLS", value_delimiter = ',')]
+    pub append_group_by: Vec<String>,
+
+    /// Sleeping and idle threads too
+    #[arg(short, long)]
+    pub all_states: bool,
+
+    /// Count only rows for which this holds (repeatable)
+    #[arg(long = "where", value_name = "COL OP VALUE")]
+    pub filters: Vec<String>,
+
+    /// Only recordings of these hosts
+    #[arg(long, value_name = "NAMES", value_delimiter = ',')]
+    pub host: Vec<String>,
+
+    /// Only groups whose change is more than noise
+    #[arg(long)]
+    pub significant: bool,
+
+    /// Show this many rows at most
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub limit: Option<u64>,
+
+    /// Form of the report on standard output
+    #[arg(long, value_enum, value_name = "FORMAT", default_value = "table")]
+    pub format: Format,
+
+    /// Leave CSV cells that a spreadsheet would run as formulas as they are
+    #[arg(long)]
+    pub raw_csv: bool,
+
+    /// No progress or footer
+    #[arg(short, long)]
+    pub quiet: bool,
+}
+
+/// The options of `psn export`.
+#[derive(Debug, Clone, Args)]
+pub struct ExportArgs {
+    /// The recording: a file, a directory, or a quoted pattern
+    pub input: String,
+
+    /// The copy: FILE.db, FILE.csv, FILE.parquet or DIR/
+    pub output: PathBuf,
+
+    /// Replace the copy if it is there
+    #[arg(long)]
+    pub force: bool,
+
+    /// Only recordings of these hosts
+    #[arg(long, value_name = "NAMES", value_delimiter = ',')]
+    pub host: Vec<String>,
+
+    /// No progress
     #[arg(short, long)]
     pub quiet: bool,
 }

@@ -22,6 +22,12 @@ pub fn realtime_ns() -> u64 {
     nanoseconds(clock_gettime(ClockId::Realtime))
 }
 
+/// Nanoseconds of `CLOCK_BOOTTIME`, the clock that threads' start times are on; suspend does not stop it.
+#[must_use]
+pub fn boottime_ns() -> u64 {
+    nanoseconds(clock_gettime(ClockId::Boottime))
+}
+
 /// CPU time this process has used, user and system.
 #[must_use]
 pub fn process_cpu() -> Duration {

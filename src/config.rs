@@ -6,7 +6,10 @@ use std::time::Duration;
 use crate::cli::SampleArgs;
 use crate::column::SourceSet;
 use crate::filter::{Filter, FilterError};
-use crate::plan::{Plan, PlanError, PlanRequest, StateGate};
+use crate::plan::{Keep, Plan, PlanError, PlanRequest, StateGate};
+use crate::record::Format;
+use crate::record::header::{BASE, IDENTITY};
+use crate::record::open::SinkOptions;
 use crate::select::{ProcessSelection, Selection};
 
 /// Where the kernel shows its processes.
@@ -39,6 +42,10 @@ pub struct Config {
     pub max_cpu: Option<f64>,
     /// Files of threads to keep open at most; chosen from the limits without.
     pub fd_budget: Option<usize>,
+    /// The conditions of `--where` as they were given, for a recording to tell.
+    pub filters: Vec<String>,
+    /// Where what is observed is recorded.
+    pub recording: Option<SinkOptions>,
 }
 
 /// An argument that makes no sense; the message names it and says what would.
@@ -58,10 +65,28 @@ pub enum UsageError {
         /// What is wrong with it.
         reason: String,
     },
+    /// `psn record` alone.
+    #[error("psn record: where to? -o FILE.db, -o FILE.csv, or -o DIR/ for a dataset")]
+    RecordWithoutOutput,
+    /// `-o` of a name that says nothing.
+    #[error("-o: {0}")]
+    Output(String),
+    /// `--keep` or `--max-size` of a single file.
+    #[error("--keep and --max-size bound datasets: give -o a directory, ending in /")]
+    BoundedFile,
+    /// `--from` after `--to`.
+    #[error("--from and --to: the first must be before the second")]
+    EmptyWindow,
+    /// The window of a recording to be compared.
+    #[error("{0}; a recording to compare is PATH or PATH@FROM..TO")]
+    Window(String),
     /// `-r` alone.
     #[error("-r: descendants of what? name processes with -p; without it every process is sampled already")]
     RecursiveWithoutPid,
 }
+
+/// Columns that `psn record` records beside the base ones if none are asked for.
+const SERVICE: [&str; 3] = ["syscall", "wchan", "filename"];
 
 impl Config {
     /// The configuration that `args` ask for.
@@ -69,36 +94,38 @@ impl Config {
     /// # Errors
     /// The first argument that makes no sense.
     pub fn new(args: &SampleArgs) -> Result<Self, UsageError> {
-        let filters = args.filters.iter().map(|filter| Filter::parse(filter)).collect::<Result<Vec<_>, _>>();
-        let filters = filters.map_err(UsageError::Filter)?;
-        let names = |list: &[String]| {
-            list.iter().map(|name| name.trim().to_owned()).filter(|name| !name.is_empty()).collect::<Vec<_>>()
-        };
-        let request = PlanRequest {
-            group_by: [names(&args.group_by), names(&args.append_group_by)].concat(),
-            select: names(&args.select),
-            filters,
-            sort: args.sort.clone(),
-        };
-        let gate = match &args.states {
-            Some(letters) => StateGate::only(letters.as_bytes()),
-            None if args.all_states => StateGate::all(),
-            None => StateGate::active(),
-        };
-        let plan = Plan::new(&request, gate)?;
+        let keep = if args.recording.output.is_some() { Keep::Both } else { Keep::Counts };
+        Self::with(args, keep, Some(5.0))
+    }
+
+    /// The configuration of a run that records until it is stopped, and reports nothing.
+    ///
+    /// # Errors
+    /// The first argument that makes no sense.
+    pub fn recording_only(args: &SampleArgs) -> Result<Self, UsageError> {
+        if args.recording.output.is_none() {
+            return Err(UsageError::RecordWithoutOutput);
+        }
+        Self::with(args, Keep::Rows, None)
+    }
+
+    fn with(args: &SampleArgs, keep: Keep, seconds: Option<f64>) -> Result<Self, UsageError> {
+        let seconds = args.duration.or(seconds).filter(|seconds| *seconds > 0.0);
         Ok(Self {
             root: args.procfs.clone(),
-            duration: (args.duration > 0.0).then(|| Duration::from_secs_f64(args.duration)),
+            duration: seconds.map(Duration::from_secs_f64),
             hz: args.hz,
             discover_period: Duration::from_secs_f64(1.0 / args.discover_hz),
             selection: selection(args)?,
             shows_itself: args.show_yourself,
-            plan,
+            plan: plan(args, keep)?,
             limit: args.limit.map(|limit| usize::try_from(limit).unwrap_or(usize::MAX)),
             workers: args.workers.map_or_else(allowed_cpus, usize::from),
             jitter: args.jitter,
             max_cpu: args.max_cpu.map(|percent| percent / 100.0),
             fd_budget: args.fd_budget,
+            filters: args.filters.clone(),
+            recording: recording(args)?,
         })
     }
 
@@ -109,12 +136,73 @@ impl Config {
     }
 }
 
-fn selection(args: &SampleArgs) -> Result<Selection, UsageError> {
-    let processes = match &args.pid {
-        None => ProcessSelection::All,
-        Some(given) => Selection::parse_processes(given)
-            .map_err(|reason| UsageError::Processes { given: given.clone(), reason })?,
+/// What is to be counted, and what recorded.
+///
+/// # Errors
+/// The first argument that makes no sense.
+pub fn plan(args: &SampleArgs, keep: Keep) -> Result<Plan, UsageError> {
+    let mut record = names(&args.recording.record);
+    if record.is_empty() && keep == Keep::Rows {
+        record = SERVICE.map(str::to_owned).to_vec();
+    }
+    if keep.rows() {
+        record.extend(IDENTITY.into_iter().chain(BASE).map(str::to_owned));
+    }
+    let request = PlanRequest {
+        group_by: [names(&args.group_by), names(&args.append_group_by)].concat(),
+        select: names(&args.select),
+        filters: filters(&args.filters)?,
+        sort: args.sort.clone(),
+        record,
+        keep,
     };
+    let gate = match &args.states {
+        Some(letters) => StateGate::only(letters.as_bytes()),
+        None if args.all_states => StateGate::all(),
+        None => StateGate::active(),
+    };
+    Ok(Plan::new(&request, gate)?)
+}
+
+/// The conditions of `--where`.
+///
+/// # Errors
+/// The first that makes no sense.
+pub fn filters(given: &[String]) -> Result<Vec<Filter>, UsageError> {
+    given.iter().map(|filter| Filter::parse(filter)).collect::<Result<_, _>>().map_err(UsageError::Filter)
+}
+
+/// The names in a list, without spaces around them.
+#[must_use]
+pub fn names(list: &[String]) -> Vec<String> {
+    list.iter().map(|name| name.trim().to_owned()).filter(|name| !name.is_empty()).collect()
+}
+
+fn recording(args: &SampleArgs) -> Result<Option<SinkOptions>, UsageError> {
+    let args = &args.recording;
+    let Some(path) = args.output.clone() else { return Ok(None) };
+    let format = Format::of(&path).map_err(|error| UsageError::Output(error.to_string()))?;
+    if format != Format::Parquet && (args.keep.is_some() || args.max_size.is_some()) {
+        return Err(UsageError::BoundedFile);
+    }
+    Ok(Some(SinkOptions { path, force: args.force, flush: args.flush, keep: args.keep, max_size: args.max_size }))
+}
+
+/// The processes that `-p` names.
+///
+/// # Errors
+/// When it names none.
+pub fn processes(args: &SampleArgs) -> Result<ProcessSelection, UsageError> {
+    match &args.pid {
+        None => Ok(ProcessSelection::All),
+        Some(given) => {
+            Selection::parse_processes(given).map_err(|reason| UsageError::Processes { given: given.clone(), reason })
+        }
+    }
+}
+
+fn selection(args: &SampleArgs) -> Result<Selection, UsageError> {
+    let processes = processes(args)?;
     if args.recursive && matches!(processes, ProcessSelection::All) {
         return Err(UsageError::RecursiveWithoutPid);
     }

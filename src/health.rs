@@ -3,13 +3,14 @@
 use std::collections::BTreeMap;
 
 use rustix::io::Errno;
+use serde::{Deserialize, Serialize};
 
 use crate::column::Source;
 use crate::lookup::PerSource;
 use crate::procfs::ReadError;
 
 /// The attempts on one file, by class.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Counts {
     /// Gave bytes that were understood.
     pub ok: u64,

@@ -7,8 +7,11 @@
 //!             TaskSet: immutable, swapped whole           observations, counted per worker
 //!  discover ───── crossbeam-channel ──────► sampler ─────────────────────────► aggregate ──► report ──► output
 //!  (1 thread)                              (rayon pool)                       (lock-sharded)  (pure)
-//!   getdents on /proc and on kept            one pread on a kept fd per idle thread;
-//!   task/ directories                        more (`detail`) only behind the state gate
+//!   getdents on /proc and on kept            one pread on a kept fd             ▲
+//!   task/ directories                        per idle thread; more              │ the same rows, tick by tick
+//!                                            (`detail`) only behind            replay
+//!                                            the state gate                     ▲
+//!                                               └── rows ──► record ──► file ───┘
 //! ```
 //!
 //! The coordinator, [`session`], is the caller's thread. It owns the [`clock`] and the stop flag,
@@ -29,6 +32,8 @@
 //! - sampled: [`sampler`] (one pass over the tasks), [`detail`] (one active thread)
 //! - counted: [`intern`], [`aggregate`], [`health`] (every read accounted for), [`histogram`], [`lookup`]
 //! - told: [`report`] (counts to rows, pure), [`output`] (rows to bytes), [`mod@list`]
+//! - kept: [`record`] (rows to files, by a writer thread, and back), [`replay`] (files through the same counting),
+//!   [`slices`] (`--per`), [`diff`], [`export`], [`moment`] (times as people type them)
 //! - [`scan`]: another way to find who is in which state, by a walk inside the kernel; the sampler does
 //!   not use it yet, and reads /proc
 //! - [`app`]: the command as its user meets it
@@ -55,7 +60,9 @@ pub mod clock;
 pub mod column;
 pub mod config;
 pub mod detail;
+pub mod diff;
 pub mod discover;
+pub mod export;
 pub mod extract;
 pub mod facts;
 pub mod fds;
@@ -65,16 +72,20 @@ pub mod histogram;
 pub mod intern;
 pub mod list;
 pub mod lookup;
+pub mod moment;
 pub mod observation;
 pub mod output;
 pub mod parse;
 pub mod plan;
 pub mod procfs;
+pub mod record;
+pub mod replay;
 pub mod report;
 pub mod sampler;
 pub mod scan;
 pub mod select;
 pub mod session;
+pub mod slices;
 pub mod syscall;
 pub mod task;
 pub mod users;

@@ -186,18 +186,130 @@ impl Observation {
     /// The value of the plan's column `index`; a column beyond the row's end has none.
     #[must_use]
     pub fn value(&self, index: usize) -> Value<'_> {
-        match self.slots.get(index) {
-            Some(Slot::Number(number)) => Value::Number(*number),
-            Some(Slot::Text { start, end }) => Value::Text(self.bytes.get(*start..*end).unwrap_or_default()),
-            Some(Slot::Mark(mark)) => Value::Mark(*mark),
-            None => Value::Mark(Mark::None),
+        value_of(self.slots.get(index), &self.bytes)
+    }
+}
+
+/// The values of many observations, one after another: what a recording is made of.
+///
+/// Like an [`Observation`], a buffer that is emptied rather than freed.
+#[derive(Debug, Clone, Default)]
+pub struct Rows {
+    columns: usize,
+    slots: Vec<Slot>,
+    bytes: Vec<u8>,
+}
+
+impl Rows {
+    /// No rows yet, of `columns` values each.
+    #[must_use]
+    pub fn new(columns: usize) -> Self {
+        Self { columns, ..Self::default() }
+    }
+
+    /// No rows yet, with room for as many as there are.
+    #[must_use]
+    pub fn successor(&self) -> Self {
+        Self {
+            columns: self.columns,
+            slots: Vec::with_capacity(self.slots.len()),
+            bytes: Vec::with_capacity(self.bytes.len()),
         }
+    }
+
+    /// Forgets the rows and keeps the buffers.
+    pub fn clear(&mut self) {
+        self.slots.clear();
+        self.bytes.clear();
+    }
+
+    /// The number of whole rows.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.slots.len().checked_div(self.columns).unwrap_or(0)
+    }
+
+    /// Whether there is none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The memory in use, bytes.
+    #[must_use]
+    pub fn size(&self) -> usize {
+        self.slots.len() * size_of::<Slot>() + self.bytes.len()
+    }
+
+    /// Appends the values of `row`; those it lacks have none.
+    pub fn push_row(&mut self, row: &Observation) {
+        for column in 0..self.columns {
+            self.push(row.value(column));
+        }
+    }
+
+    /// Appends one value: a row is as many as there are columns.
+    pub fn push(&mut self, value: Value<'_>) {
+        self.slots.push(match value {
+            Value::Number(number) => Slot::Number(number),
+            Value::Mark(mark) => Slot::Mark(mark),
+            Value::Text(text) => {
+                let start = self.bytes.len();
+                self.bytes.extend_from_slice(text);
+                Slot::Text { start, end: self.bytes.len() }
+            }
+        });
+    }
+
+    /// The value of row `row` in column `column`.
+    #[must_use]
+    pub fn value(&self, row: usize, column: usize) -> Value<'_> {
+        value_of(self.slots.get(row * self.columns + column), &self.bytes)
+    }
+
+    /// Makes `observation`'s values those of row `row`.
+    pub fn load(&self, row: usize, observation: &mut Observation) {
+        observation.clear();
+        for column in 0..self.columns {
+            observation.push(self.value(row, column));
+        }
+    }
+}
+
+fn value_of<'a>(slot: Option<&Slot>, bytes: &'a [u8]) -> Value<'a> {
+    match slot {
+        Some(Slot::Number(number)) => Value::Number(*number),
+        Some(Slot::Text { start, end }) => Value::Text(bytes.get(*start..*end).unwrap_or_default()),
+        Some(Slot::Mark(mark)) => Value::Mark(*mark),
+        None => Value::Mark(Mark::None),
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn rows_keep_the_values_of_observations() {
+        let mut row = Observation::default();
+        let mut rows = Rows::new(2);
+        for (number, text) in [(1, "a"), (2, "\u{1}"), (3, "")] {
+            row.clear();
+            row.push_number(number);
+            row.push_text(text.as_bytes());
+            rows.push_row(&row);
+        }
+        row.clear();
+        row.push_mark(Mark::Torn);
+        rows.push_row(&row);
+        assert_eq!(rows.len(), 4);
+        assert_eq!((rows.value(1, 0), rows.value(1, 1)), (Value::Number(2), Value::Text(b"\x01")));
+        assert_eq!((rows.value(3, 0), rows.value(3, 1)), (Value::Mark(Mark::Torn), Value::Mark(Mark::None)));
+        rows.load(0, &mut row);
+        assert_eq!((row.value(0), row.value(1)), (Value::Number(1), Value::Text(b"a")));
+        rows.clear();
+        assert!(rows.is_empty() && rows.size() == 0);
+    }
 
     #[test]
     fn values_come_back_in_order_and_the_buffers_are_reused() {

@@ -151,6 +151,32 @@ impl StateGate {
     }
 }
 
+/// What is kept of the observations.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Keep {
+    /// Counts by group, for a report.
+    #[default]
+    Counts,
+    /// Every row, for a recording, and no counts: they would grow for as long as a service runs.
+    Rows,
+    /// Both.
+    Both,
+}
+
+impl Keep {
+    /// Whether rows are kept.
+    #[must_use]
+    pub const fn rows(self) -> bool {
+        matches!(self, Self::Rows | Self::Both)
+    }
+
+    /// Whether counts are kept.
+    #[must_use]
+    pub const fn counts(self) -> bool {
+        matches!(self, Self::Counts | Self::Both)
+    }
+}
+
 /// The read plan.
 #[derive(Debug, Clone)]
 pub struct Plan {
@@ -173,6 +199,8 @@ pub struct Plan {
     pub sources: SourceSet,
     /// The last field of `stat` that is needed.
     pub last_stat_field: usize,
+    /// What is kept of the observations.
+    pub keep: Keep,
 }
 
 /// What was asked for, as texts.
@@ -186,6 +214,10 @@ pub struct PlanRequest {
     pub filters: Vec<Filter>,
     /// The sort column.
     pub sort: Option<String>,
+    /// Columns that are observed beside those, to be recorded.
+    pub record: Vec<String>,
+    /// What is kept of the observations.
+    pub keep: Keep,
 }
 
 /// Why a request is no plan.
@@ -249,6 +281,10 @@ impl Plan {
         for filter in &request.filters {
             add(&mut columns, filter.column);
         }
+        for name in &request.record {
+            let column = find_column(name).map_err(|error| PlanError::Column { option: "--record", error })?;
+            add(&mut columns, column);
+        }
         columns.sort_by_key(|column| column.source);
 
         let slot = |name: &str| columns.iter().position(|column| column.name == name).unwrap_or_default();
@@ -282,6 +318,7 @@ impl Plan {
             sources: sources(&columns),
             last_stat_field: columns.iter().map(|column| last_field(column)).max().unwrap_or(0).max(field::STARTTIME),
             columns,
+            keep: request.keep,
         };
         if let Some(name) = &request.sort {
             plan.sort = plan.sort_key(name)?;

@@ -4,6 +4,8 @@ use std::cmp::Ordering;
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
+
 use crate::aggregate::{Accumulator, Aggregator, Cell, Group};
 use crate::column::Column;
 use crate::health::Counts;
@@ -16,6 +18,8 @@ use crate::plan::{Aggregate, Plan, SortKey, StateGate, Statistic};
 pub struct Report {
     /// What was run, where and when.
     pub meta: Meta,
+    /// What the rows are.
+    pub title: String,
     /// Which states were let through.
     pub states: States,
     /// The ticks of the run.
@@ -41,7 +45,7 @@ pub struct Report {
 }
 
 /// What was run, where and when.
-#[derive(Debug, Clone, PartialEq, Default)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct Meta {
     /// psn's version.
     pub version: String,
@@ -83,7 +87,7 @@ impl States {
 }
 
 /// The ticks of a run.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Ticks {
     /// Due, by the rate asked for.
     pub expected: u64,
@@ -98,7 +102,7 @@ pub struct Ticks {
 }
 
 /// What was seen.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Tasks {
     /// Processes in the last task set.
     pub processes: u64,
@@ -109,7 +113,7 @@ pub struct Tasks {
 }
 
 /// What psn cost.
-#[derive(Debug, Clone, Copy, PartialEq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
 pub struct Cost {
     /// CPU seconds, user and system.
     pub cpu_s: f64,
@@ -136,7 +140,7 @@ pub struct Cost {
 }
 
 /// What could be told of the rows' columns.
-#[derive(Debug, Clone, PartialEq, Default)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct CoverageReport {
     /// Observations counted.
     pub rows: u64,
@@ -208,7 +212,7 @@ pub fn decimal(number: i128, divisor: u32) -> String {
 }
 
 /// The parts of a report that only its maker knows.
-#[derive(Debug, Clone, PartialEq, Default)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct Facts {
     /// See [`Report::meta`].
     pub meta: Meta,
@@ -229,6 +233,21 @@ pub struct Facts {
 }
 
 impl Report {
+    /// What the report says of the run that its rows do not.
+    #[must_use]
+    pub fn facts(&self) -> Facts {
+        Facts {
+            meta: self.meta.clone(),
+            ticks: self.ticks,
+            tasks: self.tasks,
+            cost: self.cost,
+            health: self.health.clone(),
+            dropped: self.dropped.clone(),
+            coverage: self.coverage.clone(),
+            warnings: self.warnings.clone(),
+        }
+    }
+
     /// The report of `aggregator`'s counts, `limit` rows at most.
     #[must_use]
     pub fn new(plan: &Plan, aggregator: &Aggregator, limit: Option<usize>, facts: Facts) -> Self {
@@ -241,6 +260,7 @@ impl Report {
         rows.truncate(rows.len() - left_out);
         Self {
             meta: facts.meta,
+            title: "Active Threads".to_owned(),
             states: States::of(&plan.gate),
             ticks: facts.ticks,
             tasks: facts.tasks,

@@ -26,6 +26,7 @@ use crate::column::Source;
 use crate::detail::{Context, Coverage, Instant, Observer, Place};
 use crate::health::Health;
 use crate::lookup::PerByte;
+use crate::observation::Rows;
 use crate::parse::syscall::SyscallLine;
 use crate::parse::{stat, status, syscall};
 use crate::procfs::{Buffer, ProcRoot, ReadError};
@@ -399,6 +400,8 @@ pub struct PassOutcome {
     pub states: StateCounts,
     /// How long it took.
     pub duration_ns: u64,
+    /// What was observed, if the plan has it kept.
+    pub rows: Vec<Rows>,
 }
 
 /// Makes passes.
@@ -511,8 +514,7 @@ impl Sampler {
                 }
             }
         }
-        let mut outcome =
-            PassOutcome { is_complete, states: StateCounts::default(), duration_ns: monotonic_ns() - started };
+        let mut outcome = PassOutcome { is_complete, duration_ns: monotonic_ns() - started, ..PassOutcome::default() };
         self.collect(back, tick, &mut outcome);
         outcome
     }
@@ -583,6 +585,7 @@ impl Sampler {
     #[expect(clippy::vec_box)]
     fn collect(&mut self, mut back: Vec<Box<Lane>>, tick: u32, outcome: &mut PassOutcome) {
         if outcome.is_complete {
+            outcome.rows.extend(back.iter_mut().filter_map(|lane| lane.observer.fold.take_rows()));
             self.commit(&mut back, tick);
         }
         for mut lane in back {

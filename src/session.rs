@@ -12,19 +12,23 @@ use std::time::Duration;
 use rustix::io::Errno;
 
 use crate::aggregate::Aggregator;
-use crate::clock::{Schedule, Wake, be_punctual, monotonic_ns, process_cpu, realtime_ns, sleep_until};
-use crate::column::Extract;
+use crate::clock::{Schedule, Wake, be_punctual, boottime_ns, monotonic_ns, process_cpu, realtime_ns, sleep_until};
+use crate::column::{Extract, state_name};
 use crate::config::{Config, allowed_cpus};
 use crate::detail::{Context, Coverage};
 use crate::discover::{Discovered, Discoverer, Discovery, DiscoveryConfig};
 use crate::fds::FdBudget;
 use crate::health::Health;
 use crate::histogram::Histogram;
+use crate::moment::nanoseconds;
 use crate::output::escape::printable;
 use crate::parse::system::{hidepid, mem_available_kb, proc_mount_options};
+use crate::plan::Keep;
 use crate::procfs::{Buffer, ProcRoot, ReadError, raise_fd_limit};
+use crate::record::header::{FORMAT, States};
+use crate::record::{Header, RecordedColumn, Recorder, TickInfo};
 use crate::report::{Cost, CoverageReport, Facts, Meta, Report, Tasks, Ticks};
-use crate::sampler::{Blocker, Sampler};
+use crate::sampler::{Blocker, PassOutcome, Sampler};
 use crate::select::ProcessSelection;
 use crate::task::{DetailFiles, TaskSet};
 use crate::users::Users;
@@ -129,20 +133,62 @@ const KERNEL_KB_PER_FD: u64 = 5;
 /// How long the first task list may take: a million threads take ten seconds.
 const LISTING_PATIENCE: Duration = Duration::from_secs(60);
 
-fn nanoseconds(duration: Duration) -> u64 {
-    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
-}
-
 /// Samples the host as `config` says until its duration is over or `stop` says so.
 ///
 /// # Errors
 /// When there is nothing to report.
 pub fn run(config: &Config, stop: &Stop, progress: &mut dyn Progress) -> Result<Report, SessionError> {
-    Session::start(config)?.run(stop, progress)
+    Session::start(config, None)?.run(stop, progress)
+}
+
+/// The same, and hands every completed tick to `recorder`. A run that only records ends when that is no longer possible.
+///
+/// # Errors
+/// When there is nothing to report.
+pub fn record(
+    config: &Config,
+    stop: &Stop,
+    progress: &mut dyn Progress,
+    recorder: &mut Recorder,
+) -> Result<Report, SessionError> {
+    Session::start(config, Some(recorder))?.run(stop, progress)
+}
+
+/// What a recording of a run as `config` says tells of itself; `args` is the command line.
+///
+/// # Errors
+/// When the proc root can not be used.
+pub fn header(config: &Config, args: Vec<String>) -> Result<Header, SessionError> {
+    let root = ProcRoot::open(&config.root)
+        .map_err(|error| SessionError::Root { path: config.root.display().to_string(), error })?;
+    let mut buffer = Buffer::default();
+    let boot_id = root.read_system(c"sys/kernel/random/boot_id", &mut buffer).unwrap_or_default();
+    let boot_id = String::from_utf8_lossy(boot_id).trim().to_owned();
+    let uname = rustix::system::uname();
+    let (started_ns, monotonic_ns) = (realtime_ns(), monotonic_ns());
+    let letters = (b'A'..=b'z').filter(|letter| state_name(*letter).is_some() && config.plan.gate.passes(*letter));
+    Ok(Header {
+        format: FORMAT,
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        // One process of one boot starts at most one recording at a time.
+        run: format!("{boot_id}-{}-{monotonic_ns}", std::process::id()),
+        host: uname.nodename().to_string_lossy().into_owned(),
+        kernel: uname.release().to_string_lossy().into_owned(),
+        boot_id,
+        started_ns,
+        monotonic_ns,
+        boottime_ns: boottime_ns(),
+        hz: config.hz,
+        args,
+        states: letters.map(char::from).collect(),
+        filters: config.filters.clone(),
+        columns: config.plan.columns.iter().map(|column| RecordedColumn::of(column)).collect(),
+    })
 }
 
 struct Session<'a> {
     config: &'a Config,
+    recorder: Option<&'a mut Recorder>,
     aggregator: Arc<Aggregator>,
     sampler: Sampler,
     discoverer: Discoverer,
@@ -158,7 +204,7 @@ struct Session<'a> {
 }
 
 impl<'a> Session<'a> {
-    fn start(config: &'a Config) -> Result<Self, SessionError> {
+    fn start(config: &'a Config, recorder: Option<&'a mut Recorder>) -> Result<Self, SessionError> {
         let cpu_at_start = process_cpu();
         let root = ProcRoot::open(&config.root)
             .map_err(|error| SessionError::Root { path: config.root.display().to_string(), error })?;
@@ -188,6 +234,7 @@ impl<'a> Session<'a> {
         let warnings = hidden_processes(config, &root).into_iter().collect();
         Ok(Self {
             config,
+            recorder,
             aggregator,
             sampler,
             discoverer,
@@ -214,16 +261,22 @@ impl<'a> Session<'a> {
             if sleep_until(deadline, &stopped) == Wake::Stopped {
                 break;
             }
-            self.lateness.record(monotonic_ns().saturating_sub(deadline));
+            let late_ns = monotonic_ns().saturating_sub(deadline);
+            let time_ns = realtime_ns();
+            self.lateness.record(late_ns);
             self.fetch_tasks();
             if self.has_ended() {
                 self.warnings.push("every selected process has ended; sampling ended with them".to_owned());
                 break;
             }
-            let outcome = self.sampler.pass(&self.found.set, self.completed, schedule.due_after(), &stopped);
+            let mut outcome = self.sampler.pass(&self.found.set, self.completed, schedule.due_after(), &stopped);
             if outcome.is_complete {
                 self.completed += 1;
                 self.passes.record(outcome.duration_ns);
+                self.hand_over(&mut outcome, &schedule, time_ns, late_ns);
+                if self.can_no_longer_record() {
+                    break;
+                }
             } else if stop.is_stopped() {
                 break;
             } else {
@@ -239,6 +292,30 @@ impl<'a> Session<'a> {
         }
         let elapsed_ns = monotonic_ns() - start;
         Ok(self.report(&schedule, started_ns, elapsed_ns))
+    }
+
+    /// Gives a completed tick to the recorder, if there is one.
+    fn hand_over(&mut self, outcome: &mut PassOutcome, schedule: &Schedule, time_ns: u64, late_ns: u64) {
+        let Some(recorder) = &mut self.recorder else { return };
+        let tick = TickInfo {
+            time_ns,
+            late_ns,
+            pass_ns: outcome.duration_ns,
+            // The schedule has not gone on yet: this tick is not among those it counts.
+            due: schedule.expected() + 1,
+            throttled: schedule.throttled(),
+            abandoned: self.abandoned,
+            lost: 0,
+            processes: self.found.set.processes().len() as u64,
+            threads: outcome.states.total(),
+            states: States::from(&outcome.states),
+        };
+        recorder.tick(tick, std::mem::take(&mut outcome.rows));
+    }
+
+    /// Whether recording was all there was to do, and has failed.
+    fn can_no_longer_record(&self) -> bool {
+        self.config.plan.keep == Keep::Rows && self.recorder.as_ref().is_some_and(|recorder| recorder.has_failed())
     }
 
     /// Waits for the first task list, which on a large host takes a while.
@@ -397,6 +474,10 @@ impl<'a> Session<'a> {
         blockers.sort_by_key(|blocker| (blocker.tgid, Reverse(blocker.name.clone())));
         blockers.dedup_by_key(|blocker| blocker.tgid);
         let mut warnings = std::mem::take(&mut self.warnings);
+        let lost = self.recorder.as_ref().map_or(0, |recorder| recorder.lost());
+        if lost > 0 {
+            warnings.push(format!("of {lost} ticks nothing was recorded: the disk was too slow for them"));
+        }
         warnings.extend(blockers.into_iter().map(|Blocker { tgid, name, is_mute }| {
             let name = if name.is_empty() { String::new() } else { format!(" ({})", printable(&name)) };
             format!(
@@ -447,7 +528,10 @@ fn message(errno: Errno) -> String {
 fn fd_budget(config: &Config, root: &ProcRoot) -> FdBudget {
     /// Descriptors for everything else: standard streams, listings, reads of the moment.
     const RESERVE: u64 = 64;
-    let limit = raise_fd_limit().saturating_sub(RESERVE + 8 * config.workers as u64);
+    let reserve = RESERVE + 8 * config.workers as u64;
+    // A quarter of what there is goes to directories.
+    let wanted = config.fd_budget.map_or(0, |files| (files as u64).saturating_mul(4) / 3 + reserve);
+    let limit = raise_fd_limit(wanted).saturating_sub(reserve);
     let mut buffer = Buffer::default();
     let available_kb = root.read_system(c"meminfo", &mut buffer).ok().and_then(mem_available_kb);
     let affordable = available_kb.map_or(limit, |kb| kb / 20 / KERNEL_KB_PER_FD);

@@ -6,7 +6,7 @@
 use std::borrow::Cow;
 use std::io::{self, Write};
 
-use super::escape::printable;
+use super::escape::{is_formula, printable};
 use crate::report::{Field, Report, decimal};
 
 /// Writes the rows.
@@ -49,12 +49,6 @@ pub fn render(report: &Report, defuse_formulas: bool, out: &mut dyn Write) -> io
 fn plain(number: f64) -> String {
     let text = format!("{number:.6}");
     if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.').to_owned() } else { text }
-}
-
-/// Whether a spreadsheet may run `text`; a dash alone is what stands where there is no value.
-fn is_formula(text: &str) -> bool {
-    let starts = ['=', '+', '-', '@', '\u{ff1d}', '\u{ff0b}', '\u{ff0d}', '\u{ff20}', '\u{2212}'];
-    text != "-" && text.trim_start().starts_with(starts)
 }
 
 #[cfg(test)]

@@ -172,6 +172,13 @@ fn escape_len(text: &[u8]) -> Option<usize> {
     }
 }
 
+/// Whether a spreadsheet may run `text`; a dash alone is what stands where there is no value.
+#[must_use]
+pub fn is_formula(text: &str) -> bool {
+    let starts = ['=', '+', '-', '@', '\u{ff1d}', '\u{ff0b}', '\u{ff0d}', '\u{ff20}', '\u{2212}'];
+    text != "-" && text.trim_start().starts_with(starts)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -55,6 +55,7 @@ pub fn empty() -> Report {
             hz: 20.0,
             scan: "proc".to_owned(),
         },
+        title: "Active Threads".to_owned(),
         states: States::Active,
         ticks: Ticks { expected: 100, completed: 100, missed: 0, throttled: 0, abandoned: 0 },
         tasks: Tasks { processes: 79, threads: 1412, skipped: 0 },

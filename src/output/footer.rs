@@ -57,7 +57,8 @@ fn topics(report: &Report) -> [(&'static str, Vec<Items>); 9] {
         ("threads:", vec![threads(report)]),
         ("pass:", pass),
         ("late:", late),
-        ("cost:", vec![expense(report)]),
+        // A replay knows what the run cost only if it is of the whole run.
+        ("cost:", if cost.workers == 0 { Vec::new() } else { vec![expense(report)] }),
         ("reads:", reads(report)),
         ("torn:", torn(report)),
         ("denied:", denied(report)),

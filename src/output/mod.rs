@@ -7,7 +7,7 @@ mod advice;
 mod csv;
 pub mod escape;
 #[cfg(test)]
-mod fixture;
+pub(crate) mod fixture;
 mod folded;
 mod footer;
 mod json;

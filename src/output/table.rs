@@ -24,7 +24,7 @@ pub fn render(report: &Report, terminal: Option<usize>, out: &mut dyn Write) -> 
         fit(&mut widths, &report.columns, terminal);
     }
     let total = table_width(&widths);
-    writeln!(out, "\n{:=<total$}\n", "=== Active Threads ")?;
+    writeln!(out, "\n{:=<total$}\n", format!("=== {} ", report.title))?;
     if report.rows.is_empty() {
         return writeln!(out, " {}", nothing_seen(report));
     }

@@ -43,6 +43,12 @@ mod hung;
 /// Readers that get stuck in processes that hang on a file system which never answers.
 mod hung_fuse;
 
+/// Recordings: written, read back, cut off, asked.
+mod recordings;
+
+/// Recordings in the hands of engines that are not psn's.
+mod engines;
+
 /// The bodies of the fuzz targets under a deterministic mutator.
 mod mutations;
 

@@ -143,6 +143,7 @@ fn report(settings: &[u8], cells: &[&[u8]]) -> Report {
             hz: 20.0,
             scan: said.clone(),
         },
+        title: "Active Threads".to_owned(),
         states: States::Active,
         ticks: Ticks { expected: 9, completed: 5, missed: 4, throttled: 1, abandoned: 3 },
         tasks: Tasks { processes: 1, threads: 2, skipped: 3 },

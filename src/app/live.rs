@@ -1,0 +1,197 @@
+//! Sampling, as its user meets it: banner, bar, report, recording.
+
+use std::io::{self, IsTerminal, Write};
+use std::time::{Duration, Instant};
+
+use anyhow::Context as _;
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+use super::{print_report, stop_on_signals};
+use crate::cli::SampleArgs;
+use crate::column::Source;
+use crate::config::Config;
+use crate::record::{Format, Recorder, Written, open};
+use crate::report::Report;
+use crate::session::{self, Progress, SessionError, Status, Stop};
+
+/// How long a disk may take for what still waits to be written when a run is over.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// `psn`: a report, and a recording if one is asked for.
+pub fn sample(args: &SampleArgs) -> anyhow::Result<()> {
+    refuse_setuid()?;
+    run(&Config::new(args)?, args, |report| print_report(report, args.format, !args.quiet, args.raw_csv))
+}
+
+/// `psn record`: a recording, until it is stopped.
+pub fn record(args: &SampleArgs) -> anyhow::Result<()> {
+    refuse_setuid()?;
+    run(&Config::recording_only(args)?, args, |_| Ok(()))
+}
+
+fn run(config: &Config, args: &SampleArgs, tell: impl FnOnce(&Report) -> anyhow::Result<()>) -> anyhow::Result<()> {
+    let stop = stop_on_signals()?;
+    if let Some(nice) = args.nice {
+        // Before any other thread starts: a nice value is a thread's own, and inherited.
+        rustix::process::setpriority_process(None, nice.into())
+            .map_err(io::Error::from)
+            .with_context(|| format!("--nice: cannot set the nice value to {nice}"))?;
+    }
+    let mut recorder = recorder(config)?;
+    let mut terminal = Terminal::new(config, args.quiet);
+    let result = match &mut recorder {
+        Some(recorder) => session::record(config, &stop, &mut terminal, recorder),
+        None => session::run(config, &stop, &mut terminal),
+    };
+    terminal.finish(match &result {
+        Ok(_) if stop.is_stopped() => "interrupted.",
+        Ok(_) => "finished.",
+        Err(_) => "ended.",
+    });
+    let report = match result {
+        Ok(report) => report,
+        Err(error) => {
+            discard(recorder, config);
+            return Err(error.into());
+        }
+    };
+    // First what is wanted at once; a disk that hangs must not keep it from being seen.
+    let told = tell(&report);
+    if let Some(recorder) = recorder {
+        let path = config.recording.as_ref().map(|recording| recording.path.display().to_string()).unwrap_or_default();
+        let written = finish(recorder, &report, &stop).context("not everything was recorded")?;
+        if !args.quiet {
+            let _ = writeln!(io::stderr(), "{}", summary(&path, written));
+        }
+    }
+    told
+}
+
+fn recorder(config: &Config) -> anyhow::Result<Option<Recorder>> {
+    let Some(options) = &config.recording else { return Ok(None) };
+    let header = session::header(config, std::env::args().collect())?;
+    let sink = open::sink(options, &header).context("-o")?;
+    Ok(Some(Recorder::start(sink, options.flush_every()).map_err(|error| SessionError::Threads(error.to_string()))?))
+}
+
+/// Ends a recording in which there is nothing, and takes its file away.
+fn discard(recorder: Option<Recorder>, config: &Config) {
+    let (Some(recorder), Some(options)) = (recorder, &config.recording) else { return };
+    let is_empty = recorder.finish(None, &|| true).is_ok_and(|written| written.ticks == 0);
+    if is_empty && Format::of(&options.path).is_ok_and(|format| format != Format::Parquet) {
+        let _ = std::fs::remove_file(&options.path);
+    }
+}
+
+/// Waits for the disk. A second Ctrl-C ends psn, and a disk that hangs is not waited for for ever.
+fn finish(recorder: Recorder, report: &Report, _stop: &Stop) -> anyhow::Result<Written> {
+    let begin = Instant::now();
+    Ok(recorder.finish(Some(report.facts()), &|| begin.elapsed() < PATIENCE)?)
+}
+
+fn summary(path: &str, written: Written) -> String {
+    let lost = match written.lost {
+        0 => String::new(),
+        lost => format!("; {lost} ticks were left out because the disk was too slow"),
+    };
+    format!("recorded {} rows of {} ticks in {path}{lost}", written.rows, written.ticks)
+}
+
+/// A setuid psn would let anyone read what only root may; nothing in it is written for that.
+fn refuse_setuid() -> anyhow::Result<()> {
+    use rustix::process::{getegid, geteuid, getgid, getuid};
+    if getuid() != geteuid() || getgid() != getegid() {
+        anyhow::bail!(
+            "will not run setuid or setgid; run it as root (sudo psn), or give a copy that only trusted users may run \
+             the capabilities cap_sys_ptrace, cap_dac_read_search and, for kernel stacks, cap_sys_admin"
+        );
+    }
+    Ok(())
+}
+
+/// Standard error during a run: a banner, and on a terminal a bar.
+struct Terminal {
+    bar: Option<ProgressBar>,
+    quiet: bool,
+    hz: f64,
+}
+
+impl Terminal {
+    fn new(config: &Config, quiet: bool) -> Self {
+        let mut terminal = Self { bar: None, quiet, hz: config.hz };
+        if quiet {
+            return terminal;
+        }
+        let _ = io::stderr().write_all(banner(config).as_bytes());
+        if io::stderr().is_terminal() {
+            let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr_with_hz(5));
+            bar.set_message("listing the threads");
+            bar.enable_steady_tick(Duration::from_millis(200));
+            terminal.bar = Some(bar);
+        }
+        terminal
+    }
+
+    fn finish(&mut self, how: &str) {
+        if let Some(bar) = self.bar.take() {
+            bar.finish_and_clear();
+        }
+        if !self.quiet {
+            let _ = writeln!(io::stderr(), "{how}");
+        }
+    }
+}
+
+fn banner(config: &Config) -> String {
+    let files: Vec<&str> = config.sources().iter().filter(|source| *source != Source::Task).map(Source::name).fold(
+        Vec::new(),
+        |mut files, file| {
+            if !files.contains(&file) {
+                files.push(file);
+            }
+            files
+        },
+    );
+    let long = match config.duration {
+        Some(duration) => format!("for {} seconds", duration.as_secs_f64()),
+        None => "until Ctrl-C".to_owned(),
+    };
+    let mut text = format!(
+        "\nLinux Process Snapper psn {} [remade in Rust]\nSampling /proc/{} {long}... ",
+        env!("CARGO_PKG_VERSION"),
+        files.join(", "),
+    );
+    if config.sources().contains(Source::Smaps) {
+        text.push_str("\nnote: reading smaps stalls the processes it is read of\n");
+    }
+    text
+}
+
+impl Progress for Terminal {
+    #[expect(clippy::float_cmp, reason = "a rate asked for is shown as it was typed")]
+    fn update(&mut self, status: Status) {
+        let Some(bar) = &self.bar else { return };
+        let Status::Sampling { due, completed, total, threads, pass, achieved_hz } = status else { return };
+        if bar.length() != total || bar.position() == 0 {
+            let template = match total {
+                Some(total) => {
+                    bar.set_length(total);
+                    "{bar:30} {pos}/{len} {msg}"
+                }
+                None => "{spinner} {elapsed} {msg}",
+            };
+            if let Ok(style) = ProgressStyle::with_template(template) {
+                bar.set_style(style);
+            }
+        }
+        bar.set_position(due);
+        let missed = due - completed;
+        let ms = pass.as_secs_f64() * 1e3;
+        let asked = if self.hz == self.hz.trunc() { format!("{:.0}", self.hz) } else { self.hz.to_string() };
+        bar.set_message(if missed == 0 {
+            format!("{threads} threads, pass {ms:.1} ms")
+        } else {
+            format!("{threads} threads, pass {ms:.1} ms: asked {asked} Hz, achieved {achieved_hz:.1}")
+        });
+    }
+}

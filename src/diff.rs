@@ -1,0 +1,219 @@
+//! `psn diff`: two reports beside each other, by how much each group has changed.
+
+use std::cmp::Ordering;
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use crate::moment::{Moment, timestamp};
+use crate::observation::Mark;
+use crate::report::{Align, Field, Report, ReportColumn, Row};
+
+/// One side of a comparison: a recording, or a window of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Side {
+    /// The recording.
+    pub path: String,
+    /// From when on.
+    pub from: Option<Moment>,
+    /// Before when.
+    pub to: Option<Moment>,
+}
+
+impl Side {
+    /// Understands `PATH` and `PATH@FROM..TO`, of which either time may be left out.
+    ///
+    /// # Errors
+    /// What is wrong with the times.
+    pub fn parse(given: &str) -> Result<Self, String> {
+        let Some((path, window)) = given.rsplit_once('@').filter(|(_, window)| window.contains("..")) else {
+            return Ok(Self { path: given.to_owned(), from: None, to: None });
+        };
+        let (from, to) = window.split_once("..").unwrap_or((window, ""));
+        let moment = |text: &str| (!text.is_empty()).then(|| Moment::parse(text)).transpose();
+        let context = |error: String| format!("{given}: {error}");
+        Ok(Self { path: path.to_owned(), from: moment(from).map_err(context)?, to: moment(to).map_err(context)? })
+    }
+}
+
+/// The places in the rows of the two reports, which are made with `-s ci95`.
+const AVERAGE: usize = 1;
+const CI95: usize = 2;
+const DIMENSIONS: usize = 3;
+
+/// One group on one side.
+#[derive(Debug, Clone, Copy)]
+struct Seen {
+    average: f64,
+    ci95: Option<f64>,
+}
+
+impl Seen {
+    fn of(row: &Row) -> Self {
+        let decimal = |place: usize| match row.fields.get(place) {
+            Some(Field::Decimal(number)) => Some(*number),
+            _ => None,
+        };
+        Self { average: decimal(AVERAGE).unwrap_or(0.0), ci95: decimal(CI95) }
+    }
+
+    /// A group that was not seen in any of `ticks` ticks. It may have been there, in so few that all ticks missed it: with
+    /// 95% confidence in fewer than three of as many ("rule of three").
+    #[expect(clippy::cast_precision_loss, reason = "counts far below 2^52")]
+    fn nothing(ticks: u64) -> Self {
+        Self { average: 0.0, ci95: (ticks > 1).then(|| 3.0 / ticks as f64) }
+    }
+}
+
+/// How a group has changed.
+struct Change {
+    before: Seen,
+    after: Seen,
+    group: Vec<Field>,
+}
+
+impl Change {
+    fn change(&self) -> f64 {
+        self.after.average - self.before.average
+    }
+
+    /// Half-width of the 95% confidence interval of the change: the two are independent.
+    fn ci95(&self) -> Option<f64> {
+        self.before.ci95.zip(self.after.ci95).map(|(before, after)| before.hypot(after))
+    }
+
+    /// Whether it is more than noise.
+    fn is_significant(&self) -> bool {
+        self.ci95().is_some_and(|ci95| self.change().abs() > ci95)
+    }
+}
+
+/// The groups of both reports, the most changed first; only those with more change than noise, if that is `significant`.
+#[must_use]
+pub fn table(before: (&Side, &Report), after: (&Side, &Report), significant: bool, limit: Option<usize>) -> Report {
+    let mut changes = changes(before.1, after.1);
+    changes.retain(|change| !significant || change.is_significant());
+    changes.sort_by(|a, b| {
+        let by_change = b.change().abs().total_cmp(&a.change().abs());
+        by_change.then_with(|| if a.change() < b.change() { Ordering::Greater } else { Ordering::Less })
+    });
+    let left_out = limit.map_or(0, |limit| changes.len().saturating_sub(limit));
+    changes.truncate(changes.len() - left_out);
+    let mut report = after.1.clone();
+    report.title = "Change in Active Threads ".trim_end().to_owned();
+    report.columns = columns(after.1);
+    report.rows = changes.into_iter().map(row).collect();
+    report.rows_left_out = left_out as u64;
+    report.cost = crate::report::Cost::default();
+    report.warnings = [describe("before", before), describe("after", after)]
+        .into_iter()
+        .chain(before.1.warnings.iter().chain(&after.1.warnings).cloned())
+        .collect();
+    report.warnings.dedup();
+    report
+}
+
+fn changes(before: &Report, after: &Report) -> Vec<Change> {
+    let group = |row: &Row| row.fields.get(DIMENSIONS..).unwrap_or_default().to_vec();
+    // Dimensions hold no floating-point numbers: equal texts are equal groups.
+    let key = |group: &[Field]| format!("{group:?}");
+    let mut earlier: HashMap<String, &Row> = before.rows.iter().map(|row| (key(&group(row)), row)).collect();
+    let mut changes: Vec<Change> = after
+        .rows
+        .iter()
+        .map(|row| {
+            let group = group(row);
+            let before = earlier.remove(&key(&group)).map_or_else(|| Seen::nothing(before.ticks.completed), Seen::of);
+            Change { before, after: Seen::of(row), group }
+        })
+        .collect();
+    // In the order of the report, not of the map.
+    let gone = before.rows.iter().filter(|row| earlier.contains_key(&key(&group(row))));
+    changes.extend(gone.map(|row| Change {
+        before: Seen::of(row),
+        after: Seen::nothing(after.ticks.completed),
+        group: group(row),
+    }));
+    changes
+}
+
+fn columns(report: &Report) -> Vec<ReportColumn> {
+    let column = |name: &str, align| ReportColumn {
+        name: name.to_owned(),
+        align,
+        is_dimension: false,
+        in_parentheses: false,
+        is_stack: false,
+    };
+    let mut columns = ["change", "ci95", "before", "after"].map(|name| column(name, Align::Right)).to_vec();
+    columns.insert(2, column("significant", Align::Left));
+    columns.extend(report.columns.get(DIMENSIONS..).unwrap_or_default().iter().cloned());
+    columns
+}
+
+fn row(change: Change) -> Row {
+    let sign = if change.is_significant() { "yes" } else { "no" };
+    let significant: Arc<[u8]> = sign.as_bytes().into();
+    let mut fields = vec![
+        Field::Decimal(change.change()),
+        change.ci95().map_or(Field::Mark(Mark::None), Field::Decimal),
+        if change.ci95().is_some() { Field::Text(significant) } else { Field::Mark(Mark::None) },
+        Field::Decimal(change.before.average),
+        Field::Decimal(change.after.average),
+    ];
+    fields.extend(change.group);
+    Row { fields }
+}
+
+/// What a side is, in words.
+fn describe(name: &str, (side, report): (&Side, &Report)) -> String {
+    let started = timestamp(report.meta.started_ns).unwrap_or_default();
+    let ticks = report.ticks.completed;
+    format!("{name} is {} from {started} on: {ticks} ticks, {:.0} s", side.path, report.meta.duration_s)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_side_may_be_a_window() {
+        let side = Side::parse("night.db@-30m..-15m").unwrap();
+        assert_eq!(side.path, "night.db");
+        assert_eq!((side.from, side.to), (Moment::parse("-30m").ok(), Moment::parse("-15m").ok()));
+        assert_eq!(Side::parse("a@b.db").unwrap().path, "a@b.db");
+        let open = Side::parse("x/@2026-11-23T03:00:00Z..").unwrap();
+        assert!(open.from.is_some() && open.to.is_none());
+        assert!(Side::parse("a.db@noon..").unwrap_err().contains("a.db@noon..: give a time"));
+    }
+
+    fn report(rows: &[(f64, Option<f64>, &str)], ticks: u64) -> Report {
+        let mut report = crate::output::fixture::mysqld();
+        report.ticks.completed = ticks;
+        report.rows = rows
+            .iter()
+            .map(|(average, ci95, name)| Row {
+                fields: vec![
+                    Field::Integer(1),
+                    Field::Decimal(*average),
+                    ci95.map_or(Field::Mark(Mark::None), Field::Decimal),
+                    Field::Text(name.as_bytes().into()),
+                ],
+            })
+            .collect();
+        report
+    }
+
+    #[test]
+    fn groups_are_ordered_by_change_and_noise_is_told_from_change() {
+        let side = Side { path: "x.db".to_owned(), from: None, to: None };
+        let before = report(&[(5.0, Some(0.1), "fsync"), (1.0, Some(0.5), "read"), (0.5, Some(0.01), "gone")], 100);
+        let after = report(&[(9.0, Some(0.1), "fsync"), (1.2, Some(0.5), "read"), (0.02, Some(0.04), "rare")], 100);
+        let table = table((&side, &before), (&side, &after), false, None);
+        let names: Vec<_> = table.rows.iter().map(|row| row.fields[5].clone()).collect();
+        assert_eq!(names, ["fsync", "gone", "read", "rare"].map(|name| Field::Text(name.as_bytes().into())));
+        let significant: Vec<_> = table.rows.iter().map(|row| row.fields[2].clone()).collect();
+        assert_eq!(significant, ["yes", "yes", "no", "no"].map(|word| Field::Text(word.as_bytes().into())));
+        assert_eq!(table.rows[0].fields[0], Field::Decimal(4.0));
+        assert_eq!(table.columns[0].name, "change");
+    }
+}

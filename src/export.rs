@@ -1,0 +1,106 @@
+//! `psn export`: recordings from one format into another, without loss.
+
+use crate::column::Column;
+use crate::observation::{Mark, Rows, Value};
+use crate::record::header::IDENTITY;
+use crate::record::open::{self, SinkOptions};
+use crate::record::{Format, Header, Query, RecordError, RecordedColumn, Recording};
+use crate::replay::Watch;
+
+/// What was copied.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Copied {
+    /// Ticks.
+    pub ticks: u64,
+    /// Rows in them.
+    pub rows: u64,
+    /// What of the recordings could not be read.
+    pub warnings: Vec<String>,
+}
+
+/// No tick of psn's has more rows: threads, or mappings of threads.
+const MAX_ROWS: usize = 8 << 20;
+
+/// Copies `recordings` to where `options` say.
+///
+/// # Errors
+/// When one can not be read, or written.
+pub fn copy(
+    recordings: &mut [Box<dyn Recording>],
+    options: &SinkOptions,
+    watch: &mut Watch<'_>,
+) -> Result<Copied, RecordError> {
+    let is_dataset = Format::of(&options.path)? == Format::Parquet && options.path.extension().is_none();
+    if recordings.len() > 1 && !is_dataset {
+        return Err(RecordError::Engine {
+            path: options.path.display().to_string(),
+            reason: format!(
+                "one file holds one run, and there are {} to be copied: copy them to a dataset (a directory, ending in /)",
+                recordings.len()
+            ),
+        });
+    }
+    let mut copied = Copied::default();
+    #[expect(clippy::cast_precision_loss, reason = "progress to be shown")]
+    let count = recordings.len().max(1) as f64;
+    for (index, recording) in recordings.iter_mut().enumerate() {
+        #[expect(clippy::cast_precision_loss, reason = "progress to be shown")]
+        let mut watch = |done: f64| watch((index as f64 + done) / count);
+        copy_one(recording.as_mut(), options, &mut watch, &mut copied)?;
+    }
+    Ok(copied)
+}
+
+fn copy_one(
+    recording: &mut dyn Recording,
+    options: &SinkOptions,
+    watch: &mut Watch<'_>,
+    copied: &mut Copied,
+) -> Result<(), RecordError> {
+    let known: Vec<&'static Column> = recording.header().columns.iter().filter_map(RecordedColumn::column).collect();
+    // The original does not keep all that tells threads apart.
+    let missing: Vec<&'static Column> = IDENTITY
+        .into_iter()
+        .filter_map(Column::find)
+        .filter(|column| recording.header().place(column).is_none())
+        .collect();
+    let columns = known.iter().chain(&missing).map(|column| RecordedColumn::of(column)).collect();
+    let unknown = recording.header().columns.iter().filter(|column| column.column().is_none());
+    copied
+        .warnings
+        .extend(unknown.map(|column| format!("this psn does not know the column {}; it is left out", column.name)));
+    let header = Header { columns, ..recording.header().clone() };
+    let mut sink = open::sink(options, &header)?;
+    let query = Query { columns: known, from_ns: 0, to_ns: u64::MAX };
+    let path = recording.path();
+    let mut gathered: Vec<Rows> = Vec::new();
+    recording.read(&query, &mut |piece| {
+        watch(piece.progress)?;
+        gathered.push(widened(piece.rows, query.columns.len(), missing.len()));
+        if gathered.iter().map(Rows::len).sum::<usize>() > MAX_ROWS {
+            return Err(RecordError::not_recording(&path, "a tick has more rows than any of psn's"));
+        }
+        if piece.is_last {
+            copied.ticks += 1;
+            copied.rows += gathered.iter().map(Rows::len).sum::<usize>() as u64;
+            sink.add(piece.tick, &gathered)?;
+            gathered.clear();
+        }
+        Ok(())
+    })?;
+    copied.warnings.extend(recording.warnings());
+    sink.finish(recording.facts())
+}
+
+/// `rows`, with `missing` columns more that have no values.
+fn widened(rows: &Rows, columns: usize, missing: usize) -> Rows {
+    if missing == 0 {
+        return rows.clone();
+    }
+    let mut wide = Rows::new(columns + missing);
+    for row in 0..rows.len() {
+        (0..columns).for_each(|column| wide.push(rows.value(row, column)));
+        (0..missing).for_each(|_| wide.push(Value::Mark(Mark::Unsupported)));
+    }
+    wide
+}

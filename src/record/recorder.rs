@@ -1,0 +1,289 @@
+//! Hands completed ticks to a writer thread, and never waits for it.
+//!
+//! The queue is bounded in memory. When the disk is too slow for it, whole ticks are left out, counted, and the
+//! recording says where: a tick is there with all its rows, or not at all.
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
+
+use super::{RecordError, Sink, TickInfo};
+use crate::observation::Rows;
+use crate::report::Facts;
+
+/// Ticks that may wait to be written.
+const QUEUED_TICKS: usize = 4096;
+
+/// Memory that their rows may take.
+const QUEUED_BYTES: usize = 64 << 20;
+
+/// What was written.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Written {
+    /// Ticks.
+    pub ticks: u64,
+    /// Rows in them.
+    pub rows: u64,
+    /// Ticks left out because the disk was too slow.
+    pub lost: u64,
+}
+
+enum Message {
+    Tick(Box<TickInfo>, Vec<Rows>),
+    Finish(Option<Box<Facts>>),
+}
+
+/// A recording in the making.
+#[derive(Debug)]
+pub struct Recorder {
+    sender: Sender<Message>,
+    writer: Option<JoinHandle<Result<(), RecordError>>>,
+    queued_bytes: Arc<AtomicUsize>,
+    has_failed: Arc<AtomicBool>,
+    written: Written,
+}
+
+impl Recorder {
+    /// Starts the writer thread, which flushes `sink` every `flush`.
+    ///
+    /// # Errors
+    /// When the thread can not be had.
+    pub fn start(sink: Box<dyn Sink>, flush: Duration) -> io::Result<Self> {
+        let (sender, receiver) = bounded(QUEUED_TICKS);
+        let queued_bytes = Arc::<AtomicUsize>::default();
+        let has_failed = Arc::<AtomicBool>::default();
+        let writer = Writer {
+            sink,
+            receiver,
+            flush,
+            queued_bytes: Arc::clone(&queued_bytes),
+            has_failed: Arc::clone(&has_failed),
+        };
+        let writer = std::thread::Builder::new().name("psn-writer".to_owned()).spawn(move || writer.run())?;
+        Ok(Self { sender, writer: Some(writer), queued_bytes, has_failed, written: Written::default() })
+    }
+
+    /// Records a completed tick, or, when too much waits to be written, that it was left out.
+    pub fn tick(&mut self, mut tick: TickInfo, rows: Vec<Rows>) {
+        let (count, bytes) = rows.iter().fold((0, 0), |(count, bytes), rows| (count + rows.len(), bytes + rows.size()));
+        tick.lost = self.written.lost;
+        let fits = self.queued_bytes.load(Ordering::Relaxed).saturating_add(bytes) <= QUEUED_BYTES;
+        // A tick that is too large for any queue is written when nothing else waits.
+        if !fits && self.queued_bytes.load(Ordering::Relaxed) > 0 {
+            self.written.lost += 1;
+            return;
+        }
+        self.queued_bytes.fetch_add(bytes, Ordering::Relaxed);
+        if self.sender.try_send(Message::Tick(Box::new(tick), rows)).is_err() {
+            self.queued_bytes.fetch_sub(bytes, Ordering::Relaxed);
+            self.written.lost += 1;
+        } else {
+            self.written.ticks += 1;
+            self.written.rows += count as u64;
+        }
+    }
+
+    /// Whether nothing more can be written.
+    #[must_use]
+    pub fn has_failed(&self) -> bool {
+        self.has_failed.load(Ordering::Relaxed)
+    }
+
+    /// Ticks left out so far.
+    #[must_use]
+    pub const fn lost(&self) -> u64 {
+        self.written.lost
+    }
+
+    /// Writes what waits to be written, and then what the run's report says of it; waits for that, while `is_patient`.
+    ///
+    /// # Errors
+    /// When not everything could be written.
+    pub fn finish(mut self, facts: Option<Facts>, is_patient: &dyn Fn() -> bool) -> Result<Written, RecordError> {
+        let mut message = Message::Finish(facts.map(Box::new));
+        let too_slow = || RecordError::Engine {
+            path: "the recording".to_owned(),
+            reason: "the disk did not take all of it in time".to_owned(),
+        };
+        while let Err(error) = self.sender.send_timeout(message, Duration::from_millis(50)) {
+            if error.is_disconnected() {
+                break;
+            }
+            if !is_patient() {
+                return Err(too_slow());
+            }
+            message = error.into_inner();
+        }
+        let Some(writer) = self.writer.take() else { return Ok(self.written) };
+        while !writer.is_finished() {
+            if !is_patient() {
+                return Err(too_slow());
+            }
+            std::thread::sleep(Duration::from_millis(2));
+        }
+        match writer.join() {
+            Ok(result) => result.map(|()| self.written),
+            Err(_) => Err(RecordError::Engine {
+                path: "the recording".to_owned(),
+                reason: "its writer came to grief".to_owned(),
+            }),
+        }
+    }
+}
+
+struct Writer {
+    sink: Box<dyn Sink>,
+    receiver: Receiver<Message>,
+    flush: Duration,
+    queued_bytes: Arc<AtomicUsize>,
+    has_failed: Arc<AtomicBool>,
+}
+
+impl Writer {
+    fn run(mut self) -> Result<(), RecordError> {
+        let result = self.write();
+        if result.is_err() {
+            self.has_failed.store(true, Ordering::Relaxed);
+        }
+        result
+    }
+
+    /// Writes until the end of the recording, or until psn has dropped it.
+    fn write(&mut self) -> Result<(), RecordError> {
+        let mut flushed = Instant::now();
+        let mut is_clean = true;
+        loop {
+            let wait = if is_clean { Duration::from_secs(3600) } else { self.flush.saturating_sub(flushed.elapsed()) };
+            match self.receiver.recv_timeout(wait) {
+                Ok(Message::Tick(tick, rows)) => {
+                    if is_clean {
+                        flushed = Instant::now();
+                    }
+                    is_clean = false;
+                    self.sink.add(&tick, &rows)?;
+                    let bytes = rows.iter().map(Rows::size).sum();
+                    self.queued_bytes.fetch_sub(bytes, Ordering::Relaxed);
+                }
+                Ok(Message::Finish(facts)) => return self.sink.finish(facts.as_deref()),
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => return self.sink.finish(None),
+            }
+            if !is_clean && flushed.elapsed() >= self.flush {
+                self.sink.flush()?;
+                is_clean = true;
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use super::*;
+    use crate::observation::Value;
+
+    /// Keeps what it is given; waits at each tick until it may go on.
+    struct Slow {
+        ticks: Given,
+        go: Receiver<()>,
+        fails: bool,
+    }
+
+    impl Sink for Slow {
+        fn add(&mut self, tick: &TickInfo, rows: &[Rows]) -> Result<(), RecordError> {
+            let _ = self.go.recv();
+            if self.fails {
+                return Err(RecordError::Stopped);
+            }
+            let rows = rows.iter().map(Rows::len).sum::<usize>() as u64;
+            self.ticks.lock().unwrap().push((tick.due, tick.lost * 1000 + rows));
+            Ok(())
+        }
+        fn flush(&mut self) -> Result<(), RecordError> {
+            Ok(())
+        }
+        fn finish(&mut self, facts: Option<&Facts>) -> Result<(), RecordError> {
+            self.ticks.lock().unwrap().push((0, facts.is_some().into()));
+            Ok(())
+        }
+    }
+
+    /// What a sink was given: of each tick when it was due, then the ticks lost so far and its rows.
+    type Given = Arc<Mutex<Vec<(u64, u64)>>>;
+
+    fn slow(fails: bool) -> (Recorder, Sender<()>, Given) {
+        let (sender, go) = bounded(1 << 20);
+        let ticks = Given::default();
+        let sink = Slow { ticks: Arc::clone(&ticks), go, fails };
+        (Recorder::start(Box::new(sink), Duration::from_secs(1)).unwrap(), sender, ticks)
+    }
+
+    fn tick(due: u64) -> TickInfo {
+        TickInfo { due, ..TickInfo::default() }
+    }
+
+    fn rows(count: usize) -> Vec<Rows> {
+        let mut rows = Rows::new(1);
+        (0..count).for_each(|number| rows.push(Value::Number(number as i128)));
+        vec![rows]
+    }
+
+    #[test]
+    fn a_slow_disk_loses_whole_ticks_and_says_which() {
+        let (mut recorder, go, ticks) = slow(false);
+        let large = QUEUED_BYTES / size_of::<[u64; 4]>() / 2 + 1;
+        for due in 1..=4 {
+            recorder.tick(tick(due), rows(large));
+        }
+        assert!(recorder.lost() >= 2, "no queue holds them all");
+        let lost = recorder.lost();
+        (0..10).for_each(|_| go.send(()).unwrap());
+        until(|| recorder.queued_bytes.load(Ordering::Relaxed) == 0);
+        recorder.tick(tick(5), rows(1));
+        let written = recorder.finish(Some(Facts::default()), &|| true).unwrap();
+        assert_eq!((written.ticks + written.lost, written.lost), (5, lost));
+        let ticks = ticks.lock().unwrap();
+        assert_eq!(ticks[ticks.len() - 2], (5, lost * 1000 + 1), "{ticks:?}");
+        assert_eq!(ticks[ticks.len() - 1], (0, 1));
+    }
+
+    fn until(is_so: impl Fn() -> bool) {
+        let deadline = Instant::now() + Duration::from_secs(60);
+        while !is_so() {
+            assert!(Instant::now() < deadline);
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    }
+
+    #[test]
+    fn a_full_disk_is_told_at_the_end_and_holds_nobody_up() {
+        let (mut recorder, go, _) = slow(true);
+        recorder.tick(tick(1), rows(1));
+        go.send(()).unwrap();
+        until(|| recorder.has_failed());
+        (2..10).for_each(|due| recorder.tick(tick(due), rows(1)));
+        assert!(matches!(recorder.finish(None, &|| true), Err(RecordError::Stopped)));
+    }
+
+    #[test]
+    fn a_disk_that_hangs_is_not_waited_for_for_ever() {
+        let (mut recorder, _go, _) = slow(false);
+        recorder.tick(tick(1), rows(1));
+        let begin = Instant::now();
+        let result = recorder.finish(None, &|| begin.elapsed() < Duration::from_millis(20));
+        assert!(result.unwrap_err().to_string().contains("did not take all of it in time"));
+    }
+
+    #[test]
+    fn a_recorder_that_is_dropped_ends_its_recording() {
+        let (recorder, _go, ticks) = slow(false);
+        drop(recorder);
+        until(|| !ticks.lock().unwrap().is_empty());
+        assert_eq!(*ticks.lock().unwrap(), [(0, 0)]);
+    }
+}

@@ -1,0 +1,77 @@
+//! The tables and views.
+
+use std::fmt::Write as _;
+
+use crate::column::{Column, Source};
+use crate::record::{Header, RecordedColumn};
+
+/// By what a database is known as a recording: `psn1`. `PRAGMA application_id`.
+pub const APPLICATION_ID: i32 = 0x7073_6e31;
+
+/// Everything there is before the first tick. Column names are the registry's, so that none needs quoting beyond
+/// double quotes.
+pub fn create(header: &Header) -> String {
+    let mut sql = format!(
+        "PRAGMA application_id = {APPLICATION_ID};
+         CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+         CREATE TABLE ticks (
+             tick INTEGER PRIMARY KEY, time_ns INTEGER NOT NULL, late_ns INTEGER NOT NULL, pass_ns INTEGER NOT NULL,
+             due INTEGER NOT NULL, throttled INTEGER NOT NULL, abandoned INTEGER NOT NULL, lost INTEGER NOT NULL,
+             processes INTEGER NOT NULL, threads INTEGER NOT NULL, states TEXT NOT NULL,
+             first_row INTEGER NOT NULL, row_count INTEGER NOT NULL);
+         CREATE TABLE strings (id INTEGER PRIMARY KEY, text TEXT NOT NULL UNIQUE);
+         CREATE TABLE sample_rows (tick INTEGER NOT NULL"
+    );
+    for column in &header.columns {
+        // Without a type, so that numbers stay numbers and marks stay texts.
+        let _ = write!(sql, ", \"{}\"", column.name);
+    }
+    sql.push_str(");\n");
+    sql.push_str(&view("samples", "t.tick AS tick, ", header.columns.iter()));
+    for source in Source::ALL {
+        let of_source = |column: &&RecordedColumn| {
+            let identity = ["pid", "task"].contains(&column.name.as_str());
+            identity || column.column().is_some_and(|column| table_of(column) == source.name())
+        };
+        let columns: Vec<&RecordedColumn> = header.columns.iter().filter(of_source).collect();
+        let has_own = columns.iter().any(|column| !["pid", "task"].contains(&column.name.as_str()));
+        // Two sources may be of one file: the ids of `status` are.
+        let is_first = Source::ALL.into_iter().find(|other| other.name() == source.name()) == Some(source);
+        if has_own && is_first {
+            let name = source.name().replace('/', "_");
+            sql.push_str(&view(&name, "", columns.into_iter()));
+        }
+    }
+    sql
+}
+
+/// The original's table that has `column`: what a descriptor leads to, it kept with the system call.
+const fn table_of(column: &Column) -> &'static str {
+    match column.source {
+        Source::Fd => Source::Syscall.name(),
+        other => other.name(),
+    }
+}
+
+fn view<'a>(name: &str, first: &str, columns: impl Iterator<Item = &'a RecordedColumn>) -> String {
+    let mut sql = format!(
+        "CREATE VIEW \"{name}\" AS SELECT {first}strftime('%Y-%m-%dT%H:%M:%S', t.time_ns / 1000000000, 'unixepoch') \
+         || printf('.%06d', t.time_ns / 1000 % 1000000) AS event_time"
+    );
+    for column in columns {
+        let name = &column.name;
+        let _ = if !column.is_number() {
+            write!(sql, ",\n  (SELECT text FROM strings WHERE id = r.\"{name}\") AS \"{name}\"")
+        } else if column.divisor > 1 {
+            let divisor = column.divisor;
+            write!(
+                sql,
+                ",\n  iif(typeof(r.\"{name}\") = 'integer', r.\"{name}\" / {divisor}.0, r.\"{name}\") AS \"{name}\""
+            )
+        } else {
+            write!(sql, ",\n  r.\"{name}\" AS \"{name}\"")
+        };
+    }
+    sql.push_str("\nFROM sample_rows r JOIN ticks t ON t.tick = r.tick;\n");
+    sql
+}

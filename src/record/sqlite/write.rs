@@ -1,0 +1,217 @@
+//! Writes SQLite recordings: a transaction a flush.
+
+use std::collections::HashMap;
+use std::fs::File;
+use std::path::{Path, PathBuf};
+
+use foldhash::fast::RandomState;
+use rusqlite::{Connection, OpenFlags, params};
+
+use super::schema;
+use crate::observation::{Rows, Value};
+use crate::record::{Header, RecordError, Sink, TickInfo, create, text};
+use crate::report::Facts;
+
+/// A database in the making.
+#[derive(Debug)]
+pub struct SqliteSink {
+    path: PathBuf,
+    // Closed before the lock is: whoever closes a file lets go of all of the process's POSIX locks on it.
+    db: Connection,
+    insert: String,
+    is_number: Vec<bool>,
+    strings: Strings,
+    next_tick: i64,
+    next_row: i64,
+    in_transaction: bool,
+    _lock: File,
+}
+
+/// The ids of texts in their stored form: those in use lately in memory, all of them in the database.
+#[derive(Debug, Default)]
+struct Strings {
+    ids: HashMap<Box<str>, i64, RandomState>,
+    next: i64,
+}
+
+impl Strings {
+    /// Texts after which the memory starts over.
+    const CACHED: usize = 1 << 16;
+
+    fn id(&mut self, db: &Connection, stored: &str) -> rusqlite::Result<i64> {
+        if let Some(id) = self.ids.get(stored) {
+            return Ok(*id);
+        }
+        // In the database it may be all the same, if the memory has started over since.
+        let known = if self.next > signed(Self::CACHED as u64) {
+            let mut select = db.prepare_cached("SELECT id FROM strings WHERE text = ?1")?;
+            rusqlite::OptionalExtension::optional(select.query_row([stored], |row| row.get(0)))?
+        } else {
+            None
+        };
+        let id = match known {
+            Some(id) => id,
+            None => {
+                self.next += 1;
+                db.prepare_cached("INSERT INTO strings VALUES (?1, ?2)")?.execute(params![self.next, stored])?;
+                self.next
+            }
+        };
+        if self.ids.len() >= Self::CACHED {
+            self.ids.clear();
+        }
+        self.ids.insert(stored.into(), id);
+        Ok(id)
+    }
+}
+
+impl SqliteSink {
+    /// Makes a database for rows as `header` says. What is there is replaced if `force` says so.
+    ///
+    /// # Errors
+    /// When there is something at the path, when another psn writes it, and when it can not be made.
+    pub fn create(path: &Path, header: &Header, force: bool) -> Result<Self, RecordError> {
+        let lock = create::file(path, force)?;
+        if force {
+            // What a killed writer left beside the old one is not of the new one.
+            for suffix in ["-wal", "-shm", "-journal"] {
+                let mut name = path.as_os_str().to_owned();
+                name.push(suffix);
+                let _ = std::fs::remove_file(name);
+            }
+        }
+        let failed = |error: rusqlite::Error| RecordError::engine(path, error);
+        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
+            | OpenFlags::SQLITE_OPEN_NO_MUTEX
+            | OpenFlags::SQLITE_OPEN_NOFOLLOW
+            | OpenFlags::SQLITE_OPEN_PRIVATE_CACHE;
+        let db = Connection::open_with_flags(real_parent(path)?, flags).map_err(failed)?;
+        let write = || -> rusqlite::Result<()> {
+            // Readers see what was flushed while psn goes on writing. Synced at each commit, so that it outlasts the host.
+            db.execute_batch("PRAGMA page_size = 4096; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;")?;
+            db.execute_batch(&format!("BEGIN;{}COMMIT;", schema::create(header)))?;
+            let json = serde_json::to_string(header).unwrap_or_default();
+            db.execute("INSERT INTO meta VALUES ('header', ?1)", [json])?;
+            Ok(())
+        };
+        write().map_err(failed)?;
+        let places = vec!["?"; header.columns.len() + 1].join(", ");
+        Ok(Self {
+            path: path.to_owned(),
+            db,
+            insert: format!("INSERT INTO sample_rows VALUES ({places})"),
+            is_number: header.columns.iter().map(crate::record::RecordedColumn::is_number).collect(),
+            strings: Strings::default(),
+            next_tick: 0,
+            next_row: 1,
+            in_transaction: false,
+            _lock: lock,
+        })
+    }
+
+    fn write_tick(&mut self, tick: &TickInfo, rows: &[Rows]) -> rusqlite::Result<()> {
+        if !self.in_transaction {
+            self.db.execute_batch("BEGIN IMMEDIATE")?;
+            self.in_transaction = true;
+        }
+        let count = signed(rows.iter().map(Rows::len).sum::<usize>() as u64);
+        let mut statement = self
+            .db
+            .prepare_cached("INSERT INTO ticks VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)")?;
+        statement.execute(params![
+            self.next_tick,
+            signed(tick.time_ns),
+            signed(tick.late_ns),
+            signed(tick.pass_ns),
+            signed(tick.due),
+            signed(tick.throttled),
+            signed(tick.abandoned),
+            signed(tick.lost),
+            signed(tick.processes),
+            signed(tick.threads),
+            tick.states.to_string(),
+            self.next_row,
+            count,
+        ])?;
+        let mut insert = self.db.prepare_cached(&self.insert)?;
+        for rows in rows {
+            for row in 0..rows.len() {
+                insert.raw_bind_parameter(1, self.next_tick)?;
+                for (column, is_number) in self.is_number.iter().enumerate() {
+                    let place = column + 2;
+                    match rows.value(row, column) {
+                        Value::Number(number) if *is_number => match i64::try_from(number) {
+                            Ok(number) => insert.raw_bind_parameter(place, number)?,
+                            Err(_) => insert.raw_bind_parameter(place, number.to_string())?,
+                        },
+                        Value::Mark(mark) if *is_number => insert.raw_bind_parameter(place, mark.text())?,
+                        Value::Text(bytes) if *is_number => {
+                            insert.raw_bind_parameter(place, text::store(bytes).as_ref())?
+                        }
+                        Value::Text(bytes) => {
+                            let id = self.strings.id(&self.db, &text::store(bytes))?;
+                            insert.raw_bind_parameter(place, id)?;
+                        }
+                        Value::Mark(mark) => {
+                            let id = self.strings.id(&self.db, mark.text())?;
+                            insert.raw_bind_parameter(place, id)?;
+                        }
+                        Value::Number(number) => {
+                            let id = self.strings.id(&self.db, &number.to_string())?;
+                            insert.raw_bind_parameter(place, id)?;
+                        }
+                    }
+                }
+                insert.raw_execute()?;
+            }
+        }
+        self.next_tick += 1;
+        self.next_row += count;
+        Ok(())
+    }
+
+    fn commit(&mut self) -> rusqlite::Result<()> {
+        if self.in_transaction {
+            self.db.execute_batch("COMMIT")?;
+            self.in_transaction = false;
+        }
+        Ok(())
+    }
+
+    fn finish_with(&mut self, facts: Option<&Facts>) -> rusqlite::Result<()> {
+        if let Some(facts) = facts {
+            let json = serde_json::to_string(facts).unwrap_or_default();
+            self.db.execute("INSERT INTO meta VALUES ('facts', ?1)", [json])?;
+        }
+        self.commit()?;
+        // One file again, to be copied and mailed. Not if somebody reads it just now: then it stays as it is.
+        let _ = self.db.execute_batch("PRAGMA wal_checkpoint(TRUNCATE); PRAGMA journal_mode = DELETE;");
+        Ok(())
+    }
+}
+
+/// `path` with its directory's links followed: SQLite would follow none of them.
+fn real_parent(path: &Path) -> Result<PathBuf, RecordError> {
+    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."));
+    let parent = parent.canonicalize().map_err(|error| RecordError::io(path, error))?;
+    Ok(parent.join(path.file_name().unwrap_or_default()))
+}
+
+/// SQLite's integers are signed; nothing that is counted here comes near the end of them.
+fn signed(number: u64) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
+}
+
+impl Sink for SqliteSink {
+    fn add(&mut self, tick: &TickInfo, rows: &[Rows]) -> Result<(), RecordError> {
+        self.write_tick(tick, rows).map_err(|error| RecordError::engine(&self.path, error))
+    }
+
+    fn flush(&mut self) -> Result<(), RecordError> {
+        self.commit().map_err(|error| RecordError::engine(&self.path, error))
+    }
+
+    fn finish(&mut self, facts: Option<&Facts>) -> Result<(), RecordError> {
+        self.finish_with(facts).map_err(|error| RecordError::engine(&self.path, error))
+    }
+}

@@ -1,0 +1,433 @@
+//! Recordings through the same counting as live samples: questions of later.
+//!
+//! A replay gives a recording's rows to the same [`Fold`] and [`Aggregator`] as a live run does, tick by tick, so that
+//! the same question gives the same report, to the digit.
+
+use std::collections::{HashMap, HashSet};
+
+use foldhash::fast::RandomState;
+
+use crate::aggregate::{Aggregator, Fold, LastValues};
+use crate::column::Column;
+use crate::histogram::Histogram;
+use crate::moment::timestamp;
+use crate::observation::{Observation, Value};
+use crate::plan::Plan;
+use crate::record::header::IDENTITY;
+use crate::record::{Header, Piece, Query, RecordError, Recording, TickInfo};
+use crate::report::{Facts, Meta, Report, Tasks, Ticks};
+use crate::select::ProcessSelection;
+
+/// What is asked of recordings.
+#[derive(Debug, Clone)]
+pub struct Question {
+    /// What to count.
+    pub plan: Plan,
+    /// The conditions of the plan as they were given, to know which of them already held when it was recorded.
+    pub filters: Vec<String>,
+    /// Rows to report at most.
+    pub limit: Option<usize>,
+    /// Only these processes; by name, those of threads whose own name matches.
+    pub processes: ProcessSelection,
+    /// Only these threads.
+    pub threads: Option<HashSet<u32>>,
+    /// From this time on, nanoseconds since 1970.
+    pub from_ns: Option<u64>,
+    /// Before this time.
+    pub to_ns: Option<u64>,
+}
+
+impl Question {
+    /// Whether it is about whole recordings.
+    const fn is_of_all(&self) -> bool {
+        self.from_ns.is_none() && self.to_ns.is_none()
+    }
+
+    fn selects_everything(&self) -> bool {
+        matches!(self.processes, ProcessSelection::All) && self.threads.is_none()
+    }
+}
+
+/// The report of one part of the time that was looked at.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Slice {
+    /// Its start, nanoseconds since 1970.
+    pub from_ns: u64,
+    /// What was seen in it.
+    pub report: Report,
+}
+
+/// Is told how much of all recordings was read, from 0 to 1; an error ends the replay.
+pub type Watch<'a> = dyn FnMut(f64) -> Result<(), RecordError> + 'a;
+
+/// The report on `recordings`, all together. Of several hosts, averages are those of one host.
+///
+/// # Errors
+/// When a recording can not be read, or lacks a column.
+pub fn report(
+    recordings: &mut [Box<dyn Recording>],
+    question: &Question,
+    watch: &mut Watch<'_>,
+) -> Result<Report, RecordError> {
+    let mut tally = Tally::new(question);
+    each_piece(recordings, question, watch, &mut |origin, piece| tally.add(origin, piece))?;
+    let warnings = warnings(recordings, question);
+    Ok(match &*recordings {
+        [recording] => tally.report(recording.facts().filter(|_| question.is_of_all()), warnings),
+        _ => tally.report(None, warnings),
+    })
+}
+
+/// The reports on `recordings`, one for each `per_ns` nanoseconds in which there were ticks.
+///
+/// # Errors
+/// When a recording can not be read, or lacks a column.
+pub fn slices(
+    recordings: &mut [Box<dyn Recording>],
+    question: &Question,
+    per_ns: u64,
+    watch: &mut Watch<'_>,
+) -> Result<Vec<Slice>, RecordError> {
+    let mut done: Vec<Slice> = Vec::new();
+    let mut open: Vec<(u64, Tally<'_>)> = Vec::new();
+    let per_ns = per_ns.max(1);
+    each_piece(recordings, question, watch, &mut |origin, piece| {
+        let from_ns = piece.tick.time_ns / per_ns * per_ns;
+        // Recordings of several hosts are read one after another, and the clock may have been set back.
+        let place = match open.binary_search_by_key(&from_ns, |(from_ns, _)| *from_ns) {
+            Ok(place) => place,
+            Err(place) => {
+                open.insert(place, (from_ns, Tally::new(question)));
+                place
+            }
+        };
+        if let Some((_, tally)) = open.get_mut(place) {
+            tally.add(origin, piece);
+        }
+    })?;
+    let mut warnings = Some(warnings(recordings, question));
+    for (from_ns, tally) in open {
+        done.push(Slice { from_ns, report: tally.report(None, warnings.take().unwrap_or_default()) });
+    }
+    Ok(done)
+}
+
+/// The last values of each thread's counters.
+#[derive(Debug, Default)]
+struct Threads(HashMap<(i128, i128), LastValues, RandomState>);
+
+impl Threads {
+    /// Threads after which their last values start over: a recording can have any number.
+    const MAX: usize = 1 << 20;
+
+    fn last_values(&mut self, identity: (i128, i128)) -> &mut LastValues {
+        if self.0.len() >= Self::MAX {
+            self.0.clear();
+        }
+        self.0.entry(identity).or_default()
+    }
+}
+
+/// What a piece is of.
+struct Origin<'a> {
+    header: &'a Header,
+    further: Further,
+    threads: &'a mut Threads,
+}
+
+type Add<'a> = dyn FnMut(Origin<'_>, Piece<'_>) + 'a;
+
+/// Gives every piece of every recording to `add`.
+fn each_piece(
+    recordings: &mut [Box<dyn Recording>],
+    question: &Question,
+    watch: &mut Watch<'_>,
+    add: &mut Add<'_>,
+) -> Result<(), RecordError> {
+    #[expect(clippy::cast_precision_loss, reason = "progress to be shown")]
+    let count = recordings.len().max(1) as f64;
+    for (index, recording) in recordings.iter_mut().enumerate() {
+        let header = recording.header().clone();
+        let query = query(question, &header, &recording.path())?;
+        let further = Further::of(&query, &question.plan);
+        let mut threads = Threads::default();
+        recording.read(&query, &mut |piece| {
+            #[expect(clippy::cast_precision_loss, reason = "progress to be shown")]
+            watch((index as f64 + piece.progress) / count)?;
+            add(Origin { header: &header, further, threads: &mut threads }, piece);
+            Ok(())
+        })?;
+    }
+    Ok(())
+}
+
+/// The plan's columns, and behind them those by which rows are selected and threads told apart.
+fn query(question: &Question, header: &Header, path: &std::path::Path) -> Result<Query, RecordError> {
+    let mut columns = question.plan.columns.clone();
+    if let Some(column) = columns.iter().find(|column| header.place(column).is_none()) {
+        return Err(RecordError::NotRecorded {
+            path: path.display().to_string(),
+            column: column.name,
+            recorded: header.names(),
+        });
+    }
+    let further = IDENTITY.into_iter().chain([NAME]).filter_map(Column::find);
+    columns.extend(further.filter(|column| header.place(column).is_some()));
+    Ok(Query { columns, from_ns: question.from_ns.unwrap_or(0), to_ns: question.to_ns.unwrap_or(u64::MAX) })
+}
+
+/// The column that `-p REGEX` is searched in.
+const NAME: &str = "comm2";
+
+/// Where in a row the columns are that a query adds to the plan's. The original's recordings lack some of them.
+#[derive(Debug, Clone, Copy, Default)]
+struct Further {
+    pid: Option<usize>,
+    task: Option<usize>,
+    starttime: Option<usize>,
+    state_id: Option<usize>,
+    name: Option<usize>,
+}
+
+impl Further {
+    fn of(query: &Query, plan: &Plan) -> Self {
+        let first = plan.columns.len();
+        let further = query.columns.get(first..).unwrap_or_default();
+        let place = |name: &str| further.iter().position(|column| column.name == name).map(|place| first + place);
+        let [pid, task, starttime, state_id] = IDENTITY.map(place);
+        Self { pid, task, starttime, state_id, name: place(NAME) }
+    }
+}
+
+/// The counts of one report.
+struct Tally<'q> {
+    question: &'q Question,
+    aggregator: Aggregator,
+    fold: Fold,
+    row: Observation,
+    ticks: u32,
+    passes: Histogram,
+    lateness: Histogram,
+    runs: Vec<Run>,
+}
+
+/// What is known of one run's ticks in a report.
+struct Run {
+    header: Header,
+    first: TickInfo,
+    last: TickInfo,
+    completed: u64,
+}
+
+impl<'q> Tally<'q> {
+    fn new(question: &'q Question) -> Self {
+        let aggregator = Aggregator::new(&question.plan);
+        Self {
+            fold: aggregator.fold(),
+            question,
+            aggregator,
+            row: Observation::default(),
+            ticks: 0,
+            passes: Histogram::default(),
+            lateness: Histogram::default(),
+            runs: Vec::new(),
+        }
+    }
+
+    fn add(&mut self, origin: Origin<'_>, piece: Piece<'_>) {
+        let Origin { header, further, threads } = origin;
+        for row in 0..piece.rows.len() {
+            piece.rows.load(row, &mut self.row);
+            self.count(further, threads);
+        }
+        if piece.is_last {
+            self.aggregator.commit(&mut self.fold, self.ticks);
+            self.ticks += 1;
+            self.passes.record(piece.tick.pass_ns);
+            self.lateness.record(piece.tick.late_ns);
+            match self.runs.last_mut() {
+                Some(run) if run.header.run == header.run => {
+                    run.last = piece.tick.clone();
+                    run.completed += 1;
+                }
+                _ => self.runs.push(Run {
+                    header: header.clone(),
+                    first: piece.tick.clone(),
+                    last: piece.tick.clone(),
+                    completed: 1,
+                }),
+            }
+        }
+    }
+
+    /// Counts the row, if it is one of those that are asked for.
+    fn count(&mut self, further: Further, threads: &mut Threads) {
+        let plan = &self.question.plan;
+        let number = |place: Option<usize>| match place.map(|place| self.row.value(place)) {
+            Some(Value::Number(number)) => number,
+            _ => 0,
+        };
+        let (pid, task, starttime) = (number(further.pid), number(further.task), number(further.starttime));
+        let passes = match further.state_id.map(|place| self.row.value(place)) {
+            Some(Value::Text([letter])) => plan.gate.passes(*letter),
+            _ => true,
+        };
+        if !passes || !self.is_selected(pid, task, further) {
+            return;
+        }
+        let holds = plan.filters.iter().enumerate().all(|(slot, filters)| {
+            let value = self.row.value(slot);
+            filters.iter().all(|filter| filter.matches(value))
+        });
+        if holds {
+            self.row.tid = u32::try_from(task).unwrap_or(0);
+            self.row.tgid = u32::try_from(pid).unwrap_or(0);
+            let mut none = LastValues::default();
+            let last = if plan.measures.is_empty() { &mut none } else { threads.last_values((task, starttime)) };
+            self.fold.add(&self.row, self.ticks, last);
+        }
+    }
+
+    fn is_selected(&self, pid: i128, task: i128, further: Further) -> bool {
+        if self.question.selects_everything() {
+            return true;
+        }
+        let is_process = match &self.question.processes {
+            ProcessSelection::All => true,
+            ProcessSelection::Pids(pids) => pids.iter().any(|wanted| i128::from(*wanted) == pid),
+            ProcessSelection::Name(regex) => match further.name.map(|place| self.row.value(place)) {
+                Some(Value::Text(name)) => regex.is_match(name),
+                _ => false,
+            },
+        };
+        let is_thread = |tids: &HashSet<u32>| u32::try_from(task).is_ok_and(|task| tids.contains(&task));
+        is_process && self.question.threads.as_ref().is_none_or(is_thread)
+    }
+
+    /// The report; with the facts of the run if they are of the very ticks that were counted.
+    fn report(self, facts: Option<&Facts>, warnings: Vec<String>) -> Report {
+        let is_of = |facts: &&Facts| facts.ticks.completed == u64::from(self.ticks);
+        let facts = match facts.filter(is_of) {
+            Some(facts) => Facts { warnings: [facts.warnings.clone(), warnings].concat(), ..facts.clone() },
+            None => self.facts(warnings),
+        };
+        Report::new(&self.question.plan, &self.aggregator, self.question.limit, facts)
+    }
+
+    /// What the ticks themselves tell.
+    #[expect(clippy::cast_precision_loss, reason = "times to be shown")]
+    fn facts(&self, warnings: Vec<String>) -> Facts {
+        let ms = |ns: u64| ns as f64 / 1e6;
+        let mut ticks = Ticks::default();
+        let mut duration_s = 0.0;
+        for run in &self.runs {
+            let before = |of: fn(&TickInfo) -> u64, first: u64| {
+                if self.question.from_ns.is_some() { first } else { 0 }.min(of(&run.last))
+            };
+            let expected = run.last.due - before(|tick| tick.due, run.first.due.saturating_sub(1));
+            ticks.expected += expected;
+            ticks.completed += run.completed;
+            ticks.throttled += run.last.throttled - before(|tick| tick.throttled, run.first.throttled);
+            ticks.abandoned += run.last.abandoned - before(|tick| tick.abandoned, run.first.abandoned);
+            duration_s += expected as f64 / run.header.hz;
+        }
+        ticks.missed = ticks.expected.saturating_sub(ticks.completed);
+        let hosts: Vec<&str> = distinct(self.runs.iter().map(|run| run.header.host.as_str()));
+        let kernels: Vec<&str> = distinct(self.runs.iter().map(|run| run.header.kernel.as_str()));
+        let last = self.runs.last();
+        Facts {
+            meta: Meta {
+                version: env!("CARGO_PKG_VERSION").to_owned(),
+                host: hosts.join(", "),
+                kernel: kernels.join(", "),
+                started_ns: self.runs.iter().map(|run| run.first.time_ns).min().unwrap_or(0),
+                duration_s,
+                hz: last.map_or(0.0, |run| run.header.hz),
+                scan: "replay".to_owned(),
+            },
+            ticks,
+            tasks: Tasks {
+                processes: last.map_or(0, |run| run.last.processes),
+                threads: last.map_or(0, |run| run.last.threads),
+                skipped: 0,
+            },
+            cost: crate::report::Cost {
+                pass_p50_ms: ms(self.passes.quantile_ns(0.5)),
+                pass_p99_ms: ms(self.passes.quantile_ns(0.99)),
+                pass_max_ms: ms(self.passes.max_ns()),
+                late_p50_ms: ms(self.lateness.quantile_ns(0.5)),
+                late_p99_ms: ms(self.lateness.quantile_ns(0.99)),
+                late_max_ms: ms(self.lateness.max_ns()),
+                ..crate::report::Cost::default()
+            },
+            warnings,
+            ..Facts::default()
+        }
+    }
+}
+
+fn distinct<'a>(texts: impl Iterator<Item = &'a str>) -> Vec<&'a str> {
+    let mut seen = Vec::new();
+    texts.for_each(|text| {
+        if !seen.contains(&text) {
+            seen.push(text);
+        }
+    });
+    seen
+}
+
+/// What a reader of the report must know of the recordings.
+fn warnings(recordings: &[Box<dyn Recording>], question: &Question) -> Vec<String> {
+    let mut warnings = Vec::new();
+    for recording in recordings {
+        let (header, path) = (recording.header(), recording.path());
+        let path = path.display();
+        warnings.extend(recording.warnings());
+        if recording.facts().is_none() && question.is_of_all() && !recording.is_of_original() {
+            warnings
+                .push(format!("{path}: the run was cut off, or still goes on; what it had written by then is here"));
+        }
+        let missing: String = (b'A'..=b'z')
+            .filter(|letter| crate::column::state_name(*letter).is_some())
+            .filter(|letter| question.plan.gate.passes(*letter) && !header.states.contains(char::from(*letter)))
+            .map(char::from)
+            .collect();
+        if !missing.is_empty() {
+            warnings.push(format!("{path}: threads in the states {missing} were not recorded"));
+        }
+        let narrower: Vec<&String> =
+            header.filters.iter().filter(|filter| !question.filters.contains(filter)).collect();
+        for filter in narrower {
+            warnings.push(format!("{path}: it has only rows for which --where '{filter}' held"));
+        }
+    }
+    let hosts = distinct(recordings.iter().map(|recording| recording.header().host.as_str())).len();
+    if hosts > 1 {
+        warnings.push(format!("{hosts} hosts are counted together: averages are those of one host"));
+    }
+    warnings
+}
+
+/// When `recordings` begin and end: the times of their first and last ticks.
+///
+/// # Errors
+/// When a recording can not be read.
+pub fn span(recordings: &mut [Box<dyn Recording>]) -> Result<Option<(u64, u64)>, RecordError> {
+    let mut span: Option<(u64, u64)> = None;
+    for recording in recordings {
+        if let Some((first, last)) = recording.span()? {
+            let (from, to) = span.unwrap_or((first, last));
+            span = Some((from.min(first), to.max(last)));
+        }
+    }
+    Ok(span)
+}
+
+/// The span in words, for messages.
+#[must_use]
+pub fn span_text(span: Option<(u64, u64)>) -> String {
+    match span.and_then(|(from, to)| timestamp(from).zip(timestamp(to))) {
+        Some((from, to)) => format!("from {from} to {to}"),
+        None => "without a tick".to_owned(),
+    }
+}
