@@ -215,7 +215,11 @@ fn read_lines(child: &mut Child) -> Receiver<String> {
     lines
 }
 
-fn find_program() -> Result<PathBuf, SpawnError> {
+/// The program `psn-storm`, as the [module](self) says.
+///
+/// # Errors
+/// When it is not there and can not be built.
+pub fn find_program() -> Result<PathBuf, SpawnError> {
     static FOUND: OnceLock<Result<PathBuf, String>> = OnceLock::new();
     if let Some(program) = env::var_os("PSN_STORM") {
         return Ok(program.into());

@@ -43,6 +43,9 @@ mod faults;
 /// Readers that get stuck, by named pipes.
 mod hung;
 
+/// Readers that get stuck in processes that hang on a file system which never answers.
+mod hung_fuse;
+
 /// Recordings: written, read back, cut off, asked.
 mod recordings;
 

@@ -1,12 +1,14 @@
-//! Programs that tests start: with a deadline each, killed and reaped when the test ends.
+//! Programs that tests start: with a deadline each, killed and reaped when the test ends, and killed with the tests.
+#![allow(unsafe_code)]
 
 use std::io::Read;
+use std::os::unix::process::CommandExt as _;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Signal, kill_process, set_parent_process_death_signal};
 
 /// How long a program may take that should take seconds.
 pub const DEADLINE: Duration = Duration::from_secs(60);
@@ -28,9 +30,12 @@ pub struct Ended {
 }
 
 impl Running {
-    /// Starts `command`. What it prints is collected, unless the command says where it goes.
+    /// Starts `command`. What it prints is collected, unless the command says where it goes. It ends with the thread
+    /// that starts it, at the latest.
     #[track_caller]
     pub fn start(command: &mut Command) -> Self {
+        // SAFETY: a system call, which is all that may happen between fork and exec.
+        unsafe { command.pre_exec(|| Ok(set_parent_process_death_signal(Some(Signal::KILL))?)) };
         let mut child = command.spawn().unwrap_or_else(|error| panic!("{command:?}: {error}"));
         let stdout = child.stdout.take().map(Collector::start);
         let stderr = child.stderr.take().map(Collector::start);
@@ -49,6 +54,11 @@ impl Running {
     /// The program's standard input; None unless the command says it is a pipe.
     pub fn stdin(&mut self) -> Option<std::process::ChildStdin> {
         self.child.stdin.take()
+    }
+
+    /// What it has printed on its standard output so far.
+    pub fn said(&self) -> String {
+        self.stdout.as_ref().map(Collector::text).unwrap_or_default()
     }
 
     /// Waits until it has said `text` on its standard error.
