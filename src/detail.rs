@@ -550,6 +550,7 @@ impl Observer {
         } else {
             root.read_task(dir, tid, source, buffer).map(|_| ())
         };
+        let result = result.and_then(|()| whole(source, self.answers.buffer(source).bytes()).map(drop));
         self.health.record(source, &result);
         if let Err(error @ (ReadError::Denied | ReadError::Unsupported)) = result {
             memory.refused.insert(source);
@@ -557,6 +558,8 @@ impl Observer {
                 memory.unsupported.insert(source);
             }
         }
+        // An earlier read for this row may have been understood, and is not to blame for what this one said.
+        self.unparsed.remove(source);
         if result.is_ok() {
             self.unparsed.insert(source);
         }
@@ -577,6 +580,7 @@ impl Observer {
                 context.root.read_task_link(dir, tid, source, None).map(Into::into)
             } else {
                 let text = context.root.read_task(dir, tid, source, self.answers.buffer(source));
+                let text = text.and_then(|text| whole(source, text));
                 text.map(|text| if source == Source::Owner { owner_lines(text) } else { text.into() })
             };
             self.health.record(source, &result);
@@ -602,6 +606,16 @@ struct Reading<'a> {
 
 fn holds(plan: &Plan, slot: usize, row: &Observation) -> bool {
     plan.filters.get(slot).is_none_or(|filters| filters.iter().all(|filter| filter.matches(row.value(slot))))
+}
+
+/// What was read of `source`, if it is all of it: cut short, its last number would be a wrong one.
+fn whole(source: Source, text: &[u8]) -> Result<&[u8], ReadError> {
+    match source {
+        // The one file without a newline, and the one that may be empty.
+        Source::Wchan => Ok(text),
+        Source::Stack if text.is_empty() => Ok(text),
+        _ => Ok(crate::parse::whole(text)?),
+    }
 }
 
 /// The lines of `status` that name the owner: all that is worth keeping of it.

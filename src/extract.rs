@@ -217,7 +217,9 @@ fn status_value(source: Source, key: &str, form: StatusForm, thread: Thread<'_>,
         }
         (None, _) => row.push_mark(Mark::Unsupported),
         (Some(value), StatusForm::Text) => row.push_text(value),
-        (Some(value), StatusForm::Name) => row.push_text_with(|out| status::unescape_name(value, out)),
+        (Some(value), StatusForm::Name) => {
+            row.push_text_with(|out| status::unescape_name(status::name(text).unwrap_or(value), out));
+        }
         (Some(value), StatusForm::Number) => match status::first_number(value) {
             Some(number) => row.push_number(number),
             None => row.push_mark(Mark::Malformed),

@@ -360,7 +360,7 @@ fn stat_line_of_status(tid: u32, text: &[u8], line: &mut Vec<u8>) -> Option<u8> 
     line.clear();
     line.extend_from_slice(itoa::Buffer::new().format(tid).as_bytes());
     line.extend_from_slice(b" (");
-    status::unescape_name(status::value(text, b"Name")?, line);
+    status::unescape_name(status::name(text)?, line);
     line.extend_from_slice(b") ");
     line.push(state);
     line.push(b'\n');
