@@ -16,6 +16,7 @@ use crate::aggregate::Fold;
 use crate::column::{Column, Source, SourceSet};
 use crate::extract::{
     Answers, Descriptor, Thread, descriptor, extract, has_ended, is_kernel_thread, is_no_wchan, is_running,
+    wchan_was_refused,
 };
 use crate::facts::Fact;
 use crate::health::Health;
@@ -446,12 +447,32 @@ impl Observer {
         if sources.contains(Source::Wchan) {
             self.read(context, reading, stat, Source::Wchan);
         }
-        let has_no_wchan = || self.answers.bytes(Source::Wchan).is_ok_and(is_no_wchan);
-        if sources.contains(Source::Stack) || (sources.contains(Source::Wchan) && has_no_wchan()) {
+        let has_no_wchan = self.answers.bytes(Source::Wchan).is_ok_and(is_no_wchan);
+        if sources.contains(Source::Stack) || has_no_wchan {
             self.read(context, reading, stat, Source::Stack);
+        }
+        if has_no_wchan {
+            self.note_refused_wchan(context, reading, stat);
         }
         if sources.contains(Source::Fd) && !kernel_thread {
             self.read_descriptor(context, reading, stat);
+        }
+    }
+
+    /// Accounts for a `wchan` that says nothing because it may not: a refusal, not to be asked for again.
+    fn note_refused_wchan(&mut self, context: &Context, reading: &mut Reading<'_>, stat: &Stat<'_>) {
+        let thread = Thread {
+            tgid: reading.process.tgid,
+            stat,
+            answers: &self.answers,
+            mapping: None,
+            users: &context.users,
+            blocked: false,
+        };
+        if wchan_was_refused(thread) && self.unparsed.remove(Source::Wchan) {
+            self.health.correct(Source::Wchan, ReadError::Denied);
+            self.answers.set(Source::Wchan, Err(Mark::Denied));
+            reading.memory.refused.insert(Source::Wchan);
         }
     }
 

@@ -409,7 +409,8 @@ pub fn is_no_wchan(text: &[u8]) -> bool {
 /// The kernel prints the same 0 for "no symbol" and "not permitted" (`proc_pid_wchan`). But `stat`
 /// masks the text addresses by the same rule: `startcode` is 1 to a reader who may not know it
 /// (`do_task_stat`). Kernel threads have no addresses to mask; for them a refused `stack` tells.
-fn wchan_was_refused(thread: Thread<'_>) -> bool {
+#[must_use]
+pub fn wchan_was_refused(thread: Thread<'_>) -> bool {
     match thread.stat.number(field::STARTCODE) {
         Some(1) => true,
         Some(0) => thread.answers.bytes(Source::Stack) == Err(Mark::Denied),

@@ -516,6 +516,10 @@ impl Sampler {
         }
         let mut outcome = PassOutcome { is_complete, duration_ns: monotonic_ns() - started, ..PassOutcome::default() };
         self.collect(back, tick, &mut outcome);
+        if out.is_empty() && self.lost.is_empty() {
+            // No reader is out: every read has come to its account.
+            self.health.debug_assert_accounts_for(self.context.root.attempts());
+        }
         outcome
     }
 
