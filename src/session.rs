@@ -4,7 +4,6 @@
 //! task, and waits for every other thread with a deadline, so that whatever hangs, the run ends.
 
 use std::cmp::Reverse;
-use std::os::unix::ffi::OsStrExt as _;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -22,7 +21,7 @@ use crate::health::Health;
 use crate::histogram::Histogram;
 use crate::moment::nanoseconds;
 use crate::output::escape::printable;
-use crate::parse::system::{hidepid, mem_available_kb, proc_mount_options};
+use crate::parse::system::mem_available_kb;
 use crate::plan::Keep;
 use crate::procfs::{Buffer, ProcRoot, ReadError, raise_fd_limit};
 use crate::record::header::{FORMAT, States};
@@ -32,6 +31,7 @@ use crate::sampler::{Blocker, PassOutcome, Sampler};
 use crate::select::ProcessSelection;
 use crate::task::{DetailFiles, TaskSet};
 use crate::users::Users;
+use crate::visibility;
 
 /// Ends a run from another thread or from a signal handler.
 #[derive(Debug, Clone, Default)]
@@ -200,6 +200,8 @@ struct Session<'a> {
     abandoned: u64,
     cpu_at_start: Duration,
     discovery_health: Health,
+    /// psn's own process, if it is left out.
+    excluded: Option<u32>,
     warnings: Vec<String>,
 }
 
@@ -216,6 +218,7 @@ impl<'a> Session<'a> {
         if !config.shows_itself {
             selection.excluded = root.own_pid();
         }
+        let excluded = selection.excluded;
         let discovery = DiscoveryConfig {
             selection,
             sources: config.sources(),
@@ -231,7 +234,7 @@ impl<'a> Session<'a> {
             .map_err(|error| SessionError::Threads(error.to_string()))?;
         let discoverer = Discoverer::start(Discovery::new(Arc::clone(&root), discovery, users))
             .map_err(|error| SessionError::Threads(error.to_string()))?;
-        let warnings = hidden_processes(config, &root).into_iter().collect();
+        let warnings = visibility::warnings(config, &root);
         Ok(Self {
             config,
             recorder,
@@ -245,6 +248,7 @@ impl<'a> Session<'a> {
             abandoned: 0,
             cpu_at_start,
             discovery_health: Health::default(),
+            excluded,
             warnings,
         })
     }
@@ -334,7 +338,8 @@ impl<'a> Session<'a> {
             let found = found.map_err(|error| SessionError::List { path: path(), error })?;
             if found.set.threads() == 0 {
                 // What is known already, such as that processes are hidden, may be why.
-                let reasons = self.warnings.iter().map(|warning| format!("; {warning}")).collect::<String>();
+                let reasons = self.warnings.iter().cloned().chain(unlisted(&found));
+                let reasons = reasons.map(|warning| format!("; {warning}")).collect::<String>();
                 return Err(SessionError::NothingSelected(self.nothing_selected() + &reasons));
             }
             self.warn_of_missing_pids(&found.set);
@@ -352,6 +357,9 @@ impl<'a> Session<'a> {
             }
             None => String::new(),
         };
+        if let Some(itself) = self.excluded_though_meant() {
+            return itself;
+        }
         match &selection.processes {
             ProcessSelection::Pids(pids) => {
                 let pids: Vec<String> = pids.iter().map(u32::to_string).collect();
@@ -368,10 +376,31 @@ impl<'a> Session<'a> {
         }
     }
 
+    /// What to say when psn itself is meant, by its id or one of its threads', or by its name alone, and is left out.
+    fn excluded_though_meant(&self) -> Option<String> {
+        let pid = self.excluded?;
+        let own = |file: &str| format!("{}/self/{file}", crate::config::DEFAULT_PROC_ROOT);
+        let is_meant = match &self.config.selection.processes {
+            ProcessSelection::Pids(pids) => pids.contains(&pid),
+            ProcessSelection::Name(regex) => {
+                std::fs::read(own("comm")).is_ok_and(|comm| regex.is_match(comm.trim_ascii()))
+            }
+            ProcessSelection::All => self.config.selection.threads.iter().flatten().any(|tid| {
+                // By psn's own PID namespace, which is that of the proc root nearly always.
+                std::path::Path::new(&own(&format!("task/{tid}"))).exists()
+            }),
+        };
+        is_meant.then(|| format!("process {pid} is psn itself, which it leaves out unless told to --show-yourself"))
+    }
+
     fn warn_of_missing_pids(&mut self, set: &TaskSet) {
         if let ProcessSelection::Pids(pids) = &self.config.selection.processes {
+            if let Some(itself) = self.excluded_though_meant() {
+                self.warnings.push(itself);
+            }
             let exists = |pid: &&u32| set.processes().iter().any(|process| process.tgid == **pid);
-            let missing: Vec<String> = pids.iter().filter(|pid| !exists(pid)).map(u32::to_string).collect();
+            let is_missing = |pid: &&u32| !exists(pid) && Some(**pid) != self.excluded;
+            let missing: Vec<String> = pids.iter().filter(is_missing).map(u32::to_string).collect();
             if !missing.is_empty() {
                 self.warnings.push(format!("-p: there was no process {}", missing.join(", ")));
             }
@@ -474,6 +503,7 @@ impl<'a> Session<'a> {
         blockers.sort_by_key(|blocker| (blocker.tgid, Reverse(blocker.name.clone())));
         blockers.dedup_by_key(|blocker| blocker.tgid);
         let mut warnings = std::mem::take(&mut self.warnings);
+        warnings.extend(unlisted(&self.found));
         let lost = self.recorder.as_ref().map_or(0, |recorder| recorder.lost());
         if lost > 0 {
             warnings.push(format!("of {lost} ticks nothing was recorded: the disk was too slow for them"));
@@ -490,23 +520,14 @@ impl<'a> Session<'a> {
     }
 }
 
-/// What to say when the mount of the proc root hides processes from this user.
-fn hidden_processes(config: &Config, root: &ProcRoot) -> Option<String> {
-    use rustix::thread::{CapabilitySet, capabilities};
-    let sees_all = capabilities(None).is_ok_and(|sets| sets.effective.contains(CapabilitySet::SYS_PTRACE));
-    if sees_all {
-        return None;
-    }
-    let mut buffer = Buffer::default();
-    let mountinfo = root.read_system(c"self/mountinfo", &mut buffer).ok()?;
-    let path = std::fs::canonicalize(&config.root).ok()?;
-    let value = hidepid(proc_mount_options(mountinfo, path.as_os_str().as_bytes())?)?;
-    Some(format!(
-        "other users' processes are hidden: {} is mounted with hidepid={}; run as root, or as a member of the group in \
-         its gid= option",
-        path.display(),
-        printable(value)
-    ))
+/// What to say of processes whose threads are not known.
+fn unlisted(found: &Discovered) -> Option<String> {
+    let processes = match found.unlisted {
+        0 => return None,
+        1 => "a process".to_owned(),
+        many => format!("{many} processes"),
+    };
+    Some(format!("the threads of {processes} could not be listed, and some may be missing; the reads of task say why"))
 }
 
 fn coverage(coverage: &Coverage) -> CoverageReport {
