@@ -6,6 +6,7 @@ pub mod engine;
 pub mod fake;
 pub mod faults;
 pub mod json;
+pub mod reader;
 pub mod report;
 
 use std::sync::mpsc;
