@@ -20,6 +20,7 @@ use crate::aggregate::Fold;
 use crate::column::{Column, Extract, Source, SourceSet};
 use crate::extract::{
     Answers, Descriptor, Thread, Walked, descriptor, extract, has_ended, is_kernel_thread, is_no_wchan, is_running,
+    wchan_was_refused,
 };
 use crate::facts::Fact;
 use crate::health::Health;
@@ -468,12 +469,25 @@ impl Observer {
         if wants(Source::Wchan) {
             self.read(context, reading, subject, Source::Wchan);
         }
-        let has_no_wchan = || self.answers.bytes(Source::Wchan).is_ok_and(is_no_wchan);
-        if wants(Source::Stack) || (wants(Source::Wchan) && has_no_wchan()) {
+        let has_no_wchan = wants(Source::Wchan) && self.answers.bytes(Source::Wchan).is_ok_and(is_no_wchan);
+        if wants(Source::Stack) || has_no_wchan {
             self.read(context, reading, subject, Source::Stack);
+        }
+        if has_no_wchan {
+            self.note_refused_wchan(context, reading, subject);
         }
         if wants(Source::Fd) && !kernel_thread {
             self.read_descriptor(context, reading, subject);
+        }
+    }
+
+    /// Accounts for a `wchan` that says nothing because it may not: a refusal, not to be asked for again.
+    fn note_refused_wchan(&mut self, context: &Context, reading: &mut Reading<'_>, subject: Subject<'_>) {
+        let thread = subject.thread(self.row.tgid, &self.answers, &context.users, None);
+        if wchan_was_refused(thread) && self.unparsed.remove(Source::Wchan) {
+            self.health.correct(Source::Wchan, ReadError::Denied);
+            self.answers.set(Source::Wchan, Err(Mark::Denied));
+            reading.memory.refused.insert(Source::Wchan);
         }
     }
 
@@ -570,6 +584,7 @@ impl Observer {
         } else {
             root.read_task(dir, tid, source, buffer).map(|_| ())
         };
+        let result = result.and_then(|()| whole(source, self.answers.buffer(source).bytes()).map(drop));
         self.health.record(source, &result);
         if let Err(error @ (ReadError::Denied | ReadError::Unsupported)) = result {
             memory.refused.insert(source);
@@ -577,6 +592,8 @@ impl Observer {
                 memory.unsupported.insert(source);
             }
         }
+        // An earlier read for this row may have been understood, and is not to blame for what this one said.
+        self.unparsed.remove(source);
         if result.is_ok() {
             self.unparsed.insert(source);
         }
@@ -597,6 +614,7 @@ impl Observer {
                 context.root.read_task_link(dir, tid, source, None).map(Into::into)
             } else {
                 let text = context.root.read_task(dir, tid, source, self.answers.buffer(source));
+                let text = text.and_then(|text| whole(source, text));
                 text.map(|text| if source == Source::Owner { owner_lines(text) } else { text.into() })
             };
             self.health.record(source, &result);
@@ -659,6 +677,16 @@ const fn needs_stat(column: &Column) -> bool {
     match column.extract {
         Extract::StatNumber(number) => !Walked::has_number(number),
         _ => false,
+    }
+}
+
+/// What was read of `source`, if it is all of it: cut short, its last number would be a wrong one.
+fn whole(source: Source, text: &[u8]) -> Result<&[u8], ReadError> {
+    match source {
+        // The one file without a newline, and the one that may be empty.
+        Source::Wchan => Ok(text),
+        Source::Stack if text.is_empty() => Ok(text),
+        _ => Ok(crate::parse::whole(text)?),
     }
 }
 

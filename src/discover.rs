@@ -21,7 +21,7 @@ use crate::fds::{FdBudget, FdUse};
 use crate::health::Health;
 use crate::parse::status;
 use crate::parse::system::Loadavg;
-use crate::procfs::{Buffer, ProcRoot, ReadError, TaskDir};
+use crate::procfs::{Buffer, ProcRoot, ReadError, TaskDir, TaskDirStatus};
 use crate::scan::census::{Census, Unseen};
 use crate::scan::is_worth_a_walk;
 use crate::select::{ProcessSelection, Selection};
@@ -56,6 +56,8 @@ pub struct Discovered {
     pub blockers: Vec<u32>,
     /// Threads that a listing may have skipped, over all refreshes.
     pub skipped: u64,
+    /// Processes whose threads could not be listed now.
+    pub unlisted: u64,
     /// Open files allowed to threads, and kept for directories.
     pub fds: FdUse,
 }
@@ -95,7 +97,11 @@ pub struct Discovery {
     numbers: Vec<u32>,
     buffer: Buffer,
     health: Health,
+    side_health: Health,
     skipped: u64,
+    unlisted: u64,
+    /// A listing failed for want of something that may be had next time.
+    is_incomplete: bool,
     refreshes: u32,
     fds: FdUse,
     first: bool,
@@ -109,7 +115,23 @@ struct Known {
     /// The parent, once looked up.
     parent: Option<u32>,
     process: Option<Arc<Process>>,
+    /// The inode of its `task` directory, once it is known: of another process, it is another.
+    inode: Option<u64>,
     facts_ns: u64,
+}
+
+impl Known {
+    const fn new(refresh: u32) -> Self {
+        Self { seen: refresh, selected: false, parent: None, process: None, inode: None, facts_ns: 0 }
+    }
+}
+
+/// The threads of a process as they were listed.
+struct Listed {
+    tids: Vec<u32>,
+    /// The directory, if it was opened for this.
+    opened: Option<OwnedFd>,
+    inode: u64,
 }
 
 impl Discovery {
@@ -117,9 +139,9 @@ impl Discovery {
     #[must_use]
     pub fn new(root: Arc<ProcRoot>, config: DiscoveryConfig, users: Arc<Users>) -> Self {
         let trusts_loadavg = root.own_pid() == Some(std::process::id());
-        let side_reader = SideReader::start(Arc::clone(&root), config.sources);
+        let side_reader = SideReader::start(&root, config.sources);
         Self {
-            root,
+            root: Arc::new(root.share()),
             config,
             users,
             side_reader,
@@ -134,7 +156,10 @@ impl Discovery {
             numbers: Vec::new(),
             buffer: Buffer::default(),
             health: Health::default(),
+            side_health: Health::default(),
             skipped: 0,
+            unlisted: 0,
+            is_incomplete: false,
             refreshes: 0,
             fds: FdUse::default(),
             first: true,
@@ -174,7 +199,7 @@ impl Discovery {
         let patience = if self.first { FIRST_FACTS } else { LATER_FACTS };
         if let Some(reader) = &mut self.side_reader {
             reader.settle(patience);
-            self.health.take(&mut reader.take_health());
+            self.side_health.take(&mut reader.take_health());
         }
         self.first = false;
         Ok(Some(Discovered {
@@ -182,19 +207,24 @@ impl Discovery {
             unseen: self.census.is_some().then(|| self.unseen.clone()),
             blockers: self.side_reader.as_ref().map(|reader| reader.blockers().to_vec()).unwrap_or_default(),
             skipped: self.skipped,
+            unlisted: self.unlisted,
             fds: self.fds,
         }))
     }
 
     /// Takes the accounting of the reads since the last call.
     pub fn take_health(&mut self) -> Health {
-        std::mem::take(&mut self.health)
+        let mut health = std::mem::take(&mut self.health);
+        health.debug_assert_accounts_for(self.root.attempts());
+        self.root.attempts().forget();
+        health.take(&mut self.side_health);
+        health
     }
 
     /// Whether a listing is called for: a task was created, or the last one is old.
     fn is_due(&mut self) -> bool {
         let now = monotonic_ns();
-        let old = self.first || now.saturating_sub(self.last_full_ns) >= FULL_LISTING_NS;
+        let old = self.first || self.is_incomplete || now.saturating_sub(self.last_full_ns) >= FULL_LISTING_NS;
         let seen = if self.trusts_loadavg {
             let text = self.root.read_system(c"loadavg", &mut self.buffer);
             text.ok().and_then(|text| Loadavg::parse(text).ok()).map(|loadavg| (loadavg.last_pid, loadavg.total))
@@ -221,7 +251,8 @@ impl Discovery {
         match &self.config.selection.processes {
             // A thread's id answers like a process's, with all threads of its process: not another process.
             ProcessSelection::Pids(wanted) if !self.config.selection.recursive => {
-                pids.extend(wanted.iter().filter(|pid| self.owner_of(**pid).is_none_or(|owner| owner == **pid)));
+                let wanted = wanted.clone();
+                pids.extend(wanted.into_iter().filter(|pid| self.owner_of(*pid).is_none_or(|owner| owner == *pid)));
             }
             _ => self.root.list_processes(&mut self.listing, pids)?,
         }
@@ -239,34 +270,30 @@ impl Discovery {
     }
 
     /// Keeps the processes of the threads that are meant, if only some are.
-    fn retain_owners(&self, pids: &mut Vec<u32>) {
-        if let Some(threads) = &self.config.selection.threads {
-            let owners: Vec<u32> = threads.iter().filter_map(|tid| self.owner_of(*tid)).collect();
+    fn retain_owners(&mut self, pids: &mut Vec<u32>) {
+        if let Some(threads) = self.config.selection.threads.clone() {
+            let owners: Vec<u32> = threads.into_iter().filter_map(|tid| self.owner_of(tid)).collect();
             pids.retain(|pid| owners.contains(pid));
         }
     }
 
     /// The process that a thread belongs to: `/proc/TID` answers for every thread, listed or not.
-    fn owner_of(&self, tid: u32) -> Option<u32> {
-        let mut buffer = Buffer::default();
-        let text = self.root.read_process(tid, Source::Status, "status", &mut buffer).ok()?;
-        crate::parse::system::pid_name(status::value(text, b"Tgid")?)
+    fn owner_of(&mut self, tid: u32) -> Option<u32> {
+        let result = self.root.read_process(tid, Source::Status, Source::Status.name(), &mut self.buffer);
+        self.health.record(Source::Status, &result);
+        crate::parse::system::pid_name(status::value(result.ok()?, b"Tgid")?)
     }
 
     /// Decides for each listed pid whether it is meant, and forgets those no longer listed.
     fn select(&mut self, pids: &[u32]) {
         let refresh = self.refreshes;
         for pid in pids {
-            let known = self.known.entry(*pid).or_insert_with(|| Known {
-                seen: refresh,
-                selected: false,
-                parent: None,
-                process: None,
-                facts_ns: 0,
-            });
-            known.seen = refresh;
+            self.known.entry(*pid).or_insert_with(|| Known::new(refresh)).seen = refresh;
         }
         self.known.retain(|_, known| known.seen == refresh);
+        if self.config.selection.recursive && !self.config.selection.is_everything() {
+            self.forget_reused(pids);
+        }
         match &self.config.selection.processes {
             ProcessSelection::All => self.known.values_mut().for_each(|known| known.selected = true),
             ProcessSelection::Pids(wanted) => {
@@ -297,6 +324,20 @@ impl Discovery {
         }
         if self.config.selection.recursive && !self.config.selection.is_everything() {
             self.select_descendants(pids);
+        }
+    }
+
+    /// Forgets what is known of pids that were given to other processes: those are not selected for their predecessors'
+    /// sake.
+    fn forget_reused(&mut self, pids: &[u32]) {
+        for pid in pids {
+            let Ok(status) = self.root.task_dir_status(TaskDir { tgid: *pid, dir: None }) else { continue };
+            if let Some(known) = self.known.get_mut(pid) {
+                if known.inode.is_some_and(|inode| inode != status.inode) {
+                    *known = Known::new(self.refreshes);
+                }
+                known.inode = Some(status.inode);
+            }
         }
     }
 
@@ -340,6 +381,7 @@ impl Discovery {
     /// Lists the threads of the selected processes.
     fn build(&mut self, tick: u32) -> TaskSet {
         let now = monotonic_ns();
+        (self.unlisted, self.is_incomplete) = (0, false);
         let mut pids: Vec<u32> = self.known.iter().filter(|(_, known)| known.selected).map(|(pid, _)| *pid).collect();
         self.retain_owners(&mut pids);
         pids.sort_unstable();
@@ -395,62 +437,74 @@ impl Discovery {
         if let (Some(reader), Some(facts)) = (&self.side_reader, &process.facts) {
             let age = if self.config.sources.contains(Source::Smaps) { 0 } else { FACTS_AGE_NS };
             if facts.take_stale() || *asked_ns == 0 || now.saturating_sub(*asked_ns) > age {
-                reader.request(process.tgid, facts);
-                *asked_ns = now;
+                *asked_ns = if reader.request(process.tgid, facts) { now } else { 0 };
             }
         }
     }
 
     /// The process with its threads of now; the same object when nothing changed, none when it ended.
     fn list_process(&mut self, tgid: u32, before: Option<Arc<Process>>, dirs_left: &mut usize) -> Option<Arc<Process>> {
+        let inode = self.known.get(&tgid).and_then(|known| known.inode);
         if let Some(process) = &before
-            && self.is_unchanged(process)
+            && self.is_unchanged(process, inode)
         {
             return before;
         }
         let held = before.as_ref().and_then(|process| process.dir.clone());
         let mut dir = held;
-        let mut tids = self.list_threads(tgid, dir.as_deref().map(AsFd::as_fd));
-        if tids.is_err() && dir.is_some() {
+        let mut listed = self.list_threads(tgid, dir.as_deref().map(AsFd::as_fd));
+        if listed.is_err() && dir.is_some() {
             // The held directory is of a process that ended; the pid may be another's by now.
             dir = None;
-            tids = self.list_threads(tgid, None);
+            listed = self.list_threads(tgid, None);
         }
-        if let Err(error) = tids
-            && error != ReadError::Gone
-        {
-            self.health.record_error(Source::Task, error);
-        }
-        let (tids, opened) = tids.ok()?;
-        if tids.is_empty() {
+        let listed = match listed {
+            Ok(listed) => listed,
+            Err(ReadError::Gone) => return None,
+            Err(error) => {
+                self.health.record_error(Source::Task, error);
+                self.unlisted += 1;
+                self.is_incomplete |= matches!(error, ReadError::Dropped(_));
+                // Its threads of before are likely there still, and each is told from another by itself.
+                return before;
+            }
+        };
+        if listed.tids.is_empty() {
             return None;
         }
-        if dir.is_none() && tids.len() > 1 && *dirs_left > 0 {
+        if dir.is_none() && listed.tids.len() > 1 && *dirs_left > 0 {
             *dirs_left -= 1;
-            dir = opened.map(Arc::new);
+            dir = listed.opened.map(Arc::new);
         }
         if self.config.names_users && before.is_none() {
             self.name_owner(tgid);
         }
         let same_process = before.filter(|process| match (&process.dir, &dir) {
             (Some(old), Some(new)) => Arc::ptr_eq(old, new),
-            // Without a held directory each thread tells by its start time whether it is the same.
-            _ => true,
+            _ => inode == Some(listed.inode),
         });
+        if let Some(known) = self.known.get_mut(&tgid) {
+            known.inode = Some(listed.inode);
+            if same_process.is_none() {
+                known.facts_ns = 0;
+            }
+        }
         let facts = match &same_process {
             Some(process) => process.facts.clone(),
             None => self.side_reader.is_some().then(Arc::<ProcessFacts>::default),
         };
         let old = same_process.as_ref().map_or(&[][..], |process| &process.tasks);
-        let tasks = merge(old, &tids);
+        let tasks = merge(old, &listed.tids);
         Some(Arc::new(Process { tgid, dir, tasks, facts }))
     }
 
-    /// Whether a process has the threads it had: as many as known, and none of them seen gone.
-    fn is_unchanged(&self, process: &Process) -> bool {
-        let count = self.root.thread_count(process.task_dir());
+    /// Whether it is the process it was, with the threads it had: as many as known, and none of them seen gone.
+    fn is_unchanged(&self, process: &Process, inode: Option<u64>) -> bool {
+        let same = |status: TaskDirStatus| {
+            status.threads == process.tasks.len() as u64 && (process.dir.is_some() || inode == Some(status.inode))
+        };
         self.config.selection.threads.is_none()
-            && count.is_ok_and(|count| count == process.tasks.len() as u64)
+            && self.root.task_dir_status(process.task_dir()).is_ok_and(same)
             && !process.tasks.iter().any(|task| task.is_gone())
     }
 
@@ -460,13 +514,8 @@ impl Discovery {
         }
     }
 
-    /// Lists the threads of a process, in one piece, and once more if the listing skipped any. Gives
-    /// the directory it opened, if it had to.
-    fn list_threads(
-        &mut self,
-        tgid: u32,
-        held: Option<BorrowedFd<'_>>,
-    ) -> Result<(Vec<u32>, Option<OwnedFd>), ReadError> {
+    /// Lists the threads of a process, in one piece, and once more if the listing skipped any.
+    fn list_threads(&mut self, tgid: u32, held: Option<BorrowedFd<'_>>) -> Result<Listed, ReadError> {
         let opened = match held {
             Some(_) => None,
             None => Some(self.root.open_task_dir(tgid)?),
@@ -474,15 +523,18 @@ impl Discovery {
         let Some(dir) = held.or_else(|| opened.as_ref().map(AsFd::as_fd)) else {
             return Err(ReadError::Gone);
         };
+        let task_dir = TaskDir { tgid, dir: Some(dir) };
         let mut tids = Vec::new();
+        let mut inode = 0;
         for attempt in 0..2 {
             tids.clear();
-            let before = self.root.thread_count(TaskDir { tgid, dir: Some(dir) })?;
-            let room = usize::try_from(before).unwrap_or(0).saturating_mul(ENTRY_BYTES * 5 / 4) + 4096;
+            let before = self.root.task_dir_status(task_dir)?;
+            inode = before.inode;
+            let room = usize::try_from(before.threads).unwrap_or(0).saturating_mul(ENTRY_BYTES * 5 / 4) + 4096;
             self.listing.reserve(room.max(64 << 10));
             self.root.list_tasks(dir, &mut self.listing, &mut tids)?;
-            let after = self.root.thread_count(TaskDir { tgid, dir: Some(dir) })?;
-            let expected = before.min(after);
+            let after = self.root.task_dir_status(task_dir)?;
+            let expected = before.threads.min(after.threads);
             let missing = expected.saturating_sub(tids.len() as u64);
             if missing == 0 {
                 break;
@@ -495,7 +547,7 @@ impl Discovery {
         if let Some(threads) = &self.config.selection.threads {
             tids.retain(|tid| threads.contains(tid));
         }
-        Ok((tids, opened))
+        Ok(Listed { tids, opened, inode })
     }
 }
 

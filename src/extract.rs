@@ -301,7 +301,9 @@ fn status_value(source: Source, key: &str, form: StatusForm, thread: Thread<'_>,
         }
         (None, _) => row.push_mark(Mark::Unsupported),
         (Some(value), StatusForm::Text) => row.push_text(value),
-        (Some(value), StatusForm::Name) => row.push_text_with(|out| status::unescape_name(value, out)),
+        (Some(value), StatusForm::Name) => {
+            row.push_text_with(|out| status::unescape_name(status::name(text).unwrap_or(value), out));
+        }
         (Some(value), StatusForm::Number) => match status::first_number(value) {
             Some(number) => row.push_number(number),
             None => row.push_mark(Mark::Malformed),
@@ -548,7 +550,8 @@ pub fn is_no_wchan(text: &[u8]) -> bool {
 /// The kernel prints the same 0 for "no symbol" and "not permitted" (`proc_pid_wchan`). But `stat`
 /// masks the text addresses by the same rule: `startcode` is 1 to a reader who may not know it
 /// (`do_task_stat`). Kernel threads have no addresses to mask; for them a refused `stack` tells.
-fn wchan_was_refused(thread: Thread<'_>) -> bool {
+#[must_use]
+pub fn wchan_was_refused(thread: Thread<'_>) -> bool {
     match thread.stat.number(field::STARTCODE) {
         Some(1) => true,
         Some(0) => thread.answers.bytes(Source::Stack) == Err(Mark::Denied),

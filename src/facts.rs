@@ -37,6 +37,8 @@ pub struct ProcessFacts {
     comm: Mutex<Option<Box<[u8]>>>,
     /// They were forgotten, and are to be asked for again.
     is_stale: AtomicBool,
+    /// They were asked for, and the reader has not come to the end of them.
+    is_asked_for: AtomicBool,
 }
 
 /// The sources that are facts of a process.
@@ -107,6 +109,8 @@ pub struct SideReader {
     sources: SourceSet,
     requests: Sender<Request>,
     queue: Receiver<Request>,
+    /// Whether a reader is at work.
+    has_reader: bool,
     progress: Arc<Mutex<Progress>>,
     /// Requests not yet answered or given up.
     pending: Arc<AtomicUsize>,
@@ -124,16 +128,17 @@ impl SideReader {
 
     /// Starts the reader if `sources` holds any fact.
     #[must_use]
-    pub fn start(root: Arc<ProcRoot>, sources: SourceSet) -> Option<Self> {
+    pub fn start(root: &ProcRoot, sources: SourceSet) -> Option<Self> {
         if !FACTS.iter().any(|fact| sources.contains(*fact)) {
             return None;
         }
         let (requests, queue) = unbounded();
         let mut reader = Self {
-            root,
+            root: Arc::new(root.share()),
             sources,
             requests,
             queue,
+            has_reader: false,
             progress: Arc::default(),
             pending: Arc::default(),
             lost: Arc::default(),
@@ -144,15 +149,18 @@ impl SideReader {
         Some(reader)
     }
 
-    /// Asks for the facts of a process, to be filled in when they are read.
-    pub fn request(&self, tgid: u32, facts: &Arc<ProcessFacts>) {
-        if facts.is_blocked() {
-            // One process may hold one reader, however often its facts are wanted.
-            return;
+    /// Asks for the facts of a process, to be filled in when they are read; whether that makes sense now.
+    pub fn request(&self, tgid: u32, facts: &Arc<ProcessFacts>) -> bool {
+        // One process may hold one reader, however often its facts are wanted.
+        if !self.has_reader || facts.is_blocked() {
+            return false;
         }
-        self.pending.fetch_add(1, Ordering::AcqRel);
-        // The queue is closed only when the reader is dropped.
-        let _ = self.requests.send(Request { tgid, facts: Arc::clone(facts) });
+        if !facts.is_asked_for.swap(true, Ordering::AcqRel) {
+            self.pending.fetch_add(1, Ordering::AcqRel);
+            // The queue is closed only when the reader is dropped.
+            let _ = self.requests.send(Request { tgid, facts: Arc::clone(facts) });
+        }
+        true
     }
 
     /// Waits until everything asked for was read, `patience` at most.
@@ -160,15 +168,19 @@ impl SideReader {
         let deadline = Instant::now() + patience;
         while Instant::now() < deadline {
             self.supervise();
-            if self.pending.load(Ordering::Acquire) == 0 || self.lost.load(Ordering::Acquire) > Self::MAX_LOST {
+            if self.pending.load(Ordering::Acquire) == 0 || !self.has_reader {
                 return;
             }
             std::thread::sleep(Duration::from_micros(500));
         }
     }
 
-    /// Leaves a stuck reader behind and starts another.
+    /// Leaves a stuck reader behind and starts another, unless too many are stuck.
     pub fn supervise(&mut self) {
+        if !self.has_reader && self.lost.load(Ordering::Acquire) <= Self::MAX_LOST {
+            // One that was stuck has come back since.
+            self.spawn();
+        }
         let mut progress = lock(&self.progress);
         self.health.take(&mut progress.health);
         let stuck = progress.at.as_ref().is_some_and(|(since, ..)| since.elapsed() > Self::PATIENCE);
@@ -184,12 +196,14 @@ impl SideReader {
                 }
             }
             self.blockers.push(tgid);
+            facts.is_asked_for.store(false, Ordering::Release);
             self.pending.fetch_sub(1, Ordering::AcqRel);
         }
         // Under the lock: the reader, should it come back, takes itself off the count after this.
         let lost = self.lost.fetch_add(1, Ordering::AcqRel) + 1;
         drop(progress);
         self.progress = Arc::default();
+        self.has_reader = false;
         if lost <= Self::MAX_LOST {
             self.spawn();
         }
@@ -216,10 +230,8 @@ impl SideReader {
             .name("psn-facts".to_owned())
             .stack_size(256 << 10)
             .spawn(move || serve(&root, sources, &queue, &progress, &pending, &lost));
-        if started.is_err() {
-            // No thread to be had: facts stay unread, and say so.
-            self.lost.store(Self::MAX_LOST + 1, Ordering::Release);
-        }
+        // Without a thread to be had, facts stay unread, and say so.
+        self.has_reader = started.is_ok();
     }
 }
 
@@ -260,6 +272,7 @@ fn serve(
             request.facts.set(source, result.map_or_else(Fact::Failed, Fact::Known));
         }
         *lock(&request.facts.comm) = comm;
+        request.facts.is_asked_for.store(false, Ordering::Release);
         pending.fetch_sub(1, Ordering::AcqRel);
     }
 }

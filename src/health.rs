@@ -1,6 +1,8 @@
 //! The accounting of reads: every attempt lands in exactly one class.
 
 use std::collections::BTreeMap;
+#[cfg(debug_assertions)]
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
@@ -49,6 +51,30 @@ impl Counts {
         self.timed_out += other.timed_out;
         self.dropped += other.dropped;
         self.malformed += other.malformed;
+    }
+}
+
+/// The reads that were attempted, counted where they are made rather than where their outcome is: what a [`Health`] is
+/// held to. Debug builds count, others do not.
+#[derive(Debug, Default)]
+pub struct Attempts(#[cfg(debug_assertions)] PerSource<AtomicU64>);
+
+impl Attempts {
+    /// Counts one on `source`; directories and files of the whole system have none, and are not accounted for.
+    #[inline]
+    pub fn count(&self, source: Option<Source>) {
+        #[cfg(debug_assertions)]
+        if let Some(source) = source {
+            self.0[source].fetch_add(1, Ordering::Relaxed);
+        }
+        #[cfg(not(debug_assertions))]
+        let _ = source;
+    }
+
+    /// Begins anew: what there was has been accounted for.
+    pub fn forget(&self) {
+        #[cfg(debug_assertions)]
+        self.0.iter().for_each(|(_, count)| count.store(0, Ordering::Relaxed));
     }
 }
 
@@ -130,6 +156,21 @@ impl Health {
         self.debug_assert_sums();
     }
 
+    /// In debug builds: each of `attempts` is in exactly one class here, and nothing else is. Not for use while a read
+    /// is under way.
+    pub fn debug_assert_accounts_for(&self, attempts: &Attempts) {
+        #[cfg(debug_assertions)]
+        for ((source, counts), (_, attempts)) in self.sources.iter().zip(attempts.0.iter()) {
+            // Listings are accounted for where they fail, and the kernel's own walk reads no file.
+            if !matches!(source, Source::Task | Source::Kernel) {
+                let attempts = attempts.load(Ordering::Relaxed);
+                debug_assert_eq!(counts.attempts(), attempts, "reads of {}: {counts:?}", source.name());
+            }
+        }
+        #[cfg(not(debug_assertions))]
+        let _ = attempts;
+    }
+
     /// Each dropped read has its errno: the two accounts of them agree, file by file.
     fn debug_assert_sums(&self) {
         if cfg!(debug_assertions) {
@@ -187,6 +228,26 @@ mod tests {
         assert_eq!((name, counts.attempts(), counts.ok, counts.dropped), ("stat", 7, 1, 1));
         assert!(counts.is_notable());
         assert_eq!(session.dropped().collect::<Vec<_>>(), [("stat", Errno::MFILE, 1)]);
+    }
+
+    #[test]
+    #[cfg(debug_assertions)]
+    fn a_read_that_was_not_accounted_for_is_noticed_and_so_is_one_that_was_not_made() {
+        let attempts = Attempts::default();
+        let mut health = Health::default();
+        let holds = |health: &Health| std::panic::catch_unwind(|| health.debug_assert_accounts_for(&attempts)).is_ok();
+        attempts.count(Some(Source::Io));
+        attempts.count(None);
+        assert!(!holds(&health));
+        health.record_error(Source::Stat, ReadError::Gone);
+        assert!(!holds(&health), "of another file");
+        attempts.count(Some(Source::Stat));
+        health.record_error(Source::Io, ReadError::Denied);
+        assert!(holds(&health));
+        health.record_ok(Source::Io, 1);
+        assert!(!holds(&health));
+        attempts.forget();
+        assert!(holds(&Health::default()));
     }
 
     #[test]

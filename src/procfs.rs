@@ -13,7 +13,8 @@ use rustix::fs::{AtFlags, Mode, OFlags};
 use rustix::io::Errno;
 
 use crate::column::Source;
-use crate::parse::system::pid_name;
+use crate::health::Attempts;
+use crate::parse::system::{ns_id, pid_name};
 
 /// Why a read gave no usable bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
@@ -127,11 +128,24 @@ pub struct TaskDir<'a> {
     pub dir: Option<BorrowedFd<'a>>,
 }
 
+/// What a `task` directory tells without being listed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TaskDirStatus {
+    /// The number of threads, by the link count.
+    pub threads: u64,
+    /// The number of the inode, which is of one process for ever: a pid that is given to another leads to another
+    /// inode (fs/proc/base.c, `proc_pid_make_inode`). The reverse does not hold: an inode that nobody uses may be
+    /// dropped, and the same process has another then. It is what `stat` would tell by the start time, without `stat`,
+    /// which may block.
+    pub inode: u64,
+}
+
 /// An open proc root.
 pub struct ProcRoot {
-    fd: OwnedFd,
+    fd: Arc<OwnedFd>,
     path: PathBuf,
     faults: Option<Arc<dyn Faults>>,
+    attempts: Attempts,
 }
 
 impl std::fmt::Debug for ProcRoot {
@@ -150,7 +164,7 @@ impl ProcRoot {
     /// When `path` is not a directory that can be opened.
     pub fn open(path: &Path) -> std::io::Result<Self> {
         let fd = rustix::fs::open(path, OPEN_DIR, Mode::empty())?;
-        Ok(Self { fd, path: path.to_owned(), faults: None })
+        Ok(Self { fd: Arc::new(fd), path: path.to_owned(), faults: None, attempts: Attempts::default() })
     }
 
     /// Makes calls fail as `faults` says: for tests.
@@ -158,6 +172,19 @@ impl ProcRoot {
     pub fn with_faults(mut self, faults: Arc<dyn Faults>) -> Self {
         self.faults = Some(faults);
         self
+    }
+
+    /// The same root for another part of psn, which accounts for its reads by itself.
+    #[must_use]
+    pub fn share(&self) -> Self {
+        let Self { fd, path, faults, .. } = self;
+        Self { fd: Arc::clone(fd), path: path.clone(), faults: faults.clone(), attempts: Attempts::default() }
+    }
+
+    /// The reads that were attempted through this root.
+    #[must_use]
+    pub const fn attempts(&self) -> &Attempts {
+        &self.attempts
     }
 
     /// The path it was opened at.
@@ -181,6 +208,23 @@ impl ProcRoot {
     pub fn read_system<'b>(&self, name: &CStr, buffer: &'b mut Buffer) -> Result<&'b [u8], ReadError> {
         let fd = self.open_at(self.fd.as_fd(), name, OPEN_FILE, None)?;
         self.read(fd.as_fd(), None, Extent::Once, buffer)
+    }
+
+    /// Reads what is mounted where, as psn sees it: a file of many lines.
+    ///
+    /// # Errors
+    /// The class of the failure.
+    pub fn read_mounts<'b>(&self, buffer: &'b mut Buffer) -> Result<&'b [u8], ReadError> {
+        let fd = self.open_at(self.fd.as_fd(), c"self/mountinfo", OPEN_FILE, None)?;
+        self.read(fd.as_fd(), None, Extent::UntilEnd(Buffer::MAX), buffer)
+    }
+
+    /// The id of the PID namespace that a process is in, by its pid or as `self`.
+    #[must_use]
+    pub fn pid_namespace(&self, process: &str) -> Option<u64> {
+        let name = PathName::new(&[Part::Text(process)], Source::PidNs.name(), None);
+        let link = rustix::fs::readlinkat(&self.fd, name.as_cstr(), Vec::new()).ok()?;
+        ns_id(link.to_bytes())
     }
 
     /// Reads a file of a process by its pid, such as `comm`.
@@ -286,11 +330,11 @@ impl ProcRoot {
         self.open_at(self.fd.as_fd(), PathName::process(tgid, "task").as_cstr(), OPEN_DIR, None)
     }
 
-    /// The number of threads of a process, by the link count of its `task` directory.
+    /// What the `task` directory of a process tells without being listed.
     ///
     /// # Errors
     /// The class of the failure.
-    pub fn thread_count(&self, dir: TaskDir<'_>) -> Result<u64, ReadError> {
+    pub fn task_dir_status(&self, dir: TaskDir<'_>) -> Result<TaskDirStatus, ReadError> {
         let stat = match dir.dir {
             Some(fd) => rustix::fs::fstat(fd)?,
             None => {
@@ -300,7 +344,7 @@ impl ProcRoot {
         // `.` and `..`, then one link a thread: fs/proc/base.c, proc_task_getattr.
         #[allow(clippy::useless_conversion, reason = "the field is 32 bits wide on some architectures")]
         let links = u64::from(stat.st_nlink);
-        Ok(links.saturating_sub(2))
+        Ok(TaskDirStatus { threads: links.saturating_sub(2), inode: stat.st_ino })
     }
 
     /// The user id that owns a process's directory: its effective user, or root when it is not
@@ -366,12 +410,18 @@ impl ProcRoot {
                 self.inject(Call::Open, source).and_then(|_| rustix::fs::openat(base, name, flags, Mode::empty()));
             match result {
                 Err(Errno::INTR) => {}
-                other => return Ok(other?),
+                Ok(fd) => return Ok(fd),
+                Err(errno) => {
+                    // One that succeeds is followed by the read.
+                    self.attempts.count(source);
+                    return Err(errno.into());
+                }
             }
         }
     }
 
     fn link_at(&self, base: BorrowedFd<'_>, name: &CStr, source: Source) -> Result<Vec<u8>, ReadError> {
+        self.attempts.count(Some(source));
         loop {
             let result =
                 self.inject(Call::Open, Some(source)).and_then(|_| rustix::fs::readlinkat(base, name, Vec::new()));
@@ -390,6 +440,7 @@ impl ProcRoot {
         extent: Extent,
         buffer: &'b mut Buffer,
     ) -> Result<&'b [u8], ReadError> {
+        self.attempts.count(source);
         buffer.len = 0;
         if buffer.bytes.len() < Buffer::INITIAL {
             buffer.bytes.resize(Buffer::INITIAL, 0);

@@ -399,7 +399,7 @@ fn stat_line_of_status(tid: u32, text: &[u8], line: &mut Vec<u8>) -> Option<u8> 
     line.clear();
     line.extend_from_slice(itoa::Buffer::new().format(tid).as_bytes());
     line.extend_from_slice(b" (");
-    status::unescape_name(status::value(text, b"Name")?, line);
+    status::unescape_name(status::name(text)?, line);
     line.extend_from_slice(b") ");
     line.push(state);
     line.push(b'\n');
@@ -693,6 +693,10 @@ impl Sampler {
             self.coverage.take(&mut lane.observer.coverage);
             self.blocked_names.extend(lane.blocked_names.drain());
             self.lanes.push(lane);
+        }
+        if outcome.is_complete && self.lost.is_empty() {
+            // No reader is out: every read has come to its account.
+            self.health.debug_assert_accounts_for(self.context.root.attempts());
         }
     }
 

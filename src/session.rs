@@ -4,7 +4,6 @@
 //! task, and waits for every other thread with a deadline, so that whatever hangs, the run ends.
 
 use std::cmp::Reverse;
-use std::os::unix::ffi::OsStrExt as _;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -22,7 +21,7 @@ use crate::health::Health;
 use crate::histogram::Histogram;
 use crate::moment::nanoseconds;
 use crate::output::escape::printable;
-use crate::parse::system::{hidepid, mem_available_kb, proc_mount_options};
+use crate::parse::system::mem_available_kb;
 use crate::plan::Keep;
 use crate::procfs::{Buffer, ProcRoot, ReadError, raise_fd_limit};
 use crate::record::header::{FORMAT, States};
@@ -36,6 +35,7 @@ use crate::scan::{self, Scan};
 use crate::select::{ProcessSelection, Selection};
 use crate::task::{DetailFiles, TaskSet};
 use crate::users::Users;
+use crate::visibility;
 
 /// Ends a run from another thread or from a signal handler.
 #[derive(Debug, Clone, Default)]
@@ -214,6 +214,8 @@ struct Session<'a> {
     abandoned: u64,
     cpu_at_start: Duration,
     discovery_health: Health,
+    /// psn's own process, if it is left out.
+    excluded: Option<u32>,
     warnings: Vec<String>,
 }
 
@@ -230,6 +232,7 @@ impl<'a> Session<'a> {
         if !config.shows_itself {
             selection.excluded = root.own_pid();
         }
+        let excluded = selection.excluded;
         let discovery = DiscoveryConfig {
             selection,
             sources: config.sources(),
@@ -243,7 +246,7 @@ impl<'a> Session<'a> {
         let aggregator = Arc::new(Aggregator::new(&config.plan));
         let sampler = Sampler::new(context, Arc::clone(&aggregator), config.workers)
             .map_err(|error| SessionError::Threads(error.to_string()))?;
-        let warnings = hidden_processes(config, &root).into_iter().collect();
+        let warnings = visibility::warnings(config, &root);
         let Walks { programs, reason } = open_walks(config, &root, &discovery.selection)?;
         let discovery = Discovery::new(root, discovery, users);
         let (walker, discovery) = match programs {
@@ -266,6 +269,7 @@ impl<'a> Session<'a> {
             abandoned: 0,
             cpu_at_start,
             discovery_health: Health::default(),
+            excluded,
             warnings,
         })
     }
@@ -356,7 +360,8 @@ impl<'a> Session<'a> {
             let found = found.map_err(|error| SessionError::List { path: path(), error })?;
             if found.set.threads() == 0 {
                 // What is known already, such as that processes are hidden, may be why.
-                let reasons = self.warnings.iter().map(|warning| format!("; {warning}")).collect::<String>();
+                let reasons = self.warnings.iter().cloned().chain(unlisted(&found));
+                let reasons = reasons.map(|warning| format!("; {warning}")).collect::<String>();
                 return Err(SessionError::NothingSelected(self.nothing_selected() + &reasons));
             }
             self.warn_of_missing_pids(&found.set);
@@ -374,6 +379,9 @@ impl<'a> Session<'a> {
             }
             None => String::new(),
         };
+        if let Some(itself) = self.excluded_though_meant() {
+            return itself;
+        }
         match &selection.processes {
             ProcessSelection::Pids(pids) => {
                 let pids: Vec<String> = pids.iter().map(u32::to_string).collect();
@@ -390,10 +398,31 @@ impl<'a> Session<'a> {
         }
     }
 
+    /// What to say when psn itself is meant, by its id or one of its threads', or by its name alone, and is left out.
+    fn excluded_though_meant(&self) -> Option<String> {
+        let pid = self.excluded?;
+        let own = |file: &str| format!("{}/self/{file}", crate::config::DEFAULT_PROC_ROOT);
+        let is_meant = match &self.config.selection.processes {
+            ProcessSelection::Pids(pids) => pids.contains(&pid),
+            ProcessSelection::Name(regex) => {
+                std::fs::read(own("comm")).is_ok_and(|comm| regex.is_match(comm.trim_ascii()))
+            }
+            ProcessSelection::All => self.config.selection.threads.iter().flatten().any(|tid| {
+                // By psn's own PID namespace, which is that of the proc root nearly always.
+                std::path::Path::new(&own(&format!("task/{tid}"))).exists()
+            }),
+        };
+        is_meant.then(|| format!("process {pid} is psn itself, which it leaves out unless told to --show-yourself"))
+    }
+
     fn warn_of_missing_pids(&mut self, set: &TaskSet) {
         if let ProcessSelection::Pids(pids) = &self.config.selection.processes {
+            if let Some(itself) = self.excluded_though_meant() {
+                self.warnings.push(itself);
+            }
             let exists = |pid: &&u32| set.processes().iter().any(|process| process.tgid == **pid);
-            let missing: Vec<String> = pids.iter().filter(|pid| !exists(pid)).map(u32::to_string).collect();
+            let is_missing = |pid: &&u32| !exists(pid) && Some(**pid) != self.excluded;
+            let missing: Vec<String> = pids.iter().filter(is_missing).map(u32::to_string).collect();
             if !missing.is_empty() {
                 self.warnings.push(format!("-p: there was no process {}", missing.join(", ")));
             }
@@ -535,6 +564,7 @@ impl<'a> Session<'a> {
         let mut warnings = std::mem::take(&mut self.warnings);
         let nameless = self.walker.as_ref().and_then(Walker::nameless);
         warnings.extend(nameless.map(|why| format!("wchan and kstack were read from /proc: {why}")));
+        warnings.extend(unlisted(&self.found));
         let lost = self.recorder.as_ref().map_or(0, |recorder| recorder.lost());
         if lost > 0 {
             warnings.push(format!("of {lost} ticks nothing was recorded: the disk was too slow for them"));
@@ -579,23 +609,14 @@ fn must_walk(config: &Config) -> bool {
     config.scan == Scan::Kernel || config.sources().contains(Source::Kernel)
 }
 
-/// What to say when the mount of the proc root hides processes from this user.
-fn hidden_processes(config: &Config, root: &ProcRoot) -> Option<String> {
-    use rustix::thread::{CapabilitySet, capabilities};
-    let sees_all = capabilities(None).is_ok_and(|sets| sets.effective.contains(CapabilitySet::SYS_PTRACE));
-    if sees_all {
-        return None;
-    }
-    let mut buffer = Buffer::default();
-    let mountinfo = root.read_system(c"self/mountinfo", &mut buffer).ok()?;
-    let path = std::fs::canonicalize(&config.root).ok()?;
-    let value = hidepid(proc_mount_options(mountinfo, path.as_os_str().as_bytes())?)?;
-    Some(format!(
-        "other users' processes are hidden: {} is mounted with hidepid={}; run as root, or as a member of the group in \
-         its gid= option",
-        path.display(),
-        printable(value)
-    ))
+/// What to say of processes whose threads are not known.
+fn unlisted(found: &Discovered) -> Option<String> {
+    let processes = match found.unlisted {
+        0 => return None,
+        1 => "a process".to_owned(),
+        many => format!("{many} processes"),
+    };
+    Some(format!("the threads of {processes} could not be listed, and some may be missing; the reads of task say why"))
 }
 
 fn coverage(coverage: &Coverage) -> CoverageReport {

@@ -37,6 +37,15 @@ pub struct Malformed;
 /// The most digits a 64-bit number takes in decimal.
 const MAX_DIGITS: usize = 20;
 
+/// The text, if it is one to its end: cut short, its last number would be a wrong one.
+///
+/// # Errors
+/// [`Malformed`] without the newline that the kernel ends every line with.
+#[inline]
+pub fn whole(text: &[u8]) -> Result<&[u8], Malformed> {
+    if text.ends_with(b"\n") { Ok(text) } else { Err(Malformed) }
+}
+
 /// A decimal integer and nothing else: an optional `-` and 1 to 20 digits.
 ///
 /// `None` for anything else, and for numbers outside `i64::MIN..=u64::MAX`, the range of what the kernel prints with `%lld` and

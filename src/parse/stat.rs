@@ -3,6 +3,7 @@
 //! The second field is the thread's name in parentheses, raw: it may hold spaces, parentheses, newlines and bytes that are no
 //! text. Nothing after it can hold a `)`, so the name ends at the *last* one; a thread named `a) R 1 2` forges nothing.
 
+pub use super::whole;
 use super::{Malformed, Number, cut_last, split_digits};
 
 /// The bit of [`flags`](Stat::flags) that marks a kernel thread (`include/linux/sched.h`). A name proves nothing: any process
@@ -104,15 +105,6 @@ fn split_letter(after_comm: &[u8]) -> Result<(u8, &[u8]), Malformed> {
         }
         _ => Err(Malformed),
     }
-}
-
-/// The line, if it is one to its end: cut short, its last number would be a wrong one.
-///
-/// # Errors
-/// [`Malformed`] without the newline that every kernel ends it with.
-#[inline]
-pub fn whole(line: &[u8]) -> Result<&[u8], Malformed> {
-    if line.ends_with(b"\n") { Ok(line) } else { Err(Malformed) }
 }
 
 /// The line, split as far as was asked for.

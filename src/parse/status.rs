@@ -9,17 +9,39 @@ use super::{Number, cut, trim};
 #[inline]
 #[must_use]
 pub fn value<'a>(text: &'a [u8], key: &[u8]) -> Option<&'a [u8]> {
-    super::lines(text).find_map(|line| match line.strip_prefix(key) {
-        Some([b':', value @ ..]) => Some(trim(value)),
+    raw_value(text, key).map(trim)
+}
+
+/// The value of `Name`, for [`unescape_name`]: with the spaces that it may begin and end with.
+#[must_use]
+pub fn name(text: &[u8]) -> Option<&[u8]> {
+    raw_value(text, b"Name")?.strip_prefix(b"\t")
+}
+
+#[inline]
+fn raw_value<'a>(text: &'a [u8], key: &[u8]) -> Option<&'a [u8]> {
+    whole_lines(text).find_map(|line| match line.strip_prefix(key) {
+        Some([b':', value @ ..]) => Some(value),
         _ => None,
     })
 }
 
 /// Every line as its key and its trimmed value, in the kernel's order; a line without a `:` is left out.
 pub fn lines(text: &[u8]) -> impl Iterator<Item = (&[u8], &[u8])> {
-    super::lines(text).filter_map(|line| {
+    whole_lines(text).filter_map(|line| {
         let (key, value) = cut(line, b':')?;
         Some((key, trim(value)))
+    })
+}
+
+/// The lines that have their newline: of one that was cut short, a number would be a wrong one.
+#[inline]
+fn whole_lines(text: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let mut rest = text;
+    std::iter::from_fn(move || {
+        let (line, after) = cut(rest, b'\n')?;
+        rest = after;
+        Some(line)
     })
 }
 
@@ -100,14 +122,28 @@ mod tests {
     fn a_name_forges_no_line() {
         let text = b"Name:\tx\\nState:\tR (running)\nState:\tS (sleeping)\nUid:\t0\n";
         assert_eq!(state(text), Some(b'S'));
-        assert_eq!(unescaped(value(text, b"Name").unwrap()), b"x\nState:\tR (running)");
+        assert_eq!(unescaped(name(text).unwrap()), b"x\nState:\tR (running)");
     }
 
     #[test]
     fn lines_are_keys_and_values() {
-        let found: Vec<_> = lines(b"A:\t1\nno colon\nB:  x:y \nC:").collect();
+        let found: Vec<_> = lines(b"A:\t1\nno colon\nB:  x:y \nC:\nD: 1").collect();
         assert_eq!(found, [(b"A".as_slice(), b"1".as_slice()), (b"B", b"x:y"), (b"C", b"")]);
         assert_eq!(lines(CAT).count(), 23);
+    }
+
+    #[test]
+    fn a_line_that_was_cut_short_has_no_value() {
+        assert_eq!(value(b"VmSize:\t12 kB\nVmRSS:\t16", b"VmRSS"), None);
+        assert_eq!(value(b"VmSize:\t12 kB\nVmRSS:\t16", b"VmSize"), Some(b"12 kB".as_slice()));
+        assert_eq!(state(b"State:\tS"), None);
+    }
+
+    #[test]
+    fn a_name_keeps_its_spaces() {
+        assert_eq!(name(b"Name:\t \ta \nUmask:\t0022\n"), Some(b" \ta ".as_slice()));
+        assert_eq!(name(b"Name:\t\n"), Some(b"".as_slice()));
+        assert_eq!(name(b"Umask:\t0022\n"), None);
     }
 
     #[test]
@@ -125,7 +161,7 @@ mod tests {
     fn the_state_is_a_letter() {
         assert_eq!(state(CAT), Some(b'R'));
         assert_eq!(state(b"State:\tt (tracing stop)\n"), Some(b't'));
-        assert_eq!(state(b"State:\tI"), Some(b'I'));
+        assert_eq!(state(b"State:\tI\n"), Some(b'I'));
         assert_eq!(state(b"State:\t\n"), None);
         assert_eq!(state(b"State:\trunning\n"), None);
         assert_eq!(state(b"Name:\tx\n"), None);

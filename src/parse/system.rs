@@ -54,6 +54,13 @@ pub fn hidepid(options: &[u8]) -> Option<&[u8]> {
     (!matches!(value, b"0" | b"off")).then_some(value)
 }
 
+/// The group that `hidepid` does not apply to, among the options of a proc mount: root's unless they name another.
+#[must_use]
+pub fn proc_gid(options: &[u8]) -> u32 {
+    let value = options.split(|c| *c == b',').find_map(|option| option.strip_prefix(b"gid="));
+    value.and_then(unsigned).and_then(|gid| u32::try_from(gid).ok()).unwrap_or(0)
+}
+
 /// `MemAvailable` of `/proc/meminfo`, in kB; `None` before Linux 3.14.
 #[must_use]
 pub fn mem_available_kb(meminfo: &[u8]) -> Option<u64> {
@@ -96,6 +103,7 @@ mod tests {
             25 1 0:24 / /proc2 rw - tmpfs tmpfs rw\n";
         let options = proc_mount_options(mountinfo, b"/proc").unwrap();
         assert_eq!(hidepid(options), Some(&b"invisible"[..]));
+        assert_eq!((proc_gid(options), proc_gid(b"rw"), proc_gid(b"rw,gid=x")), (4, 0, 0));
         assert_eq!(proc_mount_options(mountinfo, b"/proc2"), None);
         assert_eq!(proc_mount_options(b"", b"/proc"), None);
         assert_eq!(hidepid(b"rw"), None);

@@ -3,13 +3,13 @@
 use std::fs::{self, File};
 use std::io::Write as _;
 use std::os::unix::process::ExitStatusExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 
-use crate::support::child::{Ended, Running, psn, run};
+use crate::support::child::{Ended, Running, command, psn, run};
 use crate::support::fake::{FakeProc, Process};
 use crate::support::{json, skip, wait_until};
 
@@ -87,6 +87,41 @@ fn nothing_to_sample_is_said_and_ends_with_1() {
     assert!(said.contains("/dev/null"), "{said}");
     let said = failure(1, &["--procfs", "/proc/self/fdinfo", "-d", "1"]);
     assert!(said.contains("no processes in /proc/self/fdinfo"), "{said}");
+}
+
+/// Removes a file in the end.
+struct Removed(PathBuf);
+
+impl Drop for Removed {
+    fn drop(&mut self) {
+        let _ = fs::remove_file(&self.0);
+    }
+}
+
+#[test]
+fn psn_says_that_it_leaves_itself_out() {
+    // Under a name that is no other psn's.
+    let name = format!("psn-{}", std::process::id());
+    let link = std::env::temp_dir().join(&name);
+    std::os::unix::fs::symlink(env!("CARGO_BIN_EXE_psn"), &link).unwrap();
+    let _removed = Removed(link.clone());
+    let itself = |args: &str| {
+        let mut shell = command("sh");
+        shell.args(["-c", &format!("exec \"$0\" -a -d 0.2 --format json {args}")]).arg(&link);
+        Running::start(&mut shell).end()
+    };
+    for args in ["-p $$", "-t $$", "-r -p $$", &format!("-p ^{name}$")] {
+        let ended = itself(args);
+        assert_eq!(ended.status.code(), Some(1), "{args}: {ended:?}");
+        assert!(ended.stderr.contains("is psn itself") && ended.stderr.contains("--show-yourself"), "{ended:?}");
+        assert!(!ended.stderr.contains("exists in"), "{ended:?}");
+        assert_eq!(itself(&format!("{args} --show-yourself")).status.code(), Some(0), "{args}");
+    }
+    let ended = itself("-p 1,$$");
+    assert!(ended.status.success(), "{ended:?}");
+    assert!(ended.stdout.contains("is psn itself") && !ended.stdout.contains("no process"), "{ended:?}");
+    let ended = itself("-p $$,4194303");
+    assert_eq!(ended.status.code(), Some(1), "{ended:?}");
 }
 
 #[test]

@@ -40,6 +40,10 @@ const fn is_link(source: Source) -> bool {
     matches!(source, Source::Fd | Source::PidNs | Source::Exe)
 }
 
+const fn is_side_file(source: Source) -> bool {
+    matches!(source, Source::Cmdline | Source::Smaps)
+}
+
 /// Whether the calls on `source` can meet `fault`.
 fn applies(source: Source, call: Call, fault: Fault) -> bool {
     match (call, fault) {
@@ -124,9 +128,10 @@ fn class(source: Source, call: Call, fault: Fault) -> Result<(), ReadError> {
         Fault::Fail(Errno::INTR) => return Ok(()),
         Fault::Fail(errno) => ReadError::from(errno),
         Fault::Short(limit) => {
-            let needs_all =
-                matches!(source, Source::Stat | Source::Schedstat | Source::Syscall | Source::Io | Source::Owner);
-            return if needs_all && limit <= 3 { Err(ReadError::Malformed) } else { Ok(()) };
+            // Of a name nothing tells that it was cut short; no stack is one, too.
+            let may_be_short = is_side_file(source) || matches!(source, Source::Comm | Source::Wchan);
+            let is_understood = limit > 3 || may_be_short || (source == Source::Stack && limit == 0);
+            return if is_understood { Ok(()) } else { Err(ReadError::Malformed) };
         }
     };
     match (error, source, call) {

@@ -10,9 +10,9 @@ use psn::sampler::SPARE_THREADS;
 use psn::session::{self, SessionError, Stop};
 
 use crate::support::engine::config;
-use crate::support::fake::{Content, FakeProc, Process, Thread};
+use crate::support::fake::{Content, FakeProc, Process, Thread, unblock};
 use crate::support::report::{counts, samples, value};
-use crate::support::within;
+use crate::support::{AtTick, within};
 
 /// Longer than any run here takes, on a host as busy as may be.
 const PATIENCE: Duration = Duration::from_secs(40);
@@ -199,6 +199,23 @@ fn more_processes_than_side_readers_can_block_and_the_run_goes_on() {
     assert_all_ticks(&report, &["7", "11", "12", "13", "14", "15", "16", "17", "18"]);
     assert_eq!(report.ticks.abandoned, 0);
     assert!((4..=8).contains(&counts(&report, "cmdline").timed_out));
+}
+
+#[test]
+fn a_side_reader_that_comes_back_is_replaced_though_all_were_lost() {
+    let blocking = (11..16).map(|tgid| blocking(tgid, &["cmdline"]));
+    let proc = FakeProc::of([waiting(7), waiting(20)].into_iter().chain(blocking));
+    let pipe = proc.path().join("11/cmdline");
+    let config = config(&proc, &["-g", "task,cmdline", "--hz", "20", "-d", "6", "--workers", "1"]);
+    let report = within(PATIENCE, move || {
+        let mut let_go = AtTick(30, move || unblock(&pipe));
+        session::run(&config, &Stop::default(), &mut let_go).unwrap()
+    });
+    let samples = samples(&report);
+    assert_eq!(samples.get("7 | /usr/bin/program"), Some(&report.ticks.completed), "{samples:?}");
+    // While all readers were lost, nobody came to the last one.
+    assert!(samples.get("20 | [unread]") > Some(&0), "{samples:?}");
+    assert!(samples.get("20 | /usr/bin/program") > Some(&0), "{samples:?}");
 }
 
 #[test]

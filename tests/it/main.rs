@@ -28,6 +28,9 @@ mod walk;
 /// psn as an ordinary user, who is refused much.
 mod unprivileged;
 
+/// The permission matrix, row by row; mounts and namespaces that hide processes.
+mod capabilities;
+
 /// Threads that never stand still: rows of one instant, averages without bias.
 mod torn;
 

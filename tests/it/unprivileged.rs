@@ -1,75 +1,26 @@
 //! psn as an ordinary user: its own threads are told whole, of others' what anyone may know, and the
 //! report says what was refused.
 
-use std::fs;
-use std::os::unix::fs::PermissionsExt as _;
-use std::path::PathBuf;
-use std::process::Command;
-
 use psn_stress::{Kind, Storm};
 
-use crate::support::child::{Running, command, has_program, is_root};
+use crate::support::child::Running;
 use crate::support::json::{self, Json};
-use crate::support::skip;
+use crate::support::reader::{PublicCopy, Reader, can_become_anybody};
 
-const NOBODY: &str = "65534";
-
-/// A copy of psn that any user may run, wherever the build lies; removed when dropped.
-pub struct PublicCopy(PathBuf);
-
-impl PublicCopy {
-    pub fn new(name: &str) -> Self {
-        let dir = std::env::temp_dir().join(format!("psn-public-{}-{name}", std::process::id()));
-        fs::create_dir(&dir).unwrap();
-        fs::set_permissions(&dir, fs::Permissions::from_mode(0o755)).unwrap();
-        fs::copy(env!("CARGO_BIN_EXE_psn"), dir.join("psn")).unwrap();
-        Self(dir)
-    }
-
-    pub fn path(&self) -> String {
-        self.0.join("psn").display().to_string()
-    }
-}
-
-impl Drop for PublicCopy {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.0);
-    }
-}
-
-/// A command that runs `program` as nobody, without any capability.
-pub fn as_nobody(program: &str) -> Command {
-    let mut command = command("setpriv");
-    command.args(["--reuid", NOBODY, "--regid", NOBODY, "--clear-groups", "--inh-caps=-all", "--bounding-set=-all"]);
-    command.arg(program);
-    command
-}
-
-/// Whether this machine lets the tests become nobody; says so if not.
-pub fn can_become_nobody() -> bool {
-    if !is_root() {
-        skip("only root can become another user");
-        return false;
-    }
-    if !has_program("setpriv") {
-        skip("setpriv (util-linux) is missing");
-        return false;
-    }
-    true
-}
+const NOBODY: Reader = Reader::Nobody(&[]);
 
 const COLUMNS: &str = "pid,comm2,state_id,syscall,wchan,kstack,rchar,filename,exe,cmdline,user,vmsize_kb,sched_run_ns";
 
 #[track_caller]
 fn sample(psn: &PublicCopy, args: &[&str]) -> Json {
-    let mut command = as_nobody(&psn.path());
+    let mut command = NOBODY.command(&psn.path());
     command.args(["--format", "json", "-a", "-g", COLUMNS, "-d", "0.4"]).args(args);
     json::parse(&Running::start(&mut command).end())
 }
 
 #[test]
 fn threads_of_others_count_with_refused_columns_and_the_report_says_so() {
-    if !can_become_nobody() {
+    if !can_become_anybody() {
         return;
     }
     let psn = PublicCopy::new("others");
@@ -100,15 +51,11 @@ fn threads_of_others_count_with_refused_columns_and_the_report_says_so() {
 
 #[test]
 fn ones_own_threads_are_told_whole() {
-    if !can_become_nobody() {
+    if !can_become_anybody() {
         return;
     }
     let psn = PublicCopy::new("own");
-    let sleeper = Running::start(as_nobody("sleep").arg("60"));
-    // setpriv has become the sleeper once its name says so.
-    while fs::read_to_string(format!("/proc/{}/comm", sleeper.pid())).unwrap() != "sleep\n" {
-        std::thread::sleep(std::time::Duration::from_millis(2));
-    }
+    let sleeper = NOBODY.start("sleep", |sleep| sleep.arg("60"));
     let report = sample(&psn, &["-p", &sleeper.pid().to_string()]);
     let [row] = report.rows() else { panic!("{}", report.0) };
     assert_eq!(row["samples"], report.completed());
@@ -128,12 +75,12 @@ fn ones_own_threads_are_told_whole() {
 
 #[test]
 fn the_footer_names_the_refused_files() {
-    if !can_become_nobody() {
+    if !can_become_anybody() {
         return;
     }
     let psn = PublicCopy::new("footer");
     let storm = Storm::builder().exactly(Kind::Vfork, 2).spawn().unwrap();
-    let mut command = as_nobody(&psn.path());
+    let mut command = NOBODY.command(&psn.path());
     command.args(["-G", "syscall,wchan", "-d", "0.4", "-r", "-p", &storm.root_pid().to_string()]);
     let ended = Running::start(&mut command).end();
     assert!(ended.status.success(), "{ended:?}");

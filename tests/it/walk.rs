@@ -12,8 +12,8 @@ use serde_json::Value;
 use crate::support::child::{Ended, Running, command, has_program, is_root, psn, run};
 use crate::support::fake::{FakeProc, Process, Thread};
 use crate::support::json::{self, Json, text};
+use crate::support::reader::{PublicCopy, Reader, can_become_anybody};
 use crate::support::skip;
-use crate::unprivileged::{PublicCopy, as_nobody, can_become_nobody};
 
 /// Whether this machine has walks; says so if not.
 fn has_walks() -> bool {
@@ -388,10 +388,10 @@ fn assert_falls_back(wrap: &dyn Fn() -> Command, storm: &Storm, reason: &str) {
 #[test]
 fn where_there_is_no_walk_proc_is_read_and_the_report_says_why() {
     let storm = Storm::builder().exactly(Kind::Futex, 30).spawn().unwrap();
-    if can_become_nobody() {
+    if can_become_anybody() {
         let copy = PublicCopy::new("walk");
         let lacks = "psn lacks CAP_BPF and CAP_PERFMON";
-        assert_falls_back(&|| as_nobody(&copy.path()), &storm, lacks);
+        assert_falls_back(&|| Reader::Nobody(&[]).command(&copy.path()), &storm, lacks);
         let without = || {
             let mut without = command("setpriv");
             let capabilities = "-bpf,-perfmon,-sys_admin";

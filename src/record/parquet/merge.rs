@@ -409,7 +409,7 @@ mod tests {
         let paths = ten_parts(&root.path);
         let merged = merge_all(&paths[..6]);
         paths[..6].iter().for_each(|path| fs::remove_file(path).unwrap());
-        let again = merge_all(&[&[merged.clone()], &paths[6..]].concat());
+        let again = merge_all(&[std::slice::from_ref(&merged), &paths[6..]].concat());
         fs::remove_file(&merged).unwrap();
         paths[6..].iter().for_each(|path| fs::remove_file(path).unwrap());
         let mut recordings = open(&again).unwrap();

@@ -42,7 +42,7 @@ enum Column {
         reader: ColumnReader,
         numbers: Numbers,
         /// What is there where there is no number. Hardly ever is there anything, so that it is not read until needed.
-        beside: Option<Beside>,
+        beside: Option<Box<Beside>>,
     },
 }
 
@@ -164,7 +164,7 @@ fn column(file: &Slice, footer: &Footer, wanted: &Wanted) -> Result<Column, Dama
         leaf,
         reader: ColumnReader::new(file, found, false),
         numbers: Numbers::default(),
-        beside: beside.map(|texts| Beside { texts, owed: 0 }),
+        beside: beside.map(|texts| Box::new(Beside { texts, owed: 0 })),
     })
 }
 

@@ -1,18 +1,21 @@
 //! Threads come, go, change and hide behind names; and some never answer.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use psn::column::Source;
 use psn::procfs::{Call, Fault, Faults};
 use psn::report::{Field, Report};
-use psn::session::{self, Progress, Status, Stop};
+use psn::session::{self, Stop};
 use psn_stress::names::HOSTILE;
+use rustix::io::Errno;
 
 use crate::support::engine::{Engine, config, sample};
 use crate::support::fake::{Content, FakeProc, Process, Thread, unblock};
+use crate::support::faults::Script;
 use crate::support::report::{column, counts, field, only, samples, value};
-use crate::support::within;
+use crate::support::{AtTick, within};
 
 #[test]
 fn a_thread_that_ends_between_listing_and_read_is_gone_and_no_error() {
@@ -128,6 +131,97 @@ fn what_is_known_of_a_program_is_forgotten_when_another_is_executed() {
 }
 
 #[test]
+fn a_pid_that_is_given_to_a_process_of_the_same_name_shows_nothing_of_its_predecessor() {
+    let program = |exe: &str, start: u32| {
+        Process::new(10)
+            .thread(Thread::new(10).comm("same").state('D').stat(22, start))
+            .file("exe", Content::Link(exe.to_owned()))
+    };
+    for budget in ["0", "1000"] {
+        let proc = FakeProc::of([program("/bin/old", 1)]);
+        let mut engine = Engine::new(&proc, &["-g", "starttime,exe", "--fd-budget", budget]);
+        engine.refresh();
+        engine.pass();
+        proc.remove(10);
+        proc.add(&program("/bin/new", 2));
+        engine.refresh();
+        engine.pass();
+        let found: Vec<(String, u64)> = samples(&engine.report()).into_iter().collect();
+        assert_eq!(found, [("1 | /bin/old".to_owned(), 1), ("2 | /bin/new".to_owned(), 1)], "{budget}");
+    }
+}
+
+#[test]
+fn a_process_whose_threads_can_not_be_listed_for_once_is_sampled_on() {
+    /// Directories can be listed but for some calls, counted from 0.
+    struct Calls(std::ops::Range<u64>, AtomicU64);
+    impl Faults for Calls {
+        fn fault(&self, call: Call, source: Option<Source>) -> Option<Fault> {
+            let is_listing = call == Call::Read && source.is_none();
+            let fails = is_listing && self.0.contains(&self.1.fetch_add(1, Ordering::Relaxed));
+            fails.then_some(Fault::Fail(Errno::NOMEM))
+        }
+    }
+    let process = |tid: u32| Process::new(tid).threads([tid, tid + 1].map(|tid| Thread::new(tid).state('D')));
+    let proc = FakeProc::of([process(10), process(20)]);
+    // Of the second listing both processes, and once more each by its path.
+    let calls = Arc::new(Calls(2..6, AtomicU64::new(0)));
+    let mut engine = Engine::with_faults(&proc, &["-g", "task"], calls);
+    engine.refresh();
+    engine.pass();
+    proc.add_thread(&Process::new(10), &Thread::new(12).state('D'));
+    proc.add_thread(&Process::new(20), &Thread::new(22).state('D'));
+    for _ in 0..2 {
+        engine.refresh();
+        engine.pass();
+    }
+    let report = engine.report();
+    let found: Vec<(String, u64)> = samples(&report).into_iter().collect();
+    let wanted = [("10", 3), ("11", 3), ("12", 1), ("20", 3), ("21", 3), ("22", 1)];
+    assert_eq!(found, wanted.map(|(tid, count)| (tid.to_owned(), count)));
+    assert_eq!((counts(&report, "task").dropped, counts(&report, "task").attempts()), (2, 2));
+}
+
+#[test]
+fn a_process_that_could_not_be_listed_is_listed_again_though_no_task_was_born() {
+    let proc = FakeProc::of([Process::single(10, "a", 'D'), Process::single(20, "b", 'D')]);
+    // It counts as psn's own proc root, where nothing is created.
+    std::os::unix::fs::symlink(std::process::id().to_string(), proc.path().join("self")).unwrap();
+    std::fs::write(proc.path().join("loadavg"), "0.17 0.22 0.12 1/83 4610\n").unwrap();
+    let script = |errno| Script::new().times(Call::Read, None, Fault::Fail(errno), 1, 1).shared();
+    for (errno, is_retried) in [(Errno::NOMEM, true), (Errno::ACCESS, false)] {
+        let mut engine = Engine::with_faults(&proc, &["-g", "comm"], script(errno));
+        for _ in 0..2 {
+            engine.refresh();
+            engine.pass();
+        }
+        let found = samples(&engine.report());
+        // The first read is that of loadavg, the second lists one of them.
+        assert_eq!(found.values().copied().max(), Some(2), "{found:?}");
+        assert_eq!(found.len(), if is_retried { 2 } else { 1 }, "{errno}: {found:?}");
+    }
+}
+
+#[test]
+fn processes_whose_threads_can_not_be_listed_are_told() {
+    let proc = FakeProc::of([Process::single(10, "fine", 'D'), Process::single(20, "not", 'D')]);
+    // No directory: an error that is neither a refusal nor the end of the process.
+    std::fs::remove_dir_all(proc.path().join("20/task")).unwrap();
+    std::fs::write(proc.path().join("20/task"), "").unwrap();
+    let config = config(&proc, &["-g", "comm", "-d", "0.3", "--hz", "20"]);
+    let report = within(PATIENCE, move || session::run(&config, &Stop::default(), &mut ())).unwrap();
+    assert_eq!(samples(&report).into_keys().collect::<Vec<_>>(), ["fine"]);
+    assert!(counts(&report, "task").dropped > 0, "{:?}", report.health);
+    let told = |warning: &String| warning.contains("a process could not be listed");
+    assert!(report.warnings.iter().any(told), "{:?}", report.warnings);
+
+    proc.remove(10);
+    let config = self::config(&proc, &["-d", "0.3"]);
+    let error = within(PATIENCE, move || session::run(&config, &Stop::default(), &mut ())).unwrap_err();
+    assert!(error.to_string().contains("a process could not be listed"), "{error}");
+}
+
+#[test]
 fn a_process_that_blocks_the_side_reader_does_not_keep_it_from_others() {
     let proc = FakeProc::of([
         Process::single(10, "stuck", 'D').file("smaps", Content::Fifo),
@@ -150,20 +244,6 @@ fn a_process_that_blocks_the_side_reader_does_not_keep_it_from_others() {
     assert!(samples.contains_key("stuck | [blocked]"), "{samples:?}");
     assert!(samples.contains_key("fine | 12"), "{samples:?}");
     assert!(samples.contains_key("later | 12"), "the reader serves others still: {samples:?}");
-}
-
-/// Does something once so many ticks are due.
-struct AtTick<F: FnMut()>(u64, F);
-
-impl<F: FnMut()> Progress for AtTick<F> {
-    fn update(&mut self, status: Status) {
-        if let Status::Sampling { due, .. } = status
-            && due >= self.0
-        {
-            self.0 = u64::MAX;
-            (self.1)();
-        }
-    }
 }
 
 /// Every hostile name, in a state of its own that the name may try to forge.

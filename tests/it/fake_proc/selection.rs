@@ -96,6 +96,32 @@ fn descendants_born_later_are_selected_and_stay_so_when_their_parents_end() {
 }
 
 #[test]
+fn a_pid_that_is_given_to_a_stranger_is_no_descendants_any_more() {
+    let proc = family();
+    let mut engine = Engine::new(&proc, &["-a", "-g", "pid,comm", "-p", "500", "-r"]);
+    engine.refresh();
+    engine.pass();
+    // Within one refresh: no listing finds the pids missing.
+    for pid in [300, 200] {
+        proc.remove(pid);
+    }
+    proc.add(&Process::single(300, "stranger", 'D').ppid(1));
+    proc.add(&Process::single(310, "its-child", 'D').ppid(300));
+    proc.add(&Process::single(200, "grandchild", 'D').ppid(700));
+    engine.refresh();
+    engine.pass();
+    let found = samples(&engine.report());
+    let wanted = [
+        ("200 | grandchild", 1),
+        ("200 | greatgrand", 1),
+        ("300 | child", 1),
+        ("500 | shell", 2),
+        ("700 | grandchild", 2),
+    ];
+    assert_eq!(found.into_iter().collect::<Vec<_>>(), wanted.map(|(key, count)| (key.to_owned(), count)));
+}
+
+#[test]
 fn a_process_that_takes_a_matching_name_is_selected_from_then_on() {
     let proc = family();
     let mut engine = Engine::new(&proc, &["-a", "-g", "pid", "-p", "renamed"]);

@@ -6,10 +6,13 @@ pub mod engine;
 pub mod fake;
 pub mod faults;
 pub mod json;
+pub mod reader;
 pub mod report;
 
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
+
+use psn::session::{Progress, Status};
 
 /// What `work` returns; panics when it takes longer than `patience`, and leaves it behind.
 #[track_caller]
@@ -22,6 +25,20 @@ pub fn within<T: Send + 'static>(patience: Duration, work: impl FnOnce() -> T + 
         Ok(result) => result,
         Err(mpsc::RecvTimeoutError::Timeout) => panic!("not done within {patience:?}"),
         Err(mpsc::RecvTimeoutError::Disconnected) => std::panic::resume_unwind(worker.join().unwrap_err()),
+    }
+}
+
+/// Does something once so many ticks are due.
+pub struct AtTick<F: FnMut()>(pub u64, pub F);
+
+impl<F: FnMut()> Progress for AtTick<F> {
+    fn update(&mut self, status: Status) {
+        if let Status::Sampling { due, .. } = status
+            && due >= self.0
+        {
+            self.0 = u64::MAX;
+            (self.1)();
+        }
     }
 }
 

@@ -1,0 +1,64 @@
+//! What of the host psn can not see at all: a report of a part must not pass for one of the whole.
+
+use std::os::unix::ffi::OsStrExt as _;
+
+use rustix::thread::{CapabilitySet, capabilities};
+
+use crate::config::Config;
+use crate::output::escape::printable;
+use crate::parse::system::{hidepid, proc_gid, proc_mount_options};
+use crate::procfs::{Buffer, ProcRoot};
+
+/// The id of the first PID namespace, which has every process of the host in it (include/linux/proc_ns.h,
+/// `PROC_PID_INIT_INO`).
+const FIRST_PID_NAMESPACE: u64 = 0xefff_fffc;
+
+/// A sentence for each reason why there may be processes that psn is not shown.
+#[must_use]
+pub fn warnings(config: &Config, root: &ProcRoot) -> Vec<String> {
+    hidden_by_mount(config, root).into_iter().chain(hidden_by_namespace(root)).collect()
+}
+
+/// What to say when the mount of the proc root hides processes from this user.
+fn hidden_by_mount(config: &Config, root: &ProcRoot) -> Option<String> {
+    let sees_all = capabilities(None).is_ok_and(|sets| sets.effective.contains(CapabilitySet::SYS_PTRACE));
+    if sees_all {
+        return None;
+    }
+    let mut buffer = Buffer::default();
+    let mounts = root.read_mounts(&mut buffer).ok()?;
+    let path = std::fs::canonicalize(&config.root).ok()?;
+    let options = proc_mount_options(mounts, path.as_os_str().as_bytes())?;
+    let value = hidepid(options)?;
+    // One group sees everything, but with `ptraceable` (fs/proc/base.c, `has_pid_permissions`).
+    let has_group = !matches!(value, b"4" | b"ptraceable");
+    if has_group && is_in_group(proc_gid(options)) {
+        return None;
+    }
+    let or_group = if has_group { ", or as a member of the group in its gid= option" } else { "" };
+    Some(format!(
+        "other users' processes are hidden: {} is mounted with hidepid={}; run as root{or_group}",
+        path.display(),
+        printable(value)
+    ))
+}
+
+fn is_in_group(gid: u32) -> bool {
+    let groups = rustix::process::getgroups().unwrap_or_default();
+    groups.into_iter().chain([rustix::process::getegid()]).any(|group| group.as_raw() == gid)
+}
+
+/// What to say when the proc root is one of a PID namespace within the host's.
+fn hidden_by_namespace(root: &ProcRoot) -> Option<String> {
+    // The first process of a namespace is in it. Who may not look there is likely in the namespace of the root, if that
+    // knows psn by the id by which psn knows itself.
+    let own = || root.own_pid().filter(|pid| *pid == std::process::id()).and_then(|_| root.pid_namespace("self"));
+    let namespace = root.pid_namespace("1").or_else(own)?;
+    (namespace != FIRST_PID_NAMESPACE).then(|| {
+        format!(
+            "{} shows the processes of one PID namespace, such as a container's; all others of the host are hidden: run psn \
+             outside, or in the host's PID namespace (docker run --pid=host)",
+            root.path().display()
+        )
+    })
+}
