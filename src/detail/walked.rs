@@ -156,8 +156,10 @@ impl Observer {
         if self.needs.names && record.may_have_longer_comm() && !blocked {
             self.read_name(context, &mut reading, record, &mut name);
         }
-        let numbers =
-            if self.needs.stat && !blocked { self.read_numbers(context, &reading, record, &mut line) } else { None };
+        // Of a wait channel that is read, `stat` tells whether it was refused.
+        let reads_wchan = context.plan.sources.without(walked.provides).contains(Source::Wchan) && record.is_at_rest();
+        let reads_stat = (self.needs.stat || reads_wchan) && !blocked;
+        let numbers = if reads_stat { self.read_numbers(context, &reading, record, &mut line) } else { None };
         let comm = if name.is_empty() { record.comm() } else { &name };
         let stat = match &numbers {
             Some(numbers) => numbers.numbers_of(record.tid, comm, record.state.letter()),

@@ -456,3 +456,33 @@ fn in_a_pid_namespace_ids_are_those_of_its_own_proc() {
         "{found:?}"
     );
 }
+
+/// Two capabilities are enough for a walk, and it tells the system calls of all. The names of the kernel's functions may be
+/// hidden from whoever has no more; then they are asked for in /proc, which refuses them, and says so.
+#[test]
+fn with_two_capabilities_the_calls_of_others_are_told_and_what_is_refused_is_marked() {
+    if !has_walks() || !can_become_nobody() {
+        return;
+    }
+    let storm = Storm::builder().exactly(Kind::Pipe, 30).spawn().unwrap();
+    let copy = PublicCopy::new("two");
+    let mut capable = command("setpriv");
+    capable.args(["--reuid", "65534", "--regid", "65534", "--clear-groups"]);
+    for set in ["--inh-caps", "--ambient-caps", "--bounding-set"] {
+        capable.args([set, "-all,+bpf,+perfmon"]);
+    }
+    let root = storm.root_pid().to_string();
+    capable.arg(copy.path()).args(["--scan", "kernel", "-a", "-r", "-p", &root, "-d", "0.5", "--format", "json"]);
+    capable.args(["-g", "comm2,state_id,syscall,wchan,kstack", "--where", OF_STORM]);
+    let ended = Running::start(&mut capable).end();
+    if ended.stderr.contains("refuses bpf(2)") {
+        return skip(&ended.stderr);
+    }
+    let report = json::parse(&ended);
+    let told = threads_by(&report, &["comm2", "state_id", "syscall"]);
+    assert_eq!(told, BTreeMap::from([("storm-pipe | S | read".to_owned(), 30)]));
+    let waits = threads_by(&report, &["wchan", "kstack"]);
+    let are_hidden = report.0["warnings"].to_string().contains("the kernel hides its addresses");
+    let is_refused = waits.keys().all(|wait| wait == "[denied] | [denied]");
+    assert_eq!(is_refused, are_hidden, "{waits:?} {}", report.0["warnings"]);
+}
