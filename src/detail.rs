@@ -11,7 +11,7 @@
 //!
 //! A thread that the kernel's own walk found comes with most of this: see [`walked`].
 
-mod walked;
+pub mod walked;
 
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, MutexGuard, TryLockError, TryLockResult};

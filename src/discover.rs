@@ -166,8 +166,8 @@ impl Discovery {
         }
     }
 
-    /// Has each listing held against a walk, for ticks are to be taken by walks. Whether it pays is decided at the first listing, unless
-    /// it `must` be so: see [`Discovered::unseen`].
+    /// Has each listing held against a walk, for ticks are to be taken by walks. Whether it pays is decided at the
+    /// first listing, unless it `must` be so: see [`Discovered::unseen`].
     #[must_use]
     pub fn with_census(mut self, census: Census, must: bool) -> Self {
         (self.census, self.must_walk) = (Some(census), must);

@@ -6,8 +6,8 @@
 //! the pool, a runner, that sleeps on a channel between passes: handing the pool a job a tick would have
 //! its idle threads look for work in vain, which at 1,000 Hz costs more than the reads.
 //!
-//! Where the kernel walks, the coordinator itself has it done, in a lane like the others: a walk can not block. What has to be looked up in
-//! /proc of those it met, and whom it does not show, is work for the other lanes.
+//! Where the kernel walks, the coordinator itself has it done, in a lane like the others: a walk can not block. What has to
+//! be looked up in /proc of those it met, and whom it does not show, is work for the other lanes.
 //!
 //! # A lane that does not come back
 //! A read can block in the kernel for ever. The coordinator waits for lanes with a deadline; a lane
@@ -522,8 +522,8 @@ impl Sampler {
         outcome
     }
 
-    /// Has the kernel walk over its tasks once, and visits what it does not show, and those it met of which files have to be read.
-    /// Gives up as a [pass](Self::pass) over a task set does.
+    /// Has the kernel walk over its tasks once, and visits what it does not show, and those it met of which files have to
+    /// be read. Gives up as a [pass](Self::pass) over a task set does.
     ///
     /// # Errors
     /// When the kernel does not walk.

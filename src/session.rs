@@ -446,12 +446,11 @@ impl<'a> Session<'a> {
             Some(unseen) => walker.turn_to(&self.found.set, unseen),
             None => {
                 self.walker = None;
-                let threads = self.found.set.threads();
-                let reason = format!(
-                    "to read the files of the {threads} threads selected costs less than a walk over all of the host's; \
-                     --scan kernel walks all the same"
-                );
-                self.scan_reason = Some(reason);
+                self.scan_reason = Some(format!(
+                    "the selection is of {} of the host's threads: to read their files costs less than a walk over all; \
+                     --scan kernel walks all the same",
+                    self.found.set.threads()
+                ));
             }
         }
     }

@@ -1,8 +1,8 @@
 //! Observing a thread that the kernel's own walk found.
 //!
 //! Its record is of one instant and answers most columns, so there is nothing to bracket. A file is read only for what no
-//! record has, at once after. What such a file tells of the thread's wait is held against the record: if the thread was switched out no
-//! more often than the record says, both are of one sleep.
+//! record has, at once after. What such a file tells of the thread's wait is held against the record: if the thread was
+//! switched out no more often than the record says, both are of one sleep.
 
 use std::sync::Arc;
 
@@ -13,7 +13,7 @@ use crate::observation::Mark;
 use crate::parse::stat::{self, Stat};
 use crate::procfs::{Buffer, ReadError};
 use crate::scan::kernel::TaskRecord;
-use crate::task::{Process, Task};
+use crate::task::{Memory, Process, Task};
 
 /// Sources for which no file is read of every thread: they are in each record, or matter to threads that wait, or are read
 /// beside the sampling.
@@ -30,15 +30,46 @@ const NOT_OF_EVERY_THREAD: SourceSet = SourceSet::of(&[
     Source::Exe,
 ]);
 
+/// What has to be read of a thread before it can be counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Need {
+    /// Nothing: its record says it all.
+    Nothing,
+    /// The whole of its name, unless that [is known](knows_name).
+    Name,
+    /// Files.
+    Files,
+}
+
+/// Whether the whole name of a record's thread was read before, and is the same still.
+#[must_use]
+pub fn knows_name(task: &Task, record: &TaskRecord<'_>) -> bool {
+    held(&mut task.memory().try_lock()).is_some_and(|memory| known_name(memory, record).is_some())
+}
+
+/// The name that was read of the thread when it had been switched out as often as now. It has not run since, if it is at rest;
+/// and who gives a worker of the kernel its name is the worker itself.
+fn known_name<'a>(memory: &'a Memory, record: &TaskRecord<'_>) -> Option<&'a [u8]> {
+    let (switches, name) = memory.whole_name.as_ref()?;
+    let is_same = memory.starttime_ticks == record.starttime_ticks && *switches == record.switches;
+    (is_same && record.is_at_rest()).then_some(name)
+}
+
 impl Observer {
-    /// Whether a file of the thread has to be read before it can be counted.
+    /// What has to be read of the thread before it can be counted.
     #[must_use]
-    pub fn needs_files(&self, walked: Walked<'_>) -> bool {
+    pub fn need(&self, walked: Walked<'_>) -> Need {
         let missing = self.context.plan.sources.without(walked.provides);
-        self.needs.stat
+        if self.needs.stat
             || !missing.without(NOT_OF_EVERY_THREAD).is_empty()
-            || (self.needs.names && walked.record.may_have_longer_comm())
             || (self.wait_sources && self.needs_wait_files(walked, missing))
+        {
+            Need::Files
+        } else if self.needs.names && walked.record.may_have_longer_comm() {
+            Need::Name
+        } else {
+            Need::Nothing
+        }
     }
 
     fn needs_wait_files(&self, walked: Walked<'_>, missing: SourceSet) -> bool {
@@ -77,8 +108,8 @@ impl Observer {
         })
     }
 
-    /// Observes a thread that a walk found. `task` is where its files are reached from; it may be left out if none is
-    /// [needed](Self::needs_files). A process that `blocked` its readers is not asked for any.
+    /// Observes a thread that a walk found. `task` is where its files are reached from; it may be left out if there is no
+    /// [need](Self::need) of any. A process that `blocked` its readers is not asked for any.
     pub fn observe_walked(
         &mut self,
         process: &Process,
@@ -96,7 +127,9 @@ impl Observer {
             if !blocked {
                 memory.revalidate(record.starttime_ticks, record.comm(), at.now_ns);
             }
-            task.mark_active(at.tick);
+            if self.need(walked) == Need::Files {
+                task.mark_active(at.tick);
+            }
             self.observe_record(&context, Reading { process, task, memory }, walked, blocked, at);
         } else {
             let task = Task::new(record.tid);
@@ -121,10 +154,12 @@ impl Observer {
         let (mut name, mut line) = (std::mem::take(&mut self.name), std::mem::take(&mut self.again));
         name.clear();
         if self.needs.names && record.may_have_longer_comm() && !blocked {
-            self.read_name(context, &reading, record, &mut name);
+            self.read_name(context, &mut reading, record, &mut name);
         }
-        let numbers =
-            if self.needs.stat && !blocked { self.read_numbers(context, &reading, record, &mut line) } else { None };
+        // Of a wait channel that is read, `stat` tells whether it was refused.
+        let reads_wchan = context.plan.sources.without(walked.provides).contains(Source::Wchan) && record.is_at_rest();
+        let reads_stat = (self.needs.stat || reads_wchan) && !blocked;
+        let numbers = if reads_stat { self.read_numbers(context, &reading, record, &mut line) } else { None };
         let comm = if name.is_empty() { record.comm() } else { &name };
         let stat = match &numbers {
             Some(numbers) => numbers.numbers_of(record.tid, comm, record.state.letter()),
@@ -146,8 +181,12 @@ impl Observer {
         self.again = line;
     }
 
-    /// Reads the whole of a name that the record has the beginning of.
-    fn read_name(&mut self, context: &Context, reading: &Reading<'_>, record: &TaskRecord<'_>, name: &mut Vec<u8>) {
+    /// Makes `name` the whole of a name that the record has the beginning of.
+    fn read_name(&mut self, context: &Context, reading: &mut Reading<'_>, record: &TaskRecord<'_>, name: &mut Vec<u8>) {
+        if let Some(known) = known_name(reading.memory, record) {
+            name.extend_from_slice(known);
+            return;
+        }
         self.place.enter(Source::Comm);
         let dir = reading.process.task_dir();
         let result = context.root.read_task(dir, record.tid, Source::Comm, self.answers.buffer(Source::Comm));
@@ -155,6 +194,7 @@ impl Observer {
         // A worker may have been given other work by now; a thread with another name altogether is none of this record's.
         if let Some(text) = result.ok().filter(|text| text.starts_with(record.comm())) {
             name.extend_from_slice(text.strip_suffix(b"\n").unwrap_or(text));
+            reading.memory.whole_name = Some((record.switches, name.as_slice().into()));
         }
     }
 

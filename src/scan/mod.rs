@@ -1,8 +1,9 @@
 //! Who is in which state: by reading a file for each thread, or by a walk inside the kernel.
 //!
 //! The sampler reads /proc by itself. Where psn may, and where it pays, a [`walker`] takes the ticks instead: it has the
-//! [`kernel`] walk over its tasks, makes observations of what was found, and hands on what has to be looked up in /proc. The task list is
-//! kept as ever, and each listing is held against a walk ([`census`]): what /proc shows and a walk does not is read through /proc.
+//! [`kernel`] walk over its tasks, makes observations of what was found, and hands on what has to be looked up in /proc.
+//! The task list is kept as ever, and each listing is held against a walk ([`census`]): what /proc shows and a walk does
+//! not is read through /proc.
 
 pub mod census;
 pub mod kernel;
@@ -26,8 +27,8 @@ pub enum Scan {
     Proc,
 }
 
-/// A walk looks at all tasks of the host, each for this share of what it takes to read one thread's `stat`: 180 ns and 4.2 µs on the
-/// machine of docs/kernel-scan.md (`benches/kernel_walk.rs`, and `psn-compare` for the read).
+/// A walk looks at all tasks of the host, each for this share of what it takes to read one thread's `stat`: 180 ns and
+/// 4.2 µs on the machine of docs/kernel-scan.md (`benches/kernel_walk.rs`, and `psn-compare` for the read).
 const WALKED_FOR_ONE_READ: u64 = 20;
 
 /// Whether a walk over all `tasks` of the host costs less than reading the files of the `selected` ones.

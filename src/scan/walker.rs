@@ -16,6 +16,7 @@ use super::kernel::symbols::{Symbols, SymbolsError};
 use super::kernel::{self, Ground, KernelScan, Level, Parts, TaskRecord, Unavailable, Walk};
 use super::roster::Roster;
 use crate::column::{Column, Extract, Source, SourceSet};
+use crate::detail::walked::{Need, knows_name};
 use crate::detail::{Instant, Observer};
 use crate::extract::Walked;
 use crate::facts::FACTS;
@@ -276,11 +277,17 @@ impl Walker {
             } else {
                 &*nobody
             };
-            if !observer.needs_files(found) {
+            let need = observer.need(found);
+            if need == Need::Nothing {
                 observer.observe_walked(process, None, found, false, at);
             } else if !observer.rejects(found) {
                 let (process, task) = roster.find(record);
-                rows.push(Row { process, task, record: record.without_frames(), names: Arc::clone(names), provides });
+                if need == Need::Name && knows_name(&task, record) {
+                    observer.observe_walked(&process, Some(&task), found, false, at);
+                } else {
+                    let (record, names) = (record.without_frames(), Arc::clone(names));
+                    rows.push(Row { process, task, record, names, provides });
+                }
             }
         })?;
         observer.health.record_ok(Source::Kernel, walk.tasks());

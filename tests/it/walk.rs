@@ -4,16 +4,19 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::process::Command;
 
+use clap::Parser as _;
+use psn::cli::Cli;
+use psn::config::Config;
+use psn::session::{self, Progress, Status, Stop};
 use psn_stress::storm::Builder;
 use psn_stress::{Kind, Storm};
-use rustix::process::Signal;
 use serde_json::Value;
 
-use crate::support::child::{Ended, Running, command, has_program, is_root, psn, run};
+use crate::support::child::{DEADLINE, Ended, Running, command, has_program, is_root, psn, run};
 use crate::support::fake::{FakeProc, Process, Thread};
 use crate::support::json::{self, Json, text};
 use crate::support::reader::{PublicCopy, Reader, can_become_anybody};
-use crate::support::skip;
+use crate::support::{skip, within};
 
 /// Whether this machine has walks; says so if not.
 fn has_walks() -> bool {
@@ -335,14 +338,26 @@ fn a_budget_and_an_end_are_kept_as_ever() {
     }
     let report = json::sample(&["--scan", "kernel", "--hz", "1000", "-a", "-d", "1.5", "--max-cpu", "2"]);
     assert!(report.0["ticks"]["throttled"].as_u64().unwrap() > 0, "{}", report.0["ticks"]);
-    let sampler = Running::start(&mut psn(&["--scan", "kernel", "-d", "0", "-a", "--hz", "100"]));
-    sampler.wait_until_it_says("Sampling");
-    std::thread::sleep(std::time::Duration::from_millis(700));
-    let told = std::time::Instant::now();
-    sampler.signal(Signal::INT);
-    let ended = sampler.end();
-    assert!(ended.status.success() && told.elapsed() < std::time::Duration::from_secs(1), "{ended:?}");
-    assert!(ended.stdout.contains("scan:     in the kernel, by "), "{}", ended.stdout);
+    let cli = Cli::try_parse_from(["psn", "--scan", "kernel", "-d", "0", "-a", "--hz", "100"]).unwrap();
+    let config = Config::new(&cli.sample).unwrap();
+    let stop = Stop::default();
+    let mut ten_ticks = StopsAfter(10, stop.clone());
+    let report = within(DEADLINE, move || session::run(&config, &stop, &mut ten_ticks).unwrap());
+    assert!(report.meta.scan == "kernel" && report.ticks.completed >= 9, "{:?} {:?}", report.meta, report.ticks);
+}
+
+/// Ends the run after so many ticks.
+struct StopsAfter(u32, Stop);
+
+impl Progress for StopsAfter {
+    fn update(&mut self, status: Status) {
+        if matches!(status, Status::Sampling { .. }) {
+            self.0 = self.0.saturating_sub(1);
+            if self.0 == 0 {
+                self.1.stop();
+            }
+        }
+    }
 }
 
 #[test]
@@ -359,7 +374,8 @@ fn a_made_up_root_is_read_as_ever() {
     assert!(json::parse(&told).0["scan_reason"].is_null());
 }
 
-/// psn in surroundings where there is no walk: it reads /proc, has the right report and says why; told to walk it fails and says why.
+/// psn in surroundings where there is no walk: it reads /proc, has the right report and says why; told to walk, it fails
+/// and says why.
 fn assert_falls_back(wrap: &dyn Fn() -> Command, storm: &Storm, reason: &str) {
     let root = storm.root_pid().to_string();
     let run = |args: &[&str]| -> Ended { Running::start(wrap().args(args)).end() };
@@ -439,4 +455,34 @@ fn in_a_pid_namespace_ids_are_those_of_its_own_proc() {
         found.keys().all(|key| key.starts_with("1 ") || key.starts_with("2 ") || key.starts_with("3 ")),
         "{found:?}"
     );
+}
+
+/// Two capabilities are enough for a walk, and it tells the system calls of all. The names of the kernel's functions may be
+/// hidden from whoever has no more; then they are asked for in /proc, which refuses them, and says so.
+#[test]
+fn with_two_capabilities_the_calls_of_others_are_told_and_what_is_refused_is_marked() {
+    if !has_walks() || !can_become_anybody() {
+        return;
+    }
+    let storm = Storm::builder().exactly(Kind::Pipe, 30).spawn().unwrap();
+    let copy = PublicCopy::new("two");
+    let mut capable = command("setpriv");
+    capable.args(["--reuid", "65534", "--regid", "65534", "--clear-groups"]);
+    for set in ["--inh-caps", "--ambient-caps", "--bounding-set"] {
+        capable.args([set, "-all,+bpf,+perfmon"]);
+    }
+    let root = storm.root_pid().to_string();
+    capable.arg(copy.path()).args(["--scan", "kernel", "-a", "-r", "-p", &root, "-d", "0.5", "--format", "json"]);
+    capable.args(["-g", "comm2,state_id,syscall,wchan,kstack", "--where", OF_STORM]);
+    let ended = Running::start(&mut capable).end();
+    if ended.stderr.contains("refuses bpf(2)") {
+        return skip(&ended.stderr);
+    }
+    let report = json::parse(&ended);
+    let told = threads_by(&report, &["comm2", "state_id", "syscall"]);
+    assert_eq!(told, BTreeMap::from([("storm-pipe | S | read".to_owned(), 30)]));
+    let waits = threads_by(&report, &["wchan", "kstack"]);
+    let are_hidden = report.0["warnings"].to_string().contains("the kernel hides its addresses");
+    let is_refused = waits.keys().all(|wait| wait == "[denied] | [denied]");
+    assert_eq!(is_refused, are_hidden, "{waits:?} {}", report.0["warnings"]);
 }
