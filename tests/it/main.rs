@@ -40,6 +40,10 @@ mod steady;
 /// Every failure on every file at every call.
 mod faults;
 
+/// The corpus of what is hostile: names in every place and every form, files, lives.
+#[path = "../hostile/mod.rs"]
+mod hostile;
+
 /// Readers that get stuck, by named pipes.
 mod hung;
 
