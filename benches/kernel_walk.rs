@@ -1,15 +1,24 @@
-//! What a walk costs a task, by what it takes of each, beside the walk that only counts: the floor.
+//! What a walk costs a task, by what it takes of each, beside the walk that only counts: the floor. And what a pass of psn costs
+//! that is made by a walk: its rows counted, and what it does not show read through /proc.
 //!
 //! `cargo bench --bench kernel_walk [-- THREADS…]`, as root; storms of 1,000, 10,000 and 100,000 sleeping threads unless
 //! told otherwise. All walks of a storm take turns, so that whatever disturbs the host disturbs them alike. The ratio is of
 //! the quickest runs, which were disturbed least. Ratios travel from machine to machine, nanoseconds do not.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use psn::plan::StateGate;
+use psn::aggregate::Aggregator;
+use psn::detail::Context;
+use psn::plan::{Plan, PlanRequest, StateGate};
 use psn::procfs::ProcRoot;
+use psn::sampler::Sampler;
+use psn::scan::census::Unseen;
 use psn::scan::kernel::symbols::Symbols;
 use psn::scan::kernel::{BareWalk, KernelScan, Level, Parts, Request, Unavailable};
+use psn::scan::walker;
+use psn::select::Selection;
+use psn::users::Users;
 use psn_stress::{Kind, Storm};
 
 const ROUNDS: usize = 15;
@@ -92,7 +101,33 @@ fn contestants() -> Result<Vec<Contestant>, Unavailable> {
         scan("-a, everything", &all, everything, Level::OpenCoded)?,
         scan("iterator, active", &active, nothing, Level::Iterator)?,
         scan("iterator, -a everything", &all, everything, Level::Iterator)?,
+        pass("psn", &active, "comm,state")?,
+        pass("psn -G syscall,wchan", &active, "comm,state,syscall,wchan")?,
+        pass("psn -a", &all, "comm,state")?,
+        pass("psn -a -G syscall,wchan", &all, "comm,state,syscall,wchan")?,
     ])
+}
+
+/// A pass of psn as a whole, of everything but what walks do not show.
+fn pass(name: &'static str, gate: &StateGate, columns: &str) -> Result<Contestant, Unavailable> {
+    let failed = |what| move |error: std::io::Error| Unavailable::System { what, error };
+    let group_by = columns.split(',').map(str::to_owned).collect();
+    let plan = Plan::new(&PlanRequest { group_by, ..PlanRequest::default() }, gate.clone());
+    let plan = plan.map_err(std::io::Error::other).map_err(failed("planning"))?;
+    let root = Arc::new(proc_root()?);
+    let (mut walker, _) = psn::scan::open(&root, walker::Request { plan: &plan, selection: &Selection::all() })?;
+    walker.turn_to(&Arc::default(), &Unseen::default());
+    let aggregator = Arc::new(Aggregator::new(&plan));
+    let context = Arc::new(Context { root, plan, users: Arc::new(Users::default()) });
+    let sampler = Sampler::new(context, aggregator, 1).map_err(std::io::Error::other);
+    let mut sampler = sampler.map_err(failed("starting a sampler"))?;
+    let mut tick = 0;
+    let walk = move || {
+        let outcome = sampler.walk(&mut walker, tick, u64::MAX, &|| false)?;
+        tick += 1;
+        Ok(outcome.states.total())
+    };
+    Ok(Contestant { name, walk: Box::new(walk), tasks: 0, times: Vec::new() })
 }
 
 fn bare() -> Result<Contestant, Unavailable> {

@@ -7,6 +7,7 @@ use clap::{Args, CommandFactory, Parser, Subcommand};
 
 use crate::moment::{Moment, parse_bytes, parse_duration};
 use crate::output::Format;
+use crate::scan::Scan;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -25,9 +26,10 @@ Examples:
 
 /// A passive sampling profiler: what every thread on this host is doing, and what it waits for.
 ///
-/// psn reads the state of every thread from /proc at a fixed rate, groups the samples by any columns,
-/// and prints how many threads on average were in each group. It attaches to nothing and changes
-/// nothing; without privilege it shows what the kernel lets it see, and says what it could not.
+/// psn reads the state of every thread from /proc at a fixed rate, or has the kernel walk over them
+/// where it may; groups the samples by any columns, and prints how many threads on average were in
+/// each group. It attaches to nothing and changes nothing; without privilege it shows what the
+/// kernel lets it see, and says what it could not.
 #[derive(Debug, Parser)]
 #[command(name = "psn", version, after_help = EXAMPLES, args_conflicts_with_subcommands = true, max_term_width = 100)]
 pub struct Cli {
@@ -135,6 +137,10 @@ pub struct SampleArgs {
     /// List every column: name, type, source, what it needs, meaning
     #[arg(long)]
     pub list: bool,
+
+    /// How threads are found
+    #[arg(long, value_enum, value_name = "HOW", default_value = "auto")]
+    pub scan: Scan,
 
     /// Another proc root
     #[arg(long, value_name = "DIR", default_value = crate::config::DEFAULT_PROC_ROOT)]

@@ -11,6 +11,8 @@ use crate::parse::stat::field;
 pub enum Source {
     /// The task list itself: no read.
     Task,
+    /// The kernel's own walk over its tasks, where it knows more than any file of /proc.
+    Kernel,
     /// `task/TID/stat`, read for every thread at every tick.
     Stat,
     /// `PID/comm`, for selection by name.
@@ -45,8 +47,9 @@ pub enum Source {
 
 impl Source {
     /// Every source, cheapest first.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 17] = [
         Self::Task,
+        Self::Kernel,
         Self::Stat,
         Self::Comm,
         Self::Schedstat,
@@ -72,6 +75,7 @@ impl Source {
     pub const fn name(self) -> &'static str {
         match self {
             Self::Task => "task",
+            Self::Kernel => "kernel",
             Self::Stat => "stat",
             Self::Comm => "comm",
             Self::Schedstat => "schedstat",
@@ -89,6 +93,12 @@ impl Source {
         }
     }
 
+    /// Whether it is a file, or a link: not so the task list and the kernel's walk.
+    #[must_use]
+    pub const fn is_file(self) -> bool {
+        !matches!(self, Self::Task | Self::Kernel)
+    }
+
     /// What a reader needs to read it of another user's process (proc(5), `ptrace_may_access`).
     #[must_use]
     pub const fn needs(self) -> &'static str {
@@ -101,6 +111,7 @@ impl Source {
             | Self::Owner
             | Self::Cgroup
             | Self::Cmdline => "-",
+            Self::Kernel => "the kernel's own walk: CAP_BPF + CAP_PERFMON (root), Linux 5.8",
             Self::Wchan | Self::PidNs | Self::Exe => "own process, or CAP_SYS_PTRACE",
             Self::Syscall | Self::Io | Self::Fd | Self::Smaps => {
                 "own process, or CAP_SYS_PTRACE + CAP_DAC_READ_SEARCH (root)"
@@ -112,30 +123,62 @@ impl Source {
 
 /// A set of sources.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct SourceSet(u16);
+pub struct SourceSet(u32);
 
 impl SourceSet {
+    /// These sources.
+    #[must_use]
+    pub const fn of(sources: &[Source]) -> Self {
+        let mut set = Self(0);
+        let mut rest = sources;
+        while let [source, others @ ..] = rest {
+            set.insert(*source);
+            rest = others;
+        }
+        set
+    }
+
     /// Adds `source`.
     pub const fn insert(&mut self, source: Source) {
-        self.0 |= 1 << source as u16;
+        self.0 |= 1 << source as u32;
     }
 
     /// Takes `source` out; whether it was in the set.
     pub const fn remove(&mut self, source: Source) -> bool {
         let was_in = self.contains(source);
-        self.0 &= !(1 << source as u16);
+        self.0 &= !(1 << source as u32);
         was_in
     }
 
     /// Whether `source` is in the set.
     #[must_use]
     pub const fn contains(self, source: Source) -> bool {
-        self.0 & (1 << source as u16) != 0
+        self.0 & (1 << source as u32) != 0
+    }
+
+    /// The members that are not in `other`.
+    #[must_use]
+    pub const fn without(self, other: Self) -> Self {
+        Self(self.0 & !other.0)
+    }
+
+    /// Whether there is no member.
+    #[must_use]
+    pub const fn is_empty(self) -> bool {
+        self.0 == 0
     }
 
     /// The members, cheapest first.
     pub fn iter(self) -> impl Iterator<Item = Source> {
         Source::ALL.into_iter().filter(move |source| self.contains(*source))
+    }
+}
+
+impl FromIterator<Source> for SourceSet {
+    fn from_iter<T: IntoIterator<Item = Source>>(sources: T) -> Self {
+        let mut set = Self::default();
+        sources.into_iter().for_each(|source| set.insert(source));
+        set
     }
 }
 
@@ -248,6 +291,10 @@ pub enum Extract {
     StateId,
     /// The state's name.
     State,
+    /// The state's name, with running told from waiting for a CPU.
+    State2,
+    /// `1` for a thread that is on a CPU, `0` for one that is not.
+    OnCpu,
     /// The `PF_KTHREAD` flag as `1` or `0`.
     Kthread,
     /// A number of `stat`, by proc(5)'s field number.
@@ -451,6 +498,21 @@ pub static COLUMNS: &[Column] = &[
     Column::stat("env_start", field::ENV_START, Id, "start address of the environment").since("3.5"),
     Column::stat("env_end", field::ENV_END, Id, "end address of the environment").since("3.5"),
     Column::stat("exit_code", field::EXIT_CODE, Id, "exit status in the form of waitpid").since("3.5"),
+    // What only the kernel's own walk tells.
+    Column::new(
+        "oncpu",
+        Id,
+        Source::Kernel,
+        Extract::OnCpu,
+        "1 for a thread that is on a CPU, 0 for one that is not, such as one in state R that waits for its turn",
+    ),
+    Column::new(
+        "state2",
+        Text,
+        Source::Kernel,
+        Extract::State2,
+        "state name, with Running (ON CPU) told from Runnable (waiting for CPU)",
+    ),
     // syscall
     Column::syscall("syscall", Text, SyscallPart::Name, "name of the system call the thread is blocked in"),
     Column::syscall("syscall_id", Id, SyscallPart::Id, "number of that system call"),
@@ -611,6 +673,15 @@ pub const fn state_name(letter: u8) -> Option<&'static str> {
         b'W' => "(paging or waking)",
         _ => return None,
     })
+}
+
+/// The name of a state letter where it is known whether the thread is on a CPU: R stands for two states.
+#[must_use]
+pub const fn state2_name(letter: u8, is_on_cpu: bool) -> Option<&'static str> {
+    match letter {
+        b'R' if !is_on_cpu => Some("Runnable (waiting for CPU)"),
+        _ => state_name(letter),
+    }
 }
 
 /// Up to three names of `candidates` that `name` may have been meant to be, closest first.

@@ -10,6 +10,7 @@ use crate::plan::{Keep, Plan, PlanError, PlanRequest, StateGate};
 use crate::record::Format;
 use crate::record::header::{BASE, IDENTITY};
 use crate::record::open::SinkOptions;
+use crate::scan::Scan;
 use crate::select::{ProcessSelection, Selection};
 
 /// Where the kernel shows its processes.
@@ -20,6 +21,8 @@ pub const DEFAULT_PROC_ROOT: &str = "/proc";
 pub struct Config {
     /// The proc root.
     pub root: PathBuf,
+    /// How threads are to be found.
+    pub scan: Scan,
     /// How long to sample; for ever without.
     pub duration: Option<Duration>,
     /// Samples per second.
@@ -113,6 +116,7 @@ impl Config {
         let seconds = args.duration.or(seconds).filter(|seconds| *seconds > 0.0);
         Ok(Self {
             root: args.procfs.clone(),
+            scan: args.scan,
             duration: seconds.map(Duration::from_secs_f64),
             hz: args.hz,
             discover_period: Duration::from_secs_f64(1.0 / args.discover_hz),

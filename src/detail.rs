@@ -8,21 +8,25 @@
 //! ones. Where the thread moved on, those columns show `[torn]`.
 //!
 //! For a running thread nothing need be read: by definition it waits for nothing.
+//!
+//! A thread that the kernel's own walk found comes with most of this: see [`walked`].
+
+pub mod walked;
 
 use std::sync::atomic::{AtomicU8, Ordering};
-use std::sync::{Arc, TryLockError};
+use std::sync::{Arc, MutexGuard, TryLockError, TryLockResult};
 
 use crate::aggregate::Fold;
-use crate::column::{Column, Source, SourceSet};
+use crate::column::{Column, Extract, Source, SourceSet};
 use crate::extract::{
-    Answers, Descriptor, Thread, descriptor, extract, has_ended, is_kernel_thread, is_no_wchan, is_running,
+    Answers, Descriptor, Thread, Walked, descriptor, extract, has_ended, is_kernel_thread, is_no_wchan, is_running,
     wchan_was_refused,
 };
 use crate::facts::Fact;
 use crate::health::Health;
 use crate::lookup::PerSource;
 use crate::observation::{Mark, Observation, Value};
-use crate::parse::smaps::mappings;
+use crate::parse::smaps::{Mapping, mappings};
 use crate::parse::stat::Stat;
 use crate::parse::{schedstat, stat, status};
 use crate::plan::{Plan, StateGate};
@@ -121,12 +125,63 @@ pub struct Observer {
     answers: Answers,
     row: Observation,
     again: Buffer,
+    /// The name of a thread that a walk found, where it is longer than a record has room for.
+    name: Vec<u8>,
+    /// What is kept with threads of which nothing is kept.
+    spare: Memory,
     /// Files read for this row whose bytes were counted as understood before they were parsed.
     unparsed: SourceSet,
     wait_sources: bool,
+    needs: Needs,
     /// Slots of columns that `stat` and the task list give.
     cheap_slots: usize,
     smaps_slot: usize,
+}
+
+/// What the columns need of threads that a walk found, beside their records.
+#[derive(Debug, Clone, Copy)]
+struct Needs {
+    /// Numbers of `stat` that are in no record.
+    stat: bool,
+    /// Names, of which a record has but the beginning.
+    names: bool,
+}
+
+impl Needs {
+    fn of(plan: &Plan) -> Self {
+        let is_any = |wanted: fn(&Column) -> bool| plan.columns.iter().any(|column| wanted(column));
+        Self { stat: is_any(needs_stat), names: is_any(Column::is_comm) }
+    }
+}
+
+/// What is known of a thread before any of its detail files is read.
+#[derive(Clone, Copy)]
+struct Subject<'a> {
+    stat: &'a Stat<'a>,
+    /// What the kernel's own walk tells of it, if that is how it was found.
+    walked: Option<Walked<'a>>,
+    /// Whether its process blocks its readers: then no file of it is read.
+    blocked: bool,
+}
+
+impl<'a> Subject<'a> {
+    /// The subject as columns see it.
+    fn thread(self, tgid: u32, answers: &'a Answers, users: &'a Users, mapping: Option<Mapping<'a>>) -> Thread<'a> {
+        let Self { stat, walked, blocked } = self;
+        Thread { tgid, stat, walked, answers, mapping, users, blocked }
+    }
+
+    /// Whether no file need be read for `source`.
+    fn knows(self, source: Source) -> bool {
+        self.walked.is_some_and(|walked| walked.provides.contains(source))
+    }
+
+    fn is_kernel_thread(self) -> bool {
+        match self.walked {
+            Some(walked) => walked.record.is_kernel_thread(),
+            None => is_kernel_thread(self.stat),
+        }
+    }
 }
 
 /// What became of the wait columns.
@@ -149,6 +204,7 @@ impl Observer {
             wait_sources: WAIT_SOURCES.iter().any(|source| context.plan.sources.contains(*source)),
             cheap_slots: before(Source::Comm),
             smaps_slot: before(Source::Smaps),
+            needs: Needs::of(&context.plan),
             context,
             fold,
             health: Health::default(),
@@ -157,6 +213,8 @@ impl Observer {
             answers: Answers::default(),
             row: Observation::default(),
             again: Buffer::default(),
+            name: Vec::new(),
+            spare: Memory::default(),
             unparsed: SourceSet::default(),
         }
     }
@@ -188,65 +246,40 @@ impl Observer {
             None if blocked => 0,
             None => return Err(ReadError::Malformed),
         };
-        // Never waits: whoever holds the lock may be stuck in this very thread's files.
         let mut lock = task.memory().try_lock();
         let mut spare = Memory::default();
-        let memory = match &mut lock {
-            Ok(memory) => &mut **memory,
-            Err(TryLockError::Poisoned(poisoned)) => &mut **poisoned.get_mut(),
-            Err(TryLockError::WouldBlock) => &mut spare,
-        };
+        let memory = held(&mut lock).unwrap_or(&mut spare);
         if !blocked {
             memory.revalidate(starttime_ticks, stat.comm, at.now_ns);
         }
         task.mark_active(at.tick);
         self.answers.reset();
         self.unparsed = SourceSet::default();
-        if !self.begin(&context, process, &stat, starttime_ticks, blocked) {
+        let subject = Subject { stat: &stat, walked: None, blocked };
+        if !self.begin(&context, process.tgid, starttime_ticks, subject) {
             return Ok(());
         }
         let reading = Reading { process, task, memory };
-        self.observe_details(&context, reading, &stat, blocked, at);
+        self.observe_details(&context, reading, subject, at);
         self.place.enter(Source::Stat);
         Ok(())
     }
 
-    /// Fills in what `stat` gives; false when a filter already rejects the row.
-    fn begin(
-        &mut self,
-        context: &Context,
-        process: &Process,
-        stat: &Stat<'_>,
-        starttime_ticks: u64,
-        blocked: bool,
-    ) -> bool {
+    /// Fills in what is known before any detail file is read; false when a filter already rejects the row.
+    fn begin(&mut self, context: &Context, tgid: u32, starttime_ticks: u64, subject: Subject<'_>) -> bool {
         self.row.clear();
-        self.row.tid = stat.tid;
-        self.row.tgid = process.tgid;
+        self.row.tid = subject.stat.tid;
+        self.row.tgid = tgid;
         self.row.starttime_ticks = starttime_ticks;
-        self.row.state = stat.state;
-        self.fill(context, process, stat, blocked, 0..self.cheap_slots)
+        self.row.state = subject.stat.state;
+        self.fill(context, subject, 0..self.cheap_slots)
     }
 
     /// Fills in the slots and says whether the filters hold.
-    fn fill(
-        &mut self,
-        context: &Context,
-        process: &Process,
-        stat: &Stat<'_>,
-        blocked: bool,
-        slots: std::ops::Range<usize>,
-    ) -> bool {
+    fn fill(&mut self, context: &Context, subject: Subject<'_>, slots: std::ops::Range<usize>) -> bool {
         slots.into_iter().all(|slot| match context.plan.columns.get(slot) {
             Some(column) => {
-                let thread = Thread {
-                    tgid: process.tgid,
-                    stat,
-                    answers: &self.answers,
-                    mapping: None,
-                    users: &context.users,
-                    blocked,
-                };
+                let thread = subject.thread(self.row.tgid, &self.answers, &context.users, None);
                 extract(column, thread, &mut self.row);
                 if self.row.value(slot) == Value::Mark(Mark::Malformed) {
                     // What makes no sense in a descriptor's column is the system call.
@@ -267,43 +300,44 @@ impl Observer {
         }
     }
 
-    fn observe_details(
-        &mut self,
-        context: &Context,
-        mut reading: Reading<'_>,
-        stat: &Stat<'_>,
-        blocked: bool,
-        at: Instant,
-    ) {
-        if blocked {
+    fn observe_details(&mut self, context: &Context, mut reading: Reading<'_>, subject: Subject<'_>, at: Instant) {
+        if subject.blocked {
             self.mark_details_blocked();
-            self.finish(context, &mut reading, stat, blocked, at);
+            self.finish(context, &mut reading, subject, at);
             return;
         }
-        let waits = self.wait_sources && !is_running(stat.state) && !has_ended(stat.state);
+        let state = subject.stat.state;
+        let waits = self.wait_sources && !is_running(state) && !has_ended(state);
         if !waits {
-            self.finish(context, &mut reading, stat, blocked, at);
+            self.finish(context, &mut reading, subject, at);
             return;
         }
         let mut again = std::mem::take(&mut self.again);
-        let moment = self.read_wait(context, &mut reading, stat, &mut again);
+        let moment = self.read_wait(context, &mut reading, subject, &mut again);
         self.coverage.checked += 1;
         match moment {
-            Moment::Same => self.finish(context, &mut reading, stat, blocked, at),
+            Moment::Same => self.finish(context, &mut reading, subject, at),
             Moment::Again => match Stat::parse(again.bytes(), context.plan.last_stat_field) {
                 Ok(stat) => {
-                    if self.begin(context, reading.process, &stat, self.row.starttime_ticks, blocked) {
-                        self.finish(context, &mut reading, &stat, blocked, at);
+                    let subject = Subject { stat: &stat, ..subject };
+                    if self.begin(context, reading.process.tgid, self.row.starttime_ticks, subject) {
+                        self.finish(context, &mut reading, subject, at);
                     }
                 }
-                Err(_) => self.finish_torn(context, &mut reading, stat, at),
+                Err(_) => self.finish_torn(context, &mut reading, subject, at),
             },
-            Moment::Torn => self.finish_torn(context, &mut reading, stat, at),
+            Moment::Torn => self.finish_torn(context, &mut reading, subject, at),
         }
         self.again = again;
     }
 
-    fn finish_torn(&mut self, context: &Context, reading: &mut Reading<'_>, stat: &Stat<'_>, at: Instant) {
+    fn finish_torn(&mut self, context: &Context, reading: &mut Reading<'_>, subject: Subject<'_>, at: Instant) {
+        self.mark_torn();
+        self.finish(context, reading, subject, at);
+    }
+
+    /// What was read of the thread's wait is of another instant.
+    fn mark_torn(&mut self) {
         self.coverage.torn += 1;
         for source in WAIT_SOURCES {
             // A refusal is true of every instant.
@@ -311,26 +345,27 @@ impl Observer {
                 self.answers.set(source, Err(Mark::Torn));
             }
         }
-        self.finish(context, reading, stat, false, at);
     }
 
     /// Reads what the remaining columns need, cheapest first while the filters hold, and counts the row.
-    fn finish(&mut self, context: &Context, reading: &mut Reading<'_>, stat: &Stat<'_>, blocked: bool, at: Instant) {
+    fn finish(&mut self, context: &Context, reading: &mut Reading<'_>, subject: Subject<'_>, at: Instant) {
         let mut read = None;
         for slot in self.cheap_slots..self.smaps_slot {
             let Some(column) = context.plan.columns.get(slot) else { break };
-            if !blocked && read != Some(column.source) && !WAIT_SOURCES.contains(&column.source) {
-                self.read(context, reading, stat, column.source);
-                read = Some(column.source);
+            let source = column.source;
+            let is_known = subject.blocked || subject.knows(source) || WAIT_SOURCES.contains(&source);
+            if !is_known && read != Some(source) {
+                self.read(context, reading, subject, source);
+                read = Some(source);
             }
-            if !self.fill(context, reading.process, stat, blocked, slot..slot + 1) {
+            if !self.fill(context, subject, slot..slot + 1) {
                 return;
             }
         }
         self.coverage.rows += 1;
         self.count_refusals(context);
         if context.plan.columns.len() > self.smaps_slot {
-            self.count_mappings(context, reading, stat, blocked, at);
+            self.count_mappings(context, reading, subject, at);
         } else {
             self.fold.add(&self.row, at.tick, &mut reading.memory.last_values);
         }
@@ -348,16 +383,9 @@ impl Observer {
     }
 
     /// Counts one observation a mapping.
-    fn count_mappings(
-        &mut self,
-        context: &Context,
-        reading: &mut Reading<'_>,
-        stat: &Stat<'_>,
-        blocked: bool,
-        at: Instant,
-    ) {
-        if !blocked {
-            self.read(context, reading, stat, Source::Smaps);
+    fn count_mappings(&mut self, context: &Context, reading: &mut Reading<'_>, subject: Subject<'_>, at: Instant) {
+        if !subject.blocked {
+            self.read(context, reading, subject, Source::Smaps);
         }
         if self.answers.bytes(Source::Smaps) == Err(Mark::Denied) {
             self.coverage.denied[Source::Smaps] += 1;
@@ -371,14 +399,7 @@ impl Observer {
             }
             any = true;
             self.row.truncate(self.smaps_slot);
-            let thread = Thread {
-                tgid: reading.process.tgid,
-                stat,
-                answers: &self.answers,
-                mapping,
-                users: &context.users,
-                blocked,
-            };
+            let thread = subject.thread(self.row.tgid, &self.answers, &context.users, mapping);
             let row = &mut self.row;
             let passes = columns.iter().enumerate().all(|(index, column): (usize, &&'static Column)| {
                 extract(column, thread, row);
@@ -401,14 +422,15 @@ impl Observer {
         &mut self,
         context: &Context,
         reading: &mut Reading<'_>,
-        stat: &Stat<'_>,
+        subject: Subject<'_>,
         again: &mut Buffer,
     ) -> Moment {
+        let stat = subject.stat;
         let mut before = None;
         if reading.memory.is_steady && reading.memory.switches.is_some() {
             // It did not move between the last two looks, so it likely has not since: then one more
             // reading of the counters proves everything since the last one to be of one sleep.
-            self.read_wait_files(context, reading, stat);
+            self.read_wait_files(context, reading, subject);
             before = self.read_switches(context, reading);
             if before == reading.memory.switches {
                 return Moment::Same;
@@ -431,44 +453,37 @@ impl Observer {
         if !same_state {
             return Moment::Torn;
         }
-        self.read_wait_files(context, reading, stat);
+        self.read_wait_files(context, reading, subject);
         let after = self.read_switches(context, reading);
         reading.memory.switches = after;
         reading.memory.is_steady = before == after;
         if before == after { Moment::Again } else { Moment::Torn }
     }
 
-    fn read_wait_files(&mut self, context: &Context, reading: &mut Reading<'_>, stat: &Stat<'_>) {
-        let sources = context.plan.sources;
-        let kernel_thread = is_kernel_thread(stat);
-        if sources.contains(Source::Syscall) && !kernel_thread {
-            self.read(context, reading, stat, Source::Syscall);
+    fn read_wait_files(&mut self, context: &Context, reading: &mut Reading<'_>, subject: Subject<'_>) {
+        let wants = |source| context.plan.sources.contains(source) && !subject.knows(source);
+        let kernel_thread = subject.is_kernel_thread();
+        if wants(Source::Syscall) && !kernel_thread {
+            self.read(context, reading, subject, Source::Syscall);
         }
-        if sources.contains(Source::Wchan) {
-            self.read(context, reading, stat, Source::Wchan);
+        if wants(Source::Wchan) {
+            self.read(context, reading, subject, Source::Wchan);
         }
-        let has_no_wchan = self.answers.bytes(Source::Wchan).is_ok_and(is_no_wchan);
-        if sources.contains(Source::Stack) || has_no_wchan {
-            self.read(context, reading, stat, Source::Stack);
+        let has_no_wchan = wants(Source::Wchan) && self.answers.bytes(Source::Wchan).is_ok_and(is_no_wchan);
+        if wants(Source::Stack) || has_no_wchan {
+            self.read(context, reading, subject, Source::Stack);
         }
         if has_no_wchan {
-            self.note_refused_wchan(context, reading, stat);
+            self.note_refused_wchan(context, reading, subject);
         }
-        if sources.contains(Source::Fd) && !kernel_thread {
-            self.read_descriptor(context, reading, stat);
+        if wants(Source::Fd) && !kernel_thread {
+            self.read_descriptor(context, reading, subject);
         }
     }
 
     /// Accounts for a `wchan` that says nothing because it may not: a refusal, not to be asked for again.
-    fn note_refused_wchan(&mut self, context: &Context, reading: &mut Reading<'_>, stat: &Stat<'_>) {
-        let thread = Thread {
-            tgid: reading.process.tgid,
-            stat,
-            answers: &self.answers,
-            mapping: None,
-            users: &context.users,
-            blocked: false,
-        };
+    fn note_refused_wchan(&mut self, context: &Context, reading: &mut Reading<'_>, subject: Subject<'_>) {
+        let thread = subject.thread(self.row.tgid, &self.answers, &context.users, None);
         if wchan_was_refused(thread) && self.unparsed.remove(Source::Wchan) {
             self.health.correct(Source::Wchan, ReadError::Denied);
             self.answers.set(Source::Wchan, Err(Mark::Denied));
@@ -476,15 +491,8 @@ impl Observer {
         }
     }
 
-    fn read_descriptor(&mut self, context: &Context, reading: &mut Reading<'_>, stat: &Stat<'_>) {
-        let thread = Thread {
-            tgid: reading.process.tgid,
-            stat,
-            answers: &self.answers,
-            mapping: None,
-            users: &context.users,
-            blocked: false,
-        };
+    fn read_descriptor(&mut self, context: &Context, reading: &mut Reading<'_>, subject: Subject<'_>) {
+        let thread = subject.thread(self.row.tgid, &self.answers, &context.users, None);
         self.answers.descriptor = descriptor(thread);
         let Descriptor::Fd(fd) = self.answers.descriptor else { return };
         if reading.memory.refused.contains(Source::Fd) {
@@ -517,6 +525,11 @@ impl Observer {
         if let Some(times) = counted.filter(|times| (times.run_ns, times.timeslices) != (0, 0)) {
             return Some(Switches(times.run_ns, times.timeslices));
         }
+        self.read_context_switches(context, reading)
+    }
+
+    /// How often the thread gave up its CPU, and how often it was taken from it.
+    fn read_context_switches(&mut self, context: &Context, reading: &mut Reading<'_>) -> Option<Switches> {
         self.read_task_file(context, reading, Source::Status);
         let text = self.answers.bytes(Source::Status).ok()?;
         let count = |key: &[u8]| status::value(text, key).and_then(crate::parse::unsigned);
@@ -524,17 +537,17 @@ impl Observer {
     }
 
     /// Makes the answer of `source` current.
-    fn read(&mut self, context: &Context, reading: &mut Reading<'_>, stat: &Stat<'_>, source: Source) {
+    fn read(&mut self, context: &Context, reading: &mut Reading<'_>, subject: Subject<'_>, source: Source) {
         match source {
-            Source::Task | Source::Stat | Source::Comm | Source::Fd => {}
+            Source::Task | Source::Kernel | Source::Stat | Source::Comm | Source::Fd => {}
             Source::Owner | Source::Cgroup | Source::PidNs => self.read_fact(context, reading, source),
             Source::Cmdline | Source::Exe | Source::Smaps => {
                 // A worker of the kernel is renamed with each task it is given.
-                if stat.tid == reading.process.tgid
-                    && !is_kernel_thread(stat)
+                if subject.stat.tid == reading.process.tgid
+                    && !subject.is_kernel_thread()
                     && let Some(facts) = &reading.process.facts
                 {
-                    facts.revalidate(stat.comm);
+                    facts.revalidate(subject.stat.comm);
                 }
                 match reading.process.facts.as_ref().map(|facts| facts.fact(source)) {
                     Some(Fact::Known(bytes)) => self.answers.store(source, &bytes),
@@ -618,6 +631,36 @@ impl Observer {
     }
 }
 
+/// What is locked, unless another holds it: nobody waits for that one, who may be stuck in this very thread's files.
+fn held<'a>(lock: &'a mut TryLockResult<MutexGuard<'_, Memory>>) -> Option<&'a mut Memory> {
+    match lock {
+        Ok(memory) => Some(&mut **memory),
+        Err(TryLockError::Poisoned(poisoned)) => Some(&mut **poisoned.get_mut()),
+        Err(TryLockError::WouldBlock) => None,
+    }
+}
+
+/// Reads the thread's `stat`, with one system call where its descriptor is kept.
+///
+/// # Errors
+/// The class of the failure.
+#[inline]
+pub fn read_stat<'b>(
+    root: &ProcRoot,
+    process: &Process,
+    task: &Task,
+    buffer: &'b mut Buffer,
+) -> Result<&'b [u8], ReadError> {
+    if let Some(fd) = task.stat_fd() {
+        return root.read_open(fd, Source::Stat, buffer);
+    }
+    if task.permit() == Permit::None {
+        return root.read_task(process.task_dir(), task.tid, Source::Stat, buffer);
+    }
+    let fd = root.open_task_file(process.task_dir(), task.tid, Source::Stat)?;
+    root.read_open(task.keep_stat(fd), Source::Stat, buffer)
+}
+
 /// One thread as it is being read.
 struct Reading<'a> {
     process: &'a Process,
@@ -627,6 +670,14 @@ struct Reading<'a> {
 
 fn holds(plan: &Plan, slot: usize, row: &Observation) -> bool {
     plan.filters.get(slot).is_none_or(|filters| filters.iter().all(|filter| filter.matches(row.value(slot))))
+}
+
+/// Whether a column shows a number of `stat` that is in no walk's record.
+const fn needs_stat(column: &Column) -> bool {
+    match column.extract {
+        Extract::StatNumber(number) => !Walked::has_number(number),
+        _ => false,
+    }
 }
 
 /// What was read of `source`, if it is all of it: cut short, its last number would be a wrong one.

@@ -99,17 +99,21 @@ pub fn table(before: (&Side, &Report), after: (&Side, &Report), significant: boo
     let left_out = limit.map_or(0, |limit| changes.len().saturating_sub(limit));
     changes.truncate(changes.len() - left_out);
     let mut report = after.1.clone();
-    report.title = "Change in Active Threads ".trim_end().to_owned();
+    report.title = "Change in Active Threads".to_owned();
     report.columns = columns(after.1);
     report.rows = changes.into_iter().map(row).collect();
     report.rows_left_out = left_out as u64;
-    report.cost = crate::report::Cost::default();
-    report.warnings = [describe("before", before), describe("after", after)]
-        .into_iter()
-        .chain(before.1.warnings.iter().chain(&after.1.warnings).cloned())
-        .collect();
-    report.warnings.dedup();
+    report.warnings = notes(before, after);
     report
+}
+
+/// What is compared, and what there is to know of either side.
+#[must_use]
+pub fn notes(before: (&Side, &Report), after: (&Side, &Report)) -> Vec<String> {
+    let mut notes = vec![describe("before", before), describe("after", after)];
+    notes.extend(before.1.warnings.iter().chain(&after.1.warnings).cloned());
+    notes.dedup();
+    notes
 }
 
 fn changes(before: &Report, after: &Report) -> Vec<Change> {
@@ -168,7 +172,7 @@ fn row(change: Change) -> Row {
 fn describe(name: &str, (side, report): (&Side, &Report)) -> String {
     let started = timestamp(report.meta.started_ns).unwrap_or_default();
     let ticks = report.ticks.completed;
-    format!("{name} is {} from {started} on: {ticks} ticks, {:.0} s", side.path, report.meta.duration_s)
+    format!("{name}: {}, {:.0} s from {started} on, {ticks} ticks", side.path, report.meta.duration_s)
 }
 
 #[cfg(test)]

@@ -3,6 +3,8 @@
 //! Listing is made cheap by not doing it: `/proc/loadavg` tells whether any task was created since
 //! the last look, and a process whose `task` directory has as many links as threads known, none of
 //! them seen gone, is taken over as it is. A full listing happens every few seconds all the same.
+//!
+//! Where ticks are taken by the kernel's own walk, which meets new threads by itself, each listing is held against one.
 
 use std::collections::HashMap;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -20,8 +22,10 @@ use crate::health::Health;
 use crate::parse::status;
 use crate::parse::system::Loadavg;
 use crate::procfs::{Buffer, ProcRoot, ReadError, TaskDir, TaskDirStatus};
+use crate::scan::census::{Census, Unseen};
+use crate::scan::is_worth_a_walk;
 use crate::select::{ProcessSelection, Selection};
-use crate::task::{Process, Task, TaskSet};
+use crate::task::{Permit, Process, Task, TaskSet};
 use crate::users::Users;
 
 /// What discovery needs to know of the run.
@@ -46,6 +50,8 @@ pub struct DiscoveryConfig {
 pub struct Discovered {
     /// The tasks.
     pub set: Arc<TaskSet>,
+    /// Those of them that a walk does not show; none where ticks are not taken by walks.
+    pub unseen: Option<Unseen>,
     /// Processes that blocked the side reader.
     pub blockers: Vec<u32>,
     /// Threads that a listing may have skipped, over all refreshes.
@@ -78,6 +84,10 @@ pub struct Discovery {
     config: DiscoveryConfig,
     users: Arc<Users>,
     side_reader: Option<SideReader>,
+    census: Option<Census>,
+    /// Whether walks are made even if reading the selected threads costs less.
+    must_walk: bool,
+    unseen: Unseen,
     known: HashMap<u32, Known, foldhash::fast::RandomState>,
     /// Whether `loadavg` counts the tasks of this proc root: not in another PID namespace's.
     trusts_loadavg: bool,
@@ -135,6 +145,9 @@ impl Discovery {
             config,
             users,
             side_reader,
+            census: None,
+            must_walk: false,
+            unseen: Unseen::default(),
             known: HashMap::default(),
             trusts_loadavg,
             last_loadavg: None,
@@ -151,6 +164,14 @@ impl Discovery {
             fds: FdUse::default(),
             first: true,
         }
+    }
+
+    /// Has each listing held against a walk, for ticks are to be taken by walks. Whether it pays is decided at the
+    /// first listing, unless it `must` be so: see [`Discovered::unseen`].
+    #[must_use]
+    pub fn with_census(mut self, census: Census, must: bool) -> Self {
+        (self.census, self.must_walk) = (Some(census), must);
+        self
     }
 
     /// Lists the tasks. `tick` is the sampler's: it tells recently active threads from idle ones.
@@ -183,6 +204,7 @@ impl Discovery {
         self.first = false;
         Ok(Some(Discovered {
             set: Arc::new(set),
+            unseen: self.census.is_some().then(|| self.unseen.clone()),
             blockers: self.side_reader.as_ref().map(|reader| reader.blockers().to_vec()).unwrap_or_default(),
             skipped: self.skipped,
             unlisted: self.unlisted,
@@ -211,11 +233,18 @@ impl Discovery {
         };
         let unchanged = seen.is_some() && seen == self.last_loadavg;
         self.last_loadavg = seen;
-        if old || !unchanged {
+        if old || !(unchanged || self.can_wait()) {
             self.last_full_ns = now;
             return true;
         }
         false
+    }
+
+    /// Whether new tasks need not be listed at once: a walk meets them, and nothing has to be known of them beforehand.
+    fn can_wait(&self) -> bool {
+        let Selection { threads, .. } = &self.config.selection;
+        let is_everything = self.config.selection.is_everything() && threads.is_none();
+        self.census.is_some() && is_everything && self.side_reader.is_none() && !self.config.names_users
     }
 
     fn list_candidates(&mut self, pids: &mut Vec<u32>) -> Result<(), ReadError> {
@@ -365,13 +394,41 @@ impl Discovery {
                 processes.push(process);
             }
         }
-        self.fds = self.config.budget.distribute(&mut processes, self.config.all_states, tick);
+        self.take_census(&processes);
+        let idle = match (&self.census, self.config.all_states) {
+            (Some(_), _) => Permit::None,
+            (None, true) => Permit::Details,
+            (None, false) => Permit::Stat,
+        };
+        self.fds = self.config.budget.distribute(&mut processes, idle, tick);
+        if let Some(census) = &self.census {
+            self.unseen = census.unseen(&self.root, &processes);
+            self.fds.files += self.unseen.keep_open(self.config.budget.files.saturating_sub(self.fds.files));
+        }
         for process in &processes {
             if let Some(known) = self.known.get_mut(&process.tgid) {
                 known.process = Some(Arc::clone(process));
             }
         }
         TaskSet::new(processes)
+    }
+
+    /// Walks, and at the first listing decides whether walks are worth while.
+    fn take_census(&mut self, processes: &[Arc<Process>]) {
+        let Some(census) = &mut self.census else { return };
+        let threads: usize = processes.iter().map(|process| process.tasks.len()).sum();
+        if self.first && !self.must_walk && !is_worth_a_walk(threads as u64, census.host_tasks()) {
+            self.census = None;
+            return;
+        }
+        match census.take() {
+            Ok(tasks) => self.health.record_ok(Source::Kernel, tasks),
+            // All tasks are then read through /proc until the next listing.
+            Err(error) => {
+                let errno = rustix::io::Errno::from_io_error(&error).unwrap_or(rustix::io::Errno::IO);
+                self.health.record_dropped(Source::Kernel, errno, 1);
+            }
+        }
     }
 
     fn ask_for_facts(&mut self, process: &Process, now: u64) {

@@ -2,7 +2,9 @@
 
 use std::io::Write as _;
 
-use crate::column::{Column, Extract, FilenameForm, SmapsPart, Source, StatusForm, SyscallPart, state_name};
+use crate::column::{
+    Column, Extract, FilenameForm, SmapsPart, Source, SourceSet, StatusForm, SyscallPart, state_name, state2_name,
+};
 use crate::lookup::PerSource;
 use crate::observation::{Mark, Observation, Value};
 use crate::parse::smaps::Mapping;
@@ -10,6 +12,7 @@ use crate::parse::stat::{PF_KTHREAD, Stat, field};
 use crate::parse::syscall::SyscallLine;
 use crate::parse::{self, cgroup, cmdline, fd_link, io, schedstat, stack, status, system};
 use crate::procfs::{Buffer, ReadError};
+use crate::scan::kernel::{Call, TaskRecord};
 use crate::syscall::{self, Abi};
 use crate::users::Users;
 
@@ -93,13 +96,46 @@ pub enum Descriptor {
     None,
 }
 
+/// What the kernel's own walk tells of one thread, with names for the addresses.
+#[derive(Debug, Clone, Copy)]
+pub struct Walked<'a> {
+    /// What was found.
+    pub record: &'a TaskRecord<'a>,
+    /// The function it sleeps in; `0` where there is none.
+    pub wchan: &'a [u8],
+    /// Its stack as it is shown.
+    pub kstack: &'a [u8],
+    /// The files that need not be read, for the record says what they would.
+    pub provides: SourceSet,
+}
+
+impl Walked<'_> {
+    /// Whether the record has this number of `stat`.
+    #[must_use]
+    pub const fn has_number(number: usize) -> bool {
+        matches!(number, field::FLAGS | field::STARTTIME | field::PROCESSOR)
+    }
+
+    /// A number of `stat` that the record has.
+    fn number(&self, number: usize) -> Option<i128> {
+        match number {
+            field::FLAGS => Some(self.record.flags.into()),
+            field::STARTTIME => Some(self.record.starttime_ticks.into()),
+            field::PROCESSOR => Some(self.record.cpu.into()),
+            _ => None,
+        }
+    }
+}
+
 /// Everything that extraction looks at.
 #[derive(Debug, Clone, Copy)]
 pub struct Thread<'a> {
     /// The process id.
     pub tgid: u32,
-    /// The parsed `stat`.
+    /// The parsed `stat`; of a thread that a walk found, with no more than its id, name and state unless it was read as well.
     pub stat: &'a Stat<'a>,
+    /// What the kernel's own walk tells, where that is how the thread was found.
+    pub walked: Option<Walked<'a>>,
     /// The other files.
     pub answers: &'a Answers,
     /// The mapping that the row is about, where the plan reads `smaps`.
@@ -108,6 +144,33 @@ pub struct Thread<'a> {
     pub users: &'a Users,
     /// Whether the thread's process blocks its readers: `stat` was not read, only `status`.
     pub blocked: bool,
+}
+
+impl<'a> Thread<'a> {
+    /// What the walk tells, if that is all there is to know from `source`.
+    fn walked_instead_of(self, source: Source) -> Option<Walked<'a>> {
+        self.walked.filter(|walked| walked.provides.contains(source))
+    }
+
+    /// Whether it is a kernel thread: by flag, as names prove nothing.
+    #[must_use]
+    pub fn is_kernel_thread(self) -> bool {
+        match self.walked {
+            Some(walked) => walked.record.is_kernel_thread(),
+            None => is_kernel_thread(self.stat),
+        }
+    }
+
+    /// The mark that says all there is of what a walk found to wait for nothing, or lost sight of.
+    ///
+    /// A thread whose state says that it waits may be on a CPU still: it is about to sleep, and in no wait yet.
+    fn no_wait(self) -> Option<Mark> {
+        match self.walked?.record {
+            record if record.is_on_cpu => Some(Mark::None),
+            record if record.has_moved => Some(Mark::Torn),
+            _ => None,
+        }
+    }
 }
 
 /// Whether a thread in this state is on a CPU or about to be: in no wait, so that `syscall`, `wchan`
@@ -143,22 +206,19 @@ pub fn extract(column: &Column, thread: Thread<'_>, row: &mut Observation) {
             Some(name) => row.push_text(name.as_bytes()),
             None => row.push_text(&[stat.state]),
         },
-        Extract::Kthread => row.push_number(is_kernel_thread(stat).into()),
-        Extract::StatNumber(number) => match stat.number(number) {
-            Some(number) => row.push_number(number),
-            None if thread.blocked => row.push_mark(Mark::Blocked),
+        Extract::State2 => state2(thread, row),
+        Extract::OnCpu => match thread.walked {
+            Some(walked) => row.push_number(walked.record.is_on_cpu.into()),
             None => row.push_mark(Mark::Unsupported),
         },
+        Extract::Kthread => row.push_number(thread.is_kernel_thread().into()),
+        Extract::StatNumber(number) => stat_number(number, thread, row),
         Extract::Status(key, form) => status_value(column.source, key, form, thread, row),
         Extract::User => user(thread, row),
         Extract::Syscall(part) => syscall_part(part, thread, row),
         Extract::Filename(form) => filename(form, thread, row),
         Extract::Wchan => wchan(thread, row),
-        Extract::Stack if is_running(stat.state) => row.push_mark(Mark::Running),
-        Extract::Stack if has_ended(stat.state) => row.push_mark(Mark::None),
-        Extract::Stack => with(thread.answers.bytes(Source::Stack), row, |text, row| {
-            row.push_text_with(|out| stack::render(text, out));
-        }),
+        Extract::Stack => kstack(thread, row),
         Extract::Io(key) => with(thread.answers.bytes(Source::Io), row, |text, row| {
             push_or_malformed(row, io::value(text, key.as_bytes()));
         }),
@@ -209,7 +269,31 @@ fn push_text_or_none(row: &mut Observation, text: Option<&[u8]>) {
     }
 }
 
+fn state2(thread: Thread<'_>, row: &mut Observation) {
+    let state = thread.stat.state;
+    let name = match thread.walked {
+        Some(walked) => state2_name(state, walked.record.is_on_cpu),
+        // Whether it has a CPU or waits for one is what /proc does not tell.
+        None if is_running(state) => return row.push_mark(Mark::Unsupported),
+        None => state_name(state),
+    };
+    row.push_text(name.map_or(&[state], str::as_bytes));
+}
+
+fn stat_number(number: usize, thread: Thread<'_>, row: &mut Observation) {
+    let known = thread.walked.and_then(|walked| walked.number(number));
+    match known.or_else(|| thread.stat.number(number)) {
+        Some(number) => row.push_number(number),
+        None if thread.blocked => row.push_mark(Mark::Blocked),
+        // Of a thread that a walk found, `stat` is one of the files that may not be had.
+        None => row.push_mark(thread.walked.and(thread.answers.bytes(Source::Stat).err()).unwrap_or(Mark::Unsupported)),
+    }
+}
+
 fn status_value(source: Source, key: &str, form: StatusForm, thread: Thread<'_>, row: &mut Observation) {
+    if let Some(uid) = thread.walked_instead_of(source).and_then(|walked| walked.record.uid) {
+        return row.push_number(uid.into());
+    }
     with(thread.answers.bytes(source), row, |text, row| match (status::value(text, key.as_bytes()), form) {
         // A line that is not there: an older kernel, or memory of a task that has none.
         (None, _) if key.starts_with("Vm") || key.starts_with("Rss") || key == "HugetlbPages" => {
@@ -228,11 +312,17 @@ fn status_value(source: Source, key: &str, form: StatusForm, thread: Thread<'_>,
 }
 
 fn user(thread: Thread<'_>, row: &mut Observation) {
+    let name = |uid: u32, row: &mut Observation| match thread.users.name(uid) {
+        Some(name) => row.push_text(&name),
+        None => row.push_text(itoa::Buffer::new().format(uid).as_bytes()),
+    };
+    if let Some(uid) = thread.walked_instead_of(Source::Owner).and_then(|walked| walked.record.uid) {
+        return name(uid, row);
+    }
     with(thread.answers.bytes(Source::Owner), row, |text, row| {
         let uid = status::value(text, b"Uid").and_then(status::first_number).and_then(|uid| u32::try_from(uid).ok());
-        match uid.map(|uid| (uid, thread.users.name(uid))) {
-            Some((_, Some(name))) => row.push_text(&name),
-            Some((uid, None)) => row.push_text(itoa::Buffer::new().format(uid).as_bytes()),
+        match uid {
+            Some(uid) => name(uid, row),
             None => row.push_mark(Mark::Malformed),
         }
     });
@@ -260,8 +350,14 @@ fn system_call(thread: Thread<'_>) -> Result<SystemCall, Mark> {
     if has_ended(state) {
         return Err(Mark::None);
     }
-    if is_kernel_thread(thread.stat) {
+    if thread.is_kernel_thread() {
         return Err(Mark::KernelThread);
+    }
+    if let Some(mark) = thread.no_wait() {
+        return Err(mark);
+    }
+    if let Some(walked) = thread.walked_instead_of(Source::Syscall) {
+        return walked_call(walked.record.call);
     }
     match parse::syscall::parse(thread.answers.bytes(Source::Syscall)?) {
         // The state says asleep and the file says running: it moved on.
@@ -274,18 +370,36 @@ fn system_call(thread: Thread<'_>) -> Result<SystemCall, Mark> {
     }
 }
 
+/// The call in a record: there the kernel itself says whose numbers it uses.
+fn walked_call(call: Call) -> Result<SystemCall, Mark> {
+    match call {
+        Call::Some { number, is_compat, args, registers } => {
+            let abi = if is_compat { compat(Abi::native()) } else { Abi::native() };
+            Ok(SystemCall { abi, number, args, sp: registers.sp, pc: registers.ip })
+        }
+        Call::None(_) => Err(Mark::KernelDirect),
+        Call::KernelThread => Err(Mark::KernelThread),
+        Call::Unknown => Err(Mark::Torn),
+    }
+}
+
+/// The numbers of the 32-bit programs that a kernel of this kind runs.
+const fn compat(native: Abi) -> Abi {
+    match native {
+        Abi::X86_64 => Abi::X86,
+        Abi::Aarch64 => Abi::Arm,
+        native => native,
+    }
+}
+
 /// Whose numbers a thread's system calls are: a 32-bit program's are those of its own kind. Both the
 /// stack in use and the process's first one lie under 4 GiB then; a 64-bit program may put a
 /// thread's stack there, but not its first.
 fn abi(stat: &Stat<'_>, sp: u64) -> Abi {
     const FOUR_GIB: u64 = 1 << 32;
     let first_stack = stat.number(field::STARTSTACK).unwrap_or(0);
-    match Abi::native() {
-        native if sp >= FOUR_GIB || first_stack >= i128::from(FOUR_GIB) => native,
-        Abi::X86_64 => Abi::X86,
-        Abi::Aarch64 => Abi::Arm,
-        native => native,
-    }
+    let native = Abi::native();
+    if sp >= FOUR_GIB || first_stack >= i128::from(FOUR_GIB) { native } else { compat(native) }
 }
 
 fn syscall_part(part: SyscallPart, thread: Thread<'_>, row: &mut Observation) {
@@ -385,6 +499,14 @@ fn wchan(thread: Thread<'_>, row: &mut Observation) {
     if is_running(state) || has_ended(state) {
         return row.push_text(b"0");
     }
+    match thread.no_wait() {
+        Some(Mark::None) => return row.push_text(b"0"),
+        Some(mark) => return row.push_mark(mark),
+        None => {}
+    }
+    if let Some(walked) = thread.walked_instead_of(Source::Wchan) {
+        return row.push_text(walked.wchan);
+    }
     with(thread.answers.bytes(Source::Wchan), row, |text, row| {
         let text = parse::trim(text);
         if !is_no_wchan(text) {
@@ -395,6 +517,25 @@ fn wchan(thread: Thread<'_>, row: &mut Observation) {
             Err(_) if wchan_was_refused(thread) => row.push_mark(Mark::Denied),
             Ok(None) | Err(_) => row.push_text(b"0"),
         }
+    });
+}
+
+fn kstack(thread: Thread<'_>, row: &mut Observation) {
+    let state = thread.stat.state;
+    if is_running(state) {
+        return row.push_mark(Mark::Running);
+    }
+    if has_ended(state) {
+        return row.push_mark(Mark::None);
+    }
+    if let Some(mark) = thread.no_wait() {
+        return row.push_mark(mark);
+    }
+    if let Some(walked) = thread.walked_instead_of(Source::Stack) {
+        return row.push_text(walked.kstack);
+    }
+    with(thread.answers.bytes(Source::Stack), row, |text, row| {
+        row.push_text_with(|out| stack::render(text, out));
     });
 }
 
@@ -469,6 +610,7 @@ pub fn text_of(value: Value<'_>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::scan::kernel::Registers;
 
     /// A `stat` line of a user thread with plausible numbers; `startcode` at field 26.
     fn stat_line(comm: &str, state: char, flags: u64, startcode: u64) -> String {
@@ -480,7 +622,7 @@ mod tests {
     }
 
     fn thread<'a>(stat: &'a Stat<'a>, answers: &'a Answers, users: &'a Users) -> Thread<'a> {
-        Thread { tgid: 7, stat, answers, mapping: None, users, blocked: false }
+        Thread { tgid: 7, stat, walked: None, answers, mapping: None, users, blocked: false }
     }
 
     fn value(column: &str, line: &str, answers: &[(Source, &str)]) -> String {
@@ -573,6 +715,70 @@ mod tests {
         assert_eq!(value("comm", &line, &[]), "a) R * *");
         assert_eq!(value("state", &line, &[]), "Sleep (Interruptible)");
         assert_eq!(value("state", &stat_line("a", 'Q', 0, 0), &[]), "Q");
+    }
+
+    /// The value of a column of a thread that a walk found, and of which no file was read.
+    fn walked_value(column: &str, record: &TaskRecord<'_>) -> String {
+        let stat = Stat::without_numbers(record.tid, record.comm(), record.state.letter());
+        let provides = [Source::Syscall, Source::Wchan, Source::Stack, Source::Owner].into_iter().collect();
+        let walked = Walked { record, wchan: b"futex_do_wait", kstack: b"do_futex()->futex_do_wait()", provides };
+        let (mut answers, users) = (Answers::default(), Users::default());
+        answers.descriptor = descriptor(Thread { walked: Some(walked), ..thread(&stat, &answers, &users) });
+        let mut row = Observation::default();
+        let thread = Thread { walked: Some(walked), ..thread(&stat, &answers, &users) };
+        extract(Column::find(column).unwrap(), thread, &mut row);
+        text_of(row.value(0))
+    }
+
+    fn values(record: &TaskRecord<'_>, columns: &str) -> String {
+        columns.split(' ').map(|column| walked_value(column, record)).collect::<Vec<_>>().join(" ")
+    }
+
+    #[test]
+    fn a_record_says_what_the_files_would() {
+        let registers = Registers { sp: 0x7ffc0, ip: 0x7f00 };
+        let call = |number, is_compat| Call::Some { number, is_compat, args: [5, 0, 0, 0, 0, 0], registers };
+        let asleep = TaskRecord { call: call(74, false), uid: Some(12), ..TaskRecord::in_state(b'S') };
+        assert_eq!(
+            values(&asleep, "task comm state_id cpu flags starttime kthread uid user"),
+            "7 name S 3 64 99 0 12 12"
+        );
+        assert_eq!(values(&asleep, "oncpu wchan kstack"), "0 futex_do_wait do_futex()->futex_do_wait()");
+        assert_eq!(walked_value("state2", &asleep), "Sleep (Interruptible)");
+        if Abi::native() == Abi::X86_64 {
+            assert_eq!(values(&asleep, "syscall syscall_id arg0 esp"), "fsync 74 0x5 0x7ffc0");
+            let compat = TaskRecord { call: call(29, true), ..asleep };
+            assert_eq!(walked_value("syscall", &compat), "pause");
+        }
+        assert_eq!(values(&asleep, "utime filename rchar"), "[unread] [unread] [unread]", "only files tell");
+        let faulting = TaskRecord { call: Call::None(registers), ..asleep };
+        assert_eq!(values(&faulting, "syscall filename"), "[kernel_direct] -");
+        let kernel = TaskRecord { flags: PF_KTHREAD as u32, call: Call::KernelThread, ..asleep };
+        assert_eq!(values(&kernel, "syscall kthread wchan"), "[kernel_thread] 1 futex_do_wait");
+    }
+
+    #[test]
+    fn a_record_of_a_thread_that_waits_for_nothing_says_so() {
+        let running = TaskRecord { is_on_cpu: true, ..TaskRecord::in_state(b'R') };
+        assert_eq!(values(&running, "syscall wchan kstack filename oncpu"), "[running] 0 [running] - 1");
+        assert_eq!(walked_value("state2", &running), "Running (ON CPU)");
+        let waiting = TaskRecord::in_state(b'R');
+        assert_eq!(values(&waiting, "syscall wchan kstack oncpu"), "[running] 0 [running] 0");
+        assert_eq!(walked_value("state2", &waiting), "Runnable (waiting for CPU)");
+        assert_eq!(walked_value("state", &waiting), "Running (ON CPU)", "as the original has it");
+        let ended = TaskRecord::in_state(b'Z');
+        assert_eq!(values(&ended, "syscall wchan kstack oncpu"), "- 0 - 0");
+        let falling_asleep = TaskRecord { is_on_cpu: true, ..TaskRecord::in_state(b'D') };
+        assert_eq!(values(&falling_asleep, "syscall wchan kstack filename oncpu"), "- 0 - - 1");
+        let moved = TaskRecord { has_moved: true, ..TaskRecord::in_state(b'D') };
+        assert_eq!(values(&moved, "syscall wchan kstack filename arg0"), "[torn] [torn] [torn] [torn] [torn]");
+    }
+
+    #[test]
+    fn without_a_walk_its_columns_say_what_is_known() {
+        assert_eq!(value("oncpu", &stat_line("a", 'S', 0, 0), &[]), "[unsupported]");
+        assert_eq!(value("state2", &stat_line("a", 'R', 0, 0), &[]), "[unsupported]");
+        assert_eq!(value("state2", &stat_line("a", 'D', 0, 0), &[]), "Disk (Uninterruptible)");
     }
 
     #[test]

@@ -51,9 +51,9 @@ impl FdBudget {
         process.tasks.iter().map(|task| self.cost(task.permit())).sum()
     }
 
-    /// Gives permits to the threads of `processes`. `details_for_all` is for a run that reads every
-    /// thread in detail, whatever its state. Processes that lost a permit are replaced.
-    pub fn distribute(&self, processes: &mut [Arc<Process>], details_for_all: bool, tick: u32) -> FdUse {
+    /// Gives permits to the threads of `processes`: to busy ones for details, to the others `idle`, as far as
+    /// they reach. Processes that lost a permit are replaced.
+    pub fn distribute(&self, processes: &mut [Arc<Process>], idle: Permit, tick: u32) -> FdUse {
         let mut left = self.files.saturating_sub(processes.iter().map(|process| self.held_by(process)).sum());
         let busy = busy_tasks(processes, tick);
         let wanted: usize = busy.iter().map(|task| self.cost(Permit::Details) - self.cost(task.permit())).sum();
@@ -63,13 +63,12 @@ impl FdBudget {
         for task in &busy {
             left -= self.raise(task, Permit::Details, left);
         }
-        let wanted = if details_for_all { Permit::Details } else { Permit::Stat };
         for process in by_size(processes) {
-            if left == 0 {
+            if left == 0 || idle == Permit::None {
                 break;
             }
             for task in &process.tasks {
-                left -= self.raise(task, wanted, left);
+                left -= self.raise(task, idle, left);
                 left -= self.raise(task, Permit::Stat, left);
             }
         }
@@ -114,9 +113,7 @@ impl FdBudget {
                     Arc::clone(task)
                 }
             });
-            let tasks = tasks.collect();
-            *process =
-                Arc::new(Process { tgid: process.tgid, dir: process.dir.clone(), tasks, facts: process.facts.clone() });
+            *process = Arc::new(process.with_tasks(tasks.collect()));
         }
         taken
     }
@@ -160,30 +157,39 @@ mod tests {
     #[test]
     fn large_processes_come_first_and_the_budget_holds() {
         let mut processes = [process(100, 2), process(200, 5)];
-        let used = budget(6).distribute(&mut processes, false, 0);
+        let used = budget(6).distribute(&mut processes, Permit::Stat, 0);
         assert_eq!(used.files, 6);
         assert_eq!(permits(&processes[1]), [Permit::Stat; 5]);
         assert_eq!(permits(&processes[0]), [Permit::Stat, Permit::None]);
-        assert_eq!(budget(0).distribute(&mut [process(1, 3)], true, 0).files, 0);
+        assert_eq!(budget(0).distribute(&mut [process(1, 3)], Permit::Details, 0).files, 0);
     }
 
     #[test]
     fn what_was_given_stays_given() {
         let mut processes = [process(100, 2), process(200, 5)];
-        let first = budget(6).distribute(&mut processes, false, 0);
+        let first = budget(6).distribute(&mut processes, Permit::Stat, 0);
         let before: Vec<_> = processes.iter().map(|process| permits(process)).collect();
         let kept: Vec<_> = processes.iter().map(Arc::as_ptr).collect();
-        assert_eq!(budget(6).distribute(&mut processes, false, 1), first);
+        assert_eq!(budget(6).distribute(&mut processes, Permit::Stat, 1), first);
         assert_eq!(processes.iter().map(|process| permits(process)).collect::<Vec<_>>(), before);
         assert_eq!(processes.iter().map(Arc::as_ptr).collect::<Vec<_>>(), kept);
     }
 
     #[test]
+    fn where_idle_threads_are_not_read_only_busy_ones_have_files() {
+        let mut processes = [process(100, 2), process(200, 5)];
+        processes[1].tasks[3].mark_active(10);
+        assert_eq!(budget(100).distribute(&mut processes, Permit::None, 10).files, 4);
+        assert_eq!(permits(&processes[0]), [Permit::None; 2]);
+        assert_eq!(permits(&processes[1])[3], Permit::Details);
+    }
+
+    #[test]
     fn a_busy_thread_takes_the_files_of_idle_ones() {
         let mut processes = [process(100, 2), process(200, 5)];
-        budget(6).distribute(&mut processes, false, 0);
+        budget(6).distribute(&mut processes, Permit::Stat, 0);
         processes[0].tasks[1].mark_active(1000);
-        let used = budget(6).distribute(&mut processes, false, 1000);
+        let used = budget(6).distribute(&mut processes, Permit::Stat, 1000);
         assert_eq!(permits(&processes[0])[1], Permit::Details);
         assert!(used.files <= 6, "{used:?}");
     }
@@ -191,7 +197,7 @@ mod tests {
     #[test]
     fn details_for_all_go_as_far_as_they_reach() {
         let mut processes = [process(100, 3)];
-        assert_eq!(budget(9).distribute(&mut processes, true, 0).files, 9);
+        assert_eq!(budget(9).distribute(&mut processes, Permit::Details, 0).files, 9);
         assert_eq!(permits(&processes[0]), [Permit::Details, Permit::Details, Permit::Stat]);
     }
 }

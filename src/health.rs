@@ -119,6 +119,14 @@ impl Health {
         }
     }
 
+    /// Counts `count` attempts that failed for want of a resource.
+    pub fn record_dropped(&mut self, source: Source, errno: Errno, count: u64) {
+        if count > 0 {
+            self.sources[source].dropped += count;
+            *self.dropped.entry((source, errno.raw_os_error())).or_default() += count;
+        }
+    }
+
     /// Moves one attempt from `ok` to where it belongs: its bytes turned out to be unusable.
     #[cold]
     pub fn correct(&mut self, source: Source, error: ReadError) {
@@ -153,8 +161,8 @@ impl Health {
     pub fn debug_assert_accounts_for(&self, attempts: &Attempts) {
         #[cfg(debug_assertions)]
         for ((source, counts), (_, attempts)) in self.sources.iter().zip(attempts.0.iter()) {
-            // Listings are accounted for where they fail.
-            if source != Source::Task {
+            // Listings are accounted for where they fail, and the kernel's own walk reads no file.
+            if !matches!(source, Source::Task | Source::Kernel) {
                 let attempts = attempts.load(Ordering::Relaxed);
                 debug_assert_eq!(counts.attempts(), attempts, "reads of {}: {counts:?}", source.name());
             }

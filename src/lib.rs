@@ -1,16 +1,17 @@
 //! psn: what every thread of a very large Linux host is doing, and what it waits for.
 //!
-//! psn samples thread states from /proc at a fixed rate, groups the samples by any columns, and
-//! reports how many threads on average were in each group. It attaches to nothing.
+//! psn samples thread states from /proc, or by a walk inside the kernel, at a fixed rate, groups the samples by any columns,
+//! and reports how many threads on average were in each group. It attaches to nothing.
 //!
 //! ```text
 //!             TaskSet: immutable, swapped whole           observations, counted per worker
 //!  discover ───── crossbeam-channel ──────► sampler ─────────────────────────► aggregate ──► report ──► output
 //!  (1 thread)                              (rayon pool)                       (lock-sharded)  (pure)
 //!   getdents on /proc and on kept            one pread on a kept fd             ▲
-//!   task/ directories                        per idle thread; more              │ the same rows, tick by tick
-//!                                            (`detail`) only behind            replay
-//!                                            the state gate                     ▲
+//!   task/ directories                        per idle thread, or none:          │ the same rows, tick by tick
+//!                                            a walk in the kernel (`scan`);    replay
+//!                                            more (`detail`) only behind       ▲
+//!                                            the state gate                     │
 //!                                               └── rows ──► record ──► file ───┘
 //! ```
 //!
@@ -29,13 +30,12 @@
 //!   block, read beside the sampling), [`users`], [`visibility`] (what is not shown)
 //! - understood: [`parse`] (pure: bytes to fields), [`syscall`] (numbers to names), [`extract`]
 //!   (fields to column values)
-//! - sampled: [`sampler`] (one pass over the tasks), [`detail`] (one active thread)
+//! - sampled: [`sampler`] (one pass over the tasks), [`scan`] (the kernel's own walk in its place, where psn may
+//!   have it), [`detail`] (one active thread)
 //! - counted: [`intern`], [`aggregate`], [`health`] (every read accounted for), [`histogram`], [`lookup`]
 //! - told: [`report`] (counts to rows, pure), [`output`] (rows to bytes), [`mod@list`]
 //! - kept: [`record`] (rows to files, by a writer thread, and back), [`replay`] (files through the same counting),
 //!   [`slices`] (`--per`), [`diff`], [`export`], [`moment`] (times as people type them)
-//! - [`scan`]: another way to find who is in which state, by a walk inside the kernel; the sampler does
-//!   not use it yet, and reads /proc
 //! - [`app`]: the command as its user meets it
 //!
 //! # As a library

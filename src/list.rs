@@ -9,11 +9,15 @@ use crate::plan::STATISTICS;
 fn path(source: Source) -> String {
     match source {
         Source::Task => "/proc/PID/task/ (the directory itself)".to_owned(),
+        Source::Kernel => "--scan kernel".to_owned(),
         Source::Fd => "/proc/PID/task/TID/fd/N".to_owned(),
         Source::Comm | Source::Cmdline | Source::Exe | Source::Smaps => format!("/proc/PID/{}", source.name()),
         _ => format!("/proc/PID/task/TID/{}", source.name()),
     }
 }
+
+/// What becomes of the kernel walk's columns without it.
+const KERNEL_ONLY: &str = "oncpu is [unsupported], and so is state2 of threads in state R";
 
 /// Columns by the file they come from, in the order of the registry.
 fn by_file() -> Vec<(&'static str, Source, Vec<&'static Column>)> {
@@ -35,6 +39,9 @@ pub fn text() -> String {
         let _ = writeln!(text, "{name}: {}", path(source));
         if source.needs() != "-" {
             let _ = writeln!(text, "  needs: {}", source.needs());
+        }
+        if source == Source::Kernel {
+            let _ = writeln!(text, "  with --scan proc: {KERNEL_ONLY}");
         }
         if source == Source::Smaps {
             let _ = writeln!(text, "  costly: stalls the process while it is read; one sample counts once a mapping");
@@ -68,6 +75,9 @@ pub fn markdown() -> String {
     for (name, source, columns) in by_file() {
         let needs = if source.needs() == "-" { "nothing: any user may read it" } else { source.needs() };
         let _ = write!(text, "\n## {name}\n\nFrom `{}`. Needs: {needs}.\n", path(source));
+        if source == Source::Kernel {
+            let _ = write!(text, "\nNo file of `/proc` tells these: with `--scan proc`, {KERNEL_ONLY}.\n");
+        }
         if source == Source::Smaps {
             text.push_str(
                 "\nCostly: the kernel stalls the process while it is read, so it is read once a refresh of the task list at\n\

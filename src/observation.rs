@@ -21,7 +21,7 @@ pub enum Mark {
     Denied,
     /// The thread ended before the read.
     Gone,
-    /// This kernel does not have the file or the field.
+    /// This kernel, or the way in which it is asked, does not have the file or the field.
     Unsupported,
     /// Reading would block, or did: the process blocks its readers.
     Blocked,

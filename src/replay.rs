@@ -344,12 +344,13 @@ impl<'q> Tally<'q> {
                 duration_s,
                 hz: last.map_or(0.0, |run| run.header.hz),
                 scan: "replay".to_owned(),
+                ..Meta::default()
             },
             ticks,
             tasks: Tasks {
                 processes: last.map_or(0, |run| run.last.processes),
                 threads: last.map_or(0, |run| run.last.threads),
-                skipped: 0,
+                ..Tasks::default()
             },
             cost: crate::report::Cost {
                 pass_p50_ms: ms(self.passes.quantile_ns(0.5)),

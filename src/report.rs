@@ -46,6 +46,7 @@ pub struct Report {
 
 /// What was run, where and when.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Meta {
     /// psn's version.
     pub version: String,
@@ -59,8 +60,12 @@ pub struct Meta {
     pub duration_s: f64,
     /// The rate asked for.
     pub hz: f64,
-    /// How threads were found: `proc`.
+    /// How threads were found: `kernel`, by its own walk, or `proc`.
     pub scan: String,
+    /// How the kernel was made to walk, where it was.
+    pub scan_level: Option<String>,
+    /// Why they were not found in a better way, where one was tried.
+    pub scan_reason: Option<String>,
 }
 
 /// The states of which threads were counted.
@@ -88,6 +93,7 @@ impl States {
 
 /// The ticks of a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Ticks {
     /// Due, by the rate asked for.
     pub expected: u64,
@@ -103,6 +109,7 @@ pub struct Ticks {
 
 /// What was seen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Tasks {
     /// Processes in the last task set.
     pub processes: u64,
@@ -110,10 +117,13 @@ pub struct Tasks {
     pub threads: u64,
     /// Threads that a listing may have skipped.
     pub skipped: u64,
+    /// Threads that /proc shows and the kernel's walk does not: they are read through /proc.
+    pub unseen: u64,
 }
 
 /// What psn cost.
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Cost {
     /// CPU seconds, user and system.
     pub cpu_s: f64,
@@ -141,6 +151,7 @@ pub struct Cost {
 
 /// What could be told of the rows' columns.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(default)]
 pub struct CoverageReport {
     /// Observations counted.
     pub rows: u64,
@@ -213,6 +224,7 @@ pub fn decimal(number: i128, divisor: u32) -> String {
 
 /// The parts of a report that only its maker knows.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Facts {
     /// See [`Report::meta`].
     pub meta: Meta,

@@ -1,10 +1,13 @@
-//! One pass over a task set: every thread visited once, on the rayon pool.
+//! One pass: every thread visited once, on the rayon pool, or met by the kernel's own walk.
 //!
 //! A pass is a few lanes, each with its own buffers and counts, run by threads of the pool. The chunks
 //! of the task set are dealt to the lanes in runs, so that a lane stays with its processes from tick to
 //! tick; a lane that has finished its run helps the others. Each of those threads is one long job of
 //! the pool, a runner, that sleeps on a channel between passes: handing the pool a job a tick would have
 //! its idle threads look for work in vain, which at 1,000 Hz costs more than the reads.
+//!
+//! Where the kernel walks, the coordinator itself has it done, in a lane like the others: a walk can not block. What has to
+//! be looked up in /proc of those it met, and whom it does not show, is work for the other lanes.
 //!
 //! # A lane that does not come back
 //! A read can block in the kernel for ever. The coordinator waits for lanes with a deadline; a lane
@@ -13,6 +16,7 @@
 //! the pool's spare threads. The tick that lost the lane is discarded.
 
 use std::collections::HashMap;
+use std::io;
 use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
@@ -23,15 +27,16 @@ use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, unbounded};
 use crate::aggregate::Aggregator;
 use crate::clock::monotonic_ns;
 use crate::column::Source;
-use crate::detail::{Context, Coverage, Instant, Observer, Place};
+use crate::detail::{Context, Coverage, Instant, Observer, Place, read_stat};
 use crate::health::Health;
 use crate::lookup::PerByte;
 use crate::observation::Rows;
 use crate::parse::syscall::SyscallLine;
 use crate::parse::{stat, status, syscall};
 use crate::procfs::{Buffer, ProcRoot, ReadError};
+use crate::scan::walker::{Row, Walker};
 use crate::syscall::Abi;
-use crate::task::{Permit, Process, Task, TaskSet};
+use crate::task::{Process, Task, TaskSet};
 
 /// Threads of the pool beyond the workers: each can replace one that is stuck in the kernel.
 pub const SPARE_THREADS: usize = 4;
@@ -77,6 +82,8 @@ struct LostLane {
 #[derive(Debug)]
 struct Work {
     set: Arc<TaskSet>,
+    /// Threads that a walk met and of which files have to be read: the chunks after those of the set.
+    rows: Vec<Row>,
     /// Each lane's next chunk, with where its run ends.
     runs: Vec<Run>,
     quarantine: Arc<Quarantine>,
@@ -93,11 +100,29 @@ struct Run {
     end: usize,
 }
 
+/// Threads of a walk that a lane takes at a time.
+const CHUNK_ROWS: usize = TaskSet::MIN_CHUNK;
+
 impl Work {
-    fn new(set: Arc<TaskSet>, lanes: usize, quarantine: Arc<Quarantine>, is_cautious: bool, at: Instant) -> Self {
-        let runs =
-            shares(set.chunks(), lanes).map(|run| Run { next: AtomicUsize::new(run.start), end: run.end }).collect();
-        Self { set, runs, quarantine, is_cautious, cancelled: AtomicBool::new(false), at }
+    fn new(set: Arc<TaskSet>, rows: Vec<Row>, quarantine: Arc<Quarantine>, is_cautious: bool, at: Instant) -> Self {
+        Self { set, rows, runs: Vec::new(), quarantine, is_cautious, cancelled: AtomicBool::new(false), at }
+    }
+
+    fn chunks(&self) -> usize {
+        self.set.chunks() + self.rows.len().div_ceil(CHUNK_ROWS)
+    }
+
+    /// Deals the chunks to so many lanes.
+    fn deal(mut self, lanes: usize) -> Self {
+        let run = |run: Range<usize>| Run { next: AtomicUsize::new(run.start), end: run.end };
+        self.runs = shares(self.chunks(), lanes).map(run).collect();
+        self
+    }
+
+    /// The walked threads of a chunk; none of a chunk of the set.
+    fn rows(&self, chunk: usize) -> &[Row] {
+        let chunk = chunk.checked_sub(self.set.chunks()).and_then(|chunk| self.rows.chunks(CHUNK_ROWS).nth(chunk));
+        chunk.unwrap_or_default()
     }
 
     /// The next chunk for `lane`: of its own run first, then of the others'.
@@ -229,12 +254,17 @@ impl Default for StateCounts {
 impl StateCounts {
     #[inline]
     fn count(&mut self, letter: u8) {
-        *self.0.at_mut(letter) += 1;
+        self.add(letter, 1);
+    }
+
+    #[inline]
+    fn add(&mut self, letter: u8, count: u64) {
+        *self.0.at_mut(letter) += count;
     }
 
     fn take(&mut self, other: &mut Self) {
         for (letter, count) in other.iter() {
-            *self.0.at_mut(letter) += count;
+            self.add(letter, count);
         }
         *other = Self::default();
     }
@@ -262,12 +292,9 @@ impl Lane {
                     continue;
                 }
                 let blocked = work.is_cautious || care == Care::Status;
-                self.progress.tgid.store(process.tgid, Ordering::Relaxed);
-                self.progress.is_careful.store(blocked, Ordering::Relaxed);
+                self.enter(process.tgid, blocked);
                 for task in tasks {
-                    let visits = &self.progress.visits;
-                    // Not a read-modify-write: this lane is the only writer.
-                    visits.store(visits.load(Ordering::Relaxed).wrapping_add(1), Ordering::Relaxed);
+                    self.note_visit();
                     if blocked {
                         self.visit_blocked(process, task, work.at);
                     } else {
@@ -275,7 +302,37 @@ impl Lane {
                     }
                 }
             }
+            for row in work.rows(chunk) {
+                self.visit_walked(row, work);
+            }
         }
+    }
+
+    /// Notes which process is read next.
+    fn enter(&self, tgid: u32, is_careful: bool) {
+        self.progress.tgid.store(tgid, Ordering::Relaxed);
+        self.progress.is_careful.store(is_careful, Ordering::Relaxed);
+    }
+
+    /// Notes that another thread is visited.
+    #[inline]
+    fn note_visit(&self) {
+        let visits = &self.progress.visits;
+        // Not a read-modify-write: this lane is the only writer.
+        visits.store(visits.load(Ordering::Relaxed).wrapping_add(1), Ordering::Relaxed);
+    }
+
+    /// Visits a thread that a walk met. Of a process that blocks its readers, the record has to do.
+    fn visit_walked(&mut self, row: &Row, work: &Work) {
+        let tgid = row.process.tgid;
+        let blocked = work.is_cautious || work.quarantine.care(tgid, work.at.now_ns) != Care::None;
+        let walked = row.walked();
+        if blocked && !self.blocked_names.contains_key(&tgid) {
+            self.blocked_names.insert(tgid, walked.record.comm().to_vec());
+        }
+        self.enter(tgid, blocked);
+        self.note_visit();
+        self.observer.observe_walked(&row.process, Some(&row.task), walked, blocked, work.at);
     }
 
     /// Visits one thread: one read, and no more unless its state passes the gate.
@@ -334,24 +391,6 @@ impl Lane {
             Err(_) => {}
         }
     }
-}
-
-/// Reads the thread's `stat`, with one system call where its descriptor is kept.
-#[inline]
-fn read_stat<'b>(
-    root: &ProcRoot,
-    process: &Process,
-    task: &Task,
-    buffer: &'b mut Buffer,
-) -> Result<&'b [u8], ReadError> {
-    if let Some(fd) = task.stat_fd() {
-        return root.read_open(fd, Source::Stat, buffer);
-    }
-    if task.permit() == Permit::None {
-        return root.read_task(process.task_dir(), task.tid, Source::Stat, buffer);
-    }
-    let fd = root.open_task_file(process.task_dir(), task.tid, Source::Stat)?;
-    root.read_open(task.keep_stat(fd), Source::Stat, buffer)
 }
 
 /// Writes what `status` tells in the form of `stat`: tid, name and state. Returns the state.
@@ -473,54 +512,106 @@ impl Sampler {
     /// Visits every thread of `set` once. Gives up when `stopped` says so, or when a lane is still
     /// stuck when the next tick is due; then the pass is not complete and nothing of it is counted.
     pub fn pass(&mut self, set: &Arc<TaskSet>, tick: u32, next_due_ns: u64, stopped: &dyn Fn() -> bool) -> PassOutcome {
-        let started = monotonic_ns();
+        let at = Instant { tick, now_ns: monotonic_ns() };
+        let mut outcome = PassOutcome { is_complete: true, ..PassOutcome::default() };
+        let mut round = self.begin();
+        self.hand_out(&mut round, Arc::clone(set), Vec::new(), at);
+        let back = self.gather(round, Until { next_due_ns, stopped }, &mut outcome);
+        outcome.duration_ns = monotonic_ns().saturating_sub(at.now_ns);
+        self.collect(back, tick, &mut outcome);
+        outcome
+    }
+
+    /// Has the kernel walk over its tasks once, and visits what it does not show, and those it met of which files have to
+    /// be read. Gives up as a [pass](Self::pass) over a task set does.
+    ///
+    /// # Errors
+    /// When the kernel does not walk.
+    pub fn walk(
+        &mut self,
+        walker: &mut Walker,
+        tick: u32,
+        next_due_ns: u64,
+        stopped: &dyn Fn() -> bool,
+    ) -> io::Result<PassOutcome> {
+        let at = Instant { tick, now_ns: monotonic_ns() };
+        let mut outcome = PassOutcome::default();
+        let mut home = self.lanes.pop().unwrap_or_else(|| self.new_lane());
+        // At the same time as the walk, which is done when they are.
+        let mut round = self.begin();
+        self.hand_out(&mut round, Arc::clone(walker.unseen()), Vec::new(), at);
+        let walked = walker.walk(&mut home.observer, at).map(|(walk, rows)| {
+            if walker.sees_everything() {
+                walk.states().for_each(|(state, count)| home.states.add(state.letter(), count));
+            }
+            outcome.is_complete = walk.overflowed == 0;
+            if !rows.is_empty() {
+                self.hand_out(&mut round, Arc::default(), rows, at);
+            }
+        });
+        let mut back = self.gather(round, Until { next_due_ns, stopped }, &mut outcome);
+        outcome.duration_ns = monotonic_ns().saturating_sub(at.now_ns);
+        // Last, so that it is the home of the next walk, too.
+        back.push(home);
+        self.collect(back, tick, &mut outcome);
+        walked.map(|()| outcome)
+    }
+
+    fn begin(&mut self) -> Round {
         self.passes += 1;
-        let lanes = self.workers.min(set.chunks());
-        let at = Instant { tick, now_ns: started };
+        Round::default()
+    }
+
+    /// Has lanes visit the threads of `set`, or those of `rows`.
+    fn hand_out(&mut self, round: &mut Round, set: Arc<TaskSet>, rows: Vec<Row>, at: Instant) {
         let is_cautious = self.lost.len() >= SPARE_THREADS;
-        let work = Arc::new(Work::new(Arc::clone(set), lanes, Arc::clone(&self.quarantine), is_cautious, at));
-        let mut out: Vec<Watch> = (0..lanes).map(|index| self.dispatch(&work, index)).collect();
-        let mut back = Vec::with_capacity(lanes);
-        let mut is_complete = true;
+        let work = Work::new(set, rows, Arc::clone(&self.quarantine), is_cautious, at);
+        let lanes = self.workers.min(work.chunks());
+        if lanes == 0 {
+            return;
+        }
+        let work = Arc::new(work.deal(lanes));
+        round.out.extend((0..lanes).map(|index| self.dispatch(&work, index)));
+        round.works.push(work);
+    }
+
+    /// Waits for the lanes, and returns those that came back.
+    #[expect(clippy::vec_box)]
+    fn gather(&mut self, mut round: Round, until: Until<'_>, outcome: &mut PassOutcome) -> Vec<Box<Lane>> {
+        let mut back = Vec::with_capacity(round.out.len() + 1);
         let mut stopped_ns = None;
-        while !out.is_empty() {
+        while !round.out.is_empty() {
             match self.done.1.recv_timeout(LOOK) {
                 Ok(done) if done.pass == self.passes => {
-                    out.retain(|watch| !Arc::ptr_eq(&watch.progress, &done.lane.progress));
+                    round.out.retain(|watch| !Arc::ptr_eq(&watch.progress, &done.lane.progress));
                     back.push(done.lane);
                 }
                 Ok(done) => self.welcome_back(done),
                 Err(RecvTimeoutError::Disconnected) => break,
                 Err(RecvTimeoutError::Timeout) => {
-                    if stopped() {
-                        is_complete = false;
-                        work.cancelled.store(true, Ordering::Relaxed);
+                    if (until.stopped)() {
+                        outcome.is_complete = false;
+                        round.cancel();
                         let now = monotonic_ns();
                         if now.saturating_sub(*stopped_ns.get_or_insert(now)) > FAREWELL_NS {
                             break;
                         }
                     }
-                    let before = out.len();
-                    out.retain_mut(|watch| !self.gives_up(watch, next_due_ns));
-                    if out.len() < before {
-                        is_complete = false;
-                        work.cancelled.store(true, Ordering::Relaxed);
+                    let before = round.out.len();
+                    round.out.retain_mut(|watch| !self.gives_up(watch, until.next_due_ns));
+                    if round.out.len() < before {
+                        outcome.is_complete = false;
+                        round.cancel();
                     }
                     if self.lost.len() >= self.runners {
                         // Nobody is left to run the lanes that wait.
-                        is_complete = false;
+                        outcome.is_complete = false;
                         break;
                     }
                 }
             }
         }
-        let mut outcome = PassOutcome { is_complete, duration_ns: monotonic_ns() - started, ..PassOutcome::default() };
-        self.collect(back, tick, &mut outcome);
-        if out.is_empty() && self.lost.is_empty() {
-            // No reader is out: every read has come to its account.
-            self.health.debug_assert_accounts_for(self.context.root.attempts());
-        }
-        outcome
+        back
     }
 
     fn dispatch(&mut self, work: &Arc<Work>, index: usize) -> Watch {
@@ -603,6 +694,10 @@ impl Sampler {
             self.blocked_names.extend(lane.blocked_names.drain());
             self.lanes.push(lane);
         }
+        if outcome.is_complete && self.lost.is_empty() {
+            // No reader is out: every read has come to its account.
+            self.health.debug_assert_accounts_for(self.context.root.attempts());
+        }
     }
 
     /// Adds the lanes' counts to the session's, in parallel when there are many.
@@ -659,6 +754,27 @@ impl Sampler {
     pub const fn coverage(&self) -> &Coverage {
         &self.coverage
     }
+}
+
+/// The work of one pass that lanes are out for.
+#[derive(Default)]
+struct Round {
+    works: Vec<Arc<Work>>,
+    out: Vec<Watch>,
+}
+
+impl Round {
+    /// Has the lanes come back as soon as they can.
+    fn cancel(&self) {
+        self.works.iter().for_each(|work| work.cancelled.store(true, Ordering::Relaxed));
+    }
+}
+
+/// How long a pass may take.
+#[derive(Clone, Copy)]
+struct Until<'a> {
+    next_due_ns: u64,
+    stopped: &'a dyn Fn() -> bool,
 }
 
 /// A lane that is out, as the coordinator watches it.

@@ -1,4 +1,4 @@
-//! The wiring of a live run: discovery thread, clock, sampler, aggregator, report.
+//! The wiring of a live run: discovery thread, clock, sampler or walker, aggregator, report.
 //!
 //! The caller's thread is the coordinator. It owns time and the stop flag, reads no file of any
 //! task, and waits for every other thread with a deadline, so that whatever hangs, the run ends.
@@ -12,7 +12,7 @@ use rustix::io::Errno;
 
 use crate::aggregate::Aggregator;
 use crate::clock::{Schedule, Wake, be_punctual, boottime_ns, monotonic_ns, process_cpu, realtime_ns, sleep_until};
-use crate::column::{Extract, state_name};
+use crate::column::{Extract, Source, state_name};
 use crate::config::{Config, allowed_cpus};
 use crate::detail::{Context, Coverage};
 use crate::discover::{Discovered, Discoverer, Discovery, DiscoveryConfig};
@@ -28,7 +28,11 @@ use crate::record::header::{FORMAT, States};
 use crate::record::{Header, RecordedColumn, Recorder, TickInfo};
 use crate::report::{Cost, CoverageReport, Facts, Meta, Report, Tasks, Ticks};
 use crate::sampler::{Blocker, PassOutcome, Sampler};
-use crate::select::ProcessSelection;
+use crate::scan::census::Census;
+use crate::scan::kernel::Unavailable;
+use crate::scan::walker::{self, Walker};
+use crate::scan::{self, Scan};
+use crate::select::{ProcessSelection, Selection};
 use crate::task::{DetailFiles, TaskSet};
 use crate::users::Users;
 use crate::visibility;
@@ -125,6 +129,12 @@ pub enum SessionError {
     /// Stopped before there was anything to report.
     #[error("stopped before the first task list was complete")]
     StoppedEarly,
+    /// The kernel is to walk, and can not be made to.
+    #[error("--scan kernel: {0}")]
+    NoWalk(#[from] Unavailable),
+    /// The kernel's walk failed.
+    #[error("--scan kernel: a walk failed: {0}")]
+    Walk(std::io::Error),
 }
 
 /// Kernel memory that one kept file pins: its seq_file page, inode and dentry. docs/performance.md.
@@ -193,6 +203,10 @@ struct Session<'a> {
     sampler: Sampler,
     discoverer: Discoverer,
     found: Discovered,
+    /// What takes the ticks, unless /proc is read for them.
+    walker: Option<Walker>,
+    /// Why there is none, or no better one.
+    scan_reason: Option<String>,
     passes: Histogram,
     lateness: Histogram,
     completed: u32,
@@ -232,9 +246,14 @@ impl<'a> Session<'a> {
         let aggregator = Arc::new(Aggregator::new(&config.plan));
         let sampler = Sampler::new(context, Arc::clone(&aggregator), config.workers)
             .map_err(|error| SessionError::Threads(error.to_string()))?;
-        let discoverer = Discoverer::start(Discovery::new(Arc::clone(&root), discovery, users))
-            .map_err(|error| SessionError::Threads(error.to_string()))?;
         let warnings = visibility::warnings(config, &root);
+        let Walks { programs, reason } = open_walks(config, &root, &discovery.selection)?;
+        let discovery = Discovery::new(root, discovery, users);
+        let (walker, discovery) = match programs {
+            Some((walker, census)) => (Some(walker), discovery.with_census(census, must_walk(config))),
+            None => (None, discovery),
+        };
+        let discoverer = Discoverer::start(discovery).map_err(|error| SessionError::Threads(error.to_string()))?;
         Ok(Self {
             config,
             recorder,
@@ -242,6 +261,8 @@ impl<'a> Session<'a> {
             sampler,
             discoverer,
             found: Discovered::default(),
+            walker,
+            scan_reason: reason,
             passes: Histogram::default(),
             lateness: Histogram::default(),
             completed: 0,
@@ -255,6 +276,7 @@ impl<'a> Session<'a> {
 
     fn run(mut self, stop: &Stop, progress: &mut dyn Progress) -> Result<Report, SessionError> {
         self.found = self.first_tasks(stop, progress)?;
+        self.brief_walker();
         be_punctual();
         let started_ns = realtime_ns();
         let start = monotonic_ns();
@@ -273,7 +295,7 @@ impl<'a> Session<'a> {
                 self.warnings.push("every selected process has ended; sampling ended with them".to_owned());
                 break;
             }
-            let mut outcome = self.sampler.pass(&self.found.set, self.completed, schedule.due_after(), &stopped);
+            let mut outcome = self.take_tick(schedule.due_after(), &stopped)?;
             if outcome.is_complete {
                 self.completed += 1;
                 self.passes.record(outcome.duration_ns);
@@ -411,8 +433,41 @@ impl<'a> Session<'a> {
     fn fetch_tasks(&mut self) {
         if let Some(Ok(found)) = self.discoverer.newest(self.completed) {
             let old = std::mem::replace(&mut self.found, found);
+            self.brief_walker();
             // Closing the files of threads that ended takes a while: not on the coordinator's time.
             self.sampler.drop_aside(old.set);
+        }
+    }
+
+    /// Tells the walker of the newest task list, or does without one if walks turned out not to be worth while.
+    fn brief_walker(&mut self) {
+        let Some(walker) = &mut self.walker else { return };
+        match &self.found.unseen {
+            Some(unseen) => walker.turn_to(&self.found.set, unseen),
+            None => {
+                self.walker = None;
+                self.scan_reason = Some(format!(
+                    "the selection is of {} of the host's threads: to read their files costs less than a walk over all; \
+                     --scan kernel walks all the same",
+                    self.found.set.threads()
+                ));
+            }
+        }
+    }
+
+    /// Visits every thread once.
+    fn take_tick(&mut self, next_due_ns: u64, stopped: &dyn Fn() -> bool) -> Result<PassOutcome, SessionError> {
+        let Some(walker) = &mut self.walker else {
+            return Ok(self.sampler.pass(&self.found.set, self.completed, next_due_ns, stopped));
+        };
+        match self.sampler.walk(walker, self.completed, next_due_ns, stopped) {
+            Ok(outcome) => Ok(outcome),
+            Err(error) if self.config.scan == Scan::Kernel => Err(SessionError::Walk(error)),
+            Err(error) => {
+                self.walker = None;
+                self.scan_reason = Some(format!("a walk failed: {error}"));
+                Ok(PassOutcome::default())
+            }
         }
     }
 
@@ -457,7 +512,9 @@ impl<'a> Session<'a> {
                 started_ns,
                 duration_s: (elapsed_ns as f64 / 1e9).max(covered_s),
                 hz: self.config.hz,
-                scan: "proc".to_owned(),
+                scan: if self.walker.is_some() { "kernel" } else { "proc" }.to_owned(),
+                scan_level: self.walker.as_ref().map(|walker| walker.level().to_string()),
+                scan_reason: self.scan_reason.take(),
             },
             ticks: Ticks {
                 expected,
@@ -470,6 +527,7 @@ impl<'a> Session<'a> {
                 processes: self.found.set.processes().len() as u64,
                 threads: self.found.set.threads() as u64,
                 skipped: self.found.skipped,
+                unseen: self.found.unseen.as_ref().map_or(0, |unseen| unseen.set().threads() as u64),
             },
             cost: Cost {
                 cpu_s: process_cpu().saturating_sub(self.cpu_at_start).as_secs_f64(),
@@ -503,6 +561,8 @@ impl<'a> Session<'a> {
         blockers.sort_by_key(|blocker| (blocker.tgid, Reverse(blocker.name.clone())));
         blockers.dedup_by_key(|blocker| blocker.tgid);
         let mut warnings = std::mem::take(&mut self.warnings);
+        let nameless = self.walker.as_ref().and_then(Walker::nameless);
+        warnings.extend(nameless.map(|why| format!("wchan and kstack were read from /proc: {why}")));
         warnings.extend(unlisted(&self.found));
         let lost = self.recorder.as_ref().map_or(0, |recorder| recorder.lost());
         if lost > 0 {
@@ -518,6 +578,34 @@ impl<'a> Session<'a> {
         }));
         warnings
     }
+}
+
+/// The kernel's own walk for a run.
+#[derive(Default)]
+struct Walks {
+    /// What it takes, if it may be had.
+    programs: Option<(Walker, Census)>,
+    /// Why there is none, or no better one.
+    reason: Option<String>,
+}
+
+fn open_walks(config: &Config, root: &ProcRoot, selection: &Selection) -> Result<Walks, SessionError> {
+    if config.scan == Scan::Proc {
+        return Ok(Walks::default());
+    }
+    match scan::open(root, walker::Request { plan: &config.plan, selection }) {
+        Ok((walker, census)) => {
+            let reason = walker.refused().map(ToString::to_string);
+            Ok(Walks { programs: Some((walker, census)), reason })
+        }
+        Err(error) if config.scan == Scan::Kernel => Err(error.into()),
+        Err(error) => Ok(Walks { programs: None, reason: Some(error.to_string()) }),
+    }
+}
+
+/// Whether the kernel is to walk even if it costs more than to read the selected threads' files.
+fn must_walk(config: &Config) -> bool {
+    config.scan == Scan::Kernel || config.sources().contains(Source::Kernel)
 }
 
 /// What to say of processes whose threads are not known.

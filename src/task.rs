@@ -126,6 +126,13 @@ impl Task {
     pub fn memory(&self) -> &Mutex<Memory> {
         self.memory.get_or_init(Arc::default)
     }
+
+    /// Takes over what was kept with the same thread before it was listed, unless something was kept since.
+    pub fn inherit(&self, before: &Self) {
+        if let Some(memory) = before.memory.get() {
+            let _ = self.memory.set(Arc::clone(memory));
+        }
+    }
 }
 
 /// The detail files that may be kept open with a thread.
@@ -185,6 +192,9 @@ pub struct Memory {
     pub is_steady: bool,
     /// The name under which facts and refusals were learnt.
     pub comm: Vec<u8>,
+    /// The whole of a name that a walk's record has but the beginning of, with how often the thread had been switched out when
+    /// it was read: while it has not been again, it has the name still.
+    pub whole_name: Option<(u64, Box<[u8]>)>,
     /// When they were learnt, by the clock of [`crate::clock::monotonic_ns`].
     pub learnt_ns: u64,
 }
@@ -242,12 +252,38 @@ pub struct Process {
 }
 
 impl Process {
+    /// A process that has been met but not been listed: nothing is known of it but its id.
+    #[must_use]
+    pub fn unlisted(tgid: u32) -> Self {
+        Self { tgid, dir: None, tasks: Box::default(), facts: None }
+    }
+
     /// Where its threads' files are reached from.
     #[inline]
     #[must_use]
     pub fn task_dir(&self) -> TaskDir<'_> {
         TaskDir { tgid: self.tgid, dir: self.dir.as_ref().map(AsFd::as_fd) }
     }
+
+    /// Its thread `tid`, if it was listed. `next` is where it likely is; it is set to the place after.
+    #[must_use]
+    pub fn task(&self, tid: u32, next: &mut usize) -> Option<&Arc<Task>> {
+        find(&self.tasks, tid, next, |task| task.tid)
+    }
+
+    /// The same process with no threads but these.
+    #[must_use]
+    pub fn with_tasks(&self, tasks: Box<[Arc<Task>]>) -> Self {
+        Self { tgid: self.tgid, dir: self.dir.clone(), tasks, facts: self.facts.clone() }
+    }
+}
+
+/// What has this id in a list sorted by id. Whoever asks for one after another finds each where `next` says.
+fn find<'a, T>(sorted: &'a [Arc<T>], id: u32, next: &mut usize, id_of: impl Fn(&T) -> u32) -> Option<&'a Arc<T>> {
+    let is_next = sorted.get(*next).is_some_and(|item| id_of(item) == id);
+    let place = if is_next { *next } else { sorted.binary_search_by_key(&id, |item| id_of(item)).ok()? };
+    *next = place + 1;
+    sorted.get(place)
 }
 
 /// A run of one process's threads: the unit in which work is handed out.
@@ -282,7 +318,7 @@ impl TaskSet {
     /// Chunks that a set is cut into, where their size allows.
     const CHUNKS: usize = 64;
 
-    /// A set of these processes.
+    /// A set of these processes, which are sorted by id.
     #[must_use]
     pub fn new(processes: Vec<Arc<Process>>) -> Self {
         let mut set = Self { processes, ..Self::default() };
@@ -313,6 +349,12 @@ impl TaskSet {
     #[must_use]
     pub fn processes(&self) -> &[Arc<Process>] {
         &self.processes
+    }
+
+    /// The process `tgid`, if it was listed. `next` is where it likely is; it is set to the place after.
+    #[must_use]
+    pub fn process(&self, tgid: u32, next: &mut usize) -> Option<&Arc<Process>> {
+        find(&self.processes, tgid, next, |process| process.tgid)
     }
 
     /// The number of threads.
@@ -375,6 +417,25 @@ mod tests {
             let expected: Vec<u32> = (1..=set.threads() as u32).collect();
             assert_eq!(tids, expected);
         }
+    }
+
+    #[test]
+    fn processes_and_threads_are_found_in_any_order() {
+        let set = set(&[3, 1, 100, 2]);
+        let ids: Vec<(u32, u32)> = set
+            .processes()
+            .iter()
+            .flat_map(|process| process.tasks.iter().map(|task| (process.tgid, task.tid)))
+            .collect();
+        let (mut next_process, mut next_task) = (0, 0);
+        for order in [ids.clone(), ids.iter().rev().copied().collect()] {
+            for (tgid, tid) in order {
+                let process = set.process(tgid, &mut next_process).unwrap();
+                assert_eq!((process.tgid, process.task(tid, &mut next_task).unwrap().tid), (tgid, tid));
+            }
+        }
+        next_process = usize::MAX;
+        assert!(set.process(2, &mut next_process).is_none() && set.process(0, &mut next_process).is_none());
     }
 
     #[test]

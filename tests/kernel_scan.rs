@@ -666,6 +666,19 @@ fn exists((key, id): &(String, u32)) -> bool {
     false
 }
 
+/// Kills a process that holds at least so many programs and maps, which must then be gone.
+fn assert_leaves_nothing(child: Killed, at_least: usize) {
+    let held = held(child.0.id());
+    assert!(held.len() >= at_least && held.iter().all(exists), "{held:?}");
+    drop(child);
+    // The kernel frees them once nobody can be looking at them.
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while held.iter().any(exists) {
+        assert!(Instant::now() < deadline, "{held:?}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
 #[test]
 fn a_killed_scan_leaves_nothing() {
     if !has_walk() {
@@ -677,14 +690,26 @@ fn a_killed_scan_leaves_nothing() {
         let mut child = Killed(command.spawn().unwrap());
         let said = BufReader::new(child.0.stdout.take().unwrap());
         assert!(said.lines().map_while(Result::ok).any(|line| line == "holding"));
-        let held = held(child.0.id());
-        assert!(held.len() >= 3 && held.iter().all(exists), "{held:?}");
-        drop(child);
-        // The kernel frees them once nobody can be looking at them.
-        let deadline = Instant::now() + Duration::from_secs(20);
-        while held.iter().any(exists) {
-            assert!(Instant::now() < deadline, "{held:?}");
-            std::thread::sleep(Duration::from_millis(20));
-        }
+        assert_leaves_nothing(child, 3);
     }
+}
+
+#[test]
+fn a_killed_psn_leaves_nothing() {
+    if !has_walk() {
+        return;
+    }
+    let mut command = Command::new(env!("CARGO_BIN_EXE_psn"));
+    command.args(["--scan", "kernel", "-a", "-G", "syscall,wchan", "-d", "0", "--hz", "50"]);
+    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    let child = Killed(command.spawn().unwrap());
+    // Two programs with a control map each; the records of both, and what one has seen.
+    let all = 2 + 2 + 2 + 1;
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while held(child.0.id()).len() < all {
+        assert!(Instant::now() < deadline, "{:?}", held(child.0.id()));
+        std::thread::sleep(Duration::from_millis(2));
+    }
+    std::thread::sleep(Duration::from_millis(300));
+    assert_leaves_nothing(child, all);
 }

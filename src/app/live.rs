@@ -143,7 +143,7 @@ impl Terminal {
 }
 
 fn banner(config: &Config) -> String {
-    let files: Vec<&str> = config.sources().iter().filter(|source| *source != Source::Task).map(Source::name).fold(
+    let files: Vec<&str> = config.sources().iter().filter(|source| source.is_file()).map(Source::name).fold(
         Vec::new(),
         |mut files, file| {
             if !files.contains(&file) {

@@ -1,6 +1,6 @@
 //! Recordings, as their user meets them: replay, comparison, copies.
 
-use std::io::{self, IsTerminal};
+use std::io::{self, IsTerminal, Write as _};
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -12,6 +12,7 @@ use crate::config::{self, UsageError};
 use crate::diff::{self, Side};
 use crate::moment::{Moment, nanoseconds};
 use crate::output::Format;
+use crate::output::escape::printable;
 use crate::plan::{Keep, Plan, PlanRequest, StateGate};
 use crate::record::open::{self, SinkOptions};
 use crate::record::{RecordError, Recording};
@@ -105,8 +106,20 @@ pub fn diff(args: &DiffArgs) -> anyhow::Result<()> {
     let (before, after) = (side(&args.before)?, side(&args.after)?);
     drop(bar);
     let limit = args.limit.map(|limit| usize::try_from(limit).unwrap_or(usize::MAX));
-    let report = diff::table((&before.0, &before.1), (&after.0, &after.1), args.significant, limit);
-    print_report(&report, args.format, !args.quiet, args.raw_csv)
+    let (before, after) = ((&before.0, &before.1), (&after.0, &after.1));
+    let report = diff::table(before, after, args.significant, limit);
+    // The account of one run would say nothing of two.
+    print_report(&report, args.format, false, args.raw_csv)?;
+    if args.format == Format::Table && !args.quiet {
+        let left_out = match report.rows_left_out {
+            0 => None,
+            more => Some(format!("rows: {more} more, left out by --limit")),
+        };
+        let notes = diff::notes(before, after).into_iter().chain(left_out);
+        let text: String = notes.map(|note| format!("{}\n", printable(note.as_bytes()))).collect();
+        return super::print(|out| out.write_all(format!("\n{text}").as_bytes()));
+    }
+    Ok(())
 }
 
 /// `psn export`: the same recordings in another format.
@@ -134,7 +147,6 @@ pub fn export(args: &ExportArgs) -> anyhow::Result<()> {
 
 /// With standard error gone there is nobody left to tell.
 fn eprintln_ignoring_errors(text: &str) {
-    use std::io::Write as _;
     let _ = writeln!(io::stderr(), "{text}");
 }
 

@@ -54,11 +54,13 @@ pub fn empty() -> Report {
             duration_s: 5.0,
             hz: 20.0,
             scan: "proc".to_owned(),
+            scan_level: None,
+            scan_reason: None,
         },
         title: "Active Threads".to_owned(),
         states: States::Active,
         ticks: Ticks { expected: 100, completed: 100, missed: 0, throttled: 0, abandoned: 0 },
-        tasks: Tasks { processes: 79, threads: 1412, skipped: 0 },
+        tasks: Tasks { processes: 79, threads: 1412, skipped: 0, unseen: 0 },
         cost: Cost {
             cpu_s: 0.14,
             pass_p50_ms: 1.234,
@@ -125,9 +127,21 @@ pub fn stacks() -> Report {
     report
 }
 
+/// A run by the kernel's own walk.
+pub fn walked() -> Report {
+    let mut report = mysqld();
+    report.meta.scan = "kernel".to_owned();
+    report.meta.scan_level = Some("the open-coded walk".to_owned());
+    report.tasks.unseen = 14;
+    report.coverage = CoverageReport { rows: 56, checked: 39, torn: 0, denied: Vec::new() };
+    report.health.insert(0, ("kernel".to_owned(), Counts { ok: 140_000, ..Counts::default() }));
+    report
+}
+
 /// A run on which everything went wrong.
 pub fn trouble() -> Report {
     let mut report = mysqld();
+    report.meta.scan_reason = Some("psn lacks CAP_BPF\u{1b}[31m; run psn as root".to_owned());
     report.ticks = Ticks { expected: 100, completed: 62, missed: 38, throttled: 0, abandoned: 0 };
     report.tasks.skipped = 17;
     report.cost = Cost { cpu_s: 4.2, pass_p50_ms: 71.0, pass_p99_ms: 140.0, pass_max_ms: 1250.0, ..report.cost };

@@ -9,6 +9,7 @@ use unicode_width::UnicodeWidthStr as _;
 
 use super::advice::warnings;
 use super::escape::printable;
+use crate::column::Source;
 use crate::health::Counts;
 use crate::report::Report;
 
@@ -23,7 +24,7 @@ const HANGING: usize = 2;
 pub fn render(report: &Report, width: Option<usize>, out: &mut dyn Write) -> io::Result<()> {
     let max = width.map_or(MAX_WIDTH, |width| width.min(MAX_WIDTH));
     writeln!(out)?;
-    for (label, lines) in topics(report) {
+    for (label, lines) in topics(report, width.is_some()) {
         let labels = iter::once(label).chain(iter::repeat(""));
         for (label, items) in labels.zip(lines) {
             write_wrapped(&format!("{label:<INDENT$}"), &items, max, out)?;
@@ -31,9 +32,7 @@ pub fn render(report: &Report, width: Option<usize>, out: &mut dyn Write) -> io:
     }
     for warning in warnings(report) {
         let warning = printable(warning.as_bytes()).into_owned();
-        // Words for a person; for a pipe, one line that a search finds whole.
-        let words = if width.is_some() { warning.split(' ').map(str::to_owned).collect() } else { vec![warning] };
-        write_wrapped("warning:  ", &words, max, out)?;
+        write_wrapped("warning:  ", &words(warning, width.is_some()), max, out)?;
     }
     Ok(())
 }
@@ -41,8 +40,8 @@ pub fn render(report: &Report, width: Option<usize>, out: &mut dyn Write) -> io:
 /// A line, in parts that are not broken.
 type Items = Vec<String>;
 
-/// The topics, and the lines there are to say of each.
-fn topics(report: &Report) -> [(&'static str, Vec<Items>); 9] {
+/// The topics, and the lines there are to say of each; sentences in words if they are to be broken.
+fn topics(report: &Report, is_broken: bool) -> [(&'static str, Vec<Items>); 10] {
     let cost = &report.cost;
     let (pass, late) = if report.ticks.completed == 0 {
         (Vec::new(), Vec::new())
@@ -55,6 +54,7 @@ fn topics(report: &Report) -> [(&'static str, Vec<Items>); 9] {
     [
         ("ticks:", vec![ticks(report)]),
         ("threads:", vec![threads(report)]),
+        ("scan:", scan(report, is_broken)),
         ("pass:", pass),
         ("late:", late),
         // A replay knows what the run cost only if it is of the whole run.
@@ -89,6 +89,41 @@ fn threads(report: &Report) -> Items {
     vec![format!("{found};"), format!("up to {skipped} more may have been missed by the listing")]
 }
 
+/// How threads were found, unless there is nothing to say but that it was as ever.
+fn scan(report: &Report, is_broken: bool) -> Vec<Items> {
+    let meta = &report.meta;
+    let mut items = Vec::new();
+    if let Some(level) = &meta.scan_level {
+        let met: u64 = of_walks(report).map(|(_, counts)| counts.ok).sum();
+        let level = printable(level.as_bytes());
+        items.push(format!("in the kernel, by {level}: met {} in all;", count(met, "task", "tasks")));
+    }
+    if report.tasks.unseen > 0 {
+        let unseen = count(report.tasks.unseen, "thread that it does not show is", "threads that it does not show are");
+        items.push(format!("{unseen} read through /proc;"));
+    }
+    if let Some(reason) = &meta.scan_reason {
+        let better = if meta.scan_level.is_some() { "not a better one" } else { "through /proc" };
+        let sentence = format!("{better}: {}", printable(reason.as_bytes()));
+        items.extend(words(sentence, is_broken));
+    }
+    if let Some(last) = items.last_mut() {
+        let len = last.trim_end_matches(';').len();
+        last.truncate(len);
+    }
+    if items.is_empty() { Vec::new() } else { vec![items] }
+}
+
+/// Words for a person; for a pipe, one line that a search finds whole.
+fn words(sentence: String, is_broken: bool) -> Items {
+    if is_broken { sentence.split(' ').map(str::to_owned).collect() } else { vec![sentence] }
+}
+
+/// The accounting of the kernel's walks, which are no reads.
+fn of_walks(report: &Report) -> impl Iterator<Item = &(String, Counts)> {
+    report.health.iter().filter(|(file, _)| file == Source::Kernel.name())
+}
+
 fn times(median: f64, most: f64, worst: f64) -> Items {
     vec![
         format!("median {},", milliseconds(median)),
@@ -120,7 +155,8 @@ fn reads(report: &Report) -> Vec<Items> {
     if report.health.is_empty() {
         return Vec::new();
     }
-    let sum = |of: fn(&Counts) -> u64| thousands(report.health.iter().map(|(_, counts)| of(counts)).sum());
+    let reads = || report.health.iter().filter(|(file, _)| file != Source::Kernel.name());
+    let sum = |of: fn(&Counts) -> u64| thousands(reads().map(|(_, counts)| of(counts)).sum());
     let all = format!("{} in all, {} of threads that had ended", sum(Counts::attempts), sum(|counts| counts.gone));
     let notable = report.health.iter().filter(|(_, counts)| counts.is_notable());
     let files = notable.map(|(file, counts)| classes(file, counts, &errors(report, file)));
@@ -295,6 +331,7 @@ mod tests {
         ticks:    62 of 100 taken, 38 missed; 20 Hz asked for, 12.4 Hz achieved
         threads:  1,412 in 79 processes;
                     up to 17 more may have been missed by the listing
+        scan:     through /proc: psn lacks CAP_BPF\x1b[31m; run psn as root
         pass:     median 71.0 ms, 99% within 140 ms, worst 1.25 s
         late:     median 0.06 ms, 99% within 0.21 ms, worst 0.31 ms
         cost:     4.20 s of CPU time (84.0% of one CPU), 512 files kept open
@@ -318,12 +355,35 @@ mod tests {
     }
 
     #[test]
+    fn the_way_threads_were_found_is_told() {
+        let scan = |report: &Report| {
+            let text = rendered(report, Some(80));
+            let lines = text.lines().skip_while(|line| !line.starts_with("scan:"));
+            lines.take_while(|line| !line.starts_with("pass:")).collect::<Vec<_>>().join("\n")
+        };
+        insta::assert_snapshot!(scan(&fixture::walked()), @r"
+        scan:     in the kernel, by the open-coded walk: met 140,000 tasks in all;
+                    14 threads that it does not show are read through /proc
+        ");
+        let mut report = fixture::walked();
+        report.tasks.unseen = 0;
+        report.meta.scan_level = Some("the task iterator".to_owned());
+        report.meta.scan_reason = Some("this kernel has no kfuncs; it takes Linux 6.7".to_owned());
+        insta::assert_snapshot!(scan(&report), @r"
+        scan:     in the kernel, by the task iterator: met 140,000 tasks in all; not a
+                    better one: this kernel has no kfuncs; it takes Linux 6.7
+        ");
+        assert_eq!(scan(&fixture::mysqld()), "");
+    }
+
+    #[test]
     fn a_pipe_gets_warnings_whole() {
         let text = rendered(&fixture::trouble(), None);
         insta::assert_snapshot!(text, @r"
 
         ticks:    62 of 100 taken, 38 missed; 20 Hz asked for, 12.4 Hz achieved
         threads:  1,412 in 79 processes; up to 17 more may have been missed by the listing
+        scan:     through /proc: psn lacks CAP_BPF\x1b[31m; run psn as root
         pass:     median 71.0 ms, 99% within 140 ms, worst 1.25 s
         late:     median 0.06 ms, 99% within 0.21 ms, worst 0.31 ms
         cost:     4.20 s of CPU time (84.0% of one CPU), 512 files kept open (about 3.0 GB of kernel memory)

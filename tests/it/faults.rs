@@ -34,7 +34,7 @@ const FAULTS: [Fault; 12] = [
 
 /// The sources that are files of a process or thread, or links.
 fn sources() -> impl Iterator<Item = Source> {
-    Source::ALL.into_iter().filter(|source| *source != Source::Task)
+    Source::ALL.into_iter().filter(|source| source.is_file())
 }
 
 const fn is_link(source: Source) -> bool {

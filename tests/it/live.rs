@@ -224,7 +224,7 @@ fn a_descendant_born_while_psn_runs_is_sampled() {
 
 #[test]
 fn sampling_ends_when_the_only_process_ends() {
-    let mut sleep = Running::start(command("sleep").arg("0.5"));
+    let mut sleep = Running::start(command("sleep").arg("2"));
     let pid = sleep.pid().to_string();
     let config = config(&["-p", &pid, "-a", "-d", "40", "--discover-hz", "20"]);
     let sampler = std::thread::spawn(move || {

@@ -22,6 +22,9 @@ mod fake_proc;
 /// The real /proc, with threads whose states are known.
 mod live;
 
+/// The kernel's own walk in the place of /proc.
+mod walk;
+
 /// psn as an ordinary user, who is refused much.
 mod unprivileged;
 

@@ -118,7 +118,7 @@ fn system_calls(pid: u32, hz: u32) -> (BTreeMap<String, u64>, u64) {
     let mut strace: Command = command("strace");
     strace.args(["-f", "-c", "-U", "calls,name", "-o"]).arg(&summary).arg(env!("CARGO_BIN_EXE_psn"));
     strace.args(["-p", &pid.to_string(), "-d", "3", "--hz", &hz.to_string(), "--discover-hz", "1", "--format", "json"]);
-    strace.args(["--workers", "2"]);
+    strace.args(["--workers", "2", "--scan", "proc"]);
     let report = json::parse(&Running::start(&mut strace).end());
     let text = std::fs::read_to_string(&summary).unwrap();
     let _ = std::fs::remove_file(&summary);

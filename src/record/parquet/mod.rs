@@ -1,27 +1,83 @@
-//! Stub.
-use super::{Header, RecordError, Recording, Sink};
+//! Recordings as datasets of Parquet files, which engines read as one table, of one host or of all.
+//!
+//! ```text
+//! DIR/host=web1/.psn.lock                                      locked by the psn that writes for this host
+//! DIR/host=web1/date=2026-11-23/hour=03/part-….parquet         complete, and never changed again
+//! DIR/host=web1/date=2026-11-23/hour=03/.part-….parquet.tmp    being written
+//! ```
+//!
+//! A part holds some seconds of one run: its rows as a table for everybody ([`schema`]), and its ticks, also those
+//! without rows, as a second Parquet file in the body of the first, where only psn looks ([`ticks`]). What psn must
+//! know to make a recording of parts, the run's header first of all, is in the metadata of each.
+//!
+//! | written by | | read by | |
+//! |---|---|---|---|
+//! | [`sink`] | ticks to parts | [`read`] | parts to recordings, one a run |
+//! | [`buffer`] | the rows of a part in memory | [`rows`] | rows of the columns that are asked for |
+//! | [`part`] | one file | [`column`], [`hybrid`] | one column: pages, and what is in them |
+//! | [`dataset`], [`name`] | directories and files | [`footer`], [`thrift`] | what a file says of itself |
+//! | [`merge`] | many small parts to few large ones | [`file`](mod@file) | bytes |
+//! | [`keep`] | what has to go | | |
+//!
+//! Files are written with the `parquet` crate. They are read by a reader of psn's own, which understands what psn
+//! writes and no more: the crate's panics and allocates as a hostile file tells it to, and clones every text of every row.
+
+mod buffer;
+mod column;
+mod dataset;
+mod file;
+#[cfg(test)]
+mod fixture;
+mod footer;
+mod hybrid;
+mod keep;
+mod merge;
+mod name;
+mod part;
+mod read;
+mod rows;
+mod schema;
+mod sink;
+mod thrift;
+mod ticks;
+
 use std::path::Path;
 use std::time::Duration;
-/// Options.
-#[derive(Debug, Clone)]
+
+pub use read::{ParquetRecording, open};
+pub use sink::ParquetSink;
+
+use super::{Header, RecordError, Sink};
+
+/// How a dataset is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct DatasetOptions {
-    /// Part.
+    /// The longest time that one part is for: what a killed psn may lose.
     pub part: Duration,
-    /// Keep.
+    /// Rows after which a part is complete.
+    pub part_rows: usize,
+    /// Parts older than this are removed.
     pub keep: Option<Duration>,
-    /// Size.
+    /// The size in bytes to which the parts of this host are held, by removing the oldest.
     pub max_size: Option<u64>,
 }
+
 impl Default for DatasetOptions {
     fn default() -> Self {
-        Self { part: Duration::from_secs(10), keep: None, max_size: None }
+        Self { part: Duration::from_secs(10), part_rows: 1_000_000, keep: None, max_size: None }
     }
 }
-/// Create.
-pub fn create(path: &Path, _: &Header, _: bool, _: DatasetOptions) -> Result<Box<dyn Sink>, RecordError> {
-    Err(RecordError::engine(path, "not yet"))
-}
-/// Open.
-pub fn open(path: &Path) -> Result<Vec<Box<dyn Recording>>, RecordError> {
-    Err(RecordError::engine(path, "not yet"))
+
+/// Begins a recording in the dataset at `path`, or, if the name ends in `.parquet`, in that one file.
+///
+/// # Errors
+/// When another psn writes there, when this run is recorded there already and `force` does not have it replaced, and
+/// when files can not be made.
+pub fn create(
+    path: &Path,
+    header: &Header,
+    force: bool,
+    options: DatasetOptions,
+) -> Result<Box<dyn Sink>, RecordError> {
+    Ok(Box::new(ParquetSink::create(path, header, force, options)?))
 }

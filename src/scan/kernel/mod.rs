@@ -33,6 +33,7 @@ mod waits;
 use std::fmt;
 
 pub use bare::BareWalk;
+pub use recipe::Ground;
 pub use record::{Call, Parts, Registers, TaskRecord};
 pub use scan::{KernelScan, Request, Walk};
 pub use state::State;

@@ -18,11 +18,11 @@ use crate::procfs::ProcRoot;
 #[derive(Debug)]
 pub struct Ground {
     /// Where the kernel's fields lie.
-    pub layout: Layout,
+    pub(super) layout: Layout,
     namespaces: Namespaces,
     /// How it tells when a task started.
-    pub clock: BootClock,
-    /// The number of tasks, roughly.
+    pub(super) clock: BootClock,
+    /// The number of tasks on the host, of all PID namespaces, roughly; 0 if it can not be told.
     pub tasks: u64,
 }
 

@@ -163,9 +163,10 @@ pub struct TaskRecord<'a> {
     pub call: Call,
     /// The kernel's stack, innermost frame first; empty if not asked for, or if it was not at rest.
     pub frames: &'a [u64],
-    /// Whether it moved on while it was looked at, so that what it waits for is not known.
+    /// Whether it moved on while it was looked at, so that what it waits for is not known although it was asked for.
     pub has_moved: bool,
-    comm: [u8; 16],
+    /// Its name, up to the first 0.
+    pub(crate) comm: [u8; 16],
 }
 
 /// How a task came into the kernel.
@@ -212,6 +213,33 @@ impl TaskRecord<'_> {
     pub fn comm(&self) -> &[u8] {
         let end = memchr::memchr(0, &self.comm).unwrap_or(self.comm.len());
         self.comm.get(..end).unwrap_or_default()
+    }
+
+    /// Whether it waits: not so for a task in state R, for one that has ended, nor for one that is about to sleep but still on
+    /// a CPU.
+    #[must_use]
+    pub fn is_at_rest(&self) -> bool {
+        !self.is_on_cpu && self.state != State::RUNNING && !self.state.has_ended()
+    }
+
+    /// The record without its stack: all that outlives the walk.
+    #[must_use]
+    pub const fn without_frames(&self) -> TaskRecord<'static> {
+        TaskRecord {
+            tid: self.tid,
+            tgid: self.tgid,
+            state: self.state,
+            is_on_cpu: self.is_on_cpu,
+            cpu: self.cpu,
+            uid: self.uid,
+            starttime_ticks: self.starttime_ticks,
+            flags: self.flags,
+            switches: self.switches,
+            call: self.call,
+            frames: &[],
+            has_moved: self.has_moved,
+            comm: self.comm,
+        }
     }
 
     /// Whether it is a thread of the kernel's own.
@@ -328,15 +356,21 @@ impl Raw<'_> {
         (halves(ids).0, start, switches)
     }
 
-    /// The record, once it is known what the task waits for.
+    /// The record, with what the task waits for if that is known.
     #[inline]
-    pub(super) fn record<'a>(&self, call: Call, frames: &'a [u64], parts: Parts, clock: BootClock) -> TaskRecord<'a> {
+    pub(super) fn record<'a>(&self, wait: Option<(Call, &'a [u64])>, parts: Parts, clock: BootClock) -> TaskRecord<'a> {
         let [ids, start_boottime_ns, flags_uid, state_cpu, switches, comm_0, comm_1] = *self.fixed;
         let (tid, tgid) = halves(ids);
         let (flags, uid) = halves(flags_uid);
         let (state_marks, cpu) = halves(state_cpu);
         let [state, ..] = state_marks.to_ne_bytes();
         let comm = (u128::from(comm_1.to_le()) << 64 | u128::from(comm_0.to_le())).to_le_bytes();
+        let has_moved = match self.wait {
+            RawWait::None => false,
+            RawWait::Moved => true,
+            RawWait::Same | RawWait::Taken { .. } => wait.is_none(),
+        };
+        let (call, frames) = wait.unwrap_or((Call::Unknown, &[]));
         TaskRecord {
             tid,
             tgid,
@@ -349,7 +383,32 @@ impl Raw<'_> {
             switches,
             call,
             frames,
-            has_moved: matches!(self.wait, RawWait::Moved),
+            has_moved,
+            comm,
+        }
+    }
+}
+
+/// Records made by hand, for the tests of those who use them.
+#[cfg(test)]
+impl TaskRecord<'static> {
+    /// A user's thread in this state, on no CPU, of which nothing else is known.
+    pub(crate) fn in_state(letter: u8) -> Self {
+        let mut comm = [0; 16];
+        comm[..4].copy_from_slice(b"name");
+        Self {
+            tid: 7,
+            tgid: 5,
+            state: State::all().find(|state| state.letter() == letter).unwrap(),
+            is_on_cpu: false,
+            cpu: 3,
+            uid: None,
+            starttime_ticks: 99,
+            flags: 0x40,
+            switches: 1,
+            call: Call::Unknown,
+            frames: &[],
+            has_moved: false,
             comm,
         }
     }
@@ -416,13 +475,13 @@ mod tests {
         let clock = BootClock { ns_per_tick: 10_000_000, offset_ns: -10_000_000 };
         let words = words(0x42, mark::ON_CPU, &[]);
         let raw = Records::new(&words, ALL).next().unwrap();
-        let record = raw.record(Call::Unknown, &[], ALL, clock);
+        let record = raw.record(None, ALL, clock);
         assert_eq!((record.tid, record.tgid, record.cpu, record.uid), (5, 4, 7, Some(1000)));
         assert_eq!((record.state.letter(), record.is_on_cpu, record.has_moved), (b'S', true, false));
         assert_eq!((record.starttime_ticks, record.flags, record.switches), (2, 0x42, 9));
         assert_eq!(record.comm(), b"a) R 1\xff");
         assert_eq!(raw.identity(), (5, 30_000_000, 9));
-        assert_eq!(raw.record(Call::Unknown, &[], Parts::default(), clock).uid, None);
+        assert_eq!(raw.record(None, Parts::default(), clock).uid, None);
     }
 
     #[test]
@@ -458,7 +517,7 @@ mod tests {
         let longer = |flags| {
             let words = words(flags, 0, &[]);
             let raw = Records::new(&words, ALL).next().unwrap();
-            raw.record(Call::Unknown, &[], ALL, clock).may_have_longer_comm()
+            raw.record(None, ALL, clock).may_have_longer_comm()
         };
         assert!(longer(0x0020_0020), "a worker's");
         assert!(!longer(0x0020_0000), "a kernel thread's that is short");
@@ -471,7 +530,7 @@ mod tests {
             let parts = Parts { uid: true, syscall, frames };
             let clock = BootClock { ns_per_tick: 10, offset_ns: i64::MIN };
             for raw in Records::new(&words, parts) {
-                let _ = raw.record(Call::Unknown, &[], parts, clock).comm().len();
+                let _ = raw.record(None, parts, clock).comm().len();
             }
         }
     }

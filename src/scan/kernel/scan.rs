@@ -104,10 +104,17 @@ impl KernelScan {
     /// # Errors
     /// Why there is none.
     pub fn open(root: &ProcRoot, request: &Request) -> Result<Self, Unavailable> {
-        let ground = Ground::survey(root, &request.btf_path)?;
+        Self::open_on(&Ground::survey(root, &request.btf_path)?, request)
+    }
+
+    /// The same, for one of several scans of a host, which is surveyed once for all of them: `btf_path` is not looked at.
+    ///
+    /// # Errors
+    /// Why there is none.
+    pub fn open_on(ground: &Ground, request: &Request) -> Result<Self, Unavailable> {
         let mut refused: Option<Unavailable> = None;
         for level in &request.levels {
-            match Self::open_level(&ground, request, *level) {
+            match Self::open_level(ground, request, *level) {
                 Ok(scan) => return Ok(Self { refused, ..scan }),
                 // That a kernel is too old for the next level says less than what went wrong with this one.
                 Err(Unavailable::Kernel { .. }) if refused.is_some() => {}
@@ -246,8 +253,8 @@ impl KernelScan {
         let parts = self.recipe.parts;
         let mut count = 0;
         for raw in Records::new(words.get(..used).unwrap_or(words), parts) {
-            let (call, frames) = self.waits.resolve(&raw);
-            visit(&raw.record(call, frames, parts, self.clock));
+            let wait = self.waits.resolve(&raw);
+            visit(&raw.record(wait, parts, self.clock));
             count += 1;
         }
         self.control_mut().set(control::USED, 0);

@@ -4,7 +4,8 @@
 //! looked up once, each stack is put together once: hosts have many threads, and few ways to wait.
 
 use std::collections::HashMap;
-use std::io;
+use std::fs::File;
+use std::io::{self, BufRead, BufReader};
 use std::path::{Path, PathBuf};
 
 use foldhash::fast::RandomState;
@@ -84,13 +85,32 @@ impl Symbols {
     /// No function is longer: what lies further from a symbol belongs to code that came after the list was read.
     const MAX_FUNCTION_BYTES: u64 = 1 << 20;
 
-    /// Reads the list, which takes some hundredths of a second.
+    /// Reads the list, which takes some tenths of a second.
     ///
     /// # Errors
     /// When there are no names in it.
     pub fn load(path: &Path) -> Result<Self, SymbolsError> {
-        let text = std::fs::read(path).map_err(|error| SymbolsError::Unreadable { path: path.to_owned(), error })?;
-        Self::parse(&text)
+        let unreadable = |error| SymbolsError::Unreadable { path: path.to_owned(), error };
+        Self::read(&mut BufReader::new(File::open(path).map_err(unreadable)?)).map_err(unreadable)?.finish()
+    }
+
+    /// Whether there are names to be had: looks at the list's beginning.
+    ///
+    /// # Errors
+    /// When there are no names in it.
+    pub fn are_shown(path: &Path) -> Result<(), SymbolsError> {
+        let unreadable = |error| SymbolsError::Unreadable { path: path.to_owned(), error };
+        let list = BufReader::new(File::open(path).map_err(unreadable)?);
+        let mut error = SymbolsError::Empty;
+        for line in list.split(b'\n') {
+            match parse_line(&line.map_err(unreadable)?) {
+                // The first ones are offsets, and 0 even where nothing is hidden.
+                Some((0, ..)) => error = SymbolsError::Hidden,
+                Some(_) => return Ok(()),
+                None => {}
+            }
+        }
+        Err(error)
     }
 
     /// Takes the list apart: lines of `address type name [module]`.
@@ -98,29 +118,51 @@ impl Symbols {
     /// # Errors
     /// When there are no names in it.
     pub fn parse(text: &[u8]) -> Result<Self, SymbolsError> {
-        let mut symbols = Vec::new();
-        let mut names = Vec::new();
-        for line in text.split(|byte| *byte == b'\n') {
-            let Some((address, kind, name)) = parse_line(line) else { continue };
-            let is_code = matches!(kind, b't' | b'T' | b'w' | b'W');
-            let name = is_code.then(|| append(&mut names, name)).flatten();
-            symbols.push(Symbol { address, name });
+        let mut text = text;
+        Self::read(&mut text).map_err(|_| SymbolsError::Empty)?.finish()
+    }
+
+    /// Collects the list, line by line: it is long, and little of it is kept.
+    fn read(list: &mut dyn BufRead) -> io::Result<Self> {
+        let mut all = Self {
+            symbols: Vec::new(),
+            names: Vec::new(),
+            loaded: 0,
+            frames: HashMap::default(),
+            stacks: HashMap::default(),
+            texts: Vec::new(),
+        };
+        let mut line = Vec::new();
+        while list.read_until(b'\n', &mut line)? > 0 {
+            all.add(line.strip_suffix(b"\n").unwrap_or(&line));
+            line.clear();
         }
-        if symbols.is_empty() {
+        Ok(all)
+    }
+
+    fn add(&mut self, line: &[u8]) {
+        let Some((address, kind, name)) = parse_line(line) else { return };
+        let is_code = matches!(kind, b't' | b'T' | b'w' | b'W');
+        let name = is_code.then(|| append(&mut self.names, name)).flatten();
+        self.symbols.push(Symbol { address, name });
+    }
+
+    fn finish(mut self) -> Result<Self, SymbolsError> {
+        if self.symbols.is_empty() {
             return Err(SymbolsError::Empty);
         }
-        if symbols.iter().all(|symbol| symbol.address == 0) {
+        if self.symbols.iter().all(|symbol| symbol.address == 0) {
             return Err(SymbolsError::Hidden);
         }
         // Of several at one address the kernel shows the first. The sort keeps their order.
-        symbols.sort_by_key(|symbol| symbol.address);
-        symbols.dedup_by_key(|symbol| symbol.address);
+        self.symbols.sort_by_key(|symbol| symbol.address);
+        self.symbols.dedup_by_key(|symbol| symbol.address);
         // Of data, only that no code lies there.
-        symbols.dedup_by(|later, earlier| later.name.is_none() && earlier.name.is_none());
-        symbols.shrink_to_fit();
-        let loaded = names.len();
-        let (frames, stacks) = (HashMap::default(), HashMap::default());
-        Ok(Self { symbols, names, loaded, frames, stacks, texts: Vec::new() })
+        self.symbols.dedup_by(|later, earlier| later.name.is_none() && earlier.name.is_none());
+        self.symbols.shrink_to_fit();
+        self.names.shrink_to_fit();
+        self.loaded = self.names.len();
+        Ok(self)
     }
 
     /// The name of the function that a return address lies in; the address itself, as `0x…`, where there is none.
@@ -281,6 +323,8 @@ ffffffffc0000100 t bpf_prog_1 [bpf]
             assert!(matches!(Symbols::parse(text), Err(SymbolsError::Empty)), "{}", text.escape_ascii());
         }
         assert!(matches!(Symbols::load("/nowhere".as_ref()), Err(SymbolsError::Unreadable { .. })));
+        assert!(matches!(Symbols::are_shown("/nowhere".as_ref()), Err(SymbolsError::Unreadable { .. })));
+        assert!(matches!(Symbols::are_shown("/dev/null".as_ref()), Err(SymbolsError::Empty)));
     }
 
     #[test]

@@ -45,18 +45,15 @@ impl Waits {
     /// Different stacks kept: far more than any kernel has been seen to have at once. Then all is forgotten.
     const MAX_STACKS: usize = 1 << 16;
 
-    /// What the task of this record waits for; nothing if that is not known.
+    /// What the task of this record waits for, if that is known.
     #[inline]
-    pub(super) fn resolve(&mut self, raw: &Raw<'_>) -> (Call, &[u64]) {
-        let wait = match raw.wait {
-            RawWait::None | RawWait::Moved => None,
-            RawWait::Same => self.recall(raw),
-            RawWait::Taken { call, frames } => Some(self.keep(raw, call, frames)),
+    pub(super) fn resolve(&mut self, raw: &Raw<'_>) -> Option<(Call, &[u64])> {
+        let (call, stack) = match raw.wait {
+            RawWait::None | RawWait::Moved => return None,
+            RawWait::Same => self.recall(raw)?,
+            RawWait::Taken { call, frames } => self.keep(raw, call, frames),
         };
-        match wait {
-            Some((call, stack)) => (call, self.stacks.get(stack as usize).map_or(&[], AsRef::as_ref)),
-            None => (Call::Unknown, &[]),
-        }
+        Some((call, self.stacks.get(stack as usize).map_or(&[], AsRef::as_ref)))
     }
 
     #[inline]
@@ -149,17 +146,17 @@ mod tests {
     fn taken(waits: &mut Waits, tid: u32, start: u64, switches: u64, frames: &[u64]) {
         let call = Call::None(Registers { sp: tid.into(), ip: switches });
         let raw = Raw { fixed: &fixed(tid, start, switches), wait: RawWait::Taken { call, frames } };
-        assert_eq!(waits.resolve(&raw), (call, frames));
+        assert_eq!(waits.resolve(&raw), Some((call, frames)));
     }
 
     fn same(waits: &mut Waits, tid: u32, start: u64, switches: u64) -> Option<(u64, Vec<u64>)> {
         let raw = Raw { fixed: &fixed(tid, start, switches), wait: RawWait::Same };
-        match waits.resolve(&raw) {
+        match waits.resolve(&raw)? {
             (Call::None(registers), frames) => {
                 assert_eq!(registers.sp, u64::from(tid));
                 Some((registers.ip, frames.to_vec()))
             }
-            _ => None,
+            other => panic!("{other:?}"),
         }
     }
 

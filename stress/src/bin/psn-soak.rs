@@ -14,7 +14,7 @@ use std::process::{Child, Command, ExitCode, Stdio};
 use std::time::{Duration, Instant};
 
 use clap::Parser;
-use psn_stress::Storm;
+use psn_stress::{Kind, Storm};
 use serde_json::Value;
 
 /// Soak psn in churn, and say whether it held.
@@ -141,13 +141,18 @@ fn check_window(report: &Value, storm: &Storm, verdict: &mut Verdict) {
     check_accounting(report, verdict);
     let ticks = report["ticks"]["completed"].as_u64().unwrap_or(0);
     let mut seen: HashMap<u64, u64> = HashMap::new();
+    let lasting = &storm.truth().threads;
+    let is_lasting = |task: u64| lasting.iter().any(|(_, tid, _)| u64::from(*tid) == task);
+    let is_parent = |task: u64| lasting.iter().any(|(_, tid, kind)| u64::from(*tid) == task && *kind == Kind::Harness);
     for row in report["rows"].as_array().into_iter().flatten() {
         let task = row["task"].as_u64().unwrap_or(0);
         *seen.entry(task).or_default() += row["samples"].as_u64().unwrap_or(0);
         let named = row["comm2"].as_str().and_then(|name| name.strip_prefix('t')?.parse::<u64>().ok());
-        verdict.expect(named.is_none_or(|named| named == task), || format!("mixed up: {row}"));
+        // A thread has its parent's name until it has given itself its own, and may be met before it has.
+        let is_newborn = || named.is_some_and(is_parent) && !is_lasting(task);
+        verdict.expect(named.is_none_or(|named| named == task) || is_newborn(), || format!("mixed up: {row}"));
     }
-    for (pid, tid, kind) in &storm.truth().threads {
+    for (pid, tid, kind) in lasting {
         let samples = seen.get(&u64::from(*tid)).copied().unwrap_or(0);
         verdict.expect(samples == ticks, || {
             format!("thread {tid} ({kind:?}) of {pid} was seen in {samples} of {ticks} ticks")

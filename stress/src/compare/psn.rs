@@ -55,7 +55,10 @@ impl Psn<'_> {
         let fixed = [self.program, "--quiet", "--format", "json"].map(str::to_owned);
         let workers = ["--workers".to_owned(), self.workers.to_string()];
         let pace = ["--hz".to_owned(), self.hz.to_string(), "--duration".to_owned(), seconds.to_string()];
-        let words = fixed.into_iter().chain(self.arguments.iter().cloned()).chain(workers).chain(pace);
+        // What it is compared with reads /proc as well.
+        let has_scan = self.arguments.iter().any(|argument| argument == "--scan");
+        let scan = ["--scan", "proc"].map(str::to_owned).into_iter().filter(|_| !has_scan);
+        let words = fixed.into_iter().chain(self.arguments.iter().cloned()).chain(scan).chain(workers).chain(pace);
         Program {
             words: words.collect(),
             cores: Some(self.workers),

@@ -90,6 +90,8 @@ fn steady() -> Vec<Step> {
         psn("psn-all", "-a -G syscall,wchan", Some("floor-all")),
         floor("floor-path", "bare loop, stat by its full path: open + read + close", BY_PATH),
         psn("psn-unlisted", "-G syscall,wchan --discover-hz 0.01", Some("floor-kept")),
+        psn("psn-walk", "-G syscall,wchan --scan kernel", None),
+        psn("psn-walk-all", "-a -G syscall,wchan --scan kernel", None),
         Step {
             pace: Pace::Full,
             ..step("floor-list", "bare loop, listing: getdents on kept directories", Kind::Floor(LISTED), None)

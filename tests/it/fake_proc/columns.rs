@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use psn::column::{COLUMNS, Source};
+use psn::column::{COLUMNS, Column, Source};
 use psn::observation::Mark;
 use psn::parse::stat::{PF_KTHREAD, field as stat_field};
 use psn::procfs::{Call, Fault};
@@ -252,7 +252,7 @@ fn crafted() -> FakeProc {
 
 /// Every column of the registry, joined for `-g`.
 fn all_columns() -> String {
-    COLUMNS.iter().map(|column| column.name).collect::<Vec<_>>().join(",")
+    of_files().map(|column| column.name).collect::<Vec<_>>().join(",")
 }
 
 /// The value of `column` in the only row that `args` give of `proc`.
@@ -261,12 +261,27 @@ fn value_of(proc: &FakeProc, column: &str) -> String {
     value(&report, only(&report), column)
 }
 
+/// The columns that are made of files: a made-up root has no kernel that walks.
+fn of_files() -> impl Iterator<Item = &'static Column> {
+    COLUMNS.iter().filter(|column| column.source != Source::Kernel)
+}
+
 #[test]
 fn the_expectations_name_every_column_once() {
     let expected: Vec<&str> = EXPECTED.iter().map(|(name, _)| *name).collect();
-    let registry: BTreeSet<&str> = COLUMNS.iter().map(|column| column.name).collect();
+    let registry: BTreeSet<&str> = of_files().map(|column| column.name).collect();
     assert_eq!(expected.iter().copied().collect::<BTreeSet<_>>(), registry);
     assert_eq!(expected.len(), registry.len());
+}
+
+#[test]
+fn what_only_a_walk_tells_is_not_made_up() {
+    let shown = |state: char, column: &str| {
+        value_of(&FakeProc::of([Process::new(7).thread(Thread::new(7).state(state))]), column)
+    };
+    assert_eq!((shown('D', "oncpu"), shown('R', "oncpu")), ("[unsupported]".to_owned(), "[unsupported]".to_owned()));
+    assert_eq!(shown('R', "state2"), "[unsupported]");
+    assert_eq!(shown('D', "state2"), "Disk (Uninterruptible)");
 }
 
 #[test]
@@ -305,9 +320,7 @@ fn only_the_files_that_the_columns_need_are_opened() {
                 }
                 // What is known of a program is known under its name.
                 Source::Comm => matches!(column.source, Source::Cmdline | Source::Exe | Source::Smaps),
-                // The list of tasks: no file at all.
-                Source::Task => false,
-                source => source == column.source,
+                source => source.is_file() && source == column.source,
             };
             let opened = script.calls(Call::Open, Some(source)) > 0;
             assert_eq!(opened, needed, "{} for column {}", source.name(), column.name);
@@ -321,9 +334,7 @@ fn a_field_that_the_kernel_does_not_print_is_unsupported_and_the_others_are_not(
         let proc = FakeProc::of([process_of(crafted_thread().last_stat_field(last))]);
         let report = sample(&proc, &["-a", "-g", &all_columns()], 1);
         let row = only(&report);
-        for ((name, expected), column) in
-            EXPECTED.iter().map(|pair| (*pair, psn::column::Column::find(pair.0).unwrap()))
-        {
+        for ((name, expected), column) in EXPECTED.iter().map(|pair| (*pair, Column::find(pair.0).unwrap())) {
             let known = match column.extract {
                 psn::column::Extract::StatNumber(number) => number <= last,
                 _ => true,
@@ -360,7 +371,7 @@ fn expected_of(column: &str) -> &'static str {
 fn every_file_has_a_representative() {
     let missing: Vec<Source> = Source::ALL
         .into_iter()
-        .filter(|source| !matches!(source, Source::Task | Source::Stat | Source::Comm))
+        .filter(|source| source.is_file() && !matches!(source, Source::Stat | Source::Comm))
         .filter(|source| !REPRESENTATIVES.iter().any(|(known, _)| known == source))
         .collect();
     assert_eq!(missing, []);
@@ -402,7 +413,7 @@ fn a_refusal_stands_in_its_own_columns_and_the_thread_still_counts() {
                 let report = Engine::with_faults(&proc, &["-a", "-g", &all], script).run(3);
                 let row = only(&report);
                 assert_eq!(value(&report, row, "samples"), "3", "{refused:?}");
-                for column in COLUMNS {
+                for column in of_files() {
                     let denied =
                         column.source == *refused || (column.source == Source::Fd && *refused == Source::Syscall);
                     let wanted = if denied { "[denied]" } else { expected_of(column.name) };

@@ -162,6 +162,7 @@ impl Engine {
                 processes: self.set.processes().len() as u64,
                 threads: self.set.threads() as u64,
                 skipped: self.skipped,
+                unseen: 0,
             },
             health: health.by_file().into_iter().map(|(file, counts)| (file.to_owned(), counts)).collect(),
             dropped: health.dropped().map(|(file, errno, count)| (file.to_owned(), errno.to_string(), count)).collect(),

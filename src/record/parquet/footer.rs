@@ -1,0 +1,295 @@
+//! What a Parquet file says of itself at its end, as far as psn has to know.
+
+use super::file::{Damage, Slice};
+use super::schema;
+use super::thrift::Reader;
+
+const MAGIC: [u8; 4] = *b"PAR1";
+
+/// The longest metadata that are read: what a file for a day and a hundred columns has, tenfold. In memory they are no
+/// more than four times as large.
+const MAX_LENGTH: u64 = 32 << 20;
+
+/// Columns that psn has no more of.
+const MAX_LEAVES: usize = 4096;
+
+/// Rows that a byte of a file stands for at most, so that a small file can not ask for hours of work. Threads differ in
+/// their ids, so that psn's own files have some hundred at most.
+const MAX_ROWS_PER_BYTE: u64 = 1024;
+
+/// The schema, the places of the columns' values, and psn's notes.
+#[derive(Debug, Default)]
+pub struct Footer {
+    /// The columns.
+    pub leaves: Vec<Leaf>,
+    /// The row groups.
+    pub groups: Vec<Group>,
+    notes: Vec<(String, String)>,
+}
+
+/// A column.
+#[derive(Debug)]
+pub struct Leaf {
+    /// Its name.
+    pub name: String,
+    /// How its values are stored.
+    pub physical: Physical,
+    /// Whether it has a value in each row.
+    pub is_required: bool,
+}
+
+/// How values are stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Physical {
+    /// Eight bytes: integers, and floating-point numbers.
+    Eight,
+    /// Bytes of any number.
+    Bytes,
+    /// In a way that psn does not use.
+    Other,
+}
+
+/// A row group.
+#[derive(Debug)]
+pub struct Group {
+    /// Its rows.
+    pub rows: u64,
+    /// Where the values of each column lie.
+    pub chunks: Vec<Chunk>,
+}
+
+/// The values of one column in one row group.
+#[derive(Debug, Clone, Copy)]
+pub struct Chunk {
+    /// The offset of its first page.
+    pub start: u64,
+    /// The offset behind its last page.
+    pub end: u64,
+    /// How its pages are compressed.
+    pub codec: Codec,
+}
+
+/// How pages are compressed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Codec {
+    /// Not at all.
+    None,
+    /// With zstd.
+    Zstd,
+    /// In a way that psn does not use.
+    Other,
+}
+
+impl Footer {
+    /// That of `file`.
+    pub fn read(file: &Slice) -> Result<Self, Damage> {
+        const TORN: Damage = Damage::Form("it is no Parquet file, or its end is missing");
+        let mut bytes = Vec::new();
+        let body = file.len().checked_sub(8).ok_or(TORN)?;
+        file.read(body, 8, &mut bytes)?;
+        let [a, b, c, d, magic @ ..] = *bytes.first_chunk::<8>().ok_or(TORN)?;
+        file.read(0, MAGIC.len(), &mut bytes)?;
+        if magic != MAGIC || bytes != MAGIC {
+            return Err(TORN);
+        }
+        let len = u64::from(u32::from_le_bytes([a, b, c, d]));
+        let body = body.checked_sub(len).ok_or(TORN)?;
+        if len > MAX_LENGTH {
+            return Err(Damage::Form("its metadata are longer than those of any recording"));
+        }
+        file.read(body, usize::try_from(len).map_err(|_| TORN)?, &mut bytes)?;
+        Self::parse(&bytes, body)
+    }
+
+    /// That which `bytes` are, of a file with `body` bytes before it.
+    fn parse(bytes: &[u8], body: u64) -> Result<Self, Damage> {
+        let mut reader = Reader::new(bytes);
+        let mut footer = Self::default();
+        let mut id = 0;
+        while let Some(field) = reader.field(&mut id)? {
+            match field.id {
+                2 => {
+                    let count = reader.structures(field)?;
+                    footer.leaves = leaves(&mut reader, count)?;
+                }
+                4 => {
+                    for _ in 0..reader.structures(field)? {
+                        footer.groups.push(group(&mut reader, footer.leaves.len(), body)?);
+                    }
+                }
+                5 => {
+                    for _ in 0..reader.structures(field)? {
+                        footer.notes.extend(note(&mut reader)?);
+                    }
+                }
+                _ => reader.skip(field)?,
+            }
+        }
+        let plausible = body.saturating_mul(MAX_ROWS_PER_BYTE).saturating_add(1 << 20);
+        if footer.rows() > plausible {
+            return Err(Damage::Form("it claims more rows than can be in it"));
+        }
+        Ok(footer)
+    }
+
+    /// The rows of all row groups.
+    pub fn rows(&self) -> u64 {
+        self.groups.iter().fold(0, |rows, group| rows.saturating_add(group.rows))
+    }
+
+    /// What is noted under `key`.
+    pub fn note(&self, key: &str) -> Option<&str> {
+        self.notes.iter().find(|(known, _)| known == key).map(|(_, value)| value.as_str())
+    }
+
+    /// The place of the column `name`.
+    pub fn leaf(&self, name: &str) -> Option<usize> {
+        self.leaves.iter().position(|leaf| leaf.name == name)
+    }
+}
+
+/// The columns of a table that has no others within them.
+fn leaves(reader: &mut Reader<'_>, count: usize) -> Result<Vec<Leaf>, Damage> {
+    const NOT_FLAT: Damage = Damage::Form("its columns are not those of a recording");
+    let mut leaves = Vec::new();
+    for element in 0..count {
+        let (mut physical, mut repetition, mut children, mut name) = (None, None, 0, "");
+        let mut id = 0;
+        while let Some(field) = reader.field(&mut id)? {
+            match field.id {
+                1 => physical = Some(reader.integer(field)?),
+                3 => repetition = Some(reader.integer(field)?),
+                4 => name = std::str::from_utf8(reader.bytes(field)?).map_err(|_| NOT_FLAT)?,
+                5 => children = reader.size(field)?,
+                _ => reader.skip(field)?,
+            }
+        }
+        let is_root = element == 0;
+        if is_root != (children > 0) || (is_root && children + 1 != count as u64) || element > MAX_LEAVES {
+            return Err(NOT_FLAT);
+        }
+        if !is_root {
+            leaves.push(Leaf {
+                name: name.to_owned(),
+                physical: match physical {
+                    Some(2 | 5) => Physical::Eight,
+                    Some(6) => Physical::Bytes,
+                    _ => Physical::Other,
+                },
+                is_required: match repetition {
+                    Some(0) => true,
+                    Some(1) => false,
+                    _ => return Err(NOT_FLAT),
+                },
+            });
+        }
+    }
+    Ok(leaves)
+}
+
+fn group(reader: &mut Reader<'_>, leaves: usize, body: u64) -> Result<Group, Damage> {
+    let mut group = Group { rows: 0, chunks: Vec::new() };
+    let mut values = Vec::new();
+    let mut id = 0;
+    while let Some(field) = reader.field(&mut id)? {
+        match field.id {
+            1 => {
+                for _ in 0..reader.structures(field)? {
+                    let (chunk, count) = chunk(reader, body)?;
+                    group.chunks.push(chunk);
+                    values.push(count);
+                }
+            }
+            3 => group.rows = reader.size(field)?,
+            _ => reader.skip(field)?,
+        }
+    }
+    if leaves == 0 || group.chunks.len() != leaves || values.iter().any(|count| *count != group.rows) {
+        return Err(Damage::Form("a row group lacks a column, or some of its values"));
+    }
+    group.chunks.shrink_to_fit();
+    Ok(group)
+}
+
+/// A column's values, and how many there are.
+fn chunk(reader: &mut Reader<'_>, body: u64) -> Result<(Chunk, u64), Damage> {
+    const MISSING: Damage = Damage::Form("the values of a column can not be found");
+    let mut id = 0;
+    let mut found = None;
+    while let Some(field) = reader.field(&mut id)? {
+        match field.id {
+            // Columns may lie in other files; psn's do not.
+            1 => return Err(MISSING),
+            3 => {
+                Reader::structure(field)?;
+                found = Some(chunk_metadata(reader)?);
+            }
+            _ => reader.skip(field)?,
+        }
+    }
+    match found {
+        Some((chunk, values)) if chunk.start < chunk.end && chunk.end <= body => Ok((chunk, values)),
+        _ => Err(MISSING),
+    }
+}
+
+fn chunk_metadata(reader: &mut Reader<'_>) -> Result<(Chunk, u64), Damage> {
+    let mut codec = Codec::Other;
+    let (mut values, mut len, mut data, mut dictionary) = (0, 0, 0, None);
+    let mut id = 0;
+    while let Some(field) = reader.field(&mut id)? {
+        match field.id {
+            4 => {
+                codec = match reader.integer(field)? {
+                    0 => Codec::None,
+                    6 => Codec::Zstd,
+                    _ => Codec::Other,
+                }
+            }
+            5 => values = reader.size(field)?,
+            7 => len = reader.size(field)?,
+            9 => data = reader.size(field)?,
+            11 => dictionary = Some(reader.size(field)?),
+            _ => reader.skip(field)?,
+        }
+    }
+    let start = dictionary.filter(|offset| *offset > 0).unwrap_or(data);
+    Ok((Chunk { start, end: start.saturating_add(len), codec }, values))
+}
+
+/// A note, if it is one of psn's.
+fn note(reader: &mut Reader<'_>) -> Result<Option<(String, String)>, Damage> {
+    let (mut key, mut value) = (&b""[..], &b""[..]);
+    let mut id = 0;
+    while let Some(field) = reader.field(&mut id)? {
+        match field.id {
+            1 => key = reader.bytes(field)?,
+            2 => value = reader.bytes(field)?,
+            _ => reader.skip(field)?,
+        }
+    }
+    let (Ok(key), Ok(value)) = (std::str::from_utf8(key), std::str::from_utf8(value)) else { return Ok(None) };
+    Ok(key.starts_with(schema::NOTES).then(|| (key.to_owned(), value.to_owned())))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn anything_can_be_parsed(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+            let _ = Footer::parse(&bytes, 1000);
+        }
+    }
+
+    #[test]
+    fn nested_columns_are_none_of_psns() {
+        // Two groups, one within the other, and no column.
+        let root = [0x48, 1, b'r', 0x15, 2, 0];
+        let bytes: Vec<u8> = [0x29, 0x2c].into_iter().chain(root).chain(root).chain([0]).collect();
+        assert!(Footer::parse(&bytes, 1000).is_err());
+    }
+}

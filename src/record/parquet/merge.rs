@@ -1,0 +1,495 @@
+//! Small parts of an hour that is over into few large ones, which take less room and which engines read faster.
+//!
+//! What is merged is complete, and says what it replaces, before that is taken away: a psn that is killed in between
+//! leaves both, readers take one of them, and the next writer takes the other away.
+
+use std::collections::HashSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
+
+use parquet::file::metadata::ParquetMetaDataReader;
+
+use super::buffer::RowBuffer;
+use super::dataset::{Catalog, Entry};
+use super::file::{Damage, Slice};
+use super::footer::Footer;
+use super::name::PartName;
+use super::part::{Notes, PartWriter, engine};
+use super::rows::{RowReader, Wanted};
+use super::schema::{self, Table};
+use super::ticks::{TickNote, TickReader};
+use crate::observation::Rows;
+use crate::record::{Header, PIECE_ROWS, RecordError};
+use crate::report::Facts;
+
+/// Row groups of at least so many rows are good as they are, and copied without being decoded: what DuckDB makes them of.
+const GOOD_ROWS: u64 = 122_880;
+
+/// Row groups that are made of small ones have no more rows.
+const MAX_ROWS: usize = 1 << 20;
+
+/// Memory for the rows of one, in bytes.
+const MAX_BYTES: usize = 64 << 20;
+
+/// Parts are merged up to this size, in bytes, so that no merging takes too long.
+const MAX_MERGED: u64 = 256 << 20;
+
+/// Parts that are to become one.
+#[derive(Debug)]
+pub struct Job {
+    directory: PathBuf,
+    parts: Vec<Entry>,
+}
+
+impl Job {
+    /// The name of the first of them.
+    fn name(&self) -> String {
+        self.parts.first().map(|entry| entry.name.to_string()).unwrap_or_default()
+    }
+}
+
+/// What became of them.
+#[derive(Debug)]
+pub struct Merged {
+    /// The part that has all that they had.
+    pub entry: Entry,
+    /// Their names.
+    pub replaces: Vec<String>,
+}
+
+/// What there is to be merged among parts that lie elsewhere than in `current`, which are written still.
+pub fn jobs(catalog: &Catalog, current: &Path) -> Vec<Job> {
+    let mut jobs: Vec<Job> = Vec::new();
+    let mut bytes = 0;
+    // By time, and so directory by directory.
+    for entry in catalog.values().filter(|entry| entry.directory != current) {
+        bytes += entry.bytes;
+        match jobs.last_mut() {
+            Some(job)
+                if bytes <= MAX_MERGED
+                    && job.directory == entry.directory
+                    && job.parts.last().is_some_and(|last| last.name.run == entry.name.run) =>
+            {
+                job.parts.push(entry.clone());
+            }
+            _ => {
+                bytes = entry.bytes;
+                jobs.push(Job { directory: entry.directory.clone(), parts: vec![entry.clone()] });
+            }
+        }
+    }
+    jobs.retain(|job| job.parts.len() > 1);
+    // The clock may have been set back.
+    jobs.iter_mut().for_each(|job| job.parts.sort_by_key(|entry| entry.name.first));
+    jobs
+}
+
+/// A thread that merges.
+#[derive(Debug, Default)]
+pub struct Merger {
+    thread: Option<JoinHandle<Vec<Outcome>>>,
+    /// First parts of jobs that can not be done.
+    failed: HashSet<String>,
+    stop: Arc<AtomicBool>,
+}
+
+/// What was merged, or the name of the first part of what could not be.
+type Outcome = Result<Merged, String>;
+
+impl Merger {
+    /// What has been merged since the last time.
+    pub fn done(&mut self) -> Vec<Merged> {
+        let Some(thread) = self.thread.take_if(|thread| thread.is_finished()) else { return Vec::new() };
+        // A thread that has panicked has merged nothing; what it was to merge is still there.
+        let (merged, failed): (Vec<_>, Vec<_>) = thread.join().unwrap_or_default().into_iter().partition(Result::is_ok);
+        self.failed.extend(failed.into_iter().filter_map(Result::err));
+        merged.into_iter().filter_map(Result::ok).collect()
+    }
+
+    /// Merges what there is to be merged, if nothing is being merged.
+    pub fn start(&mut self, mut jobs: Vec<Job>) {
+        jobs.retain(|job| !self.failed.contains(&job.name()));
+        if self.thread.is_some() || jobs.is_empty() {
+            return;
+        }
+        let stop = Arc::clone(&self.stop);
+        let merge = move || {
+            // On Linux, that is the thread's own.
+            let _ = rustix::process::nice(19);
+            let of_job = |job: &Job| run(job, &stop).map_err(|_| job.name());
+            jobs.iter().take_while(|_| !stop.load(Ordering::Relaxed)).map(of_job).collect()
+        };
+        // Without a thread, parts stay as they are.
+        self.thread = std::thread::Builder::new().name("psn-merge".to_owned()).spawn(merge).ok();
+    }
+
+    /// Has the merging end, and waits for that.
+    pub fn stop(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+        drop(self.thread.take().map(JoinHandle::join));
+    }
+}
+
+/// Merges, and takes away what was merged.
+fn run(job: &Job, stop: &AtomicBool) -> Result<Merged, RecordError> {
+    let (Some(first), Some(last)) = (job.parts.first(), job.parts.last()) else { return Err(RecordError::Stopped) };
+    let name = PartName::merged(&first.name, &last.name);
+    let replaces: Vec<String> = job.parts.iter().map(|entry| entry.name.to_string()).collect();
+    let path = job.directory.join(name.to_string());
+    let paths: Vec<PathBuf> = job.parts.iter().map(Entry::path).collect();
+    let bytes = merge(&paths, &path, &replaces, false, &|| stop.load(Ordering::Relaxed))?;
+    // Until here everything is there twice, for those who do not know what replaces what: as short a time as can be.
+    paths.iter().for_each(|path| drop(fs::remove_file(path)));
+    Ok(Merged { entry: Entry { name, directory: job.directory.clone(), bytes }, replaces })
+}
+
+/// Writes all that the parts at `paths` have, in this order, to `path`; how many bytes that are.
+///
+/// # Errors
+/// When one can not be read, or is of another run; when it can not be written; when it is to stop.
+pub fn merge(
+    paths: &[PathBuf],
+    path: &Path,
+    replaces: &[String],
+    replaces_file: bool,
+    stop: &dyn Fn() -> bool,
+) -> Result<u64, RecordError> {
+    let mut merge: Option<Merge<'_>> = None;
+    for source in paths {
+        let damaged = |damage: Damage| RecordError::not_recording(source, damage);
+        let part = Part::open(source).map_err(damaged)?;
+        let merge = match &mut merge {
+            Some(merge) => merge,
+            none => none.insert(Merge::new(path, &part, replaces_file, stop)?),
+        };
+        if merge.header != part.header {
+            return Err(RecordError::not_recording(source, "it is of another run than the part before it"));
+        }
+        merge.add(source, part)?;
+    }
+    let merge = merge.ok_or(RecordError::Stopped)?;
+    merge.finish(replaces)
+}
+
+/// A part that is read.
+struct Part {
+    file: Slice,
+    footer: Footer,
+    header: String,
+    note: TickNote,
+    facts: Option<Facts>,
+}
+
+impl Part {
+    fn open(path: &Path) -> Result<Self, Damage> {
+        const FOREIGN: Damage = Damage::Form("no psn wrote it");
+        let file = Slice::open(path)?;
+        let footer = Footer::read(&file)?;
+        let header = footer.note(schema::HEADER_NOTE).ok_or(FOREIGN)?.to_owned();
+        let note = footer.note(schema::TICKS_NOTE).and_then(|note| serde_json::from_str(note).ok()).ok_or(FOREIGN)?;
+        let facts = footer.note(schema::FACTS_NOTE).and_then(|facts| serde_json::from_str(facts).ok());
+        Ok(Self { file, footer, header, note, facts })
+    }
+}
+
+struct Merge<'a> {
+    stop: &'a dyn Fn() -> bool,
+    header: String,
+    hz: f64,
+    wanted: Vec<Wanted>,
+    writer: PartWriter,
+    rows: RowBuffer,
+    /// Ticks of the run that were due before the one that was added last, this one included.
+    due: u64,
+    facts: Option<Facts>,
+}
+
+/// What has to be known of a tick to write its rows.
+#[derive(Debug, Clone, Copy)]
+struct Share {
+    number: u64,
+    time_ns: u64,
+    seconds: f64,
+    rows: u64,
+}
+
+impl<'a> Merge<'a> {
+    fn new(path: &Path, first: &Part, replaces_file: bool, stop: &'a dyn Fn() -> bool) -> Result<Self, RecordError> {
+        let header: Header =
+            serde_json::from_str(&first.header).map_err(|error| RecordError::not_recording(path, error))?;
+        let table = Table::of(&header).map_err(|error| engine(path, &error))?;
+        let wanted = |column: &crate::record::RecordedColumn| Wanted {
+            name: column.name.clone(),
+            is_number: column.is_number(),
+        };
+        let mut writer = PartWriter::create(path, &table, first.note.due_before)?;
+        if replaces_file {
+            writer.replace_file();
+        }
+        Ok(Self {
+            stop,
+            header: first.header.clone(),
+            hz: header.hz,
+            wanted: header.columns.iter().map(wanted).collect(),
+            writer,
+            rows: RowBuffer::new(&header),
+            due: first.note.due_before,
+            facts: None,
+        })
+    }
+
+    fn add(&mut self, path: &Path, part: Part) -> Result<(), RecordError> {
+        let damaged = |damage: Damage| RecordError::not_recording(path, damage);
+        let mut shares = self.add_ticks(&part).map_err(|error| error.on(path))?.into_iter();
+        let groups: Vec<u64> = part.footer.groups.iter().map(|group| group.rows).collect();
+        let metadata = match groups.iter().any(|rows| *rows >= GOOD_ROWS) {
+            // Its size and its depth have been looked at by psn's own reader.
+            true => ParquetMetaDataReader::new().parse_and_finish(part.file.file()).ok(),
+            false => None,
+        };
+        self.facts = part.facts.or(self.facts.take());
+        let mut reader = RowReader::new(&part.file, part.footer, &self.wanted).map_err(damaged)?;
+        let mut share: Option<Share> = None;
+        for (place, rows) in groups.into_iter().enumerate() {
+            let copied =
+                metadata.as_ref().and_then(|metadata| metadata.row_groups().get(place)).filter(|_| rows >= GOOD_ROWS);
+            if let Some(group) = copied {
+                self.writer.write(&mut self.rows)?;
+                self.writer.copy(part.file.file(), group)?;
+                reader.skip(rows);
+            }
+            let mut left = rows;
+            while left > 0 {
+                if (self.stop)() {
+                    return Err(RecordError::Stopped);
+                }
+                let current = match share.filter(|share| share.rows > 0).or_else(|| shares.next()) {
+                    Some(current) => current,
+                    None => return Err(damaged(Damage::Form("it has more rows than its ticks have"))),
+                };
+                let now = current.rows.min(left);
+                if copied.is_none() {
+                    self.read(&mut reader, current, now).map_err(|error| error.on(path))?;
+                }
+                share = Some(Share { rows: current.rows - now, ..current });
+                left -= now;
+            }
+        }
+        Ok(())
+    }
+
+    /// Adds the ticks of `part`; which rows are theirs.
+    fn add_ticks(&mut self, part: &Part) -> Result<Vec<Share>, Trouble> {
+        let mut shares = Vec::new();
+        let mut ticks = TickReader::new(&part.file, &part.note)?;
+        while let Some(tick) = ticks.next()? {
+            let due = tick.info.due.saturating_sub(self.due);
+            self.due = tick.info.due;
+            #[expect(clippy::cast_precision_loss, reason = "seconds to be summed up")]
+            let seconds = due as f64 / self.hz;
+            if tick.rows > 0 {
+                shares.push(Share { number: tick.number, time_ns: tick.info.time_ns, seconds, rows: tick.rows });
+            }
+            self.writer.add(tick)?;
+        }
+        Ok(shares)
+    }
+
+    /// Adds the next `count` rows, which are of the tick of `share`.
+    fn read(&mut self, reader: &mut RowReader, share: Share, count: u64) -> Result<(), Trouble> {
+        self.rows.begin(share.number, share.time_ns, share.seconds);
+        let mut piece = Rows::new(self.wanted.len());
+        let mut left = usize::try_from(count).unwrap_or(usize::MAX);
+        while left > 0 {
+            let now = left.min(PIECE_ROWS).min(MAX_ROWS - self.rows.len());
+            piece.clear();
+            reader.read(now, &mut piece)?;
+            self.rows.push(&piece, 0..now);
+            left -= now;
+            if self.rows.len() >= MAX_ROWS || self.rows.size() >= MAX_BYTES {
+                self.writer.write(&mut self.rows)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn finish(mut self, replaces: &[String]) -> Result<u64, RecordError> {
+        self.writer.write(&mut self.rows)?;
+        self.writer.finish(Notes { header: &self.header, facts: self.facts.as_ref(), replaces })
+    }
+}
+
+/// What interrupts a merging.
+enum Trouble {
+    Damage(Damage),
+    Record(RecordError),
+}
+
+impl Trouble {
+    fn on(self, path: &Path) -> RecordError {
+        match self {
+            Self::Damage(damage) => RecordError::not_recording(path, damage),
+            Self::Record(error) => error,
+        }
+    }
+}
+
+impl From<Damage> for Trouble {
+    fn from(damage: Damage) -> Self {
+        Self::Damage(damage)
+    }
+}
+
+impl From<RecordError> for Trouble {
+    fn from(error: RecordError) -> Self {
+        Self::Record(error)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::observation::Value;
+    use crate::record::parquet::fixture::{
+        COLUMNS, Directory, START, a_part_a_tick, add, expected, header, parts, query, read, tick,
+    };
+    use crate::record::parquet::{DatasetOptions, create, open};
+
+    /// A dataset of ten parts, and what is in it.
+    fn ten_parts(root: &Path) -> Vec<PathBuf> {
+        let mut sink = create(root, &header("run"), false, a_part_a_tick()).unwrap();
+        add(&mut *sink, 0..10, START);
+        sink.finish(Some(&Facts::default())).unwrap();
+        parts(root)
+    }
+
+    fn merge_all(paths: &[PathBuf]) -> PathBuf {
+        let name = |path: &PathBuf| PartName::parse(path.file_name().unwrap().to_str().unwrap()).unwrap();
+        let merged = PartName::merged(&name(&paths[0]), &name(&paths[paths.len() - 1]));
+        let path = paths[0].with_file_name(merged.to_string());
+        let replaces: Vec<String> = paths.iter().map(|path| name(path).to_string()).collect();
+        merge(paths, &path, &replaces, false, &|| false).unwrap();
+        path
+    }
+
+    #[test]
+    fn what_is_merged_is_what_it_was() {
+        let root = Directory::new();
+        let paths = ten_parts(&root.path);
+        let before = open(&root.path).unwrap();
+        let merged = merge_all(&paths);
+        let mut recordings = open(&root.path).unwrap();
+        assert_eq!(recordings.len(), 1);
+        assert_eq!(
+            read(&mut *recordings[0], &query(&COLUMNS)),
+            expected(0..10, START),
+            "both are there, and read once"
+        );
+        // As the next writer does.
+        drop(create(&root.path, &header("next"), false, DatasetOptions::default()).unwrap());
+        assert_eq!(parts(&root.path), [merged]);
+        let mut recordings = open(&root.path).unwrap();
+        assert_eq!(read(&mut *recordings[0], &query(&COLUMNS)), expected(0..10, START));
+        assert_eq!(recordings[0].facts(), Some(&Facts::default()));
+        let mut gone = before;
+        assert_eq!(
+            read(&mut *gone[0], &query(&COLUMNS)),
+            expected(0..10, START),
+            "who opened the parts reads what they were merged into"
+        );
+        assert_eq!(gone[0].warnings(), Vec::<String>::new());
+    }
+
+    #[test]
+    fn a_merged_part_can_be_merged_again() {
+        let root = Directory::new();
+        let paths = ten_parts(&root.path);
+        let merged = merge_all(&paths[..6]);
+        paths[..6].iter().for_each(|path| fs::remove_file(path).unwrap());
+        let again = merge_all(&[std::slice::from_ref(&merged), &paths[6..]].concat());
+        fs::remove_file(&merged).unwrap();
+        paths[6..].iter().for_each(|path| fs::remove_file(path).unwrap());
+        let mut recordings = open(&again).unwrap();
+        assert_eq!(read(&mut *recordings[0], &query(&COLUMNS)), expected(0..10, START));
+    }
+
+    #[test]
+    fn large_row_groups_are_copied_among_small_ones() {
+        let root = Directory::new();
+        let mut sink = create(&root.path, &header("run"), false, a_part_a_tick()).unwrap();
+        let mut large = Rows::new(COLUMNS.len());
+        for thread in 0..i128::from(GOOD_ROWS) + 10 {
+            for column in 0..COLUMNS.len() {
+                large.push(match column {
+                    3 => Value::Text(b"R"),
+                    4 => Value::Text([&b"a"[..], b"b", b"c"][usize::try_from(thread % 3).unwrap()]),
+                    6 => Value::Text(b"-"),
+                    _ => Value::Number(thread),
+                });
+            }
+        }
+        add(&mut *sink, 0..2, START);
+        sink.add(&tick(2, START), &[large.clone()]).unwrap();
+        add(&mut *sink, 3..6, START);
+        sink.finish(None).unwrap();
+        let merged = merge_all(&parts(&root.path));
+        let footer = Footer::read(&Slice::open(&merged).unwrap()).unwrap();
+        assert_eq!(footer.groups.iter().map(|group| group.rows).collect::<Vec<_>>(), [1, GOOD_ROWS + 10, 4]);
+        let mut recordings = open(&merged).unwrap();
+        let mut wanted = expected(0..6, START);
+        wanted[2].1 = crate::record::parquet::fixture::texts(&large, COLUMNS.len());
+        assert!(read(&mut *recordings[0], &query(&COLUMNS)) == wanted);
+    }
+
+    #[test]
+    fn a_damaged_part_stays_where_it_is_and_so_do_the_others() {
+        let root = Directory::new();
+        let paths = ten_parts(&root.path);
+        fs::write(&paths[4], "x").unwrap();
+        let entries = crate::record::parquet::dataset::Dataset::of_host(&root.path, "web/1").unwrap();
+        let jobs = jobs(&entries.catalog, Path::new("elsewhere"));
+        assert_eq!(jobs.len(), 1);
+        assert!(run(&jobs[0], &AtomicBool::new(false)).is_err());
+        assert_eq!(parts(&root.path), paths);
+        assert_eq!(fs::read_dir(paths[0].parent().unwrap()).unwrap().count(), paths.len(), "nothing half done either");
+        let mut merger = Merger::default();
+        merger.start(jobs);
+        while merger.thread.as_ref().is_some_and(|thread| !thread.is_finished()) {
+            std::thread::yield_now();
+        }
+        assert!(merger.done().is_empty());
+        merger.start(super::jobs(&entries.catalog, Path::new("elsewhere")));
+        assert!(merger.thread.is_none(), "it is not tried again and again");
+    }
+
+    #[test]
+    fn other_runs_and_other_hours_are_not_mixed() {
+        let mut catalog = Catalog::new();
+        let mut add = |directory: &str, run: &str, second: u64, megabytes: u64| {
+            let name = PartName::new(START + second * 1_000_000_000, run, second);
+            let entry = Entry { name: name.clone(), directory: directory.into(), bytes: megabytes << 20 };
+            catalog.insert(name.to_string(), entry);
+        };
+        (0..3).for_each(|second| add("a", "run", second, 1));
+        (3..5).for_each(|second| add("a", "other", second, 1));
+        add("a", "alone", 5, 1);
+        (3600..3607).for_each(|second| add("b", "run", second, 100));
+        (7200..7202).for_each(|second| add("c", "run", second, 1));
+        let jobs = jobs(&catalog, Path::new("c"));
+        let counts: Vec<(&str, usize)> =
+            jobs.iter().map(|job| (job.directory.to_str().unwrap(), job.parts.len())).collect();
+        assert_eq!(counts, [("a", 3), ("a", 2), ("b", 2), ("b", 2), ("b", 2)]);
+    }
+
+    #[test]
+    fn merging_ends_when_it_is_to() {
+        let root = Directory::new();
+        let paths = ten_parts(&root.path);
+        let path = root.path.join("x.parquet");
+        assert!(matches!(merge(&paths, &path, &[], false, &|| true), Err(RecordError::Stopped)));
+        assert!(!path.exists());
+    }
+}

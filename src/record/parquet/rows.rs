@@ -1,0 +1,235 @@
+//! Rows of the columns that are asked for, one row group after another.
+
+use super::column::{ColumnReader, NO_TEXT, Numbers, Scratch};
+use super::file::{Damage, Slice};
+use super::footer::{Footer, Physical};
+use super::schema;
+use crate::observation::{Mark, Rows, Value};
+
+/// Rows that are decoded at once.
+const BATCH: usize = 4096;
+
+/// A column that is asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Wanted {
+    /// Its name.
+    pub name: String,
+    /// Whether its values are numbers.
+    pub is_number: bool,
+}
+
+/// A reading of a file's rows, from the first to the last.
+pub struct RowReader {
+    footer: Footer,
+    columns: Vec<Column>,
+    scratch: Scratch,
+    /// The next row group.
+    group: usize,
+    /// Rows of the current one that have not been decoded.
+    left: u64,
+    is_started: bool,
+    /// Rows to be passed over before the next are decoded.
+    owed: u64,
+    /// Rows that are decoded, and how many of them are used up.
+    decoded: usize,
+    used: usize,
+}
+
+enum Column {
+    Texts(TextColumn),
+    Numbers {
+        leaf: usize,
+        reader: ColumnReader,
+        numbers: Numbers,
+        /// What is there where there is no number. Hardly ever is there anything, so that it is not read until needed.
+        beside: Option<Box<Beside>>,
+    },
+}
+
+struct TextColumn {
+    leaf: usize,
+    reader: ColumnReader,
+    places: Vec<u32>,
+}
+
+struct Beside {
+    texts: TextColumn,
+    /// Rows that it is behind.
+    owed: usize,
+}
+
+impl RowReader {
+    /// The rows of `file`, with these columns.
+    pub fn new(file: &Slice, footer: Footer, wanted: &[Wanted]) -> Result<Self, Damage> {
+        let columns: Vec<Column> =
+            wanted.iter().map(|wanted| column(file, &footer, wanted)).collect::<Result<_, _>>()?;
+        let readers = columns.iter().map(|column| match column {
+            Column::Numbers { beside: Some(_), .. } => 2,
+            _ => 1,
+        });
+        Ok(Self {
+            scratch: Scratch::new(readers.sum())?,
+            footer,
+            columns,
+            group: 0,
+            left: 0,
+            is_started: false,
+            owed: 0,
+            decoded: 0,
+            used: 0,
+        })
+    }
+
+    /// Passes over `count` rows.
+    pub fn skip(&mut self, count: u64) {
+        let decoded = (self.decoded - self.used) as u64;
+        let now = usize::try_from(count.min(decoded)).unwrap_or(0);
+        self.used += now;
+        self.owed += count - now as u64;
+    }
+
+    /// Appends the next `count` rows to `rows`.
+    pub fn read(&mut self, count: usize, rows: &mut Rows) -> Result<(), Damage> {
+        let mut missing = count;
+        while missing > 0 {
+            if self.used == self.decoded {
+                self.decode()?;
+            }
+            let now = missing.min(self.decoded - self.used);
+            for row in self.used..self.used + now {
+                for column in &self.columns {
+                    rows.push(column.value(row));
+                }
+            }
+            self.used += now;
+            missing -= now;
+        }
+        Ok(())
+    }
+
+    /// Decodes the next rows.
+    fn decode(&mut self) -> Result<(), Damage> {
+        const MISSING: Damage = Damage::Form("it has fewer rows than ticks have");
+        (self.decoded, self.used) = (0, 0);
+        while self.left <= self.owed {
+            self.owed -= self.left;
+            self.left = self.footer.groups.get(self.group).ok_or(MISSING)?.rows;
+            self.group += 1;
+            self.is_started = false;
+        }
+        let scratch = &mut self.scratch;
+        if !self.is_started {
+            let group = self.footer.groups.get(self.group - 1).ok_or(MISSING)?;
+            let start = |reader: &mut ColumnReader, leaf: usize| match group.chunks.get(leaf) {
+                Some(chunk) => {
+                    reader.start(chunk);
+                    Ok(())
+                }
+                None => Err(MISSING),
+            };
+            self.columns.iter_mut().try_for_each(|column| column.start(&start))?;
+            self.is_started = true;
+        }
+        let owed = usize::try_from(self.owed).map_err(|_| MISSING)?;
+        let count = usize::try_from(self.left - self.owed).unwrap_or(BATCH).min(BATCH);
+        for column in &mut self.columns {
+            if owed > 0 {
+                column.skip(owed, scratch)?;
+            }
+            column.decode(count, scratch)?;
+        }
+        self.left -= self.owed + count as u64;
+        self.owed = 0;
+        self.decoded = count;
+        Ok(())
+    }
+}
+
+fn column(file: &Slice, footer: &Footer, wanted: &Wanted) -> Result<Column, Damage> {
+    const MISSING: Damage = Damage::Form("it lacks a column that its header names");
+    let find = |name: &str, physical: Physical| {
+        let leaf = footer.leaf(name)?;
+        footer.leaves.get(leaf).filter(|found| found.physical == physical).map(|found| (leaf, found))
+    };
+    let texts = |name: &str, are_numbers: bool| {
+        let (leaf, found) = find(name, Physical::Bytes)?;
+        Some(TextColumn { leaf, reader: ColumnReader::new(file, found, are_numbers), places: Vec::new() })
+    };
+    if !wanted.is_number {
+        return texts(&wanted.name, false).map(Column::Texts).ok_or(MISSING);
+    }
+    let (leaf, found) = find(&wanted.name, Physical::Eight).ok_or(MISSING)?;
+    let beside = texts(&schema::text_name(&wanted.name), true);
+    Ok(Column::Numbers {
+        leaf,
+        reader: ColumnReader::new(file, found, false),
+        numbers: Numbers::default(),
+        beside: beside.map(|texts| Box::new(Beside { texts, owed: 0 })),
+    })
+}
+
+impl Column {
+    fn start(&mut self, start: &dyn Fn(&mut ColumnReader, usize) -> Result<(), Damage>) -> Result<(), Damage> {
+        match self {
+            Self::Texts(texts) => start(&mut texts.reader, texts.leaf),
+            Self::Numbers { leaf, reader, beside, .. } => {
+                start(reader, *leaf)?;
+                beside.iter_mut().try_for_each(|beside| {
+                    beside.owed = 0;
+                    start(&mut beside.texts.reader, beside.texts.leaf)
+                })
+            }
+        }
+    }
+
+    fn skip(&mut self, count: usize, scratch: &mut Scratch) -> Result<(), Damage> {
+        match self {
+            Self::Texts(texts) => texts.reader.skip(count, scratch),
+            Self::Numbers { reader, beside, .. } => {
+                beside.iter_mut().for_each(|beside| beside.owed += count);
+                reader.skip(count, scratch)
+            }
+        }
+    }
+
+    fn decode(&mut self, count: usize, scratch: &mut Scratch) -> Result<(), Damage> {
+        match self {
+            Self::Texts(texts) => texts.reader.read_texts(count, &mut texts.places, scratch),
+            Self::Numbers { reader, numbers, beside, .. } => {
+                reader.read_numbers(count, numbers, scratch)?;
+                match beside {
+                    Some(beside) if numbers.present.contains(&false) => {
+                        beside.texts.reader.skip(beside.owed, scratch)?;
+                        beside.owed = 0;
+                        beside.texts.reader.read_texts(count, &mut beside.texts.places, scratch)
+                    }
+                    Some(beside) => {
+                        beside.owed += count;
+                        Ok(())
+                    }
+                    None => Ok(()),
+                }
+            }
+        }
+    }
+
+    fn value(&self, row: usize) -> Value<'_> {
+        match self {
+            Self::Texts(texts) => texts.value(row),
+            Self::Numbers { numbers, beside, .. } => match (numbers.get(row), beside) {
+                (Some(number), _) => Value::Number(number.into()),
+                (None, Some(beside)) => beside.texts.value(row),
+                (None, None) => Value::Mark(Mark::None),
+            },
+        }
+    }
+}
+
+impl TextColumn {
+    fn value(&self, row: usize) -> Value<'_> {
+        match self.places.get(row) {
+            Some(&NO_TEXT) | None => Value::Mark(Mark::None),
+            Some(place) => self.reader.text(*place).unwrap_or(Value::Mark(Mark::Malformed)),
+        }
+    }
+}

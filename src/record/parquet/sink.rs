@@ -1,0 +1,405 @@
+//! Ticks to parts.
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use super::DatasetOptions;
+use super::buffer::RowBuffer;
+use super::dataset::{Dataset, Entry};
+use super::keep;
+use super::merge::{self, Merger};
+use super::name::{Hour, PartName};
+use super::part::{Notes, PartWriter, engine};
+use super::schema::Table;
+use super::ticks::Tick;
+use crate::observation::Rows;
+use crate::record::{Header, PIECE_ROWS, RecordError, Sink, TickInfo, create};
+use crate::report::Facts;
+
+/// Memory for the rows of one row group, in bytes.
+const GROUP_BYTES: usize = 64 << 20;
+
+/// A dataset, or a file, in the making.
+pub struct ParquetSink {
+    path: PathBuf,
+    options: DatasetOptions,
+    header: Header,
+    header_json: String,
+    table: Table,
+    dataset: Dataset,
+    /// The single file that all parts are to become, and its lock.
+    single: Option<File>,
+    part: Option<Part>,
+    rows: RowBuffer,
+    merger: Merger,
+    ticks: u64,
+    parts: u64,
+    /// Ticks due up to the last one, and its time.
+    due: u64,
+    time_ns: u64,
+}
+
+/// The part that is being written.
+struct Part {
+    writer: PartWriter,
+    name: PartName,
+    hour: Hour,
+    directory: PathBuf,
+    opened: Instant,
+}
+
+/// Where the parts lie that are to become the single file `path`: hidden, beside it.
+pub fn staging(path: &Path) -> PathBuf {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    path.with_file_name(format!(".{name}.parts"))
+}
+
+/// Whether `path` is meant to be a single file.
+pub fn is_single(path: &Path) -> bool {
+    let is_parquet = path.extension().is_some_and(|extension| extension == "parquet");
+    is_parquet && !path.as_os_str().as_encoded_bytes().ends_with(b"/") && !path.is_dir()
+}
+
+impl ParquetSink {
+    /// Begins a recording of rows as `header` says: in the dataset at `path`, or, if its name ends in `.parquet`, in that
+    /// file. Of the same run there must be nothing, unless `force` has it replaced.
+    ///
+    /// # Errors
+    /// When another psn writes there, and when files can not be made.
+    pub fn create(path: &Path, header: &Header, force: bool, options: DatasetOptions) -> Result<Self, RecordError> {
+        let is_single = is_single(path);
+        let single = if is_single { Some(create::file(path, force)?) } else { None };
+        let mut dataset =
+            if is_single { Dataset::staging(staging(path))? } else { Dataset::of_host(path, &header.host)? };
+        let run = PartName::new(0, &header.run, 0).run;
+        // Whatever a killed psn left for the file that is being replaced has to go too.
+        let of_run = dataset.catalog.iter().filter(|(_, entry)| is_single || entry.name.run == run);
+        let of_run: Vec<String> = of_run.map(|(name, _)| name.clone()).collect();
+        if !of_run.is_empty() && !force {
+            return Err(RecordError::Exists { path: format!("{}: its run {}", path.display(), header.run) });
+        }
+        of_run.iter().for_each(|name| dataset.remove(name));
+        let header_json = serde_json::to_string(header).map_err(|error| RecordError::engine(path, error))?;
+        Ok(Self {
+            path: path.to_owned(),
+            options,
+            header_json,
+            table: Table::of(header).map_err(|error| engine(path, &error))?,
+            rows: RowBuffer::new(header),
+            header: header.clone(),
+            dataset,
+            single,
+            part: None,
+            merger: Merger::default(),
+            ticks: 0,
+            parts: 0,
+            due: 0,
+            time_ns: header.started_ns,
+        })
+    }
+
+    fn is_due(&self) -> bool {
+        self.part.as_ref().is_some_and(|part| part.opened.elapsed() >= self.options.part)
+    }
+
+    /// Has a part for a tick at `time_ns`.
+    fn part(&mut self, time_ns: u64) -> Result<&mut Part, RecordError> {
+        let hour = Hour::of(time_ns);
+        let is_over = self.part.as_ref().is_some_and(|part| part.hour != hour);
+        if is_over || self.is_due() {
+            self.close(None)?;
+        }
+        let part = match self.part.take() {
+            Some(part) => part,
+            None => self.open(time_ns, hour)?,
+        };
+        Ok(self.part.insert(part))
+    }
+
+    fn open(&mut self, time_ns: u64, hour: Hour) -> Result<Part, RecordError> {
+        self.parts += 1;
+        let name = PartName::new(time_ns, &self.header.run, self.parts);
+        let directory = self.dataset.directory(&hour)?;
+        let writer = PartWriter::create(&directory.join(name.to_string()), &self.table, self.due)?;
+        if self.single.is_none() {
+            self.merger.start(merge::jobs(&self.dataset.catalog, &directory));
+        }
+        Ok(Part { writer, name, hour, directory, opened: Instant::now() })
+    }
+
+    /// Completes the part that is being written.
+    fn close(&mut self, facts: Option<&Facts>) -> Result<(), RecordError> {
+        let Some(mut part) = self.part.take() else { return Ok(()) };
+        part.writer.write(&mut self.rows)?;
+        let bytes = part.writer.finish(Notes { header: &self.header_json, facts, replaces: &[] })?;
+        self.dataset.insert(Entry { name: part.name, directory: part.directory, bytes });
+        self.tidy();
+        Ok(())
+    }
+
+    /// Takes note of what was merged, and takes away what is too much.
+    fn tidy(&mut self) {
+        for merged in self.merger.done() {
+            merged.replaces.iter().for_each(|name| self.dataset.remove(name));
+            self.dataset.insert(merged.entry);
+        }
+        if self.single.is_none() {
+            let DatasetOptions { keep, max_size, .. } = self.options;
+            for name in keep::excess(&self.dataset.catalog, self.time_ns, keep, max_size) {
+                self.dataset.remove(&name);
+            }
+        }
+    }
+
+    /// Makes one file of all parts.
+    fn unite(&mut self) -> Result<(), RecordError> {
+        let mut parts: Vec<&Entry> = self.dataset.catalog.values().collect();
+        // The clock may have been set back.
+        parts.sort_by_key(|entry| entry.name.first);
+        let parts: Vec<PathBuf> = parts.into_iter().map(Entry::path).collect();
+        if parts.is_empty() {
+            let _ = std::fs::remove_file(&self.path);
+        } else {
+            merge::merge(&parts, &self.path, &[], true, &|| false)?;
+        }
+        self.dataset.dissolve();
+        Ok(())
+    }
+}
+
+impl Sink for ParquetSink {
+    fn add(&mut self, tick: &TickInfo, rows: &[Rows]) -> Result<(), RecordError> {
+        #[expect(clippy::cast_precision_loss, reason = "seconds to be summed up")]
+        let seconds = tick.due.saturating_sub(self.due) as f64 / self.header.hz;
+        let number = self.ticks;
+        self.part(tick.time_ns)?;
+        let Some(part) = &mut self.part else { return Ok(()) };
+        self.rows.begin(number, tick.time_ns, seconds);
+        let most = self.options.part_rows.max(1);
+        for rows in rows {
+            let mut from = 0;
+            while from < rows.len() {
+                let to = rows.len().min(from + PIECE_ROWS).min(from + most - self.rows.len());
+                self.rows.push(rows, from..to);
+                from = to;
+                if self.rows.len() >= most || self.rows.size() >= GROUP_BYTES {
+                    part.writer.write(&mut self.rows)?;
+                }
+            }
+        }
+        let count = rows.iter().map(Rows::len).sum::<usize>() as u64;
+        part.writer.add(Tick { number, info: tick.clone(), rows: count })?;
+        let is_full = part.writer.note().rows >= most as u64;
+        self.ticks += 1;
+        self.due = tick.due;
+        self.time_ns = tick.time_ns;
+        if is_full { self.close(None) } else { Ok(()) }
+    }
+
+    fn flush(&mut self) -> Result<(), RecordError> {
+        if self.is_due() { self.close(None) } else { Ok(()) }
+    }
+
+    fn finish(&mut self, facts: Option<&Facts>) -> Result<(), RecordError> {
+        // Without a tick since the last part, the facts get one of their own.
+        if facts.is_some() && self.ticks > 0 && self.part.is_none() {
+            self.part(self.time_ns)?;
+        }
+        self.close(facts)?;
+        self.merger.stop();
+        if self.single.is_some() { self.unite() } else { Ok(()) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::time::Duration;
+
+    use super::*;
+    use crate::record::parquet::fixture::{
+        COLUMNS, Directory, START, a_part_a_tick, add, expected, header, parts, query, read, rows, tick,
+    };
+    use crate::record::parquet::{create, open};
+
+    fn names(directory: &Path) -> Vec<String> {
+        let of = |path: &PathBuf| path.strip_prefix(directory).unwrap().display().to_string();
+        parts(directory).iter().map(of).collect()
+    }
+
+    #[test]
+    fn a_part_lies_where_its_host_and_hour_say() {
+        let root = Directory::new();
+        let mut sink = create(&root.path, &header("run-7"), false, DatasetOptions::default()).unwrap();
+        add(&mut *sink, 0..3, START);
+        assert_eq!(names(&root.path), [""; 0], "what is written is hidden");
+        sink.finish(None).unwrap();
+        let name = "host=web%2F1/date=2026-11-23/hour=03/part-20261123T030000.000000Z-run-7-00000001.parquet";
+        assert_eq!(names(&root.path), [name]);
+    }
+
+    #[test]
+    fn parts_end_with_their_time_their_rows_and_their_hour() {
+        let root = Directory::new();
+        let options = DatasetOptions { part_rows: 10, ..DatasetOptions::default() };
+        let mut sink = create(&root.path, &header("run"), false, options).unwrap();
+        add(&mut *sink, 0..20, START);
+        sink.flush().unwrap();
+        assert_eq!(names(&root.path).len(), 2, "of 30 rows, the last are in no complete part");
+        add(&mut *sink, [36_000].into_iter(), START);
+        sink.finish(None).unwrap();
+        let names = names(&root.path);
+        assert!(names[names.len() - 1].contains("hour=04"), "{names:?}");
+        // By now, those of the past hour may have been merged.
+        let ticks = read(&mut *open(&root.path).unwrap()[0], &query(&COLUMNS));
+        assert_eq!(ticks, expected((0..20).chain([36_000]), START));
+
+        let root = Directory::new();
+        let mut sink = create(&root.path, &header("run"), false, a_part_a_tick()).unwrap();
+        add(&mut *sink, 0..1, START);
+        sink.flush().unwrap();
+        assert_eq!(parts(&root.path).len(), 1, "a flush completes what is due");
+    }
+
+    #[test]
+    fn what_was_not_complete_leaves_nothing() {
+        let root = Directory::new();
+        let mut sink = create(&root.path, &header("run"), false, DatasetOptions::default()).unwrap();
+        add(&mut *sink, 0..3, START);
+        drop(sink);
+        let hour = root.path.join("host=web%2F1/date=2026-11-23/hour=03");
+        assert_eq!(fs::read_dir(hour).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn a_run_is_recorded_once() {
+        let root = Directory::new();
+        for run in ["a", "b"] {
+            let mut sink = create(&root.path, &header(run), false, DatasetOptions::default()).unwrap();
+            add(&mut *sink, 0..3, START);
+            sink.finish(None).unwrap();
+        }
+        let again = |force| create(&root.path, &header("a"), force, DatasetOptions::default());
+        assert!(matches!(again(false), Err(RecordError::Exists { .. })));
+        drop(again(true).unwrap());
+        assert_eq!(parts(&root.path).len(), 1, "of the other run");
+    }
+
+    #[test]
+    fn the_oldest_parts_make_room() {
+        let root = Directory::new();
+        let other = root.path.join("host=other/date=2026-01-01/hour=00");
+        fs::create_dir_all(&other).unwrap();
+        fs::write(other.join(PartName::new(0, "x", 1).to_string()), "x").unwrap();
+        let host = root.path.join("host=web%2F1");
+        fs::create_dir_all(host.join("date=2026-11-22/hour=23")).unwrap();
+        let old = |name: &str| host.join("date=2026-11-22/hour=23").join(name);
+        fs::write(old(&PartName::new(START - 10, "x", 1).to_string()), "x").unwrap();
+        fs::write(old("mine.parquet"), "x").unwrap();
+        let options = DatasetOptions { keep: Some(Duration::from_secs(1)), ..a_part_a_tick() };
+        let mut sink = create(&root.path, &header("run"), false, options).unwrap();
+        add(&mut *sink, 0..30, START);
+        sink.finish(None).unwrap();
+        assert!(old("mine.parquet").exists() && other.read_dir().unwrap().count() == 1, "only its own go");
+        assert_eq!(parts(&host).len(), 1 + 11, "those of the last second, and the one that reaches into it");
+        let mut recordings = open(&host).unwrap();
+        assert_eq!(read(&mut *recordings[0], &query(&COLUMNS)), expected(19..30, START));
+
+        let root = Directory::new();
+        let options = DatasetOptions { max_size: Some(20_000), ..a_part_a_tick() };
+        let mut sink = create(&root.path, &header("run"), false, options).unwrap();
+        add(&mut *sink, 0..30, START);
+        sink.finish(None).unwrap();
+        let bytes: u64 = parts(&root.path).iter().map(|path| path.metadata().unwrap().len()).sum();
+        assert!((10_000..=20_000).contains(&bytes), "{bytes}");
+    }
+
+    #[test]
+    fn directories_of_which_all_parts_are_gone_go_too() {
+        let root = Directory::new();
+        let options = DatasetOptions { max_size: Some(1), ..a_part_a_tick() };
+        let mut sink = create(&root.path, &header("run"), false, options).unwrap();
+        add(&mut *sink, [0, 36_000, 36_000 * 30].into_iter(), START);
+        sink.finish(None).unwrap();
+        let host = root.path.join("host=web%2F1");
+        let mut left: Vec<_> = fs::read_dir(&host).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        left.sort();
+        assert_eq!(left, [".psn.lock", "date=2026-11-24"]);
+    }
+
+    #[test]
+    fn parts_of_a_past_hour_become_one() {
+        let root = Directory::new();
+        let mut sink = create(&root.path, &header("a"), false, a_part_a_tick()).unwrap();
+        add(&mut *sink, 0..10, START);
+        add(&mut *sink, 36_000..36_003, START);
+        for _ in 0..6000 {
+            if parts(&root.path).len() == 1 + 2 {
+                break;
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        add(&mut *sink, 36_003..36_005, START);
+        sink.finish(Some(&Facts::default())).unwrap();
+        let names = names(&root.path);
+        assert!(names[0].ends_with("hour=03/part-20261123T030000.000000Z-a-00000001_00000010.parquet"), "{names:?}");
+        assert_eq!(names.len(), 6);
+        let mut recordings = open(&root.path).unwrap();
+        assert_eq!(recordings.len(), 1);
+        assert_eq!(read(&mut *recordings[0], &query(&COLUMNS)), expected((0..10).chain(36_000..36_005), START));
+        assert_eq!(recordings[0].facts(), Some(&Facts::default()));
+    }
+
+    #[test]
+    fn many_threads_in_a_tick_take_several_row_groups() {
+        let root = Directory::new();
+        let mut sink =
+            create(&root.path, &header("run"), false, DatasetOptions { part_rows: 2, ..a_part_a_tick() }).unwrap();
+        let many: Vec<Rows> = (0..8).flat_map(rows).collect();
+        sink.add(&tick(0, START), &many).unwrap();
+        sink.finish(None).unwrap();
+        let mut recordings = open(&root.path).unwrap();
+        let rows = expected(0..8, START).into_iter().flat_map(|(_, rows)| rows).collect();
+        assert_eq!(read(&mut *recordings[0], &query(&COLUMNS)), [(tick(0, START), rows)]);
+    }
+
+    #[test]
+    fn a_single_file_is_made_of_parts_at_the_end() {
+        let root = Directory::new();
+        let path = root.path.join("x.parquet");
+        let mut sink = create(&path, &header("run"), false, a_part_a_tick()).unwrap();
+        assert!(matches!(create(&path, &header("other"), true, a_part_a_tick()), Err(RecordError::Locked { .. })));
+        add(&mut *sink, 0..10, START);
+        sink.flush().unwrap();
+        let mut recordings = open(&path).unwrap();
+        assert_eq!(read(&mut *recordings[0], &query(&COLUMNS)), expected(0..10, START), "what is complete can be read");
+        assert!(recordings[0].warnings()[0].contains("is not complete"));
+        sink.finish(Some(&Facts::default())).unwrap();
+        assert_eq!(fs::read_dir(&root.path).unwrap().count(), 1, "nothing else is left");
+        let mut recordings = open(&path).unwrap();
+        assert_eq!(read(&mut *recordings[0], &query(&COLUMNS)), expected(0..10, START));
+        assert_eq!((recordings[0].warnings(), recordings[0].facts()), (Vec::new(), Some(&Facts::default())));
+        assert!(matches!(create(&path, &header("run"), false, a_part_a_tick()), Err(RecordError::Exists { .. })));
+        let mut sink = create(&path, &header("other"), true, a_part_a_tick()).unwrap();
+        sink.finish(None).unwrap();
+        assert_eq!(fs::read_dir(&root.path).unwrap().count(), 0, "of nothing there is no file");
+    }
+
+    #[test]
+    fn what_a_killed_psn_left_for_a_single_file_goes_with_force() {
+        let root = Directory::new();
+        let path = root.path.join("x.parquet");
+        let mut sink = create(&path, &header("run"), false, a_part_a_tick()).unwrap();
+        add(&mut *sink, 0..10, START);
+        drop(sink);
+        assert!(matches!(create(&path, &header("run"), false, a_part_a_tick()), Err(RecordError::Exists { .. })));
+        let mut sink = create(&path, &header("new"), true, a_part_a_tick()).unwrap();
+        add(&mut *sink, 3..5, START);
+        sink.finish(None).unwrap();
+        let mut recordings = open(&path).unwrap();
+        // The first of them has the number 0 in its run.
+        let ticks = read(&mut *recordings[0], &query(&COLUMNS));
+        assert_eq!((recordings[0].header().run.as_str(), ticks), ("new", expected(3..5, START)));
+    }
+}

@@ -1,0 +1,213 @@
+//! The ticks of a part, also those without rows: a Parquet file in the body of the part's, where engines do not look.
+//!
+//! It has the columns of the table `ticks` in the SQLite format, a row for each tick. The part's note on them says where
+//! it lies.
+
+use parquet::data_type::{ByteArray, ByteArrayType, Int64Type};
+use parquet::errors::ParquetError;
+use parquet::file::writer::SerializedFileWriter;
+use serde::{Deserialize, Serialize};
+
+use super::buffer::Batches;
+use super::file::{Damage, Slice};
+use super::footer::Footer;
+use super::rows::{RowReader, Wanted};
+use super::schema;
+use crate::observation::{Rows, Value};
+use crate::record::TickInfo;
+use crate::record::header::States;
+
+/// Ticks that are written, and read, at once.
+const BATCH: usize = 8192;
+
+/// What a part says of its ticks.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TickNote {
+    /// Where their file lies in that of the part, bytes from the start.
+    pub offset: u64,
+    /// Its length in bytes.
+    pub length: u64,
+    /// How many there are.
+    pub count: u64,
+    /// Rows of all of them.
+    pub rows: u64,
+    /// The number of the first, counted from the start of the run.
+    pub first: u64,
+    /// The number of the last.
+    pub last: u64,
+    /// The time of the earliest, nanoseconds since 1970.
+    pub from_ns: u64,
+    /// The time of the latest.
+    pub to_ns: u64,
+    /// Ticks of the run that were due before the first and its predecessor: the first stands for the rest.
+    pub due_before: u64,
+}
+
+/// A tick, and what of it is in the part.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Tick {
+    /// Its number, counted from the start of the run.
+    pub number: u64,
+    /// What is known of it.
+    pub info: TickInfo,
+    /// How many rows it has.
+    pub rows: u64,
+}
+
+/// The columns that are numbers.
+const NUMBERS: [&str; 11] = [
+    "tick",
+    "time_ns",
+    "late_ns",
+    "pass_ns",
+    "due",
+    "throttled",
+    "abandoned",
+    "lost",
+    "processes",
+    "threads",
+    "row_count",
+];
+
+/// The column that is text.
+const STATES: &str = "states";
+
+impl Tick {
+    /// In the order of [`NUMBERS`].
+    const fn numbers(&self) -> [u64; NUMBERS.len()] {
+        let Self { number, info, rows } = self;
+        [
+            *number,
+            info.time_ns,
+            info.late_ns,
+            info.pass_ns,
+            info.due,
+            info.throttled,
+            info.abandoned,
+            info.lost,
+            info.processes,
+            info.threads,
+            *rows,
+        ]
+    }
+
+    const fn of(numbers: [u64; NUMBERS.len()], states: States) -> Self {
+        let [number, time_ns, late_ns, pass_ns, due, throttled, abandoned, lost, processes, threads, rows] = numbers;
+        let info = TickInfo { time_ns, late_ns, pass_ns, due, throttled, abandoned, lost, processes, threads, states };
+        Self { number, info, rows }
+    }
+}
+
+/// The ticks of a part in the making.
+pub struct TickWriter {
+    file: SerializedFileWriter<Vec<u8>>,
+    waiting: Vec<Tick>,
+    note: TickNote,
+}
+
+impl TickWriter {
+    /// None yet; `due_before` were due before the first.
+    pub fn new(due_before: u64) -> Result<Self, ParquetError> {
+        let schema = schema::numbers_and_texts(&NUMBERS, &[STATES])?;
+        let file = SerializedFileWriter::new(Vec::new(), schema, schema::plain_properties()?)?;
+        Ok(Self { file, waiting: Vec::new(), note: TickNote { due_before, from_ns: u64::MAX, ..TickNote::default() } })
+    }
+
+    /// What is to be said of them so far.
+    pub const fn note(&self) -> &TickNote {
+        &self.note
+    }
+
+    /// Adds the next.
+    pub fn add(&mut self, tick: Tick) -> Result<(), ParquetError> {
+        let note = &mut self.note;
+        if note.count == 0 {
+            note.first = tick.number;
+        }
+        note.last = tick.number;
+        note.count += 1;
+        note.rows += tick.rows;
+        note.from_ns = note.from_ns.min(tick.info.time_ns);
+        note.to_ns = note.to_ns.max(tick.info.time_ns);
+        self.waiting.push(tick);
+        if self.waiting.len() < BATCH { Ok(()) } else { self.write() }
+    }
+
+    fn write(&mut self) -> Result<(), ParquetError> {
+        let mut group = self.file.next_row_group()?;
+        for place in 0..NUMBERS.len() {
+            let mut column = Batches::<Int64Type>::next(&mut group, false)?;
+            for tick in &self.waiting {
+                column.value(tick.numbers().get(place).copied().unwrap_or(0).cast_signed())?;
+            }
+            column.close()?;
+        }
+        let mut column = Batches::<ByteArrayType>::next(&mut group, false)?;
+        for tick in &self.waiting {
+            column.value(ByteArray::from(tick.info.states.to_string().into_bytes()))?;
+        }
+        column.close()?;
+        group.close()?;
+        self.waiting.clear();
+        Ok(())
+    }
+
+    /// Their file, and what is to be said of it but for its place.
+    pub fn finish(&mut self) -> Result<(&[u8], TickNote), ParquetError> {
+        if !self.waiting.is_empty() {
+            self.write()?;
+        }
+        self.file.finish()?;
+        let from_ns = if self.note.count == 0 { 0 } else { self.note.from_ns };
+        Ok((self.file.inner(), TickNote { from_ns, ..self.note }))
+    }
+}
+
+/// The ticks of a part, one after another.
+pub struct TickReader {
+    rows: RowReader,
+    /// Ticks that have not been decoded.
+    left: u64,
+    decoded: Rows,
+    used: usize,
+}
+
+impl TickReader {
+    /// Those of `part`, which says `note` of them.
+    pub fn new(part: &Slice, note: &TickNote) -> Result<Self, Damage> {
+        let file = part.part(note.offset, note.length)?;
+        let footer = Footer::read(&file)?;
+        if footer.rows() != note.count {
+            return Err(Damage::Form("it lacks some of its ticks"));
+        }
+        let wanted = |name: &&str| Wanted { name: (*name).to_owned(), is_number: **name != *STATES };
+        let wanted: Vec<Wanted> = NUMBERS.iter().chain(&[STATES]).map(wanted).collect();
+        let left = footer.rows();
+        Ok(Self { rows: RowReader::new(&file, footer, &wanted)?, left, decoded: Rows::new(wanted.len()), used: 0 })
+    }
+
+    /// The next.
+    pub fn next(&mut self) -> Result<Option<Tick>, Damage> {
+        if self.used == self.decoded.len() {
+            let count = usize::try_from(self.left).unwrap_or(BATCH).min(BATCH / 8);
+            if count == 0 {
+                return Ok(None);
+            }
+            self.decoded.clear();
+            self.used = 0;
+            self.rows.read(count, &mut self.decoded)?;
+            self.left -= count as u64;
+        }
+        let number = |column: usize| match self.decoded.value(self.used, column) {
+            Value::Number(number) => i64::try_from(number).unwrap_or(0).cast_unsigned(),
+            _ => 0,
+        };
+        let states = match self.decoded.value(self.used, NUMBERS.len()) {
+            Value::Text(text) => States::parse(&String::from_utf8_lossy(text)),
+            _ => States::default(),
+        };
+        let tick = Tick::of(std::array::from_fn(number), states);
+        self.used += 1;
+        Ok(Some(tick))
+    }
+}
