@@ -25,6 +25,9 @@ mod live;
 /// The kernel's own walk in the place of /proc.
 mod walk;
 
+/// Lists of tasks while those come and go.
+mod listing;
+
 /// psn as an ordinary user, who is refused much.
 mod unprivileged;
 
