@@ -23,8 +23,8 @@ enum Whose {
 }
 
 /// A row of the matrix.
-pub struct Row {
-    pub name: &'static str,
+struct Row {
+    name: &'static str,
     reader: Reader,
     whose: Whose,
     /// The columns with a value; all others of [`COLUMNS`] are refused.
@@ -49,7 +49,7 @@ const NOBODY: Reader = Reader::Nobody(&[]);
 const ROOT_LESS_PTRACE: Reader = Reader::RootLess("sys_ptrace");
 
 /// A file descriptor has no name without its system call, so `filename` goes where `syscall` goes.
-pub const MATRIX: [Row; 12] = [
+const MATRIX: [Row; 12] = [
     Row { name: "nobody-of-others", reader: NOBODY, whose: Whose::Others, told: &[] },
     Row {
         name: "nobody-of-own",
@@ -83,6 +83,12 @@ pub const MATRIX: [Row; 12] = [
         told: &["wchan", "syscall", "kstack", "rchar", "filename", "exe"],
     },
 ];
+
+/// The names of the rows, and of the mounts.
+pub fn cases() -> Vec<String> {
+    let rows = MATRIX.iter().map(|row| format!("permissions/{}", row.name));
+    rows.chain(MOUNTS.iter().map(Mount::name)).collect()
+}
 
 /// Whether a cell is what the kernel tells of a thread that reads an empty pipe, or of kthreadd.
 fn is_told(whose: Whose, column: &str, cell: &Value) -> bool {
@@ -178,6 +184,19 @@ struct Mount {
     says: Option<&'static str>,
 }
 
+impl Mount {
+    fn name(&self) -> String {
+        let reader = match self.reader {
+            Reader::Root => "root".to_owned(),
+            Reader::RootLess(capability) => format!("root-less-{capability}"),
+            Reader::Nobody(capabilities) => {
+                ["nobody"].iter().chain(capabilities).copied().collect::<Vec<_>>().join("+")
+            }
+        };
+        format!("permissions/{}/{reader}", self.options)
+    }
+}
+
 const MOUNTS: [Mount; 15] = [
     Mount { options: "hidepid=0", reader: NOBODY, sees_others: true, says: None },
     Mount { options: "hidepid=0", reader: Reader::Root, sees_others: true, says: None },
@@ -243,8 +262,9 @@ fn what_a_mount_hides_is_not_counted_and_the_report_says_so() {
     let own_of_root = ROOT_LESS_PTRACE.start("cat", |cat| cat.stdin(Stdio::piped()));
     let others = storm.root_pid().to_string();
     let threads: Vec<String> = storm.truth().threads.iter().map(|(_, tid, _)| tid.to_string()).collect();
-    for Mount { options, reader, sees_others, says } in &MOUNTS {
-        let what = format!("{options} read by {reader:?}");
+    for mount in &MOUNTS {
+        let Mount { options, reader, sees_others, says } = mount;
+        let what = mount.name();
         let args = ["-g", "task,comm2", "-d", "0.4"];
         let Some(ended) = run_in_mount(options, *reader, &psn, &args) else { continue };
         let report = json::parse(&ended);
