@@ -51,7 +51,7 @@ impl Host {
     fn psn(&self, args: &[&str]) -> Running {
         let selection = self.selection();
         let selection = selection.iter().map(String::as_str);
-        let common = ["--format", "json", "-a", "--hz", "50", "--workers", "2"];
+        let common = ["--scan", "proc", "--format", "json", "-a", "--hz", "50", "--workers", "2"];
         Running::start(&mut psn(&common.into_iter().chain(selection).chain(args.iter().copied()).collect::<Vec<_>>()))
     }
 
