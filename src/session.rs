@@ -242,7 +242,7 @@ impl<'a> Session<'a> {
             period: config.discover_period,
         };
         let context =
-            Arc::new(Context { root: Arc::clone(&root), plan: config.plan.clone(), users: Arc::clone(&users) });
+            Arc::new(Context { root: Arc::new(root.share()), plan: config.plan.clone(), users: Arc::clone(&users) });
         let aggregator = Arc::new(Aggregator::new(&config.plan));
         let sampler = Sampler::new(context, Arc::clone(&aggregator), config.workers)
             .map_err(|error| SessionError::Threads(error.to_string()))?;

@@ -122,7 +122,7 @@ fn each_row_of_the_matrix_is_shown_counted_and_asked_for_once() {
             Whose::Kernel => &["-p", "^kthreadd$"],
         };
         let mut command = row.reader.command(&psn.path());
-        command.args(["--format", "json", "-a", "-d", "0.6", "--hz", "50", "-g"]);
+        command.args(["--scan", "proc", "--format", "json", "-a", "-d", "0.6", "--hz", "50", "-g"]);
         command.arg(format!("comm2,{}", COLUMNS.map(|(column, _)| column).join(","))).args(selection);
         let ended = Running::start(&mut command).end();
         if row.whose == Whose::Kernel && ended.stderr.contains("no process's name matches") {
@@ -227,7 +227,7 @@ fn run_in_mount(options: &str, reader: Reader, psn: &PublicCopy, args: &[&str]) 
     let script = "mount -t proc -o \"$0\" proc /proc || exit 99; exec \"$@\"";
     let mut command = command("unshare");
     command.args(["--mount", "--propagation", "private", "sh", "-c", script, options]);
-    command.args(reader.command_line(&psn.path())).args(["--format", "json", "-a"]).args(args);
+    command.args(reader.command_line(&psn.path())).args(["--scan", "proc", "--format", "json", "-a"]).args(args);
     let ended = Running::start(&mut command).end();
     if ended.status.code() == Some(99) || ended.stderr.contains("unshare failed") {
         skip(&format!("/proc can not be mounted with {options} here: {}", ended.stderr.trim()));

@@ -3,6 +3,7 @@
 //! `PSN_SCANS` is the number of lists, 1000 without; at a millisecond or two each.
 
 use std::collections::BTreeSet;
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -12,6 +13,7 @@ use psn::discover::{Discovery, DiscoveryConfig};
 use psn::fds::FdBudget;
 use psn::procfs::ProcRoot;
 use psn::select::{ProcessSelection, Selection};
+use psn::task::TaskSet;
 use psn::users::Users;
 
 fn scans() -> u64 {
@@ -60,6 +62,15 @@ impl Crowd {
     }
 }
 
+/// What a tick does for the next list: it finds threads gone.
+fn tick(set: &TaskSet) {
+    for task in set.processes().iter().flat_map(|process| process.tasks.iter()) {
+        if !Path::new(&format!("/proc/self/task/{}", task.tid)).exists() {
+            task.mark_gone();
+        }
+    }
+}
+
 /// Ends the crowd, however the test ends.
 struct Over<'a>(&'a Crowd);
 
@@ -83,18 +94,23 @@ fn threads_that_live_are_in_every_list_while_others_come_and_go() {
     let root = Arc::new(ProcRoot::open("/proc".as_ref()).unwrap());
     let mut discovery = Discovery::new(root, config, Arc::new(Users::default()));
     let (mut done, mut checked, mut skipped) = (0, 0, 0);
+    let mut set = Arc::<TaskSet>::default();
+    // Those that lived before the list before the next began. One that was just born may be missing from one list: where as
+    // many died, the last list is taken for this one until a tick has found them gone.
+    let mut earlier = BTreeSet::new();
     std::thread::scope(|scope| {
         let _over = Over(&crowd);
         scope.spawn(|| crowd.churn());
         while done < scans() {
             let before = crowd.living();
+            tick(&set);
             let Some(found) = discovery.refresh(0).unwrap() else { continue };
             let after = crowd.living();
             done += 1;
             let listed: BTreeSet<u32> =
                 found.set.processes().iter().flat_map(|process| process.tasks.iter().map(|task| task.tid)).collect();
-            // A tid that was given anew in between is another's, and in the list only if that one was there in time.
-            let stayed: Vec<u32> = before.intersection(&after).copied().collect();
+            let stayed: Vec<u32> = earlier.intersection(&after).copied().collect();
+            (set, earlier) = (found.set, before);
             checked += stayed.len();
             let missing: Vec<&u32> = stayed.iter().filter(|tid| !listed.contains(tid)).collect();
             assert!(missing.is_empty(), "{missing:?} of {} threads are not in list {done}", stayed.len());
