@@ -49,6 +49,7 @@ fn the_corpus_is_large_and_no_two_cases_have_one_name() {
         let is_named = |case: &String| case.strip_prefix(family).is_some_and(|rest| rest.starts_with('/'));
         assert!(!cases.is_empty() && cases.iter().all(is_named), "{family}");
     }
+    println!("{} cases: {tally:?}", all.len());
     // No family may make up for another.
     let least = [("names", 400), ("files", 80), ("lives", 30), ("permissions", 25), ("faults", 120)];
     for ((family, count), (wanted, least)) in tally.iter().zip(least) {

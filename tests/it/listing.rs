@@ -1,9 +1,11 @@
-//! Listing while threads and processes come and go: one that lives is in every list.
+//! Listing while threads come and go: one that lives is in every list.
 //!
-//! `PSN_SCANS` is the number of lists, 300 without; at a few milliseconds each.
+//! `PSN_SCANS` is the number of lists, 1000 without; at a millisecond or two each.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use psn::column::SourceSet;
@@ -13,65 +15,113 @@ use psn::procfs::ProcRoot;
 use psn::select::{ProcessSelection, Selection};
 use psn::task::TaskSet;
 use psn::users::Users;
-use psn_stress::Storm;
 
 fn scans() -> u64 {
     let text = std::env::var("PSN_SCANS").ok();
-    text.map_or(300, |text| text.parse().unwrap_or_else(|_| panic!("PSN_SCANS is no number: {text}")))
+    text.map_or(1000, |text| text.parse().unwrap_or_else(|_| panic!("PSN_SCANS is no number: {text}")))
 }
 
-/// The threads of a set, by process.
-fn listed(set: &TaskSet) -> BTreeMap<u32, BTreeSet<u32>> {
-    let of = |process: &Arc<psn::task::Process>| process.tasks.iter().map(|task| task.tid).collect();
-    set.processes().iter().map(|process| (process.tgid, of(process))).collect()
+/// Threads of this process that live for 1 to 256 ms, some hundreds at a time: the kernel lists them in the order of their
+/// births, so that those that stay stand behind others that go.
+#[derive(Default)]
+struct Crowd {
+    living: Mutex<BTreeSet<u32>>,
+    births: AtomicU64,
+    is_over: AtomicBool,
+}
+
+impl Crowd {
+    fn live(&self, lifetime: Duration) {
+        let tid = rustix::thread::gettid().as_raw_nonzero().get().unsigned_abs();
+        self.living.lock().unwrap().insert(tid);
+        std::thread::sleep(lifetime);
+        // From here on nobody is promised to see it.
+        self.living.lock().unwrap().remove(&tid);
+    }
+
+    /// Bears threads until all is over, and waits for the last of them.
+    fn churn(self: &Arc<Self>) {
+        let mut children = Vec::new();
+        let mut series = 1_u64;
+        while !self.is_over.load(Ordering::Relaxed) {
+            // Most live for a few milliseconds, some for as long as a hundred lists take.
+            series = series.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            let lifetime = Duration::from_millis(1 << (series >> 61)).mul_f64(2.0);
+            let crowd = Arc::clone(self);
+            let small = std::thread::Builder::new().stack_size(64 << 10);
+            children.push(small.spawn(move || crowd.live(lifetime)).unwrap());
+            self.births.fetch_add(1, Ordering::Relaxed);
+            children.retain(|child| !child.is_finished());
+            std::thread::sleep(Duration::from_micros(300));
+        }
+        children.into_iter().for_each(|child| child.join().unwrap());
+    }
+
+    fn living(&self) -> BTreeSet<u32> {
+        self.living.lock().unwrap().clone()
+    }
+}
+
+/// What a tick does for the next list: it finds threads gone.
+fn tick(set: &TaskSet) {
+    for task in set.processes().iter().flat_map(|process| process.tasks.iter()) {
+        if !Path::new(&format!("/proc/self/task/{}", task.tid)).exists() {
+            task.mark_gone();
+        }
+    }
+}
+
+/// Ends the crowd, however the test ends.
+struct Over<'a>(&'a Crowd);
+
+impl Drop for Over<'_> {
+    fn drop(&mut self) {
+        self.0.is_over.store(true, Ordering::Relaxed);
+    }
 }
 
 #[test]
 fn threads_that_live_are_in_every_list_while_others_come_and_go() {
-    let churn = ["--births=2000", "--forks=200", "--lifetime=5", "--list"];
-    let storm = churn.into_iter().fold(Storm::builder().processes(3).threads(600), |storm, arg| storm.argument(arg));
-    let storm = storm.spawn().unwrap();
-    let mut living: BTreeMap<u32, BTreeSet<u32>> = BTreeMap::new();
-    for (pid, tid, _) in &storm.truth().threads {
-        living.entry(*pid).or_default().insert(*tid);
-    }
-    assert!(living.len() >= 3 && living.values().map(BTreeSet::len).sum::<usize>() >= 600);
+    let crowd = Arc::<Crowd>::default();
     let config = DiscoveryConfig {
-        selection: Selection {
-            processes: ProcessSelection::Pids(vec![storm.root_pid()]),
-            recursive: true,
-            ..Selection::all()
-        },
+        selection: Selection { processes: ProcessSelection::Pids(vec![std::process::id()]), ..Selection::all() },
         sources: SourceSet::default(),
         names_users: false,
-        budget: FdBudget { files: 0, dirs: 1000, details_per_task: 0 },
+        budget: FdBudget { files: 0, dirs: 1, details_per_task: 0 },
         all_states: false,
         period: Duration::from_millis(10),
     };
     let root = Arc::new(ProcRoot::open("/proc".as_ref()).unwrap());
     let mut discovery = Discovery::new(root, config, Arc::new(Users::default()));
-    let (mut done, mut others, mut skipped) = (0, BTreeSet::new(), 0);
-    while done < scans() {
-        let Some(found) = discovery.refresh(0).unwrap() else { continue };
-        done += 1;
-        let listed = listed(&found.set);
-        for (pid, tids) in &living {
-            let here = listed.get(pid).unwrap_or_else(|| panic!("process {pid} is not in list {done}"));
-            let missing: Vec<&u32> = tids.difference(here).collect();
-            assert!(missing.is_empty(), "threads {missing:?} of {pid} are not in list {done}");
+    let (mut done, mut checked, mut skipped) = (0, 0, 0);
+    let mut set = Arc::<TaskSet>::default();
+    // Those that lived before the list before the next began. One that was just born may be missing from one list: where as
+    // many died, the last list is taken for this one until a tick has found them gone.
+    let mut earlier = BTreeSet::new();
+    std::thread::scope(|scope| {
+        let _over = Over(&crowd);
+        scope.spawn(|| crowd.churn());
+        while done < scans() {
+            let before = crowd.living();
+            tick(&set);
+            let Some(found) = discovery.refresh(0).unwrap() else { continue };
+            let after = crowd.living();
+            done += 1;
+            let listed: BTreeSet<u32> =
+                found.set.processes().iter().flat_map(|process| process.tasks.iter().map(|task| task.tid)).collect();
+            let stayed: Vec<u32> = earlier.intersection(&after).copied().collect();
+            (set, earlier) = (found.set, before);
+            checked += stayed.len();
+            let missing: Vec<&u32> = stayed.iter().filter(|tid| !listed.contains(tid)).collect();
+            assert!(missing.is_empty(), "{missing:?} of {} threads are not in list {done}", stayed.len());
+            skipped = found.skipped;
+            let health = discovery.take_health();
+            for (file, counts) in health.by_file() {
+                assert_eq!(counts.attempts(), counts.ok + counts.gone, "{file}: {counts:?}");
+            }
         }
-        others.extend(listed.iter().flat_map(|(pid, tids)| {
-            let known = living.get(pid).cloned().unwrap_or_default();
-            tids.difference(&known).copied().collect::<Vec<_>>()
-        }));
-        skipped = found.skipped;
-        // The accounts are settled, as the discovery thread does after each list.
-        let health = discovery.take_health();
-        for (file, counts) in health.by_file() {
-            assert_eq!(counts.attempts(), counts.ok + counts.gone, "{file}: {counts:?}");
-        }
-    }
-    // Those that are in many a list were not seen by chance: others came and went between them.
-    assert!(others.len() as u64 > done / 2, "{} others in {done} lists", others.len());
-    println!("{done} lists, {} threads that came and went seen, {skipped} said to be missing", others.len());
+    });
+    let births = crowd.births.load(Ordering::Relaxed);
+    assert!(checked as u64 > done && births > done / 2, "{checked} threads checked in {done} lists, {births} births");
+    println!("{done} lists, {births} births, {checked} threads that stayed, {skipped} said to be missing");
 }
