@@ -206,7 +206,7 @@ fn copies_in_every_format_answer_alike() {
         &root,
         "-r",
         "--record",
-        "syscall,wchan,utime_sec",
+        "syscall,wchan,utime,utime_sec,minflt",
     ]);
     let mut from = first.clone();
     let asked = [&QUESTION[..], &["--format", "json"]].concat();
