@@ -339,11 +339,20 @@ fn a_pid_namespace_is_told_and_psn_leaves_itself_out_by_what_proc_says() {
     assert!(says(&report), "{}", report.0["warnings"]);
 
     // The same, but /proc is still the host's: getpid() is 1, and that is another there.
-    let outside = json::parse(&run(&[], &format!("{psn} --show-yourself -p \"^psn$\"")));
-    let others = json::parse(&run(&[], &format!("{psn} -p \"^(psn|{})$\"", own_comm())));
-    let itself = |report: &Json| report.rows().iter().filter(|row| row["comm2"] == "psn").count();
-    assert!(itself(&outside) > 0, "{}", outside.0);
+    let name = format!("psn-{}", std::process::id());
+    let named = std::env::temp_dir().join(&name);
+    std::os::unix::fs::symlink(env!("CARGO_BIN_EXE_psn"), &named).unwrap();
+    let run = |args: &str| {
+        let mut command = command("unshare");
+        command.args(["--pid", "--fork", "--kill-child", "sh", "-c", &format!("{psn} {args}")]).arg(&named);
+        json::parse(&Running::start(&mut command).end())
+    };
+    let selection = format!("-p \"^({name}|{})$\"", own_comm());
+    let (others, everybody) = (run(&selection), run(&format!("{selection} --show-yourself")));
+    std::fs::remove_file(named).unwrap();
+    let is_shown = |report: &Json| report.samples(&["comm2"]).contains_key(&name);
     assert!(others.samples(&["comm2"]).contains_key(&own_comm()), "{}", others.0);
+    assert!(is_shown(&everybody) && !is_shown(&others), "{} {}", everybody.0, others.0);
     let is_host = std::fs::read_link("/proc/self/ns/pid").is_ok_and(|link| link.as_os_str() == "pid:[4026531836]");
     assert!(!is_host || !says(&others), "{}", others.0["warnings"]);
 }

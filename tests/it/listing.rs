@@ -2,7 +2,7 @@
 //!
 //! `PSN_SCANS` is the number of lists, 1000 without; at a millisecond or two each.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, VecDeque};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
@@ -95,9 +95,11 @@ fn threads_that_live_are_in_every_list_while_others_come_and_go() {
     let mut discovery = Discovery::new(root, config, Arc::new(Users::default()));
     let (mut done, mut checked, mut skipped) = (0, 0, 0);
     let mut set = Arc::<TaskSet>::default();
-    // Those that lived before the list before the next began. One that was just born may be missing from one list: where as
-    // many died, the last list is taken for this one until a tick has found them gone.
-    let mut earlier = BTreeSet::new();
+    // One that was just born may be missing from a list, but not from three of them: where as many died, the last list is
+    // taken for the next until a tick has found them gone; and the kernel may leave one out. Those that were in a list are in
+    // all that follow.
+    let mut known = BTreeSet::new();
+    let mut newcomers = VecDeque::from([BTreeSet::new(), BTreeSet::new()]);
     std::thread::scope(|scope| {
         let _over = Over(&crowd);
         scope.spawn(|| crowd.churn());
@@ -109,12 +111,14 @@ fn threads_that_live_are_in_every_list_while_others_come_and_go() {
             done += 1;
             let listed: BTreeSet<u32> =
                 found.set.processes().iter().flat_map(|process| process.tasks.iter().map(|task| task.tid)).collect();
-            let stayed: Vec<u32> = earlier.intersection(&after).copied().collect();
-            (set, earlier) = (found.set, before);
+            known.extend(newcomers.pop_front().unwrap_or_default());
+            newcomers.push_back(before);
+            let stayed: Vec<u32> = known.intersection(&after).copied().collect();
             checked += stayed.len();
             let missing: Vec<&u32> = stayed.iter().filter(|tid| !listed.contains(tid)).collect();
             assert!(missing.is_empty(), "{missing:?} of {} threads are not in list {done}", stayed.len());
-            skipped = found.skipped;
+            known = listed;
+            (set, skipped) = (found.set, found.skipped);
             let health = discovery.take_health();
             for (file, counts) in health.by_file() {
                 assert_eq!(counts.attempts(), counts.ok + counts.gone, "{file}: {counts:?}");
