@@ -19,7 +19,7 @@ use crate::support::reader::{PublicCopy, Reader, can_become_anybody};
 use crate::support::{skip, within};
 
 /// Whether this machine has walks; says so if not.
-fn has_walks() -> bool {
+pub fn has_walks() -> bool {
     let ended = run(&["--scan", "kernel", "-d", "0.1", "-q"]);
     if !ended.status.success() {
         skip(&ended.stderr);
