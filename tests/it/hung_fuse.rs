@@ -13,6 +13,7 @@ use serde_json::Value;
 use crate::support::child::{DEADLINE, Running, command, psn};
 use crate::support::json::{self, Json};
 use crate::support::{skip, wait_until};
+use crate::walk::has_walks;
 
 /// The hung processes, with three that only sleep.
 struct Host {
@@ -47,11 +48,15 @@ impl Host {
         ["-p".to_owned(), pids.map(|pid| pid.to_string()).collect::<Vec<_>>().join(",")]
     }
 
-    /// Starts psn on the five.
+    /// Starts psn on the five, through /proc.
     fn psn(&self, args: &[&str]) -> Running {
+        self.psn_by("proc", args)
+    }
+
+    fn psn_by(&self, scan: &str, args: &[&str]) -> Running {
         let selection = self.selection();
         let selection = selection.iter().map(String::as_str);
-        let common = ["--scan", "proc", "--format", "json", "-a", "--hz", "50", "--workers", "2"];
+        let common = ["--scan", scan, "--format", "json", "-a", "--hz", "50", "--workers", "2"];
         Running::start(&mut psn(&common.into_iter().chain(selection).chain(args.iter().copied()).collect::<Vec<_>>()))
     }
 
@@ -190,10 +195,40 @@ fn a_process_that_is_stuck_in_exec_costs_one_tick_and_its_state_comes_from_statu
 }
 
 #[test]
+fn a_walk_tells_what_hangs_and_only_what_is_read_besides_costs_a_tick() {
+    let Some(host) = Host::start() else { return };
+    if !has_walks() {
+        return;
+    }
+    let Hang { holder, execer, .. } = host.hang;
+    let hung = [holder, execer].map(|pid| pid.to_string());
+    let walk = |columns| json::parse(&host.psn_by("kernel", &["-d", "1", "-g", columns]).end());
+    let told = walk("pid,state_id,syscall,wchan");
+    assert_eq!(abandoned(&told), 0, "{}", told.0["ticks"]);
+    for row in told.rows().iter().filter(|row| hung.contains(&json::text(&row["pid"]))) {
+        assert!(!["[blocked]", "[running]", "-"].contains(&row["syscall"].as_str().unwrap()), "{row}");
+        assert_eq!(row["samples"], told.completed(), "{row}");
+    }
+    assert!(!names(&told, holder) && !names(&told, execer), "{}", told.0["warnings"]);
+
+    let read = walk("pid,syscall,rchar");
+    let samples = read.samples(&["pid", "syscall", "rchar"]);
+    assert_eq!(abandoned(&read), 1, "{}", read.0["ticks"]);
+    assert!(names(&read, execer), "{}", read.0["warnings"]);
+    let of_execer: Vec<_> = samples.iter().filter(|(key, _)| key.starts_with(&format!("{execer} | "))).collect();
+    let [(key, count)] = of_execer[..] else { panic!("{samples:?}") };
+    assert!(key.contains("execve") && key.ends_with(" | [blocked]") && *count == read.completed(), "{samples:?}");
+    for bystander in &host.bystanders {
+        let own = format!("{} | clock_nanosleep | ", bystander.pid());
+        assert_eq!(samples.iter().find(|(key, _)| key.starts_with(&own)).map(|(_, n)| *n), Some(read.completed()));
+    }
+}
+
+#[test]
 fn a_run_with_hung_processes_stops_when_told_with_its_report() {
     let Some(host) = Host::start() else { return };
-    for signal in [Signal::INT, Signal::TERM] {
-        let psn = host.psn(&["-d", "0", "-g", "pid,cmdline"]);
+    for (signal, scan) in [(Signal::INT, "proc"), (Signal::TERM, "proc"), (Signal::INT, "auto")] {
+        let psn = host.psn_by(scan, &["-d", "0", "-g", "pid,cmdline,ppid"]);
         wait_until_stuck(&psn, &["psn-worker", "psn-facts"]);
         psn.signal(signal);
         let report = json::parse(&psn.end());

@@ -19,7 +19,7 @@ use crate::support::reader::{PublicCopy, Reader, can_become_anybody};
 use crate::support::{skip, within};
 
 /// Whether this machine has walks; says so if not.
-fn has_walks() -> bool {
+pub fn has_walks() -> bool {
     let ended = run(&["--scan", "kernel", "-d", "0.1", "-q"]);
     if !ended.status.success() {
         skip(&ended.stderr);
@@ -291,26 +291,30 @@ fn kernel_threads_have_their_long_names() {
     if !has_walks() {
         return;
     }
-    let (kernel, proc) = both(&["-a", "-p", "^kworker/", "-g", "task,comm2,syscall", "-d", "1"]);
-    // Of workers that were given nothing else to do meanwhile.
-    let settled = |report: &Json| {
-        let of_all_ticks = report.samples(&["task", "comm2", "syscall"]).into_iter();
-        of_all_ticks.filter(|(_, samples)| *samples == report.completed()).map(|(key, _)| key).collect::<Vec<_>>()
+    // What a worker of the kernel is called, and how often it has run.
+    let workers = || {
+        let tids = fs::read_dir("/proc").unwrap().flatten().filter_map(|entry| entry.file_name().into_string().ok());
+        let named = tids.filter_map(|tid| {
+            let read = |file: &str| fs::read_to_string(format!("/proc/{tid}/{file}")).ok();
+            let name = read("comm").filter(|name| name.starts_with("kworker/"))?;
+            Some((format!("{tid} | {} | [kernel_thread]", name.trim_end()), read("schedstat")?))
+        });
+        named.collect::<BTreeMap<_, _>>()
     };
-    let (walked, read) = (settled(&kernel), settled(&proc));
-    if read.is_empty() {
+    let before = workers();
+    let report = json::sample(&["--scan", "kernel", "-a", "-p", "^kworker/", "-g", "task,comm2,syscall", "-d", "1"]);
+    let after = workers();
+    let samples = report.samples(&["task", "comm2", "syscall"]);
+    let at_rest: Vec<&String> =
+        before.iter().filter(|(key, runs)| after.get(*key) == Some(runs)).map(|(k, _)| k).collect();
+    if at_rest.is_empty() {
         skip("this PID namespace has no idle workers of the kernel");
         return;
     }
-    let same = read.iter().filter(|key| walked.contains(key)).count();
-    assert!(same > 0 && read.iter().any(|key| key.len() > "1 | kworker/0:0 | [kernel_thread]".len()), "{read:?}");
-    let names = |report: &Json| report.samples(&["task", "comm2"]).into_keys().collect::<Vec<_>>();
-    let known = names(&proc);
-    // What one of them saw all the time, the other has seen at least once.
-    for key in read.iter().chain(&walked) {
-        let name = key.strip_suffix(" | [kernel_thread]").unwrap_or_else(|| panic!("{key}"));
-        assert!(known.iter().any(|known| known == name), "{name} is not among {known:?}");
+    for worker in &at_rest {
+        assert_eq!(samples.get(*worker), Some(&report.completed()), "{worker}: {samples:#?}");
     }
+    assert!(at_rest.iter().any(|key| key.len() > "1 | fifteen letters | [kernel_thread]".len()), "{at_rest:?}");
 }
 
 #[test]
