@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use rustix::fs::OFlags;
 
@@ -13,7 +12,7 @@ use super::name::{self, Hour, PartName};
 use super::{file::Slice, schema};
 use crate::record::{RecordError, create};
 
-/// The file by which writers of one host know of each other.
+/// The file that is locked where directories can not be.
 const LOCK: &str = ".psn.lock";
 
 /// A complete part.
@@ -44,7 +43,7 @@ pub struct Dataset {
     has_hours: bool,
     /// The parts that are there.
     pub catalog: Catalog,
-    _lock: Arc<File>,
+    _lock: File,
 }
 
 impl Dataset {
@@ -72,7 +71,7 @@ impl Dataset {
         for hour in if has_hours { hours(&directory) } else { vec![directory.clone()] } {
             scan(&hour, &mut catalog);
         }
-        Ok(Self { directory, has_hours, catalog, _lock: Arc::new(lock) })
+        Ok(Self { directory, has_hours, catalog, _lock: lock })
     }
 
     /// The directory for parts that begin in `hour`; it is there from then on.
@@ -122,20 +121,25 @@ fn own_directory(path: &Path) -> Result<(), RecordError> {
     if metadata.is_dir() { Ok(()) } else { Err(RecordError::not_recording(path, "it is a link, and psn follows none")) }
 }
 
+/// Takes the lock by which writers to `directory` know of each other. It is on the directory itself, because a file there
+/// would have DataFusion wonder which date and hour it is of; where directories can not be locked, as on NFS, on a file.
 fn lock(directory: &Path) -> Result<File, RecordError> {
-    let path = directory.join(LOCK);
-    let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-    let file = OpenOptions::new()
-        .read(true)
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .mode(0o600)
-        .custom_flags(flags.bits().cast_signed())
-        .open(&path)
-        .map_err(|error| RecordError::io(&path, error))?;
-    create::lock(&file, directory)?;
-    Ok(file)
+    let handle = open(directory, OpenOptions::new().read(true), OFlags::DIRECTORY)?;
+    match create::lock(&handle, directory) {
+        Ok(()) => Ok(handle),
+        Err(RecordError::Io { .. }) => {
+            let mut options = OpenOptions::new();
+            let file = open(&directory.join(LOCK), options.write(true).create(true).mode(0o600), OFlags::NONBLOCK)?;
+            create::lock(&file, directory).map(|()| file)
+        }
+        Err(error) => Err(error),
+    }
+}
+
+fn open(path: &Path, options: &mut OpenOptions, flags: OFlags) -> Result<File, RecordError> {
+    let flags = flags | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let file = options.custom_flags(flags.bits().cast_signed()).open(path);
+    file.map_err(|error| RecordError::io(path, error))
 }
 
 /// The directories of hours in that of a host.

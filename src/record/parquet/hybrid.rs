@@ -118,6 +118,75 @@ fn unpack(bytes: &[u8], mut bit: usize, width: usize, out: &mut [u32]) -> Result
     Ok(())
 }
 
+/// Numbers of the packed form that are written in one go: so that one byte says how many.
+const PACKED: usize = 63 * 8;
+
+/// Writes `numbers` in `width` bits each.
+pub fn write(numbers: &[u32], width: u8, out: &mut Vec<u8>) {
+    let mut left = numbers;
+    // So many of them are to be packed, eight at a time.
+    let mut packed = 0;
+    while let Some((to_pack, ahead)) = left.split_at_checked(packed) {
+        let run = ahead.first().map_or(0, |first| ahead.iter().take_while(|number| *number == first).count());
+        if run < 8 && !ahead.is_empty() {
+            packed = left.len().min(packed + 8);
+            continue;
+        }
+        pack(to_pack, width, out);
+        let Some(first) = ahead.first() else { return };
+        write_run(*first, run, width, out);
+        left = ahead.get(run..).unwrap_or_default();
+        packed = 0;
+        if left.is_empty() {
+            return;
+        }
+    }
+}
+
+/// Writes `number` so many times.
+pub fn write_run(number: u32, count: usize, width: u8, out: &mut Vec<u8>) {
+    write_varint((count as u64) << 1, out);
+    let bytes = number.to_le_bytes();
+    out.extend_from_slice(bytes.get(..usize::from(width).div_ceil(8)).unwrap_or(&bytes));
+}
+
+fn pack(numbers: &[u32], width: u8, out: &mut Vec<u8>) {
+    for numbers in numbers.chunks(PACKED) {
+        write_varint((numbers.len().div_ceil(8) as u64) << 1 | 1, out);
+        for group in numbers.chunks(8) {
+            let mut eight = [0; 8];
+            eight.iter_mut().zip(group).for_each(|(slot, number)| *slot = *number);
+            if width <= 16 {
+                write_bits(&eight, width, &mut 0, &mut 0, out);
+            } else {
+                let (mut word, mut bits) = (0, 0);
+                eight.chunks(4).for_each(|four| write_bits(four, width, &mut word, &mut bits, out));
+            }
+        }
+    }
+}
+
+/// Appends numbers of 128 bits together to the `bits` bits in `word`, and moves what are whole bytes to `out`.
+fn write_bits(numbers: &[u32], width: u8, word: &mut u128, bits: &mut u32, out: &mut Vec<u8>) {
+    for number in numbers {
+        *word |= u128::from(*number) << *bits;
+        *bits += u32::from(width);
+    }
+    let bytes = *bits / 8;
+    out.extend(word.to_le_bytes().into_iter().take(bytes as usize));
+    *word = word.checked_shr(bytes * 8).unwrap_or(0);
+    *bits -= bytes * 8;
+}
+
+/// Writes a number in as many groups of seven bits as it needs.
+pub fn write_varint(mut number: u64, out: &mut Vec<u8>) {
+    while number >= 0x80 {
+        out.push(number.to_le_bytes()[0] | 0x80);
+        number >>= 7;
+    }
+    out.push(number.to_le_bytes()[0]);
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -154,6 +223,21 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn what_is_written_is_read(
+            numbers in prop::collection::vec((any::<u32>(), prop_oneof![Just(1_usize), 1..30_usize, Just(3000)]), 0..200),
+            width in 1_u8..=32,
+        ) {
+            let mask = u32::MAX >> (32 - width);
+            let numbers: Vec<u32> = numbers.into_iter().flat_map(|(number, count)| vec![number & mask; count]).collect();
+            let mut bytes = Vec::new();
+            write(&numbers, width, &mut bytes);
+            let mut hybrid = Hybrid::new(0, bytes.len(), width).unwrap();
+            let mut read = vec![0; numbers.len()];
+            hybrid.read(&padded(&bytes), &mut read).unwrap();
+            prop_assert_eq!(read, numbers);
+        }
+
         #[test]
         fn anything_can_be_read(bytes in prop::collection::vec(any::<u8>(), 0..60), width in 0_u8..=32, count in 0_usize..500) {
             let mut hybrid = Hybrid::new(0, bytes.len(), width).unwrap();

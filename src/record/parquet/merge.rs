@@ -19,7 +19,7 @@ use super::footer::Footer;
 use super::name::PartName;
 use super::part::{Notes, PartWriter, engine};
 use super::rows::{RowReader, Wanted};
-use super::schema::{self, Table};
+use super::schema;
 use super::ticks::{TickNote, TickReader};
 use crate::observation::Rows;
 use crate::record::{Header, PIECE_ROWS, RecordError};
@@ -62,29 +62,27 @@ pub struct Merged {
 
 /// What there is to be merged among parts that lie elsewhere than in `current`, which are written still.
 pub fn jobs(catalog: &Catalog, current: &Path) -> Vec<Job> {
-    let mut jobs: Vec<Job> = Vec::new();
+    let mut groups: Vec<Vec<&Entry>> = Vec::new();
     let mut bytes = 0;
     // By time, and so directory by directory.
     for entry in catalog.values().filter(|entry| entry.directory != current) {
         bytes += entry.bytes;
-        match jobs.last_mut() {
-            Some(job)
-                if bytes <= MAX_MERGED
-                    && job.directory == entry.directory
-                    && job.parts.last().is_some_and(|last| last.name.run == entry.name.run) =>
-            {
-                job.parts.push(entry.clone());
-            }
+        let goes_with = |last: &&Entry| last.directory == entry.directory && last.name.run == entry.name.run;
+        match groups.last_mut() {
+            Some(group) if bytes <= MAX_MERGED && group.last().is_some_and(goes_with) => group.push(entry),
             _ => {
                 bytes = entry.bytes;
-                jobs.push(Job { directory: entry.directory.clone(), parts: vec![entry.clone()] });
+                groups.push(vec![entry]);
             }
         }
     }
-    jobs.retain(|job| job.parts.len() > 1);
-    // The clock may have been set back.
-    jobs.iter_mut().for_each(|job| job.parts.sort_by_key(|entry| entry.name.first));
-    jobs
+    let job = |group: Vec<&Entry>| {
+        let mut parts: Vec<Entry> = group.into_iter().cloned().collect();
+        // The clock may have been set back.
+        parts.sort_by_key(|entry| entry.name.first);
+        Job { directory: parts.first().map(|entry| entry.directory.clone()).unwrap_or_default(), parts }
+    };
+    groups.into_iter().filter(|group| group.len() > 1).map(job).collect()
 }
 
 /// A thread that merges.
@@ -130,6 +128,12 @@ impl Merger {
     pub fn stop(&mut self) {
         self.stop.store(true, Ordering::Relaxed);
         drop(self.thread.take().map(JoinHandle::join));
+    }
+}
+
+impl Drop for Merger {
+    fn drop(&mut self) {
+        self.stop();
     }
 }
 
@@ -220,12 +224,12 @@ impl<'a> Merge<'a> {
     fn new(path: &Path, first: &Part, replaces_file: bool, stop: &'a dyn Fn() -> bool) -> Result<Self, RecordError> {
         let header: Header =
             serde_json::from_str(&first.header).map_err(|error| RecordError::not_recording(path, error))?;
-        let table = Table::of(&header).map_err(|error| engine(path, &error))?;
+        let schema = schema::rows(&header).map_err(|error| engine(path, &error))?;
         let wanted = |column: &crate::record::RecordedColumn| Wanted {
             name: column.name.clone(),
             is_number: column.is_number(),
         };
-        let mut writer = PartWriter::create(path, &table, first.note.due_before)?;
+        let mut writer = PartWriter::create(path, &schema, first.note.due_before)?;
         if replaces_file {
             writer.replace_file();
         }
@@ -258,7 +262,7 @@ impl<'a> Merge<'a> {
                 metadata.as_ref().and_then(|metadata| metadata.row_groups().get(place)).filter(|_| rows >= GOOD_ROWS);
             if let Some(group) = copied {
                 self.writer.write(&mut self.rows)?;
-                self.writer.copy(part.file.file(), group)?;
+                self.writer.copy(&part.file, group)?;
                 reader.skip(rows);
             }
             let mut left = rows;

@@ -1,23 +1,25 @@
 //! One part in the making: a hidden file, until it is complete.
 
 use std::fs::{self, File};
+use std::io::BufWriter;
 use std::path::{Path, PathBuf};
 
-use parquet::column::writer::ColumnCloseResult;
 use parquet::errors::ParquetError;
-use parquet::file::metadata::{KeyValue, RowGroupMetaData};
-use parquet::file::writer::SerializedFileWriter;
+use parquet::file::metadata::RowGroupMetaData;
+use parquet::schema::types::TypePtr;
 
 use super::buffer::RowBuffer;
+use super::file::Slice;
 use super::name::PartName;
-use super::schema::{self, Table};
+use super::schema;
+use super::table::TableWriter;
 use super::ticks::{Tick, TickNote, TickWriter};
 use crate::record::{RecordError, create};
 use crate::report::Facts;
 
 /// A part in the making. One that is given up leaves nothing behind.
 pub struct PartWriter {
-    file: SerializedFileWriter<File>,
+    file: TableWriter<BufWriter<File>>,
     ticks: TickWriter,
     temporary: PathBuf,
     path: PathBuf,
@@ -38,14 +40,14 @@ pub struct Notes<'a> {
 
 impl PartWriter {
     /// Begins the part that is to be at `path`; `due_before` ticks of the run were due before its first.
-    pub fn create(path: &Path, table: &Table, due_before: u64) -> Result<Self, RecordError> {
+    pub fn create(path: &Path, schema: &TypePtr, due_before: u64) -> Result<Self, RecordError> {
         let name = path.file_name().unwrap_or_default().to_string_lossy();
         let temporary = path.with_file_name(PartName::temporary(&name));
         let failed = |error: ParquetError| engine(&temporary, &error);
         let ticks = TickWriter::new(due_before).map_err(failed)?;
         // What a killed psn may have left there.
         let file = create::file(&temporary, true)?;
-        let file = SerializedFileWriter::new(file, table.schema.clone(), table.properties.clone()).map_err(failed)?;
+        let file = TableWriter::new(BufWriter::new(file), schema).map_err(failed)?;
         let (path, temporary) = (path.to_owned(), temporary.clone());
         Ok(Self { file, ticks, temporary, path, replaces_file: false, is_complete: false })
     }
@@ -71,32 +73,15 @@ impl PartWriter {
     }
 
     /// Copies a row group of `source`, a file of the same columns, as it is.
-    pub fn copy(&mut self, source: &File, group: &RowGroupMetaData) -> Result<(), RecordError> {
-        self.copy_columns(source, group).map_err(|error| engine(&self.temporary, &error))
-    }
-
-    fn copy_columns(&mut self, source: &File, group: &RowGroupMetaData) -> Result<(), ParquetError> {
-        let mut copy = self.file.next_row_group()?;
-        for column in group.columns() {
-            let column = ColumnCloseResult {
-                bytes_written: u64::try_from(column.compressed_size())?,
-                rows_written: u64::try_from(group.num_rows())?,
-                metadata: column.clone(),
-                bloom_filter: None,
-                column_index: None,
-                offset_index: None,
-            };
-            copy.append_column(source, column)?;
-        }
-        copy.close()?;
-        Ok(())
+    pub fn copy(&mut self, source: &Slice, group: &RowGroupMetaData) -> Result<(), RecordError> {
+        self.file.copy_group(source, group).map_err(|error| engine(&self.temporary, &error))
     }
 
     /// Completes the part; how many bytes it has. It is there from then on, also when the host crashes.
     pub fn finish(mut self, notes: Notes<'_>) -> Result<u64, RecordError> {
         let failed = |error| RecordError::io(&self.path, error);
         complete(&mut self.file, &mut self.ticks, notes).map_err(|error| engine(&self.temporary, &error))?;
-        let file = self.file.inner();
+        let file = self.file.inner().get_ref();
         file.sync_all().map_err(failed)?;
         let bytes = file.metadata().map_err(failed)?.len();
         // Nobody else writes there while the lock is held.
@@ -119,23 +104,21 @@ impl Drop for PartWriter {
 }
 
 fn complete(
-    file: &mut SerializedFileWriter<File>,
+    file: &mut TableWriter<BufWriter<File>>,
     ticks: &mut TickWriter,
     notes: Notes<'_>,
 ) -> Result<(), ParquetError> {
     let (bytes, note) = ticks.finish()?;
-    let note = TickNote { offset: file.bytes_written() as u64, length: bytes.len() as u64, ..note };
-    file.write_all(bytes)?;
-    let mut add = |key: &str, value: String| file.append_key_value_metadata(KeyValue::new(key.to_owned(), value));
-    add(schema::HEADER_NOTE, notes.header.to_owned());
-    add(schema::TICKS_NOTE, json(&note)?);
+    let note = TickNote { offset: file.len(), length: bytes.len() as u64, ..note };
+    file.write(bytes)?;
+    let mut said = vec![(schema::HEADER_NOTE, notes.header.to_owned()), (schema::TICKS_NOTE, json(&note)?)];
     if let Some(facts) = notes.facts {
-        add(schema::FACTS_NOTE, json(facts)?);
+        said.push((schema::FACTS_NOTE, json(facts)?));
     }
     if !notes.replaces.is_empty() {
-        add(schema::REPLACES_NOTE, json(notes.replaces)?);
+        said.push((schema::REPLACES_NOTE, json(notes.replaces)?));
     }
-    file.finish().map(drop)
+    file.finish(said)
 }
 
 fn json<T: serde::Serialize + ?Sized>(value: &T) -> Result<String, ParquetError> {

@@ -85,7 +85,7 @@ impl RowReader {
         let decoded = (self.decoded - self.used) as u64;
         let now = usize::try_from(count.min(decoded)).unwrap_or(0);
         self.used += now;
-        self.owed += count - now as u64;
+        self.owed = self.owed.saturating_add(count - now as u64);
     }
 
     /// Appends the next `count` rows to `rows`.

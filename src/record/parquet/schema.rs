@@ -11,13 +11,10 @@
 
 use std::sync::Arc;
 
-use parquet::basic::{Compression, LogicalType, Repetition, TimeUnit, Type as Physical, ZstdLevel};
+use parquet::basic::{LogicalType, Repetition, TimeUnit, Type as Physical};
 use parquet::errors::ParquetError;
-use parquet::file::metadata::SortingColumn;
-use parquet::file::properties::{EnabledStatistics, WriterProperties, WriterPropertiesBuilder, WriterPropertiesPtr};
 use parquet::schema::types::{Type, TypePtr};
 
-use crate::column::Kind;
 use crate::observation::{Mark, Value};
 use crate::record::{Header, text};
 
@@ -31,12 +28,6 @@ pub const TICKS_NOTE: &str = "psn.ticks";
 pub const FACTS_NOTE: &str = "psn.facts";
 /// The key of the names of the parts that were merged into this one.
 pub const REPLACES_NOTE: &str = "psn.replaces";
-
-/// Rows of a page. Larger ones compress better: the same threads come again and again.
-const PAGE_ROWS: usize = 1 << 17;
-
-/// The size of a page, and of a dictionary, in bytes.
-const PAGE_BYTES: usize = 1 << 19;
 
 /// Digits of a `DECIMAL` in 64 bits.
 const DECIMAL_DIGITS: u8 = 18;
@@ -76,23 +67,8 @@ pub fn stored_number(stored: &[u8]) -> Option<i128> {
     std::str::from_utf8(stored).ok()?.parse().ok()
 }
 
-/// What the rows of a file look like, and how they are written.
-#[derive(Debug, Clone)]
-pub struct Table {
-    /// The columns.
-    pub schema: TypePtr,
-    /// How they are written.
-    pub properties: WriterPropertiesPtr,
-}
-
-impl Table {
-    /// That of rows as `header` says.
-    pub fn of(header: &Header) -> Result<Self, ParquetError> {
-        Ok(Self { schema: rows(header)?, properties: row_properties(header)? })
-    }
-}
-
-fn rows(header: &Header) -> Result<TypePtr, ParquetError> {
+/// The columns of a file with rows as `header` says.
+pub fn rows(header: &Header) -> Result<TypePtr, ParquetError> {
     let time = LogicalType::timestamp(true, TimeUnit::MICROS);
     let mut fields = vec![
         leaf("tick", Physical::INT64, Repetition::REQUIRED, None)?,
@@ -138,33 +114,6 @@ fn leaf(
         builder = builder.with_scale(decimal.scale).with_precision(decimal.precision);
     }
     Ok(Arc::new(builder.with_logical_type(logical).build()?))
-}
-
-fn row_properties(header: &Header) -> Result<WriterPropertiesPtr, ParquetError> {
-    let by_tick = SortingColumn { column_idx: 0, descending: false, nulls_first: false };
-    let mut properties = properties()?.set_sorting_columns(Some(vec![by_tick]));
-    for column in header.columns.iter().filter(|column| column.kind == Kind::Counter.name()) {
-        // Counters have so many values that the places of each thread's in a dictionary would look like noise to zstd,
-        // while the values themselves hardly change from tick to tick: 3.3 bytes a row rather than 5.2.
-        properties = properties.set_column_dictionary_enabled(column.name.as_str().into(), false);
-    }
-    Ok(Arc::new(properties.build()))
-}
-
-/// How a table is written whose values hardly ever come again.
-pub fn plain_properties() -> Result<WriterPropertiesPtr, ParquetError> {
-    Ok(Arc::new(properties()?.set_dictionary_enabled(false).build()))
-}
-
-fn properties() -> Result<WriterPropertiesBuilder, ParquetError> {
-    Ok(WriterProperties::builder()
-        .set_created_by(concat!("psn version ", env!("CARGO_PKG_VERSION")).to_owned())
-        .set_compression(Compression::ZSTD(ZstdLevel::try_new(3)?))
-        .set_data_page_row_count_limit(PAGE_ROWS)
-        .set_data_page_size_limit(PAGE_BYTES)
-        .set_dictionary_page_size_limit(PAGE_BYTES)
-        .set_statistics_enabled(EnabledStatistics::Chunk)
-        .set_offset_index_disabled(true))
 }
 
 #[cfg(test)]

@@ -4,6 +4,8 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
+use parquet::schema::types::TypePtr;
+
 use super::DatasetOptions;
 use super::buffer::RowBuffer;
 use super::dataset::{Dataset, Entry};
@@ -11,7 +13,7 @@ use super::keep;
 use super::merge::{self, Merger};
 use super::name::{Hour, PartName};
 use super::part::{Notes, PartWriter, engine};
-use super::schema::Table;
+use super::schema;
 use super::ticks::Tick;
 use crate::observation::Rows;
 use crate::record::{Header, PIECE_ROWS, RecordError, Sink, TickInfo, create};
@@ -26,7 +28,7 @@ pub struct ParquetSink {
     options: DatasetOptions,
     header: Header,
     header_json: String,
-    table: Table,
+    schema: TypePtr,
     dataset: Dataset,
     /// The single file that all parts are to become, and its lock.
     single: Option<File>,
@@ -85,7 +87,7 @@ impl ParquetSink {
             path: path.to_owned(),
             options,
             header_json,
-            table: Table::of(header).map_err(|error| engine(path, &error))?,
+            schema: schema::rows(header).map_err(|error| engine(path, &error))?,
             rows: RowBuffer::new(header),
             header: header.clone(),
             dataset,
@@ -121,7 +123,7 @@ impl ParquetSink {
         self.parts += 1;
         let name = PartName::new(time_ns, &self.header.run, self.parts);
         let directory = self.dataset.directory(&hour)?;
-        let writer = PartWriter::create(&directory.join(name.to_string()), &self.table, self.due)?;
+        let writer = PartWriter::create(&directory.join(name.to_string()), &self.schema, self.due)?;
         if self.single.is_none() {
             self.merger.start(merge::jobs(&self.dataset.catalog, &directory));
         }
@@ -325,7 +327,7 @@ mod tests {
         let host = root.path.join("host=web%2F1");
         let mut left: Vec<_> = fs::read_dir(&host).unwrap().map(|entry| entry.unwrap().file_name()).collect();
         left.sort();
-        assert_eq!(left, [".psn.lock", "date=2026-11-24"]);
+        assert_eq!(left, ["date=2026-11-24"]);
     }
 
     #[test]

@@ -3,16 +3,15 @@
 //! It has the columns of the table `ticks` in the SQLite format, a row for each tick. The part's note on them says where
 //! it lies.
 
-use parquet::data_type::{ByteArray, ByteArrayType, Int64Type};
 use parquet::errors::ParquetError;
-use parquet::file::writer::SerializedFileWriter;
 use serde::{Deserialize, Serialize};
 
-use super::buffer::Batches;
+use super::encode::{Eight, TextList};
 use super::file::{Damage, Slice};
 use super::footer::Footer;
 use super::rows::{RowReader, Wanted};
 use super::schema;
+use super::table::TableWriter;
 use crate::observation::{Rows, Value};
 use crate::record::TickInfo;
 use crate::record::header::States;
@@ -100,7 +99,7 @@ impl Tick {
 
 /// The ticks of a part in the making.
 pub struct TickWriter {
-    file: SerializedFileWriter<Vec<u8>>,
+    file: TableWriter<Vec<u8>>,
     waiting: Vec<Tick>,
     note: TickNote,
 }
@@ -109,7 +108,7 @@ impl TickWriter {
     /// None yet; `due_before` were due before the first.
     pub fn new(due_before: u64) -> Result<Self, ParquetError> {
         let schema = schema::numbers_and_texts(&NUMBERS, &[STATES])?;
-        let file = SerializedFileWriter::new(Vec::new(), schema, schema::plain_properties()?)?;
+        let file = TableWriter::new(Vec::new(), &schema)?;
         Ok(Self { file, waiting: Vec::new(), note: TickNote { due_before, from_ns: u64::MAX, ..TickNote::default() } })
     }
 
@@ -126,7 +125,7 @@ impl TickWriter {
         }
         note.last = tick.number;
         note.count += 1;
-        note.rows += tick.rows;
+        note.rows = note.rows.saturating_add(tick.rows);
         note.from_ns = note.from_ns.min(tick.info.time_ns);
         note.to_ns = note.to_ns.max(tick.info.time_ns);
         self.waiting.push(tick);
@@ -134,20 +133,20 @@ impl TickWriter {
     }
 
     fn write(&mut self) -> Result<(), ParquetError> {
-        let mut group = self.file.next_row_group()?;
+        let mut numbers = Vec::with_capacity(self.waiting.len());
         for place in 0..NUMBERS.len() {
-            let mut column = Batches::<Int64Type>::next(&mut group, false)?;
-            for tick in &self.waiting {
-                column.value(tick.numbers().get(place).copied().unwrap_or(0).cast_signed())?;
-            }
-            column.close()?;
+            numbers.clear();
+            let number = |tick: &Tick| tick.numbers().get(place).copied().unwrap_or(0).cast_signed();
+            numbers.extend(self.waiting.iter().map(number));
+            let column = self.file.encoder.numbers(&numbers, Eight::Other, None)?;
+            self.file.column(column)?;
         }
-        let mut column = Batches::<ByteArrayType>::next(&mut group, false)?;
-        for tick in &self.waiting {
-            column.value(ByteArray::from(tick.info.states.to_string().into_bytes()))?;
-        }
-        column.close()?;
-        group.close()?;
+        let mut states = TextList::default();
+        self.waiting.iter().for_each(|tick| states.push(&tick.info.states.to_string()));
+        let places: Vec<u32> = (0..).take(self.waiting.len()).collect();
+        let column = self.file.encoder.texts(&places, &states, None)?;
+        self.file.column(column)?;
+        self.file.end_group(self.waiting.len())?;
         self.waiting.clear();
         Ok(())
     }
@@ -157,7 +156,7 @@ impl TickWriter {
         if !self.waiting.is_empty() {
             self.write()?;
         }
-        self.file.finish()?;
+        self.file.finish(Vec::new())?;
         let from_ns = if self.note.count == 0 { 0 } else { self.note.from_ns };
         Ok((self.file.inner(), TickNote { from_ns, ..self.note }))
     }
