@@ -494,7 +494,8 @@ impl Discovery {
             None => self.side_reader.is_some().then(Arc::<ProcessFacts>::default),
         };
         let old = same_process.as_ref().map_or(&[][..], |process| &process.tasks);
-        let tasks = merge(old, &listed.tids);
+        let task_dir = TaskDir { tgid, dir: dir.as_deref().map(AsFd::as_fd) };
+        let tasks = merge(old, &listed.tids, |task| self.root.has_task(task_dir, task.tid));
         Some(Arc::new(Process { tgid, dir, tasks, facts }))
     }
 
@@ -551,18 +552,29 @@ impl Discovery {
     }
 }
 
-/// The threads `tids`, taken over from `old` where they are known and alive. Both are sorted.
-fn merge(old: &[Arc<Task>], tids: &[u32]) -> Box<[Arc<Task>]> {
+/// The threads `tids`, taken over from `old` where they are known and alive, and those of `old` that the list lacks
+/// though they live. Both are sorted.
+///
+/// However long its buffer, a list may lack a thread: where the one that the kernel stands at exits, the list ends, and
+/// goes on from a place that is counted from the start, where one has left (fs/proc/base.c, `next_tid`, `first_tid`). The
+/// number of threads does not tell, as the one that exited is in the list.
+fn merge(old: &[Arc<Task>], tids: &[u32], lives: impl Fn(&Task) -> bool) -> Box<[Arc<Task>]> {
+    let lives = |task: &Task| !task.is_gone() && lives(task);
+    let mut tasks = Vec::with_capacity(tids.len());
     let mut old = old.iter().peekable();
-    tids.iter()
-        .map(|tid| {
-            while old.next_if(|task| task.tid < *tid).is_some() {}
-            match old.next_if(|task| task.tid == *tid) {
-                Some(task) if !task.is_gone() => Arc::clone(task),
-                _ => Arc::new(Task::new(*tid)),
+    for tid in tids {
+        while let Some(task) = old.next_if(|task| task.tid < *tid) {
+            if lives(task) {
+                tasks.push(Arc::clone(task));
             }
-        })
-        .collect()
+        }
+        tasks.push(match old.next_if(|task| task.tid == *tid) {
+            Some(task) if !task.is_gone() => Arc::clone(task),
+            _ => Arc::new(Task::new(*tid)),
+        });
+    }
+    tasks.extend(old.filter(|task| lives(task)).cloned());
+    tasks.into()
 }
 
 /// The discovery thread, as the sampler sees it.
@@ -644,5 +656,23 @@ fn deliver(
             send(sets, found) -> sent => sent.is_ok(),
             recv(stopped) -> _ => false,
         },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_thread_that_a_list_lacks_stays_while_it_lives() {
+        let old: Vec<Arc<Task>> = (1..=6).map(|tid| Arc::new(Task::new(tid))).collect();
+        old[1].mark_gone();
+        old[4].mark_gone();
+        // 1 and 6 were left out, 2 and 5 were seen gone, 3 has ended since; 5 was given anew, and 7 is new.
+        let merged = merge(&old, &[4, 5, 7], |task| task.tid != 3);
+        let tids: Vec<u32> = merged.iter().map(|task| task.tid).collect();
+        assert_eq!(tids, [1, 4, 5, 6, 7]);
+        let is_same = |task: &Arc<Task>| old.iter().any(|old| Arc::ptr_eq(old, task));
+        assert_eq!(merged.iter().map(is_same).collect::<Vec<_>>(), [true, true, false, true, false]);
     }
 }

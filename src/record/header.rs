@@ -15,8 +15,8 @@ pub const FORMAT: u32 = 1;
 /// Columns that every recording has: who it was, and in which state.
 pub const IDENTITY: [&str; 4] = ["pid", "task", "starttime", "state_id"];
 
-/// Columns that are recorded beside those that a run asks for: what `stat` gives for nothing.
-pub const BASE: [&str; 9] = ["comm", "comm2", "state", "ppid", "processor", "utime", "stime", "minflt", "majflt"];
+/// Columns that are recorded beside those that a run asks for: what either scan tells of a thread without a further read.
+pub const BASE: [&str; 4] = ["comm", "comm2", "state", "processor"];
 
 /// What was recorded, where and how.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

@@ -23,8 +23,8 @@ enum Whose {
 }
 
 /// A row of the matrix.
-pub struct Row {
-    pub name: &'static str,
+struct Row {
+    name: &'static str,
     reader: Reader,
     whose: Whose,
     /// The columns with a value; all others of [`COLUMNS`] are refused.
@@ -49,7 +49,7 @@ const NOBODY: Reader = Reader::Nobody(&[]);
 const ROOT_LESS_PTRACE: Reader = Reader::RootLess("sys_ptrace");
 
 /// A file descriptor has no name without its system call, so `filename` goes where `syscall` goes.
-pub const MATRIX: [Row; 12] = [
+const MATRIX: [Row; 12] = [
     Row { name: "nobody-of-others", reader: NOBODY, whose: Whose::Others, told: &[] },
     Row {
         name: "nobody-of-own",
@@ -83,6 +83,12 @@ pub const MATRIX: [Row; 12] = [
         told: &["wchan", "syscall", "kstack", "rchar", "filename", "exe"],
     },
 ];
+
+/// The names of the rows, and of the mounts.
+pub fn cases() -> Vec<String> {
+    let rows = MATRIX.iter().map(|row| format!("permissions/{}", row.name));
+    rows.chain(MOUNTS.iter().map(Mount::name)).collect()
+}
 
 /// Whether a cell is what the kernel tells of a thread that reads an empty pipe, or of kthreadd.
 fn is_told(whose: Whose, column: &str, cell: &Value) -> bool {
@@ -178,6 +184,19 @@ struct Mount {
     says: Option<&'static str>,
 }
 
+impl Mount {
+    fn name(&self) -> String {
+        let reader = match self.reader {
+            Reader::Root => "root".to_owned(),
+            Reader::RootLess(capability) => format!("root-less-{capability}"),
+            Reader::Nobody(capabilities) => {
+                ["nobody"].iter().chain(capabilities).copied().collect::<Vec<_>>().join("+")
+            }
+        };
+        format!("permissions/{}/{reader}", self.options)
+    }
+}
+
 const MOUNTS: [Mount; 15] = [
     Mount { options: "hidepid=0", reader: NOBODY, sees_others: true, says: None },
     Mount { options: "hidepid=0", reader: Reader::Root, sees_others: true, says: None },
@@ -208,7 +227,7 @@ fn run_in_mount(options: &str, reader: Reader, psn: &PublicCopy, args: &[&str]) 
     let script = "mount -t proc -o \"$0\" proc /proc || exit 99; exec \"$@\"";
     let mut command = command("unshare");
     command.args(["--mount", "--propagation", "private", "sh", "-c", script, options]);
-    command.args(reader.command_line(&psn.path())).args(["--format", "json", "-a"]).args(args);
+    command.args(reader.command_line(&psn.path())).args(["--scan", "proc", "--format", "json", "-a"]).args(args);
     let ended = Running::start(&mut command).end();
     if ended.status.code() == Some(99) || ended.stderr.contains("unshare failed") {
         skip(&format!("/proc can not be mounted with {options} here: {}", ended.stderr.trim()));
@@ -243,8 +262,9 @@ fn what_a_mount_hides_is_not_counted_and_the_report_says_so() {
     let own_of_root = ROOT_LESS_PTRACE.start("cat", |cat| cat.stdin(Stdio::piped()));
     let others = storm.root_pid().to_string();
     let threads: Vec<String> = storm.truth().threads.iter().map(|(_, tid, _)| tid.to_string()).collect();
-    for Mount { options, reader, sees_others, says } in &MOUNTS {
-        let what = format!("{options} read by {reader:?}");
+    for mount in &MOUNTS {
+        let Mount { options, reader, sees_others, says } = mount;
+        let what = mount.name();
         let args = ["-g", "task,comm2", "-d", "0.4"];
         let Some(ended) = run_in_mount(options, *reader, &psn, &args) else { continue };
         let report = json::parse(&ended);
@@ -319,11 +339,20 @@ fn a_pid_namespace_is_told_and_psn_leaves_itself_out_by_what_proc_says() {
     assert!(says(&report), "{}", report.0["warnings"]);
 
     // The same, but /proc is still the host's: getpid() is 1, and that is another there.
-    let outside = json::parse(&run(&[], &format!("{psn} --show-yourself -p \"^psn$\"")));
-    let others = json::parse(&run(&[], &format!("{psn} -p \"^(psn|{})$\"", own_comm())));
-    let itself = |report: &Json| report.rows().iter().filter(|row| row["comm2"] == "psn").count();
-    assert!(itself(&outside) > 0, "{}", outside.0);
+    let name = format!("psn-{}", std::process::id());
+    let named = std::env::temp_dir().join(&name);
+    std::os::unix::fs::symlink(env!("CARGO_BIN_EXE_psn"), &named).unwrap();
+    let run = |args: &str| {
+        let mut command = command("unshare");
+        command.args(["--pid", "--fork", "--kill-child", "sh", "-c", &format!("{psn} {args}")]).arg(&named);
+        json::parse(&Running::start(&mut command).end())
+    };
+    let selection = format!("-p \"^({name}|{})$\"", own_comm());
+    let (others, everybody) = (run(&selection), run(&format!("{selection} --show-yourself")));
+    std::fs::remove_file(named).unwrap();
+    let is_shown = |report: &Json| report.samples(&["comm2"]).contains_key(&name);
     assert!(others.samples(&["comm2"]).contains_key(&own_comm()), "{}", others.0);
+    assert!(is_shown(&everybody) && !is_shown(&others), "{} {}", everybody.0, others.0);
     let is_host = std::fs::read_link("/proc/self/ns/pid").is_ok_and(|link| link.as_os_str() == "pid:[4026531836]");
     assert!(!is_host || !says(&others), "{}", others.0["warnings"]);
 }

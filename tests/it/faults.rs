@@ -13,6 +13,7 @@ use rustix::io::Errno;
 
 use crate::support::engine::Engine;
 use crate::support::fake::{Content, FSYNC, FakeProc, Process, Thread, syscall_line};
+use crate::support::faults::errno_name;
 use crate::support::report::{column, counts};
 
 /// What may befall a call.
@@ -67,8 +68,33 @@ struct Scripted {
 impl std::fmt::Debug for Scripted {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let Self { source, call, fault, at, .. } = self;
-        write!(f, "{fault:?} at {call:?} of {source:?}, call {at:?}: {:?}", self.seen(*source, *call))
+        write!(f, "{} at call {at:?}: {:?}", case(*source, *call, *fault), self.seen(*source, *call))
     }
+}
+
+/// The name of a case: `faults/stat/read/EIO`.
+fn case(source: Source, call: Call, fault: Fault) -> String {
+    // The ids of status are a source of their own.
+    let file = if source == Source::Owner { "status-ids" } else { source.name() };
+    let call = if call == Call::Open { "open" } else { "read" };
+    let fault = match fault {
+        Fault::Fail(errno) => errno_name(errno).to_owned(),
+        Fault::Short(len) => format!("short-{len}"),
+    };
+    format!("faults/{file}/{call}/{fault}")
+}
+
+/// Every pair of a file and call with a fault that it can meet: each is run for every call of the sort, one at a time,
+/// and all but interruptions for all of them at once.
+fn pairs() -> impl Iterator<Item = (Source, Call, Fault)> {
+    let calls = sources().flat_map(|source| [(source, Call::Open), (source, Call::Read)]);
+    let all = calls.flat_map(|(source, call)| FAULTS.map(|fault| (source, call, fault)));
+    all.filter(|(source, call, fault)| applies(*source, *call, *fault))
+}
+
+/// The names of the cases.
+pub fn cases() -> Vec<String> {
+    pairs().map(|(source, call, fault)| case(source, call, fault)).collect()
 }
 
 /// The calls of one sort.
@@ -236,26 +262,22 @@ fn a_run_without_faults_reads_every_file() {
 #[test]
 fn a_file_that_always_fails_costs_its_columns_and_nothing_else() {
     let root = root();
-    for source in sources() {
-        for call in [Call::Open, Call::Read] {
-            for fault in FAULTS {
-                // A call that is interrupted for ever is made for ever: there is no such kernel.
-                if !applies(source, call, fault) || fault == Fault::Fail(Errno::INTR) {
-                    continue;
-                }
-                let script = Scripted::new(source, call, fault, None);
-                let report = run(&root, &script);
-                check(&report, &script);
-                let is_counted = match source {
-                    Source::Stat => class(source, call, fault).is_ok(),
-                    // Who cannot be asked for his name is not selected by it.
-                    Source::Comm => class(source, call, fault).is_ok() && !matches!(fault, Fault::Short(0..=3)),
-                    _ => true,
-                };
-                let expected = if is_counted { BTreeMap::from([(40, PASSES), (50, PASSES)]) } else { BTreeMap::new() };
-                assert_eq!(samples(&report), expected, "{script:?}");
-            }
+    for (source, call, fault) in pairs() {
+        // A call that is interrupted for ever is made for ever: there is no such kernel.
+        if fault == Fault::Fail(Errno::INTR) {
+            continue;
         }
+        let script = Scripted::new(source, call, fault, None);
+        let report = run(&root, &script);
+        check(&report, &script);
+        let is_counted = match source {
+            Source::Stat => class(source, call, fault).is_ok(),
+            // Who cannot be asked for his name is not selected by it.
+            Source::Comm => class(source, call, fault).is_ok() && !matches!(fault, Fault::Short(0..=3)),
+            _ => true,
+        };
+        let expected = if is_counted { BTreeMap::from([(40, PASSES), (50, PASSES)]) } else { BTreeMap::new() };
+        assert_eq!(samples(&report), expected, "{script:?}");
     }
 }
 
@@ -264,23 +286,19 @@ fn a_single_call_that_fails_costs_at_most_one_observation() {
     let root = FakeProc::of([victim()]);
     let clean = Scripted::new(Source::Task, Call::Open, Fault::Short(0), None);
     run(&root, &clean);
-    for source in sources() {
-        for call in [Call::Open, Call::Read] {
-            for fault in FAULTS.into_iter().filter(|fault| applies(source, call, *fault)) {
-                for at in 0..clean.seen(source, call).calls {
-                    let script = Scripted::new(source, call, fault, Some(at));
-                    let report = run(&root, &script);
-                    check(&report, &script);
-                    let samples: u64 = samples(&report).values().sum();
-                    let least = match (source, class(source, call, fault)) {
-                        // A thread that is gone is looked for at the next listing, and so is a name.
-                        (Source::Stat, Err(ReadError::Gone)) | (Source::Comm, _) => 0,
-                        (Source::Stat, Err(_)) => PASSES - 1,
-                        _ => PASSES,
-                    };
-                    assert!((least..=PASSES).contains(&samples), "{samples} samples: {script:?}");
-                }
-            }
+    for (source, call, fault) in pairs() {
+        for at in 0..clean.seen(source, call).calls {
+            let script = Scripted::new(source, call, fault, Some(at));
+            let report = run(&root, &script);
+            check(&report, &script);
+            let samples: u64 = samples(&report).values().sum();
+            let least = match (source, class(source, call, fault)) {
+                // A thread that is gone is looked for at the next listing, and so is a name.
+                (Source::Stat, Err(ReadError::Gone)) | (Source::Comm, _) => 0,
+                (Source::Stat, Err(_)) => PASSES - 1,
+                _ => PASSES,
+            };
+            assert!((least..=PASSES).contains(&samples), "{samples} samples: {script:?}");
         }
     }
 }

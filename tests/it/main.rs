@@ -25,6 +25,9 @@ mod live;
 /// The kernel's own walk in the place of /proc.
 mod walk;
 
+/// Lists of tasks while those come and go.
+mod listing;
+
 /// psn as an ordinary user, who is refused much.
 mod unprivileged;
 
@@ -42,6 +45,10 @@ mod steady;
 
 /// Every failure on every file at every call.
 mod faults;
+
+/// The corpus of what is hostile: names in every place and every form, files, lives.
+#[path = "../hostile/mod.rs"]
+mod hostile;
 
 /// Readers that get stuck, by named pipes.
 mod hung;

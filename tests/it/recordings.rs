@@ -206,7 +206,7 @@ fn copies_in_every_format_answer_alike() {
         &root,
         "-r",
         "--record",
-        "syscall,wchan,utime_sec",
+        "syscall,wchan,utime,utime_sec,minflt",
     ]);
     let mut from = first.clone();
     let asked = [&QUESTION[..], &["--format", "json"]].concat();
@@ -359,8 +359,9 @@ fn a_full_disk_is_told_and_leaves_what_was_flushed() {
 /// A small recording, as bytes.
 fn small(dir: &Dir, name: &str) -> (PathBuf, Vec<u8>) {
     let path = dir.path(name);
-    let me = std::process::id().to_string();
-    success(&["-q", "-a", "-d", "0.2", "--hz", "20", "-o", &path, "-p", &me]);
+    // One thread, this one: thousands of pieces of the file are read.
+    let me = rustix::thread::gettid().as_raw_nonzero().to_string();
+    success(&["-q", "-a", "-d", "0.2", "--hz", "20", "-o", &path, "-t", &me]);
     let bytes = fs::read(&path).unwrap();
     (PathBuf::from(path), bytes)
 }

@@ -151,13 +151,10 @@ fn an_idle_thread_costs_one_read_a_tick_and_no_open_and_no_close() {
         skip(&format!("the machine is too busy: {slow_ticks} ticks at 2 Hz, {fast_ticks} at 8"));
         return;
     };
-    // Both runs list and open the same; what they differ in is their ticks.
+    // Both runs list and open nearly the same; what they differ in is their ticks.
     let reads = of(&fast, "pread64") - of(&slow, "pread64");
     let expected = ticks * THREADS;
-    assert!(
-        reads >= expected && reads <= expected + 20,
-        "{reads} reads in {ticks} ticks of {THREADS} threads: {fast:?}"
-    );
+    assert!(reads.abs_diff(expected) <= 20, "{reads} reads in {ticks} ticks of {THREADS} threads: {fast:?}");
     // At the end the files may be closed one by one, or left to the kernel.
     for (name, at_the_end) in [("openat", 0), ("close", THREADS)] {
         let more = of(&fast, name).abs_diff(of(&slow, name));

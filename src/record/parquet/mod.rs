@@ -6,18 +6,18 @@
 //! DIR/host=web1/date=2026-11-23/hour=03/.part-….parquet.tmp    being written
 //! ```
 //!
-//! A part holds some seconds of one run: its rows as a table for everybody ([`schema`]), and its ticks, also those
-//! without rows, as a second Parquet file in the body of the first, where only psn looks ([`ticks`]). What psn must
+//! A part holds some seconds of one run: its rows as a table for everybody (`schema`), and its ticks, also those
+//! without rows, as a second Parquet file in the body of the first, where only psn looks (`ticks`). What psn must
 //! know to make a recording of parts, the run's header first of all, is in the metadata of each.
 //!
 //! | written by | | read by | |
 //! |---|---|---|---|
-//! | [`sink`] | ticks to parts | [`read`] | parts to recordings, one a run |
-//! | [`buffer`] | the rows of a part in memory | [`rows`] | rows of the columns that are asked for |
-//! | [`part`] | one file | [`column`], [`hybrid`] | one column: pages, and what is in them |
-//! | [`dataset`], [`name`] | directories and files | [`footer`], [`thrift`] | what a file says of itself |
-//! | [`merge`] | many small parts to few large ones | [`file`](mod@file) | bytes |
-//! | [`keep`] | what has to go | | |
+//! | `sink` | ticks to parts | `read` | parts to recordings, one a run |
+//! | `buffer` | the rows of a part in memory | `rows` | rows of the columns that are asked for |
+//! | `part` | one file | `column`, `hybrid` | one column: pages, and what is in them |
+//! | `dataset`, `name` | directories and files | `footer`, `thrift` | what a file says of itself |
+//! | `merge` | many small parts to few large ones | `file` | bytes |
+//! | `keep` | what has to go | | |
 //!
 //! Files are written with the `parquet` crate. They are read by a reader of psn's own, which understands what psn
 //! writes and no more: the crate's panics and allocates as a hostile file tells it to, and clones every text of every row.

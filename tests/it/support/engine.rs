@@ -49,20 +49,28 @@ impl Engine {
     #[track_caller]
     pub fn new(proc: &FakeProc, args: &[&str]) -> Self {
         let root = ProcRoot::open(proc.path()).unwrap();
-        Self::with_root(root, config(proc, args))
+        Self::with_root(root, config(proc, args), None)
+    }
+
+    /// The same, with these names for users.
+    #[track_caller]
+    pub fn with_users(proc: &FakeProc, args: &[&str], users: Users) -> Self {
+        let root = ProcRoot::open(proc.path()).unwrap();
+        Self::with_root(root, config(proc, args), Some(users))
     }
 
     /// The same, with failing calls.
     #[track_caller]
     pub fn with_faults(proc: &FakeProc, args: &[&str], faults: Arc<dyn Faults>) -> Self {
         let root = ProcRoot::open(proc.path()).unwrap().with_faults(faults);
-        Self::with_root(root, config(proc, args))
+        Self::with_root(root, config(proc, args), None)
     }
 
-    fn with_root(root: ProcRoot, config: Config) -> Self {
+    fn with_root(root: ProcRoot, config: Config, users: Option<Users>) -> Self {
         let root = Arc::new(root);
         let names_users = config.plan.columns.iter().any(|column| column.extract == Extract::User);
-        let users = if names_users { Users::from_passwd("/etc/passwd".as_ref()) } else { Users::default() };
+        let users = users
+            .unwrap_or_else(|| if names_users { Users::from_passwd("/etc/passwd".as_ref()) } else { Users::default() });
         let users = Arc::new(users);
         let kept = config.sources().iter().filter(|source| DetailFiles::keeps(*source)).count();
         let details_per_task = if kept > 0 { (kept + 1).min(DetailFiles::KEPT.len()) } else { 0 };
@@ -107,9 +115,15 @@ impl Engine {
         Ok(())
     }
 
-    /// Samples every thread once.
+    /// Samples every thread once. The next tick is never due: on a host so busy that a plain file takes its time, no
+    /// process is to blame for that.
     pub fn pass(&mut self) -> PassOutcome {
-        let outcome = self.sampler.pass(&self.set, self.completed, 0, &|| false);
+        self.pass_until(u64::MAX)
+    }
+
+    /// The same, with the next tick due at an instant of psn's clock.
+    pub fn pass_until(&mut self, next_due_ns: u64) -> PassOutcome {
+        let outcome = self.sampler.pass(&self.set, self.completed, next_due_ns, &|| false);
         self.expected += 1;
         self.completed += u32::from(outcome.is_complete);
         outcome

@@ -1,7 +1,9 @@
 //! A proc root made of plain files: every process, thread and file as a test wants it.
 
 use std::collections::BTreeMap;
+use std::ffi::OsStr;
 use std::fs;
+use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -89,6 +91,8 @@ pub enum Content {
     Bytes(Vec<u8>),
     /// A symbolic link; it dangles, as those of /proc do for whoever may not follow them.
     Link(String),
+    /// The same, to a path that may be no text.
+    RawLink(Vec<u8>),
     /// A named pipe: who opens it to read waits until [`unblock`] is called.
     Fifo,
 }
@@ -127,15 +131,18 @@ fn write_all(dir: &Path, files: &Files) {
         match content {
             None => continue,
             Some(Content::Bytes(bytes)) => fs::write(&path, bytes).unwrap(),
-            Some(Content::Link(target)) => {
-                let _ = fs::remove_file(&path);
-                symlink(target, &path).unwrap();
-            }
+            Some(Content::Link(target)) => link(target.as_ref(), &path),
+            Some(Content::RawLink(target)) => link(OsStr::from_bytes(target), &path),
             Some(Content::Fifo) => {
                 mknodat(CWD, &path, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).unwrap();
             }
         }
     }
+}
+
+fn link(target: &OsStr, path: &Path) {
+    let _ = fs::remove_file(path);
+    symlink(target, path).unwrap();
 }
 
 /// Lets go whoever is stuck in opening the pipe at `path`.
@@ -149,6 +156,7 @@ pub fn unblock(path: &Path) {
 pub struct Process {
     pub tgid: u32,
     pub ppid: u32,
+    uid: u32,
     pub threads: Vec<Thread>,
     files: Files,
 }
@@ -156,7 +164,7 @@ pub struct Process {
 impl Process {
     /// A process without threads, a child of init.
     pub fn new(tgid: u32) -> Self {
-        Self { tgid, ppid: 1, threads: Vec::new(), files: Files::new() }
+        Self { tgid, ppid: 1, uid: 0, threads: Vec::new(), files: Files::new() }
     }
 
     /// A process of one thread.
@@ -166,6 +174,11 @@ impl Process {
 
     pub fn ppid(mut self, ppid: u32) -> Self {
         self.ppid = ppid;
+        self
+    }
+
+    pub fn uid(mut self, uid: u32) -> Self {
+        self.uid = uid;
         self
     }
 
@@ -308,11 +321,11 @@ fn status(tid: u32, process: &Process, comm: &[u8], state: char) -> Vec<u8> {
             byte => text.push(*byte),
         }
     }
-    let Process { tgid, ppid, threads, .. } = process;
+    let Process { tgid, ppid, uid, threads, .. } = process;
     text.extend_from_slice(
         format!(
             "\nUmask:\t0022\nState:\t{state} (fake)\nTgid:\t{tgid}\nNgid:\t0\nPid:\t{tid}\nPPid:\t{ppid}\nTracerPid:\t0\n\
-             Uid:\t0\t0\t0\t0\nGid:\t0\t0\t0\t0\nThreads:\t{}\nvoluntary_ctxt_switches:\t1\n\
+             Uid:\t{uid}\t0\t0\t0\nGid:\t0\t0\t0\t0\nThreads:\t{}\nvoluntary_ctxt_switches:\t1\n\
              nonvoluntary_ctxt_switches:\t2\n",
             threads.len()
         )

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex};
 
 use psn::column::Source;
 use psn::procfs::{Call, Fault, Faults};
+use rustix::io::Errno;
 
 /// Which calls of one sort fail.
 #[derive(Debug, Clone, Copy)]
@@ -62,4 +63,20 @@ impl Faults for Script {
         });
         rule.map(|rule| rule.fault)
     }
+}
+
+/// The name of an error that the tests inject.
+pub fn errno_name(errno: Errno) -> &'static str {
+    const NAMES: [(Errno, &str); 9] = [
+        (Errno::ACCESS, "EACCES"),
+        (Errno::PERM, "EPERM"),
+        (Errno::SRCH, "ESRCH"),
+        (Errno::NOENT, "ENOENT"),
+        (Errno::MFILE, "EMFILE"),
+        (Errno::NFILE, "ENFILE"),
+        (Errno::NOMEM, "ENOMEM"),
+        (Errno::IO, "EIO"),
+        (Errno::INTR, "EINTR"),
+    ];
+    NAMES.iter().find(|(known, _)| *known == errno).unwrap_or_else(|| panic!("{errno} has no name here")).1
 }
