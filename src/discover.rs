@@ -421,7 +421,7 @@ impl Discovery {
             self.census = None;
             return;
         }
-        match census.take() {
+        match census.take(processes) {
             Ok(tasks) => self.health.record_ok(Source::Kernel, tasks),
             // All tasks are then read through /proc until the next listing.
             Err(error) => {

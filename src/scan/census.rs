@@ -75,12 +75,12 @@ pub struct Census {
 }
 
 impl Census {
-    /// Loads the program.
+    /// Loads the program. If it `selects`, only the listed processes are looked at.
     ///
     /// # Errors
     /// Why there is none.
-    pub fn open(ground: &Ground) -> Result<Self, Unavailable> {
-        let request = Request { gate: StateGate::all(), ..Request::default() };
+    pub fn open(ground: &Ground, selects: bool) -> Result<Self, Unavailable> {
+        let request = Request { gate: StateGate::all(), selects_processes: selects, ..Request::default() };
         Ok(Self { scan: KernelScan::open_on(ground, &request)?, seen: Vec::new(), host_tasks: ground.tasks })
     }
 
@@ -90,13 +90,15 @@ impl Census {
         self.host_tasks
     }
 
-    /// Walks once. Returns the number of tasks met.
+    /// Walks once, after `processes` were listed. Returns the number of tasks met.
     ///
     /// # Errors
     /// When the kernel does not run the program.
-    pub fn take(&mut self) -> io::Result<u64> {
+    pub fn take(&mut self, processes: &[Arc<Process>]) -> io::Result<u64> {
         let Self { scan, seen, .. } = self;
         seen.fill(0);
+        // Of no consequence where all are looked at.
+        scan.select_processes(processes.iter().map(|process| process.tgid));
         let walk = scan.walk(&mut |record| {
             let place = record.tid as usize / 64;
             if place >= seen.len() {

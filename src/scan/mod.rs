@@ -44,7 +44,7 @@ pub const fn is_worth_a_walk(selected: u64, tasks: u64) -> bool {
 pub fn open(root: &ProcRoot, request: walker::Request<'_>) -> Result<(Walker, Census), Unavailable> {
     let ground = Ground::survey(root, BTF_PATH.as_ref())?;
     let walker = Walker::open(&ground, root, request)?;
-    let census = Census::open(&ground)?;
+    let census = Census::open(&ground, !request.selection.is_everything())?;
     Ok((walker, census))
 }
 

@@ -88,7 +88,9 @@ pub struct KernelScan {
     max_buffer_bytes: usize,
     /// The ids' last bits by which a walk is cut where the room can not grow: one less than a power of two.
     slice_mask: u64,
-    /// Whether no more places for what was seen can be had.
+    /// The most tasks that passed in a walk: for so many there are places to note what was seen of them.
+    most_passed: u64,
+    /// Whether no more such places can be had.
     is_widest: bool,
     refused: Option<Unavailable>,
 }
@@ -127,15 +129,26 @@ impl KernelScan {
     fn open_level(ground: &Ground, request: &Request, level: Level) -> Result<Self, Unavailable> {
         let recipe = Recipe::new(ground, request.parts, level)?;
         let max_buffer_bytes = request.max_buffer_bytes.min(Self::MAX_BUFFER_BYTES);
+        let Request { selects_processes, selects_threads, .. } = *request;
+        let passes_all = request.gate.is_open() && !selects_processes && !selects_threads;
+        let most_passed = if passes_all { ground.tasks } else { 0 };
         let program = recipe.make(Room {
             records: request.buffer_bytes.min(max_buffer_bytes),
-            tasks: ground.tasks,
-            processes: request.selects_processes,
-            threads: request.selects_threads,
+            tasks: most_passed,
+            processes: selects_processes,
+            threads: selects_threads,
         })?;
-        let (waits, clock) = (Waits::default(), ground.clock);
-        let (slice_mask, is_widest, refused) = (0, false, None);
-        let mut scan = Self { recipe, program, waits, clock, max_buffer_bytes, slice_mask, is_widest, refused };
+        let mut scan = Self {
+            recipe,
+            program,
+            waits: Waits::default(),
+            clock: ground.clock,
+            max_buffer_bytes,
+            slice_mask: 0,
+            most_passed,
+            is_widest: false,
+            refused: None,
+        };
         scan.set_gate(&request.gate);
         Ok(scan)
     }
@@ -190,7 +203,7 @@ impl KernelScan {
         if self.waits.must_be_told() {
             self.forget();
         }
-        self.widen(walk.tasks());
+        self.widen(walk.records);
         Ok(walk)
     }
 
@@ -279,7 +292,7 @@ impl KernelScan {
         let wanted = usize::try_from(missed).ok().and_then(|missed| missed.checked_mul(self.recipe.common_record()));
         let wanted = wanted.and_then(|wanted| room.checked_add(wanted)?.checked_next_power_of_two());
         let wanted = wanted.unwrap_or(usize::MAX).max(2 * room).min(self.max_buffer_bytes);
-        match self.recipe.remake(memory, wanted, self.counts().iter().sum()) {
+        match self.recipe.remake(memory, wanted, self.most_passed) {
             Ok(program) => self.replace(program),
             // What there is has to do.
             Err(_) => self.max_buffer_bytes = room,
@@ -287,14 +300,16 @@ impl KernelScan {
         self.max_buffer_bytes > room
     }
 
-    /// Keeps the places for what was seen few of so many tasks share. Failing that, some are described again and again.
-    fn widen(&mut self, tasks: u64) {
+    /// Keeps the places for what was seen such that few of the tasks that pass share theirs. Failing that, some are described again
+    /// and again.
+    fn widen(&mut self, passed: u64) {
+        self.most_passed = self.most_passed.max(passed);
         let memory = self.program.memory();
         let (Some(seen), Some(records)) = (&memory.seen, &memory.records) else { return };
-        if self.is_widest || seen.len() >= Recipe::seen_bytes(tasks / 2) {
+        if self.is_widest || seen.len() >= Recipe::seen_bytes(passed / 2) {
             return;
         }
-        match self.recipe.remake(memory, records.len(), tasks) {
+        match self.recipe.remake(memory, records.len(), passed) {
             Ok(program) => self.replace(program),
             Err(_) => self.is_widest = true,
         }
