@@ -78,6 +78,7 @@ pub mod output;
 pub mod parse;
 pub mod plan;
 pub mod procfs;
+mod queue;
 pub mod record;
 pub mod replay;
 pub mod report;

@@ -22,8 +22,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, unbounded};
-
 use crate::aggregate::Aggregator;
 use crate::clock::monotonic_ns;
 use crate::column::Source;
@@ -34,6 +32,7 @@ use crate::observation::Rows;
 use crate::parse::syscall::SyscallLine;
 use crate::parse::{stat, status, syscall};
 use crate::procfs::{Buffer, ProcRoot, ReadError};
+use crate::queue::Queue;
 use crate::scan::walker::{Row, Walker};
 use crate::syscall::Abi;
 use crate::task::{Process, Task, TaskSet};
@@ -415,12 +414,12 @@ struct Job {
 }
 
 /// Runs lanes until the sampler is dropped.
-fn run_lanes(jobs: &Receiver<Job>, done: &Sender<Done>) {
-    for Job { pass, mut lane, work, index } in jobs {
+fn run_lanes(jobs: &Queue<Job>, done: &Queue<Done>) {
+    while let Some(Job { pass, mut lane, work, index }) = jobs.receive() {
         lane.run(&work, index);
         drop(work);
         // The sampler may be gone: then so is the need for the lane.
-        let _ = done.send(Done { pass, lane });
+        done.send(Done { pass, lane });
     }
 }
 
@@ -452,8 +451,8 @@ pub struct Sampler {
     /// Boxed: a lane is large, and moves to the pool and back at every pass.
     #[expect(clippy::vec_box)]
     lanes: Vec<Box<Lane>>,
-    jobs: (Sender<Job>, Receiver<Job>),
-    done: (Sender<Done>, Receiver<Done>),
+    jobs: Arc<Queue<Job>>,
+    done: Arc<Queue<Done>>,
     /// Threads of the pool that run lanes, those that are stuck among them.
     runners: usize,
     passes: u64,
@@ -485,8 +484,8 @@ impl Sampler {
             pool,
             workers,
             lanes: Vec::new(),
-            jobs: unbounded(),
-            done: unbounded(),
+            jobs: Arc::default(),
+            done: Arc::default(),
             runners: 0,
             passes: 0,
             quarantine: Arc::default(),
@@ -503,7 +502,7 @@ impl Sampler {
     fn start_runners(&mut self) {
         // More than the pool has threads would only wait for one.
         while self.runners < self.lost.len() + self.workers && self.runners < self.workers + SPARE_THREADS {
-            let (jobs, done) = (self.jobs.1.clone(), self.done.0.clone());
+            let (jobs, done) = (Arc::clone(&self.jobs), Arc::clone(&self.done));
             self.pool.spawn(move || run_lanes(&jobs, &done));
             self.runners += 1;
         }
@@ -581,14 +580,13 @@ impl Sampler {
         let mut back = Vec::with_capacity(round.out.len() + 1);
         let mut stopped_ns = None;
         while !round.out.is_empty() {
-            match self.done.1.recv_timeout(LOOK) {
-                Ok(done) if done.pass == self.passes => {
+            match self.done.receive_within(LOOK) {
+                Some(done) if done.pass == self.passes => {
                     round.out.retain(|watch| !Arc::ptr_eq(&watch.progress, &done.lane.progress));
                     back.push(done.lane);
                 }
-                Ok(done) => self.welcome_back(done),
-                Err(RecvTimeoutError::Disconnected) => break,
-                Err(RecvTimeoutError::Timeout) => {
+                Some(done) => self.welcome_back(done),
+                None => {
                     if (until.stopped)() {
                         outcome.is_complete = false;
                         round.cancel();
@@ -620,8 +618,7 @@ impl Sampler {
         let watch = Watch { progress: Arc::clone(&lane.progress), place, visits: 0, since_ns: work.at.now_ns };
         lane.progress.visits.store(0, Ordering::Relaxed);
         lane.progress.os_tid.store(0, Ordering::Relaxed);
-        // The channel lives as long as the sampler.
-        let _ = self.jobs.0.send(Job { pass: self.passes, lane, work: Arc::clone(work), index });
+        self.jobs.send(Job { pass: self.passes, lane, work: Arc::clone(work), index });
         watch
     }
 
@@ -753,6 +750,12 @@ impl Sampler {
     #[must_use]
     pub const fn coverage(&self) -> &Coverage {
         &self.coverage
+    }
+}
+
+impl Drop for Sampler {
+    fn drop(&mut self) {
+        self.jobs.close();
     }
 }
 
