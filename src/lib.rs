@@ -27,7 +27,7 @@
 //! - read: [`procfs`] (the only place that opens anything under the proc root), [`task`] (what there
 //!   is to read, and what is kept with it), [`discover`] (keeps that current), [`fds`] (which
 //!   files stay open), [`facts`] (what may
-//!   block, read beside the sampling), [`users`], [`visibility`] (what is not shown)
+//!   block, read beside the sampling), [`users`], [`visibility`] (what is not shown), [`rights`] (and for what they are used)
 //! - understood: [`parse`] (pure: bytes to fields), [`syscall`] (numbers to names), [`extract`]
 //!   (fields to column values)
 //! - sampled: [`sampler`] (one pass over the tasks), [`scan`] (the kernel's own walk in its place, where psn may
@@ -82,6 +82,7 @@ mod queue;
 pub mod record;
 pub mod replay;
 pub mod report;
+pub mod rights;
 pub mod sampler;
 pub mod scan;
 pub mod select;

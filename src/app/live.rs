@@ -1,6 +1,7 @@
 //! Sampling, as its user meets it: banner, bar, report, recording.
 
 use std::io::{self, IsTerminal, Write};
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
@@ -9,9 +10,10 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use super::{print_report, stop_on_signals};
 use crate::cli::SampleArgs;
 use crate::column::Source;
-use crate::config::Config;
+use crate::config::{Config, DEFAULT_PROC_ROOT};
 use crate::record::{Format, Recorder, Written, open};
 use crate::report::Report;
+use crate::rights;
 use crate::session::{self, Progress, SessionError, Status, Stop};
 
 /// How long a disk may take for what still waits to be written when a run is over.
@@ -19,13 +21,11 @@ const PATIENCE: Duration = Duration::from_secs(60);
 
 /// `psn`: a report, and a recording if one is asked for.
 pub fn sample(args: &SampleArgs) -> anyhow::Result<()> {
-    refuse_setuid()?;
     run(&Config::new(args)?, args, |report| print_report(report, args.format, !args.quiet, args.raw_csv))
 }
 
 /// `psn record`: a recording, until it is stopped.
 pub fn record(args: &SampleArgs) -> anyhow::Result<()> {
-    refuse_setuid()?;
     run(&Config::recording_only(args)?, args, |_| Ok(()))
 }
 
@@ -36,6 +36,10 @@ fn run(config: &Config, args: &SampleArgs, tell: impl FnOnce(&Report) -> anyhow:
         rustix::process::setpriority_process(None, nice.into())
             .map_err(io::Error::from)
             .with_context(|| format!("--nice: cannot set the nice value to {nice}"))?;
+    }
+    // Another directory may be anything.
+    if config.root != Path::new(DEFAULT_PROC_ROOT) {
+        rights::give_up().context("cannot give up capabilities")?;
     }
     let mut recorder = recorder(config)?;
     let mut terminal = Terminal::new(config, args.quiet);
@@ -70,8 +74,12 @@ fn run(config: &Config, args: &SampleArgs, tell: impl FnOnce(&Report) -> anyhow:
 fn recorder(config: &Config) -> anyhow::Result<Option<Recorder>> {
     let Some(options) = &config.recording else { return Ok(None) };
     let header = session::header(config, std::env::args().collect())?;
-    let sink = open::sink(options, &header).context("-o")?;
-    Ok(Some(Recorder::start(sink, options.flush_every()).map_err(|error| SessionError::Threads(error.to_string()))?))
+    rights::as_user(|| {
+        let sink = open::sink(options, &header).context("-o")?;
+        let recorder = Recorder::start(sink, options.flush_every());
+        Ok(Some(recorder.map_err(|error| SessionError::Threads(error.to_string()))?))
+    })
+    .context("cannot put capabilities aside")?
 }
 
 /// Ends a recording in which there is nothing, and takes its file away.
@@ -79,7 +87,7 @@ fn discard(recorder: Option<Recorder>, config: &Config) {
     let (Some(recorder), Some(options)) = (recorder, &config.recording) else { return };
     let is_empty = recorder.finish(None, &|| true).is_ok_and(|written| written.ticks == 0);
     if is_empty && Format::of(&options.path).is_ok_and(|format| format != Format::Parquet) {
-        let _ = std::fs::remove_file(&options.path);
+        let _ = rights::as_user(|| std::fs::remove_file(&options.path));
     }
 }
 
@@ -95,18 +103,6 @@ fn summary(path: &str, written: Written) -> String {
         lost => format!("; {lost} ticks were left out because the disk was too slow"),
     };
     format!("recorded {} rows of {} ticks in {path}{lost}", written.rows, written.ticks)
-}
-
-/// A setuid psn would let anyone read what only root may; nothing in it is written for that.
-fn refuse_setuid() -> anyhow::Result<()> {
-    use rustix::process::{getegid, geteuid, getgid, getuid};
-    if getuid() != geteuid() || getgid() != getegid() {
-        anyhow::bail!(
-            "will not run setuid or setgid; run it as root (sudo psn), or give a copy that only trusted users may run \
-             the capabilities cap_sys_ptrace, cap_dac_read_search and, for kernel stacks, cap_sys_admin"
-        );
-    }
-    Ok(())
 }
 
 /// Standard error during a run: a banner, and on a terminal a bar.

@@ -13,6 +13,7 @@ use crate::cli::{Cli, Command, command};
 use crate::config::UsageError;
 use crate::output::{self, Format, Layout};
 use crate::report::Report;
+use crate::rights;
 use crate::session::Stop;
 
 /// Exit code of a run that failed.
@@ -56,6 +57,15 @@ fn is_closed_pipe(error: &anyhow::Error) -> bool {
 }
 
 fn dispatch(cli: Cli) -> anyhow::Result<()> {
+    if rights::is_setuid() {
+        anyhow::bail!(
+            "will not run setuid or setgid; run it as root (sudo psn), or give a copy that only trusted users may run \
+             the capabilities cap_sys_ptrace, cap_dac_read_search and, for kernel stacks, cap_sys_admin"
+        );
+    }
+    if !samples(&cli) {
+        rights::give_up().context("cannot give up capabilities")?;
+    }
     match cli.command {
         Some(Command::Record(args)) => live::record(&args),
         Some(Command::Diff(args)) => recordings::diff(&args),
@@ -68,6 +78,15 @@ fn dispatch(cli: Cli) -> anyhow::Result<()> {
         None if cli.sample.list => print(|out| out.write_all(crate::list::text().as_bytes())),
         None if !cli.sample.replay.input.is_empty() => recordings::replay(&cli.sample),
         None => live::sample(&cli.sample),
+    }
+}
+
+/// Whether a proc file system is to be read.
+fn samples(cli: &Cli) -> bool {
+    match cli.command {
+        Some(Command::Record(_)) => true,
+        Some(_) => false,
+        None => !cli.sample.list && cli.sample.replay.input.is_empty(),
     }
 }
 

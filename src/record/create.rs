@@ -8,10 +8,11 @@ use std::path::Path;
 use rustix::fs::{FlockOperation, OFlags, flock};
 
 use super::RecordError;
+use crate::rights;
 
-/// Permissions of new files: root's recordings tell of everyone's processes.
+/// Permissions of new files: what is recorded with more rights than its user's tells of everyone's processes.
 fn file_mode() -> u32 {
-    if rustix::process::geteuid().is_root() { 0o600 } else { 0o666 }
+    if rights::sees_others() { 0o600 } else { 0o666 }
 }
 
 /// Makes a new file. One that is there is replaced if `force` says so, unless another psn writes it.
@@ -66,6 +67,6 @@ pub fn lock(file: &File, path: &Path) -> Result<(), RecordError> {
 /// # Errors
 /// When they can not be made.
 pub fn directory(path: &Path) -> Result<(), RecordError> {
-    let mode = if rustix::process::geteuid().is_root() { 0o700 } else { 0o777 };
+    let mode = if rights::sees_others() { 0o700 } else { 0o777 };
     fs::DirBuilder::new().recursive(true).mode(mode).create(path).map_err(|error| RecordError::io(path, error))
 }

@@ -40,6 +40,9 @@ mod torn;
 /// Exit codes, messages, streams and signals.
 mod cli;
 
+/// A psn that was given capabilities.
+mod rights;
+
 /// What a tick costs when nothing changes: system calls and allocations.
 mod steady;
 
