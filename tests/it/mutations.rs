@@ -104,6 +104,9 @@ const TOKENS: &[&[u8]] = &[
     b"Rss: 4 kB\n",
     b"hidepid=2",
     b" - proc proc rw",
+    b"task_struct\0",
+    b"\0\0\0\x04",
+    b"\x02\0\0\x84",
 ];
 
 /// A series of numbers that is the same each time (splitmix64).
@@ -246,6 +249,7 @@ targets!(
     fd_link,
     smaps,
     system,
+    btf,
     expressions,
     escape,
     render

@@ -280,3 +280,27 @@ fn all<const N: usize>(fields: [Option<Field>; N]) -> Option<[Field; N]> {
     }
     Some(found)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_kernels_own_description_is_found_whole() {
+        let bytes = include_bytes!("../../../tests/fuzz/corpus/btf/kernel");
+        let layout = Layout::find(&Btf::parse(bytes).unwrap()).unwrap();
+        assert_eq!((layout.state.offset, layout.exit_state.offset, layout.comm.size), (24, 56, 16));
+        let walk = layout.walk.unwrap();
+        assert_eq!((walk.iterator_size, walk.all_threads), (24, 1));
+        assert_eq!(layout.ids.unwrap().numbers, 96);
+        assert!(layout.has_stacks && layout.credentials.is_some() && layout.iterator.is_some());
+        #[cfg(target_arch = "x86_64")]
+        assert_eq!(layout.registers.unwrap().number.offset, 120);
+    }
+
+    #[test]
+    fn what_is_missing_is_named() {
+        let bytes = include_bytes!("../../../tests/fuzz/corpus/btf/odd");
+        assert_eq!(Layout::find(&Btf::parse(bytes).unwrap()).unwrap_err(), "exit_state");
+    }
+}

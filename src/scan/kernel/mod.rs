@@ -19,7 +19,7 @@ mod asm;
 mod bare;
 pub mod btf;
 mod host;
-mod layout;
+pub mod layout;
 mod program;
 mod recipe;
 mod record;

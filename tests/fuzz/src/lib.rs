@@ -5,10 +5,12 @@
 //! `cargo test` (`tests/it/mutations.rs`), which includes this file. Both start from `corpus/TARGET/`.
 
 mod expressions;
+mod kernel;
 mod output;
 mod parsers;
 
 pub use expressions::expressions;
+pub use kernel::btf;
 pub use output::{escape, render};
 pub use parsers::{cmdline_cgroup, fd_link, io_schedstat, smaps, stack, stat, status, syscall, system};
 
@@ -16,7 +18,7 @@ pub use parsers::{cmdline_cgroup, fd_link, io_schedstat, smaps, stack, stat, sta
 pub type Target = (&'static str, fn(&[u8]));
 
 /// Every target.
-pub const TARGETS: [Target; 12] = [
+pub const TARGETS: [Target; 13] = [
     ("stat", stat),
     ("status", status),
     ("syscall", syscall),
@@ -26,6 +28,7 @@ pub const TARGETS: [Target; 12] = [
     ("fd_link", fd_link),
     ("smaps", smaps),
     ("system", system),
+    ("btf", btf),
     ("expressions", expressions),
     ("escape", escape),
     ("render", render),
