@@ -27,7 +27,8 @@
 //! - read: [`procfs`] (the only place that opens anything under the proc root), [`task`] (what there
 //!   is to read, and what is kept with it), [`discover`] (keeps that current), [`fds`] (which
 //!   files stay open), [`facts`] (what may
-//!   block, read beside the sampling), [`users`], [`visibility`] (what is not shown), [`rights`] (and for what they are used)
+//!   block, read beside the sampling), [`users`], [`visibility`] (what is not shown), [`rights`]
+//!   (what psn may beyond its user)
 //! - understood: [`parse`] (pure: bytes to fields), [`syscall`] (numbers to names), [`extract`]
 //!   (fields to column values)
 //! - sampled: [`sampler`] (one pass over the tasks), [`scan`] (the kernel's own walk in its place, where psn may

@@ -5,7 +5,7 @@
 
 use std::collections::VecDeque;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// The queue. Any number of threads may send and receive.
 #[derive(Debug)]
@@ -46,35 +46,15 @@ impl<T> Queue<T> {
 
     /// Waits for the next item; none when the queue is empty and closed.
     pub fn receive(&self) -> Option<T> {
-        let mut state = self.lock();
-        loop {
-            if let Some(item) = state.items.pop_front() {
-                return Some(item);
-            }
-            if state.is_closed {
-                return None;
-            }
-            state = self.arrived.wait(state).unwrap_or_else(PoisonError::into_inner);
-        }
+        let waits = |state: &mut State<T>| state.items.is_empty() && !state.is_closed;
+        self.arrived.wait_while(self.lock(), waits).unwrap_or_else(PoisonError::into_inner).items.pop_front()
     }
 
     /// Waits for the next item, `patience` at most.
     pub fn receive_within(&self, patience: Duration) -> Option<T> {
-        let mut state = self.lock();
-        if let Some(item) = state.items.pop_front() {
-            return Some(item);
-        }
-        let deadline = Instant::now() + patience;
-        loop {
-            let left = deadline.saturating_duration_since(Instant::now());
-            if left.is_zero() {
-                return None;
-            }
-            state = self.arrived.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
-            if let Some(item) = state.items.pop_front() {
-                return Some(item);
-            }
-        }
+        let waits = |state: &mut State<T>| state.items.is_empty();
+        let waited = self.arrived.wait_timeout_while(self.lock(), patience, waits);
+        waited.unwrap_or_else(PoisonError::into_inner).0.items.pop_front()
     }
 }
 

@@ -26,10 +26,7 @@ pub fn sees_others() -> bool {
 /// # Errors
 /// When the kernel refuses to take capabilities away or to give them back.
 pub fn as_user<T>(action: impl FnOnce() -> T) -> io::Result<T> {
-    if geteuid().is_root() {
-        return Ok(action());
-    }
-    let held = capabilities(None)?;
+    let Some(held) = beyond_the_users()? else { return Ok(action()) };
     set_capabilities(None, CapabilitySets { effective: CapabilitySet::empty(), ..held })?;
     let result = action();
     set_capabilities(None, held)?;
@@ -41,9 +38,17 @@ pub fn as_user<T>(action: impl FnOnce() -> T) -> io::Result<T> {
 /// # Errors
 /// When the kernel refuses.
 pub fn give_up() -> io::Result<()> {
-    if geteuid().is_root() {
+    if beyond_the_users()?.is_none() {
         return Ok(());
     }
     let none = CapabilitySet::empty();
     Ok(set_capabilities(None, CapabilitySets { effective: none, permitted: none, inheritable: none })?)
+}
+
+/// The capabilities to be put aside, if there are any: where there are none, nothing is asked of the kernel that it might refuse.
+fn beyond_the_users() -> io::Result<Option<CapabilitySets>> {
+    if geteuid().is_root() {
+        return Ok(None);
+    }
+    Ok(Some(capabilities(None)?).filter(|held| !held.permitted.is_empty()))
 }

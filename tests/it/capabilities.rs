@@ -110,7 +110,7 @@ fn each_row_of_the_matrix_is_shown_counted_and_asked_for_once() {
     if !can_become_anybody() {
         return;
     }
-    let psn = PublicCopy::new("matrix");
+    let psn = PublicCopy::new();
     let storm = Storm::builder().exactly(Kind::Pipe, 12).spawn().unwrap();
     let own = NOBODY.start("cat", |cat| cat.stdin(Stdio::piped()));
     let others = storm.root_pid().to_string();
@@ -255,7 +255,7 @@ fn what_a_mount_hides_is_not_counted_and_the_report_says_so() {
     if !can_become_anybody() || !can_unshare() {
         return;
     }
-    let psn = PublicCopy::new("mounts");
+    let psn = PublicCopy::new();
     let storm = Storm::builder().argument("--list").exactly(Kind::Pipe, 5).spawn().unwrap();
     let own = NOBODY.start("cat", |cat| cat.stdin(Stdio::piped()));
     // Of the same rights, and no more.
@@ -303,7 +303,7 @@ fn processes_that_are_listed_but_may_not_be_looked_into_are_refusals() {
     if !can_become_anybody() || !can_unshare() {
         return;
     }
-    let psn = PublicCopy::new("listed");
+    let psn = PublicCopy::new();
     let own = NOBODY.start("cat", |cat| cat.stdin(Stdio::piped()));
     let Some(ended) = run_in_mount("hidepid=1", NOBODY, &psn, &["-g", "pid", "-d", "0.3"]) else { return };
     let report = json::parse(&ended);

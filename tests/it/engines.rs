@@ -1,6 +1,5 @@
 //! Engines that are not psn's, over its recordings: `sqlite3`, and DuckDB over a dataset of many hosts.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
@@ -11,6 +10,7 @@ use psn::record::{Header, Query, RecordedColumn, TickInfo};
 use psn_stress::{Kind, Storm};
 
 use crate::support::child::{Running, command, has_program, run};
+use crate::support::dir::Dir;
 use crate::support::{json, skip};
 
 /// The Python that has DuckDB's module: the one that `PSN_DUCKDB_PYTHON` names, or the system's.
@@ -33,26 +33,6 @@ fn ask(python: &str, sql: &str) -> Vec<String> {
     ended.stdout.lines().map(str::to_owned).collect()
 }
 
-struct Dir(PathBuf);
-
-impl Dir {
-    fn new(name: &str) -> Self {
-        let dir = std::env::temp_dir().join(format!("psn-engines-{}-{name}", std::process::id()));
-        fs::create_dir(&dir).unwrap();
-        Self(dir)
-    }
-
-    fn path(&self, name: &str) -> String {
-        format!("{}/{name}", self.0.display())
-    }
-}
-
-impl Drop for Dir {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.0);
-    }
-}
-
 /// A storm's recording: where, its report's samples by thread name and state, and its ticks.
 fn recorded(dir: &Dir, name: &str) -> (String, json::Json) {
     let storm = Storm::builder().exactly(Kind::Vfork, 3).exactly(Kind::Pipe, 5).spawn().unwrap();
@@ -65,7 +45,7 @@ fn recorded(dir: &Dir, name: &str) -> (String, json::Json) {
 #[test]
 fn duckdb_counts_what_psn_counts() {
     let Some(python) = duckdb_python() else { return skip("DuckDB's Python module is not installed") };
-    let dir = Dir::new("counts");
+    let dir = Dir::new();
     let (path, report) = recorded(&dir, "r/");
     let table = format!("read_parquet('{path}*/*/*/*.parquet', hive_partitioning = true)");
     let counts = ask(&python, &format!("select comm, state, count(*) from {table} group by all"));
@@ -108,7 +88,7 @@ fn a_day_of_twenty_hosts_is_one_table() {
     /// 2026-11-22T00:00:00Z.
     const MIDNIGHT_NS: u64 = 1_795_305_600_000_000_000;
     let Some(python) = duckdb_python() else { return skip("DuckDB's Python module is not installed") };
-    let dir = Dir::new("fleet");
+    let dir = Dir::new();
     let (path, _) = recorded(&dir, "one.db");
     let (header, ticks) = ticks_of(&path);
     let fleet = dir.path("fleet/");

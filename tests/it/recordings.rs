@@ -4,7 +4,6 @@ use std::fs;
 use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use psn_stress::{Kind, Storm};
@@ -12,33 +11,11 @@ use rustix::process::Signal;
 use serde_json::Value;
 
 use crate::support::child::{Ended, Running, command, has_program, is_root, psn, run};
+use crate::support::dir::Dir;
 use crate::support::{json, skip, wait_until};
 
 /// The names of the formats: what a recording is called.
 const FORMATS: [&str; 3] = ["r.db", "r.csv", "r/"];
-
-/// A directory of a test's own; removed when dropped.
-struct Dir(PathBuf);
-
-impl Dir {
-    fn new() -> Self {
-        static NEXT: AtomicU32 = AtomicU32::new(0);
-        let number = NEXT.fetch_add(1, Ordering::Relaxed);
-        let dir = std::env::temp_dir().join(format!("psn-recordings-{}-{number}", std::process::id()));
-        fs::create_dir(&dir).unwrap();
-        Self(dir)
-    }
-
-    fn path(&self, name: &str) -> String {
-        self.0.join(name).to_str().unwrap().to_owned() + if name.ends_with('/') && !name.is_empty() { "/" } else { "" }
-    }
-}
-
-impl Drop for Dir {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.0);
-    }
-}
 
 #[track_caller]
 fn success(args: &[&str]) -> Ended {
@@ -389,7 +366,7 @@ fn a_recording_cut_off_anywhere_is_read_as_far_as_it_goes() {
     let dir = Dir::new();
     let (path, bytes) = small(&dir, "whole.csv");
     let all = ticks_in(&path).unwrap();
-    let cut = dir.0.join("cut.csv");
+    let cut = dir.itself().join("cut.csv");
     let mut last = 0;
     for len in 0..bytes.len() {
         fs::write(&cut, &bytes[..len]).unwrap();
@@ -400,7 +377,7 @@ fn a_recording_cut_off_anywhere_is_read_as_far_as_it_goes() {
     assert_eq!(last, all);
 
     let (_, bytes) = small(&dir, "whole.db");
-    let cut = dir.0.join("cut.db");
+    let cut = dir.itself().join("cut.db");
     for len in (0..bytes.len()).step_by(61) {
         fs::write(&cut, &bytes[..len]).unwrap();
         // It may be no recording any more; it is never a panic, nor for ever.
@@ -450,7 +427,7 @@ fn a_damaged_recording_is_an_error_or_a_shorter_one_never_a_panic() {
     };
     for name in ["r.db", "r.csv"] {
         let (_, bytes) = small(&dir, name);
-        let damaged = dir.0.join(format!("damaged-{name}"));
+        let damaged = dir.itself().join(format!("damaged-{name}"));
         for _ in 0..300 {
             let mut bytes = bytes.clone();
             for _ in 0..=random() % 8 {

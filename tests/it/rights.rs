@@ -1,40 +1,18 @@
 //! A copy of psn that was given capabilities uses them to read /proc, and for nothing else.
 
 use std::fs;
-use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
-use std::path::PathBuf;
+use std::os::unix::fs::MetadataExt as _;
 
 use psn_stress::{Kind, Storm};
 
 use crate::support::child::{Ended, Running, command, has_program};
+use crate::support::dir::Dir;
 use crate::support::json;
 use crate::support::reader::{PublicCopy, can_become_anybody};
 use crate::support::skip;
 
 /// More than psn needs: what would let it write anywhere too.
 const CAPABILITIES: &str = "cap_sys_ptrace,cap_dac_read_search,cap_sys_admin,cap_dac_override=ep";
-
-/// A directory that is removed when dropped.
-struct Directory(PathBuf);
-
-impl Directory {
-    fn new(name: &str, mode: u32) -> Self {
-        let path = std::env::temp_dir().join(format!("psn-rights-{}-{name}", std::process::id()));
-        fs::create_dir(&path).unwrap();
-        fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
-        Self(path)
-    }
-
-    fn file(&self, name: &str) -> String {
-        self.0.join(name).display().to_string()
-    }
-}
-
-impl Drop for Directory {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.0);
-    }
-}
 
 /// Runs the copy as nobody, who is given what the file gives.
 fn run(psn: &PublicCopy, args: &[&str]) -> Ended {
@@ -48,7 +26,7 @@ fn a_copy_with_capabilities_reads_proc_with_them_and_opens_all_else_without() {
     if !can_become_anybody() {
         return;
     }
-    let psn = PublicCopy::new("rights");
+    let psn = PublicCopy::new();
     if !has_program("setcap") || !command("setcap").args([CAPABILITIES, &psn.path()]).status().unwrap().success() {
         return skip("files can not be given capabilities here (setcap, libcap2-bin)");
     }
@@ -64,25 +42,25 @@ fn a_copy_with_capabilities_reads_proc_with_them_and_opens_all_else_without() {
     let waits = report.samples(&["wchan", "kstack"]);
     assert!(!waits.is_empty() && waits.keys().all(|wait| wait.contains("pipe_read")), "{waits:?}");
 
-    let closed = Directory::new("closed", 0o700);
-    let open = Directory::new("open", 0o777);
+    let closed = Dir::with_mode(0o700);
+    let open = Dir::with_mode(0o777);
     for name in ["night.db", "night.csv", "night.parquet", "night/"] {
-        let ended = run(&psn, &[&live[..], &["-o", &closed.file(name)]].concat());
+        let ended = run(&psn, &[&live[..], &["-o", &closed.path(name)]].concat());
         assert_eq!(ended.status.code(), Some(1), "{name}: {ended:?}");
         assert!(ended.stderr.contains("Permission denied"), "{name}: {ended:?}");
-        assert_eq!(fs::read_dir(&closed.0).unwrap().count(), 0, "{name}");
+        assert_eq!(fs::read_dir(closed.itself()).unwrap().count(), 0, "{name}");
 
         // Where the user may write it is made, is the user's, and tells nobody else of other users' threads.
-        let ended = run(&psn, &[&live[..], &["-o", &open.file(name)]].concat());
+        let ended = run(&psn, &[&live[..], &["-o", &open.path(name)]].concat());
         assert_eq!(ended.status.code(), Some(0), "{name}: {ended:?}");
-        let made = fs::metadata(open.file(name)).unwrap();
+        let made = fs::metadata(open.path(name)).unwrap();
         assert_eq!((made.uid(), made.mode() & 0o077), (65534, 0), "{name}");
 
         // Nor does it read for its user what he may not read.
-        let hidden = closed.file(name.trim_end_matches('/'));
-        fs::rename(open.file(name.trim_end_matches('/')), &hidden).unwrap();
+        let hidden = closed.path(name.trim_end_matches('/'));
+        fs::rename(open.path(name.trim_end_matches('/')), &hidden).unwrap();
         for args in
-            [vec!["-i", &hidden, "-q"], vec!["diff", &hidden, &hidden], vec!["export", &hidden, &open.file("copy.db")]]
+            [vec!["-i", &hidden, "-q"], vec!["diff", &hidden, &hidden], vec!["export", &hidden, &open.path("copy.db")]]
         {
             let ended = run(&psn, &args);
             assert_eq!(ended.status.code(), Some(1), "{args:?}: {ended:?}");
@@ -96,7 +74,7 @@ fn a_copy_with_capabilities_reads_proc_with_them_and_opens_all_else_without() {
     }
 
     // A directory that looks like /proc is one of the user's files.
-    let ended = run(&psn, &["-q", "-d", "0.2", "-a", "--procfs", &closed.file("")]);
+    let ended = run(&psn, &["-q", "-d", "0.2", "-a", "--procfs", &closed.path("")]);
     assert_eq!(ended.status.code(), Some(1), "{ended:?}");
     assert!(ended.stderr.contains("Permission denied"), "{ended:?}");
 }

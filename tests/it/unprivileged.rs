@@ -23,7 +23,7 @@ fn threads_of_others_count_with_refused_columns_and_the_report_says_so() {
     if !can_become_anybody() {
         return;
     }
-    let psn = PublicCopy::new("others");
+    let psn = PublicCopy::new();
     let storm = Storm::builder().exactly(Kind::Pipe, 6).exactly(Kind::Vfork, 2).spawn().unwrap();
     let report = sample(&psn, &["-p", &storm.root_pid().to_string(), "-r"]);
     let ticks = report.completed();
@@ -54,7 +54,7 @@ fn ones_own_threads_are_told_whole() {
     if !can_become_anybody() {
         return;
     }
-    let psn = PublicCopy::new("own");
+    let psn = PublicCopy::new();
     let sleeper = NOBODY.start("sleep", |sleep| sleep.arg("60"));
     let report = sample(&psn, &["-p", &sleeper.pid().to_string()]);
     let [row] = report.rows() else { panic!("{}", report.0) };
@@ -78,7 +78,7 @@ fn the_footer_names_the_refused_files() {
     if !can_become_anybody() {
         return;
     }
-    let psn = PublicCopy::new("footer");
+    let psn = PublicCopy::new();
     let storm = Storm::builder().exactly(Kind::Vfork, 2).spawn().unwrap();
     let mut command = NOBODY.command(&psn.path());
     command.args(["-G", "syscall,wchan", "-d", "0.4", "-r", "-p", &storm.root_pid().to_string()]);

@@ -409,7 +409,7 @@ fn assert_falls_back(wrap: &dyn Fn() -> Command, storm: &Storm, reason: &str) {
 fn where_there_is_no_walk_proc_is_read_and_the_report_says_why() {
     let storm = Storm::builder().exactly(Kind::Futex, 30).spawn().unwrap();
     if can_become_anybody() {
-        let copy = PublicCopy::new("walk");
+        let copy = PublicCopy::new();
         let lacks = "psn lacks CAP_BPF and CAP_PERFMON";
         assert_falls_back(&|| Reader::Nobody(&[]).command(&copy.path()), &storm, lacks);
         let without = || {
@@ -469,7 +469,7 @@ fn with_two_capabilities_the_calls_of_others_are_told_and_what_is_refused_is_mar
         return;
     }
     let storm = Storm::builder().exactly(Kind::Pipe, 30).spawn().unwrap();
-    let copy = PublicCopy::new("two");
+    let copy = PublicCopy::new();
     let mut capable = command("setpriv");
     capable.args(["--reuid", "65534", "--regid", "65534", "--clear-groups"]);
     for set in ["--inh-caps", "--ambient-caps", "--bounding-set"] {

@@ -2,6 +2,7 @@
 
 pub mod alloc;
 pub mod child;
+pub mod dir;
 pub mod engine;
 pub mod fake;
 pub mod faults;

@@ -1,37 +1,28 @@
 //! psn as other users and with other rights than the tests.
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt as _;
-use std::path::PathBuf;
 use std::process::Command;
 
 use rustix::thread::{CapabilitySet, capabilities};
 
 use super::child::{Running, command, has_program, is_root};
+use super::dir::Dir;
 use super::skip;
 
 const NOBODY: &str = "65534";
 
 /// A copy of psn that any user may run, wherever the build lies; removed when dropped.
-pub struct PublicCopy(PathBuf);
+pub struct PublicCopy(Dir);
 
 impl PublicCopy {
-    pub fn new(name: &str) -> Self {
-        let dir = std::env::temp_dir().join(format!("psn-public-{}-{name}", std::process::id()));
-        fs::create_dir(&dir).unwrap();
-        fs::set_permissions(&dir, fs::Permissions::from_mode(0o755)).unwrap();
-        fs::copy(env!("CARGO_BIN_EXE_psn"), dir.join("psn")).unwrap();
+    pub fn new() -> Self {
+        let dir = Dir::with_mode(0o755);
+        fs::copy(env!("CARGO_BIN_EXE_psn"), dir.path("psn")).unwrap();
         Self(dir)
     }
 
     pub fn path(&self) -> String {
-        self.0.join("psn").display().to_string()
-    }
-}
-
-impl Drop for PublicCopy {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.0);
+        self.0.path("psn")
     }
 }
 
