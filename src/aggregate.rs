@@ -12,8 +12,9 @@ use dashmap::DashMap;
 use foldhash::fast::RandomState;
 
 use crate::intern::{Interner, LocalInterner, Symbol};
-use crate::observation::{Mark, Observation, Rows, Value};
+use crate::observation::{Mark, Observation, Value};
 use crate::plan::{Aggregate, Keep, Measure, Plan};
+use crate::rows::{Rows, SpareRows};
 
 /// A value as part of a group's key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -142,6 +143,7 @@ struct LocalGroup {
 pub struct Fold {
     layout: Arc<Layout>,
     rows: Rows,
+    spare: SpareRows,
     interner: LocalInterner,
     places: HashMap<Key, usize, RandomState>,
     groups: Vec<LocalGroup>,
@@ -153,11 +155,12 @@ impl Fold {
     /// Groups after which a worker's table starts over between ticks: bounds its memory.
     const TABLE_GROUPS: usize = 1 << 17;
 
-    /// An empty fold for plans of this layout, with texts in `interner`.
+    /// An empty fold for plans of this layout, with texts in `interner` and buffers for rows from `spare`.
     #[must_use]
-    pub fn new(layout: Arc<Layout>, interner: Arc<Interner>) -> Self {
+    pub fn new(layout: Arc<Layout>, interner: Arc<Interner>, spare: SpareRows) -> Self {
         Self {
-            rows: Rows::new(layout.columns),
+            rows: spare.take(layout.columns),
+            spare,
             layout,
             interner: LocalInterner::new(interner),
             places: HashMap::default(),
@@ -249,8 +252,7 @@ impl Fold {
 
     /// This tick's rows, if they are kept and there are any.
     pub fn take_rows(&mut self) -> Option<Rows> {
-        let successor = self.rows.successor();
-        (!self.rows.is_empty()).then(|| std::mem::replace(&mut self.rows, successor))
+        (!self.rows.is_empty()).then(|| std::mem::replace(&mut self.rows, self.spare.take(self.layout.columns)))
     }
 
     /// Forgets this tick's counts and rows.
@@ -395,6 +397,7 @@ pub struct Aggregator {
     interner: Arc<Interner>,
     groups: DashMap<Key, Group, RandomState>,
     max_groups: usize,
+    spare: SpareRows,
 }
 
 impl Aggregator {
@@ -409,13 +412,25 @@ impl Aggregator {
     }
 
     fn with_max_groups(plan: &Plan, max_groups: usize) -> Self {
-        Self { layout: Arc::new(Layout::new(plan)), interner: Arc::default(), groups: DashMap::default(), max_groups }
+        Self {
+            layout: Arc::new(Layout::new(plan)),
+            interner: Arc::default(),
+            groups: DashMap::default(),
+            max_groups,
+            spare: SpareRows::default(),
+        }
+    }
+
+    /// The same, whose folds take their buffers for rows from `spare`.
+    #[must_use]
+    pub fn with_spare_rows(self, spare: SpareRows) -> Self {
+        Self { spare, ..self }
     }
 
     /// A fold for one worker.
     #[must_use]
     pub fn fold(&self) -> Fold {
-        Fold::new(Arc::clone(&self.layout), Arc::clone(&self.interner))
+        Fold::new(Arc::clone(&self.layout), Arc::clone(&self.interner), self.spare.clone())
     }
 
     /// Adds a fold's counts as those of completed tick number `tick` (from 0), and empties it. Any

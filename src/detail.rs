@@ -25,7 +25,7 @@ use crate::extract::{
 use crate::facts::Fact;
 use crate::health::Health;
 use crate::lookup::PerSource;
-use crate::observation::{Mark, Observation, Value};
+use crate::observation::{Mark, Observation};
 use crate::parse::smaps::{Mapping, mappings};
 use crate::parse::stat::Stat;
 use crate::parse::{schedstat, stat, status};
@@ -281,7 +281,7 @@ impl Observer {
             Some(column) => {
                 let thread = subject.thread(self.row.tgid, &self.answers, &context.users, None);
                 extract(column, thread, &mut self.row);
-                if self.row.value(slot) == Value::Mark(Mark::Malformed) {
+                if self.row.has_mark(slot, Mark::Malformed) {
                     // What makes no sense in a descriptor's column is the system call.
                     let source = if column.source == Source::Fd { Source::Syscall } else { column.source };
                     self.note_malformed(source);
@@ -375,7 +375,7 @@ impl Observer {
     fn count_refusals(&mut self, context: &Context) {
         let mut counted = SourceSet::default();
         for (slot, column) in context.plan.columns.iter().enumerate() {
-            if self.row.value(slot) == Value::Mark(Mark::Denied) && !counted.contains(column.source) {
+            if self.row.has_mark(slot, Mark::Denied) && !counted.contains(column.source) {
                 counted.insert(column.source);
                 self.coverage.denied[column.source] += 1;
             }

@@ -1,11 +1,12 @@
 //! `psn export`: recordings from one format into another, without loss.
 
 use crate::column::Column;
-use crate::observation::{Mark, Rows, Value};
+use crate::observation::{Mark, Value};
 use crate::record::header::IDENTITY;
 use crate::record::open::{self, SinkOptions};
 use crate::record::{Format, Header, Query, RecordError, RecordedColumn, Recording};
 use crate::replay::Watch;
+use crate::rows::Rows;
 
 /// What was copied.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -83,7 +84,7 @@ fn copy_one(
         if piece.is_last {
             copied.ticks += 1;
             copied.rows += gathered.iter().map(Rows::len).sum::<usize>() as u64;
-            sink.add(piece.tick, &gathered)?;
+            sink.add(piece.tick, &mut gathered)?;
             gathered.clear();
         }
         Ok(())

@@ -19,7 +19,7 @@
 //! never reads a file of any task, and waits for every other thread with a deadline: a reader can be
 //! stuck in the kernel for ever, and the run must end all the same.
 //!
-//! One noun goes through it: an [`observation`], one thread at one instant.
+//! One noun goes through it: an [`observation`], one thread at one instant; many of them are [`rows`].
 //!
 //! # The modules, in the order of the flow
 //! - asked for: [`cli`] (names and help), [`config`] (arguments made sense of), [`mod@column`] (what can
@@ -84,6 +84,7 @@ pub mod record;
 pub mod replay;
 pub mod report;
 pub mod rights;
+pub mod rows;
 pub mod sampler;
 pub mod scan;
 pub mod select;

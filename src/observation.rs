@@ -105,12 +105,144 @@ pub enum Value<'a> {
     Mark(Mark),
 }
 
-/// A value whose text lies in the observation's byte buffer.
-#[derive(Debug, Clone, Copy)]
+/// A value whose text, or whose large number, lies beside it: so far behind where its row begins.
+///
+/// 16 bytes, and nothing in them tells where the row is: recorded runs copy and compare millions of them a second.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Slot {
-    Number(i128),
-    Text { start: usize, end: usize },
+    Number(i64),
+    /// A number that 64 bits do not hold.
+    Large(u32),
+    Text {
+        start: u32,
+        end: u32,
+    },
     Mark(Mark),
+}
+
+/// Where something begins in [`Values`].
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Place {
+    slot: usize,
+    byte: usize,
+    large: usize,
+}
+
+/// Values one after another, in buffers that are emptied rather than freed.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Values {
+    slots: Vec<Slot>,
+    bytes: Vec<u8>,
+    large: Vec<i128>,
+    /// Where the row that is being written begins.
+    row: Place,
+}
+
+impl Values {
+    pub(crate) fn clear(&mut self) {
+        self.slots.clear();
+        self.bytes.clear();
+        self.large.clear();
+        self.row = Place::default();
+    }
+
+    /// Drops the values from the `len`th on; what lies beside them stays until [`clear`](Self::clear).
+    pub(crate) fn truncate(&mut self, len: usize) {
+        self.slots.truncate(len);
+    }
+
+    pub(crate) const fn len(&self) -> usize {
+        self.slots.len()
+    }
+
+    /// The memory in use, bytes.
+    pub(crate) fn size(&self) -> usize {
+        size_of_val(&*self.slots) + self.bytes.len() + size_of_val(&*self.large)
+    }
+
+    /// The memory held, in use or not, bytes.
+    pub(crate) const fn capacity(&self) -> usize {
+        self.slots.capacity() * size_of::<Slot>() + self.bytes.capacity()
+    }
+
+    /// Where what is appended next will be.
+    pub(crate) const fn end(&self) -> Place {
+        Place { slot: self.slots.len(), byte: self.bytes.len(), large: self.large.len() }
+    }
+
+    /// Begins a row: where it does.
+    pub(crate) const fn begin_row(&mut self) -> Place {
+        self.row = self.end();
+        self.row
+    }
+
+    pub(crate) fn push_number(&mut self, number: i128) {
+        let slot = if let Ok(number) = i64::try_from(number) {
+            Slot::Number(number)
+        } else {
+            self.large.push(number);
+            u32::try_from(self.large.len() - 1 - self.row.large).map_or(Slot::Mark(Mark::Dropped), Slot::Large)
+        };
+        self.slots.push(slot);
+    }
+
+    pub(crate) fn push_mark(&mut self, mark: Mark) {
+        self.slots.push(Slot::Mark(mark));
+    }
+
+    /// Appends the text that `write` appends to the buffer; a mark in its place beyond 4 GiB of texts in a row.
+    pub(crate) fn push_text_with(&mut self, write: impl FnOnce(&mut Vec<u8>)) {
+        let before = self.bytes.len();
+        write(&mut self.bytes);
+        let in_row = |len: usize| u32::try_from(len - self.row.byte);
+        let slot = match (in_row(before), in_row(self.bytes.len())) {
+            (Ok(start), Ok(end)) => Slot::Text { start, end },
+            _ => {
+                self.bytes.truncate(before);
+                Slot::Mark(Mark::Dropped)
+            }
+        };
+        self.slots.push(slot);
+    }
+
+    pub(crate) fn push(&mut self, value: Value<'_>) {
+        match value {
+            Value::Number(number) => self.push_number(number),
+            Value::Text(text) => self.push_text_with(|out| out.extend_from_slice(text)),
+            Value::Mark(mark) => self.push_mark(mark),
+        }
+    }
+
+    /// Appends all of `other`'s, which are a row, as a row.
+    pub(crate) fn append_row(&mut self, other: &Self) {
+        self.slots.extend_from_slice(&other.slots);
+        self.bytes.extend_from_slice(&other.bytes);
+        self.large.extend_from_slice(&other.large);
+    }
+
+    /// The value at `index` in the row that begins at `row`; beyond the end there is none.
+    pub(crate) fn get(&self, row: Place, index: usize) -> Value<'_> {
+        match self.slots.get(row.slot + index) {
+            Some(Slot::Number(number)) => Value::Number((*number).into()),
+            Some(Slot::Large(place)) => {
+                let number = self.large.get(row.large + *place as usize);
+                number.map_or(Value::Mark(Mark::None), |number| Value::Number(*number))
+            }
+            Some(Slot::Text { start, end }) => {
+                let (start, end) = (row.byte + *start as usize, row.byte + *end as usize);
+                Value::Text(self.bytes.get(start..end).unwrap_or_default())
+            }
+            Some(Slot::Mark(mark)) => Value::Mark(*mark),
+            None => Value::Mark(Mark::None),
+        }
+    }
+
+    /// Whether what is from `start` to `end` lies in `other` from `other_start` to `other_end` just so.
+    pub(crate) fn is_same(&self, [start, end]: [Place; 2], other: &Self, [other_start, other_end]: [Place; 2]) -> bool {
+        self.slots.get(start.slot..end.slot) == other.slots.get(other_start.slot..other_end.slot)
+            && self.bytes.get(start.byte..end.byte) == other.bytes.get(other_start.byte..other_end.byte)
+            && self.large.get(start.large..end.large) == other.large.get(other_start.large..other_end.large)
+    }
 }
 
 /// One thread at one instant; see the module's documentation.
@@ -124,192 +256,73 @@ pub struct Observation {
     pub starttime_ticks: u64,
     /// The state letter of `stat`, proc(5) field 3.
     pub state: u8,
-    slots: Vec<Slot>,
-    bytes: Vec<u8>,
+    pub(crate) values: Values,
 }
 
 impl Observation {
     /// Empties the values and keeps the buffers.
     pub fn clear(&mut self) {
-        self.slots.clear();
-        self.bytes.clear();
+        self.values.clear();
     }
 
     /// Drops the values from the `len`th on; the texts' bytes stay until [`clear`](Self::clear).
     pub fn truncate(&mut self, len: usize) {
-        self.slots.truncate(len);
+        self.values.truncate(len);
     }
 
     /// The number of values.
     #[must_use]
-    pub fn len(&self) -> usize {
-        self.slots.len()
+    pub const fn len(&self) -> usize {
+        self.values.len()
     }
 
     /// Whether there are no values.
     #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.slots.is_empty()
+    pub const fn is_empty(&self) -> bool {
+        self.len() == 0
     }
 
     /// Appends a number.
     pub fn push_number(&mut self, number: i128) {
-        self.slots.push(Slot::Number(number));
+        self.values.push_number(number);
     }
 
     /// Appends a mark.
     pub fn push_mark(&mut self, mark: Mark) {
-        self.slots.push(Slot::Mark(mark));
+        self.values.push_mark(mark);
     }
 
     /// Appends a text.
     pub fn push_text(&mut self, text: &[u8]) {
-        self.push_text_with(|out| out.extend_from_slice(text));
+        self.values.push(Value::Text(text));
     }
 
     /// Appends the text that `write` appends to the buffer.
     pub fn push_text_with(&mut self, write: impl FnOnce(&mut Vec<u8>)) {
-        let start = self.bytes.len();
-        write(&mut self.bytes);
-        self.slots.push(Slot::Text { start, end: self.bytes.len() });
+        self.values.push_text_with(write);
     }
 
     /// Appends any value.
     pub fn push(&mut self, value: Value<'_>) {
-        match value {
-            Value::Number(number) => self.push_number(number),
-            Value::Text(text) => self.push_text(text),
-            Value::Mark(mark) => self.push_mark(mark),
-        }
+        self.values.push(value);
+    }
+
+    /// Whether the plan's column `index` has this mark.
+    #[must_use]
+    pub fn has_mark(&self, index: usize, mark: Mark) -> bool {
+        self.values.slots.get(index) == Some(&Slot::Mark(mark))
     }
 
     /// The value of the plan's column `index`; a column beyond the row's end has none.
     #[must_use]
     pub fn value(&self, index: usize) -> Value<'_> {
-        value_of(self.slots.get(index), &self.bytes)
-    }
-}
-
-/// The values of many observations, one after another: what a recording is made of.
-///
-/// Like an [`Observation`], a buffer that is emptied rather than freed.
-#[derive(Debug, Clone, Default)]
-pub struct Rows {
-    columns: usize,
-    slots: Vec<Slot>,
-    bytes: Vec<u8>,
-}
-
-impl Rows {
-    /// No rows yet, of `columns` values each.
-    #[must_use]
-    pub fn new(columns: usize) -> Self {
-        Self { columns, ..Self::default() }
-    }
-
-    /// No rows yet, with room for as many as there are.
-    #[must_use]
-    pub fn successor(&self) -> Self {
-        Self {
-            columns: self.columns,
-            slots: Vec::with_capacity(self.slots.len()),
-            bytes: Vec::with_capacity(self.bytes.len()),
-        }
-    }
-
-    /// Forgets the rows and keeps the buffers.
-    pub fn clear(&mut self) {
-        self.slots.clear();
-        self.bytes.clear();
-    }
-
-    /// The number of whole rows.
-    #[must_use]
-    pub fn len(&self) -> usize {
-        self.slots.len().checked_div(self.columns).unwrap_or(0)
-    }
-
-    /// Whether there is none.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-
-    /// The memory in use, bytes.
-    #[must_use]
-    pub fn size(&self) -> usize {
-        self.slots.len() * size_of::<Slot>() + self.bytes.len()
-    }
-
-    /// Appends the values of `row`; those it lacks have none.
-    pub fn push_row(&mut self, row: &Observation) {
-        for column in 0..self.columns {
-            self.push(row.value(column));
-        }
-    }
-
-    /// Appends one value: a row is as many as there are columns.
-    pub fn push(&mut self, value: Value<'_>) {
-        self.slots.push(match value {
-            Value::Number(number) => Slot::Number(number),
-            Value::Mark(mark) => Slot::Mark(mark),
-            Value::Text(text) => {
-                let start = self.bytes.len();
-                self.bytes.extend_from_slice(text);
-                Slot::Text { start, end: self.bytes.len() }
-            }
-        });
-    }
-
-    /// The value of row `row` in column `column`.
-    #[must_use]
-    pub fn value(&self, row: usize, column: usize) -> Value<'_> {
-        value_of(self.slots.get(row * self.columns + column), &self.bytes)
-    }
-
-    /// Makes `observation`'s values those of row `row`.
-    pub fn load(&self, row: usize, observation: &mut Observation) {
-        observation.clear();
-        for column in 0..self.columns {
-            observation.push(self.value(row, column));
-        }
-    }
-}
-
-fn value_of<'a>(slot: Option<&Slot>, bytes: &'a [u8]) -> Value<'a> {
-    match slot {
-        Some(Slot::Number(number)) => Value::Number(*number),
-        Some(Slot::Text { start, end }) => Value::Text(bytes.get(*start..*end).unwrap_or_default()),
-        Some(Slot::Mark(mark)) => Value::Mark(*mark),
-        None => Value::Mark(Mark::None),
+        self.values.get(Place::default(), index)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn rows_keep_the_values_of_observations() {
-        let mut row = Observation::default();
-        let mut rows = Rows::new(2);
-        for (number, text) in [(1, "a"), (2, "\u{1}"), (3, "")] {
-            row.clear();
-            row.push_number(number);
-            row.push_text(text.as_bytes());
-            rows.push_row(&row);
-        }
-        row.clear();
-        row.push_mark(Mark::Torn);
-        rows.push_row(&row);
-        assert_eq!(rows.len(), 4);
-        assert_eq!((rows.value(1, 0), rows.value(1, 1)), (Value::Number(2), Value::Text(b"\x01")));
-        assert_eq!((rows.value(3, 0), rows.value(3, 1)), (Value::Mark(Mark::Torn), Value::Mark(Mark::None)));
-        rows.load(0, &mut row);
-        assert_eq!((row.value(0), row.value(1)), (Value::Number(1), Value::Text(b"a")));
-        rows.clear();
-        assert!(rows.is_empty() && rows.size() == 0);
-    }
 
     #[test]
     fn values_come_back_in_order_and_the_buffers_are_reused() {

@@ -243,7 +243,8 @@ impl<'a> Session<'a> {
         };
         let context =
             Arc::new(Context { root: Arc::new(root.share()), plan: config.plan.clone(), users: Arc::clone(&users) });
-        let aggregator = Arc::new(Aggregator::new(&config.plan));
+        let spare = recorder.as_ref().map(|recorder| recorder.spare_rows()).unwrap_or_default();
+        let aggregator = Arc::new(Aggregator::new(&config.plan).with_spare_rows(spare));
         let sampler = Sampler::new(context, Arc::clone(&aggregator), config.workers)
             .map_err(|error| SessionError::Threads(error.to_string()))?;
         let warnings = visibility::warnings(config, &root);

@@ -31,6 +31,9 @@ pub fn record(args: &SampleArgs) -> anyhow::Result<()> {
 
 fn run(config: &Config, args: &SampleArgs, tell: impl FnOnce(&Report) -> anyhow::Result<()>) -> anyhow::Result<()> {
     let stop = stop_on_signals()?;
+    // A host that is short of memory has none in large pieces, and to clear 2 MiB for each of a dozen threads that need a
+    // hundredth of it is most of what it costs to start. Where the kernel can not, it is no matter.
+    let _ = rustix::thread::disable_transparent_huge_pages(true);
     if let Some(nice) = args.nice {
         // Before any other thread starts: a nice value is a thread's own, and inherited.
         rustix::process::setpriority_process(None, nice.into())

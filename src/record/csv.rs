@@ -16,8 +16,9 @@ use super::{
     Header, PIECE_ROWS, Piece, Query, RecordError, RecordedColumn, Recording, Sink, TickInfo, Visit, create, text,
 };
 use crate::moment::timestamp;
-use crate::observation::{Rows, Value};
+use crate::observation::Value;
 use crate::report::{Facts, decimal};
+use crate::rows::Rows;
 
 const RECORDING: &str = "#recording";
 const TICK: &str = "#tick";
@@ -99,10 +100,10 @@ fn rows_writer(out: &mut BufWriter<File>) -> csv::Writer<&mut BufWriter<File>> {
 }
 
 impl Sink for CsvSink {
-    fn add(&mut self, tick: &TickInfo, rows: &[Rows]) -> Result<(), RecordError> {
+    fn add(&mut self, tick: &TickInfo, rows: &mut Vec<Rows>) -> Result<(), RecordError> {
         let count = rows.iter().map(Rows::len).sum();
         self.line(TICK, &TickLine { tick: tick.clone(), rows: count })?;
-        for rows in rows {
+        for rows in &*rows {
             self.write_rows(tick, rows).map_err(|error| self.failed(error))?;
         }
         self.tick += 1;

@@ -13,10 +13,13 @@
 
 pub mod create;
 pub mod csv;
+#[cfg(test)]
+mod fixture;
 pub mod header;
 pub mod open;
 pub mod parquet;
 pub mod recorder;
+mod repeats;
 pub mod sqlite;
 pub mod text;
 
@@ -24,8 +27,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::column::Column;
-use crate::observation::Rows;
 use crate::report::Facts;
+use crate::rows::Rows;
 
 pub use header::{Header, RecordedColumn, TickInfo};
 pub use recorder::{Recorder, Written};
@@ -109,11 +112,12 @@ impl RecordError {
 
 /// Where a recording is written to.
 pub trait Sink: Send {
-    /// Adds a completed tick: its rows' values are in the order of the header's columns.
+    /// Adds a completed tick: its rows' values are in the order of the header's columns. It may keep the buffers, and
+    /// leave others in their place.
     ///
     /// # Errors
     /// When it could not be written. The recording is then as it was after the last flush.
-    fn add(&mut self, tick: &TickInfo, rows: &[Rows]) -> Result<(), RecordError>;
+    fn add(&mut self, tick: &TickInfo, rows: &mut Vec<Rows>) -> Result<(), RecordError>;
 
     /// Makes what was added outlast psn, and the host.
     ///
@@ -154,6 +158,9 @@ pub struct Piece<'a> {
 
 /// Rows of a [`Piece`] at most: it bounds the memory that a recording can ask for.
 pub const PIECE_ROWS: usize = 1 << 14;
+
+/// Bytes of a piece after which it ends, for the same reason.
+const PIECE_BYTES: usize = 32 << 20;
 
 /// A visitor of ticks.
 pub type Visit<'a> = dyn FnMut(Piece<'_>) -> Result<(), RecordError> + 'a;

@@ -9,17 +9,23 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, TryRecvError, bounded};
 
 use super::{RecordError, Sink, TickInfo};
-use crate::observation::Rows;
 use crate::report::Facts;
+use crate::rows::{Rows, SpareRows};
 
 /// Ticks that may wait to be written.
 const QUEUED_TICKS: usize = 4096;
 
 /// Memory that their rows may take.
 const QUEUED_BYTES: usize = 64 << 20;
+
+/// How long the writer leaves ticks to gather: to wake it for each would cost more than to write it.
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// Bytes in one go after which it does not.
+const MANY_BYTES: usize = QUEUED_BYTES / 16;
 
 /// What was written.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -45,6 +51,7 @@ pub struct Recorder {
     queued_bytes: Arc<AtomicUsize>,
     has_failed: Arc<AtomicBool>,
     written: Written,
+    spare: SpareRows,
 }
 
 impl Recorder {
@@ -56,15 +63,17 @@ impl Recorder {
         let (sender, receiver) = bounded(QUEUED_TICKS);
         let queued_bytes = Arc::<AtomicUsize>::default();
         let has_failed = Arc::<AtomicBool>::default();
+        let spare = SpareRows::default();
         let writer = Writer {
             sink,
             receiver,
             flush,
             queued_bytes: Arc::clone(&queued_bytes),
             has_failed: Arc::clone(&has_failed),
+            spare: spare.clone(),
         };
         let writer = std::thread::Builder::new().name("psn-writer".to_owned()).spawn(move || writer.run())?;
-        Ok(Self { sender, writer: Some(writer), queued_bytes, has_failed, written: Written::default() })
+        Ok(Self { sender, writer: Some(writer), queued_bytes, has_failed, written: Written::default(), spare })
     }
 
     /// Records a completed tick, or, when too much waits to be written, that it was left out.
@@ -85,6 +94,12 @@ impl Recorder {
             self.written.ticks += 1;
             self.written.rows += count as u64;
         }
+    }
+
+    /// The buffers of rows that have been written, to be filled again.
+    #[must_use]
+    pub fn spare_rows(&self) -> SpareRows {
+        self.spare.clone()
     }
 
     /// Whether nothing more can be written.
@@ -141,6 +156,7 @@ struct Writer {
     flush: Duration,
     queued_bytes: Arc<AtomicUsize>,
     has_failed: Arc<AtomicBool>,
+    spare: SpareRows,
 }
 
 impl Writer {
@@ -154,29 +170,48 @@ impl Writer {
 
     /// Writes until the end of the recording, or until psn has dropped it.
     fn write(&mut self) -> Result<(), RecordError> {
-        let mut flushed = Instant::now();
-        let mut is_clean = true;
+        let mut unflushed: Option<Instant> = None;
         loop {
-            let wait = if is_clean { Duration::from_secs(3600) } else { self.flush.saturating_sub(flushed.elapsed()) };
-            match self.receiver.recv_timeout(wait) {
-                Ok(Message::Tick(tick, rows)) => {
-                    if is_clean {
-                        flushed = Instant::now();
-                    }
-                    is_clean = false;
-                    self.sink.add(&tick, &rows)?;
-                    let bytes = rows.iter().map(Rows::size).sum();
-                    self.queued_bytes.fetch_sub(bytes, Ordering::Relaxed);
-                }
-                Ok(Message::Finish(facts)) => return self.sink.finish(facts.as_deref()),
-                Err(RecvTimeoutError::Timeout) => {}
+            let wait = unflushed.map_or(Duration::from_secs(3600), |since| self.flush.saturating_sub(since.elapsed()));
+            let mut message = match self.receiver.recv_timeout(wait) {
+                Ok(message) => Some(message),
+                Err(RecvTimeoutError::Timeout) => None,
                 Err(RecvTimeoutError::Disconnected) => return self.sink.finish(None),
+            };
+            let mut written = None;
+            while let Some(next) = message {
+                match next {
+                    Message::Tick(tick, mut rows) => {
+                        unflushed.get_or_insert_with(Instant::now);
+                        let bytes = rows.iter().map(Rows::size).sum();
+                        self.sink.add(&tick, &mut rows)?;
+                        self.queued_bytes.fetch_sub(bytes, Ordering::Relaxed);
+                        written = Some(written.unwrap_or(0) + bytes);
+                        self.spare.give(rows);
+                    }
+                    Message::Finish(facts) => return self.sink.finish(facts.as_deref()),
+                }
+                self.flush_if_due(&mut unflushed)?;
+                message = match self.receiver.try_recv() {
+                    Ok(message) => Some(message),
+                    Err(TryRecvError::Empty) => None,
+                    Err(TryRecvError::Disconnected) => return self.sink.finish(None),
+                };
             }
-            if !is_clean && flushed.elapsed() >= self.flush {
-                self.sink.flush()?;
-                is_clean = true;
+            self.flush_if_due(&mut unflushed)?;
+            if written.is_some_and(|bytes| bytes < MANY_BYTES) {
+                std::thread::sleep(PAUSE.min(self.flush));
             }
         }
+    }
+
+    /// Flushes if something was written that long ago.
+    fn flush_if_due(&mut self, unflushed: &mut Option<Instant>) -> Result<(), RecordError> {
+        if unflushed.is_some_and(|since| since.elapsed() >= self.flush) {
+            self.sink.flush()?;
+            *unflushed = None;
+        }
+        Ok(())
     }
 }
 
@@ -195,7 +230,7 @@ mod tests {
     }
 
     impl Sink for Slow {
-        fn add(&mut self, tick: &TickInfo, rows: &[Rows]) -> Result<(), RecordError> {
+        fn add(&mut self, tick: &TickInfo, rows: &mut Vec<Rows>) -> Result<(), RecordError> {
             let _ = self.go.recv();
             if self.fails {
                 return Err(RecordError::Stopped);
@@ -236,7 +271,7 @@ mod tests {
     #[test]
     fn a_slow_disk_loses_whole_ticks_and_says_which() {
         let (mut recorder, go, ticks) = slow(false);
-        let large = QUEUED_BYTES / size_of::<[u64; 4]>() / 2 + 1;
+        let large = QUEUED_BYTES / size_of::<[u64; 2]>() / 2 + 1;
         for due in 1..=4 {
             recorder.tick(tick(due), rows(large));
         }

@@ -4,9 +4,9 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
 use psn::column::Column;
-use psn::observation::Rows;
 use psn::record::open::{self, SinkOptions};
 use psn::record::{Header, Query, RecordedColumn, TickInfo};
+use psn::rows::Rows;
 use psn_stress::{Kind, Storm};
 
 use crate::support::child::{Running, command, has_program, run};
@@ -102,7 +102,7 @@ fn a_day_of_twenty_hosts_is_one_table() {
             for (index, (tick, rows)) in ticks.iter().enumerate() {
                 due += 1;
                 let time_ns = MIDNIGHT_NS + hour * HOUR_NS + index as u64 * 50_000_000;
-                sink.add(&TickInfo { time_ns, due, ..tick.clone() }, std::slice::from_ref(rows)).unwrap();
+                sink.add(&TickInfo { time_ns, due, ..tick.clone() }, &mut vec![rows.clone()]).unwrap();
             }
         }
         sink.finish(None).unwrap();

@@ -14,14 +14,18 @@ use super::encode::{Eight, TextList};
 use super::schema;
 use super::table::TableWriter;
 use crate::column::Kind;
-use crate::observation::{Mark, Rows, Value};
+use crate::observation::{Mark, Value};
 use crate::record::{Header, RecordedColumn, text};
+use crate::rows::Rows;
 
 /// The rows of a row group.
 pub struct RowBuffer {
     columns: Vec<Column>,
     runs: Vec<Run>,
     rows: usize,
+    /// Where the rows of this tick begin and those of the last one, if they are all here.
+    this_tick: Option<usize>,
+    last_tick: Option<usize>,
 }
 
 /// Rows of one tick.
@@ -48,7 +52,13 @@ impl RowBuffer {
                 Column::Texts { places: Vec::new(), texts: Texts::default() }
             }
         };
-        Self { columns: header.columns.iter().map(column).collect(), runs: Vec::new(), rows: 0 }
+        Self {
+            columns: header.columns.iter().map(column).collect(),
+            runs: Vec::new(),
+            rows: 0,
+            this_tick: None,
+            last_tick: None,
+        }
     }
 
     /// The number of rows.
@@ -69,18 +79,28 @@ impl RowBuffer {
     pub fn begin(&mut self, number: u64, time_ns: u64, seconds: f64) {
         // That of a tick without rows is of no use.
         self.runs.pop_if(|run| run.rows == 0);
+        self.last_tick = self.this_tick.replace(self.rows);
         let tick = number.cast_signed();
         self.runs.push(Run { tick, time_us: (time_ns / 1000).cast_signed(), seconds, rows: 0 });
     }
 
-    /// Adds these of `rows`.
-    pub fn push(&mut self, rows: &Rows, range: Range<usize>) {
-        for (place, column) in self.columns.iter_mut().enumerate() {
-            let values = range.clone().map(|row| rows.value(row, place));
-            match column {
-                Column::Texts { places, texts } => places.extend(values.map(|value| texts.place(value))),
-                Column::Numbers(numbers) => values.for_each(|value| numbers.push(value)),
+    /// Adds these of `rows`, of which the first are `found` at these places among those of the last tick.
+    pub fn push(&mut self, rows: &Rows, range: Range<usize>, found: &[Option<usize>]) {
+        let known = |at: usize| Some(self.last_tick? + (*found.get(at)?)?);
+        let mut at = 0;
+        while at < range.len() {
+            let first = known(at);
+            let goes_on = |next: &usize| known(at + next) == first.map(|first| first + next);
+            let len = 1 + (1..range.len() - at).take_while(goes_on).count();
+            for (place, column) in self.columns.iter_mut().enumerate() {
+                if let Some(first) = first {
+                    column.repeat(first..first + len);
+                } else {
+                    let of_column = |row| rows.value(row, place);
+                    column.extend((range.start + at..range.start + at + len).map(of_column));
+                }
             }
+            at += len;
         }
         if let Some(run) = self.runs.last_mut() {
             run.rows += range.len();
@@ -120,6 +140,7 @@ impl RowBuffer {
         self.runs.clear();
         self.runs.extend(last.map(|run| Run { rows: 0, ..run }));
         self.rows = 0;
+        (self.this_tick, self.last_tick) = (None, None);
         for column in &mut self.columns {
             match column {
                 Column::Texts { places, texts } => {
@@ -128,6 +149,23 @@ impl RowBuffer {
                 }
                 Column::Numbers(numbers) => numbers.clear(),
             }
+        }
+    }
+}
+
+impl Column {
+    fn extend<'a>(&mut self, values: impl Iterator<Item = Value<'a>>) {
+        match self {
+            Self::Texts { places, texts } => places.extend(values.map(|value| texts.place(value))),
+            Self::Numbers(numbers) => values.for_each(|value| numbers.push(value)),
+        }
+    }
+
+    /// Adds the values of these rows, which are there, once more.
+    fn repeat(&mut self, rows: Range<usize>) {
+        match self {
+            Self::Texts { places, .. } => places.extend_from_within(rows),
+            Self::Numbers(numbers) => numbers.repeat(rows),
         }
     }
 }
@@ -182,6 +220,19 @@ impl Numbers {
             self.odd.push((self.values.len(), place));
         }
         self.values.push(number.unwrap_or(0));
+    }
+
+    fn repeat(&mut self, rows: Range<usize>) {
+        let later = self.values.len() - rows.start;
+        let first = self.odd.partition_point(|(row, _)| *row < rows.start);
+        let count = self.odd.iter().skip(first).take_while(|(row, _)| *row < rows.end).count();
+        self.odd.extend_from_within(first..first + count);
+        let end = self.odd.len() - count;
+        self.odd.iter_mut().skip(end).for_each(|(row, _)| *row += later);
+        match &mut self.values {
+            Integers::Narrow(values) => values.extend_from_within(rows),
+            Integers::Wide(values) => values.extend_from_within(rows),
+        }
     }
 
     fn write<W: Write>(&self, file: &mut TableWriter<W>) -> Result<(), ParquetError> {

@@ -196,7 +196,7 @@ fn replaced_by(path: &Path) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::record::parquet::fixture::Directory;
+    use crate::record::fixture::Directory;
 
     #[test]
     fn a_second_writer_of_a_host_refuses() {

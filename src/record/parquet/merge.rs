@@ -21,9 +21,9 @@ use super::part::{Notes, PartWriter, engine};
 use super::rows::{RowReader, Wanted};
 use super::schema;
 use super::ticks::{TickNote, TickReader};
-use crate::observation::Rows;
 use crate::record::{Header, PIECE_ROWS, RecordError};
 use crate::report::Facts;
+use crate::rows::Rows;
 
 /// Row groups of at least so many rows are good as they are, and copied without being decoded: what DuckDB makes them of.
 const GOOD_ROWS: u64 = 122_880;
@@ -311,7 +311,7 @@ impl<'a> Merge<'a> {
             let now = left.min(PIECE_ROWS).min(MAX_ROWS - self.rows.len());
             piece.clear();
             reader.read(now, &mut piece)?;
-            self.rows.push(&piece, 0..now);
+            self.rows.push(&piece, 0..now, &[]);
             left -= now;
             if self.rows.len() >= MAX_ROWS || self.rows.size() >= MAX_BYTES {
                 self.writer.write(&mut self.rows)?;
@@ -357,7 +357,7 @@ impl From<RecordError> for Trouble {
 mod tests {
     use super::*;
     use crate::observation::Value;
-    use crate::record::parquet::fixture::{
+    use crate::record::fixture::{
         COLUMNS, Directory, START, a_part_a_tick, add, expected, header, parts, query, read, tick,
     };
     use crate::record::parquet::{DatasetOptions, create, open};
@@ -436,7 +436,7 @@ mod tests {
             }
         }
         add(&mut *sink, 0..2, START);
-        sink.add(&tick(2, START), &[large.clone()]).unwrap();
+        sink.add(&tick(2, START), &mut vec![large.clone()]).unwrap();
         add(&mut *sink, 3..6, START);
         sink.finish(None).unwrap();
         let merged = merge_all(&parts(&root.path));
@@ -444,7 +444,7 @@ mod tests {
         assert_eq!(footer.groups.iter().map(|group| group.rows).collect::<Vec<_>>(), [1, GOOD_ROWS + 10, 4]);
         let mut recordings = open(&merged).unwrap();
         let mut wanted = expected(0..6, START);
-        wanted[2].1 = crate::record::parquet::fixture::texts(&large, COLUMNS.len());
+        wanted[2].1 = crate::record::fixture::texts(&large, COLUMNS.len());
         assert!(read(&mut *recordings[0], &query(&COLUMNS)) == wanted);
     }
 

@@ -29,8 +29,6 @@ mod column;
 mod dataset;
 mod encode;
 mod file;
-#[cfg(test)]
-mod fixture;
 mod footer;
 mod hybrid;
 mod keep;

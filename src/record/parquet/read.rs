@@ -17,9 +17,9 @@ use super::rows::{RowReader, Wanted};
 use super::schema;
 use super::sink;
 use super::ticks::{TickNote, TickReader};
-use crate::observation::Rows;
 use crate::record::{Header, PIECE_ROWS, Piece, Query, RecordError, RecordedColumn, Recording, TickInfo, Visit};
 use crate::report::Facts;
+use crate::rows::Rows;
 
 /// Directories below the one that is opened: host, date and hour, and one more for datasets side by side.
 const MAX_DEPTH: usize = 4;
@@ -447,7 +447,7 @@ mod tests {
 
     use super::*;
     use crate::observation::{Mark, Value};
-    use crate::record::parquet::fixture::{
+    use crate::record::fixture::{
         COLUMNS, Directory, SECOND, START, a_part_a_tick, add, expected, header, parts, query, read, tick,
     };
     use crate::record::parquet::{DatasetOptions, create};
@@ -459,7 +459,7 @@ mod tests {
         for (number, row) in values.iter().enumerate() {
             let mut rows = Rows::new(COLUMNS.len());
             row.iter().for_each(|value| rows.push(*value));
-            sink.add(&tick(number as u64, START), &[rows]).unwrap();
+            sink.add(&tick(number as u64, START), &mut vec![rows]).unwrap();
         }
         sink.finish(None).unwrap();
         read(&mut *open(&root.path).unwrap()[0], &query(&COLUMNS))

@@ -4,7 +4,8 @@ use super::column::{ColumnReader, NO_TEXT, Numbers, Scratch};
 use super::file::{Damage, Slice};
 use super::footer::{Footer, Physical};
 use super::schema;
-use crate::observation::{Mark, Rows, Value};
+use crate::observation::{Mark, Value};
+use crate::rows::Rows;
 
 /// Rows that are decoded at once.
 const BATCH: usize = 4096;

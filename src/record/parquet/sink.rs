@@ -15,9 +15,13 @@ use super::name::{Hour, PartName};
 use super::part::{Notes, PartWriter, engine};
 use super::schema;
 use super::ticks::Tick;
-use crate::observation::Rows;
+use crate::record::repeats::Repeats;
 use crate::record::{Header, PIECE_ROWS, RecordError, Sink, TickInfo, create};
 use crate::report::Facts;
+use crate::rows::Rows;
+
+/// Rows of one row group, at most: what engines read in parallel, and memory that is used again and again.
+const GROUP_ROWS: usize = 1 << 17;
 
 /// Memory for the rows of one row group, in bytes.
 const GROUP_BYTES: usize = 64 << 20;
@@ -34,6 +38,7 @@ pub struct ParquetSink {
     single: Option<File>,
     part: Option<Part>,
     rows: RowBuffer,
+    repeats: Repeats,
     merger: Merger,
     ticks: u64,
     parts: u64,
@@ -89,6 +94,7 @@ impl ParquetSink {
             header_json,
             schema: schema::rows(header).map_err(|error| engine(path, &error))?,
             rows: RowBuffer::new(header),
+            repeats: Repeats::new(header),
             header: header.clone(),
             dataset,
             single,
@@ -171,19 +177,22 @@ impl ParquetSink {
 }
 
 impl Sink for ParquetSink {
-    fn add(&mut self, tick: &TickInfo, rows: &[Rows]) -> Result<(), RecordError> {
+    fn add(&mut self, tick: &TickInfo, rows: &mut Vec<Rows>) -> Result<(), RecordError> {
         #[expect(clippy::cast_precision_loss, reason = "seconds to be summed up")]
         let seconds = tick.due.saturating_sub(self.due) as f64 / self.header.hz;
         let number = self.ticks;
         self.part(tick.time_ns)?;
         let Some(part) = &mut self.part else { return Ok(()) };
         self.rows.begin(number, tick.time_ns, seconds);
-        let most = self.options.part_rows.max(1);
-        for rows in rows {
+        let mut found = self.repeats.find(rows);
+        let most = self.options.part_rows.clamp(1, GROUP_ROWS);
+        for rows in &*rows {
             let mut from = 0;
             while from < rows.len() {
                 let to = rows.len().min(from + PIECE_ROWS).min(from + most - self.rows.len());
-                self.rows.push(rows, from..to);
+                let (of_these, later) = found.split_at_checked(to - from).unwrap_or_default();
+                self.rows.push(rows, from..to, of_these);
+                found = later;
                 from = to;
                 if self.rows.len() >= most || self.rows.size() >= GROUP_BYTES {
                     part.writer.write(&mut self.rows)?;
@@ -192,7 +201,8 @@ impl Sink for ParquetSink {
         }
         let count = rows.iter().map(Rows::len).sum::<usize>() as u64;
         part.writer.add(Tick { number, info: tick.clone(), rows: count })?;
-        let is_full = part.writer.note().rows >= most as u64;
+        self.repeats.keep(rows);
+        let is_full = part.writer.note().rows >= self.options.part_rows.max(1) as u64;
         self.ticks += 1;
         self.due = tick.due;
         self.time_ns = tick.time_ns;
@@ -219,9 +229,11 @@ mod tests {
     use std::fs;
     use std::time::Duration;
 
+    use proptest::prelude::*;
+
     use super::*;
-    use crate::record::parquet::fixture::{
-        COLUMNS, Directory, START, a_part_a_tick, add, expected, header, parts, query, read, rows, tick,
+    use crate::record::fixture::{
+        COLUMNS, Directory, START, a_part_a_tick, add, expected, header, parts, query, read, rows, texts, threads, tick,
     };
     use crate::record::parquet::{create, open};
 
@@ -353,13 +365,35 @@ mod tests {
         assert_eq!(recordings[0].facts(), Some(&Facts::default()));
     }
 
+    proptest! {
+        #[test]
+        fn what_stays_and_what_changes_comes_back_as_it_was(
+            ticks in prop::collection::vec(prop::collection::vec((0u8..6, 0i64..4), 0..8), 1..40),
+            part_rows in 5usize..60,
+        ) {
+            let root = Directory::new();
+            let options = DatasetOptions { part_rows, ..DatasetOptions::default() };
+            let mut sink = create(&root.path, &header("run"), false, options).unwrap();
+            let mut wanted = Vec::new();
+            for (number, seen) in ticks.iter().enumerate() {
+                let (here, there) = seen.split_at(seen.len() / 2);
+                let info = tick(number as u64, START);
+                let mut rows = vec![threads(here), threads(there)];
+                wanted.push((info.clone(), rows.iter().flat_map(|rows| texts(rows, COLUMNS.len())).collect()));
+                sink.add(&info, &mut rows).unwrap();
+            }
+            sink.finish(None).unwrap();
+            prop_assert_eq!(read(&mut *open(&root.path).unwrap()[0], &query(&COLUMNS)), wanted);
+        }
+    }
+
     #[test]
     fn many_threads_in_a_tick_take_several_row_groups() {
         let root = Directory::new();
         let mut sink =
             create(&root.path, &header("run"), false, DatasetOptions { part_rows: 2, ..a_part_a_tick() }).unwrap();
-        let many: Vec<Rows> = (0..8).flat_map(rows).collect();
-        sink.add(&tick(0, START), &many).unwrap();
+        let mut many: Vec<Rows> = (0..8).flat_map(rows).collect();
+        sink.add(&tick(0, START), &mut many).unwrap();
         sink.finish(None).unwrap();
         let mut recordings = open(&root.path).unwrap();
         let rows = expected(0..8, START).into_iter().flat_map(|(_, rows)| rows).collect();

@@ -151,9 +151,10 @@ mod tests {
     use parquet::file::reader::{FileReader as _, SerializedFileReader};
     use parquet::record::Field;
 
-    use crate::observation::{Mark, Rows, Value};
-    use crate::record::parquet::fixture::{COLUMNS, Directory, START, header, parts, tick};
+    use crate::observation::{Mark, Value};
+    use crate::record::fixture::{COLUMNS, Directory, START, header, parts, tick};
     use crate::record::parquet::{DatasetOptions, create};
+    use crate::rows::Rows;
 
     /// Others can read it: here, the crate's own reader.
     #[test]
@@ -170,7 +171,7 @@ mod tests {
             rows.push(Value::Text(distinct(number).as_bytes()));
             rows.push(if number % 7 == 0 { Value::Mark(Mark::Gone) } else { Value::Number((number * 3).into()) });
             rows.push(Value::Mark(Mark::Denied));
-            sink.add(&tick(number, START), &[rows]).unwrap();
+            sink.add(&tick(number, START), &mut vec![rows]).unwrap();
         }
         sink.finish(None).unwrap();
         let reader = SerializedFileReader::new(std::fs::File::open(&parts(&root.path)[0]).unwrap()).unwrap();

@@ -12,9 +12,10 @@ use super::footer::Footer;
 use super::rows::{RowReader, Wanted};
 use super::schema;
 use super::table::TableWriter;
-use crate::observation::{Rows, Value};
+use crate::observation::Value;
 use crate::record::TickInfo;
 use crate::record::header::States;
+use crate::rows::Rows;
 
 /// Ticks that are written, and read, at once.
 const BATCH: usize = 8192;

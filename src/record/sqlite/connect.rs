@@ -17,6 +17,8 @@ pub enum Trouble {
     Sqlite(rusqlite::Error),
     /// The visitor.
     Record(RecordError),
+    /// No psn wrote that.
+    Malformed(&'static str),
 }
 
 impl From<rusqlite::Error> for Trouble {

@@ -11,10 +11,11 @@ use rusqlite::types::ValueRef;
 
 use super::connect::{Trouble, connect, table_columns};
 use crate::column::Column;
-use crate::observation::{Mark, Rows, Value};
+use crate::observation::{Mark, Value};
 use crate::record::header::FORMAT;
 use crate::record::{Header, PIECE_ROWS, Piece, Query, RecordError, RecordedColumn, Recording, TickInfo, Visit};
 use crate::report::Facts;
+use crate::rows::Rows;
 
 /// A database of the original.
 #[derive(Debug)]
@@ -206,6 +207,7 @@ impl Recording for OriginalRecording {
         self.visit_ticks(query, visit).map_err(|trouble| match trouble {
             Trouble::Record(error) => error,
             Trouble::Sqlite(error) => RecordError::engine(&self.path, error),
+            Trouble::Malformed(reason) => RecordError::engine(&self.path, reason),
         })
     }
 }

@@ -9,10 +9,12 @@ use rusqlite::{Connection, OptionalExtension as _};
 
 use super::connect::{Trouble, connect};
 use super::schema::APPLICATION_ID;
-use crate::observation::{Mark, Rows, Value};
+use super::spans::{Cell, Spans};
+use crate::observation::{Mark, Value};
 use crate::record::header::States;
-use crate::record::{Header, PIECE_ROWS, Piece, Query, RecordError, Recording, TickInfo, Visit, text};
+use crate::record::{Header, PIECE_BYTES, PIECE_ROWS, Piece, Query, RecordError, Recording, TickInfo, Visit, text};
 use crate::report::Facts;
+use crate::rows::Rows;
 
 /// A database that is read.
 #[derive(Debug)]
@@ -90,7 +92,7 @@ impl SqliteRecording {
         }
         // A view of these names could be anything, without end.
         let tables = "SELECT count(*) FROM sqlite_schema WHERE type = 'table' AND name IN ('meta', 'ticks', 'strings', \
-                      'sample_rows') AND sql LIKE 'CREATE TABLE%' AND sql NOT LIKE '%GENERATED%' AND sql NOT LIKE '% AS (%'";
+                      'spans') AND sql LIKE 'CREATE TABLE%' AND sql NOT LIKE '%GENERATED%' AND sql NOT LIKE '% AS (%'";
         let count: i32 = db.query_row(tables, [], |row| row.get(0)).map_err(failed)?;
         if count != 4 {
             return Err(RecordError::not_recording(path, "tables are missing"));
@@ -107,21 +109,19 @@ impl SqliteRecording {
     }
 
     fn visit_ticks(&mut self, query: &Query, visit: &mut Visit<'_>) -> Result<(), Trouble> {
-        let names: Vec<String> = query.columns.iter().map(|column| format!("\"{}\"", column.name)).collect();
-        let is_number: Vec<bool> = query.columns.iter().map(|column| column.kind.is_number()).collect();
-        let select = format!("SELECT {} FROM sample_rows WHERE rowid >= ?1 AND rowid < ?2", names.join(", "));
-        let mut select = self.db.prepare(&select)?;
-        let last: i64 = self.db.query_row("SELECT coalesce(max(tick), 0) FROM ticks", [], |row| row.get(0))?;
-        let mut ticks = self.db.prepare(
+        let Self { db, strings, .. } = self;
+        let last: i64 = db.query_row("SELECT coalesce(max(tick), 0) FROM ticks", [], |row| row.get(0))?;
+        let mut ticks = db.prepare(
             "SELECT tick, time_ns, late_ns, pass_ns, due, throttled, abandoned, lost, processes, threads, states, \
              first_row, row_count FROM ticks WHERE time_ns >= ?1 AND time_ns < ?2 ORDER BY tick",
         )?;
         let bound = |ns: u64| i64::try_from(ns).unwrap_or(i64::MAX);
         let mut ticks = ticks.query([bound(query.from_ns), bound(query.to_ns)])?;
+        let mut spans = Spans::new(db, query)?;
         let mut rows = Rows::new(query.columns.len());
         while let Some(row) = ticks.next()? {
             let number = |place: usize| row.get::<_, i64>(place).map(|number| u64::try_from(number).unwrap_or(0));
-            let tick = TickInfo {
+            let info = TickInfo {
                 time_ns: number(1)?,
                 late_ns: number(2)?,
                 pass_ns: number(3)?,
@@ -135,42 +135,29 @@ impl SqliteRecording {
             };
             #[expect(clippy::cast_precision_loss, reason = "progress to be shown")]
             let progress = number(0)? as f64 / (last as f64).max(1.0);
-            let (first, count): (i64, i64) = (row.get(11)?, row.get(12)?);
             rows.clear();
-            let mut seen = select.query([first, first.saturating_add(count)])?;
-            while let Some(row) = seen.next()? {
-                if rows.len() >= PIECE_ROWS {
-                    visit(Piece { tick: &tick, rows: &rows, is_last: false, progress })?;
-                    rows.clear();
-                }
-                for (place, is_number) in is_number.iter().enumerate() {
-                    let value = match row.get_ref(place)? {
-                        ValueRef::Integer(number) if *is_number => Value::Number(number.into()),
-                        ValueRef::Integer(id) => self.strings.get(&self.db, id)?,
-                        ValueRef::Text(bytes) => {
-                            let mut buffer = Vec::new();
-                            match number_beyond_64_bits(bytes) {
-                                Some(number) => rows.push(Value::Number(number)),
-                                None => rows.push(text::load(bytes, &mut buffer)),
-                            }
-                            continue;
-                        }
-                        ValueRef::Null => Value::Mark(Mark::None),
-                        ValueRef::Real(_) | ValueRef::Blob(_) => Value::Mark(Mark::Malformed),
-                    };
-                    rows.push(value);
-                }
+            let (tick, first_row, count): (i64, i64, i64) = (row.get(0)?, row.get(11)?, row.get(12)?);
+            if count > 0 {
+                spans.of_tick(tick, first_row, &mut |cells, odd| {
+                    if rows.len() >= PIECE_ROWS || rows.size() >= PIECE_BYTES {
+                        visit(Piece { tick: &info, rows: &rows, is_last: false, progress })?;
+                        rows.clear();
+                    }
+                    for cell in cells {
+                        rows.push(match cell {
+                            Cell::Number(number) => Value::Number((*number).into()),
+                            Cell::String(id) => strings.get(db, *id)?,
+                            Cell::Mark(mark) => Value::Mark(*mark),
+                            Cell::Odd(place) => odd.value(*place, 0),
+                        });
+                    }
+                    Ok(())
+                })?;
             }
-            visit(Piece { tick: &tick, rows: &rows, is_last: true, progress })?;
+            visit(Piece { tick: &info, rows: &rows, is_last: true, progress })?;
         }
         Ok(())
     }
-}
-
-/// The number that `digits` are, which SQLite's integers could not hold.
-fn number_beyond_64_bits(digits: &[u8]) -> Option<i128> {
-    let number: i128 = std::str::from_utf8(digits).ok()?.parse().ok()?;
-    i64::try_from(number).is_err().then_some(number)
 }
 
 impl Recording for SqliteRecording {
@@ -202,6 +189,7 @@ impl Recording for SqliteRecording {
         match self.visit_ticks(query, visit) {
             Ok(()) => Ok(()),
             Err(Trouble::Record(error)) => Err(error),
+            Err(Trouble::Malformed(reason)) => Err(RecordError::engine(&self.path, reason)),
             // What is whole was read; the rest is lost, and said to be.
             Err(Trouble::Sqlite(error)) => {
                 self.warnings.push(format!("{}: not all of it can be read: {error}", self.path.display()));

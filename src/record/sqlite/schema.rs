@@ -20,7 +20,7 @@ pub fn create(header: &Header) -> String {
              processes INTEGER NOT NULL, threads INTEGER NOT NULL, states TEXT NOT NULL,
              first_row INTEGER NOT NULL, row_count INTEGER NOT NULL);
          CREATE TABLE strings (id INTEGER PRIMARY KEY, text TEXT NOT NULL UNIQUE);
-         CREATE TABLE sample_rows (tick INTEGER NOT NULL"
+         CREATE TABLE spans (first_tick INTEGER NOT NULL, last_tick INTEGER NOT NULL"
     );
     for column in &header.columns {
         // Without a type, so that numbers stay numbers and marks stay texts.
@@ -72,6 +72,7 @@ fn view<'a>(name: &str, first: &str, columns: impl Iterator<Item = &'a RecordedC
             write!(sql, ",\n  r.\"{name}\" AS \"{name}\"")
         };
     }
-    sql.push_str("\nFROM sample_rows r JOIN ticks t ON t.tick = r.tick;\n");
+    // A span's ticks, not each tick's spans: for those there is no index.
+    sql.push_str("\nFROM spans r CROSS JOIN ticks t ON t.tick BETWEEN r.first_tick AND r.last_tick;\n");
     sql
 }

@@ -8,11 +8,22 @@ use foldhash::fast::RandomState;
 use rusqlite::{Connection, OpenFlags, params};
 
 use super::schema;
-use crate::observation::{Rows, Value};
+use crate::observation::{Mark, Value};
+use crate::record::repeats::Repeats;
 use crate::record::{Header, RecordError, Sink, TickInfo, create, text};
 use crate::report::Facts;
+use crate::rows::Rows;
+
+/// Rows of a group of ticks at most, unless it is one tick with more: what a reader has to hold.
+pub const GROUP_ROWS: usize = 1 << 16;
+
+/// Ticks of a group at most.
+const GROUP_TICKS: i64 = 1 << 12;
 
 /// A database in the making.
+///
+/// Ticks are written in groups. A row that stays as it is through several ticks of a group is stored once, with the first
+/// and the last of them, when it changes or the group ends; each flush ends the group.
 #[derive(Debug)]
 pub struct SqliteSink {
     path: PathBuf,
@@ -23,14 +34,22 @@ pub struct SqliteSink {
     strings: Strings,
     next_tick: i64,
     next_row: i64,
+    /// The tick and the row that the group begins with.
+    group: (i64, i64),
+    repeats: Repeats,
+    /// For each row of the last tick, the first tick in which it was as it is.
+    since: Vec<i64>,
+    /// Whether it still is, in the tick being written.
+    goes_on: Vec<bool>,
     in_transaction: bool,
     _lock: File,
 }
 
-/// The ids of texts in their stored form: those in use lately in memory, all of them in the database.
+/// The ids of texts: those in use lately in memory, all of them in the database, in their stored form.
 #[derive(Debug, Default)]
 struct Strings {
-    ids: HashMap<Box<str>, i64, RandomState>,
+    ids: HashMap<Box<[u8]>, i64, RandomState>,
+    marks: [Option<i64>; Mark::ALL.len()],
     next: i64,
 }
 
@@ -38,30 +57,47 @@ impl Strings {
     /// Texts after which the memory starts over.
     const CACHED: usize = 1 << 16;
 
-    fn id(&mut self, db: &Connection, stored: &str) -> rusqlite::Result<i64> {
-        if let Some(id) = self.ids.get(stored) {
+    /// The id of `value` in a column of texts.
+    fn id(&mut self, db: &Connection, value: Value<'_>) -> rusqlite::Result<i64> {
+        match value {
+            Value::Text(text) => self.id_of_text(db, text),
+            Value::Number(number) => self.id_of_text(db, number.to_string().as_bytes()),
+            Value::Mark(mark) => {
+                if let Some(Some(id)) = self.marks.get(mark as usize) {
+                    return Ok(*id);
+                }
+                let id = self.id_of_stored(db, mark.text())?;
+                if let Some(known) = self.marks.get_mut(mark as usize) {
+                    *known = Some(id);
+                }
+                Ok(id)
+            }
+        }
+    }
+
+    fn id_of_text(&mut self, db: &Connection, text: &[u8]) -> rusqlite::Result<i64> {
+        if let Some(id) = self.ids.get(text) {
             return Ok(*id);
         }
-        // In the database it may be all the same, if the memory has started over since.
-        let known = if self.next > signed(Self::CACHED as u64) {
-            let mut select = db.prepare_cached("SELECT id FROM strings WHERE text = ?1")?;
-            rusqlite::OptionalExtension::optional(select.query_row([stored], |row| row.get(0)))?
-        } else {
-            None
-        };
-        let id = match known {
-            Some(id) => id,
-            None => {
-                self.next += 1;
-                db.prepare_cached("INSERT INTO strings VALUES (?1, ?2)")?.execute(params![self.next, stored])?;
-                self.next
-            }
-        };
+        let id = self.id_of_stored(db, &text::store(text))?;
         if self.ids.len() >= Self::CACHED {
             self.ids.clear();
         }
-        self.ids.insert(stored.into(), id);
+        self.ids.insert(text.into(), id);
         Ok(id)
+    }
+
+    fn id_of_stored(&mut self, db: &Connection, stored: &str) -> rusqlite::Result<i64> {
+        // In the database it may be all the same, if the memory has started over since.
+        if self.next > signed(Self::CACHED as u64) {
+            let mut select = db.prepare_cached("SELECT id FROM strings WHERE text = ?1")?;
+            if let Some(id) = rusqlite::OptionalExtension::optional(select.query_row([stored], |row| row.get(0)))? {
+                return Ok(id);
+            }
+        }
+        self.next += 1;
+        db.prepare_cached("INSERT INTO strings VALUES (?1, ?2)")?.execute(params![self.next, stored])?;
+        Ok(self.next)
     }
 }
 
@@ -95,26 +131,48 @@ impl SqliteSink {
             Ok(())
         };
         write().map_err(failed)?;
-        let places = vec!["?"; header.columns.len() + 1].join(", ");
+        let places = vec!["?"; header.columns.len() + 2].join(", ");
         Ok(Self {
             path: path.to_owned(),
             db,
-            insert: format!("INSERT INTO sample_rows VALUES ({places})"),
+            insert: format!("INSERT INTO spans VALUES ({places})"),
             is_number: header.columns.iter().map(crate::record::RecordedColumn::is_number).collect(),
             strings: Strings::default(),
             next_tick: 0,
             next_row: 1,
+            group: (0, 1),
+            repeats: Repeats::new(header),
+            since: Vec::new(),
+            goes_on: Vec::new(),
             in_transaction: false,
             _lock: lock,
         })
     }
 
-    fn write_tick(&mut self, tick: &TickInfo, rows: &[Rows]) -> rusqlite::Result<()> {
+    fn write_tick(&mut self, tick: &TickInfo, rows: &mut Vec<Rows>) -> rusqlite::Result<()> {
         if !self.in_transaction {
             self.db.execute_batch("BEGIN IMMEDIATE")?;
             self.in_transaction = true;
         }
-        let count = signed(rows.iter().map(Rows::len).sum::<usize>() as u64);
+        let count = rows.iter().map(Rows::len).sum::<usize>();
+        let written = usize::try_from(self.next_row - self.group.1).unwrap_or(usize::MAX);
+        if written.saturating_add(self.since.len()).saturating_add(count) > GROUP_ROWS
+            || self.next_tick - self.group.0 >= GROUP_TICKS
+        {
+            self.end_group()?;
+        }
+        self.goes_on.clear();
+        self.goes_on.resize(self.since.len(), false);
+        let mut since = Vec::with_capacity(count);
+        for place in self.repeats.find(rows) {
+            if let Some(goes_on) = place.and_then(|place| self.goes_on.get_mut(place)) {
+                *goes_on = true;
+            }
+            since.push(place.and_then(|place| self.since.get(place)).copied().unwrap_or(self.next_tick));
+        }
+        self.write_ended()?;
+        self.since = since;
+        self.repeats.keep(rows);
         let mut statement = self
             .db
             .prepare_cached("INSERT INTO ticks VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)")?;
@@ -130,48 +188,59 @@ impl SqliteSink {
             signed(tick.processes),
             signed(tick.threads),
             tick.states.to_string(),
-            self.next_row,
-            count,
+            self.group.1,
+            signed(count as u64),
         ])?;
-        let mut insert = self.db.prepare_cached(&self.insert)?;
-        for rows in rows {
-            for row in 0..rows.len() {
-                insert.raw_bind_parameter(1, self.next_tick)?;
-                for (column, is_number) in self.is_number.iter().enumerate() {
-                    let place = column + 2;
-                    match rows.value(row, column) {
-                        Value::Number(number) if *is_number => match i64::try_from(number) {
-                            Ok(number) => insert.raw_bind_parameter(place, number)?,
-                            Err(_) => insert.raw_bind_parameter(place, number.to_string())?,
-                        },
-                        Value::Mark(mark) if *is_number => insert.raw_bind_parameter(place, mark.text())?,
-                        Value::Text(bytes) if *is_number => {
-                            insert.raw_bind_parameter(place, text::store(bytes).as_ref())?
-                        }
-                        Value::Text(bytes) => {
-                            let id = self.strings.id(&self.db, &text::store(bytes))?;
-                            insert.raw_bind_parameter(place, id)?;
-                        }
-                        Value::Mark(mark) => {
-                            let id = self.strings.id(&self.db, mark.text())?;
-                            insert.raw_bind_parameter(place, id)?;
-                        }
-                        Value::Number(number) => {
-                            let id = self.strings.id(&self.db, &number.to_string())?;
-                            insert.raw_bind_parameter(place, id)?;
-                        }
-                    }
-                }
-                insert.raw_execute()?;
-            }
-        }
         self.next_tick += 1;
-        self.next_row += count;
+        Ok(())
+    }
+
+    /// Writes those rows of the last tick that do not go on.
+    fn write_ended(&mut self) -> rusqlite::Result<()> {
+        let mut insert = self.db.prepare_cached(&self.insert)?;
+        let rows = self.repeats.last().iter().flat_map(|rows| (0..rows.len()).map(move |row| (rows, row)));
+        for ((since, goes_on), (rows, row)) in self.since.iter().zip(&self.goes_on).zip(rows) {
+            if *goes_on {
+                continue;
+            }
+            insert.raw_bind_parameter(1, since)?;
+            insert.raw_bind_parameter(2, self.next_tick - 1)?;
+            for (column, is_number) in self.is_number.iter().enumerate() {
+                let place = column + 3;
+                let value = rows.value(row, column);
+                if !is_number {
+                    insert.raw_bind_parameter(place, self.strings.id(&self.db, value)?)?;
+                    continue;
+                }
+                match value {
+                    Value::Number(number) => match i64::try_from(number) {
+                        Ok(number) => insert.raw_bind_parameter(place, number)?,
+                        Err(_) => insert.raw_bind_parameter(place, number.to_string())?,
+                    },
+                    Value::Mark(mark) => insert.raw_bind_parameter(place, mark.text())?,
+                    Value::Text(bytes) => insert.raw_bind_parameter(place, text::store(bytes).as_ref())?,
+                }
+            }
+            insert.raw_execute()?;
+            self.next_row += 1;
+        }
+        Ok(())
+    }
+
+    /// Writes what there is of the group, and begins another.
+    fn end_group(&mut self) -> rusqlite::Result<()> {
+        self.goes_on.clear();
+        self.goes_on.resize(self.since.len(), false);
+        self.write_ended()?;
+        self.since.clear();
+        self.repeats.forget();
+        self.group = (self.next_tick, self.next_row);
         Ok(())
     }
 
     fn commit(&mut self) -> rusqlite::Result<()> {
         if self.in_transaction {
+            self.end_group()?;
             self.db.execute_batch("COMMIT")?;
             self.in_transaction = false;
         }
@@ -203,7 +272,7 @@ fn signed(number: u64) -> i64 {
 }
 
 impl Sink for SqliteSink {
-    fn add(&mut self, tick: &TickInfo, rows: &[Rows]) -> Result<(), RecordError> {
+    fn add(&mut self, tick: &TickInfo, rows: &mut Vec<Rows>) -> Result<(), RecordError> {
         self.write_tick(tick, rows).map_err(|error| RecordError::engine(&self.path, error))
     }
 

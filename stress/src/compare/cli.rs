@@ -61,8 +61,8 @@ pub struct CompareArgs {
     #[arg(long, value_name = "PATH")]
     pub original: Option<PathBuf>,
 
-    /// Only the steps whose name contains one of these
-    #[arg(long, value_name = "TEXT,…", value_delimiter = ',')]
+    /// Only these steps, by their ids in the raw figures; STEP* is all that begin so
+    #[arg(long, value_name = "STEP,…", value_delimiter = ',')]
     pub only: Vec<String>,
 
     /// Where the table, the figures and the charts go
@@ -73,9 +73,11 @@ pub struct CompareArgs {
     #[arg(long, value_name = "PATH")]
     pub psn: Option<PathBuf>,
 
-    /// Measure nothing: table, charts and documentation from the figures of an earlier run
-    #[arg(long, value_name = "FILE.json")]
-    pub from: Option<PathBuf>,
+    /// Measure nothing: table, charts and documentation from the figures of earlier runs
+    ///
+    /// With several, a storm's figures are those of the last that has it, and all go where the last one is.
+    #[arg(long, value_name = "FILE.json", num_args = 1..)]
+    pub from: Vec<PathBuf>,
 
     /// Put the figures into this document, between its `figures` marks
     #[arg(long, value_name = "FILE.md", num_args = 0..=1, default_missing_value = "docs/performance.md")]

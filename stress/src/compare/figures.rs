@@ -94,6 +94,20 @@ pub struct Measurement {
     pub others_cpu: f64,
 }
 
+impl Comparison {
+    /// This one with a later one's storms, which take the place of those of the same size and layout.
+    #[must_use]
+    pub fn with(mut self, mut later: Self) -> Self {
+        let is_later = |storm: &Storm| {
+            later.storms.iter().any(|other| (other.threads, other.is_many) == (storm.threads, storm.is_many))
+        };
+        self.storms.retain(|storm| !is_later(storm));
+        self.storms.append(&mut later.storms);
+        self.storms.sort_by_key(|storm| (!storm.is_many, storm.threads));
+        Self { storms: self.storms, ..later }
+    }
+}
+
 impl Measurement {
     /// CPU microseconds per thread and pass.
     #[must_use]
@@ -250,5 +264,20 @@ pub(super) mod tests {
         // The last bit of a number may be lost.
         let shown = |comparison| super::super::table::document(comparison, "x");
         assert_eq!(shown(&read), shown(&comparison));
+    }
+
+    #[test]
+    fn a_later_comparison_takes_the_place_of_what_it_measured_again() {
+        let storm = |threads, is_many, truth| {
+            let storm = Storm { steps: Vec::new(), ..comparison().storms.remove(0) };
+            Storm { threads, is_many, truth, ..storm }
+        };
+        let of = |started: &str, storms| Comparison { started: started.to_owned(), storms, ..comparison() };
+        let first = of("1", vec![storm(1000, true, 1), storm(10_000, true, 1)]);
+        let later = of("2", vec![storm(1000, false, 2), storm(10_000, true, 2), storm(100_000, true, 2)]);
+        let both = first.with(later);
+        let storms: Vec<_> = both.storms.iter().map(|storm| (storm.threads, storm.is_many, storm.truth)).collect();
+        assert_eq!(storms, [(1000, true, 1), (10_000, true, 2), (100_000, true, 2), (1000, false, 2)]);
+        assert_eq!(both.started, "2");
     }
 }

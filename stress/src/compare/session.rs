@@ -31,9 +31,12 @@ const SETTLE: Duration = Duration::from_secs(2);
 
 /// Does the comparison, or shows an earlier one.
 pub(super) fn main(args: &CompareArgs) -> Result<(), Box<dyn Error>> {
-    if let Some(path) = &args.from {
-        let comparison = serde_json::from_slice(&fs::read(path)?)?;
-        return write(args, &comparison, &path.with_extension(""));
+    if let Some(last) = args.from.last() {
+        let read =
+            |path: &PathBuf| -> Result<Comparison, Box<dyn Error>> { Ok(serde_json::from_slice(&fs::read(path)?)?) };
+        let comparisons = args.from.iter().map(read).collect::<Result<Vec<_>, _>>()?;
+        let Some(comparison) = comparisons.into_iter().reduce(Comparison::with) else { return Ok(()) };
+        return write(args, &comparison, &last.with_extension(""));
     }
     let session = Session::new(args)?;
     let base = session.base(args);

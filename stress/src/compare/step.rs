@@ -70,8 +70,13 @@ pub(super) fn steps(args: &CompareArgs, workers: &[usize]) -> Vec<Step> {
         let name = "the original psn, -G syscall,wchan";
         steps.push(step("original", name, Kind::Original(path.clone()), None));
     }
-    steps.retain(|step| args.only.is_empty() || args.only.iter().any(|text| step.id.contains(text.as_str())));
+    steps.retain(|step| args.only.is_empty() || args.only.iter().any(|wanted| is_meant(wanted, &step.id)));
     steps
+}
+
+/// Whether `--only wanted` means the step `id`.
+fn is_meant(wanted: &str, id: &str) -> bool {
+    wanted.strip_suffix('*').map_or(wanted == id, |beginning| id.starts_with(beginning))
 }
 
 /// One worker, at a pace that can be held.
@@ -168,8 +173,9 @@ mod tests {
 
     #[test]
     fn only_some_steps() {
-        let steps = steps(&args("psn-compare --only floor-path,nocache@2"), &[1, 2]);
-        assert_eq!(steps.iter().map(|step| step.id.as_str()).collect::<Vec<_>>(), ["floor-path", "psn-nocache@2"]);
+        let steps = steps(&args("psn-compare --only floor-path,psn-nocache*"), &[1, 2]);
+        let ids: Vec<&str> = steps.iter().map(|step| step.id.as_str()).collect();
+        assert_eq!(ids, ["psn-nocache", "floor-path", "psn-nocache@1", "psn-nocache@2"]);
     }
 
     #[test]

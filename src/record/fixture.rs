@@ -1,13 +1,14 @@
-//! What the tests of the format share.
+//! What the tests of the formats share.
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use super::DatasetOptions;
 use crate::column::Column;
-use crate::observation::{Mark, Rows, Value};
+use crate::observation::{Mark, Value};
 use crate::record::header::{FORMAT, States};
+use crate::record::parquet::DatasetOptions;
 use crate::record::{Header, Query, RecordedColumn, Recording, Sink, TickInfo};
+use crate::rows::Rows;
 
 /// An empty directory, removed when dropped.
 pub struct Directory {
@@ -18,7 +19,7 @@ impl Directory {
     pub fn new() -> Self {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
-        let path = std::env::temp_dir().join(format!("psn-parquet-{}-{number}", std::process::id()));
+        let path = std::env::temp_dir().join(format!("psn-record-{}-{number}", std::process::id()));
         std::fs::create_dir(&path).unwrap();
         Self { path }
     }
@@ -100,6 +101,24 @@ pub fn rows(number: u64) -> Vec<Rows> {
     vec![rows]
 }
 
+/// Rows of threads, each with a number and a name that may change.
+pub fn threads(threads: &[(u8, i64)]) -> Rows {
+    let mut rows = Rows::new(COLUMNS.len());
+    for (task, number) in threads {
+        for column in COLUMNS {
+            rows.push(match column {
+                "pid" | "task" => Value::Number((*task).into()),
+                "utime_sec" if *number == 2 => Value::Mark(Mark::Torn),
+                "starttime" => Value::Number(1),
+                "utime_sec" if *number == 1 => Value::Number(i128::MAX),
+                "utime_sec" => Value::Number((*number).into()),
+                _ => Value::Text(if *number == 0 { b"[running]" } else { b"\xff" }),
+            });
+        }
+    }
+    rows
+}
+
 /// Values as tests compare them.
 pub type Row = Vec<String>;
 
@@ -152,6 +171,6 @@ pub fn a_part_a_tick() -> DatasetOptions {
 
 pub fn add(sink: &mut dyn Sink, numbers: impl Iterator<Item = u64>, start_ns: u64) {
     for number in numbers {
-        sink.add(&tick(number, start_ns), &rows(number)).unwrap();
+        sink.add(&tick(number, start_ns), &mut rows(number)).unwrap();
     }
 }

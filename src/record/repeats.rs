@@ -1,0 +1,178 @@
+//! Which rows of a tick are as they were in the one before.
+//!
+//! Most threads do the same for many ticks on end. Whoever writes rows can pass on what it made of such a row, rather than
+//! look its values up again.
+
+use std::collections::HashMap;
+
+use foldhash::fast::RandomState;
+
+use super::Header;
+use super::header::IDENTITY;
+use crate::observation::Value;
+use crate::rows::Rows;
+
+/// Remembers the rows of a tick to find them again in the next one.
+#[derive(Debug)]
+pub struct Repeats {
+    /// The columns that tell which thread a row is of.
+    identity: Vec<usize>,
+    last: Last,
+    /// The places in the last tick of threads that are not where they were; made when the first is met.
+    places: HashMap<Vec<i128>, usize, RandomState>,
+    found: Vec<Option<usize>>,
+    is_taken: Vec<bool>,
+}
+
+/// The rows of the last tick. A place counts through all of them.
+#[derive(Debug, Default)]
+struct Last {
+    rows: Vec<Rows>,
+    /// The places of each one's first row, and the end.
+    starts: Vec<usize>,
+}
+
+impl Last {
+    fn len(&self) -> usize {
+        self.starts.last().copied().unwrap_or(0)
+    }
+
+    /// Where the row at `place` is.
+    fn at(&self, place: usize) -> Option<(&Rows, usize)> {
+        let index = self.starts.partition_point(|start| *start <= place).checked_sub(1)?;
+        Some((self.rows.get(index)?, place - self.starts.get(index)?))
+    }
+}
+
+impl Repeats {
+    /// Nothing to find yet, in rows as `header` says.
+    pub fn new(header: &Header) -> Self {
+        let of = |name: &&str| header.columns.iter().position(|column| column.name == **name);
+        // Not the state, the last of them.
+        let identity = IDENTITY.iter().filter(|name| **name != "state_id").filter_map(of).collect();
+        Self { identity, last: Last::default(), places: HashMap::default(), found: Vec::new(), is_taken: Vec::new() }
+    }
+
+    /// Of each of `rows` the place of a row of the last tick that has the same values, if there is one; each is found once.
+    pub fn find(&mut self, rows: &[Rows]) -> &[Option<usize>] {
+        self.places.clear();
+        self.found.clear();
+        self.is_taken.clear();
+        self.is_taken.resize(self.last.len(), false);
+        // The order hardly changes.
+        let mut next = 0;
+        for rows in rows {
+            for row in 0..rows.len() {
+                let found = if self.is_free_and_same(next, rows, row) {
+                    next += 1;
+                    Some(next - 1)
+                } else {
+                    let place = self.place(rows, row, next);
+                    next = place.map_or(next, |place| place + 1);
+                    place.filter(|place| self.is_free_and_same(*place, rows, row))
+                };
+                if let Some(is_taken) = found.and_then(|place| self.is_taken.get_mut(place)) {
+                    *is_taken = true;
+                }
+                self.found.push(found);
+            }
+        }
+        &self.found
+    }
+
+    fn is_free_and_same(&self, place: usize, rows: &Rows, row: usize) -> bool {
+        self.is_taken.get(place) == Some(&false)
+            && self.last.at(place).is_some_and(|(last, at)| rows.is_same(row, last, at))
+    }
+
+    /// Where the thread of this row was in the last tick; at `guess`, most likely.
+    fn place(&mut self, rows: &Rows, row: usize, guess: usize) -> Option<usize> {
+        let is_of_same = |(last, at): (&Rows, usize)| {
+            self.identity.iter().all(|column| rows.value(row, *column) == last.value(at, *column))
+        };
+        if self.last.at(guess).is_some_and(is_of_same) {
+            return Some(guess);
+        }
+        if self.places.is_empty() {
+            for (rows, start) in self.last.rows.iter().zip(&self.last.starts) {
+                let place = |row| Some((key(&self.identity, rows, row)?, start + row));
+                self.places.extend((0..rows.len()).filter_map(place));
+            }
+        }
+        self.places.get(&key(&self.identity, rows, row)?).copied()
+    }
+
+    /// The rows of the last tick.
+    pub fn last(&self) -> &[Rows] {
+        &self.last.rows
+    }
+
+    /// Remembers `rows` as those of the last tick, and leaves those in their place that were.
+    pub fn keep(&mut self, rows: &mut Vec<Rows>) {
+        std::mem::swap(&mut self.last.rows, rows);
+        let mut end = 0;
+        let ends = self.last.rows.iter().map(|rows| {
+            end += rows.len();
+            end
+        });
+        self.last.starts.clear();
+        self.last.starts.extend(std::iter::once(0).chain(ends));
+    }
+
+    /// Remembers none.
+    pub fn forget(&mut self) {
+        self.last.rows.iter_mut().for_each(Rows::clear);
+        self.last.starts.clear();
+    }
+}
+
+fn key(identity: &[usize], rows: &Rows, row: usize) -> Option<Vec<i128>> {
+    let number = |column: &usize| match rows.value(row, *column) {
+        Value::Number(number) => Some(number),
+        _ => None,
+    };
+    identity.iter().map(number).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::record::fixture::{COLUMNS, header};
+
+    /// Rows of threads, each with a name.
+    fn rows(threads: &[(i128, &str)]) -> Rows {
+        let mut rows = Rows::new(COLUMNS.len());
+        for (task, name) in threads {
+            for column in COLUMNS {
+                rows.push(match column {
+                    "task" => Value::Number(*task),
+                    "comm" => Value::Text(name.as_bytes()),
+                    _ => Value::Number(0),
+                });
+            }
+        }
+        rows
+    }
+
+    #[test]
+    fn a_row_is_found_wherever_it_was_if_nothing_of_it_has_changed() {
+        let mut repeats = Repeats::new(&header("run"));
+        let first = [rows(&[(1, "a"), (2, "b")]), rows(&[]), rows(&[(3, "c"), (4, "d")])];
+        assert_eq!(repeats.find(&first), [None; 4]);
+        repeats.keep(&mut first.to_vec());
+        assert_eq!(repeats.find(&first), [Some(0), Some(1), Some(2), Some(3)]);
+        let second = [rows(&[(4, "d"), (5, "a"), (1, "a")]), rows(&[(3, "changed"), (2, "b")])];
+        assert_eq!(repeats.find(&second), [Some(3), None, Some(0), None, Some(1)]);
+        repeats.keep(&mut second.to_vec());
+        assert_eq!(repeats.find(&first), [Some(2), Some(4), None, Some(0)]);
+        repeats.forget();
+        assert_eq!(repeats.find(&first), [None; 4]);
+    }
+
+    #[test]
+    fn of_equal_rows_each_is_found_once() {
+        let mut repeats = Repeats::new(&header("run"));
+        repeats.keep(&mut vec![rows(&[(1, "a"), (1, "a")])]);
+        assert_eq!(repeats.find(&[rows(&[(1, "a"), (1, "a"), (1, "a")])]), [Some(0), Some(1), None]);
+    }
+}
