@@ -64,7 +64,7 @@ impl Coverage {
 }
 
 /// What observers share.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Context {
     /// The proc root.
     pub root: Arc<ProcRoot>,
@@ -197,7 +197,9 @@ enum Moment {
 impl Observer {
     /// An observer that counts into `fold`.
     #[must_use]
-    pub fn new(context: Arc<Context>, fold: Fold) -> Self {
+    pub fn new(context: &Context, fold: Fold) -> Self {
+        // One of its own: the count of its references is written for each thread that is observed.
+        let context = Arc::new(context.clone());
         let columns = &context.plan.columns;
         let before = |limit: Source| columns.partition_point(|column| column.source < limit);
         Self {

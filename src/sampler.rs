@@ -625,7 +625,7 @@ impl Sampler {
     fn new_lane(&self) -> Box<Lane> {
         Box::new(Lane {
             root: Arc::clone(&self.context.root),
-            observer: Observer::new(Arc::clone(&self.context), self.aggregator.fold()),
+            observer: Observer::new(&self.context, self.aggregator.fold()),
             stat: Buffer::default(),
             line: Vec::new(),
             blocked_names: HashMap::new(),
