@@ -8,8 +8,8 @@
 
 use std::collections::HashMap;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, TrySendError, bounded};
@@ -580,7 +580,7 @@ fn merge(old: &[Arc<Task>], tids: &[u32], lives: impl Fn(&Task) -> bool) -> Box<
 /// The discovery thread, as the sampler sees it.
 pub struct Discoverer {
     sets: Receiver<Result<Discovered, ReadError>>,
-    health: Receiver<Health>,
+    health: Arc<Mutex<Health>>,
     /// Closing this channel ends the thread.
     _stop: Sender<()>,
     tick: Arc<AtomicU32>,
@@ -593,7 +593,8 @@ impl Discoverer {
     /// When no thread can be had.
     pub fn start(mut discovery: Discovery) -> std::io::Result<Self> {
         let (set_sender, sets) = bounded(1);
-        let (health_sender, health) = crossbeam_channel::unbounded();
+        let health = Arc::<Mutex<Health>>::default();
+        let account = Arc::clone(&health);
         let (stop, stopped) = bounded::<()>(0);
         let tick = Arc::new(AtomicU32::new(0));
         let sampler_tick = Arc::clone(&tick);
@@ -601,7 +602,7 @@ impl Discoverer {
             loop {
                 let started = monotonic_ns();
                 let found = discovery.refresh(sampler_tick.load(Ordering::Relaxed)).transpose();
-                let _ = health_sender.send(discovery.take_health());
+                account.lock().unwrap_or_else(PoisonError::into_inner).take(&mut discovery.take_health());
                 if let Some(found) = found
                     && !deliver(&set_sender, &stopped, found)
                 {
@@ -636,9 +637,7 @@ impl Discoverer {
     /// Takes the accounting of the reads since the last call.
     #[must_use]
     pub fn take_health(&self) -> Health {
-        let mut sum = Health::default();
-        self.health.try_iter().for_each(|mut health| sum.take(&mut health));
-        sum
+        std::mem::take(&mut *self.health.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 
