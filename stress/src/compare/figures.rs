@@ -33,6 +33,9 @@ pub struct Storm {
     pub is_many: bool,
     /// Threads there are, those of the generator included.
     pub truth: u32,
+    /// When that was, if not with the rest.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub started: Option<String>,
     /// The steps, in order.
     pub steps: Vec<StepFigures>,
 }
@@ -102,6 +105,9 @@ impl Comparison {
             later.storms.iter().any(|other| (other.threads, other.is_many) == (storm.threads, storm.is_many))
         };
         self.storms.retain(|storm| !is_later(storm));
+        for storm in &mut self.storms {
+            storm.started.get_or_insert_with(|| self.started.clone());
+        }
         self.storms.append(&mut later.storms);
         self.storms.sort_by_key(|storm| (!storm.is_many, storm.threads));
         Self { storms: self.storms, ..later }
@@ -230,6 +236,7 @@ pub(super) mod tests {
                 processes: 10,
                 is_many: true,
                 truth: 1001,
+                started: None,
                 steps: vec![
                     step("floor-kept", None, [4.0, 5.0, 4.5]),
                     step("psn", Some("floor-kept"), [4.4, 5.0, 4.95]),
@@ -279,5 +286,7 @@ pub(super) mod tests {
         let storms: Vec<_> = both.storms.iter().map(|storm| (storm.threads, storm.is_many, storm.truth)).collect();
         assert_eq!(storms, [(1000, true, 1), (10_000, true, 2), (100_000, true, 2), (1000, false, 2)]);
         assert_eq!(both.started, "2");
+        let started: Vec<_> = both.storms.iter().map(|storm| storm.started.as_deref()).collect();
+        assert_eq!(started, [Some("1"), None, None, None]);
     }
 }

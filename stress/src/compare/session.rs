@@ -147,6 +147,7 @@ impl<'a> Session<'a> {
             processes,
             is_many: layout == Layout::Many,
             truth,
+            started: None,
             steps: self.steps.iter().map(empty).collect(),
         };
         let scene = self.prepare(&mut figures)?;

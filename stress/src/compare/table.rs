@@ -72,6 +72,9 @@ pub(super) fn machine(comparison: &Comparison) -> String {
         comparison.runs,
         comparison.seconds,
     );
+    for (storm, started) in comparison.storms.iter().filter_map(|storm| Some((storm, storm.started.as_ref()?))) {
+        let _ = write!(text, " {}: measured {started}.", storm.title());
+    }
     if let Some(others) = others {
         let _ = write!(
             text,
