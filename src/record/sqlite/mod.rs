@@ -28,7 +28,7 @@ pub use write::SqliteSink;
 mod tests {
     use proptest::prelude::*;
 
-    use super::write::GROUP_ROWS;
+    use super::write::group_spans;
     use super::*;
     use crate::record::fixture::{COLUMNS, Directory, START, header, query, read, texts, threads, tick};
     use crate::record::{RecordError, Recording as _, Sink as _, TickInfo};
@@ -73,23 +73,20 @@ mod tests {
         }
     }
 
-    /// More rows than a group of several ticks may have.
-    const LARGE: i64 = GROUP_ROWS as i64 + 1;
-
     #[test]
     fn ticks_of_any_size_come_back_and_what_stays_is_stored_once() {
         let root = Directory::new();
         let path = root.path.join("r.db");
         let mut sink = SqliteSink::create(&path, &header("run"), false).unwrap();
         let few = || threads(&[(1, 0), (2, 3)]);
-        let many = threads(&vec![(1, 3); GROUP_ROWS + 1]);
+        // More than a group of several ticks may have.
+        let large = group_spans(COLUMNS.len()) + 1;
+        let many = threads(&vec![(1, 3); large]);
         for number in 0..5000 {
             sink.add(&tick(number, START), &mut vec![few()]).unwrap();
         }
-        for number in 5000..5002 {
-            sink.add(&tick(number, START), &mut vec![many.clone()]).unwrap();
-        }
-        sink.add(&tick(5002, START), &mut vec![few()]).unwrap();
+        sink.add(&tick(5000, START), &mut vec![many]).unwrap();
+        sink.add(&tick(5001, START), &mut vec![few()]).unwrap();
         sink.finish(None).unwrap();
         let mut recording = SqliteRecording::open(&path).unwrap();
         let mut counts = Vec::new();
@@ -103,14 +100,14 @@ mod tests {
                 Ok(())
             })
             .unwrap();
-        assert_eq!(counts, [vec![2; 5000], vec![GROUP_ROWS + 1; 2], vec![2]].concat());
+        assert_eq!(counts, [vec![2; 5000], vec![large, 2]].concat());
         let db = rusqlite::Connection::open(&path).unwrap();
         let of = |condition: &str| -> (i64, i64) {
             let sql = format!("SELECT count(*), sum(last_tick - first_tick + 1) FROM spans WHERE {condition}");
             db.query_row(&sql, [], |row| Ok((row.get(0)?, row.get(1)?))).unwrap()
         };
         assert_eq!(of("last_tick < 5000"), (4, 10_000));
-        assert_eq!(of("first_tick >= 5000"), (2 * LARGE + 2, 2 * LARGE + 2));
+        assert_eq!(of("first_tick >= 5000"), (large as i64 + 2, large as i64 + 2));
     }
 
     #[test]
@@ -140,7 +137,7 @@ mod tests {
         let overlap = read("UPDATE ticks SET first_row = 7 - first_row");
         assert_eq!(overlap.unwrap_err(), "its groups of ticks overlap");
         let large = read(
-            "UPDATE ticks SET first_row = 1; INSERT INTO spans(rowid, first_tick, last_tick) VALUES (99999, 0, 9)",
+            "UPDATE ticks SET first_row = 1; INSERT INTO spans(rowid, first_tick, last_tick) VALUES (9999999, 0, 9)",
         );
         assert_eq!(large.unwrap_err(), "a group of its ticks is larger than any of psn's");
         let odd = read(&format!("UPDATE spans SET task = printf('%.*c', {}, 'x')", 9 << 20));

@@ -109,7 +109,7 @@ impl SqliteRecording {
     }
 
     fn visit_ticks(&mut self, query: &Query, visit: &mut Visit<'_>) -> Result<(), Trouble> {
-        let Self { db, strings, .. } = self;
+        let Self { db, strings, header, .. } = self;
         let last: i64 = db.query_row("SELECT coalesce(max(tick), 0) FROM ticks", [], |row| row.get(0))?;
         let mut ticks = db.prepare(
             "SELECT tick, time_ns, late_ns, pass_ns, due, throttled, abandoned, lost, processes, threads, states, \
@@ -117,7 +117,7 @@ impl SqliteRecording {
         )?;
         let bound = |ns: u64| i64::try_from(ns).unwrap_or(i64::MAX);
         let mut ticks = ticks.query([bound(query.from_ns), bound(query.to_ns)])?;
-        let mut spans = Spans::new(db, query)?;
+        let mut spans = Spans::new(db, query, header.columns.len())?;
         let mut rows = Rows::new(query.columns.len());
         while let Some(row) = ticks.next()? {
             let number = |place: usize| row.get::<_, i64>(place).map(|number| u64::try_from(number).unwrap_or(0));

@@ -4,7 +4,7 @@ use rusqlite::types::ValueRef;
 use rusqlite::{Connection, OptionalExtension as _, Row, Statement};
 
 use super::connect::Trouble;
-use super::write::GROUP_ROWS;
+use super::write::group_spans;
 use crate::observation::{Mark, Value};
 use crate::record::{Query, text};
 use crate::rows::Rows;
@@ -30,6 +30,8 @@ pub struct Spans<'a> {
     db: &'a Connection,
     select: Statement<'a>,
     is_number: Vec<bool>,
+    /// Spans that a group is held with.
+    most: usize,
     group: Group,
 }
 
@@ -54,8 +56,8 @@ struct Group {
 pub type Take<'a> = dyn FnMut(&[Cell], &Rows) -> Result<(), Trouble> + 'a;
 
 impl<'a> Spans<'a> {
-    /// For rows as `query` wants them.
-    pub fn new(db: &'a Connection, query: &Query) -> rusqlite::Result<Self> {
+    /// For rows as `query` wants them, in a recording of `columns` columns.
+    pub fn new(db: &'a Connection, query: &Query, columns: usize) -> rusqlite::Result<Self> {
         let names: Vec<String> = query.columns.iter().map(|column| format!(", \"{}\"", column.name)).collect();
         let select =
             format!("SELECT first_tick, last_tick{} FROM spans WHERE rowid >= ?1 AND rowid < ?2", names.concat());
@@ -63,6 +65,7 @@ impl<'a> Spans<'a> {
             db,
             select: db.prepare(&select)?,
             is_number: query.columns.iter().map(|column| column.kind.is_number()).collect(),
+            most: group_spans(columns),
             group: Group::new(0, 0),
         })
     }
@@ -107,7 +110,7 @@ impl<'a> Spans<'a> {
             None => self.db.query_row("SELECT coalesce(max(rowid), 0) + 1 FROM spans", [], |row| row.get(0))?,
         };
         let mut group = Group::new(from, to.max(from));
-        if usize::try_from(to.saturating_sub(from)).is_ok_and(|count| count > GROUP_ROWS) {
+        if usize::try_from(to.saturating_sub(from)).is_ok_and(|count| count > self.most) {
             group.is_large = true;
             return Ok(group);
         }

@@ -14,8 +14,10 @@ use crate::record::{Header, RecordError, Sink, TickInfo, create, text};
 use crate::report::Facts;
 use crate::rows::Rows;
 
-/// Rows of a group of ticks at most, unless it is one tick with more: what a reader has to hold.
-pub const GROUP_ROWS: usize = 1 << 16;
+/// Spans of `columns` columns that a group of ticks may have, unless it is one tick with more: a reader holds them, in 64 MiB.
+pub fn group_spans(columns: usize) -> usize {
+    (1 << 22) / columns.max(1)
+}
 
 /// Ticks of a group at most.
 const GROUP_TICKS: i64 = 1 << 12;
@@ -156,7 +158,7 @@ impl SqliteSink {
         }
         let count = rows.iter().map(Rows::len).sum::<usize>();
         let written = usize::try_from(self.next_row - self.group.1).unwrap_or(usize::MAX);
-        if written.saturating_add(self.since.len()).saturating_add(count) > GROUP_ROWS
+        if written.saturating_add(self.since.len()).saturating_add(count) > group_spans(self.is_number.len())
             || self.next_tick - self.group.0 >= GROUP_TICKS
         {
             self.end_group()?;
