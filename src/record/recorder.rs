@@ -174,32 +174,34 @@ impl Writer {
         loop {
             let wait = unflushed.map_or(Duration::from_secs(3600), |since| self.flush.saturating_sub(since.elapsed()));
             let mut message = match self.receiver.recv_timeout(wait) {
-                Ok(message) => Some(message),
-                Err(RecvTimeoutError::Timeout) => None,
+                Ok(message) => message,
+                Err(RecvTimeoutError::Timeout) => {
+                    self.flush_if_due(&mut unflushed)?;
+                    continue;
+                }
                 Err(RecvTimeoutError::Disconnected) => return self.sink.finish(None),
             };
-            let mut written = None;
-            while let Some(next) = message {
-                match next {
+            let mut written = 0;
+            loop {
+                match message {
                     Message::Tick(tick, mut rows) => {
                         unflushed.get_or_insert_with(Instant::now);
-                        let bytes = rows.iter().map(Rows::size).sum();
+                        let bytes: usize = rows.iter().map(Rows::size).sum();
                         self.sink.add(&tick, &mut rows)?;
                         self.queued_bytes.fetch_sub(bytes, Ordering::Relaxed);
-                        written = Some(written.unwrap_or(0) + bytes);
+                        written += bytes;
                         self.spare.give(rows);
                     }
                     Message::Finish(facts) => return self.sink.finish(facts.as_deref()),
                 }
                 self.flush_if_due(&mut unflushed)?;
                 message = match self.receiver.try_recv() {
-                    Ok(message) => Some(message),
-                    Err(TryRecvError::Empty) => None,
+                    Ok(message) => message,
+                    Err(TryRecvError::Empty) => break,
                     Err(TryRecvError::Disconnected) => return self.sink.finish(None),
                 };
             }
-            self.flush_if_due(&mut unflushed)?;
-            if written.is_some_and(|bytes| bytes < MANY_BYTES) {
+            if written < MANY_BYTES {
                 std::thread::sleep(PAUSE.min(self.flush));
             }
         }

@@ -57,8 +57,7 @@ impl Repeats {
     pub fn find(&mut self, rows: &[Rows]) -> &[Option<usize>] {
         self.places.clear();
         self.found.clear();
-        self.is_taken.clear();
-        self.is_taken.resize(self.last.len(), false);
+        self.is_taken.fill(false);
         // The order hardly changes.
         let mut next = 0;
         for rows in rows {
@@ -102,9 +101,11 @@ impl Repeats {
         self.places.get(&key(&self.identity, rows, row)?).copied()
     }
 
-    /// The rows of the last tick.
-    pub fn last(&self) -> &[Rows] {
-        &self.last.rows
+    /// The rows of the last tick that have not been found again since, by their places.
+    pub fn ended(&self) -> impl Iterator<Item = (usize, &Rows, usize)> {
+        let rows = self.last.rows.iter().flat_map(|rows| (0..rows.len()).map(move |row| (rows, row)));
+        let places = rows.zip(&self.is_taken).enumerate();
+        places.filter(|(_, (_, is_taken))| !**is_taken).map(|(place, ((rows, row), _))| (place, rows, row))
     }
 
     /// Remembers `rows` as those of the last tick, and leaves those in their place that were.
@@ -117,12 +118,15 @@ impl Repeats {
         });
         self.last.starts.clear();
         self.last.starts.extend(std::iter::once(0).chain(ends));
+        self.is_taken.clear();
+        self.is_taken.resize(self.last.len(), false);
     }
 
     /// Remembers none.
     pub fn forget(&mut self) {
         self.last.rows.iter_mut().for_each(Rows::clear);
         self.last.starts.clear();
+        self.is_taken.clear();
     }
 }
 

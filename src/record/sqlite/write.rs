@@ -41,8 +41,6 @@ pub struct SqliteSink {
     repeats: Repeats,
     /// For each row of the last tick, the first tick in which it was as it is.
     since: Vec<i64>,
-    /// Whether it still is, in the tick being written.
-    goes_on: Vec<bool>,
     in_transaction: bool,
     _lock: File,
 }
@@ -145,7 +143,6 @@ impl SqliteSink {
             group: (0, 1),
             repeats: Repeats::new(header),
             since: Vec::new(),
-            goes_on: Vec::new(),
             in_transaction: false,
             _lock: lock,
         })
@@ -163,15 +160,9 @@ impl SqliteSink {
         {
             self.end_group()?;
         }
-        self.goes_on.clear();
-        self.goes_on.resize(self.since.len(), false);
-        let mut since = Vec::with_capacity(count);
-        for place in self.repeats.find(rows) {
-            if let Some(goes_on) = place.and_then(|place| self.goes_on.get_mut(place)) {
-                *goes_on = true;
-            }
-            since.push(place.and_then(|place| self.since.get(place)).copied().unwrap_or(self.next_tick));
-        }
+        let found = self.repeats.find(rows).iter();
+        let since = found.map(|place| place.and_then(|place| self.since.get(place)).copied().unwrap_or(self.next_tick));
+        let since = since.collect();
         self.write_ended()?;
         self.since = since;
         self.repeats.keep(rows);
@@ -200,12 +191,8 @@ impl SqliteSink {
     /// Writes those rows of the last tick that do not go on.
     fn write_ended(&mut self) -> rusqlite::Result<()> {
         let mut insert = self.db.prepare_cached(&self.insert)?;
-        let rows = self.repeats.last().iter().flat_map(|rows| (0..rows.len()).map(move |row| (rows, row)));
-        for ((since, goes_on), (rows, row)) in self.since.iter().zip(&self.goes_on).zip(rows) {
-            if *goes_on {
-                continue;
-            }
-            insert.raw_bind_parameter(1, since)?;
+        for (place, rows, row) in self.repeats.ended() {
+            insert.raw_bind_parameter(1, self.since.get(place))?;
             insert.raw_bind_parameter(2, self.next_tick - 1)?;
             for (column, is_number) in self.is_number.iter().enumerate() {
                 let place = column + 3;
@@ -231,8 +218,6 @@ impl SqliteSink {
 
     /// Writes what there is of the group, and begins another.
     fn end_group(&mut self) -> rusqlite::Result<()> {
-        self.goes_on.clear();
-        self.goes_on.resize(self.since.len(), false);
         self.write_ended()?;
         self.since.clear();
         self.repeats.forget();
