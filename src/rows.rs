@@ -46,6 +46,12 @@ impl Rows {
         self.values.size() + size_of_val(&*self.starts)
     }
 
+    /// The memory held, in use or not, bytes.
+    #[must_use]
+    pub(crate) fn capacity(&self) -> usize {
+        self.values.capacity() + self.starts.capacity() * size_of::<Place>()
+    }
+
     /// Appends the values of `row`; those it lacks have none.
     pub fn push_row(&mut self, row: &Observation) {
         if row.len() == self.columns {

@@ -34,7 +34,7 @@ pub fn replay(args: &SampleArgs) -> anyhow::Result<()> {
         to_ns: None,
     };
     let stop = stop_on_signals()?;
-    let mut recordings = open::recordings(&args.replay.input, &args.replay.host).context("-i")?;
+    let mut recordings = open::recordings(&args.replay.input, &args.replay.host, &stop.flag()).context("-i")?;
     let question = within(question, args.replay.from, args.replay.to, &mut recordings)?;
     let mut bar = Bar::new(args.quiet, &stop);
     let report = match args.replay.per {
@@ -98,7 +98,7 @@ pub fn diff(args: &DiffArgs) -> anyhow::Result<()> {
             from_ns: None,
             to_ns: None,
         };
-        let mut recordings = open::recordings(std::slice::from_ref(&side.path), &args.host)?;
+        let mut recordings = open::recordings(std::slice::from_ref(&side.path), &args.host, &stop.flag())?;
         let question = within(question, side.from, side.to, &mut recordings)?;
         let report = replay::report(&mut recordings, &question, &mut |done| bar.update(done))?;
         Ok((side, report))
@@ -125,7 +125,7 @@ pub fn diff(args: &DiffArgs) -> anyhow::Result<()> {
 /// `psn export`: the same recordings in another format.
 pub fn export(args: &ExportArgs) -> anyhow::Result<()> {
     let stop = stop_on_signals()?;
-    let mut recordings = open::recordings(std::slice::from_ref(&args.input), &args.host)?;
+    let mut recordings = open::recordings(std::slice::from_ref(&args.input), &args.host, &stop.flag())?;
     let options = SinkOptions { path: args.output.clone(), force: args.force, flush: None, keep: None, max_size: None };
     let mut bar = Bar::new(args.quiet, &stop);
     let result = export::copy(&mut recordings, &options, &mut |done| bar.update(done));

@@ -179,6 +179,12 @@ pub trait Recording {
     /// Sentences on what of the recording could not be read, or was not written.
     fn warnings(&self) -> Vec<String>;
 
+    /// Sentences on what of the recording is lost, because another program wrote it anew. Whoever asks is answered from the
+    /// rest, and told that this is not all.
+    fn lost(&self) -> Vec<String> {
+        Vec::new()
+    }
+
     /// Whether the original psn wrote it, which does not tell whether a run was cut off.
     fn is_of_original(&self) -> bool {
         false

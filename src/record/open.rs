@@ -1,6 +1,8 @@
 //! From a path to the recordings there, and to the sink for a new one.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use super::csv::{CsvRecording, CsvSink};
@@ -58,14 +60,19 @@ pub fn sink(options: &SinkOptions, header: &Header) -> Result<Box<dyn Sink>, Rec
 }
 
 /// The recordings that `patterns` name: files, directories, and patterns with `*`, `?` and `[…]`. In order of their start.
+/// To set `stop` ends this, and every reading of them.
 ///
 /// # Errors
 /// When nothing is there, or one of them is no recording.
-pub fn recordings(patterns: &[String], hosts: &[String]) -> Result<Vec<Box<dyn Recording>>, RecordError> {
+pub fn recordings(
+    patterns: &[String],
+    hosts: &[String],
+    stop: &Arc<AtomicBool>,
+) -> Result<Vec<Box<dyn Recording>>, RecordError> {
     let mut found = Vec::new();
     for pattern in patterns {
         for path in expand(pattern)? {
-            found.extend(open(&path)?);
+            found.extend(open(&path, stop)?);
         }
     }
     if !hosts.is_empty() {
@@ -96,13 +103,13 @@ fn expand(pattern: &str) -> Result<Vec<PathBuf>, RecordError> {
     if paths.is_empty() { Err(failed("nothing matches".to_owned())) } else { Ok(paths) }
 }
 
-fn open(path: &Path) -> Result<Vec<Box<dyn Recording>>, RecordError> {
+fn open(path: &Path, stop: &Arc<AtomicBool>) -> Result<Vec<Box<dyn Recording>>, RecordError> {
     let metadata = path.metadata().map_err(|error| RecordError::io(path, error))?;
     if metadata.is_dir() {
-        return parquet::open(path);
+        return parquet::open(path, stop);
     }
     Ok(match Format::of(path) {
-        Ok(Format::Parquet) => return parquet::open(path),
+        Ok(Format::Parquet) => return parquet::open(path, stop),
         Ok(Format::Csv) => vec![Box::new(CsvRecording::open(path)?)],
         // The original's databases have any name.
         Ok(Format::Sqlite) | Err(_) if OriginalRecording::is_one(path) => {

@@ -2,24 +2,25 @@
 //!
 //! Texts are decoded once for each dictionary; rows have their places in it.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use super::file::{Damage, Slice};
 use super::footer::{Chunk, Codec, Leaf, Physical};
 use super::hybrid::{Hybrid, PADDING};
+use super::page::PageHeader;
 use super::schema;
-use super::thrift::Reader;
 use crate::observation::{Mark, Value};
 use crate::record::text;
 
 const MALFORMED: Damage = Damage::Form("a page is damaged");
 
-/// Bytes that the header of a page may have; psn's have some forty.
-const MAX_PAGE_HEADER: u64 = 256;
-
-/// Rows that a page may have; psn's have an eighth of it.
-const MAX_PAGE_ROWS: u64 = 1 << 20;
-
 /// The place of a text that a row does not have.
 pub const NO_TEXT: u32 = u32::MAX;
+
+/// Memory in bytes that all columns of a reading may take together, and what their file says of itself. Columns that psn
+/// writes take two MiB each at most, and most of them a tenth.
+const MAX_HELD: usize = 112 << 20;
 
 /// What all columns of a reading use in turn.
 pub struct Scratch {
@@ -28,22 +29,41 @@ pub struct Scratch {
     levels: Vec<u32>,
     places: Vec<u32>,
     numbers: Vec<i64>,
-    /// The size in bytes of the largest page that is taken.
-    max_page: usize,
+    /// Bytes that the pages and dictionaries of all columns take.
+    held: usize,
+    /// Whether nobody waits for the rest.
+    stop: Arc<AtomicBool>,
 }
 
 impl Scratch {
-    /// For reading `columns` columns at once, in some 200 MiB at most, whatever the file: a page of texts and what
-    /// becomes of it take five times its size.
-    pub fn new(columns: usize) -> Result<Self, Damage> {
+    /// For a reading that ends early once `stop` is set. Beside it, `held` bytes are taken.
+    pub fn new(held: usize, stop: Arc<AtomicBool>) -> Result<Self, Damage> {
         Ok(Self {
             decompressor: zstd::bulk::Decompressor::new()?,
             compressed: Vec::new(),
             levels: Vec::new(),
             places: Vec::new(),
             numbers: Vec::new(),
-            max_page: ((32 << 20) / columns.max(1)).clamp(3 << 19, 16 << 20),
+            held,
+            stop,
         })
+    }
+
+    /// Whether the reading is to go on.
+    pub fn go_on(&self) -> Result<(), Damage> {
+        if self.stop.load(Ordering::Relaxed) { Err(Damage::Stopped) } else { Ok(()) }
+    }
+
+    /// Takes account of what was `before` and is `now`.
+    fn hold(&mut self, before: &mut usize, now: usize) -> Result<(), Damage> {
+        let more = now.saturating_sub(*before);
+        if self.held.saturating_add(more) > MAX_HELD {
+            return Err(Damage::Form("its columns take more memory than those of any recording"));
+        }
+        self.held += more;
+        // Buffers are emptied, and never given back.
+        *before += more;
+        Ok(())
     }
 }
 
@@ -134,7 +154,10 @@ pub struct ColumnReader {
     end: u64,
     codec: Codec,
     is_required: bool,
+    has_sums: bool,
     physical: Physical,
+    /// Bytes that its page takes, and its dictionary.
+    held: [usize; 2],
     /// Rows of the page that have not been read.
     left: usize,
     levels: Hybrid,
@@ -150,25 +173,17 @@ pub struct ColumnReader {
     others: Texts,
 }
 
-struct PageHeader {
-    is_dictionary: bool,
-    is_plain: bool,
-    values: usize,
-    uncompressed: usize,
-    compressed: usize,
-    /// Its own length.
-    len: u64,
-}
-
 impl ColumnReader {
-    /// A column of no row group yet, whose texts may stand in for numbers.
-    pub fn new(file: &Slice, leaf: &Leaf, are_numbers: bool) -> Self {
+    /// A column of no row group yet, whose pages have checksums, or have not, and whose texts may stand in for numbers.
+    pub fn new(file: &Slice, leaf: &Leaf, has_sums: bool, are_numbers: bool) -> Self {
         Self {
             file: file.clone(),
             next: 0,
             end: 0,
             codec: Codec::None,
             is_required: leaf.is_required,
+            has_sums,
+            held: [0; 2],
             physical: leaf.physical,
             left: 0,
             levels: Hybrid::default(),
@@ -201,6 +216,7 @@ impl ColumnReader {
     /// Passes over `count` rows.
     pub fn skip(&mut self, mut count: usize, scratch: &mut Scratch) -> Result<(), Damage> {
         while count > 0 {
+            scratch.go_on()?;
             if self.left == 0 {
                 let header = self.page_header()?;
                 if header.values <= count && !header.is_dictionary {
@@ -277,6 +293,7 @@ impl ColumnReader {
     /// Has a page with rows to be read; how many of `wanted` it has.
     fn ensure(&mut self, wanted: usize, scratch: &mut Scratch) -> Result<usize, Damage> {
         while self.left == 0 {
+            scratch.go_on()?;
             let header = self.page_header()?;
             self.load(&header, scratch)?;
         }
@@ -284,29 +301,25 @@ impl ColumnReader {
     }
 
     fn page_header(&self) -> Result<PageHeader, Damage> {
-        let len = self.end.saturating_sub(self.next).min(MAX_PAGE_HEADER);
-        let mut bytes = Vec::new();
-        self.file.read(self.next, usize::try_from(len).map_err(|_| MALFORMED)?, &mut bytes)?;
-        let header = page_header(&bytes)?;
-        match self.end.checked_sub(self.next + header.len) {
-            Some(left) if header.compressed as u64 <= left => Ok(header),
-            _ => Err(MALFORMED),
-        }
+        PageHeader::read(&self.file, self.next, self.end, self.has_sums)
     }
 
     /// Makes the page after `header` the one that is read, or takes it as the dictionary.
     fn load(&mut self, header: &PageHeader, scratch: &mut Scratch) -> Result<(), Damage> {
-        if header.uncompressed > scratch.max_page || header.compressed > scratch.max_page {
-            return Err(Damage::Form("a page is larger than those of any recording"));
-        }
+        header.check_size()?;
+        self.hold(header, scratch)?;
         let start = self.next + header.len;
         self.next = start + header.compressed as u64;
         self.page.clear();
         match self.codec {
-            Codec::None => self.file.read(start, header.compressed, &mut self.page)?,
+            Codec::None => {
+                self.file.read(start, header.compressed, &mut self.page)?;
+                header.check(&self.page)?;
+            }
             Codec::Zstd => {
                 self.file.read(start, header.compressed, &mut scratch.compressed)?;
-                self.page.reserve(header.uncompressed + PADDING);
+                header.check(&scratch.compressed)?;
+                self.page.reserve_exact(header.uncompressed + PADDING);
                 if header.uncompressed > 0 {
                     scratch.decompressor.decompress_to_buffer(&scratch.compressed, &mut self.page)?;
                 }
@@ -319,6 +332,18 @@ impl ColumnReader {
         self.page_len = self.page.len();
         self.page.extend([0; PADDING]);
         if header.is_dictionary { self.load_dictionary(header) } else { self.load_values(header) }
+    }
+
+    /// Takes account of the memory for the page after `header`, before it is taken.
+    fn hold(&mut self, header: &PageHeader, scratch: &mut Scratch) -> Result<(), Damage> {
+        let texts = match self.physical {
+            // A text takes four bytes of its page at least.
+            Physical::Bytes => header.uncompressed + header.values.min(header.uncompressed / 4) * size_of::<Cell>(),
+            _ => header.uncompressed,
+        };
+        let [page, dictionary] = &mut self.held;
+        scratch.hold(page, header.uncompressed + if header.is_plain && !header.is_dictionary { texts } else { 0 })?;
+        if header.is_dictionary { scratch.hold(dictionary, texts) } else { Ok(()) }
     }
 
     fn load_dictionary(&mut self, header: &PageHeader) -> Result<(), Damage> {
@@ -334,6 +359,11 @@ impl ColumnReader {
                 if self.numbers.len() == header.values { Ok(()) } else { Err(MALFORMED) }
             }
             Physical::Bytes => {
+                if header.values > bytes.len() / 4 {
+                    return Err(MALFORMED);
+                }
+                self.dictionary.cells.reserve_exact(header.values);
+                self.dictionary.bytes.reserve_exact(bytes.len());
                 let mut at = 0;
                 for _ in 0..header.values {
                     self.dictionary.push(plain_text(bytes, &mut at)?)?;
@@ -431,47 +461,4 @@ fn plain_text<'a>(bytes: &'a [u8], at: &mut usize) -> Result<&'a [u8], Damage> {
     let len = u32::from_le_bytes(*len) as usize;
     *at += 4 + len;
     rest.get(..len).ok_or(MALFORMED)
-}
-
-/// The header at the start of `bytes`, if it is one of those that psn writes: a dictionary, or a data page of version 1.
-fn page_header(bytes: &[u8]) -> Result<PageHeader, Damage> {
-    let mut reader = Reader::new(bytes);
-    let (mut kind, mut uncompressed, mut compressed, mut values, mut encoding) = (None, 0, 0, None, None);
-    let mut id = 0;
-    while let Some(field) = reader.field(&mut id)? {
-        match field.id {
-            1 => kind = Some(reader.integer(field)?),
-            2 => uncompressed = reader.size(field)?,
-            3 => compressed = reader.size(field)?,
-            5 | 7 => {
-                Reader::structure(field)?;
-                let mut id = 0;
-                while let Some(field) = reader.field(&mut id)? {
-                    match field.id {
-                        1 => values = Some(reader.size(field)?),
-                        2 => encoding = Some(reader.integer(field)?),
-                        _ => reader.skip(field)?,
-                    }
-                }
-            }
-            _ => reader.skip(field)?,
-        }
-    }
-    let size = |size: u64| usize::try_from(size).map_err(|_| MALFORMED);
-    Ok(PageHeader {
-        is_dictionary: match kind {
-            Some(0) => false,
-            Some(2) => true,
-            _ => return Err(Damage::Form("it has pages of a kind that psn does not know")),
-        },
-        is_plain: match encoding {
-            Some(0) => true,
-            Some(2 | 8) => false,
-            _ => return Err(Damage::Form("it has values in an encoding that psn does not know")),
-        },
-        values: size(values.filter(|values| *values <= MAX_PAGE_ROWS).ok_or(MALFORMED)?)?,
-        uncompressed: size(uncompressed)?,
-        compressed: size(compressed)?,
-        len: (bytes.len() - reader.left()) as u64,
-    })
 }

@@ -1,15 +1,18 @@
 //! The directories of a dataset, and the files in them.
+//!
+//! A writer keeps to what is its user's own: the files of others are neither counted nor taken away, and neither is a file
+//! that is not what its name says, whoever owns it.
 
 use std::collections::BTreeMap;
-use std::fs::{self, File, OpenOptions};
-use std::os::unix::fs::OpenOptionsExt as _;
-use std::path::{Path, PathBuf};
+use std::fs::File;
+use std::path::Path;
 
-use rustix::fs::OFlags;
+use rustix::fs::FileType;
 
-use super::footer::Footer;
+use super::dir::{self, Dir};
+use super::look::{self, Look};
 use super::name::{self, Hour, PartName};
-use super::{file::Slice, schema};
+use super::ticks::TickNote;
 use crate::record::{RecordError, create};
 
 /// The file that is locked where directories can not be.
@@ -20,17 +23,12 @@ const LOCK: &str = ".psn.lock";
 pub struct Entry {
     /// What its name says.
     pub name: PartName,
-    /// The directory it lies in.
-    pub directory: PathBuf,
+    /// The directory it lies in; none for that of the host itself.
+    pub hour: Option<Hour>,
     /// Its size in bytes.
     pub bytes: u64,
-}
-
-impl Entry {
-    /// Where it lies.
-    pub fn path(&self) -> PathBuf {
-        self.directory.join(self.name.to_string())
-    }
+    /// What it says of its ticks.
+    pub note: TickNote,
 }
 
 /// The complete parts, by name and so by time.
@@ -39,7 +37,7 @@ pub type Catalog = BTreeMap<String, Entry>;
 /// Where the parts of one host are written to. Nobody else does while it is open.
 #[derive(Debug)]
 pub struct Dataset {
-    directory: PathBuf,
+    directory: Dir,
     has_hours: bool,
     /// The parts that are there.
     pub catalog: Catalog,
@@ -50,43 +48,48 @@ impl Dataset {
     /// That of `host` in the dataset at `root`.
     ///
     /// # Errors
-    /// When another psn writes it, and when it can not be had.
+    /// When another psn writes it, when others may write there, and when it can not be had.
     pub fn of_host(root: &Path, host: &str) -> Result<Self, RecordError> {
         create::directory(root)?;
-        Self::open(root.join(name::host(host)), true)
+        let root = safe(Dir::open(root).map_err(|error| RecordError::io(root, error))?)?;
+        Self::open(&root, &name::host(host), true)
     }
 
-    /// One without directories for hours, that is to become a single file.
+    /// One without directories for hours, that is to become a single file: the directory `name` in `parent`.
     ///
     /// # Errors
-    /// When another psn writes it, and when it can not be had.
-    pub fn staging(directory: PathBuf) -> Result<Self, RecordError> {
-        Self::open(directory, false)
+    /// When another psn writes it, when others may write there, and when it can not be had.
+    pub fn staging(parent: &Dir, name: &str) -> Result<Self, RecordError> {
+        Self::open(parent, name, false)
     }
 
-    fn open(directory: PathBuf, has_hours: bool) -> Result<Self, RecordError> {
-        own_directory(&directory)?;
+    fn open(parent: &Dir, name: &str, has_hours: bool) -> Result<Self, RecordError> {
+        let directory = make(parent, name)?;
         let lock = lock(&directory)?;
         let mut catalog = Catalog::new();
-        for hour in if has_hours { hours(&directory) } else { vec![directory.clone()] } {
-            scan(&hour, &mut catalog);
+        if has_hours {
+            hours(&directory).into_iter().for_each(|hour| scan(&directory, Some(hour), &mut catalog));
+        } else {
+            scan(&directory, None, &mut catalog);
         }
         Ok(Self { directory, has_hours, catalog, _lock: lock })
+    }
+
+    /// The directory of the host.
+    pub const fn root(&self) -> &Dir {
+        &self.directory
     }
 
     /// The directory for parts that begin in `hour`; it is there from then on.
     ///
     /// # Errors
-    /// When it can not be made.
-    pub fn directory(&self, hour: &Hour) -> Result<PathBuf, RecordError> {
+    /// When it can not be made, and when others may write to it.
+    pub fn directory(&self, hour: &Hour) -> Result<(Option<Hour>, Dir), RecordError> {
         if !self.has_hours {
-            return Ok(self.directory.clone());
+            return Ok((None, self.directory.clone()));
         }
-        let date = self.directory.join(&hour.date);
-        own_directory(&date)?;
-        let hour = date.join(&hour.hour);
-        own_directory(&hour)?;
-        Ok(hour)
+        let directory = make(&make(&self.directory, &hour.date)?, &hour.hour)?;
+        Ok((Some(hour.clone()), directory))
     }
 
     /// Notes that a part is there.
@@ -96,105 +99,150 @@ impl Dataset {
 
     /// Takes a part away, and its directories if nothing else is in them.
     pub fn remove(&mut self, name: &str) {
-        if let Some(entry) = self.catalog.remove(name) {
-            let _ = fs::remove_file(entry.path());
-            if self.has_hours && fs::remove_dir(&entry.directory).is_ok() {
-                let _ = entry.directory.parent().map(fs::remove_dir);
-            }
+        let Some(entry) = self.catalog.remove(name) else { return };
+        // What has taken its place, or that of its directory, is left alone.
+        let Ok(directory) = place(&self.directory, entry.hour.as_ref()) else { return };
+        let _ = directory.remove_own(name);
+        if let Some(hour) = &entry.hour
+            && let Ok(date) = self.directory.child(&hour.date)
+            && date.remove_directory(&hour.hour).is_ok()
+        {
+            let _ = self.directory.remove_directory(&hour.date);
         }
     }
 
-    /// Takes all parts away, and the directory, if nothing else is in it.
-    pub fn dissolve(&mut self) {
+    /// Takes all parts away, and the directory, which is `name` in `parent`, if nothing else is in it.
+    pub fn dissolve(&mut self, parent: &Dir, name: &str) {
         for name in self.catalog.keys().cloned().collect::<Vec<_>>() {
             self.remove(&name);
         }
-        let _ = fs::remove_file(self.directory.join(LOCK));
-        let _ = fs::remove_dir(&self.directory);
+        let _ = self.directory.remove_own(LOCK);
+        let _ = parent.remove_directory(name);
     }
 }
 
-/// Makes a directory. What is there already must be one, and no link to one.
-fn own_directory(path: &Path) -> Result<(), RecordError> {
-    create::directory(path)?;
-    let metadata = path.symlink_metadata().map_err(|error| RecordError::io(path, error))?;
-    if metadata.is_dir() { Ok(()) } else { Err(RecordError::not_recording(path, "it is a link, and psn follows none")) }
+/// The directory of `hour` in that of the host, if no other user may write to it.
+///
+/// # Errors
+/// When it is not there, when it is a link, and when others may write to it.
+pub fn place(host: &Dir, hour: Option<&Hour>) -> Result<Dir, RecordError> {
+    let Some(hour) = hour else { return Ok(host.clone()) };
+    let child = |parent: &Dir, name: &str| {
+        safe(parent.child(name).map_err(|error| RecordError::io(&parent.path().join(name), error))?)
+    };
+    child(&child(host, &hour.date)?, &hour.hour)
+}
+
+/// The directory `name` in `parent`, which is made if it is not there.
+fn make(parent: &Dir, name: &str) -> Result<Dir, RecordError> {
+    let path = parent.path().join(name);
+    let made = parent.make(name).map_err(|error| match parent.stat(name).map(|stat| dir::kind(&stat)) {
+        Ok(FileType::Directory) | Err(_) => RecordError::io(&path, error),
+        Ok(FileType::Symlink) => RecordError::not_recording(&path, "it is a link, and psn follows none"),
+        Ok(_) => RecordError::not_recording(&path, "it is no directory"),
+    });
+    safe(made?)
+}
+
+/// Checks that nobody can lead astray what is written to a directory.
+fn safe(directory: Dir) -> Result<Dir, RecordError> {
+    let stat = directory.stat_self().map_err(|error| RecordError::io(directory.path(), error))?;
+    create::check_directory(directory.path(), &stat)?;
+    Ok(directory)
 }
 
 /// Takes the lock by which writers to `directory` know of each other. It is on the directory itself, because a file there
 /// would have DataFusion wonder which date and hour it is of; where directories can not be locked, as on NFS, on a file.
-fn lock(directory: &Path) -> Result<File, RecordError> {
-    let handle = open(directory, OpenOptions::new().read(true), OFlags::DIRECTORY)?;
-    match create::lock(&handle, directory) {
+fn lock(directory: &Dir) -> Result<File, RecordError> {
+    let failed = |error: std::io::Error| RecordError::io(directory.path(), error);
+    let handle = File::from(directory.fd().try_clone().map_err(failed)?);
+    match create::lock(&handle, directory.path()) {
         Ok(()) => Ok(handle),
         Err(RecordError::Io { .. }) => {
-            let mut options = OpenOptions::new();
-            let file = open(&directory.join(LOCK), options.write(true).create(true).mode(0o600), OFlags::NONBLOCK)?;
-            create::lock(&file, directory).map(|()| file)
+            let file = directory.lock_file(LOCK).map_err(failed)?;
+            let stat = rustix::fs::fstat(&file).map_err(|error| failed(error.into()))?;
+            if !dir::is_own_file(&stat) {
+                let path = directory.path().join(LOCK);
+                return Err(RecordError::engine(&path, "it is not a file of yours; remove it, if nothing uses it"));
+            }
+            create::lock(&file, directory.path()).map(|()| file)
         }
         Err(error) => Err(error),
     }
 }
 
-fn open(path: &Path, options: &mut OpenOptions, flags: OFlags) -> Result<File, RecordError> {
-    let flags = flags | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    let file = options.custom_flags(flags.bits().cast_signed()).open(path);
-    file.map_err(|error| RecordError::io(path, error))
-}
-
 /// The directories of hours in that of a host.
-fn hours(host: &Path) -> Vec<PathBuf> {
-    let dates = directories(host).into_iter().filter(|(name, _)| Hour::is_date(name));
-    let hours = dates.flat_map(|(_, date)| directories(&date)).filter(|(name, _)| Hour::is_hour(name));
-    hours.map(|(_, hour)| hour).collect()
+fn hours(host: &Dir) -> Vec<Hour> {
+    let mut hours = Vec::new();
+    for date in directories(host).into_iter().filter(|name| Hour::is_date(name)) {
+        let Ok(directory) = host.child(&date) else { continue };
+        let names = directories(&directory).into_iter().filter(|name| Hour::is_hour(name));
+        hours.extend(names.map(|hour| Hour { date: date.clone(), hour }));
+    }
+    hours
 }
 
-fn directories(path: &Path) -> Vec<(String, PathBuf)> {
-    let entries = fs::read_dir(path).into_iter().flatten().filter_map(Result::ok);
-    let is_directory = |entry: &fs::DirEntry| entry.file_type().is_ok_and(|kind| kind.is_dir());
-    let named = |entry: fs::DirEntry| Some((entry.file_name().into_string().ok()?, entry.path()));
-    entries.filter(is_directory).filter_map(named).collect()
+fn directories(directory: &Dir) -> Vec<String> {
+    let found = directory.list().unwrap_or_default().into_iter();
+    found.filter(|found| found.kind == FileType::Directory).filter_map(|found| found.name.into_string().ok()).collect()
 }
 
-/// Adds the parts in `directory`, and takes away what killed writers left half done there.
-fn scan(directory: &Path, catalog: &mut Catalog) {
-    let mut found = Catalog::new();
-    for entry in fs::read_dir(directory).into_iter().flatten().filter_map(Result::ok) {
-        let Ok(metadata) = entry.metadata() else { continue };
-        let Ok(name) = entry.file_name().into_string() else { continue };
-        if !metadata.is_file() {
-            continue;
-        }
+/// Adds the parts in the directory of `hour`, and takes away what killed writers left half done there.
+fn scan(host: &Dir, hour: Option<Hour>, catalog: &mut Catalog) {
+    let Ok(directory) = place(host, hour.as_ref()) else { return };
+    let mut found: BTreeMap<String, (Entry, Look)> = BTreeMap::new();
+    for name in directory.list().unwrap_or_default() {
+        let Ok(name) = name.name.into_string() else { continue };
         if PartName::is_temporary(&name) {
-            let _ = fs::remove_file(entry.path());
-        } else if let Some(parsed) = PartName::parse(&name) {
-            found.insert(name, Entry { name: parsed, directory: directory.to_owned(), bytes: metadata.len() });
+            let _ = directory.remove_own(&name);
+        } else if let Some((parsed, bytes)) = own_part(&directory, &name)
+            && let Ok(look) = look::at(&directory, Path::new(&name))
+            && is_what_it_says(&parsed, &look)
+        {
+            let entry = Entry { name: parsed, hour: hour.clone(), bytes, note: look.note };
+            found.insert(name, (entry, look));
         }
     }
     for name in replaced(&found) {
-        if let Some(entry) = found.remove(&name) {
-            let _ = fs::remove_file(entry.path());
+        if found.remove(&name).is_some() {
+            let _ = directory.remove_own(&name);
         }
     }
-    catalog.append(&mut found);
+    catalog.extend(found.into_iter().map(|(name, (entry, _))| (name, entry)));
+}
+
+/// What the name of a part of the user's own says, and its size.
+fn own_part(directory: &Dir, name: &str) -> Option<(PartName, u64)> {
+    let parsed = PartName::parse(name)?;
+    let stat = directory.stat(name).ok().filter(dir::is_own_file)?;
+    Some((parsed, u64::try_from(stat.st_size).ok()?))
+}
+
+/// Whether a part is of the run and the time that its name says.
+fn is_what_it_says(name: &PartName, look: &Look) -> bool {
+    let run = look.header.parse().is_ok_and(|header| PartName::new(0, &header.run, 0).run == name.run);
+    run && name::start(look.note.from_ns) <= name.start && name.start <= name::start(look.note.to_ns)
 }
 
 /// The names of those parts of one directory that others have replaced: the writer was killed before it took them away.
-fn replaced(parts: &Catalog) -> Vec<String> {
-    let merged = parts.values().filter(|entry| entry.name.first < entry.name.last);
-    let is_of_use = |entry: &&Entry| parts.values().any(|other| entry.name.covers(&other.name));
-    merged.filter(is_of_use).flat_map(|entry| replaced_by(&entry.path())).collect()
-}
-
-/// The names of the parts that the part at `path` says it replaces.
-fn replaced_by(path: &Path) -> Vec<String> {
-    let footer = Slice::open(path).and_then(|file| Footer::read(&file));
-    let names = footer.ok().and_then(|footer| serde_json::from_str(footer.note(schema::REPLACES_NOTE)?).ok());
-    names.unwrap_or_default()
+/// A part replaces none but those of its own run and directory that have no tick that it has not.
+fn replaced(parts: &BTreeMap<String, (Entry, Look)>) -> Vec<String> {
+    let has_all = |merged: &Entry, other: &Entry| {
+        merged.name.covers(&other.name) && merged.note.first <= other.note.first && other.note.last <= merged.note.last
+    };
+    let mut names = Vec::new();
+    for (merged, look) in parts.values() {
+        let claimed =
+            look.replaces.iter().filter(|name| parts.get(*name).is_some_and(|(other, _)| has_all(merged, other)));
+        names.extend(claimed.cloned());
+    }
+    names
 }
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
     use crate::record::fixture::Directory;
 
@@ -212,7 +260,7 @@ mod tests {
     fn what_killed_writers_left_is_taken_away_and_nothing_else() {
         let root = Directory::new();
         let dataset = Dataset::of_host(&root.path, "a").unwrap();
-        let hour = dataset.directory(&Hour::of(0)).unwrap();
+        let hour = dataset.directory(&Hour::of(0)).unwrap().1.path().to_owned();
         drop(dataset);
         let part = PartName::new(0, "run", 1).to_string();
         let names = [PartName::temporary(&part), ".mine.tmp".to_owned(), part.clone(), "notes.txt".to_owned()];
@@ -221,7 +269,7 @@ mod tests {
         let mut left: Vec<_> = fs::read_dir(&hour).unwrap().map(|entry| entry.unwrap().file_name()).collect();
         left.sort();
         assert_eq!(left, [".mine.tmp", "notes.txt", part.as_str()]);
-        assert_eq!(dataset.catalog.keys().collect::<Vec<_>>(), [&part]);
+        assert!(dataset.catalog.is_empty(), "it is not what its name says");
     }
 
     #[test]

@@ -11,7 +11,7 @@ use parquet::data_type::ByteArray;
 use parquet::errors::ParquetError;
 use parquet::file::statistics::Statistics;
 
-use super::hybrid;
+use super::{hybrid, page};
 
 /// Rows of a page at most. Larger ones compress better: the same threads come again and again.
 const PAGE_ROWS: usize = 1 << 17;
@@ -24,12 +24,6 @@ const MAX_BOUND: usize = 64;
 
 /// The level of compression. Level 6 saves a fifteenth, and costs a tenth more time of all of recording.
 const ZSTD_LEVEL: i32 = 3;
-
-const DATA_PAGE: i64 = 0;
-const DICTIONARY_PAGE: i64 = 2;
-const PLAIN: i64 = 0;
-const RLE: i64 = 3;
-const RLE_DICTIONARY: i64 = 8;
 
 /// The values of one column in one row group, ready to be written.
 pub struct Chunk {
@@ -236,7 +230,7 @@ impl Encoder {
     fn dictionary(&mut self, chunk: &mut Chunk, entries: &[u8], count: usize) -> Result<(), ParquetError> {
         self.page.clear();
         self.page.extend_from_slice(entries);
-        self.finish_page(chunk, count, DICTIONARY_PAGE, PLAIN)?;
+        self.finish_page(chunk, count, page::DICTIONARY, page::PLAIN)?;
         chunk.dictionary = Some(chunk.bytes.len());
         Ok(())
     }
@@ -260,7 +254,7 @@ impl Encoder {
             };
             let (now, later) = left.split_at(count);
             now.write(&mut self.page);
-            self.finish_page(chunk, rows, DATA_PAGE, now.encoding())?;
+            self.finish_page(chunk, rows, page::DATA, now.encoding())?;
             left = later;
             rows_left -= rows;
         }
@@ -297,29 +291,9 @@ impl Encoder {
         self.compressed.clear();
         self.compressed.reserve(zstd::zstd_safe::compress_bound(self.page.len()));
         self.compressor.compress_to_buffer(&self.page, &mut self.compressed)?;
-        let mut header = Vec::with_capacity(32);
-        let size = |len: usize| i64::try_from(len).map_err(|_| ParquetError::General("a page is too large".to_owned()));
-        field(&mut header, 1, INTEGER);
-        integer(&mut header, kind);
-        field(&mut header, 1, INTEGER);
-        integer(&mut header, size(self.page.len())?);
-        field(&mut header, 1, INTEGER);
-        integer(&mut header, size(self.compressed.len())?);
-        let is_dictionary = kind == DICTIONARY_PAGE;
-        field(&mut header, if is_dictionary { 4 } else { 2 }, STRUCTURE);
-        field(&mut header, 1, INTEGER);
-        integer(&mut header, size(rows)?);
-        field(&mut header, 1, INTEGER);
-        integer(&mut header, encoding);
-        if !is_dictionary {
-            for _levels in 0..2 {
-                field(&mut header, 1, INTEGER);
-                integer(&mut header, RLE);
-            }
-        }
-        header.extend([0, 0]);
-        chunk.uncompressed += header.len() + self.page.len();
-        chunk.bytes.extend_from_slice(&header);
+        let start = chunk.bytes.len();
+        page::write_header(&mut chunk.bytes, kind, encoding, rows, self.page.len(), &self.compressed);
+        chunk.uncompressed += chunk.bytes.len() - start + self.page.len();
         chunk.bytes.extend_from_slice(&self.compressed);
         Ok(())
     }
@@ -375,7 +349,7 @@ impl<'a> Values<'a> {
     }
 
     const fn encoding(&self) -> i64 {
-        if matches!(self, Self::Places(..)) { RLE_DICTIONARY } else { PLAIN }
+        if matches!(self, Self::Places(..)) { page::RLE_DICTIONARY } else { page::PLAIN }
     }
 
     fn write(&self, page: &mut Vec<u8>) {
@@ -404,16 +378,4 @@ fn width(entries: usize) -> u8 {
         0 | 1 => 1,
         bits => u8::try_from(bits.next_multiple_of(8)).unwrap_or(32),
     }
-}
-
-const INTEGER: u8 = 5;
-const STRUCTURE: u8 = 12;
-
-/// Begins a field of a structure in Thrift's compact protocol, `step` after the one before.
-fn field(out: &mut Vec<u8>, step: u8, kind: u8) {
-    out.push(step << 4 | kind);
-}
-
-fn integer(out: &mut Vec<u8>, number: i64) {
-    hybrid::write_varint(((number << 1) ^ (number >> 63)).cast_unsigned(), out);
 }

@@ -1,7 +1,10 @@
 //! What a Parquet file says of itself at its end, as far as psn has to know.
 
+use std::collections::HashSet;
+
 use super::file::{Damage, Slice};
 use super::schema;
+use super::sum;
 use super::thrift::Reader;
 
 const MAGIC: [u8; 4] = *b"PAR1";
@@ -17,6 +20,12 @@ const MAX_LEAVES: usize = 4096;
 /// their ids, so that psn's own files have some hundred at most.
 const MAX_ROWS_PER_BYTE: u64 = 1024;
 
+/// What the name of the program that wrote a file begins with, if it was psn.
+pub const BY: &[u8] = b"psn version ";
+
+/// Characters of another one's name that are shown.
+const MAX_BY: usize = 80;
+
 /// The schema, the places of the columns' values, and psn's notes.
 #[derive(Debug, Default)]
 pub struct Footer {
@@ -24,6 +33,10 @@ pub struct Footer {
     pub leaves: Vec<Leaf>,
     /// The row groups.
     pub groups: Vec<Group>,
+    /// Whether it has a checksum, which then is right, and so has each page.
+    pub has_sums: bool,
+    /// The length in bytes of what it was read from.
+    pub len: usize,
     notes: Vec<(String, String)>,
 }
 
@@ -83,6 +96,11 @@ pub enum Codec {
 impl Footer {
     /// That of `file`.
     pub fn read(file: &Slice) -> Result<Self, Damage> {
+        Self::read_within(file, MAX_LENGTH)
+    }
+
+    /// That of `file`, if it has no more than `max` bytes.
+    pub fn read_within(file: &Slice, max: u64) -> Result<Self, Damage> {
         const TORN: Damage = Damage::Form("it is no Parquet file, or its end is missing");
         let mut bytes = Vec::new();
         let body = file.len().checked_sub(8).ok_or(TORN)?;
@@ -94,8 +112,8 @@ impl Footer {
         }
         let len = u64::from(u32::from_le_bytes([a, b, c, d]));
         let body = body.checked_sub(len).ok_or(TORN)?;
-        if len > MAX_LENGTH {
-            return Err(Damage::Form("its metadata are longer than those of any recording"));
+        if len > max {
+            return Err(Damage::Long);
         }
         file.read(body, usize::try_from(len).map_err(|_| TORN)?, &mut bytes)?;
         Self::parse(&bytes, body)
@@ -104,8 +122,8 @@ impl Footer {
     /// That which `bytes` are, of a file with `body` bytes before it.
     fn parse(bytes: &[u8], body: u64) -> Result<Self, Damage> {
         let mut reader = Reader::new(bytes);
-        let mut footer = Self::default();
-        let mut id = 0;
+        let mut footer = Self { len: bytes.len(), ..Self::default() };
+        let (mut id, mut sum, mut by) = (0, None, &b""[..]);
         while let Some(field) = reader.field(&mut id)? {
             match field.id {
                 2 => {
@@ -119,11 +137,24 @@ impl Footer {
                 }
                 5 => {
                     for _ in 0..reader.structures(field)? {
-                        footer.notes.extend(note(&mut reader)?);
+                        let Some((key, value, end)) = note(&mut reader)? else { continue };
+                        if key == sum::NOTE {
+                            sum = Some((bytes.len() - end, value));
+                        } else {
+                            footer.notes.push((key.to_owned(), value.to_owned()));
+                        }
                     }
                 }
+                6 => by = reader.bytes(field)?,
                 _ => reader.skip(field)?,
             }
+        }
+        if !by.starts_with(BY) {
+            return Err(Damage::Foreign(String::from_utf8_lossy(by).chars().take(MAX_BY).collect()));
+        }
+        if let Some((end, sum)) = sum {
+            sum::check(bytes, end, sum, body)?;
+            footer.has_sums = true;
         }
         let plausible = body.saturating_mul(MAX_ROWS_PER_BYTE).saturating_add(1 << 20);
         if footer.rows() > plausible {
@@ -135,6 +166,14 @@ impl Footer {
     /// The rows of all row groups.
     pub fn rows(&self) -> u64 {
         self.groups.iter().fold(0, |rows, group| rows.saturating_add(group.rows))
+    }
+
+    /// The memory that it takes, in bytes, more or less.
+    pub fn size(&self) -> usize {
+        let notes: usize = self.notes.iter().map(|(key, value)| key.len() + value.len()).sum();
+        let leaves: usize = self.leaves.iter().map(|leaf| size_of::<Leaf>() + leaf.name.len()).sum();
+        let chunks: usize = self.groups.iter().map(|group| group.chunks.len()).sum();
+        notes + leaves + self.groups.len() * size_of::<Group>() + chunks * size_of::<Chunk>()
     }
 
     /// What is noted under `key`.
@@ -152,6 +191,7 @@ impl Footer {
 fn leaves(reader: &mut Reader<'_>, count: usize) -> Result<Vec<Leaf>, Damage> {
     const NOT_FLAT: Damage = Damage::Form("its columns are not those of a recording");
     let mut leaves = Vec::new();
+    let mut names = HashSet::new();
     for element in 0..count {
         let (mut physical, mut repetition, mut children, mut name) = (None, None, 0, "");
         let mut id = 0;
@@ -169,6 +209,9 @@ fn leaves(reader: &mut Reader<'_>, count: usize) -> Result<Vec<Leaf>, Damage> {
             return Err(NOT_FLAT);
         }
         if !is_root {
+            if !names.insert(name) {
+                return Err(Damage::Form("two of its columns have one name"));
+            }
             leaves.push(Leaf {
                 name: name.to_owned(),
                 physical: match physical {
@@ -257,19 +300,22 @@ fn chunk_metadata(reader: &mut Reader<'_>) -> Result<(Chunk, u64), Damage> {
     Ok((Chunk { start, end: start.saturating_add(len), codec }, values))
 }
 
-/// A note, if it is one of psn's.
-fn note(reader: &mut Reader<'_>) -> Result<Option<(String, String)>, Damage> {
-    let (mut key, mut value) = (&b""[..], &b""[..]);
+/// A note's key and value, and how much was left behind its value, if it is one of psn's.
+fn note<'a>(reader: &mut Reader<'a>) -> Result<Option<(&'a str, &'a str, usize)>, Damage> {
+    let (mut key, mut value, mut end) = (&b""[..], &b""[..], 0);
     let mut id = 0;
     while let Some(field) = reader.field(&mut id)? {
         match field.id {
             1 => key = reader.bytes(field)?,
-            2 => value = reader.bytes(field)?,
+            2 => {
+                value = reader.bytes(field)?;
+                end = reader.left();
+            }
             _ => reader.skip(field)?,
         }
     }
     let (Ok(key), Ok(value)) = (std::str::from_utf8(key), std::str::from_utf8(value)) else { return Ok(None) };
-    Ok(key.starts_with(schema::NOTES).then(|| (key.to_owned(), value.to_owned())))
+    Ok(key.starts_with(schema::NOTES).then_some((key, value, end)))
 }
 
 #[cfg(test)]

@@ -1,57 +1,107 @@
 //! Which parts have to go, so that a dataset does not fill the disk.
+//!
+//! A clock may be wrong for a while. Parts of a day to come were written before it was set right, and so before those that
+//! are written now; and a clock that leaps ahead makes nothing old at once.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use super::dataset::Catalog;
-use super::name;
+use super::dataset::{Catalog, Entry};
 use crate::moment::nanoseconds;
 
-/// The names of the parts that end before `keep` ago, or are too many for `max_size` bytes: the oldest, never the newest.
-pub fn excess(catalog: &Catalog, now_ns: u64, keep: Option<Duration>, max_size: Option<u64>) -> Vec<String> {
-    // Of one host there is one writer at a time, so that a part ends before the next one begins.
-    let oldest = keep.map(|keep| name::start(now_ns.saturating_sub(nanoseconds(keep))));
-    let mut bytes: u64 = catalog.values().map(|entry| entry.bytes).sum();
+/// Parts that begin so much later than now are of a clock that was wrong; by less, it may have been put right meanwhile.
+const AHEAD: Duration = Duration::from_secs(24 * 3600);
+
+/// A clock may run ahead of the one that only ticks by so much, as it does when it is set right.
+const LEAP: Duration = Duration::from_secs(60);
+
+/// A clock that has leapt further is believed after this time.
+const TRIAL: Duration = Duration::from_secs(3600);
+
+/// The names of the parts whose last tick was before `oldest_ns`, or that are too many for `max_size` bytes: first those of
+/// a day to come, by a clock that says `now_ns`, then the oldest, never the newest.
+pub fn excess(catalog: &Catalog, now_ns: u64, oldest_ns: Option<u64>, max_size: Option<u64>) -> Vec<String> {
+    let is_ahead = |entry: &&Entry| entry.note.from_ns > now_ns.saturating_add(nanoseconds(AHEAD));
+    let newest = catalog.iter().rev().find(|(_, entry)| !is_ahead(entry)).or_else(|| catalog.iter().next_back());
+    let newest = newest.map(|(name, _)| name);
+    let (ahead, others): (Vec<_>, Vec<_>) = catalog.iter().partition(|(_, entry)| is_ahead(entry));
+    let mut bytes = catalog.values().fold(0_u64, |bytes, entry| bytes.saturating_add(entry.bytes));
     let mut names = Vec::new();
-    for ((name, entry), (_, next)) in catalog.iter().zip(catalog.iter().skip(1)) {
-        let is_old = oldest.as_ref().is_some_and(|oldest| next.name.start <= *oldest);
-        if !is_old && max_size.is_none_or(|max_size| bytes <= max_size) {
-            break;
+    for (name, entry) in ahead.into_iter().chain(others) {
+        let is_too_much = max_size.is_some_and(|max_size| bytes > max_size);
+        let is_old = oldest_ns.is_some_and(|oldest| entry.note.to_ns < oldest);
+        if Some(name) != newest && (is_too_much || is_old) {
+            bytes -= entry.bytes;
+            names.push(name.clone());
         }
-        bytes -= entry.bytes;
-        names.push(name.clone());
     }
     names
 }
 
+/// What time it is for what is too old.
+#[derive(Debug, Default)]
+pub struct Clock {
+    /// The time that is believed, and when it was told.
+    last: Option<(u64, Instant)>,
+    /// Since when it has been told otherwise.
+    doubted: Option<Instant>,
+}
+
+impl Clock {
+    /// The time, nanoseconds since 1970, when a tick says that it is `time_ns` and it is `at`.
+    pub fn now(&mut self, time_ns: u64, at: Instant) -> u64 {
+        let expected = self.last.map(|(time_ns, then)| time_ns.saturating_add(nanoseconds(at.duration_since(then))));
+        match expected {
+            Some(expected) if time_ns > expected.saturating_add(nanoseconds(LEAP)) => {
+                let since = *self.doubted.get_or_insert(at);
+                if at.duration_since(since) < TRIAL {
+                    return expected;
+                }
+            }
+            _ => {}
+        }
+        self.doubted = None;
+        self.last = Some((time_ns, at));
+        time_ns
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use std::path::PathBuf;
-
     use super::*;
-    use crate::record::parquet::dataset::Entry;
     use crate::record::parquet::name::PartName;
+    use crate::record::parquet::ticks::TickNote;
 
-    /// Parts of 100 bytes that begin at these seconds.
+    const SECOND: u64 = 1_000_000_000;
+
+    /// Parts of 100 bytes and ten seconds that begin at these.
     fn catalog(seconds: &[u64]) -> Catalog {
         let entry = |(number, second): (usize, &u64)| {
-            let name = PartName::new(second * 1_000_000_000, "run", number as u64);
-            (name.to_string(), Entry { name, directory: PathBuf::new(), bytes: 100 })
+            let name = PartName::new(second * SECOND, "run", number as u64);
+            let note = TickNote { from_ns: second * SECOND, to_ns: (second + 9) * SECOND, ..TickNote::default() };
+            (name.to_string(), Entry { name, hour: None, bytes: 100, note })
         };
         seconds.iter().enumerate().map(entry).collect()
     }
 
     fn count(seconds: &[u64], now: u64, keep: Option<u64>, max_size: Option<u64>) -> usize {
-        excess(&catalog(seconds), now * 1_000_000_000, keep.map(Duration::from_secs), max_size).len()
+        let oldest = keep.map(|keep| now.saturating_sub(keep) * SECOND);
+        excess(&catalog(seconds), now * SECOND, oldest, max_size).len()
     }
 
     #[test]
     fn what_is_older_goes_once_all_of_it_is() {
         let seconds = [1000, 1010, 1020, 1030];
         assert_eq!(count(&seconds, 1040, None, None), 0);
-        assert_eq!(count(&seconds, 1040, Some(25), None), 1, "the second lasts until 1020");
+        assert_eq!(count(&seconds, 1040, Some(25), None), 1, "the second lasts until 1019");
         assert_eq!(count(&seconds, 1040, Some(20), None), 2);
         assert_eq!(count(&seconds, 1040, Some(0), None), 3, "the newest stays");
         assert_eq!(count(&seconds, 1040, Some(5000), None), 0);
+    }
+
+    #[test]
+    fn a_part_goes_by_its_own_time_and_not_by_that_of_the_next() {
+        // Between the two, nothing was recorded for an hour.
+        assert_eq!(count(&[1000, 4600], 4610, Some(1800), None), 1);
     }
 
     #[test]
@@ -62,5 +112,31 @@ mod tests {
         assert_eq!(count(&seconds, 1040, None, Some(1)), 3, "the newest stays");
         assert_eq!(count(&seconds, 1040, Some(25), Some(250)), 2);
         assert_eq!(count(&[], 1040, Some(1), Some(1)), 0);
+    }
+
+    #[test]
+    fn a_date_in_the_future_never_makes_the_present_go() {
+        let seconds = [1000, 1010, 1020, 10_000_000, 10_000_010];
+        let names: Vec<String> = catalog(&seconds).into_keys().collect();
+        for (max_size, gone) in [(500, &names[..0]), (499, &names[3..4]), (300, &names[3..])] {
+            assert_eq!(excess(&catalog(&seconds), 1030 * SECOND, None, Some(max_size)), gone, "{max_size}");
+        }
+        assert_eq!(excess(&catalog(&seconds), 1030 * SECOND, None, Some(200)), [&names[3..], &names[..1]].concat());
+        assert_eq!(count(&seconds, 1030, Some(3600), None), 0, "and by its age no part of the future goes");
+        assert_eq!(count(&seconds[3..], 1030, None, Some(1)), 1, "the newest stays");
+    }
+
+    #[test]
+    fn a_clock_that_leaps_ahead_is_believed_after_a_while() {
+        let start = Instant::now();
+        let at = |seconds: u64| start + Duration::from_secs(seconds);
+        let mut clock = Clock::default();
+        let mut now = |time: u64, seconds: u64| clock.now(time * SECOND, at(seconds)) / SECOND;
+        assert_eq!((now(1000, 0), now(1010, 10), now(1079, 20)), (1000, 1010, 1079));
+        assert_eq!((now(9_000_000, 30), now(9_000_010, 40)), (1089, 1099), "not yet");
+        assert_eq!(now(1110, 50), 1110, "it was set right");
+        assert_eq!((now(9_000_000, 60), now(9_003_599, 3659)), (1120, 4719), "it begins anew");
+        assert_eq!(now(9_003_600, 3660), 9_003_600);
+        assert_eq!(now(500, 3670), 500, "a clock may be set back");
     }
 }

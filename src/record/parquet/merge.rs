@@ -4,24 +4,25 @@
 //! leaves both, readers take one of them, and the next writer takes the other away.
 
 use std::collections::HashSet;
-use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 
-use parquet::file::metadata::ParquetMetaDataReader;
+use parquet::file::metadata::{ParquetMetaData, ParquetMetaDataReader};
 
 use super::buffer::RowBuffer;
-use super::dataset::{Catalog, Entry};
+use super::dataset::{self, Catalog, Entry};
+use super::dir::Dir;
 use super::file::{Damage, Slice};
 use super::footer::Footer;
-use super::name::PartName;
-use super::part::{Notes, PartWriter, engine};
+use super::look::{self, Json, Look};
+use super::name::{Hour, PartName};
+use super::part::{Complete, Notes, PartWriter, engine};
 use super::rows::{RowReader, Wanted};
 use super::schema;
-use super::ticks::{TickNote, TickReader};
-use crate::record::{Header, PIECE_ROWS, RecordError};
+use super::ticks::TickReader;
+use crate::record::{PIECE_ROWS, RecordError};
 use crate::report::Facts;
 use crate::rows::Rows;
 
@@ -34,13 +35,17 @@ const MAX_ROWS: usize = 1 << 20;
 /// Memory for the rows of one, in bytes.
 const MAX_BYTES: usize = 64 << 20;
 
+/// Bytes that a part may say of itself for its row groups to be copied.
+const MAX_COPIED: usize = 1 << 20;
+
 /// Parts are merged up to this size, in bytes, so that no merging takes too long.
 const MAX_MERGED: u64 = 256 << 20;
 
 /// Parts that are to become one.
 #[derive(Debug)]
 pub struct Job {
-    directory: PathBuf,
+    host: Dir,
+    hour: Option<Hour>,
     parts: Vec<Entry>,
 }
 
@@ -60,14 +65,14 @@ pub struct Merged {
     pub replaces: Vec<String>,
 }
 
-/// What there is to be merged among parts that lie elsewhere than in `current`, which are written still.
-pub fn jobs(catalog: &Catalog, current: &Path) -> Vec<Job> {
+/// What there is to be merged among parts below `host` of other hours than `current`, which is written still.
+pub fn jobs(host: &Dir, catalog: &Catalog, current: Option<&Hour>) -> Vec<Job> {
     let mut groups: Vec<Vec<&Entry>> = Vec::new();
     let mut bytes = 0;
     // By time, and so directory by directory.
-    for entry in catalog.values().filter(|entry| entry.directory != current) {
+    for entry in catalog.values().filter(|entry| entry.hour.as_ref() != current) {
         bytes += entry.bytes;
-        let goes_with = |last: &&Entry| last.directory == entry.directory && last.name.run == entry.name.run;
+        let goes_with = |last: &&Entry| last.hour == entry.hour && last.name.run == entry.name.run;
         match groups.last_mut() {
             Some(group) if bytes <= MAX_MERGED && group.last().is_some_and(goes_with) => group.push(entry),
             _ => {
@@ -80,7 +85,7 @@ pub fn jobs(catalog: &Catalog, current: &Path) -> Vec<Job> {
         let mut parts: Vec<Entry> = group.into_iter().cloned().collect();
         // The clock may have been set back.
         parts.sort_by_key(|entry| entry.name.first);
-        Job { directory: parts.first().map(|entry| entry.directory.clone()).unwrap_or_default(), parts }
+        Job { host: host.clone(), hour: parts.first().and_then(|entry| entry.hour.clone()), parts }
     };
     groups.into_iter().filter(|group| group.len() > 1).map(job).collect()
 }
@@ -138,41 +143,53 @@ impl Drop for Merger {
 }
 
 /// Merges, and takes away what was merged.
-fn run(job: &Job, stop: &AtomicBool) -> Result<Merged, RecordError> {
+fn run(job: &Job, stop: &Arc<AtomicBool>) -> Result<Merged, RecordError> {
     let (Some(first), Some(last)) = (job.parts.first(), job.parts.last()) else { return Err(RecordError::Stopped) };
+    let directory = dataset::place(&job.host, job.hour.as_ref())?;
     let name = PartName::merged(&first.name, &last.name);
     let replaces: Vec<String> = job.parts.iter().map(|entry| entry.name.to_string()).collect();
-    let path = job.directory.join(name.to_string());
-    let paths: Vec<PathBuf> = job.parts.iter().map(Entry::path).collect();
-    let bytes = merge(&paths, &path, &replaces, false, &|| stop.load(Ordering::Relaxed))?;
+    let target = Target { directory: &directory, name: &name.to_string(), replaces_file: false };
+    let complete = merge(&directory, &replaces, target, &replaces, stop)?;
     // Until here everything is there twice, for those who do not know what replaces what: as short a time as can be.
-    paths.iter().for_each(|path| drop(fs::remove_file(path)));
-    Ok(Merged { entry: Entry { name, directory: job.directory.clone(), bytes }, replaces })
+    replaces.iter().for_each(|name| drop(directory.remove_own(name)));
+    let entry = Entry { name, hour: job.hour.clone(), bytes: complete.bytes, note: complete.note };
+    Ok(Merged { entry, replaces })
 }
 
-/// Writes all that the parts at `paths` have, in this order, to `path`; how many bytes that are.
+/// Where what is merged goes to.
+#[derive(Debug, Clone, Copy)]
+pub struct Target<'a> {
+    /// The directory.
+    pub directory: &'a Dir,
+    /// The name in it.
+    pub name: &'a str,
+    /// Whether a file of that name is replaced.
+    pub replaces_file: bool,
+}
+
+/// Writes all that the parts `names` in `source` have, in this order, to `target`, which is to say that it replaces others.
 ///
 /// # Errors
-/// When one can not be read, or is of another run; when it can not be written; when it is to stop.
+/// When one can not be read, is of another run, or not the user's own; when it can not be written; when it is to stop.
 pub fn merge(
-    paths: &[PathBuf],
-    path: &Path,
+    source: &Dir,
+    names: &[String],
+    target: Target<'_>,
     replaces: &[String],
-    replaces_file: bool,
-    stop: &dyn Fn() -> bool,
-) -> Result<u64, RecordError> {
-    let mut merge: Option<Merge<'_>> = None;
-    for source in paths {
-        let damaged = |damage: Damage| RecordError::not_recording(source, damage);
-        let part = Part::open(source).map_err(damaged)?;
+    stop: &Arc<AtomicBool>,
+) -> Result<Complete, RecordError> {
+    let mut merge: Option<Merge> = None;
+    for name in names {
+        let path = source.path().join(name);
+        let part = Part::open(source, name).map_err(|damage| RecordError::not_recording(&path, damage))?;
         let merge = match &mut merge {
             Some(merge) => merge,
-            none => none.insert(Merge::new(path, &part, replaces_file, stop)?),
+            none => none.insert(Merge::new(target, &part, stop).map_err(|error| error.on(&path))?),
         };
-        if merge.header != part.header {
-            return Err(RecordError::not_recording(source, "it is of another run than the part before it"));
+        if merge.header != part.look.header {
+            return Err(RecordError::not_recording(&path, "it is of another run than the part before it"));
         }
-        merge.add(source, part)?;
+        merge.add(part).map_err(|error| error.on(&path))?;
     }
     let merge = merge.ok_or(RecordError::Stopped)?;
     merge.finish(replaces)
@@ -182,26 +199,24 @@ pub fn merge(
 struct Part {
     file: Slice,
     footer: Footer,
-    header: String,
-    note: TickNote,
-    facts: Option<Facts>,
+    look: Look,
 }
 
 impl Part {
-    fn open(path: &Path) -> Result<Self, Damage> {
-        const FOREIGN: Damage = Damage::Form("no psn wrote it");
-        let file = Slice::open(path)?;
+    fn open(directory: &Dir, name: &str) -> Result<Self, Damage> {
+        let file = directory.file(Path::new(name))?;
+        if !file.is_own()? {
+            return Err(Damage::Form("it is another user's"));
+        }
         let footer = Footer::read(&file)?;
-        let header = footer.note(schema::HEADER_NOTE).ok_or(FOREIGN)?.to_owned();
-        let note = footer.note(schema::TICKS_NOTE).and_then(|note| serde_json::from_str(note).ok()).ok_or(FOREIGN)?;
-        let facts = footer.note(schema::FACTS_NOTE).and_then(|facts| serde_json::from_str(facts).ok());
-        Ok(Self { file, footer, header, note, facts })
+        let look = look::of(&footer)?;
+        Ok(Self { file, footer, look })
     }
 }
 
-struct Merge<'a> {
-    stop: &'a dyn Fn() -> bool,
-    header: String,
+struct Merge {
+    stop: Arc<AtomicBool>,
+    header: Json,
     hz: f64,
     wanted: Vec<Wanted>,
     writer: PartWriter,
@@ -212,7 +227,7 @@ struct Merge<'a> {
 }
 
 /// What has to be known of a tick to write its rows.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Default)]
 struct Share {
     number: u64,
     time_ns: u64,
@@ -220,86 +235,84 @@ struct Share {
     rows: u64,
 }
 
-impl<'a> Merge<'a> {
-    fn new(path: &Path, first: &Part, replaces_file: bool, stop: &'a dyn Fn() -> bool) -> Result<Self, RecordError> {
-        let header: Header =
-            serde_json::from_str(&first.header).map_err(|error| RecordError::not_recording(path, error))?;
-        let schema = schema::rows(&header).map_err(|error| engine(path, &error))?;
+impl Merge {
+    fn new(target: Target<'_>, first: &Part, stop: &Arc<AtomicBool>) -> Result<Self, Trouble> {
+        let path = target.directory.path().join(target.name);
+        let header = first.look.header.parse()?;
+        let schema = schema::rows(&header).map_err(|error| engine(&path, &error))?;
         let wanted = |column: &crate::record::RecordedColumn| Wanted {
             name: column.name.clone(),
             is_number: column.is_number(),
         };
-        let mut writer = PartWriter::create(path, &schema, first.note.due_before)?;
-        if replaces_file {
+        let mut writer = PartWriter::create(target.directory, target.name, &schema, first.look.note.due_before)?;
+        if target.replaces_file {
             writer.replace_file();
         }
         Ok(Self {
-            stop,
-            header: first.header.clone(),
+            stop: Arc::clone(stop),
+            header: first.look.header.clone(),
             hz: header.hz,
             wanted: header.columns.iter().map(wanted).collect(),
             writer,
             rows: RowBuffer::new(&header),
-            due: first.note.due_before,
+            due: first.look.note.due_before,
             facts: None,
         })
     }
 
-    fn add(&mut self, path: &Path, part: Part) -> Result<(), RecordError> {
-        let damaged = |damage: Damage| RecordError::not_recording(path, damage);
-        let mut shares = self.add_ticks(&part).map_err(|error| error.on(path))?.into_iter();
-        let groups: Vec<u64> = part.footer.groups.iter().map(|group| group.rows).collect();
-        let metadata = match groups.iter().any(|rows| *rows >= GOOD_ROWS) {
-            // Its size and its depth have been looked at by psn's own reader.
-            true => ParquetMetaDataReader::new().parse_and_finish(part.file.file()).ok(),
-            false => None,
-        };
-        self.facts = part.facts.or(self.facts.take());
-        let mut reader = RowReader::new(&part.file, part.footer, &self.wanted).map_err(damaged)?;
-        let mut share: Option<Share> = None;
+    fn add(&mut self, part: Part) -> Result<(), Trouble> {
+        const MORE: Damage = Damage::Form("it has more rows than its ticks have");
+        let Part { file, footer, look } = part;
+        let groups: Vec<u64> = footer.groups.iter().map(|group| group.rows).collect();
+        let copied = copied(&file, &footer);
+        let facts: Option<Facts> = look.facts.and_then(|facts| serde_json::from_str(&facts).ok());
+        self.facts = facts.or(self.facts.take());
+        let mut ticks = TickReader::new(&file, &look.note, &self.stop)?;
+        let mut reader = RowReader::new(&file, footer, &self.wanted, &self.stop)?;
+        let mut share = Share::default();
         for (place, rows) in groups.into_iter().enumerate() {
-            let copied =
-                metadata.as_ref().and_then(|metadata| metadata.row_groups().get(place)).filter(|_| rows >= GOOD_ROWS);
-            if let Some(group) = copied {
+            let group = copied.as_ref().and_then(|metadata| metadata.row_groups().get(place));
+            let group = group.filter(|_| rows >= GOOD_ROWS);
+            if let Some(group) = group {
                 self.writer.write(&mut self.rows)?;
-                self.writer.copy(&part.file, group)?;
+                self.writer.copy(&file, group)?;
                 reader.skip(rows);
             }
             let mut left = rows;
             while left > 0 {
-                if (self.stop)() {
-                    return Err(RecordError::Stopped);
+                while share.rows == 0 {
+                    share = self.next_tick(&mut ticks)?.ok_or(MORE)?;
                 }
-                let current = match share.filter(|share| share.rows > 0).or_else(|| shares.next()) {
-                    Some(current) => current,
-                    None => return Err(damaged(Damage::Form("it has more rows than its ticks have"))),
-                };
-                let now = current.rows.min(left);
-                if copied.is_none() {
-                    self.read(&mut reader, current, now).map_err(|error| error.on(path))?;
+                let now = share.rows.min(left);
+                if group.is_none() {
+                    self.read(&mut reader, share, now)?;
                 }
-                share = Some(Share { rows: current.rows - now, ..current });
+                share.rows -= now;
                 left -= now;
+            }
+        }
+        // Those after the last one with rows.
+        while let Some(more) = self.next_tick(&mut ticks)? {
+            if more.rows > 0 {
+                return Err(Damage::Form("it has fewer rows than its ticks have").into());
             }
         }
         Ok(())
     }
 
-    /// Adds the ticks of `part`; which rows are theirs.
-    fn add_ticks(&mut self, part: &Part) -> Result<Vec<Share>, Trouble> {
-        let mut shares = Vec::new();
-        let mut ticks = TickReader::new(&part.file, &part.note)?;
-        while let Some(tick) = ticks.next()? {
-            let due = tick.info.due.saturating_sub(self.due);
-            self.due = tick.info.due;
-            #[expect(clippy::cast_precision_loss, reason = "seconds to be summed up")]
-            let seconds = due as f64 / self.hz;
-            if tick.rows > 0 {
-                shares.push(Share { number: tick.number, time_ns: tick.info.time_ns, seconds, rows: tick.rows });
-            }
-            self.writer.add(tick)?;
+    /// Adds the next tick of a part, if there is one.
+    fn next_tick(&mut self, ticks: &mut TickReader) -> Result<Option<Share>, Trouble> {
+        if self.stop.load(Ordering::Relaxed) {
+            return Err(RecordError::Stopped.into());
         }
-        Ok(shares)
+        let Some(tick) = ticks.next()? else { return Ok(None) };
+        let due = tick.info.due.saturating_sub(self.due);
+        self.due = tick.info.due;
+        #[expect(clippy::cast_precision_loss, reason = "seconds to be summed up")]
+        let seconds = due as f64 / self.hz;
+        let share = Share { number: tick.number, time_ns: tick.info.time_ns, seconds, rows: tick.rows };
+        self.writer.add(tick)?;
+        Ok(Some(share))
     }
 
     /// Adds the next `count` rows, which are of the tick of `share`.
@@ -310,7 +323,7 @@ impl<'a> Merge<'a> {
         while left > 0 {
             let now = left.min(PIECE_ROWS).min(MAX_ROWS - self.rows.len());
             piece.clear();
-            reader.read(now, &mut piece)?;
+            let now = reader.read(now, &mut piece)?;
             self.rows.push(&piece, 0..now, &[]);
             left -= now;
             if self.rows.len() >= MAX_ROWS || self.rows.size() >= MAX_BYTES {
@@ -320,10 +333,18 @@ impl<'a> Merge<'a> {
         Ok(())
     }
 
-    fn finish(mut self, replaces: &[String]) -> Result<u64, RecordError> {
+    fn finish(mut self, replaces: &[String]) -> Result<Complete, RecordError> {
         self.writer.write(&mut self.rows)?;
-        self.writer.finish(Notes { header: &self.header, facts: self.facts.as_ref(), replaces })
+        self.writer.finish(Notes { header: self.header.text(), facts: self.facts.as_ref(), replaces })
     }
+}
+
+/// What the engine knows of the row groups of a part, if some of them may be copied.
+fn copied(file: &Slice, footer: &Footer) -> Option<ParquetMetaData> {
+    // The engine takes up to a hundred times the memory that the file takes to say it. Its depth has been looked at.
+    let is_small = footer.len <= MAX_COPIED;
+    let is_worth = footer.has_sums && is_small && footer.groups.iter().any(|group| group.rows >= GOOD_ROWS);
+    if is_worth { ParquetMetaDataReader::new().parse_and_finish(file.file()).ok() } else { None }
 }
 
 /// What interrupts a merging.
@@ -355,11 +376,15 @@ impl From<RecordError> for Trouble {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+    use std::path::PathBuf;
+
     use super::*;
     use crate::observation::Value;
     use crate::record::fixture::{
         COLUMNS, Directory, START, a_part_a_tick, add, expected, header, parts, query, read, tick,
     };
+    use crate::record::parquet::ticks::TickNote;
     use crate::record::parquet::{DatasetOptions, create, open};
 
     /// A dataset of ten parts, and what is in it.
@@ -370,12 +395,24 @@ mod tests {
         parts(root)
     }
 
+    fn merge_to(
+        paths: &[PathBuf],
+        name: &str,
+        replaces: &[String],
+        stop: &Arc<AtomicBool>,
+    ) -> Result<Complete, RecordError> {
+        let directory = Dir::of_file(&paths[0]).unwrap();
+        let names: Vec<String> =
+            paths.iter().map(|path| path.file_name().unwrap().to_str().unwrap().to_owned()).collect();
+        merge(&directory, &names, Target { directory: &directory, name, replaces_file: false }, replaces, stop)
+    }
+
     fn merge_all(paths: &[PathBuf]) -> PathBuf {
         let name = |path: &PathBuf| PartName::parse(path.file_name().unwrap().to_str().unwrap()).unwrap();
         let merged = PartName::merged(&name(&paths[0]), &name(&paths[paths.len() - 1]));
         let path = paths[0].with_file_name(merged.to_string());
         let replaces: Vec<String> = paths.iter().map(|path| name(path).to_string()).collect();
-        merge(paths, &path, &replaces, false, &|| false).unwrap();
+        merge_to(paths, &merged.to_string(), &replaces, &Arc::default()).unwrap();
         path
     }
 
@@ -383,9 +420,9 @@ mod tests {
     fn what_is_merged_is_what_it_was() {
         let root = Directory::new();
         let paths = ten_parts(&root.path);
-        let before = open(&root.path).unwrap();
+        let before = open(&root.path, &Arc::default()).unwrap();
         let merged = merge_all(&paths);
-        let mut recordings = open(&root.path).unwrap();
+        let mut recordings = open(&root.path, &Arc::default()).unwrap();
         assert_eq!(recordings.len(), 1);
         assert_eq!(
             read(&mut *recordings[0], &query(&COLUMNS)),
@@ -395,7 +432,7 @@ mod tests {
         // As the next writer does.
         drop(create(&root.path, &header("next"), false, DatasetOptions::default()).unwrap());
         assert_eq!(parts(&root.path), [merged]);
-        let mut recordings = open(&root.path).unwrap();
+        let mut recordings = open(&root.path, &Arc::default()).unwrap();
         assert_eq!(read(&mut *recordings[0], &query(&COLUMNS)), expected(0..10, START));
         assert_eq!(recordings[0].facts(), Some(&Facts::default()));
         let mut gone = before;
@@ -416,7 +453,7 @@ mod tests {
         let again = merge_all(&[std::slice::from_ref(&merged), &paths[6..]].concat());
         fs::remove_file(&merged).unwrap();
         paths[6..].iter().for_each(|path| fs::remove_file(path).unwrap());
-        let mut recordings = open(&again).unwrap();
+        let mut recordings = open(&again, &Arc::default()).unwrap();
         assert_eq!(read(&mut *recordings[0], &query(&COLUMNS)), expected(0..10, START));
     }
 
@@ -442,7 +479,7 @@ mod tests {
         let merged = merge_all(&parts(&root.path));
         let footer = Footer::read(&Slice::open(&merged).unwrap()).unwrap();
         assert_eq!(footer.groups.iter().map(|group| group.rows).collect::<Vec<_>>(), [1, GOOD_ROWS + 10, 4]);
-        let mut recordings = open(&merged).unwrap();
+        let mut recordings = open(&merged, &Arc::default()).unwrap();
         let mut wanted = expected(0..6, START);
         wanted[2].1 = crate::record::fixture::texts(&large, COLUMNS.len());
         assert!(read(&mut *recordings[0], &query(&COLUMNS)) == wanted);
@@ -454,9 +491,12 @@ mod tests {
         let paths = ten_parts(&root.path);
         fs::write(&paths[4], "x").unwrap();
         let entries = crate::record::parquet::dataset::Dataset::of_host(&root.path, "web/1").unwrap();
-        let jobs = jobs(&entries.catalog, Path::new("elsewhere"));
+        // That one is damaged, it knows by now; the others were found to be whole, and one is damaged since.
+        assert_eq!(entries.catalog.len(), 9);
+        fs::write(&paths[6], "x").unwrap();
+        let jobs = jobs(entries.root(), &entries.catalog, None);
         assert_eq!(jobs.len(), 1);
-        assert!(run(&jobs[0], &AtomicBool::new(false)).is_err());
+        assert!(run(&jobs[0], &Arc::default()).is_err());
         assert_eq!(parts(&root.path), paths);
         assert_eq!(fs::read_dir(paths[0].parent().unwrap()).unwrap().count(), paths.len(), "nothing half done either");
         let mut merger = Merger::default();
@@ -465,7 +505,7 @@ mod tests {
             std::thread::yield_now();
         }
         assert!(merger.done().is_empty());
-        merger.start(super::jobs(&entries.catalog, Path::new("elsewhere")));
+        merger.start(super::jobs(entries.root(), &entries.catalog, None));
         assert!(merger.thread.is_none(), "it is not tried again and again");
     }
 
@@ -474,7 +514,8 @@ mod tests {
         let mut catalog = Catalog::new();
         let mut add = |directory: &str, run: &str, second: u64, megabytes: u64| {
             let name = PartName::new(START + second * 1_000_000_000, run, second);
-            let entry = Entry { name: name.clone(), directory: directory.into(), bytes: megabytes << 20 };
+            let hour = Some(Hour { date: directory.to_owned(), hour: String::new() });
+            let entry = Entry { name: name.clone(), hour, bytes: megabytes << 20, note: TickNote::default() };
             catalog.insert(name.to_string(), entry);
         };
         (0..3).for_each(|second| add("a", "run", second, 1));
@@ -482,9 +523,10 @@ mod tests {
         add("a", "alone", 5, 1);
         (3600..3607).for_each(|second| add("b", "run", second, 100));
         (7200..7202).for_each(|second| add("c", "run", second, 1));
-        let jobs = jobs(&catalog, Path::new("c"));
+        let host = Dir::open(&std::env::temp_dir()).unwrap();
+        let jobs = jobs(&host, &catalog, Some(&Hour { date: "c".to_owned(), hour: String::new() }));
         let counts: Vec<(&str, usize)> =
-            jobs.iter().map(|job| (job.directory.to_str().unwrap(), job.parts.len())).collect();
+            jobs.iter().map(|job| (job.hour.as_ref().unwrap().date.as_str(), job.parts.len())).collect();
         assert_eq!(counts, [("a", 3), ("a", 2), ("b", 2), ("b", 2), ("b", 2)]);
     }
 
@@ -492,8 +534,8 @@ mod tests {
     fn merging_ends_when_it_is_to() {
         let root = Directory::new();
         let paths = ten_parts(&root.path);
-        let path = root.path.join("x.parquet");
-        assert!(matches!(merge(&paths, &path, &[], false, &|| true), Err(RecordError::Stopped)));
-        assert!(!path.exists());
+        let stop = Arc::new(AtomicBool::new(true));
+        assert!(matches!(merge_to(&paths, "x.parquet", &[], &stop), Err(RecordError::Stopped)));
+        assert!(!paths[0].with_file_name("x.parquet").exists());
     }
 }

@@ -45,7 +45,7 @@ impl PartName {
         let (run, numbers) = rest.rsplit_once('-')?;
         let (first, last) = numbers.split_once('_').unwrap_or((numbers, numbers));
         let name = Self { start: start.to_owned(), run: run.to_owned(), first: number(first)?, last: number(last)? };
-        (is_start(start) && name.first <= name.last).then_some(name)
+        (is_start(start) && name.first <= name.last && !run.contains('/')).then_some(name)
     }
 
     /// What a part is called while it is written.
@@ -61,7 +61,8 @@ impl PartName {
 
     /// Whether parts of that name are merged into this one.
     pub fn covers(&self, other: &Self) -> bool {
-        self != other && self.run == other.run && self.first <= other.first && other.last <= self.last
+        let is_larger = self.last - self.first > other.last.saturating_sub(other.first);
+        is_larger && self.run == other.run && self.first <= other.first && other.last <= self.last
     }
 }
 

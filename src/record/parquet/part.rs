@@ -1,7 +1,7 @@
 //! One part in the making: a hidden file, until it is complete.
 
-use std::fs::{self, File};
-use std::io::BufWriter;
+use std::fs::File;
+use std::io::{self, BufWriter};
 use std::path::{Path, PathBuf};
 
 use parquet::errors::ParquetError;
@@ -9,6 +9,7 @@ use parquet::file::metadata::RowGroupMetaData;
 use parquet::schema::types::TypePtr;
 
 use super::buffer::RowBuffer;
+use super::dir::Dir;
 use super::file::Slice;
 use super::name::PartName;
 use super::schema;
@@ -21,10 +22,19 @@ use crate::report::Facts;
 pub struct PartWriter {
     file: TableWriter<BufWriter<File>>,
     ticks: TickWriter,
-    temporary: PathBuf,
-    path: PathBuf,
+    directory: Dir,
+    name: String,
     replaces_file: bool,
     is_complete: bool,
+}
+
+/// A part that is complete.
+#[derive(Debug, Clone, Copy)]
+pub struct Complete {
+    /// Its size in bytes.
+    pub bytes: u64,
+    /// What it says of its ticks.
+    pub note: TickNote,
 }
 
 /// What is noted in a part.
@@ -39,17 +49,28 @@ pub struct Notes<'a> {
 }
 
 impl PartWriter {
-    /// Begins the part that is to be at `path`; `due_before` ticks of the run were due before its first.
-    pub fn create(path: &Path, schema: &TypePtr, due_before: u64) -> Result<Self, RecordError> {
-        let name = path.file_name().unwrap_or_default().to_string_lossy();
-        let temporary = path.with_file_name(PartName::temporary(&name));
-        let failed = |error: ParquetError| engine(&temporary, &error);
+    /// Begins the part that is to be `name` in `directory`; `due_before` ticks of the run were due before its first.
+    pub fn create(directory: &Dir, name: &str, schema: &TypePtr, due_before: u64) -> Result<Self, RecordError> {
+        let temporary = PartName::temporary(name);
+        let path = directory.path().join(&temporary);
+        let failed = |error: ParquetError| engine(&path, &error);
         let ticks = TickWriter::new(due_before).map_err(failed)?;
-        // What a killed psn may have left there.
-        let file = create::file(&temporary, true)?;
-        let file = TableWriter::new(BufWriter::new(file), schema).map_err(failed)?;
-        let (path, temporary) = (path.to_owned(), temporary.clone());
-        Ok(Self { file, ticks, temporary, path, replaces_file: false, is_complete: false })
+        let mode = create::file_mode();
+        let file = match directory.create(&temporary, mode) {
+            // What a killed psn may have left there; what is another user's is left alone.
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => directory
+                .remove_own(&temporary)
+                .and_then(|()| directory.create(&temporary, mode))
+                .map_err(|_| RecordError::Exists { path: path.display().to_string() }),
+            file => file.map_err(|error| RecordError::io(&path, error)),
+        };
+        let file = TableWriter::new(BufWriter::new(file?), schema).map_err(failed)?;
+        let (directory, name) = (directory.clone(), name.to_owned());
+        Ok(Self { file, ticks, directory, name, replaces_file: false, is_complete: false })
+    }
+
+    fn temporary(&self) -> PathBuf {
+        self.directory.path().join(PartName::temporary(&self.name))
     }
 
     /// Has it take the place of a file that is there.
@@ -64,41 +85,44 @@ impl PartWriter {
 
     /// Adds the next tick, whose rows are written on their own.
     pub fn add(&mut self, tick: Tick) -> Result<(), RecordError> {
-        self.ticks.add(tick).map_err(|error| engine(&self.temporary, &error))
+        self.ticks.add(tick).map_err(|error| engine(&self.temporary(), &error))
     }
 
     /// Writes `rows` as a row group, if there are any.
     pub fn write(&mut self, rows: &mut RowBuffer) -> Result<(), RecordError> {
-        rows.write(&mut self.file).map_err(|error| engine(&self.temporary, &error))
+        rows.write(&mut self.file).map_err(|error| engine(&self.temporary(), &error))
     }
 
     /// Copies a row group of `source`, a file of the same columns, as it is.
     pub fn copy(&mut self, source: &Slice, group: &RowGroupMetaData) -> Result<(), RecordError> {
-        self.file.copy_group(source, group).map_err(|error| engine(&self.temporary, &error))
+        self.file.copy_group(source, group).map_err(|error| engine(&self.temporary(), &error))
     }
 
-    /// Completes the part; how many bytes it has. It is there from then on, also when the host crashes.
-    pub fn finish(mut self, notes: Notes<'_>) -> Result<u64, RecordError> {
-        let failed = |error| RecordError::io(&self.path, error);
-        complete(&mut self.file, &mut self.ticks, notes).map_err(|error| engine(&self.temporary, &error))?;
+    /// Completes the part. It is there from then on, also when the host crashes.
+    pub fn finish(mut self, notes: Notes<'_>) -> Result<Complete, RecordError> {
+        let path = self.directory.path().join(&self.name);
+        let failed = |error| RecordError::io(&path, error);
+        let note =
+            complete(&mut self.file, &mut self.ticks, notes).map_err(|error| engine(&self.temporary(), &error))?;
         let file = self.file.inner().get_ref();
         file.sync_all().map_err(failed)?;
         let bytes = file.metadata().map_err(failed)?.len();
-        // Nobody else writes there while the lock is held.
-        if !self.replaces_file && self.path.symlink_metadata().is_ok() {
-            return Err(RecordError::Exists { path: self.path.display().to_string() });
-        }
-        fs::rename(&self.temporary, &self.path).map_err(failed)?;
+        self.directory.rename(&PartName::temporary(&self.name), &self.name, self.replaces_file).map_err(|error| {
+            match error.kind() {
+                io::ErrorKind::AlreadyExists => RecordError::Exists { path: path.display().to_string() },
+                _ => failed(error),
+            }
+        })?;
         self.is_complete = true;
-        sync_directory(&self.path)?;
-        Ok(bytes)
+        self.directory.sync().map_err(|error| RecordError::io(self.directory.path(), error))?;
+        Ok(Complete { bytes, note })
     }
 }
 
 impl Drop for PartWriter {
     fn drop(&mut self) {
         if !self.is_complete {
-            let _ = fs::remove_file(&self.temporary);
+            let _ = self.directory.remove_own(&PartName::temporary(&self.name));
         }
     }
 }
@@ -107,7 +131,7 @@ fn complete(
     file: &mut TableWriter<BufWriter<File>>,
     ticks: &mut TickWriter,
     notes: Notes<'_>,
-) -> Result<(), ParquetError> {
+) -> Result<TickNote, ParquetError> {
     let (bytes, note) = ticks.finish()?;
     let note = TickNote { offset: file.len(), length: bytes.len() as u64, ..note };
     file.write(bytes)?;
@@ -118,17 +142,12 @@ fn complete(
     if !notes.replaces.is_empty() {
         said.push((schema::REPLACES_NOTE, json(notes.replaces)?));
     }
-    file.finish(said)
+    file.finish(said)?;
+    Ok(note)
 }
 
 fn json<T: serde::Serialize + ?Sized>(value: &T) -> Result<String, ParquetError> {
     serde_json::to_string(value).map_err(|error| ParquetError::External(Box::new(error)))
-}
-
-/// Has the name `path` outlast the host.
-pub fn sync_directory(path: &Path) -> Result<(), RecordError> {
-    let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."));
-    File::open(directory).and_then(|directory| directory.sync_all()).map_err(|error| RecordError::io(directory, error))
 }
 
 /// An error of the engine, without its own words around those of the system.

@@ -1,5 +1,8 @@
 //! Rows of the columns that are asked for, one row group after another.
 
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
 use super::column::{ColumnReader, NO_TEXT, Numbers, Scratch};
 use super::file::{Damage, Slice};
 use super::footer::{Footer, Physical};
@@ -9,6 +12,13 @@ use crate::rows::Rows;
 
 /// Rows that are decoded at once.
 const BATCH: usize = 4096;
+
+/// Bytes of rows after which a reading of them pauses: what the rows take together, not what they take in the file, where a
+/// text that comes again and again is there once.
+const PIECE_BYTES: usize = 4 << 20;
+
+/// The largest row, in bytes.
+const MAX_ROW_BYTES: usize = 4 << 20;
 
 /// A column that is asked for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -60,16 +70,12 @@ struct Beside {
 }
 
 impl RowReader {
-    /// The rows of `file`, with these columns.
-    pub fn new(file: &Slice, footer: Footer, wanted: &[Wanted]) -> Result<Self, Damage> {
+    /// The rows of `file`, with these columns, until `stop` is set.
+    pub fn new(file: &Slice, footer: Footer, wanted: &[Wanted], stop: &Arc<AtomicBool>) -> Result<Self, Damage> {
         let columns: Vec<Column> =
             wanted.iter().map(|wanted| column(file, &footer, wanted)).collect::<Result<_, _>>()?;
-        let readers = columns.iter().map(|column| match column {
-            Column::Numbers { beside: Some(_), .. } => 2,
-            _ => 1,
-        });
         Ok(Self {
-            scratch: Scratch::new(readers.sum())?,
+            scratch: Scratch::new(footer.size(), Arc::clone(stop))?,
             footer,
             columns,
             group: 0,
@@ -89,21 +95,38 @@ impl RowReader {
         self.owed = self.owed.saturating_add(count - now as u64);
     }
 
-    /// Appends the next `count` rows to `rows`.
-    pub fn read(&mut self, count: usize, rows: &mut Rows) -> Result<(), Damage> {
-        let mut missing = count;
-        while missing > 0 {
+    /// Appends the next `count` rows to `rows`, or fewer, but one at least, if these take up [`PIECE_BYTES`]; how many.
+    pub fn read(&mut self, count: usize, rows: &mut Rows) -> Result<usize, Damage> {
+        let mut done = 0;
+        while done < count {
             if self.used == self.decoded {
                 self.decode()?;
             }
-            let now = missing.min(self.decoded - self.used);
+            let now = (count - done).min(self.decoded - self.used);
             for row in self.used..self.used + now {
-                for column in &self.columns {
-                    rows.push(column.value(row));
+                self.push(row, rows)?;
+                done += 1;
+                self.used += 1;
+                if rows.size() >= PIECE_BYTES {
+                    return Ok(done);
                 }
             }
-            self.used += now;
-            missing -= now;
+        }
+        Ok(done)
+    }
+
+    /// Appends one row.
+    fn push(&self, row: usize, rows: &mut Rows) -> Result<(), Damage> {
+        let before = rows.size();
+        for column in &self.columns {
+            let value = column.value(row);
+            // A long text of a dictionary may come in every column of every row.
+            if let Value::Text(text) = value
+                && rows.size() - before + text.len() > MAX_ROW_BYTES
+            {
+                return Err(Damage::Form("a row is larger than those of any recording"));
+            }
+            rows.push(value);
         }
         Ok(())
     }
@@ -112,6 +135,7 @@ impl RowReader {
     fn decode(&mut self) -> Result<(), Damage> {
         const MISSING: Damage = Damage::Form("it has fewer rows than ticks have");
         (self.decoded, self.used) = (0, 0);
+        self.scratch.go_on()?;
         while self.left <= self.owed {
             self.owed -= self.left;
             self.left = self.footer.groups.get(self.group).ok_or(MISSING)?.rows;
@@ -154,7 +178,11 @@ fn column(file: &Slice, footer: &Footer, wanted: &Wanted) -> Result<Column, Dama
     };
     let texts = |name: &str, are_numbers: bool| {
         let (leaf, found) = find(name, Physical::Bytes)?;
-        Some(TextColumn { leaf, reader: ColumnReader::new(file, found, are_numbers), places: Vec::new() })
+        Some(TextColumn {
+            leaf,
+            reader: ColumnReader::new(file, found, footer.has_sums, are_numbers),
+            places: Vec::new(),
+        })
     };
     if !wanted.is_number {
         return texts(&wanted.name, false).map(Column::Texts).ok_or(MISSING);
@@ -163,7 +191,7 @@ fn column(file: &Slice, footer: &Footer, wanted: &Wanted) -> Result<Column, Dama
     let beside = texts(&schema::text_name(&wanted.name), true);
     Ok(Column::Numbers {
         leaf,
-        reader: ColumnReader::new(file, found, false),
+        reader: ColumnReader::new(file, found, footer.has_sums, false),
         numbers: Numbers::default(),
         beside: beside.map(|texts| Box::new(Beside { texts, owed: 0 })),
     })

@@ -2,6 +2,8 @@
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
 use parquet::schema::types::TypePtr;
@@ -9,14 +11,16 @@ use parquet::schema::types::TypePtr;
 use super::DatasetOptions;
 use super::buffer::RowBuffer;
 use super::dataset::{Dataset, Entry};
-use super::keep;
-use super::merge::{self, Merger};
+use super::dir::Dir;
+use super::keep::{self, Clock};
+use super::merge::{self, Merger, Target};
 use super::name::{Hour, PartName};
-use super::part::{Notes, PartWriter, engine};
+use super::part::{Complete, Notes, PartWriter, engine};
 use super::schema;
 use super::ticks::Tick;
+use crate::moment::nanoseconds;
 use crate::record::repeats::Repeats;
-use crate::record::{Header, PIECE_ROWS, RecordError, Sink, TickInfo, create};
+use crate::record::{Header, RecordError, Sink, TickInfo, create};
 use crate::report::Facts;
 use crate::rows::Rows;
 
@@ -26,6 +30,9 @@ const GROUP_ROWS: usize = 1 << 17;
 /// Memory for the rows of one row group, in bytes.
 const GROUP_BYTES: usize = 64 << 20;
 
+/// Rows that are added before their memory is looked at.
+const PUSHED_ROWS: usize = 1 << 10;
+
 /// A dataset, or a file, in the making.
 pub struct ParquetSink {
     path: PathBuf,
@@ -34,12 +41,13 @@ pub struct ParquetSink {
     header_json: String,
     schema: TypePtr,
     dataset: Dataset,
-    /// The single file that all parts are to become, and its lock.
-    single: Option<File>,
+    /// The single file that all parts are to become.
+    single: Option<Single>,
     part: Option<Part>,
     rows: RowBuffer,
     repeats: Repeats,
     merger: Merger,
+    clock: Clock,
     ticks: u64,
     parts: u64,
     /// Ticks due up to the last one, and its time.
@@ -47,19 +55,27 @@ pub struct ParquetSink {
     time_ns: u64,
 }
 
+/// A single file in the making.
+struct Single {
+    /// The directory it is in, and its name there.
+    directory: Dir,
+    name: String,
+    _lock: File,
+}
+
 /// The part that is being written.
 struct Part {
     writer: PartWriter,
     name: PartName,
     hour: Hour,
-    directory: PathBuf,
+    /// The directory it lies in; none for that of the host itself.
+    place: Option<Hour>,
     opened: Instant,
 }
 
-/// Where the parts lie that are to become the single file `path`: hidden, beside it.
-pub fn staging(path: &Path) -> PathBuf {
-    let name = path.file_name().unwrap_or_default().to_string_lossy();
-    path.with_file_name(format!(".{name}.parts"))
+/// The name of the directory of the parts that are to become the single file `name`: hidden, beside it.
+pub fn staging(name: &str) -> String {
+    format!(".{name}.parts")
 }
 
 /// Whether `path` is meant to be a single file.
@@ -75,10 +91,12 @@ impl ParquetSink {
     /// # Errors
     /// When another psn writes there, and when files can not be made.
     pub fn create(path: &Path, header: &Header, force: bool, options: DatasetOptions) -> Result<Self, RecordError> {
-        let is_single = is_single(path);
-        let single = if is_single { Some(create::file(path, force)?) } else { None };
-        let mut dataset =
-            if is_single { Dataset::staging(staging(path))? } else { Dataset::of_host(path, &header.host)? };
+        let single = if is_single(path) { Some(Single::create(path, force)?) } else { None };
+        let is_single = single.is_some();
+        let mut dataset = match &single {
+            Some(single) => Dataset::staging(&single.directory, &staging(&single.name))?,
+            None => Dataset::of_host(path, &header.host)?,
+        };
         let run = PartName::new(0, &header.run, 0).run;
         // Whatever a killed psn left for the file that is being replaced has to go too.
         let of_run = dataset.catalog.iter().filter(|(_, entry)| is_single || entry.name.run == run);
@@ -100,6 +118,7 @@ impl ParquetSink {
             single,
             part: None,
             merger: Merger::default(),
+            clock: Clock::default(),
             ticks: 0,
             parts: 0,
             due: 0,
@@ -128,20 +147,21 @@ impl ParquetSink {
     fn open(&mut self, time_ns: u64, hour: Hour) -> Result<Part, RecordError> {
         self.parts += 1;
         let name = PartName::new(time_ns, &self.header.run, self.parts);
-        let directory = self.dataset.directory(&hour)?;
-        let writer = PartWriter::create(&directory.join(name.to_string()), &self.schema, self.due)?;
+        let (place, directory) = self.dataset.directory(&hour)?;
+        let writer = PartWriter::create(&directory, &name.to_string(), &self.schema, self.due)?;
         if self.single.is_none() {
-            self.merger.start(merge::jobs(&self.dataset.catalog, &directory));
+            self.merger.start(merge::jobs(self.dataset.root(), &self.dataset.catalog, place.as_ref()));
         }
-        Ok(Part { writer, name, hour, directory, opened: Instant::now() })
+        Ok(Part { writer, name, hour, place, opened: Instant::now() })
     }
 
     /// Completes the part that is being written.
     fn close(&mut self, facts: Option<&Facts>) -> Result<(), RecordError> {
         let Some(mut part) = self.part.take() else { return Ok(()) };
         part.writer.write(&mut self.rows)?;
-        let bytes = part.writer.finish(Notes { header: &self.header_json, facts, replaces: &[] })?;
-        self.dataset.insert(Entry { name: part.name, directory: part.directory, bytes });
+        let complete = part.writer.finish(Notes { header: &self.header_json, facts, replaces: &[] })?;
+        let Complete { bytes, note } = complete;
+        self.dataset.insert(Entry { name: part.name, hour: part.place, bytes, note });
         self.tidy();
         Ok(())
     }
@@ -154,7 +174,9 @@ impl ParquetSink {
         }
         if self.single.is_none() {
             let DatasetOptions { keep, max_size, .. } = self.options;
-            for name in keep::excess(&self.dataset.catalog, self.time_ns, keep, max_size) {
+            let now_ns = self.clock.now(self.time_ns, Instant::now());
+            let oldest_ns = keep.map(|keep| now_ns.saturating_sub(nanoseconds(keep)));
+            for name in keep::excess(&self.dataset.catalog, self.time_ns, oldest_ns, max_size) {
                 self.dataset.remove(&name);
             }
         }
@@ -162,17 +184,31 @@ impl ParquetSink {
 
     /// Makes one file of all parts.
     fn unite(&mut self) -> Result<(), RecordError> {
+        let Some(Single { directory, name, .. }) = &self.single else { return Ok(()) };
         let mut parts: Vec<&Entry> = self.dataset.catalog.values().collect();
         // The clock may have been set back.
         parts.sort_by_key(|entry| entry.name.first);
-        let parts: Vec<PathBuf> = parts.into_iter().map(Entry::path).collect();
+        let parts: Vec<String> = parts.into_iter().map(|entry| entry.name.to_string()).collect();
         if parts.is_empty() {
-            let _ = std::fs::remove_file(&self.path);
+            let _ = directory.remove_own(name);
         } else {
-            merge::merge(&parts, &self.path, &[], true, &|| false)?;
+            let target = Target { directory, name, replaces_file: true };
+            merge::merge(self.dataset.root(), &parts, target, &[], &Arc::new(AtomicBool::new(false)))?;
         }
-        self.dataset.dissolve();
+        self.dataset.dissolve(directory, &staging(name));
         Ok(())
+    }
+}
+
+impl Single {
+    fn create(path: &Path, force: bool) -> Result<Self, RecordError> {
+        let name = path.file_name().and_then(|name| name.to_str());
+        let name =
+            name.ok_or_else(|| RecordError::engine(path, "the name of a Parquet file must be UTF-8"))?.to_owned();
+        let directory = Dir::of_file(path).map_err(|error| RecordError::io(path, error))?;
+        let stat = directory.stat_self().map_err(|error| RecordError::io(path, error))?;
+        create::check_directory(directory.path(), &stat)?;
+        Ok(Self { directory, name, _lock: create::file(path, force)? })
     }
 }
 
@@ -189,7 +225,7 @@ impl Sink for ParquetSink {
         for rows in &*rows {
             let mut from = 0;
             while from < rows.len() {
-                let to = rows.len().min(from + PIECE_ROWS).min(from + most - self.rows.len());
+                let to = rows.len().min(from + PUSHED_ROWS).min(from + most - self.rows.len());
                 let (of_these, later) = found.split_at_checked(to - from).unwrap_or_default();
                 self.rows.push(rows, from..to, of_these);
                 found = later;
@@ -266,7 +302,7 @@ mod tests {
         let names = names(&root.path);
         assert!(names[names.len() - 1].contains("hour=04"), "{names:?}");
         // By now, those of the past hour may have been merged.
-        let ticks = read(&mut *open(&root.path).unwrap()[0], &query(&COLUMNS));
+        let ticks = read(&mut *open(&root.path, &Arc::default()).unwrap()[0], &query(&COLUMNS));
         assert_eq!(ticks, expected((0..20).chain([36_000]), START));
 
         let root = Directory::new();
@@ -303,22 +339,35 @@ mod tests {
     #[test]
     fn the_oldest_parts_make_room() {
         let root = Directory::new();
-        let other = root.path.join("host=other/date=2026-01-01/hour=00");
-        fs::create_dir_all(&other).unwrap();
-        fs::write(other.join(PartName::new(0, "x", 1).to_string()), "x").unwrap();
+        let mut sink = create(&root.path, &header("old"), false, a_part_a_tick()).unwrap();
+        add(&mut *sink, 0..1, START - 3600 * 1_000_000_000);
+        sink.finish(None).unwrap();
+        drop(sink);
         let host = root.path.join("host=web%2F1");
-        fs::create_dir_all(host.join("date=2026-11-22/hour=23")).unwrap();
-        let old = |name: &str| host.join("date=2026-11-22/hour=23").join(name);
-        fs::write(old(&PartName::new(START - 10, "x", 1).to_string()), "x").unwrap();
-        fs::write(old("mine.parquet"), "x").unwrap();
-        let options = DatasetOptions { keep: Some(Duration::from_secs(1)), ..a_part_a_tick() };
+        let hour = host.join("date=2026-11-23/hour=02");
+        let old = parts(&host).remove(0);
+        assert!(old.starts_with(&hour));
+        let other = root.path.join("host=other/date=2026-11-23/hour=02");
+        fs::create_dir_all(&other).unwrap();
+        fs::copy(&old, other.join(old.file_name().unwrap())).unwrap();
+        let mine = [
+            "mine.parquet".to_owned(),
+            // It is not what its name says, and so is not counted as a part, whatever its size.
+            PartName::new(START - 10, "x", 1).to_string(),
+            PartName::new(START * 3, "x", 1).to_string(),
+        ];
+        mine.iter().for_each(|name| fs::write(hour.join(name), "x").unwrap());
+        fs::copy(&old, hour.join(PartName::new(START * 2, "old", 1).to_string())).unwrap();
+        fs::File::options().write(true).open(hour.join(&mine[2])).unwrap().set_len(1 << 40).unwrap();
+        let options = DatasetOptions { keep: Some(Duration::from_secs(1)), max_size: Some(1 << 30), ..a_part_a_tick() };
         let mut sink = create(&root.path, &header("run"), false, options).unwrap();
         add(&mut *sink, 0..30, START);
         sink.finish(None).unwrap();
-        assert!(old("mine.parquet").exists() && other.read_dir().unwrap().count() == 1, "only its own go");
-        assert_eq!(parts(&host).len(), 1 + 11, "those of the last second, and the one that reaches into it");
-        let mut recordings = open(&host).unwrap();
-        assert_eq!(read(&mut *recordings[0], &query(&COLUMNS)), expected(19..30, START));
+        assert!(!old.exists() && fs::read_dir(&other).unwrap().count() == 1, "only its own go");
+        assert_eq!(fs::read_dir(&hour).unwrap().count(), 4, "and what is no part of it stays");
+        let mut recordings = open(&host, &Arc::default()).unwrap();
+        let last = recordings.len() - 1;
+        assert_eq!(read(&mut *recordings[last], &query(&COLUMNS)), expected(20..30, START), "those of the last second");
 
         let root = Directory::new();
         let options = DatasetOptions { max_size: Some(20_000), ..a_part_a_tick() };
@@ -359,7 +408,7 @@ mod tests {
         let names = names(&root.path);
         assert!(names[0].ends_with("hour=03/part-20261123T030000.000000Z-a-00000001_00000010.parquet"), "{names:?}");
         assert_eq!(names.len(), 6);
-        let mut recordings = open(&root.path).unwrap();
+        let mut recordings = open(&root.path, &Arc::default()).unwrap();
         assert_eq!(recordings.len(), 1);
         assert_eq!(read(&mut *recordings[0], &query(&COLUMNS)), expected((0..10).chain(36_000..36_005), START));
         assert_eq!(recordings[0].facts(), Some(&Facts::default()));
@@ -383,7 +432,7 @@ mod tests {
                 sink.add(&info, &mut rows).unwrap();
             }
             sink.finish(None).unwrap();
-            prop_assert_eq!(read(&mut *open(&root.path).unwrap()[0], &query(&COLUMNS)), wanted);
+            prop_assert_eq!(read(&mut *open(&root.path, &Arc::default()).unwrap()[0], &query(&COLUMNS)), wanted);
         }
     }
 
@@ -395,7 +444,7 @@ mod tests {
         let mut many: Vec<Rows> = (0..8).flat_map(rows).collect();
         sink.add(&tick(0, START), &mut many).unwrap();
         sink.finish(None).unwrap();
-        let mut recordings = open(&root.path).unwrap();
+        let mut recordings = open(&root.path, &Arc::default()).unwrap();
         let rows = expected(0..8, START).into_iter().flat_map(|(_, rows)| rows).collect();
         assert_eq!(read(&mut *recordings[0], &query(&COLUMNS)), [(tick(0, START), rows)]);
     }
@@ -408,12 +457,12 @@ mod tests {
         assert!(matches!(create(&path, &header("other"), true, a_part_a_tick()), Err(RecordError::Locked { .. })));
         add(&mut *sink, 0..10, START);
         sink.flush().unwrap();
-        let mut recordings = open(&path).unwrap();
+        let mut recordings = open(&path, &Arc::default()).unwrap();
         assert_eq!(read(&mut *recordings[0], &query(&COLUMNS)), expected(0..10, START), "what is complete can be read");
         assert!(recordings[0].warnings()[0].contains("is not complete"));
         sink.finish(Some(&Facts::default())).unwrap();
         assert_eq!(fs::read_dir(&root.path).unwrap().count(), 1, "nothing else is left");
-        let mut recordings = open(&path).unwrap();
+        let mut recordings = open(&path, &Arc::default()).unwrap();
         assert_eq!(read(&mut *recordings[0], &query(&COLUMNS)), expected(0..10, START));
         assert_eq!((recordings[0].warnings(), recordings[0].facts()), (Vec::new(), Some(&Facts::default())));
         assert!(matches!(create(&path, &header("run"), false, a_part_a_tick()), Err(RecordError::Exists { .. })));
@@ -433,7 +482,7 @@ mod tests {
         let mut sink = create(&path, &header("new"), true, a_part_a_tick()).unwrap();
         add(&mut *sink, 3..5, START);
         sink.finish(None).unwrap();
-        let mut recordings = open(&path).unwrap();
+        let mut recordings = open(&path, &Arc::default()).unwrap();
         // The first of them has the number 0 in its run.
         let ticks = read(&mut *recordings[0], &query(&COLUMNS));
         assert_eq!((recordings[0].header().run.as_str(), ticks), ("new", expected(3..5, START)));

@@ -13,11 +13,10 @@ use parquet::schema::types::{SchemaDescPtr, SchemaDescriptor, TypePtr};
 
 use super::encode::{Chunk, Encoder};
 use super::file::{Damage, Slice};
+use super::page::PageHeader;
+use super::sum;
 
 const MAGIC: &[u8] = b"PAR1";
-
-/// Bytes that are copied at once.
-const COPIED: u64 = 1 << 20;
 
 /// A Parquet file in the making, sorted by its first column.
 pub struct TableWriter<W: Write> {
@@ -101,10 +100,10 @@ impl<W: Write> TableWriter<W> {
         Ok(())
     }
 
-    /// Copies a row group of `source`, a file of the same columns, as it is.
+    /// Copies a row group of `source`, a file of the same columns whose pages have checksums, as it is.
     pub fn copy_group(&mut self, source: &Slice, group: &RowGroupMetaData) -> Result<(), ParquetError> {
         let damaged = |damage: Damage| ParquetError::General(damage.to_string());
-        let mut buffer = Vec::new();
+        let (mut head, mut buffer) = (Vec::new(), Vec::new());
         for column in group.columns() {
             if self.schema.columns().get(self.columns.len()) != Some(&column.column_descr_ptr()) {
                 return Err(ParquetError::General("it has other columns".to_owned()));
@@ -119,12 +118,17 @@ impl<W: Write> TableWriter<W> {
                 .set_data_page_offset(moved(column.data_page_offset())?)
                 .set_dictionary_page_offset(column.dictionary_page_offset().map(moved).transpose()?)
                 .build()?;
-            let mut done = 0;
-            while done < len {
-                let now = COPIED.min(len - done);
-                source.read(start + done, usize::try_from(now)?, &mut buffer).map_err(damaged)?;
+            let mut next = start;
+            while next < start + len {
+                let header = PageHeader::read(source, next, start + len, true).map_err(damaged)?;
+                header.check_size().map_err(damaged)?;
+                let body = next + header.len;
+                source.read(body, header.compressed, &mut buffer).map_err(damaged)?;
+                header.check(&buffer).map_err(damaged)?;
+                next = body + header.compressed as u64;
+                source.read(body - header.len, usize::try_from(header.len)?, &mut head).map_err(damaged)?;
+                self.write(&head)?;
                 self.write(&buffer)?;
-                done += now;
             }
             self.columns.push(metadata);
         }
@@ -134,12 +138,17 @@ impl<W: Write> TableWriter<W> {
     /// Ends the file, with these notes in it.
     pub fn finish(&mut self, notes: Vec<(&str, String)>) -> Result<(), ParquetError> {
         let rows = self.groups.iter().map(RowGroupMetaData::num_rows).sum();
-        let notes = notes.into_iter().map(|(key, value)| KeyValue::new(key.to_owned(), value)).collect();
+        let note = |(key, value): (&str, String)| KeyValue::new(key.to_owned(), value);
+        let notes = notes.into_iter().chain([(sum::NOTE, sum::UNKNOWN.to_owned())]).map(note).collect();
         let by = concat!("psn version ", env!("CARGO_PKG_VERSION")).to_owned();
         let file = FileMetaData::new(1, rows, Some(by), Some(notes), Arc::clone(&self.schema), None);
         let metadata = ParquetMetaData::new(file, std::mem::take(&mut self.groups));
         let mut footer = Vec::new();
         ParquetMetaDataWriter::new(&mut footer, &metadata).finish()?;
+        // Behind the metadata are their length and four letters.
+        if let Some((metadata, _)) = footer.split_last_chunk_mut::<8>() {
+            sum::write(metadata, self.at);
+        }
         self.write(&footer)?;
         self.out.flush()?;
         Ok(())

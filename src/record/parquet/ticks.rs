@@ -3,6 +3,9 @@
 //! It has the columns of the table `ticks` in the SQLite format, a row for each tick. The part's note on them says where
 //! it lies.
 
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
 use parquet::errors::ParquetError;
 use serde::{Deserialize, Serialize};
 
@@ -19,6 +22,12 @@ use crate::rows::Rows;
 
 /// Ticks that are written, and read, at once.
 const BATCH: usize = 8192;
+
+/// Ticks of one file: a week at 100 Hz. Beyond that, what is said of them takes too much memory to be merged.
+const MAX_TICKS: u64 = 1 << 26;
+
+/// Bytes that their file may say of itself.
+const MAX_FOOTER: u64 = 16 << 20;
 
 /// What a part says of its ticks.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -173,17 +182,25 @@ pub struct TickReader {
 }
 
 impl TickReader {
-    /// Those of `part`, which says `note` of them.
-    pub fn new(part: &Slice, note: &TickNote) -> Result<Self, Damage> {
+    /// Those of `part`, which says `note` of them, until `stop` is set.
+    pub fn new(part: &Slice, note: &TickNote, stop: &Arc<AtomicBool>) -> Result<Self, Damage> {
         let file = part.part(note.offset, note.length)?;
-        let footer = Footer::read(&file)?;
+        let footer = Footer::read_within(&file, MAX_FOOTER)?;
+        if note.count > MAX_TICKS {
+            return Err(Damage::Form("it claims more ticks than any recording has"));
+        }
         if footer.rows() != note.count {
             return Err(Damage::Form("it lacks some of its ticks"));
         }
         let wanted = |name: &&str| Wanted { name: (*name).to_owned(), is_number: **name != *STATES };
         let wanted: Vec<Wanted> = NUMBERS.iter().chain(&[STATES]).map(wanted).collect();
         let left = footer.rows();
-        Ok(Self { rows: RowReader::new(&file, footer, &wanted)?, left, decoded: Rows::new(wanted.len()), used: 0 })
+        Ok(Self {
+            rows: RowReader::new(&file, footer, &wanted, stop)?,
+            left,
+            decoded: Rows::new(wanted.len()),
+            used: 0,
+        })
     }
 
     /// The next.
@@ -195,8 +212,7 @@ impl TickReader {
             }
             self.decoded.clear();
             self.used = 0;
-            self.rows.read(count, &mut self.decoded)?;
-            self.left -= count as u64;
+            self.left -= self.rows.read(count, &mut self.decoded)? as u64;
         }
         let number = |column: usize| match self.decoded.value(self.used, column) {
             Value::Number(number) => i64::try_from(number).unwrap_or(0).cast_unsigned(),

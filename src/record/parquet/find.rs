@@ -1,0 +1,154 @@
+//! The Parquet files of a dataset, and what of it is left out and why.
+
+use std::collections::BTreeMap;
+use std::ffi::OsStr;
+use std::io;
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use rustix::fs::FileType;
+
+use super::dir::{Dir, Found};
+use super::file::{Damage, Slice};
+use super::look::Lookout;
+use crate::record::RecordError;
+
+/// Where a part lies.
+#[derive(Debug, Clone)]
+pub struct Place {
+    /// The directory that was opened; none for a file that the user names.
+    root: Option<Dir>,
+    /// The path below it.
+    path: PathBuf,
+}
+
+impl Place {
+    /// A file that the user names.
+    pub fn named(path: &Path) -> Self {
+        Self { root: None, path: path.to_owned() }
+    }
+
+    /// The file `path` below `root`.
+    pub fn below(root: &Dir, path: PathBuf) -> Self {
+        Self { root: Some(root.clone()), path }
+    }
+
+    /// Opens it.
+    pub fn open(&self) -> Result<Slice, Damage> {
+        match &self.root {
+            Some(root) => root.file(&self.path),
+            None => Slice::open(&self.path),
+        }
+    }
+
+    /// Its path.
+    pub fn path(&self) -> PathBuf {
+        self.root.as_ref().map_or_else(|| self.path.clone(), |root| root.path().join(&self.path))
+    }
+
+    /// Its name.
+    pub fn name(&self) -> Option<&str> {
+        self.path.file_name()?.to_str()
+    }
+
+    /// The part `name` beside it.
+    pub fn beside(&self, name: &str) -> Self {
+        Self { root: self.root.clone(), path: self.path.with_file_name(name) }
+    }
+
+    /// The names of the parts in its directory.
+    pub fn siblings(&self) -> io::Result<Vec<String>> {
+        let directory = match &self.root {
+            Some(root) => self.path.parent().map_or_else(|| Ok(root.clone()), |path| root.below(path))?,
+            None => Dir::of_file(&self.path)?,
+        };
+        let found = directory.list()?.into_iter().filter(is_part);
+        Ok(found.filter_map(|found| found.name.into_string().ok()).collect())
+    }
+}
+
+/// Whether that has the name of a part, and is none that is being written.
+fn is_part(found: &Found) -> bool {
+    !is_hidden(&found.name) && Path::new(&found.name).extension().is_some_and(|extension| extension == "parquet")
+}
+
+fn is_hidden(name: &OsStr) -> bool {
+    matches!(name.as_bytes().first(), Some(b'.' | b'_'))
+}
+
+/// What is left out: each reason once, with the first file and how many there are.
+#[derive(Debug, Default)]
+pub struct LeftOut(BTreeMap<String, (PathBuf, u64)>);
+
+impl LeftOut {
+    /// Leaves out `path`.
+    pub fn add(&mut self, path: PathBuf, reason: &impl ToString) {
+        self.0.entry(reason.to_string()).or_insert((path, 0)).1 += 1;
+    }
+
+    /// One sentence a reason; `what` is what became of the files.
+    pub fn sentences(self, what: &str) -> Vec<String> {
+        let sentence = |(reason, (path, count)): (String, (PathBuf, u64))| match count {
+            1 => format!("{}: {what}: {reason}", path.display()),
+            _ => format!("{} and {} more: {what}: {reason}", path.display(), count - 1),
+        };
+        self.0.into_iter().map(sentence).collect()
+    }
+}
+
+/// A search for parts.
+pub struct Walk<'a> {
+    /// The directory that is searched.
+    pub root: &'a Dir,
+    /// Takes account of the memory.
+    pub lookout: &'a Lookout,
+    /// Ends it.
+    pub stop: &'a AtomicBool,
+    /// What was found.
+    pub places: Vec<Place>,
+    /// Directories that can not be read.
+    pub left_out: LeftOut,
+    /// The first of them.
+    pub unreadable: Option<RecordError>,
+}
+
+impl<'a> Walk<'a> {
+    /// Finds what is in `root`, and in directories so many below, and is not hidden.
+    ///
+    /// # Errors
+    /// When `root` can not be read, and when it is to stop.
+    pub fn new(root: &'a Dir, depth: usize, lookout: &'a Lookout, stop: &'a AtomicBool) -> Result<Self, RecordError> {
+        let (places, left_out) = (Vec::new(), LeftOut::default());
+        let mut walk = Self { root, lookout, stop, places, left_out, unreadable: None };
+        let found = root.list().map_err(|error| RecordError::io(root.path(), error))?;
+        walk.directory(root, Path::new(""), found, depth)?;
+        Ok(walk)
+    }
+
+    fn directory(&mut self, directory: &Dir, path: &Path, found: Vec<Found>, depth: usize) -> Result<(), RecordError> {
+        for found in found {
+            if self.stop.load(Ordering::Relaxed) {
+                return Err(RecordError::Stopped);
+            }
+            let path = path.join(&found.name);
+            if found.kind == FileType::Directory && depth > 0 && !is_hidden(&found.name) {
+                match directory.child(&found.name).and_then(|child| Ok((child.list()?, child))) {
+                    Ok((found, child)) => self.directory(&child, &path, found, depth - 1)?,
+                    // It was removed with its last part.
+                    Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                    Err(error) => {
+                        let path = directory.path().join(&found.name);
+                        self.left_out.add(path.clone(), &error);
+                        self.unreadable.get_or_insert_with(|| RecordError::io(&path, error));
+                    }
+                }
+            } else if found.kind != FileType::Directory && is_part(&found) {
+                let bytes = size_of::<Place>() + path.as_os_str().len();
+                self.lookout.hold(bytes).map_err(|damage| RecordError::not_recording(self.root.path(), damage))?;
+                self.places.push(Place::below(self.root, path));
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,139 @@
+//! What parts say of themselves, read before any of their rows: of many parts at once, in bounded memory.
+
+use std::collections::HashSet;
+use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use super::dir::Dir;
+use super::file::{Damage, Slice};
+use super::footer::Footer;
+use super::schema;
+use super::ticks::TickNote;
+use crate::record::Header;
+
+/// What the header of a run may have in bytes: a hundred columns take seven thousand, and the rest is the command line.
+const MAX_HEADER: usize = 4 << 20;
+
+/// What the facts of a run may have in bytes.
+const MAX_FACTS: usize = 4 << 20;
+
+/// Columns of a run: a multiple of those that there are.
+const MAX_COLUMNS: usize = 1024;
+
+/// What a part says of itself.
+#[derive(Debug)]
+pub struct Look {
+    /// Of its ticks.
+    pub note: TickNote,
+    /// Of its run.
+    pub header: Json,
+    /// The facts of the run's report, JSON, if it is its last part.
+    pub facts: Option<String>,
+    /// The parts that it says it replaces.
+    pub replaces: Vec<String>,
+}
+
+/// A run's header as it is in a part; parts of one run share it.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Json(Arc<str>);
+
+impl Json {
+    /// The header.
+    pub fn parse(&self) -> Result<Header, Damage> {
+        let header: Header =
+            serde_json::from_str(&self.0).map_err(|_| Damage::Form("its header is not one of psn's"))?;
+        let mut names = HashSet::new();
+        if header.columns.len() > MAX_COLUMNS {
+            return Err(Damage::Form("it has more columns than any recording"));
+        }
+        match header.columns.iter().all(|column| names.insert(column.name.as_str())) {
+            true => Ok(header),
+            false => Err(Damage::Form("two of its columns have one name")),
+        }
+    }
+
+    /// Its text.
+    pub fn text(&self) -> &str {
+        &self.0
+    }
+}
+
+/// What the part at `path` below `directory` says of itself.
+pub fn at(directory: &Dir, path: &Path) -> Result<Look, Damage> {
+    of(&Footer::read(&directory.file(path)?)?)
+}
+
+/// What a part's `footer` says.
+pub fn of(footer: &Footer) -> Result<Look, Damage> {
+    let note = note_of(footer)?;
+    let header = footer.note(schema::HEADER_NOTE).ok_or(FOREIGN)?;
+    if header.len() > MAX_HEADER {
+        return Err(Damage::Form("its header is longer than that of any recording"));
+    }
+    let facts = footer.note(schema::FACTS_NOTE).filter(|facts| facts.len() <= MAX_FACTS).map(str::to_owned);
+    let replaces = footer.note(schema::REPLACES_NOTE).and_then(|names| serde_json::from_str(names).ok());
+    Ok(Look { note, header: Json(header.into()), facts, replaces: replaces.unwrap_or_default() })
+}
+
+const FOREIGN: Damage = Damage::Form("no psn wrote it");
+
+/// What a part's `footer` says of its ticks.
+pub fn note_of(footer: &Footer) -> Result<TickNote, Damage> {
+    let note: TickNote =
+        footer.note(schema::TICKS_NOTE).and_then(|note| serde_json::from_str(note).ok()).ok_or(FOREIGN)?;
+    if note.rows == footer.rows() { Ok(note) } else { Err(Damage::Form("its rows are not those of its ticks")) }
+}
+
+/// Memory in bytes for what all parts say together: of a hundred thousand parts.
+const MAX_HELD: usize = 64 << 20;
+
+/// A file that says more of itself is looked at while no other such is.
+const LARGE: u64 = 256 << 10;
+
+/// Looks at many parts, in threads of any number.
+#[derive(Debug, Default)]
+pub struct Lookout {
+    headers: Mutex<HashSet<Arc<str>>>,
+    large: Mutex<()>,
+    held: AtomicUsize,
+}
+
+impl Lookout {
+    /// What `file` says of itself.
+    pub fn look(&self, file: &Slice) -> Result<Look, Damage> {
+        let mut look = match Footer::read_within(file, LARGE) {
+            Err(Damage::Long) => {
+                let _alone = self.large.lock().unwrap_or_else(PoisonError::into_inner);
+                of(&Footer::read(file)?)?
+            }
+            footer => of(&footer?)?,
+        };
+        let mut headers = self.headers.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut bytes =
+            look.facts.as_ref().map_or(0, String::len) + look.replaces.iter().map(String::capacity).sum::<usize>();
+        if let Some(known) = headers.get(&*look.header.0) {
+            look.header = Json(Arc::clone(known));
+        } else {
+            bytes += look.header.0.len();
+        }
+        self.hold(bytes)?;
+        headers.insert(Arc::clone(&look.header.0));
+        Ok(look)
+    }
+
+    /// Takes account of memory that is kept.
+    ///
+    /// # Errors
+    /// When it is too much together.
+    pub fn hold(&self, bytes: usize) -> Result<(), Damage> {
+        let before = self.held.fetch_add(bytes, Ordering::Relaxed);
+        if before.saturating_add(bytes) <= MAX_HELD {
+            return Ok(());
+        }
+        self.held.fetch_sub(bytes, Ordering::Relaxed);
+        Err(Damage::Form(
+            "what the parts say of themselves takes more memory together than that of any dataset; ask for fewer",
+        ))
+    }
+}
