@@ -37,13 +37,15 @@ pub enum Mark {
     WorkingDirectory,
     /// One of many: the table of groups was full.
     Other,
+    /// The recording does not have the column.
+    Unrecorded,
     /// The column is not applicable to this thread.
     None,
 }
 
 impl Mark {
     /// Every mark, for help texts, tests and decoders.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::Running,
         Self::KernelThread,
         Self::KernelDirect,
@@ -57,6 +59,7 @@ impl Mark {
         Self::Unread,
         Self::WorkingDirectory,
         Self::Other,
+        Self::Unrecorded,
         Self::None,
     ];
 
@@ -77,6 +80,7 @@ impl Mark {
             Self::Unread => "[unread]",
             Self::WorkingDirectory => "[cwd]",
             Self::Other => "[other]",
+            Self::Unrecorded => "[unrecorded]",
             Self::None => "-",
         }
     }

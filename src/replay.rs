@@ -14,6 +14,7 @@ use crate::moment::timestamp;
 use crate::observation::{Observation, Value};
 use crate::plan::Plan;
 use crate::record::header::IDENTITY;
+use crate::record::unrecorded;
 use crate::record::{Header, Piece, Query, RecordError, Recording, TickInfo};
 use crate::report::{Facts, Meta, Report, Tasks, Ticks};
 use crate::select::ProcessSelection;
@@ -41,6 +42,11 @@ impl Question {
     /// Whether it is about whole recordings.
     const fn is_of_all(&self) -> bool {
         self.from_ns.is_none() && self.to_ns.is_none()
+    }
+
+    /// Its start and its end, nanoseconds since 1970.
+    fn window(&self) -> (u64, u64) {
+        (self.from_ns.unwrap_or(0), self.to_ns.unwrap_or(u64::MAX))
     }
 
     fn selects_everything(&self) -> bool {
@@ -71,7 +77,7 @@ pub fn report(
 ) -> Result<Report, RecordError> {
     let mut tally = Tally::new(question);
     each_piece(recordings, question, watch, &mut |origin, piece| tally.add(origin, piece))?;
-    let warnings = warnings(recordings, question);
+    let warnings = warnings(recordings, question)?;
     Ok(match &*recordings {
         [recording] => tally.report(recording.facts().filter(|_| question.is_of_all()), warnings),
         _ => tally.report(None, warnings),
@@ -105,7 +111,7 @@ pub fn slices(
             tally.add(origin, piece);
         }
     })?;
-    let mut warnings = Some(warnings(recordings, question));
+    let mut warnings = Some(warnings(recordings, question)?);
     for (from_ns, tally) in open {
         done.push(Slice { from_ns, report: tally.report(None, warnings.take().unwrap_or_default()) });
     }
@@ -146,12 +152,13 @@ fn each_piece(
 ) -> Result<(), RecordError> {
     #[expect(clippy::cast_precision_loss, reason = "progress to be shown")]
     let count = recordings.len().max(1) as f64;
+    unrecorded::check(recordings, &question.plan.columns)?;
     for (index, recording) in recordings.iter_mut().enumerate() {
         let header = recording.header().clone();
-        let query = query(question, &header, &recording.path())?;
+        let query = query(question, &header);
         let further = Further::of(&query, &question.plan);
         let mut threads = Threads::default();
-        recording.read(&query, &mut |piece| {
+        unrecorded::read(recording.as_mut(), &query, &mut |piece| {
             #[expect(clippy::cast_precision_loss, reason = "progress to be shown")]
             watch((index as f64 + piece.progress) / count)?;
             add(Origin { header: &header, further, threads: &mut threads }, piece);
@@ -162,18 +169,12 @@ fn each_piece(
 }
 
 /// The plan's columns, and behind them those by which rows are selected and threads told apart.
-fn query(question: &Question, header: &Header, path: &std::path::Path) -> Result<Query, RecordError> {
+fn query(question: &Question, header: &Header) -> Query {
     let mut columns = question.plan.columns.clone();
-    if let Some(column) = columns.iter().find(|column| header.place(column).is_none()) {
-        return Err(RecordError::NotRecorded {
-            path: path.display().to_string(),
-            column: column.name,
-            recorded: header.names(),
-        });
-    }
     let further = IDENTITY.into_iter().chain([NAME]).filter_map(Column::find);
     columns.extend(further.filter(|column| header.place(column).is_some()));
-    Ok(Query { columns, from_ns: question.from_ns.unwrap_or(0), to_ns: question.to_ns.unwrap_or(u64::MAX) })
+    let (from_ns, to_ns) = question.window();
+    Query { columns, from_ns, to_ns }
 }
 
 /// The column that `-p REGEX` is searched in.
@@ -378,9 +379,9 @@ fn distinct<'a>(texts: impl Iterator<Item = &'a str>) -> Vec<&'a str> {
 }
 
 /// What a reader of the report must know of the recordings.
-fn warnings(recordings: &[Box<dyn Recording>], question: &Question) -> Vec<String> {
-    let mut warnings = Vec::new();
-    for recording in recordings {
+fn warnings(recordings: &mut [Box<dyn Recording>], question: &Question) -> Result<Vec<String>, RecordError> {
+    let mut warnings = unrecorded::sentences(recordings, &question.plan.columns, question.window())?;
+    for recording in &*recordings {
         let (header, path) = (recording.header(), recording.path());
         let path = path.display();
         warnings.extend(recording.warnings());
@@ -406,7 +407,7 @@ fn warnings(recordings: &[Box<dyn Recording>], question: &Question) -> Vec<Strin
     if hosts > 1 {
         warnings.push(format!("{hosts} hosts are counted together: averages are those of one host"));
     }
-    warnings
+    Ok(warnings)
 }
 
 /// When `recordings` begin and end: the times of their first and last ticks.

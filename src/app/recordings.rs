@@ -43,7 +43,17 @@ pub fn replay(args: &SampleArgs) -> anyhow::Result<()> {
             .map(|slices| slices::table(slices, args.format == Format::Table)),
     };
     drop(bar);
-    print_report(&report?, args.format, !args.quiet, args.raw_csv)
+    print_report(&report?, args.format, !args.quiet, args.raw_csv)?;
+    check_whole(&lost(&recordings))
+}
+
+fn lost(recordings: &[Box<dyn Recording>]) -> Vec<String> {
+    recordings.iter().flat_map(|recording| recording.lost()).collect()
+}
+
+/// Fails, once all else is answered, because of what of recordings is lost.
+fn check_whole(lost: &[String]) -> anyhow::Result<()> {
+    if lost.is_empty() { Ok(()) } else { anyhow::bail!("{}", printable(lost.join("; ").as_bytes())) }
 }
 
 /// The question about a part of the time only; the end that times may count back from is that of the recordings.
@@ -87,6 +97,7 @@ pub fn diff(args: &DiffArgs) -> anyhow::Result<()> {
     let plan = Plan::new(&request, gate).map_err(UsageError::from)?;
     let stop = stop_on_signals()?;
     let mut bar = Bar::new(args.quiet, &stop);
+    let mut gone = Vec::new();
     let mut side = |given: &str| -> anyhow::Result<(Side, Report)> {
         let side = Side::parse(given).map_err(UsageError::Window)?;
         let question = Question {
@@ -101,6 +112,7 @@ pub fn diff(args: &DiffArgs) -> anyhow::Result<()> {
         let mut recordings = open::recordings(std::slice::from_ref(&side.path), &args.host, &stop.flag())?;
         let question = within(question, side.from, side.to, &mut recordings)?;
         let report = replay::report(&mut recordings, &question, &mut |done| bar.update(done))?;
+        gone.extend(lost(&recordings));
         Ok((side, report))
     };
     let (before, after) = (side(&args.before)?, side(&args.after)?);
@@ -117,9 +129,9 @@ pub fn diff(args: &DiffArgs) -> anyhow::Result<()> {
         };
         let notes = diff::notes(before, after).into_iter().chain(left_out);
         let text: String = notes.map(|note| format!("{}\n", printable(note.as_bytes()))).collect();
-        return super::print(|out| out.write_all(format!("\n{text}").as_bytes()));
+        super::print(|out| out.write_all(format!("\n{text}").as_bytes()))?;
     }
-    Ok(())
+    check_whole(&gone)
 }
 
 /// `psn export`: the same recordings in another format.
@@ -142,7 +154,7 @@ pub fn export(args: &ExportArgs) -> anyhow::Result<()> {
             eprintln_ignoring_errors(&format!("warning: {warning}"));
         }
     }
-    Ok(())
+    check_whole(&lost(&recordings))
 }
 
 /// With standard error gone there is nobody left to tell.

@@ -22,6 +22,7 @@ pub mod recorder;
 mod repeats;
 pub mod sqlite;
 pub mod text;
+pub mod unrecorded;
 
 use std::io;
 use std::path::{Path, PathBuf};

@@ -62,6 +62,9 @@ mod hung_fuse;
 /// Recordings: written, read back, cut off, asked.
 mod recordings;
 
+/// Datasets: of other users, damaged, hostile, of parts that differ.
+mod datasets;
+
 /// Recordings in the hands of engines that are not psn's.
 mod engines;
 

@@ -1,7 +1,7 @@
 //! Ticks to parts.
 
 use std::fs::File;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Instant;
@@ -35,7 +35,6 @@ const PUSHED_ROWS: usize = 1 << 10;
 
 /// A dataset, or a file, in the making.
 pub struct ParquetSink {
-    path: PathBuf,
     options: DatasetOptions,
     header: Header,
     header_json: String,
@@ -107,7 +106,6 @@ impl ParquetSink {
         of_run.iter().for_each(|name| dataset.remove(name));
         let header_json = serde_json::to_string(header).map_err(|error| RecordError::engine(path, error))?;
         Ok(Self {
-            path: path.to_owned(),
             options,
             header_json,
             schema: schema::rows(header).map_err(|error| engine(path, &error))?,
@@ -263,6 +261,7 @@ impl Sink for ParquetSink {
 #[cfg(test)]
 mod tests {
     use std::fs;
+    use std::path::PathBuf;
     use std::time::Duration;
 
     use proptest::prelude::*;
