@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::csv::{CsvRecording, CsvSink};
 use super::parquet::{self, DatasetOptions};
-use super::sqlite::{OriginalRecording, SqliteRecording, SqliteSink};
+use super::sqlite::{self, SqliteSink};
 use super::{Format, Header, RecordError, Recording, Sink};
 
 /// How a recording is written.
@@ -112,9 +112,6 @@ fn open(path: &Path, stop: &Arc<AtomicBool>) -> Result<Vec<Box<dyn Recording>>, 
         Ok(Format::Parquet) => return parquet::open(path, stop),
         Ok(Format::Csv) => vec![Box::new(CsvRecording::open(path)?)],
         // The original's databases have any name.
-        Ok(Format::Sqlite) | Err(_) if OriginalRecording::is_one(path) => {
-            vec![Box::new(OriginalRecording::open(path)?)]
-        }
-        Ok(Format::Sqlite) | Err(_) => vec![Box::new(SqliteRecording::open(path)?)],
+        Ok(Format::Sqlite) | Err(_) => vec![sqlite::open(path, stop)?],
     })
 }

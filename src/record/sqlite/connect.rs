@@ -1,14 +1,32 @@
 //! Opens databases that anybody may have written, to read them.
 
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
+use rusqlite::config::DbConfig;
 use rusqlite::limits::Limit;
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 
+use super::files::{Files, Which, sibling};
+use super::vfs;
+use crate::output::escape::printable;
 use crate::record::RecordError;
 
 /// No text of a recording is longer; what is, is none of psn's.
 const MAX_LENGTH: i32 = 16 << 20;
+
+/// Bytes that SQLite may take, for all databases together. 2 MiB of them are its cache.
+const HEAP_BYTES: u32 = 64 << 20;
+
+/// Instructions of SQLite's own between two looks at whether it is to go on: some milliseconds' worth.
+const STEPS: i32 = 10_000;
+
+/// Looks that the opening of a database may take: a million instructions, where those of psn take some thousand.
+const PATIENCE: u64 = 100;
+
+/// The start of every database: <https://sqlite.org/fileformat2.html#the_database_header>.
+const MAGIC: &[u8; 16] = b"SQLite format 3\0";
 
 /// What interrupts a reading.
 #[derive(Debug)]
@@ -19,6 +37,8 @@ pub enum Trouble {
     Record(RecordError),
     /// No psn wrote that.
     Malformed(&'static str),
+    /// What was read is not what its checksum says.
+    Damaged,
 }
 
 impl From<rusqlite::Error> for Trouble {
@@ -33,58 +53,152 @@ impl From<RecordError> for Trouble {
     }
 }
 
-/// Opens the database at `path` for reading only.
-///
-/// # Errors
-/// When it can not be read, or is none.
-pub fn connect(path: &Path, warnings: &mut Vec<String>) -> Result<Connection, RecordError> {
-    // A clearer word than "unable to open database file".
-    drop(std::fs::File::open(path).map_err(|error| RecordError::io(path, error))?);
-    let failed = |error: rusqlite::Error| RecordError::not_recording(path, error);
-    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_URI;
-    let open = |name: &str| -> rusqlite::Result<Connection> {
-        let db = Connection::open_with_flags(name, flags)?;
-        db.set_limit(Limit::SQLITE_LIMIT_LENGTH, MAX_LENGTH)?;
-        db.busy_timeout(std::time::Duration::from_secs(5))?;
-        db.execute_batch("PRAGMA trusted_schema = OFF; PRAGMA cell_size_check = ON; PRAGMA query_only = ON;")?;
-        // Touches the file, and the log beside it.
-        db.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get::<_, i64>(0))?;
-        Ok(db)
-    };
-    let name = uri(path);
-    match open(&name) {
-        // In a directory that may not be written, the log of a killed writer can not be followed.
-        Err(rusqlite::Error::SqliteFailure(error, _))
-            if error.code == ErrorCode::CannotOpen || error.code == ErrorCode::ReadOnly =>
-        {
-            let db = open(&format!("{name}?immutable=1")).map_err(failed)?;
-            warnings.push(format!(
-                "{}: what was written last is in {}-wal, which can not be read where its directory may not be written",
-                path.display(),
-                path.display()
-            ));
-            Ok(db)
+/// A database that is open for reading.
+#[derive(Debug)]
+pub struct Database {
+    /// The connection.
+    pub db: Connection,
+    files: Arc<Files>,
+    /// How many more looks its work may take.
+    patience: Arc<AtomicU64>,
+}
+
+impl Database {
+    /// Opens the database at `path`, with its log if it has one. When `stop` is set, every reading ends.
+    ///
+    /// # Errors
+    /// When it cannot be read, or is none.
+    pub fn open(path: &Path, stop: &Arc<std::sync::atomic::AtomicBool>) -> Result<Self, RecordError> {
+        let files = Arc::new(Files::open(path, stop)?);
+        check_start(&files, path)?;
+        let failed = |error: rusqlite::Error| match &error {
+            _ if files.is_stopped() => RecordError::Stopped,
+            rusqlite::Error::SqliteFailure(code, _) if code.code == ErrorCode::OperationInterrupted => {
+                RecordError::not_recording(path, "what it has is more than psn writes")
+            }
+            _ => RecordError::not_recording(path, error),
+        };
+        let offer = vfs::Offer::new(&files).map_err(failed)?;
+        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let open = || -> rusqlite::Result<(Connection, Arc<AtomicU64>)> {
+            let mut db = Connection::open_with_flags_and_vfs(offer.name(), flags, vfs::NAME)?;
+            let patience = guard(&mut db, &files)?;
+            // Touches the file and the log: from now on both are open.
+            db.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get::<_, i64>(0))?;
+            Ok((db, patience))
+        };
+        let (db, patience) = open().map_err(failed)?;
+        Ok(Self { db, files: Arc::clone(&files), patience })
+    }
+
+    /// Lets the reading that begins go on until it is stopped: it bounds its own work.
+    pub fn be_patient(&self) {
+        self.patience.store(u64::MAX, Ordering::Relaxed);
+    }
+
+    /// Whether the user has asked for the end.
+    pub fn is_stopped(&self) -> bool {
+        self.files.is_stopped()
+    }
+
+    /// What is odd about the files of the database at `path`, if anything.
+    ///
+    /// # Errors
+    /// When they cannot be read.
+    pub fn oddities(&self, path: &Path) -> rusqlite::Result<Vec<String>> {
+        let mut odd = Vec::new();
+        let shown = path.display();
+        let number = |pragma: &str| self.db.query_row(pragma, [], |row| row.get::<_, i64>(0)).map(i64::unsigned_abs);
+        let wants = number("PRAGMA page_size")?.saturating_mul(number("PRAGMA page_count")?);
+        let has = self.files.len(Which::Database).unwrap_or(0);
+        if !self.files.has_log() && has != wants {
+            odd.push(format!("{shown}: it has {has} bytes where it should have {wants}: it was cut off or added to"));
         }
-        opened => opened.map_err(failed),
+        let mut versions = [0; 2];
+        let is_logged = self.files.read_at(Which::Database, &mut versions, 18).is_ok_and(|len| len == 2);
+        if is_logged && versions == [2, 2] && !self.files.has_log() {
+            let log = sibling(path, "-wal");
+            odd.push(format!(
+                "{shown}: its log {} is missing: what was written last is in there; copy both files",
+                log.display()
+            ));
+        }
+        Ok(odd)
+    }
+
+    /// Refuses a database in which one of `tables` is not a table, or has columns that are computed: nothing that a stranger
+    /// wrote is ever run.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub fn are_plain_tables(&self, tables: &[&str]) -> rusqlite::Result<bool> {
+        let kind = "SELECT count(*) FROM pragma_table_list WHERE schema = 'main' AND name = ?1 AND type = 'table'";
+        let hidden = "SELECT count(*) FROM pragma_table_xinfo(?1) WHERE hidden <> 0";
+        for table in tables {
+            let is_table = self.db.query_row(kind, [table], |row| row.get::<_, i64>(0))? == 1;
+            if !is_table || self.db.query_row(hidden, [table], |row| row.get::<_, i64>(0))? != 0 {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// The names of a table's columns; none if there is no such table.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub fn table_columns(&self, table: &str) -> rusqlite::Result<Vec<String>> {
+        let mut select = self.db.prepare("SELECT name FROM pragma_table_info(?1)")?;
+        let names = select.query_map([table], |row| row.get(0))?;
+        names.collect()
     }
 }
 
-/// `path` as a `file:` URI, with every byte that means something in one escaped.
-fn uri(path: &Path) -> String {
-    let bytes = path.as_os_str().as_encoded_bytes();
-    let escaped = bytes.iter().map(|byte| match byte {
-        b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'/' | b'-' | b'_' | b'.' => char::from(*byte).to_string(),
-        other => format!("%{other:02X}"),
-    });
-    format!("file:{}", escaped.collect::<String>())
+/// Tells what is no database before SQLite does, in clearer words.
+fn check_start(files: &Files, path: &Path) -> Result<(), RecordError> {
+    let mut start = [0; 16];
+    let read = files.read_at(Which::Database, &mut start, 0).map_err(|error| RecordError::io(path, error))?;
+    if read == 0 {
+        let reason = if files.has_log() { "it is empty, though it has a log" } else { "it is empty" };
+        return Err(RecordError::not_recording(path, reason));
+    }
+    if start != *MAGIC {
+        return Err(RecordError::not_recording(path, "it is not an SQLite database"));
+    }
+    Ok(())
 }
 
-/// The names of a table's columns; none if there is no such table.
-///
-/// # Errors
-/// When the database can not be read.
-pub fn table_columns(db: &Connection, table: &str) -> rusqlite::Result<Vec<String>> {
-    let mut select = db.prepare("SELECT name FROM pragma_table_info(?1)")?;
-    let names = select.query_map([table], |row| row.get(0))?;
-    names.collect()
+/// Bounds what SQLite does with a file that a stranger may have written.
+fn guard(db: &mut Connection, files: &Arc<Files>) -> rusqlite::Result<Arc<AtomicU64>> {
+    db.set_limit(Limit::SQLITE_LIMIT_LENGTH, MAX_LENGTH)?;
+    for (option, on) in [
+        (DbConfig::SQLITE_DBCONFIG_DEFENSIVE, true),
+        (DbConfig::SQLITE_DBCONFIG_TRUSTED_SCHEMA, false),
+        (DbConfig::SQLITE_DBCONFIG_ENABLE_VIEW, false),
+        (DbConfig::SQLITE_DBCONFIG_ENABLE_TRIGGER, false),
+        (DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true),
+    ] {
+        db.set_db_config(option, on)?;
+    }
+    let patience = Arc::new(AtomicU64::new(PATIENCE));
+    let (left, stop) = (Arc::clone(&patience), Arc::clone(files.stop()));
+    db.progress_handler(
+        STEPS,
+        Some(move || {
+            let is_over = left.load(Ordering::Relaxed) == 0;
+            left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1)).is_err()
+                || is_over
+                || stop.load(Ordering::Relaxed)
+        }),
+    )?;
+    db.execute_batch(&format!(
+        "PRAGMA locking_mode = EXCLUSIVE; PRAGMA hard_heap_limit = {HEAP_BYTES}; PRAGMA temp_store = MEMORY; \
+         PRAGMA trusted_schema = OFF; PRAGMA cell_size_check = ON; PRAGMA query_only = ON; PRAGMA mmap_size = 0;"
+    ))?;
+    Ok(patience)
+}
+
+/// An error of SQLite's in words for a terminal: its texts can have names in them that the file's writer chose.
+pub fn shown(error: &rusqlite::Error) -> String {
+    printable(error.to_string().as_bytes()).into_owned()
 }

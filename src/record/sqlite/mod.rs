@@ -5,6 +5,7 @@
 //! | `meta` | the header and the facts of the report, as JSON |
 //! | `ticks` | one row a tick, with the place of its group's rows |
 //! | `strings` | each text once, in its stored form ([`super::text`]) |
+//! | `groups` | the checksums of each group's rows |
 //! | `spans` | the rows: numbers as they are, texts as the ids of strings; once for consecutive ticks in which all stayed so |
 //!
 //! Ticks are written in groups of consecutive ones, each with spans of its own: `first_row` of a tick is the rowid of its
@@ -14,15 +15,40 @@
 //! and laid out as the original's tables.
 
 mod connect;
+mod files;
+mod fresh;
+mod joined;
 mod original;
 mod read;
 mod schema;
 mod spans;
+mod strings;
+mod sums;
+mod vfs;
 mod write;
 
-pub use original::OriginalRecording;
-pub use read::SqliteRecording;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use super::{RecordError, Recording};
+use connect::Database;
+use original::OriginalRecording;
+use read::SqliteRecording;
 pub use write::SqliteSink;
+
+/// Opens the recording at `path`, psn's own or the original's. To set `stop` ends every reading of it.
+///
+/// # Errors
+/// When it cannot be read, or is none.
+pub fn open(path: &Path, stop: &Arc<AtomicBool>) -> Result<Box<dyn Recording>, RecordError> {
+    let database = Database::open(path, stop)?;
+    Ok(if OriginalRecording::is_one(&database) {
+        Box::new(OriginalRecording::new(database, path)?)
+    } else {
+        Box::new(SqliteRecording::new(database, path)?)
+    })
+}
 
 #[cfg(test)]
 mod tests {
@@ -31,7 +57,7 @@ mod tests {
     use super::write::group_spans;
     use super::*;
     use crate::record::fixture::{COLUMNS, Directory, START, header, query, read, texts, threads, tick};
-    use crate::record::{RecordError, Recording as _, Sink as _, TickInfo};
+    use crate::record::{RecordError, Sink as _, TickInfo};
 
     /// A tick as it is to be read, whatever the order of its rows.
     fn sorted(mut ticks: Vec<(TickInfo, Vec<Vec<String>>)>) -> Vec<(TickInfo, Vec<Vec<String>>)> {
@@ -62,14 +88,14 @@ mod tests {
             }
             sink.finish(None).unwrap();
             let expected = sorted(expected);
-            let mut recording = SqliteRecording::open(&path).unwrap();
-            prop_assert_eq!(sorted(read(&mut recording, &query(&COLUMNS))), expected.clone());
+            let mut recording = open(&path, &Arc::default()).unwrap();
+            prop_assert_eq!(sorted(read(&mut *recording, &query(&COLUMNS))), expected.clone());
             let (from, to) = window;
             let mut within = query(&COLUMNS);
             (within.from_ns, within.to_ns) = (tick(from, START).time_ns, tick(to, START).time_ns);
             let wanted: Vec<_> = expected.into_iter()
                 .filter(|(info, _)| (within.from_ns..within.to_ns).contains(&info.time_ns)).collect();
-            prop_assert_eq!(sorted(read(&mut recording, &within)), wanted);
+            prop_assert_eq!(sorted(read(&mut *recording, &within)), wanted);
         }
     }
 
@@ -88,7 +114,7 @@ mod tests {
         sink.add(&tick(5000, START), &mut vec![many]).unwrap();
         sink.add(&tick(5001, START), &mut vec![few()]).unwrap();
         sink.finish(None).unwrap();
-        let mut recording = SqliteRecording::open(&path).unwrap();
+        let mut recording = open(&path, &Arc::default()).unwrap();
         let mut counts = Vec::new();
         let mut count = 0;
         recording
@@ -110,6 +136,133 @@ mod tests {
         assert_eq!(of("first_tick >= 5000"), (large as i64 + 2, large as i64 + 2));
     }
 
+    /// A tick with its rows.
+    type Tick = (TickInfo, Vec<Vec<String>>);
+
+    /// Makes it one of an older psn, which wrote no checksums.
+    const FORGET_SUMS: &str = "PRAGMA user_version = 0; DROP TABLE groups; ALTER TABLE meta DROP COLUMN sum;
+        ALTER TABLE ticks DROP COLUMN sum; ALTER TABLE strings DROP COLUMN sum;";
+
+    fn database(root: &Directory, ticks: u64) -> std::path::PathBuf {
+        let path = root.path.join("r.db");
+        let mut sink = SqliteSink::create(&path, &header("run"), true).unwrap();
+        for number in 0..ticks {
+            sink.add(&tick(number, START), &mut vec![threads(&[(1, 3)])]).unwrap();
+            if number % 2 == 1 {
+                sink.flush().unwrap();
+            }
+        }
+        sink.finish(None).unwrap();
+        path
+    }
+
+    /// The ticks and their rows, and what is said of them.
+    fn told(path: &Path) -> Result<(Vec<Tick>, Vec<String>), String> {
+        let mut recording = open(path, &Arc::default()).map_err(|error| error.to_string())?;
+        let mut ticks = Vec::new();
+        let mut gathered = Vec::new();
+        recording
+            .read(&query(&COLUMNS), &mut |piece| {
+                gathered.extend(texts(piece.rows, COLUMNS.len()));
+                if piece.is_last {
+                    ticks.push((piece.tick.clone(), std::mem::take(&mut gathered)));
+                }
+                Ok(())
+            })
+            .map_err(|error| error.to_string())?;
+        Ok((ticks, recording.warnings()))
+    }
+
+    #[test]
+    fn no_bit_can_change_without_a_word() {
+        let root = Directory::new();
+        let path = database(&root, 9);
+        let whole = told(&path).unwrap();
+        assert_eq!((whole.0.len(), whole.1.len()), (9, 0));
+        let bytes = std::fs::read(&path).unwrap();
+        let mut told_of = 0;
+        // A prime apart, so that every page and every place in a page comes up.
+        for bit in (0..bytes.len() * 8).step_by(397) {
+            let mut damaged = bytes.clone();
+            damaged[bit / 8] ^= 1 << (bit % 8);
+            std::fs::write(&path, damaged).unwrap();
+            match told(&path) {
+                Ok((ticks, warnings)) if warnings.is_empty() => assert_eq!(ticks, whole.0, "bit {bit}"),
+                _ => told_of += 1,
+            }
+        }
+        assert!(told_of > 10, "{told_of}");
+        for len in (0..bytes.len()).step_by(509) {
+            std::fs::write(&path, &bytes[..len]).unwrap();
+            assert!(!matches!(told(&path), Ok((_, warnings)) if warnings.is_empty()), "cut off at {len}");
+        }
+    }
+
+    #[test]
+    fn what_is_damaged_is_left_out_and_told() {
+        let root = Directory::new();
+        let damaged = |sql: &str| {
+            let path = database(&root, 6);
+            rusqlite::Connection::open(&path).unwrap().execute_batch(sql).unwrap();
+            let (ticks, warnings) = told(&path).unwrap();
+            (ticks.len(), warnings.join("; ").replace(&format!("{}: it is damaged: ", path.display()), ""))
+        };
+        assert_eq!(damaged(""), (6, String::new()));
+        let lost = |count: u64| format!("{count} of its ticks are lost, and are not counted");
+        assert_eq!(damaged("UPDATE ticks SET processes = 7 WHERE tick = 1"), (5, lost(1)));
+        assert_eq!(damaged("DELETE FROM ticks WHERE tick = 3"), (5, lost(1)));
+        assert_eq!(damaged("DELETE FROM ticks WHERE tick >= 4"), (4, lost(2)));
+        assert_eq!(damaged("UPDATE spans SET task = 7 WHERE first_tick = 0"), (4, lost(2)));
+        assert_eq!(damaged("DELETE FROM spans WHERE first_tick = 2"), (4, lost(2)));
+        assert_eq!(damaged("UPDATE groups SET end_row = end_row + 1 WHERE first_row = 1"), (4, lost(2)));
+        let (ticks, said) = damaged("UPDATE strings SET text = 'other' WHERE id = 1");
+        assert_eq!((ticks, said.as_str()), (6, "1 of its texts are lost, and shown as [malformed]"));
+    }
+
+    #[test]
+    fn a_recording_of_an_older_psn_has_no_checksums_and_is_read() {
+        let root = Directory::new();
+        let path = database(&root, 6);
+        rusqlite::Connection::open(&path).unwrap().execute_batch(FORGET_SUMS).unwrap();
+        let (ticks, warnings) = told(&path).unwrap();
+        assert_eq!((ticks.len(), warnings.len()), (6, 0));
+        rusqlite::Connection::open(&path).unwrap().execute_batch("PRAGMA user_version = 1").unwrap();
+        assert!(told(&path).unwrap_err().contains("some of its checksums are missing"));
+    }
+
+    #[test]
+    fn nothing_that_a_stranger_wrote_is_run() {
+        let root = Directory::new();
+        for sql in [
+            "ALTER TABLE ticks RENAME TO other; CREATE VIEW ticks AS SELECT * FROM other",
+            "ALTER TABLE ticks ADD COLUMN more AS(abs(tick))",
+            "DROP TABLE strings; CREATE VIRTUAL TABLE strings USING fts5(id, text, sum)",
+        ] {
+            let path = database(&root, 2);
+            rusqlite::Connection::open(&path).unwrap().execute_batch(sql).unwrap();
+            let error = told(&path).unwrap_err();
+            assert!(error.contains("not plain tables"), "{sql}: {error}");
+        }
+        let path = database(&root, 2);
+        let more = "CREATE TRIGGER t AFTER INSERT ON ticks BEGIN SELECT 1; END; CREATE INDEX i ON ticks (abs(time_ns))";
+        rusqlite::Connection::open(&path).unwrap().execute_batch(more).unwrap();
+        assert_eq!(told(&path).unwrap().0.len(), 2, "what is not run does no harm");
+    }
+
+    #[test]
+    fn a_reading_ends_when_it_is_told_to() {
+        let root = Directory::new();
+        let path = database(&root, 6);
+        let stop = Arc::new(AtomicBool::new(false));
+        let mut recording = open(&path, &stop).unwrap();
+        let result = recording.read(&query(&["task"]), &mut |_| {
+            stop.store(true, std::sync::atomic::Ordering::Relaxed);
+            Ok(())
+        });
+        assert!(matches!(result, Err(RecordError::Stopped)), "{result:?}");
+        assert!(matches!(open(&path, &stop), Err(RecordError::Stopped)));
+    }
+
     #[test]
     fn groups_that_no_psn_wrote_are_refused() {
         let root = Directory::new();
@@ -121,9 +274,11 @@ mod tests {
                 sink.flush().unwrap();
             }
             sink.finish(None).unwrap();
-            rusqlite::Connection::open(&path).unwrap().execute_batch(damage).unwrap();
+            let db = rusqlite::Connection::open(&path).unwrap();
+            db.execute_batch(FORGET_SUMS).unwrap();
+            db.execute_batch(damage).unwrap();
             let mut ticks = 0;
-            let result = SqliteRecording::open(&path).unwrap().read(&query(&["task"]), &mut |_| {
+            let result = open(&path, &Arc::default()).unwrap().read(&query(&["task"]), &mut |_| {
                 ticks += 1;
                 Ok(())
             });

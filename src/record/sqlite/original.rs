@@ -6,14 +6,13 @@
 
 use std::path::{Path, PathBuf};
 
-use rusqlite::Connection;
-use rusqlite::types::ValueRef;
-
-use super::connect::{Trouble, connect, table_columns};
+use super::connect::{Database, Trouble, shown};
+use super::joined::{self, Joined};
 use crate::column::Column;
-use crate::observation::{Mark, Value};
 use crate::record::header::FORMAT;
-use crate::record::{Header, PIECE_ROWS, Piece, Query, RecordError, RecordedColumn, Recording, TickInfo, Visit};
+use crate::record::{
+    Header, PIECE_BYTES, PIECE_ROWS, Piece, Query, RecordError, RecordedColumn, Recording, TickInfo, Visit,
+};
 use crate::report::Facts;
 use crate::rows::Rows;
 
@@ -21,7 +20,7 @@ use crate::rows::Rows;
 #[derive(Debug)]
 pub struct OriginalRecording {
     path: PathBuf,
-    db: Connection,
+    database: Database,
     header: Header,
     /// The table of each of the header's columns.
     tables: Vec<String>,
@@ -31,27 +30,28 @@ pub struct OriginalRecording {
 const TABLES: [&str; 5] = ["syscall", "wchan", "io", "status", "cmdline"];
 
 impl OriginalRecording {
-    /// Whether the file at `path` is such a database.
+    /// Whether that is such a database.
     #[must_use]
-    pub fn is_one(path: &Path) -> bool {
-        let Ok(db) = connect(path, &mut Vec::new()) else { return false };
+    pub fn is_one(database: &Database) -> bool {
         // psn's own have views of these names.
-        let tables = "SELECT count(*) FROM sqlite_schema WHERE type = 'table' AND name = 'stat'";
-        let has_table = db.query_row(tables, [], |row| row.get::<_, i64>(0)).is_ok_and(|count| count == 1);
-        has_table && table_columns(&db, "stat").is_ok_and(|columns| columns.iter().any(|column| column == "event_time"))
+        database.are_plain_tables(&["stat"]).unwrap_or(false)
+            && database.table_columns("stat").is_ok_and(|columns| columns.iter().any(|column| column == "event_time"))
     }
 
     /// Opens it.
     ///
     /// # Errors
-    /// When it can not be read.
-    pub fn open(path: &Path) -> Result<Self, RecordError> {
-        let failed = |error: rusqlite::Error| RecordError::not_recording(path, error);
-        let db = connect(path, &mut Vec::new())?;
+    /// When it cannot be read.
+    pub fn new(database: Database, path: &Path) -> Result<Self, RecordError> {
+        let failed = |error: rusqlite::Error| RecordError::not_recording(path, shown(&error));
         let mut columns = Vec::new();
         let mut tables = Vec::new();
         for table in std::iter::once("stat").chain(TABLES) {
-            for name in table_columns(&db, table).map_err(failed)? {
+            // What is not a table, but computed, is left alone.
+            if !database.are_plain_tables(&[table]).map_err(failed)? {
+                continue;
+            }
+            for name in database.table_columns(table).map_err(failed)? {
                 let known = crate::column::COLUMNS.iter().find(|column| column.name == name);
                 if let Some(column) =
                     known.filter(|column| !columns.iter().any(|RecordedColumn { name, .. }| name == column.name))
@@ -61,11 +61,15 @@ impl OriginalRecording {
                 }
             }
         }
-        let ticks: (i64, Option<String>, Option<String>) = db
-            .query_row("SELECT count(DISTINCT event_time), min(event_time), max(event_time) FROM stat", [], |row| {
-                Ok((row.get(0)?, row.get(1)?, row.get(2)?))
-            })
-            .map_err(failed)?;
+        database.be_patient();
+        let span = joined::span(&database.db).map_err(|trouble| match trouble {
+            _ if database.is_stopped() => RecordError::Stopped,
+            Trouble::Sqlite(error) => failed(error),
+            Trouble::Record(error) => error,
+            Trouble::Malformed(reason) => RecordError::not_recording(path, reason),
+            Trouble::Damaged => RecordError::not_recording(path, "it is damaged"),
+        })?;
+        let ticks = (span.ticks, span.first, span.last);
         let first = ticks.1.as_deref().and_then(time_ns).unwrap_or(0);
         let last = ticks.2.as_deref().and_then(time_ns).unwrap_or(first);
         #[expect(clippy::cast_precision_loss, reason = "a rate, as well as it can be told")]
@@ -86,53 +90,33 @@ impl OriginalRecording {
             filters: Vec::new(),
             columns,
         };
-        Ok(Self { path: path.to_owned(), db, header, tables })
+        Ok(Self { path: path.to_owned(), database, header, tables })
     }
 
     fn visit_ticks(&self, query: &Query, visit: &mut Visit<'_>) -> Result<(), Trouble> {
         let table_of = |column: &Column| self.header.place(column).and_then(|place| self.tables.get(place));
-        let tables: Vec<&String> = query.columns.iter().filter_map(|column| table_of(column)).collect();
-        let mut select = "SELECT s.event_time".to_owned();
-        for column in &query.columns {
-            let table = table_of(column).map_or("stat", String::as_str);
-            let table = if table == "stat" { "s" } else { table };
-            select.push_str(&format!(", {table}.\"{}\"", column.name));
-        }
-        select.push_str(" FROM stat s");
-        for table in TABLES.into_iter().filter(|table| tables.iter().any(|used| used == table)) {
-            let task = if table == "status" { "pid" } else { "task" };
-            select.push_str(&format!(
-                " LEFT JOIN \"{table}\" ON {table}.event_time = s.event_time AND {table}.pid = s.pid AND {table}.task = s.{task}"
-            ));
-        }
-        select.push_str(" ORDER BY s.event_time, s.rowid");
-        let mut select = self.db.prepare(&select)?;
-        let mut found = select.query([])?;
+        let columns = query.columns.iter().map(|column| (table_of(column).map_or("stat", String::as_str), *column));
+        let mut joined = Joined::new(&self.database.db, &columns.collect::<Vec<_>>())?;
         let mut rows = Rows::new(query.columns.len());
         let mut tick = TickInfo::default();
-        let mut open = String::new();
-        while let Some(row) = found.next()? {
-            let time = row.get_ref(0)?.as_str().unwrap_or_default();
-            if time != open {
+        while let Some(is_next) = joined.next()? {
+            if is_next {
                 if is_wanted(&tick, query) {
                     visit(Piece { tick: &tick, rows: &rows, is_last: true, progress: 0.0 })?;
                 }
                 rows.clear();
-                time.clone_into(&mut open);
-                tick.time_ns = time_ns(time).unwrap_or(0);
+                tick.time_ns = time_ns(joined.time()).unwrap_or(0);
                 tick.due += 1;
                 tick.threads = 0;
             }
             tick.threads += 1;
-            if rows.len() >= PIECE_ROWS {
+            if rows.len() >= PIECE_ROWS || rows.size() >= PIECE_BYTES {
                 if is_wanted(&tick, query) {
                     visit(Piece { tick: &tick, rows: &rows, is_last: false, progress: 0.0 })?;
                 }
                 rows.clear();
             }
-            for (place, column) in query.columns.iter().enumerate() {
-                rows.push(value(column, row.get_ref(place + 1)?));
-            }
+            joined.push(&mut rows);
         }
         if is_wanted(&tick, query) {
             visit(Piece { tick: &tick, rows: &rows, is_last: true, progress: 1.0 })?;
@@ -143,25 +127,6 @@ impl OriginalRecording {
 
 fn is_wanted(tick: &TickInfo, query: &Query) -> bool {
     tick.due > 0 && (query.from_ns..query.to_ns).contains(&tick.time_ns)
-}
-
-/// What the original stored, as psn would have seen it.
-fn value<'a>(column: &Column, stored: ValueRef<'a>) -> Value<'a> {
-    match stored {
-        ValueRef::Integer(number) if column.kind.is_number() => {
-            Value::Number(i128::from(number) * i128::from(column.divisor))
-        }
-        #[expect(clippy::cast_possible_truncation, reason = "seconds, of which the original kept two decimals")]
-        ValueRef::Real(number) if column.kind.is_number() => {
-            Value::Number((number * f64::from(column.divisor)).round() as i128)
-        }
-        // Names keep the parentheses of the file there.
-        ValueRef::Text([b'(', name @ .., b')']) if column.is_comm() => Value::Text(name),
-        ValueRef::Text(b"") => Value::Mark(Mark::None),
-        ValueRef::Text(text) => Mark::from_text(text).map_or(Value::Text(text), Value::Mark),
-        ValueRef::Null => Value::Mark(Mark::None),
-        _ => Value::Mark(Mark::Malformed),
-    }
 }
 
 /// `2026-11-23T03:00:00.123456`, UTC, as Python writes it.
@@ -196,24 +161,33 @@ impl Recording for OriginalRecording {
     }
 
     fn span(&mut self) -> Result<Option<(u64, u64)>, RecordError> {
-        let span = self.db.query_row("SELECT min(event_time), max(event_time) FROM stat", [], |row| {
-            Ok(row.get::<_, Option<String>>(0)?.zip(row.get::<_, Option<String>>(1)?))
-        });
-        let span = span.map_err(|error| RecordError::engine(&self.path, error))?;
-        Ok(span.and_then(|(first, last)| time_ns(&first).zip(time_ns(&last))))
+        self.database.be_patient();
+        let span = joined::span(&self.database.db).map_err(|trouble| self.failed(trouble))?;
+        Ok(span.first.as_deref().and_then(time_ns).zip(span.last.as_deref().and_then(time_ns)))
     }
 
     fn read(&mut self, query: &Query, visit: &mut Visit<'_>) -> Result<(), RecordError> {
-        self.visit_ticks(query, visit).map_err(|trouble| match trouble {
+        self.database.be_patient();
+        self.visit_ticks(query, visit).map_err(|trouble| self.failed(trouble))
+    }
+}
+
+impl OriginalRecording {
+    fn failed(&self, trouble: Trouble) -> RecordError {
+        match trouble {
             Trouble::Record(error) => error,
-            Trouble::Sqlite(error) => RecordError::engine(&self.path, error),
+            _ if self.database.is_stopped() => RecordError::Stopped,
+            Trouble::Sqlite(error) => RecordError::engine(&self.path, shown(&error)),
             Trouble::Malformed(reason) => RecordError::engine(&self.path, reason),
-        })
+            Trouble::Damaged => RecordError::engine(&self.path, "it is damaged"),
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use rusqlite::Connection;
+
     use super::*;
 
     #[test]
@@ -236,8 +210,9 @@ mod tests {
         )
         .unwrap();
         drop(db);
-        assert!(OriginalRecording::is_one(&path));
-        let mut recording = OriginalRecording::open(&path).unwrap();
+        let database = Database::open(&path, &std::sync::Arc::default()).unwrap();
+        assert!(OriginalRecording::is_one(&database));
+        let mut recording = OriginalRecording::new(database, &path).unwrap();
         assert_eq!(recording.header().hz, 2.0);
         let columns = ["comm", "state_id", "utime_sec", "wchan"].map(|name| Column::find(name).unwrap()).to_vec();
         let mut seen = Vec::new();

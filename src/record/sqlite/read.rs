@@ -1,144 +1,123 @@
 //! Reads SQLite recordings, also those that a killed psn left, and those that are still being written.
 
-use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
-use foldhash::fast::RandomState;
 use rusqlite::types::ValueRef;
-use rusqlite::{Connection, OptionalExtension as _};
+use rusqlite::{Connection, Row};
 
-use super::connect::{Trouble, connect};
-use super::schema::APPLICATION_ID;
+use super::connect::{Database, Trouble, shown};
+use super::schema::{APPLICATION_ID, WITH_SUMS};
 use super::spans::{Cell, Spans};
-use crate::observation::{Mark, Value};
+use super::strings::Strings;
+use super::sums;
+use crate::observation::Value;
 use crate::record::header::States;
-use crate::record::{Header, PIECE_BYTES, PIECE_ROWS, Piece, Query, RecordError, Recording, TickInfo, Visit, text};
+use crate::record::{Header, PIECE_BYTES, PIECE_ROWS, Piece, Query, RecordError, Recording, TickInfo, Visit};
 use crate::report::Facts;
 use crate::rows::Rows;
+
+/// Bytes of the header, or of the facts, at most; psn's have some thousand.
+const MAX_META_BYTES: usize = 1 << 20;
 
 /// A database that is read.
 #[derive(Debug)]
 pub struct SqliteRecording {
     path: PathBuf,
-    db: Connection,
+    database: Database,
     header: Header,
     facts: Option<Facts>,
+    /// How many ticks were written, if the run ended.
+    ticks: Option<i64>,
+    has_sums: bool,
     warnings: Vec<String>,
     strings: Strings,
 }
 
-/// Texts by id, as they were before they were stored.
-#[derive(Debug, Default)]
-struct Strings {
-    texts: HashMap<i64, Stored, RandomState>,
-    bytes: usize,
-}
-
-#[derive(Debug)]
-enum Stored {
-    Text(Box<[u8]>),
-    Mark(Mark),
-}
-
-impl Stored {
-    const fn value(&self) -> Value<'_> {
-        match self {
-            Self::Text(text) => Value::Text(text),
-            Self::Mark(mark) => Value::Mark(*mark),
-        }
-    }
-}
-
-impl Strings {
-    /// Bytes after which the memory starts over.
-    const CACHED_BYTES: usize = 32 << 20;
-
-    fn get(&mut self, db: &Connection, id: i64) -> rusqlite::Result<Value<'_>> {
-        if !self.texts.contains_key(&id) {
-            if self.bytes > Self::CACHED_BYTES {
-                self.texts.clear();
-                self.bytes = 0;
-            }
-            let mut select = db.prepare_cached("SELECT text FROM strings WHERE id = ?1")?;
-            let mut rows = select.query([id])?;
-            let mut buffer = Vec::new();
-            let stored = match rows.next()?.map(|row| row.get_ref(0)).transpose()? {
-                Some(ValueRef::Text(bytes)) => match text::load(bytes, &mut buffer) {
-                    Value::Text(bytes) => Stored::Text(bytes.into()),
-                    Value::Mark(mark) => Stored::Mark(mark),
-                    Value::Number(_) => Stored::Mark(Mark::Malformed),
-                },
-                _ => Stored::Mark(Mark::Malformed),
-            };
-            self.bytes += size_of::<(i64, Stored)>() + if let Stored::Text(text) = &stored { text.len() } else { 0 };
-            self.texts.insert(id, stored);
-        }
-        Ok(self.texts.get(&id).map_or(Value::Mark(Mark::Malformed), Stored::value))
-    }
+/// What is written once the run has ended.
+#[derive(serde::Deserialize)]
+struct End {
+    ticks: i64,
 }
 
 impl SqliteRecording {
-    /// Opens the recording at `path`.
+    /// Opens the recording in `database`, which lies at `path`.
     ///
     /// # Errors
-    /// When it can not be read, or is none.
-    pub fn open(path: &Path) -> Result<Self, RecordError> {
-        let mut warnings = Vec::new();
-        let db = connect(path, &mut warnings)?;
-        let failed = |error: rusqlite::Error| RecordError::not_recording(path, error);
-        let id: i32 = db.query_row("PRAGMA application_id", [], |row| row.get(0)).map_err(failed)?;
-        if id != APPLICATION_ID {
-            return Err(RecordError::not_recording(path, "it is some other SQLite database"));
+    /// When it cannot be read, or is none.
+    pub fn new(database: Database, path: &Path) -> Result<Self, RecordError> {
+        let none = |reason: &str| RecordError::not_recording(path, reason);
+        let failed = |error: rusqlite::Error| none(&shown(&error));
+        let number = |pragma: &str| database.db.query_row(pragma, [], |row| row.get::<_, i32>(0)).map_err(failed);
+        let mut warnings = database.oddities(path).map_err(failed)?;
+        if number("PRAGMA application_id")? != APPLICATION_ID {
+            let more = warnings.pop().map(|warning| format!("; {warning}")).unwrap_or_default();
+            return Err(none(&format!("it is some other SQLite database{more}")));
         }
-        // A view of these names could be anything, without end.
-        let tables = "SELECT count(*) FROM sqlite_schema WHERE type = 'table' AND name IN ('meta', 'ticks', 'strings', \
-                      'spans') AND sql LIKE 'CREATE TABLE%' AND sql NOT LIKE '%GENERATED%' AND sql NOT LIKE '% AS (%'";
-        let count: i32 = db.query_row(tables, [], |row| row.get(0)).map_err(failed)?;
-        if count != 4 {
-            return Err(RecordError::not_recording(path, "tables are missing"));
+        if !database.are_plain_tables(&["meta", "ticks", "strings", "spans"]).map_err(failed)? {
+            return Err(none("tables are missing, or are not plain tables"));
         }
-        let meta = |name: &str| {
-            let select = "SELECT value FROM meta WHERE name = ?1";
-            db.query_row(select, [name], |row| row.get::<_, String>(0)).optional().map_err(failed)
+        let has_sums = number("PRAGMA user_version")? == WITH_SUMS;
+        let has_column = |table: &str| {
+            let columns = database.table_columns(table).map_err(failed)?;
+            Ok::<bool, RecordError>(columns.iter().any(|column| column == "sum"))
         };
-        let header = meta("header")?.ok_or_else(|| RecordError::not_recording(path, "it has no header"))?;
-        let header: Header = serde_json::from_str(&header).map_err(|error| RecordError::not_recording(path, error))?;
+        for table in ["meta", "ticks", "strings"] {
+            if has_column(table)? != has_sums {
+                return Err(none("it is damaged: some of its checksums are missing"));
+            }
+        }
+        if has_sums && !database.are_plain_tables(&["groups"]).map_err(failed)? {
+            return Err(none("it is damaged: the checksums of its rows are missing"));
+        }
+        let header = meta(&database.db, "header", has_sums, path)?.ok_or_else(|| none("it has no header"))?;
+        let header: Header = serde_json::from_str(&header).map_err(|error| none(&error.to_string()))?;
         header.check(path)?;
-        let facts = meta("facts")?.and_then(|facts| serde_json::from_str(&facts).ok());
-        Ok(Self { path: path.to_owned(), db, header, facts, warnings, strings: Strings::default() })
+        let facts = meta(&database.db, "facts", has_sums, path)?.and_then(|facts| serde_json::from_str(&facts).ok());
+        let end = meta(&database.db, "end", has_sums, path)?;
+        let ticks = end.and_then(|end| serde_json::from_str(&end).ok()).map(|End { ticks }| ticks);
+        if has_sums && facts.is_some() && ticks.is_none() {
+            warnings.push(format!("{}: it is damaged: how many ticks it had is lost", path.display()));
+        }
+        let strings = Strings::new(has_sums);
+        Ok(Self { path: path.to_owned(), database, header, facts, ticks, has_sums, warnings, strings })
     }
 
-    fn visit_ticks(&mut self, query: &Query, visit: &mut Visit<'_>) -> Result<(), Trouble> {
-        let Self { db, strings, header, .. } = self;
+    fn visit_ticks(&mut self, query: &Query, visit: &mut Visit<'_>) -> Result<Losses, Trouble> {
+        let Self { database, strings, header, has_sums, ticks: written, .. } = self;
+        let db = &database.db;
+        // What it reads is bounded: each row comes once, in order.
+        database.be_patient();
         let last: i64 = db.query_row("SELECT coalesce(max(tick), 0) FROM ticks", [], |row| row.get(0))?;
-        let mut ticks = db.prepare(
-            "SELECT tick, time_ns, late_ns, pass_ns, due, throttled, abandoned, lost, processes, threads, states, \
-             first_row, row_count FROM ticks WHERE time_ns >= ?1 AND time_ns < ?2 ORDER BY tick",
-        )?;
-        let bound = |ns: u64| i64::try_from(ns).unwrap_or(i64::MAX);
-        let mut ticks = ticks.query([bound(query.from_ns), bound(query.to_ns)])?;
-        let mut spans = Spans::new(db, query, header.columns.len())?;
+        let sum = if *has_sums { "sum" } else { "0" };
+        let mut ticks = db.prepare(&format!(
+            "SELECT tick, time_ns, late_ns, pass_ns, due, throttled, abandoned, lost, processes, threads, first_row, \
+             row_count, states, {sum} FROM ticks ORDER BY tick"
+        ))?;
+        let mut ticks = ticks.query([])?;
+        let mut spans = Spans::new(db, query, header, *has_sums)?;
+        let mut losses = Losses::default();
         let mut rows = Rows::new(query.columns.len());
+        let mut next = None;
+        let mut damaged = None;
         while let Some(row) = ticks.next()? {
-            let number = |place: usize| row.get::<_, i64>(place).map(|number| u64::try_from(number).unwrap_or(0));
-            let info = TickInfo {
-                time_ns: number(1)?,
-                late_ns: number(2)?,
-                pass_ns: number(3)?,
-                due: number(4)?,
-                throttled: number(5)?,
-                abandoned: number(6)?,
-                lost: number(7)?,
-                processes: number(8)?,
-                threads: number(9)?,
-                states: States::parse(&row.get::<_, String>(10)?),
-            };
+            let Tick { tick, info, first_row, count, is_whole } = Tick::of(row, *has_sums)?;
+            if next.is_some_and(|next| tick < next) {
+                return Err(Trouble::Malformed("its ticks are out of order"));
+            }
+            losses.ticks += missing(next.unwrap_or(0), tick);
+            next = Some(tick.saturating_add(1));
+            if !is_whole || (count > 0 && damaged == Some(first_row)) {
+                losses.ticks += 1;
+                continue;
+            }
+            if !(query.from_ns..query.to_ns).contains(&info.time_ns) {
+                continue;
+            }
             #[expect(clippy::cast_precision_loss, reason = "progress to be shown")]
-            let progress = number(0)? as f64 / (last as f64).max(1.0);
+            let progress = tick as f64 / (last as f64).max(1.0);
             rows.clear();
-            let (tick, first_row, count): (i64, i64, i64) = (row.get(0)?, row.get(11)?, row.get(12)?);
             if count > 0 {
-                spans.of_tick(tick, first_row, &mut |cells, odd| {
+                let read = spans.of_tick(tick, first_row, &mut |cells, odd| {
                     if rows.len() >= PIECE_ROWS || rows.size() >= PIECE_BYTES {
                         visit(Piece { tick: &info, rows: &rows, is_last: false, progress })?;
                         rows.clear();
@@ -152,12 +131,112 @@ impl SqliteRecording {
                         });
                     }
                     Ok(())
-                })?;
+                });
+                match read {
+                    Err(Trouble::Damaged) => {
+                        damaged = Some(first_row);
+                        losses.ticks += 1;
+                        continue;
+                    }
+                    read => read?,
+                }
             }
             visit(Piece { tick: &info, rows: &rows, is_last: true, progress })?;
         }
-        Ok(())
+        losses.ticks += written.map_or(0, |written| missing(next.unwrap_or(0), written));
+        losses.texts = strings.take_damaged();
+        Ok(losses)
     }
+
+    fn warn(&mut self, text: &str) {
+        let warning = format!("{}: {text}", self.path.display());
+        if !self.warnings.contains(&warning) {
+            self.warnings.push(warning);
+        }
+    }
+}
+
+/// What was found damaged.
+#[derive(Debug, Default)]
+struct Losses {
+    ticks: u64,
+    texts: u64,
+}
+
+/// How many numbers there are from `from` to before `to`.
+fn missing(from: i64, to: i64) -> u64 {
+    u64::try_from(to.saturating_sub(from)).unwrap_or(0)
+}
+
+/// A row of `ticks`.
+struct Tick {
+    tick: i64,
+    info: TickInfo,
+    first_row: i64,
+    count: i64,
+    /// Whether it is what its checksum says.
+    is_whole: bool,
+}
+
+impl Tick {
+    /// Columns of `ticks` that are numbers, before `states`.
+    const NUMBERS: usize = 12;
+
+    fn of(row: &Row<'_>, has_sums: bool) -> rusqlite::Result<Self> {
+        let mut numbers = [0; Self::NUMBERS];
+        let mut is_whole = true;
+        for (place, number) in numbers.iter_mut().enumerate() {
+            match row.get_ref(place)? {
+                ValueRef::Integer(stored) => *number = stored,
+                _ => is_whole = false,
+            }
+        }
+        let states = match row.get_ref(Self::NUMBERS)? {
+            ValueRef::Text(states) => states,
+            _ => {
+                is_whole = false;
+                &[]
+            }
+        };
+        if has_sums {
+            is_whole &= row.get_ref(Self::NUMBERS + 1)? == ValueRef::Integer(sums::of_tick(&numbers, states));
+        }
+        let [tick, time, late, pass, due, throttled, abandoned, lost, processes, threads, first_row, count] = numbers;
+        let unsigned = |number: i64| u64::try_from(number).unwrap_or(0);
+        let info = TickInfo {
+            time_ns: unsigned(time),
+            late_ns: unsigned(late),
+            pass_ns: unsigned(pass),
+            due: unsigned(due),
+            throttled: unsigned(throttled),
+            abandoned: unsigned(abandoned),
+            lost: unsigned(lost),
+            processes: unsigned(processes),
+            threads: unsigned(threads),
+            states: States::parse(&String::from_utf8_lossy(states)),
+        };
+        Ok(Self { tick, info, first_row, count, is_whole })
+    }
+}
+
+/// The text that `meta` has under `name`.
+fn meta(db: &Connection, name: &str, has_sums: bool, path: &Path) -> Result<Option<String>, RecordError> {
+    let failed = |error: rusqlite::Error| RecordError::not_recording(path, shown(&error));
+    let damaged =
+        || RecordError::not_recording(path, format!("it is damaged: its {name} is not what its checksum says"));
+    let sum = if has_sums { "sum" } else { "0" };
+    let mut select = db.prepare(&format!("SELECT value, {sum} FROM meta WHERE name = ?1")).map_err(failed)?;
+    let mut rows = select.query([name]).map_err(failed)?;
+    let Some(row) = rows.next().map_err(failed)? else { return Ok(None) };
+    let (value, sum) = (row.get_ref(0).map_err(failed)?, row.get_ref(1).map_err(failed)?);
+    let Ok(value) = value.as_str() else { return Err(damaged()) };
+    if has_sums && sum != ValueRef::Integer(sums::of_meta(name, value)) {
+        return Err(damaged());
+    }
+    if value.len() > MAX_META_BYTES {
+        return Err(RecordError::not_recording(path, format!("its {name} is longer than any of psn's")));
+    }
+    Ok(Some(value.to_owned()))
 }
 
 impl Recording for SqliteRecording {
@@ -178,21 +257,62 @@ impl Recording for SqliteRecording {
     }
 
     fn span(&mut self) -> Result<Option<(u64, u64)>, RecordError> {
-        let span = self.db.query_row("SELECT min(time_ns), max(time_ns) FROM ticks", [], |row| {
-            Ok(row.get::<_, Option<i64>>(0)?.zip(row.get::<_, Option<i64>>(1)?))
-        });
-        let span = span.map_err(|error| RecordError::engine(&self.path, error))?;
-        Ok(span.map(|(first, last)| (first.max(0).unsigned_abs(), last.max(0).unsigned_abs())))
+        self.database.be_patient();
+        let mut select = self
+            .database
+            .db
+            .prepare("SELECT tick, time_ns FROM ticks ORDER BY tick")
+            .map_err(|error| RecordError::engine(&self.path, shown(&error)))?;
+        let mut span: Option<(i64, i64)> = None;
+        let mut before = i64::MIN;
+        let mut each = || -> Result<(), Trouble> {
+            let mut rows = select.query([])?;
+            while let Some(row) = rows.next()? {
+                let (tick, time): (i64, i64) = (row.get(0)?, row.get(1)?);
+                if tick <= before {
+                    return Err(Trouble::Malformed("its ticks are out of order"));
+                }
+                before = tick;
+                span = Some(span.map_or((time, time), |(first, last)| (first.min(time), last.max(time))));
+            }
+            Ok(())
+        };
+        let result = each();
+        match result {
+            _ if self.database.is_stopped() => Err(RecordError::Stopped),
+            Err(Trouble::Malformed(reason)) => Err(RecordError::engine(&self.path, reason)),
+            // What is whole is read all the same, and the rest told then.
+            _ => Ok(span.map(|(first, last)| (first.max(0).unsigned_abs(), last.max(0).unsigned_abs()))),
+        }
     }
 
     fn read(&mut self, query: &Query, visit: &mut Visit<'_>) -> Result<(), RecordError> {
-        match self.visit_ticks(query, visit) {
-            Ok(()) => Ok(()),
+        let result = self.visit_ticks(query, visit);
+        if self.database.is_stopped() {
+            return Err(RecordError::Stopped);
+        }
+        match result {
+            Ok(losses) => {
+                if losses.ticks > 0 {
+                    self.warn(&format!("it is damaged: {} of its ticks are lost, and are not counted", losses.ticks));
+                }
+                if losses.texts > 0 {
+                    self.warn(&format!(
+                        "it is damaged: {} of its texts are lost, and shown as [malformed]",
+                        losses.texts
+                    ));
+                }
+                Ok(())
+            }
             Err(Trouble::Record(error)) => Err(error),
             Err(Trouble::Malformed(reason)) => Err(RecordError::engine(&self.path, reason)),
             // What is whole was read; the rest is lost, and said to be.
+            Err(Trouble::Damaged) => {
+                self.warn("it is damaged, and not all of it can be read");
+                Ok(())
+            }
             Err(Trouble::Sqlite(error)) => {
-                self.warnings.push(format!("{}: not all of it can be read: {error}", self.path.display()));
+                self.warn(&format!("not all of it can be read: {}", shown(&error)));
                 Ok(())
             }
         }

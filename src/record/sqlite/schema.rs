@@ -8,18 +8,23 @@ use crate::record::{Header, RecordedColumn};
 /// By what a database is known as a recording: `psn1`. `PRAGMA application_id`.
 pub const APPLICATION_ID: i32 = 0x7073_6e31;
 
+/// `PRAGMA user_version` of a recording whose tables have checksums; 0 where they have none.
+pub const WITH_SUMS: i32 = 1;
+
 /// Everything there is before the first tick. Column names are the registry's, so that none needs quoting beyond
 /// double quotes.
 pub fn create(header: &Header) -> String {
     let mut sql = format!(
-        "PRAGMA application_id = {APPLICATION_ID};
-         CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+        "PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {WITH_SUMS};
+         CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL, sum INTEGER NOT NULL) WITHOUT ROWID;
          CREATE TABLE ticks (
              tick INTEGER PRIMARY KEY, time_ns INTEGER NOT NULL, late_ns INTEGER NOT NULL, pass_ns INTEGER NOT NULL,
              due INTEGER NOT NULL, throttled INTEGER NOT NULL, abandoned INTEGER NOT NULL, lost INTEGER NOT NULL,
              processes INTEGER NOT NULL, threads INTEGER NOT NULL, states TEXT NOT NULL,
-             first_row INTEGER NOT NULL, row_count INTEGER NOT NULL);
-         CREATE TABLE strings (id INTEGER PRIMARY KEY, text TEXT NOT NULL UNIQUE);
+             first_row INTEGER NOT NULL, row_count INTEGER NOT NULL, sum INTEGER NOT NULL);
+         CREATE TABLE groups (
+             first_row INTEGER PRIMARY KEY, end_row INTEGER NOT NULL, sums BLOB NOT NULL, sum INTEGER NOT NULL);
+         CREATE TABLE strings (id INTEGER PRIMARY KEY, text TEXT NOT NULL UNIQUE, sum INTEGER NOT NULL);
          CREATE TABLE spans (first_tick INTEGER NOT NULL, last_tick INTEGER NOT NULL"
     );
     for column in &header.columns {

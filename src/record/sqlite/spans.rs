@@ -4,9 +4,11 @@ use rusqlite::types::ValueRef;
 use rusqlite::{Connection, OptionalExtension as _, Row, Statement};
 
 use super::connect::Trouble;
+use super::sums::{self, GroupSums, Sum};
 use super::write::group_spans;
+use crate::column::Column;
 use crate::observation::{Mark, Value};
-use crate::record::{Query, text};
+use crate::record::{Header, Query, text};
 use crate::rows::Rows;
 
 /// Bytes of texts in columns of numbers that a group may have; psn's have next to none.
@@ -30,6 +32,8 @@ pub struct Spans<'a> {
     db: &'a Connection,
     select: Statement<'a>,
     is_number: Vec<bool>,
+    /// The places of the columns in the recording, by which their sums are stored; none if it has no sums.
+    places: Option<Vec<usize>>,
     /// Spans that a group is held with.
     most: usize,
     group: Group,
@@ -50,22 +54,28 @@ struct Group {
     /// Of a single tick, and too large to be held; whether it has been read.
     is_large: bool,
     is_read: bool,
+    /// Its sums as they are stored, where there are any.
+    sums: Option<Vec<u8>>,
 }
 
 /// Is given the cells of a row, and what is odd among them.
 pub type Take<'a> = dyn FnMut(&[Cell], &Rows) -> Result<(), Trouble> + 'a;
 
 impl<'a> Spans<'a> {
-    /// For rows as `query` wants them, in a recording of `columns` columns.
-    pub fn new(db: &'a Connection, query: &Query, columns: usize) -> rusqlite::Result<Self> {
+    /// For rows as `query` wants them, in a recording as `header` says, which has checksums or not.
+    pub fn new(db: &'a Connection, query: &Query, header: &Header, has_sums: bool) -> rusqlite::Result<Self> {
         let names: Vec<String> = query.columns.iter().map(|column| format!(", \"{}\"", column.name)).collect();
-        let select =
-            format!("SELECT first_tick, last_tick{} FROM spans WHERE rowid >= ?1 AND rowid < ?2", names.concat());
+        let select = format!(
+            "SELECT rowid, first_tick, last_tick{} FROM spans WHERE rowid >= ?1 AND rowid < ?2 ORDER BY rowid",
+            names.concat()
+        );
+        let place = |column: &&'static Column| header.place(column).unwrap_or(usize::MAX - 1);
         Ok(Self {
             db,
             select: db.prepare(&select)?,
             is_number: query.columns.iter().map(|column| column.kind.is_number()).collect(),
-            most: group_spans(columns),
+            places: has_sums.then(|| query.columns.iter().map(place).collect()),
+            most: group_spans(header.columns.len()),
             group: Group::new(0, 0),
         })
     }
@@ -101,39 +111,66 @@ impl<'a> Spans<'a> {
             // So no span is read for two groups, however many there are.
             return Err(Trouble::Malformed("its groups of ticks overlap"));
         }
-        let mut next = self.db.prepare_cached(
-            "SELECT first_row FROM ticks WHERE tick > ?1 AND first_row <> ?2 AND row_count > 0 ORDER BY tick LIMIT 1",
-        )?;
-        let next: Option<i64> = next.query_row([tick, from], |row| row.get(0)).optional()?;
-        let to = match next {
-            Some(next) => next,
-            None => self.db.query_row("SELECT coalesce(max(rowid), 0) + 1 FROM spans", [], |row| row.get(0))?,
+        let (to, sums) = if self.places.is_some() {
+            let (to, sums) = self.bounds(from)?;
+            (to, Some(sums))
+        } else {
+            (self.next_group(tick, from)?, None)
         };
         let mut group = Group::new(from, to.max(from));
+        group.sums = sums;
         if usize::try_from(to.saturating_sub(from)).is_ok_and(|count| count > self.most) {
             group.is_large = true;
             return Ok(group);
         }
+        let mut check = Check::new(&group, self.places.as_deref());
         let mut rows = self.select.query([from, to])?;
         while let Some(row) = rows.next()? {
-            let (first, last): (i64, i64) = (row.get(0)?, row.get(1)?);
+            let (first, last) = check.row(row)?;
             if last >= tick {
                 group.spans.push((first, last, group.cells.len()));
                 read_cells(row, &self.is_number, &mut group.cells, &mut group.odd)?;
             }
         }
+        check.end()?;
         group.spans.sort_by_key(|(first, ..)| *first);
         Ok(group)
+    }
+
+    /// Where the group ends that begins at `from`, and the sums of it that are stored.
+    fn bounds(&self, from: i64) -> Result<(i64, Vec<u8>), Trouble> {
+        let mut select = self.db.prepare_cached("SELECT end_row, sums, sum FROM groups WHERE first_row = ?1")?;
+        let mut rows = select.query([from])?;
+        let Some(row) = rows.next()? else { return Err(Trouble::Damaged) };
+        let ValueRef::Blob(sums) = row.get_ref(1)? else { return Err(Trouble::Damaged) };
+        let (Ok(to), Ok(sum)) = (row.get::<_, i64>(0), row.get::<_, i64>(2)) else { return Err(Trouble::Damaged) };
+        if to < from || sums::of_group(from, to, sums) != sum {
+            return Err(Trouble::Damaged);
+        }
+        Ok((to, sums.to_vec()))
+    }
+
+    /// Where the group ends in which `tick` is, of a recording without sums: where the next begins.
+    fn next_group(&self, tick: i64, from: i64) -> Result<i64, Trouble> {
+        let mut next = self.db.prepare_cached(
+            "SELECT first_row FROM ticks WHERE tick > ?1 AND first_row <> ?2 AND row_count > 0 ORDER BY tick LIMIT 1",
+        )?;
+        let next: Option<i64> = next.query_row([tick, from], |row| row.get(0)).optional()?;
+        Ok(match next {
+            Some(next) => next,
+            None => self.db.query_row("SELECT coalesce(max(rowid), 0) + 1 FROM spans", [], |row| row.get(0))?,
+        })
     }
 
     fn stream(&mut self, tick: i64, take: &mut Take<'_>) -> Result<(), Trouble> {
         if std::mem::replace(&mut self.group.is_read, true) {
             return Err(Trouble::Malformed("a group of its ticks is larger than any of psn's"));
         }
+        let mut check = Check::new(&self.group, self.places.as_deref());
         let (mut cells, mut odd) = (Vec::new(), Rows::new(1));
         let mut rows = self.select.query([self.group.from, self.group.to])?;
         while let Some(row) = rows.next()? {
-            let (first, last): (i64, i64) = (row.get(0)?, row.get(1)?);
+            let (first, last) = check.row(row)?;
             if (first..=last).contains(&tick) {
                 cells.clear();
                 odd.clear();
@@ -141,7 +178,52 @@ impl<'a> Spans<'a> {
                 take(&cells, &odd)?;
             }
         }
-        Ok(())
+        // Its rows are counted by now: there is no leaving them out.
+        check.end().map_err(|_| Trouble::Malformed("it is damaged: a tick is not what its checksum says"))
+    }
+}
+
+/// Checks the spans of a group as they are read.
+struct Check<'a> {
+    /// The rowid of the next span, where there are sums; else the last one's.
+    at: i64,
+    to: i64,
+    sums: Option<(GroupSums, &'a [usize], Vec<u8>)>,
+}
+
+impl<'a> Check<'a> {
+    fn new(group: &Group, places: Option<&'a [usize]>) -> Self {
+        let stored = group.sums.clone();
+        let sums = places.zip(stored).map(|(places, stored)| (GroupSums::new(places.len()), places, stored));
+        let at = if sums.is_some() { group.from } else { i64::MIN };
+        Self { at, to: group.to, sums }
+    }
+
+    /// Takes the next span, and returns the first and the last of its ticks.
+    fn row(&mut self, row: &Row<'_>) -> Result<(i64, i64), Trouble> {
+        let (id, first, last): (i64, i64, i64) = (row.get(0)?, row.get(1)?, row.get(2)?);
+        match &mut self.sums {
+            None if id > self.at => self.at = id,
+            // A table has each row once, in order; a file that says otherwise could go on for ever.
+            None => return Err(Trouble::Malformed("its rows are out of order")),
+            Some(_) if id != self.at => return Err(Trouble::Damaged),
+            Some((sums, places, _)) => {
+                self.at = self.at.saturating_add(1);
+                sums.span(id, first, last);
+                for place in 0..places.len() {
+                    sums.value(place, row.get_ref(place + 3)?);
+                }
+            }
+        }
+        Ok((first, last))
+    }
+
+    /// Compares the sums, once there are no more spans.
+    fn end(self) -> Result<(), Trouble> {
+        let Some((sums, places, stored)) = &self.sums else { return Ok(()) };
+        let is_same = |sum: Sum, place: usize| sums::stored_at(stored, place) == Some(sum.stored());
+        let columns = sums.columns.iter().zip(places.iter()).all(|(sum, place)| is_same(*sum, place + 1));
+        if self.at == self.to && columns && is_same(sums.ticks, 0) { Ok(()) } else { Err(Trouble::Damaged) }
     }
 }
 
@@ -157,13 +239,14 @@ impl Group {
             current: Vec::new(),
             is_large: false,
             is_read: false,
+            sums: None,
         }
     }
 }
 
 fn read_cells(row: &Row<'_>, is_number: &[bool], cells: &mut Vec<Cell>, odd: &mut Rows) -> Result<(), Trouble> {
     for (place, is_number) in is_number.iter().enumerate() {
-        cells.push(match row.get_ref(place + 2)? {
+        cells.push(match row.get_ref(place + 3)? {
             ValueRef::Integer(number) if *is_number => Cell::Number(number),
             ValueRef::Integer(id) => Cell::String(id),
             ValueRef::Null => Cell::Mark(Mark::None),

@@ -5,12 +5,14 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use foldhash::fast::RandomState;
-use rusqlite::{Connection, OpenFlags, params};
+use rusqlite::types::ValueRef;
+use rusqlite::{Connection, params};
 
-use super::schema;
+use super::sums::{self, GroupSums};
+use super::{fresh, schema};
 use crate::observation::{Mark, Value};
 use crate::record::repeats::Repeats;
-use crate::record::{Header, RecordError, Sink, TickInfo, create, text};
+use crate::record::{Header, RecordError, Sink, TickInfo, text};
 use crate::report::Facts;
 use crate::rows::Rows;
 
@@ -39,6 +41,8 @@ pub struct SqliteSink {
     /// The tick and the row that the group begins with.
     group: (i64, i64),
     repeats: Repeats,
+    /// Of the group's spans that were written.
+    sums: GroupSums,
     /// For each row of the last tick, the first tick in which it was as it is.
     since: Vec<i64>,
     in_transaction: bool,
@@ -96,7 +100,8 @@ impl Strings {
             }
         }
         self.next += 1;
-        db.prepare_cached("INSERT INTO strings VALUES (?1, ?2)")?.execute(params![self.next, stored])?;
+        let sum = sums::of_text(self.next, stored.as_bytes());
+        db.prepare_cached("INSERT INTO strings VALUES (?1, ?2, ?3)")?.execute(params![self.next, stored, sum])?;
         Ok(self.next)
     }
 }
@@ -107,30 +112,13 @@ impl SqliteSink {
     /// # Errors
     /// When there is something at the path, when another psn writes it, and when it can not be made.
     pub fn create(path: &Path, header: &Header, force: bool) -> Result<Self, RecordError> {
-        let lock = create::file(path, force)?;
-        if force {
-            // What a killed writer left beside the old one is not of the new one.
-            for suffix in ["-wal", "-shm", "-journal"] {
-                let mut name = path.as_os_str().to_owned();
-                name.push(suffix);
-                let _ = std::fs::remove_file(name);
-            }
-        }
         let failed = |error: rusqlite::Error| RecordError::engine(path, error);
-        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
-            | OpenFlags::SQLITE_OPEN_NO_MUTEX
-            | OpenFlags::SQLITE_OPEN_NOFOLLOW
-            | OpenFlags::SQLITE_OPEN_PRIVATE_CACHE;
-        let db = Connection::open_with_flags(real_parent(path)?, flags).map_err(failed)?;
-        let write = || -> rusqlite::Result<()> {
-            // Readers see what was flushed while psn goes on writing. Synced at each commit, so that it outlasts the host.
-            db.execute_batch("PRAGMA page_size = 4096; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;")?;
+        let fresh = fresh::Fresh::create(path, force)?;
+        let write = |db: &Connection| -> rusqlite::Result<()> {
             db.execute_batch(&format!("BEGIN;{}COMMIT;", schema::create(header)))?;
-            let json = serde_json::to_string(header).unwrap_or_default();
-            db.execute("INSERT INTO meta VALUES ('header', ?1)", [json])?;
-            Ok(())
+            insert_meta(db, "header", &serde_json::to_string(header).unwrap_or_default())
         };
-        write().map_err(failed)?;
+        let (db, lock) = fresh.fill(write).map_err(failed)?;
         let places = vec!["?"; header.columns.len() + 2].join(", ");
         Ok(Self {
             path: path.to_owned(),
@@ -142,6 +130,7 @@ impl SqliteSink {
             next_row: 1,
             group: (0, 1),
             repeats: Repeats::new(header),
+            sums: GroupSums::new(header.columns.len()),
             since: Vec::new(),
             in_transaction: false,
             _lock: lock,
@@ -166,10 +155,14 @@ impl SqliteSink {
         self.write_ended()?;
         self.since = since;
         self.repeats.keep(rows);
-        let mut statement = self
-            .db
-            .prepare_cached("INSERT INTO ticks VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)")?;
-        statement.execute(params![
+        self.insert_tick(tick, count)?;
+        self.next_tick += 1;
+        Ok(())
+    }
+
+    fn insert_tick(&self, tick: &TickInfo, rows: usize) -> rusqlite::Result<()> {
+        let states = tick.states.to_string();
+        let numbers = [
             self.next_tick,
             signed(tick.time_ns),
             signed(tick.late_ns),
@@ -180,11 +173,22 @@ impl SqliteSink {
             signed(tick.lost),
             signed(tick.processes),
             signed(tick.threads),
-            tick.states.to_string(),
             self.group.1,
-            signed(count as u64),
-        ])?;
-        self.next_tick += 1;
+            signed(rows as u64),
+        ];
+        let sum = sums::of_tick(&numbers, states.as_bytes());
+        let [before @ .., first_row, row_count] = &numbers;
+        let mut statement = self
+            .db
+            .prepare_cached("INSERT INTO ticks VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)")?;
+        for (place, number) in before.iter().enumerate() {
+            statement.raw_bind_parameter(place + 1, number)?;
+        }
+        statement.raw_bind_parameter(11, &states)?;
+        for (place, number) in [first_row, row_count, &sum].into_iter().enumerate() {
+            statement.raw_bind_parameter(place + 12, number)?;
+        }
+        statement.raw_execute()?;
         Ok(())
     }
 
@@ -192,22 +196,30 @@ impl SqliteSink {
     fn write_ended(&mut self) -> rusqlite::Result<()> {
         let mut insert = self.db.prepare_cached(&self.insert)?;
         for (place, rows, row) in self.repeats.ended() {
-            insert.raw_bind_parameter(1, self.since.get(place))?;
-            insert.raw_bind_parameter(2, self.next_tick - 1)?;
+            let (first, last) = (self.since.get(place).copied().unwrap_or(self.next_tick), self.next_tick - 1);
+            self.sums.span(self.next_row, first, last);
+            insert.raw_bind_parameter(1, first)?;
+            insert.raw_bind_parameter(2, last)?;
             for (column, is_number) in self.is_number.iter().enumerate() {
-                let place = column + 3;
                 let value = rows.value(row, column);
-                if !is_number {
-                    insert.raw_bind_parameter(place, self.strings.id(&self.db, value)?)?;
-                    continue;
-                }
-                match value {
+                let stored = match value {
+                    _ if !is_number => Stored::Number(self.strings.id(&self.db, value)?),
                     Value::Number(number) => match i64::try_from(number) {
-                        Ok(number) => insert.raw_bind_parameter(place, number)?,
-                        Err(_) => insert.raw_bind_parameter(place, number.to_string())?,
+                        Ok(number) => Stored::Number(number),
+                        Err(_) => Stored::Text(number.to_string().into()),
                     },
-                    Value::Mark(mark) => insert.raw_bind_parameter(place, mark.text())?,
-                    Value::Text(bytes) => insert.raw_bind_parameter(place, text::store(bytes).as_ref())?,
+                    Value::Mark(mark) => Stored::Text(mark.text().into()),
+                    Value::Text(bytes) => Stored::Text(text::store(bytes)),
+                };
+                match stored {
+                    Stored::Number(number) => {
+                        self.sums.value(column, ValueRef::Integer(number));
+                        insert.raw_bind_parameter(column + 3, number)?;
+                    }
+                    Stored::Text(text) => {
+                        self.sums.value(column, ValueRef::Text(text.as_bytes()));
+                        insert.raw_bind_parameter(column + 3, text.as_ref())?;
+                    }
                 }
             }
             insert.raw_execute()?;
@@ -221,6 +233,13 @@ impl SqliteSink {
         self.write_ended()?;
         self.since.clear();
         self.repeats.forget();
+        if self.next_row > self.group.1 {
+            let stored = self.sums.stored();
+            let (first, end) = (self.group.1, self.next_row);
+            let mut insert = self.db.prepare_cached("INSERT INTO groups VALUES (?1, ?2, ?3, ?4)")?;
+            insert.execute(params![first, end, stored, sums::of_group(first, end, &stored)])?;
+        }
+        self.sums = GroupSums::new(self.is_number.len());
         self.group = (self.next_tick, self.next_row);
         Ok(())
     }
@@ -235,22 +254,27 @@ impl SqliteSink {
     }
 
     fn finish_with(&mut self, facts: Option<&Facts>) -> rusqlite::Result<()> {
-        if let Some(facts) = facts {
-            let json = serde_json::to_string(facts).unwrap_or_default();
-            self.db.execute("INSERT INTO meta VALUES ('facts', ?1)", [json])?;
-        }
         self.commit()?;
-        // One file again, to be copied and mailed. Not if somebody reads it just now: then it stays as it is.
-        let _ = self.db.execute_batch("PRAGMA wal_checkpoint(TRUNCATE); PRAGMA journal_mode = DELETE;");
+        if let Some(facts) = facts {
+            insert_meta(&self.db, "facts", &serde_json::to_string(facts).unwrap_or_default())?;
+        }
+        insert_meta(&self.db, "end", &format!("{{\"ticks\":{}}}", self.next_tick))?;
+        // One file again, to be copied and mailed. Not if somebody reads it just now: then it stays as it is. The journal of
+        // this last change is in memory: no file is made for it.
+        let _ = self.db.execute_batch("PRAGMA wal_checkpoint(TRUNCATE); PRAGMA journal_mode = MEMORY;");
         Ok(())
     }
 }
 
-/// `path` with its directory's links followed: SQLite would follow none of them.
-fn real_parent(path: &Path) -> Result<PathBuf, RecordError> {
-    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."));
-    let parent = parent.canonicalize().map_err(|error| RecordError::io(path, error))?;
-    Ok(parent.join(path.file_name().unwrap_or_default()))
+/// A value as it is bound.
+enum Stored<'a> {
+    Number(i64),
+    Text(std::borrow::Cow<'a, str>),
+}
+
+fn insert_meta(db: &Connection, name: &str, value: &str) -> rusqlite::Result<()> {
+    db.execute("INSERT INTO meta VALUES (?1, ?2, ?3)", params![name, value, sums::of_meta(name, value)])?;
+    Ok(())
 }
 
 /// SQLite's integers are signed; nothing that is counted here comes near the end of them.

@@ -1,0 +1,177 @@
+//! The files of a database that is read, opened by psn itself.
+//!
+//! SQLite is never given a name: another user who may write to the directory could have it open, create or chown
+//! something else under that name. psn holds the directory, opens the database and its log relative to it, follows no link,
+//! and hands SQLite the descriptors ([`super::vfs`]). Nothing is mapped, nothing is created.
+
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::{FileExt as _, MetadataExt as _};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use rustix::fs::{CWD, Mode, OFlags};
+use rustix::io::Errno;
+
+use crate::record::RecordError;
+
+/// Bytes of a log that are copied, so that a writer who goes on does not change it meanwhile. A longer one is read where it
+/// is: the checksums of the recording tell whether it changed.
+const COPIED_LOG: u64 = 64 << 20;
+
+/// How often a log that changes while it is copied is copied again.
+const COPIES: usize = 3;
+
+/// A write-ahead log: <https://sqlite.org/fileformat2.html#the_write_ahead_log>.
+#[derive(Debug)]
+enum Log {
+    None,
+    Copied(Vec<u8>),
+    InPlace(File),
+}
+
+/// A database and its log.
+#[derive(Debug)]
+pub(super) struct Files {
+    database: File,
+    log: Log,
+    /// Ends every reading when it is set.
+    stop: Arc<AtomicBool>,
+}
+
+/// Which of the two.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Which {
+    Database,
+    Log,
+}
+
+impl Files {
+    /// Opens the database at `path`, and its log if it has one.
+    ///
+    /// # Errors
+    /// When one of them cannot be read, or is not a regular file, or the log is not of the database's owner.
+    pub(super) fn open(path: &Path, stop: &Arc<AtomicBool>) -> Result<Self, RecordError> {
+        let failed = |error| RecordError::io(path, error);
+        // The links on the way, and of the name itself, are resolved once. What is found then is held.
+        let real = path.canonicalize().map_err(failed)?;
+        let (Some(parent), Some(name)) = (real.parent(), real.file_name()) else {
+            return Err(RecordError::not_recording(path, "it is a directory"));
+        };
+        let directory = File::from(
+            rustix::fs::openat(CWD, parent, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
+                .map_err(|error| failed(error.into()))?,
+        );
+        let database = regular(&directory, Path::new(name)).map_err(failed)?;
+        let owner = database.metadata().map_err(failed)?.uid();
+        let beside = |suffix: &str| {
+            let mut name = name.to_owned();
+            name.push(suffix);
+            PathBuf::from(name)
+        };
+        let log_path = sibling(path, "-wal");
+        let log = match regular(&directory, &beside("-wal")) {
+            Ok(log) => copy(log, owner).map_err(|error| RecordError::io(&log_path, error))?,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Log::None,
+            Err(error) => return Err(RecordError::io(&log_path, error)),
+        };
+        Ok(Self { database, log, stop: Arc::clone(stop) })
+    }
+
+    /// Whether there is a log.
+    pub(super) const fn has_log(&self) -> bool {
+        !matches!(self.log, Log::None)
+    }
+
+    /// Whether the user has asked for the end.
+    pub(super) fn is_stopped(&self) -> bool {
+        self.stop.load(Ordering::Relaxed)
+    }
+
+    /// The flag that ends a reading.
+    pub(super) const fn stop(&self) -> &Arc<AtomicBool> {
+        &self.stop
+    }
+
+    /// The length of a file in bytes.
+    pub(super) fn len(&self, which: Which) -> io::Result<u64> {
+        match (which, &self.log) {
+            (Which::Database, _) => Ok(self.database.metadata()?.len()),
+            (Which::Log, Log::None) => Ok(0),
+            (Which::Log, Log::Copied(bytes)) => Ok(bytes.len() as u64),
+            (Which::Log, Log::InPlace(file)) => Ok(file.metadata()?.len()),
+        }
+    }
+
+    /// Reads from `offset` on; returns how many bytes there were.
+    pub(super) fn read_at(&self, which: Which, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+        match (which, &self.log) {
+            (Which::Database, _) => fill(&self.database, buffer, offset),
+            (Which::Log, Log::None) => Ok(0),
+            (Which::Log, Log::InPlace(file)) => fill(file, buffer, offset),
+            (Which::Log, Log::Copied(bytes)) => {
+                let rest = usize::try_from(offset).ok().and_then(|offset| bytes.get(offset..)).unwrap_or_default();
+                let len = rest.len().min(buffer.len());
+                if let (Some(to), Some(from)) = (buffer.get_mut(..len), rest.get(..len)) {
+                    to.copy_from_slice(from);
+                }
+                Ok(len)
+            }
+        }
+    }
+}
+
+/// The path of what lies beside the file at `path`.
+pub(super) fn sibling(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(suffix);
+    PathBuf::from(name)
+}
+
+/// Opens the regular file `name` of a directory to be read. A pipe or a device under that name is refused, not waited for.
+fn regular(directory: &File, name: &Path) -> io::Result<File> {
+    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+    let file = match rustix::fs::openat(directory, name, flags, Mode::empty()) {
+        Ok(file) => File::from(file),
+        Err(Errno::LOOP) => return Err(io::Error::other("it is a link where a file should be")),
+        Err(error) => return Err(error.into()),
+    };
+    if file.metadata()?.is_file() { Ok(file) } else { Err(io::Error::other("it is not a regular file")) }
+}
+
+/// Copies a log. The header of a log changes when its writer begins it anew.
+fn copy(log: File, owner: u32) -> io::Result<Log> {
+    if log.metadata()?.uid() != owner {
+        return Err(io::Error::other("it belongs to another user than the database"));
+    }
+    for _ in 0..COPIES {
+        let len = log.metadata()?.len();
+        if len > COPIED_LOG {
+            break;
+        }
+        let mut bytes = vec![0; usize::try_from(len).unwrap_or(0)];
+        let read = fill(&log, &mut bytes, 0)?;
+        bytes.truncate(read);
+        let mut header = [0; 32];
+        let read = fill(&log, &mut header, 0)?;
+        if header.get(..read) == bytes.get(..read) {
+            return Ok(Log::Copied(bytes));
+        }
+    }
+    Ok(Log::InPlace(log))
+}
+
+/// Reads until `buffer` is full or the file ends.
+fn fill(file: &File, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+    let mut len = 0;
+    while let Some(rest) = buffer.get_mut(len..).filter(|rest| !rest.is_empty()) {
+        match file.read_at(rest, offset.saturating_add(len as u64)) {
+            Ok(0) => break,
+            Ok(read) => len += read,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(len)
+}

@@ -1,0 +1,71 @@
+//! A new database, of which psn makes every file itself.
+//!
+//! SQLite opens its files by name. So each name is made beforehand, exclusively, in a directory in which nobody else can give
+//! it to something else: what SQLite then opens is what psn made.
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+
+use rusqlite::{Connection, OpenFlags};
+
+use super::files::sibling;
+use crate::record::{RecordError, create};
+
+/// The files beside a database that SQLite may open.
+const BESIDE: [&str; 3] = ["-wal", "-shm", "-journal"];
+
+/// An empty database, locked for this psn.
+pub(super) struct Fresh {
+    /// With no link in it.
+    path: PathBuf,
+    lock: File,
+}
+
+impl Fresh {
+    /// Makes the file. What is there, and beside it, is replaced if `force` says so.
+    ///
+    /// # Errors
+    /// When there is something under one of the names, when another psn writes it, when the directory is one in which other
+    /// users can exchange files, and when it cannot be made.
+    pub(super) fn create(path: &Path, force: bool) -> Result<Self, RecordError> {
+        let real = create::real_path(path)?;
+        if !force {
+            // What a killed writer left is not taken over, nor is what somebody else planted.
+            for suffix in BESIDE {
+                create::absent(&sibling(&real, suffix))?;
+            }
+        }
+        let lock = create::file(path, force)?;
+        for suffix in BESIDE {
+            create::remove_left(&sibling(&real, suffix))?;
+        }
+        Ok(Self { path: real, lock })
+    }
+
+    /// Opens it, has `write` write what comes first, and turns the log on. Returns the connection, and the lock to be held
+    /// longer than that.
+    ///
+    /// # Errors
+    /// Those of SQLite, and of `write`.
+    pub(super) fn fill(
+        self,
+        write: impl FnOnce(&Connection) -> rusqlite::Result<()>,
+    ) -> rusqlite::Result<(Connection, File)> {
+        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
+            | OpenFlags::SQLITE_OPEN_NO_MUTEX
+            | OpenFlags::SQLITE_OPEN_NOFOLLOW
+            | OpenFlags::SQLITE_OPEN_PRIVATE_CACHE;
+        let db = Connection::open_with_flags(&self.path, flags)?;
+        // The first tables are in the file itself, so that it is known for a recording without its log. They are written
+        // without a journal: until then nothing can be lost.
+        db.execute_batch("PRAGMA page_size = 4096; PRAGMA journal_mode = MEMORY; PRAGMA temp_store = MEMORY;")?;
+        write(&db)?;
+        let made = ["-wal", "-shm"].map(|suffix| create::exclusively(&sibling(&self.path, suffix)));
+        for made in made {
+            made.map_err(|error| rusqlite::Error::ToSqlConversionFailure(Box::new(error)))?;
+        }
+        // Readers see what was flushed while psn goes on writing. Synced at each commit, so that it outlasts the host.
+        db.execute_batch("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;")?;
+        Ok((db, self.lock))
+    }
+}

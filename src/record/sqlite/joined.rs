@@ -1,0 +1,282 @@
+//! The original's tables, row by row as they were written: what `stat` says of a thread with what the others say of it in the
+//! same tick.
+//!
+//! All tables are in the order of time, so each is read once, and no more than one tick of it is in memory.
+
+use std::collections::HashMap;
+
+use foldhash::fast::RandomState;
+use rusqlite::types::ValueRef;
+use rusqlite::{Connection, Statement};
+
+use super::connect::Trouble;
+use crate::column::Column;
+use crate::observation::{Mark, Value};
+use crate::rows::Rows;
+
+/// Bytes that the other tables' rows of one tick may take together.
+const MAX_TICK_BYTES: usize = 64 << 20;
+
+/// The ticks of a database of the original.
+#[derive(Debug, Default)]
+pub(super) struct Span {
+    pub(super) ticks: i64,
+    /// The least and the greatest time, as they are stored.
+    pub(super) first: Option<String>,
+    pub(super) last: Option<String>,
+}
+
+/// Counts the ticks, from the first row to the last.
+pub(super) fn span(db: &Connection) -> Result<Span, Trouble> {
+    let mut cursor = Cursor::new(db, "stat", Vec::new())?;
+    let mut span = Span::default();
+    let mut open: Option<String> = None;
+    while cursor.advance()? {
+        let time = cursor.time();
+        if open.as_deref() == Some(time) {
+            continue;
+        }
+        span.ticks += 1;
+        if span.first.as_deref().is_none_or(|first| time < first) {
+            span.first = Some(time.to_owned());
+        }
+        if span.last.as_deref().is_none_or(|last| time > last) {
+            span.last = Some(time.to_owned());
+        }
+        open = Some(time.to_owned());
+    }
+    Ok(span)
+}
+
+/// Reads a table row by row, some rows at a time.
+struct Cursor<'a> {
+    select: Statement<'a>,
+    columns: Vec<&'static Column>,
+    /// The rowid of the last row read.
+    last: Option<i64>,
+    rows: Vec<Ids>,
+    values: Rows,
+    /// The place of the current row, and one more.
+    next: usize,
+}
+
+/// Which row it is.
+struct Ids {
+    time: Box<str>,
+    pid: i64,
+    task: i64,
+}
+
+impl<'a> Cursor<'a> {
+    /// Rows read at a time.
+    const ROWS: usize = 1024;
+
+    /// Bytes of them, after which fewer are read.
+    const BYTES: usize = 4 << 20;
+
+    /// Before the columns that are asked for, these are selected: rowid, time, pid and task.
+    const FIRST: usize = 4;
+
+    fn new(db: &'a Connection, table: &str, columns: Vec<&'static Column>) -> Result<Self, Trouble> {
+        let names: String = columns.iter().map(|column| format!(", \"{}\"", column.name)).collect();
+        let select = db.prepare(&format!(
+            "SELECT rowid, event_time, pid, task{names} FROM \"{table}\" WHERE ?1 IS NULL OR rowid > ?1 ORDER BY rowid"
+        ))?;
+        let values = Rows::new(columns.len());
+        Ok(Self { select, columns, last: None, rows: Vec::new(), values, next: 0 })
+    }
+
+    /// Goes to the next row, if there is one.
+    fn advance(&mut self) -> Result<bool, Trouble> {
+        if self.next >= self.rows.len() {
+            self.fill()?;
+        }
+        self.next += 1;
+        Ok(self.next <= self.rows.len())
+    }
+
+    fn fill(&mut self) -> Result<(), Trouble> {
+        self.rows.clear();
+        self.values.clear();
+        self.next = 0;
+        let mut found = self.select.query([self.last])?;
+        while let Some(row) = found.next()? {
+            let id = row.get(0)?;
+            if self.last.is_some_and(|before| id <= before) {
+                // A file in which rows come again and again could go on for ever.
+                return Err(Trouble::Malformed("its rows are out of order"));
+            }
+            self.last = Some(id);
+            let number = |place: usize| row.get_ref(place).map(|value| value.as_i64().unwrap_or(-1));
+            let time = row.get_ref(1)?.as_str().unwrap_or_default().into();
+            self.rows.push(Ids { time, pid: number(2)?, task: number(3)? });
+            for (place, column) in self.columns.iter().enumerate() {
+                self.values.push(value(column, row.get_ref(place + Self::FIRST)?));
+            }
+            if self.rows.len() >= Self::ROWS || self.values.size() >= Self::BYTES {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    fn row(&self) -> Option<&Ids> {
+        self.next.checked_sub(1).and_then(|at| self.rows.get(at))
+    }
+
+    fn time(&self) -> &str {
+        self.row().map_or("", |row| &row.time)
+    }
+
+    fn value(&self, place: usize) -> Value<'_> {
+        match self.next.checked_sub(1) {
+            Some(at) if place < self.columns.len() => self.values.value(at, place),
+            _ => Value::Mark(Mark::None),
+        }
+    }
+}
+
+/// Where the values of a column come from.
+#[derive(Debug, Clone, Copy)]
+struct Place {
+    /// The table: 0 is `stat`, then the others.
+    table: usize,
+    /// The column's place among those that are read of it.
+    place: usize,
+}
+
+/// The rows of `stat`, with the others'.
+pub(super) struct Joined<'a> {
+    places: Vec<Place>,
+    stat: Cursor<'a>,
+    others: Vec<Other<'a>>,
+    time: String,
+}
+
+impl<'a> Joined<'a> {
+    /// For columns of these tables.
+    pub(super) fn new(db: &'a Connection, columns: &[(&str, &'static Column)]) -> Result<Self, Trouble> {
+        let mut tables = vec![("stat", Vec::new())];
+        let mut places = Vec::new();
+        for (name, column) in columns {
+            let table = tables.iter().position(|(table, _)| table == name).unwrap_or_else(|| {
+                tables.push((*name, Vec::new()));
+                tables.len() - 1
+            });
+            if let Some((_, columns)) = tables.get_mut(table) {
+                places.push(Place { table, place: columns.len() });
+                columns.push(*column);
+            }
+        }
+        let mut tables = tables.into_iter();
+        let (_, stat) = tables.next().unwrap_or_default();
+        let stat = Cursor::new(db, "stat", stat)?;
+        let others = tables.map(|(table, columns)| Other::new(db, table, columns));
+        Ok(Self { places, stat, others: others.collect::<Result<_, _>>()?, time: String::new() })
+    }
+
+    /// Goes on to the next row of `stat`; whether it is the first of a tick. `None` when there are no more.
+    pub(super) fn next(&mut self) -> Result<Option<bool>, Trouble> {
+        if !self.stat.advance()? {
+            return Ok(None);
+        }
+        if !self.time.is_empty() && self.stat.time() == self.time {
+            return Ok(Some(false));
+        }
+        self.stat.time().clone_into(&mut self.time);
+        let mut bytes = 0;
+        for other in &mut self.others {
+            other.load(&self.time)?;
+            bytes += other.rows.size();
+        }
+        if bytes > MAX_TICK_BYTES {
+            return Err(Trouble::Malformed("a tick of it is larger than any of the original's"));
+        }
+        Ok(Some(true))
+    }
+
+    /// The time of the tick, as it is stored.
+    pub(super) fn time(&self) -> &str {
+        &self.time
+    }
+
+    /// Adds the row's values to `rows`.
+    pub(super) fn push(&self, rows: &mut Rows) {
+        let Some(ids) = self.stat.row() else { return };
+        for place in &self.places {
+            let other = place.table.checked_sub(1).and_then(|table| self.others.get(table));
+            rows.push(other.map_or_else(|| self.stat.value(place.place), |other| other.value(ids, place.place)));
+        }
+    }
+}
+
+/// Another table, with its rows of the tick.
+struct Other<'a> {
+    cursor: Cursor<'a>,
+    /// Whether a row is of a process, by its first thread.
+    is_of_processes: bool,
+    rows: Rows,
+    found: HashMap<(i64, i64), usize, RandomState>,
+    /// Whether the cursor is at a row that was not taken yet.
+    is_ahead: bool,
+}
+
+impl<'a> Other<'a> {
+    fn new(db: &'a Connection, table: &str, columns: Vec<&'static Column>) -> Result<Self, Trouble> {
+        Ok(Self {
+            is_of_processes: table == "status",
+            rows: Rows::new(columns.len()),
+            cursor: Cursor::new(db, table, columns)?,
+            found: HashMap::default(),
+            is_ahead: false,
+        })
+    }
+
+    /// Takes the rows of the tick at `time`; those of times before it belong to no thread.
+    fn load(&mut self, time: &str) -> Result<(), Trouble> {
+        self.rows.clear();
+        self.found.clear();
+        while self.is_ahead || self.cursor.advance()? {
+            self.is_ahead = self.cursor.time() > time;
+            if self.is_ahead {
+                break;
+            }
+            let Some(ids) = self.cursor.row().filter(|ids| *ids.time == *time) else { continue };
+            let next = self.found.len();
+            self.found.entry((ids.pid, ids.task)).or_insert(next);
+            if self.found.len() > self.rows.len() {
+                (0..self.cursor.columns.len()).for_each(|place| self.rows.push(self.cursor.value(place)));
+            }
+            if self.rows.size() > MAX_TICK_BYTES {
+                return Err(Trouble::Malformed("a tick of it is larger than any of the original's"));
+            }
+        }
+        Ok(())
+    }
+
+    /// What it says of a thread of `stat`.
+    fn value(&self, ids: &Ids, place: usize) -> Value<'_> {
+        let task = if self.is_of_processes { ids.pid } else { ids.task };
+        let found = self.found.get(&(ids.pid, task));
+        found.map_or(Value::Mark(Mark::None), |row| self.rows.value(*row, place))
+    }
+}
+
+/// What the original stored, as psn would have seen it.
+fn value<'a>(column: &Column, stored: ValueRef<'a>) -> Value<'a> {
+    match stored {
+        ValueRef::Integer(number) if column.kind.is_number() => {
+            Value::Number(i128::from(number) * i128::from(column.divisor))
+        }
+        #[expect(clippy::cast_possible_truncation, reason = "seconds, of which the original kept two decimals")]
+        ValueRef::Real(number) if column.kind.is_number() => {
+            Value::Number((number * f64::from(column.divisor)).round() as i128)
+        }
+        // Names keep the parentheses of the file there.
+        ValueRef::Text([b'(', name @ .., b')']) if column.is_comm() => Value::Text(name),
+        ValueRef::Text(b"") => Value::Mark(Mark::None),
+        ValueRef::Text(text) => Mark::from_text(text).map_or(Value::Text(text), Value::Mark),
+        ValueRef::Null => Value::Mark(Mark::None),
+        _ => Value::Mark(Mark::Malformed),
+    }
+}

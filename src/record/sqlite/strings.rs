@@ -1,0 +1,89 @@
+//! Texts by id, as they were before they were stored.
+
+use std::collections::HashMap;
+
+use foldhash::fast::RandomState;
+use rusqlite::Connection;
+use rusqlite::types::ValueRef;
+
+use super::sums;
+use crate::observation::{Mark, Value};
+use crate::record::text;
+
+/// The texts in use lately.
+#[derive(Debug)]
+pub(super) struct Strings {
+    texts: HashMap<i64, Stored, RandomState>,
+    bytes: usize,
+    select: &'static str,
+    has_sums: bool,
+    /// Texts that are not what their checksums say, or not there.
+    damaged: u64,
+}
+
+#[derive(Debug)]
+enum Stored {
+    Text(Box<[u8]>),
+    Mark(Mark),
+}
+
+impl Stored {
+    const fn value(&self) -> Value<'_> {
+        match self {
+            Self::Text(text) => Value::Text(text),
+            Self::Mark(mark) => Value::Mark(*mark),
+        }
+    }
+}
+
+impl Strings {
+    /// Bytes after which the memory starts over.
+    const CACHED_BYTES: usize = 32 << 20;
+
+    /// For a recording with checksums, or without.
+    pub(super) fn new(has_sums: bool) -> Self {
+        let select = if has_sums {
+            "SELECT text, sum FROM strings WHERE id = ?1"
+        } else {
+            "SELECT text, 0 FROM strings WHERE id = ?1"
+        };
+        Self { texts: HashMap::default(), bytes: 0, select, has_sums, damaged: 0 }
+    }
+
+    /// The text of `id`.
+    pub(super) fn get(&mut self, db: &Connection, id: i64) -> rusqlite::Result<Value<'_>> {
+        if !self.texts.contains_key(&id) {
+            if self.bytes > Self::CACHED_BYTES {
+                self.texts.clear();
+                self.bytes = 0;
+            }
+            let stored = self.load(db, id)?;
+            self.bytes += size_of::<(i64, Stored)>() + if let Stored::Text(text) = &stored { text.len() } else { 0 };
+            self.texts.insert(id, stored);
+        }
+        Ok(self.texts.get(&id).map_or(Value::Mark(Mark::Malformed), Stored::value))
+    }
+
+    fn load(&mut self, db: &Connection, id: i64) -> rusqlite::Result<Stored> {
+        let mut select = db.prepare_cached(self.select)?;
+        let mut rows = select.query([id])?;
+        if let Some(row) = rows.next()?
+            && let ValueRef::Text(bytes) = row.get_ref(0)?
+            && (!self.has_sums || row.get_ref(1)? == ValueRef::Integer(sums::of_text(id, bytes)))
+        {
+            let mut buffer = Vec::new();
+            return Ok(match text::load(bytes, &mut buffer) {
+                Value::Text(bytes) => Stored::Text(bytes.into()),
+                Value::Mark(mark) => Stored::Mark(mark),
+                Value::Number(_) => Stored::Mark(Mark::Malformed),
+            });
+        }
+        self.damaged += 1;
+        Ok(Stored::Mark(Mark::Malformed))
+    }
+
+    /// How many texts were found damaged since the last call.
+    pub(super) const fn take_damaged(&mut self) -> u64 {
+        std::mem::replace(&mut self.damaged, 0)
+    }
+}

@@ -1,0 +1,295 @@
+//! A file system for SQLite (<https://sqlite.org/vfs.html>) that has the files psn opened, and no others.
+//!
+//! It reads by pread alone. It has no shared memory, so that SQLite keeps the index of a log in its own memory (locking mode
+//! `exclusive`); it refuses to write, to truncate and to open anything else.
+#![allow(unsafe_code)]
+
+use std::collections::HashMap;
+use std::ffi::{CStr, c_char, c_int, c_void};
+use std::ptr;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+
+use rusqlite::ffi::{self, sqlite3_file, sqlite3_io_methods, sqlite3_vfs};
+
+use super::files::{Files, Which};
+
+/// The file system's name.
+pub(super) const NAME: &CStr = c"psn-read";
+
+/// How many bytes a name may have: `psn-` and a number, with a suffix.
+const MAX_NAME: c_int = 64;
+
+type Registry = Mutex<HashMap<String, Arc<Files>>>;
+
+/// The files that are about to be opened, by the names made up for them.
+fn registry() -> &'static Registry {
+    static FILES: OnceLock<Registry> = OnceLock::new();
+    FILES.get_or_init(Registry::default)
+}
+
+/// A name under which SQLite may open some files, as long as this lives. What it has opened then stays open.
+#[derive(Debug)]
+pub(super) struct Offer(String);
+
+impl Offer {
+    /// Offers `files`.
+    ///
+    /// # Errors
+    /// The code of SQLite's error, when it does not take the file system.
+    pub(super) fn new(files: &Arc<Files>) -> Result<Self, rusqlite::Error> {
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        register()?;
+        let name = format!("psn-{}", NEXT.fetch_add(1, Ordering::Relaxed));
+        registry().lock().unwrap_or_else(PoisonError::into_inner).insert(name.clone(), Arc::clone(files));
+        Ok(Self(name))
+    }
+
+    /// The name.
+    pub(super) fn name(&self) -> &str {
+        &self.0
+    }
+}
+
+impl Drop for Offer {
+    fn drop(&mut self) {
+        registry().lock().unwrap_or_else(PoisonError::into_inner).remove(&self.0);
+    }
+}
+
+/// Makes the file system known to SQLite, once.
+fn register() -> Result<(), rusqlite::Error> {
+    static CODE: OnceLock<c_int> = OnceLock::new();
+    let code = *CODE.get_or_init(|| {
+        // SAFETY: SQLite is linked in, and initialises itself; the default file system lives as long as the process.
+        let default = unsafe { ffi::sqlite3_vfs_find(ptr::null()) };
+        if default.is_null() {
+            return ffi::SQLITE_ERROR;
+        }
+        // SAFETY: it is not null, and never freed.
+        let default = unsafe { &*default };
+        let vfs = Box::new(sqlite3_vfs {
+            iVersion: 1,
+            szOsFile: c_int::try_from(size_of::<OpenFile>()).unwrap_or(c_int::MAX),
+            mxPathname: MAX_NAME,
+            pNext: ptr::null_mut(),
+            zName: NAME.as_ptr(),
+            pAppData: ptr::null_mut(),
+            xOpen: Some(open),
+            xDelete: Some(delete),
+            xAccess: Some(access),
+            xFullPathname: Some(full_pathname),
+            xDlOpen: None,
+            xDlError: None,
+            xDlSym: None,
+            xDlClose: None,
+            // Of the system's own these three use no file and no state of theirs.
+            xRandomness: default.xRandomness,
+            xSleep: default.xSleep,
+            xCurrentTime: default.xCurrentTime,
+            xGetLastError: None,
+            xCurrentTimeInt64: None,
+            xSetSystemCall: None,
+            xGetSystemCall: None,
+            xNextSystemCall: None,
+        });
+        // SAFETY: SQLite keeps the pointer, to what is leaked and so never freed.
+        unsafe { ffi::sqlite3_vfs_register(Box::leak(vfs), 0) }
+    });
+    if code == ffi::SQLITE_OK { Ok(()) } else { Err(rusqlite::Error::SqliteFailure(ffi::Error::new(code), None)) }
+}
+
+/// An open file, in memory of SQLite's.
+#[repr(C)]
+struct OpenFile {
+    base: sqlite3_file,
+    /// From `Arc::into_raw`; null once it is closed.
+    files: *const Files,
+    which: Which,
+}
+
+static METHODS: sqlite3_io_methods = sqlite3_io_methods {
+    iVersion: 1,
+    xClose: Some(close),
+    xRead: Some(read),
+    xWrite: Some(write),
+    xTruncate: Some(truncate),
+    xSync: Some(accept),
+    xFileSize: Some(file_size),
+    xLock: Some(accept),
+    xUnlock: Some(accept),
+    xCheckReservedLock: Some(check_reserved_lock),
+    xFileControl: Some(file_control),
+    xSectorSize: Some(sector_size),
+    xDeviceCharacteristics: Some(device_characteristics),
+    xShmMap: None,
+    xShmLock: None,
+    xShmBarrier: None,
+    xShmUnmap: None,
+    xFetch: None,
+    xUnfetch: None,
+};
+
+/// The files offered under the name, with what its suffix says.
+fn find(name: *const c_char) -> Option<(Arc<Files>, Which)> {
+    if name.is_null() {
+        return None;
+    }
+    // SAFETY: SQLite's names end with a 0, and live through the call.
+    let name = unsafe { CStr::from_ptr(name) }.to_str().ok()?;
+    let (name, which) = match name.strip_suffix("-wal") {
+        Some(name) => (name, Which::Log),
+        None => (name, Which::Database),
+    };
+    let files = registry().lock().unwrap_or_else(PoisonError::into_inner).get(name).map(Arc::clone)?;
+    Some((files, which))
+}
+
+unsafe extern "C" fn open(
+    _: *mut sqlite3_vfs,
+    name: *const c_char,
+    file: *mut sqlite3_file,
+    flags: c_int,
+    out_flags: *mut c_int,
+) -> c_int {
+    // SAFETY: SQLite gives `szOsFile` bytes for the file; without methods it is one that was not opened.
+    unsafe { (*file).pMethods = ptr::null() };
+    let wanted = if flags & ffi::SQLITE_OPEN_WAL != 0 {
+        Which::Log
+    } else if flags & ffi::SQLITE_OPEN_MAIN_DB != 0 {
+        Which::Database
+    } else {
+        // A journal or a temporary file: there is none, and none is made.
+        return ffi::SQLITE_CANTOPEN;
+    };
+    let Some((files, _)) = find(name).filter(|(_, which)| *which == wanted) else { return ffi::SQLITE_CANTOPEN };
+    // SAFETY: as above; the whole of it is written.
+    unsafe {
+        ptr::write(
+            file.cast::<OpenFile>(),
+            OpenFile {
+                base: sqlite3_file { pMethods: &raw const METHODS },
+                files: Arc::into_raw(files),
+                which: wanted,
+            },
+        );
+    }
+    if !out_flags.is_null() {
+        let kind = flags & (ffi::SQLITE_OPEN_WAL | ffi::SQLITE_OPEN_MAIN_DB);
+        // SAFETY: it is not null, and SQLite's to be written.
+        unsafe { *out_flags = ffi::SQLITE_OPEN_READONLY | kind };
+    }
+    ffi::SQLITE_OK
+}
+
+/// The files behind a file of SQLite's, and which of them it is.
+///
+/// # Safety
+/// `file` was opened by [`open`] and is not closed.
+unsafe fn opened<'a>(file: *mut sqlite3_file) -> Option<(&'a Files, Which)> {
+    // SAFETY: so the caller says; `files` is from `Arc::into_raw`, or null.
+    unsafe {
+        let file = &*file.cast::<OpenFile>();
+        file.files.as_ref().map(|files| (files, file.which))
+    }
+}
+
+unsafe extern "C" fn close(file: *mut sqlite3_file) -> c_int {
+    // SAFETY: SQLite closes what it opened, once.
+    unsafe {
+        let file = &mut *file.cast::<OpenFile>();
+        if !file.files.is_null() {
+            drop(Arc::from_raw(std::mem::replace(&mut file.files, ptr::null())));
+        }
+    }
+    ffi::SQLITE_OK
+}
+
+unsafe extern "C" fn read(file: *mut sqlite3_file, buffer: *mut c_void, amount: c_int, offset: i64) -> c_int {
+    let (Ok(len), Ok(offset)) = (usize::try_from(amount), u64::try_from(offset)) else { return ffi::SQLITE_IOERR_READ };
+    // SAFETY: SQLite reads from open files.
+    let Some((files, which)) = (unsafe { opened(file) }) else { return ffi::SQLITE_IOERR_READ };
+    if files.is_stopped() {
+        return ffi::SQLITE_INTERRUPT;
+    }
+    // SAFETY: SQLite gives a buffer of `amount` bytes. Zeros first: it may never have been written.
+    let buffer = unsafe {
+        ptr::write_bytes(buffer.cast::<u8>(), 0, len);
+        std::slice::from_raw_parts_mut(buffer.cast::<u8>(), len)
+    };
+    match files.read_at(which, buffer, offset) {
+        Ok(read) if read == len => ffi::SQLITE_OK,
+        Ok(_) => ffi::SQLITE_IOERR_SHORT_READ,
+        Err(_) => ffi::SQLITE_IOERR_READ,
+    }
+}
+
+unsafe extern "C" fn file_size(file: *mut sqlite3_file, size: *mut i64) -> c_int {
+    // SAFETY: of an open file; `size` is SQLite's to be written.
+    unsafe {
+        match opened(file).map(|(files, which)| files.len(which)) {
+            Some(Ok(len)) => {
+                *size = i64::try_from(len).unwrap_or(i64::MAX);
+                ffi::SQLITE_OK
+            }
+            _ => ffi::SQLITE_IOERR_FSTAT,
+        }
+    }
+}
+
+unsafe extern "C" fn write(_: *mut sqlite3_file, _: *const c_void, _: c_int, _: i64) -> c_int {
+    ffi::SQLITE_READONLY
+}
+
+unsafe extern "C" fn truncate(_: *mut sqlite3_file, _: i64) -> c_int {
+    ffi::SQLITE_READONLY
+}
+
+/// For locks, which nobody else would see, and for syncs.
+unsafe extern "C" fn accept(_: *mut sqlite3_file, _: c_int) -> c_int {
+    ffi::SQLITE_OK
+}
+
+unsafe extern "C" fn check_reserved_lock(_: *mut sqlite3_file, is_held: *mut c_int) -> c_int {
+    // SAFETY: SQLite's to be written.
+    unsafe { *is_held = 0 };
+    ffi::SQLITE_OK
+}
+
+unsafe extern "C" fn file_control(_: *mut sqlite3_file, _: c_int, _: *mut c_void) -> c_int {
+    ffi::SQLITE_NOTFOUND
+}
+
+unsafe extern "C" fn sector_size(_: *mut sqlite3_file) -> c_int {
+    4096
+}
+
+unsafe extern "C" fn device_characteristics(_: *mut sqlite3_file) -> c_int {
+    0
+}
+
+/// SQLite takes away the log of an empty database; nothing is taken away here.
+unsafe extern "C" fn delete(_: *mut sqlite3_vfs, _: *const c_char, _: c_int) -> c_int {
+    ffi::SQLITE_OK
+}
+
+unsafe extern "C" fn access(_: *mut sqlite3_vfs, name: *const c_char, _: c_int, result: *mut c_int) -> c_int {
+    let is_there = find(name).is_some_and(|(files, which)| which == Which::Database || files.has_log());
+    // SAFETY: SQLite's to be written.
+    unsafe { *result = c_int::from(is_there) };
+    ffi::SQLITE_OK
+}
+
+/// Names are whole as they are.
+unsafe extern "C" fn full_pathname(_: *mut sqlite3_vfs, name: *const c_char, room: c_int, out: *mut c_char) -> c_int {
+    // SAFETY: the name ends with a 0; `out` has `room` bytes.
+    unsafe {
+        let bytes = CStr::from_ptr(name).to_bytes_with_nul();
+        if usize::try_from(room).is_ok_and(|room| bytes.len() <= room) {
+            ptr::copy_nonoverlapping(bytes.as_ptr().cast::<c_char>(), out, bytes.len());
+            ffi::SQLITE_OK
+        } else {
+            ffi::SQLITE_CANTOPEN
+        }
+    }
+}
