@@ -62,6 +62,9 @@ mod hung_fuse;
 /// Recordings: written, read back, cut off, asked.
 mod recordings;
 
+/// Recordings that were damaged, as a user's psn reads them.
+mod damage;
+
 /// Recordings in the hands of engines that are not psn's.
 mod engines;
 
