@@ -64,6 +64,8 @@ mod recordings;
 
 /// Datasets: of other users, damaged, hostile, of parts that differ.
 mod datasets;
+/// Recordings that were damaged, as a user's psn reads them.
+mod damage;
 
 /// Recordings in the hands of engines that are not psn's.
 mod engines;

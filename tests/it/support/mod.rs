@@ -7,6 +7,7 @@ pub mod engine;
 pub mod fake;
 pub mod faults;
 pub mod json;
+pub mod measured;
 pub mod reader;
 pub mod report;
 
