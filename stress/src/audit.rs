@@ -9,8 +9,8 @@ use rustix::fs::{Mode, OFlags};
 use serde::{Deserialize, Serialize};
 
 use crate::board::{Arrival, Board};
-use crate::kinds::nap;
 use crate::mix::Kind;
+use crate::sys::nap;
 
 /// How a thread looks in `/proc`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

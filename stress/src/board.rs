@@ -8,7 +8,8 @@ use rustix::thread::{futex, gettid};
 
 use crate::churn::Churner;
 use crate::mix::Kind;
-use crate::sys;
+use crate::sys::memory::{shared_u32s, shared_u64s};
+use crate::sys::process;
 
 const ID_BITS: u32 = 28; // the kernel's largest pid is 2^22
 const ID_MASK: u64 = (1 << ID_BITS) - 1;
@@ -63,10 +64,10 @@ pub(crate) struct Churned {
 
 impl Board {
     pub(crate) fn new(slots: usize) -> io::Result<Self> {
-        let numbers = sys::shared_u64s(1 + 2 * Churner::ALL.len() + slots)?;
+        let numbers = shared_u64s(1 + 2 * Churner::ALL.len() + slots)?;
         let (failure, rest) = numbers.split_first().ok_or(io::ErrorKind::OutOfMemory)?;
         let (churned, slots) = rest.split_at(2 * Churner::ALL.len());
-        Ok(Self { words: sys::shared_u32s(3)?, failure, churned, slots })
+        Ok(Self { words: shared_u32s(3)?, failure, churned, slots })
     }
 
     /// Says that the calling thread is in place, about to do what its kind does.
@@ -90,7 +91,7 @@ impl Board {
 
     pub(crate) fn parent_hint(&self, slot: usize) -> Option<Pid> {
         let raw = self.slots[slot].load(Ordering::Acquire) & ID_MASK;
-        sys::pid(u32::try_from(raw).ok()?)
+        process::pid(u32::try_from(raw).ok()?)
     }
 
     /// Says that `count` threads will never arrive, and why if nobody said so before.

@@ -11,11 +11,11 @@ use libc::c_void;
 use rustix::process::{Pid, WaitOptions, getpid, wait};
 
 use crate::context::{self, Context};
-use crate::kinds::nap;
 use crate::mix::Kind;
 use crate::names::Names;
-use crate::stacks::{Stacks, Thread};
-use crate::sys;
+use crate::sys::nap;
+use crate::sys::process::{self, tie_to};
+use crate::sys::stacks::{Stack, Stacks, Thread};
 
 /// How much churn there is to be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -148,7 +148,7 @@ fn churn(context: &Context, churner: Churner, brood: &mut dyn Brood) -> ! {
 /// Threads of the process the churner is in.
 struct Births {
     stacks: Stacks,
-    unused: Vec<crate::stacks::Stack>,
+    unused: Vec<Stack>,
     alive: VecDeque<Thread>,
 }
 
@@ -210,8 +210,8 @@ struct Forks {
 impl Brood for Forks {
     fn start(&mut self, number: u64) -> bool {
         let (context, parent) = (self.context, self.parent);
-        let started = sys::fork(|| {
-            if context::tie_to(Some(parent)).is_ok() {
+        let started = process::fork(|| {
+            if tie_to(Some(parent)).is_ok() {
                 let number = usize::try_from(number).unwrap_or(0);
                 context.names.apply_churn(Churner::Forks.name(), number);
                 nap(context.churn.lifetime());
@@ -280,11 +280,11 @@ pub fn nap_if_told() -> bool {
     if next().as_deref() != Some(NAP) {
         return false;
     }
-    let parent = next().and_then(|pid| sys::pid(pid.parse().ok()?));
+    let parent = next().and_then(|pid| process::pid(pid.parse().ok()?));
     let lifetime_ms = next().and_then(|ms| ms.parse().ok()).unwrap_or(0);
     let names: Option<Names> = next().and_then(|names| clap::ValueEnum::from_str(&names, false).ok());
     let number = next().and_then(|number| number.parse().ok()).unwrap_or(0);
-    if parent.is_some() && context::tie_to(parent).is_ok() {
+    if parent.is_some() && tie_to(parent).is_ok() {
         names.unwrap_or_default().apply_churn(Churner::Execs.name(), number);
         nap(Duration::from_millis(lifetime_ms));
     }

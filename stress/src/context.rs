@@ -1,16 +1,15 @@
 //! What every process of the storm knows: set once by the leader, inherited by fork.
 
-use std::io;
 use std::sync::OnceLock;
 
-use rustix::process::{Pid, Signal, getppid, set_parent_process_death_signal};
+use rustix::process::Pid;
 
 use crate::board::Board;
 use crate::churn::Churn;
 use crate::names::Names;
 use crate::objects::Objects;
 use crate::plan::Plan;
-use crate::stacks::Stacks;
+use crate::sys::stacks::Stacks;
 
 /// What every process of the storm knows.
 pub(crate) struct Context {
@@ -35,11 +34,4 @@ pub(crate) fn set(context: Context) -> Option<&'static Context> {
 /// The context of this process, once it is set.
 pub(crate) fn current() -> Option<&'static Context> {
     CURRENT.get()
-}
-
-/// Makes the kernel kill this process when its parent ends, which must be `parent`: if that one has
-/// ended before the kernel knew of the wish, this is an error.
-pub(crate) fn tie_to(parent: Option<Pid>) -> io::Result<()> {
-    set_parent_process_death_signal(Some(Signal::KILL))?;
-    if getppid() == parent { Ok(()) } else { Err(io::ErrorKind::NotFound.into()) }
 }

@@ -26,7 +26,8 @@ use std::time::{Duration, Instant};
 use rustix::process::getpid;
 
 use crate::fuse;
-use crate::{context, mapping, storm, sys};
+use crate::sys::process::{self, tie_to};
+use crate::{mapping, storm};
 
 /// The first argument of the program that hangs others, and of its victims.
 const HANG: &str = "--hang";
@@ -96,7 +97,7 @@ impl Drop for Hang {
 pub fn hang_if_told() -> bool {
     let mut arguments = std::env::args().skip(1);
     let role = arguments.next();
-    let parent = arguments.next().and_then(|pid| sys::pid(pid.parse().ok()?));
+    let parent = arguments.next().and_then(|pid| process::pid(pid.parse().ok()?));
     let path = arguments.next().map(PathBuf::from).unwrap_or_default();
     let play: fn(&Path) -> io::Result<()> = match role.as_deref() {
         Some(HANG) => serve,
@@ -104,7 +105,7 @@ pub fn hang_if_told() -> bool {
         Some(EXECER) => exec,
         _ => return false,
     };
-    if let Err(error) = context::tie_to(parent).and_then(|()| play(&path)) {
+    if let Err(error) = tie_to(parent).and_then(|()| play(&path)) {
         // Standard error may be closed.
         let _ = writeln!(io::stderr(), "psn-storm {}: {error}", role.unwrap_or_default());
     }

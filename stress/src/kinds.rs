@@ -6,11 +6,12 @@ use std::time::Duration;
 
 use rustix::event::{epoll, pause};
 use rustix::process::{Signal, getpid, kill_process};
-use rustix::thread::{ClockId, Timespec, clock_nanosleep_relative, futex};
+use rustix::thread::futex;
 
 use crate::board::Step;
 use crate::context::Context;
 use crate::mix::Kind;
+use crate::sys::nap;
 use crate::vfork;
 
 /// Turns the calling thread into number `slot` of the storm.
@@ -80,7 +81,7 @@ fn prepare_vfork(context: &Context, slot: usize) {
 }
 
 fn sleep_in_vfork(context: &Context, slot: usize) -> ! {
-    let stack = context.stacks.get().and_then(crate::stacks::Stacks::take);
+    let stack = context.stacks.get().and_then(crate::sys::stacks::Stacks::take);
     let error = match (stack, context.plan.vfork_child(slot)) {
         (Some(stack), Some(child)) => vfork::sleep_in_vfork(&stack, child).err(),
         _ => Some(std::io::ErrorKind::OutOfMemory.into()),
@@ -115,13 +116,6 @@ fn sync(context: &Context, slot: usize) -> ! {
         }
     }
     sleep_in_futex()
-}
-
-/// Sleeps in `clock_nanosleep` once, or until a signal.
-pub(crate) fn nap(time: Duration) {
-    let time =
-        Timespec { tv_sec: i64::try_from(time.as_secs()).unwrap_or(i64::MAX), tv_nsec: i64::from(time.subsec_nanos()) };
-    let _ = clock_nanosleep_relative(ClockId::Monotonic, &time);
 }
 
 fn pick<T>(of: &[T], slot: usize) -> Option<&T> {

@@ -13,12 +13,12 @@ use crate::children::Children;
 use crate::churn::Churn;
 use crate::cli::{Check, Cli};
 use crate::context::{self, Context};
-use crate::limits;
+use crate::host::limits;
 use crate::mix::{Kind, MixError};
 use crate::objects::Objects;
 use crate::plan::{Plan, ProcessPlan};
 use crate::report;
-use crate::sys;
+use crate::sys::process::{fork, tie_to};
 use crate::truth::Ending;
 use crate::watch::{Event, Watch};
 use crate::worker;
@@ -152,7 +152,7 @@ impl Leader {
             let mut step = Step::Memory;
             let look_around = i % FORK_BATCH == 0;
             if !(look_around && limits::memory_is_short()) {
-                forked = sys::fork(|| worker::run(context, process));
+                forked = fork(|| worker::run(context, process));
                 step = Step::Fork;
             }
             match forked {
@@ -235,8 +235,8 @@ impl Leader {
             return Ok(known);
         };
         let leader = self.context.leader;
-        let observer = sys::fork(|| {
-            if context::tie_to(Some(leader)).is_ok() {
+        let observer = fork(|| {
+            if tie_to(Some(leader)).is_ok() {
                 let look = look_until_asleep(leader.as_raw_nonzero().get().unsigned_abs());
                 let _ = rustix::io::write(&writer, &serde_json::to_vec(&look).unwrap_or_default());
             }
@@ -330,7 +330,7 @@ fn planned(context: &Context, process: &ProcessPlan) -> usize {
 fn look_until_asleep(pid: u32) -> Look {
     let mut look = audit::look(pid, pid);
     for _ in 0..200 {
-        crate::kinds::nap(Duration::from_millis(2));
+        crate::sys::nap(Duration::from_millis(2));
         let last = std::mem::replace(&mut look, audit::look(pid, pid));
         if last == look && look.state == Kind::Futex.settled_state() {
             break;

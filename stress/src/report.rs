@@ -7,7 +7,7 @@ use std::time::Duration;
 use crate::audit::{self, Look};
 use crate::churn::Churner;
 use crate::context::Context;
-use crate::limits;
+use crate::host::limits;
 use crate::mix::Kind;
 use crate::truth::{Achieved, AchievedRate, ChurnRates, Ending, TaskGroup, Truth, ranges};
 

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::limits::Limit;
+use crate::host::limits::Limit;
 use crate::mix::Kind;
 
 /// The first line of output: what is there, once everything is in place.

@@ -8,7 +8,8 @@ use rustix::event::pause;
 
 use crate::context;
 use crate::mix::Kind;
-use crate::stacks::Stack;
+use crate::sys::process::tie_to;
+use crate::sys::stacks::Stack;
 
 /// Starts a child that borrows this thread's memory and never gives it back. Returns only if the
 /// child could not be started or has been killed from outside.
@@ -31,7 +32,7 @@ extern "C" fn child(argument: *mut c_void) -> c_int {
     };
     let slot = argument.addr();
     // The number of the process it borrows from was written to the slot by the parent thread.
-    if context::tie_to(context.board.parent_hint(slot)).is_err() {
+    if tie_to(context.board.parent_hint(slot)).is_err() {
         return 1;
     }
     context.names.apply(Kind::VforkChild, slot);

@@ -8,7 +8,8 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::process::{PidfdFlags, Signal, getppid, pidfd_open, set_parent_process_death_signal};
 
-use crate::sys;
+use crate::sys::process::pid;
+use crate::sys::signals::signals_as_file;
 
 /// Something that happened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,14 +36,14 @@ impl Watch {
     /// Starts watching. From now on the signals are blocked, here and in all that is started.
     /// `parent` is the process that must be the parent; any will do when it is not given.
     pub(crate) fn start(parent: Option<u32>) -> io::Result<Self> {
-        let signals = sys::signals_as_file(&[Signal::INT, Signal::TERM, Signal::HUP, Signal::CHILD])?;
+        let signals = signals_as_file(&[Signal::INT, Signal::TERM, Signal::HUP, Signal::CHILD])?;
         let now = getppid();
         let watched = now.and_then(|pid| pidfd_open(pid, PidfdFlags::empty()).ok());
         if watched.is_none() {
             set_parent_process_death_signal(Some(Signal::TERM))?;
         }
         // Asked again: the parent may have ended before it was watched.
-        if getppid() != now || parent.is_some_and(|parent| now != sys::pid(parent)) {
+        if getppid() != now || parent.is_some_and(|parent| now != pid(parent)) {
             return Err(io::Error::new(io::ErrorKind::NotFound, "the parent has ended"));
         }
         Ok(Self { signals, parent: watched })

@@ -7,17 +7,18 @@ use libc::c_void;
 use crate::board::Step;
 use crate::churn;
 use crate::context::{self, Context};
+use crate::host::limits;
 use crate::kinds;
-use crate::limits;
 use crate::plan::ProcessPlan;
-use crate::stacks::Stacks;
+use crate::sys::process::tie_to;
+use crate::sys::stacks::Stacks;
 
 /// How many threads are started between two looks at the memory that is left.
 const MEMORY_CHECK_INTERVAL: usize = 1024;
 
 /// Carries out one process of the plan. Returns only when it must not go on: the leader is gone.
 pub(crate) fn run(context: &'static Context, process: &ProcessPlan) -> i32 {
-    if context::tie_to(Some(context.leader)).is_err() {
+    if tie_to(Some(context.leader)).is_err() {
         return 1;
     }
     let Some(first) = process.slots.clone().next() else {

@@ -14,8 +14,8 @@ use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 
 use super::figures::Probe;
 use super::floor::Kept;
-use super::host;
-use crate::sys::wait_for_usage;
+use crate::host::machine;
+use crate::sys::process::wait_for_usage;
 
 /// Time between two looks at a child that is being watched.
 const LOOK: Duration = Duration::from_millis(100);
@@ -74,7 +74,7 @@ impl Program {
         let mut command = Command::new(program);
         command.args(arguments).stdin(Stdio::null()).stderr(errors.try_clone()?);
         command.stdout(if self.wants_output { Stdio::from(output.try_clone()?) } else { Stdio::null() });
-        let busy = host::busy_s();
+        let busy = machine::busy_s();
         let start = Instant::now();
         let child = self.pinned(|| command.spawn())?;
         let pid = Pid::from_child(&child);
@@ -86,7 +86,7 @@ impl Program {
         let usage = wait_for_usage(pid)?;
         let wall_s = start.elapsed().as_secs_f64();
         let cpu_s = usage.cpu.as_secs_f64();
-        let others_cpu_s = (host::busy_s() - busy - cpu_s).max(0.0);
+        let others_cpu_s = (machine::busy_s() - busy - cpu_s).max(0.0);
         if !ended_in_time {
             return Err(io::Error::other(format!("not done after {} s", self.deadline.as_secs())));
         }
@@ -122,7 +122,7 @@ impl fmt::Display for Program {
 /// Waits for the child to end; false when the deadline came first.
 fn watch(pid: Pid, deadline: Instant, mut probe: Option<&mut Probe>) -> io::Result<bool> {
     let pidfd = pidfd_open(pid, PidfdFlags::empty())?;
-    let slab_before = host::slab_kb();
+    let slab_before = machine::slab_kb();
     for look in 0.. {
         let left = deadline.saturating_duration_since(Instant::now());
         if left.is_zero() {
@@ -145,8 +145,8 @@ fn watch(pid: Pid, deadline: Instant, mut probe: Option<&mut Probe>) -> io::Resu
 /// Notes what is largest so far. A child that has just ended shows nothing more.
 fn look_at(pid: Pid, counts_files: bool, slab_before: u64, probe: &mut Probe) {
     let dir = format!("/proc/{}", pid.as_raw_nonzero());
-    probe.peak_rss_kb = probe.peak_rss_kb.max(host::field_kb(&format!("{dir}/status"), "VmHWM:"));
-    probe.kernel_kb = probe.kernel_kb.max(host::slab_kb().saturating_sub(slab_before));
+    probe.peak_rss_kb = probe.peak_rss_kb.max(machine::field_kb(&format!("{dir}/status"), "VmHWM:"));
+    probe.kernel_kb = probe.kernel_kb.max(machine::slab_kb().saturating_sub(slab_before));
     if counts_files {
         for kept in kept_files(&format!("{dir}/fd")) {
             match probe.kept.iter_mut().find(|known| known.file == kept.file) {

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::floor::Kept;
-use super::host::Machine;
+use crate::host::machine::Machine;
 
 /// A whole comparison.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

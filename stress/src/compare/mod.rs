@@ -23,7 +23,6 @@ pub mod cli;
 mod docs;
 mod figures;
 mod floor;
-mod host;
 mod peer;
 mod psn;
 mod session;

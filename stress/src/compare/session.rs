@@ -10,10 +10,10 @@ use super::child::Program;
 use super::cli::{CompareArgs, Layout};
 use super::figures::{Comparison, Measurement, Probe, StepFigures, Storm};
 use super::floor::{FloorOutcome, Kept, Reach};
-use super::host::{self, Machine};
 use super::psn::{Psn, passes_s};
 use super::step::{Kind, Pace, Reads, Step, steps};
 use super::{chart, docs, peer, table, targets};
+use crate::host::machine::{Machine, cores};
 use crate::mix::Kind as Sleeper;
 use crate::storm::built_program;
 
@@ -94,7 +94,7 @@ struct Scene {
 impl<'a> Session<'a> {
     fn new(args: &'a CompareArgs) -> Result<Self, Box<dyn Error>> {
         let workers = if args.workers.is_empty() {
-            std::iter::successors(Some(1), |workers| Some(workers * 2)).take_while(|n| *n <= host::cores()).collect()
+            std::iter::successors(Some(1), |workers| Some(workers * 2)).take_while(|n| *n <= cores()).collect()
         } else {
             args.workers.clone()
         };
@@ -128,7 +128,7 @@ impl<'a> Session<'a> {
     /// The files of this comparison, without their endings.
     fn base(&self, args: &CompareArgs) -> PathBuf {
         let date = jiff::Timestamp::now().strftime("%Y-%m-%d-%H%M");
-        args.out.join(format!("{date}-{}-cores", host::cores()))
+        args.out.join(format!("{date}-{}-cores", cores()))
     }
 
     /// Measures everything on one storm.

@@ -28,7 +28,7 @@ pub struct Machine {
 
 impl Machine {
     /// This one.
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let cpuinfo = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
         let value = |line: &str| line.split_once(':').map(|(_, value)| value.trim().to_owned());
         let first = |name: &str| cpuinfo.lines().find(|line| line.starts_with(name)).and_then(value);
@@ -48,24 +48,24 @@ impl Machine {
 }
 
 /// Cores that may be used.
-pub(super) fn cores() -> usize {
+pub(crate) fn cores() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from)
 }
 
 /// The number after `name` in a file of lines `name number kB`; 0 where there is none.
-pub(super) fn field_kb(path: &str, name: &str) -> u64 {
+pub(crate) fn field_kb(path: &str, name: &str) -> u64 {
     let text = fs::read_to_string(path).unwrap_or_default();
     let line = text.lines().find_map(|line| line.strip_prefix(name));
     line.and_then(|rest| rest.split_whitespace().next()?.parse().ok()).unwrap_or(0)
 }
 
 /// Kernel memory in slabs.
-pub(super) fn slab_kb() -> u64 {
+pub(crate) fn slab_kb() -> u64 {
     field_kb("/proc/meminfo", "Slab:")
 }
 
 /// CPU seconds that all cores have been busy since boot. Hundredths are all it knows.
-pub(super) fn busy_s() -> f64 {
+pub(crate) fn busy_s() -> f64 {
     busy_of(&fs::read_to_string("/proc/stat").unwrap_or_default())
 }
 

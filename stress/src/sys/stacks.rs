@@ -12,6 +12,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use libc::c_void;
 use rustix::mm::{Advice, MapFlags, ProtFlags, madvise, mmap_anonymous};
 
+use super::process::mark_threaded;
+
 /// What a thread runs; the argument is the number given to [`Stack::spawn`].
 pub(crate) type ThreadMain = extern "C" fn(*mut c_void) -> *mut c_void;
 
@@ -65,7 +67,7 @@ impl Stacks {
 impl Stack {
     /// Starts a thread on this stack. When it cannot be started the stack comes back.
     pub(crate) fn spawn(self, main: ThreadMain, argument: usize) -> Result<Thread, (io::Error, Self)> {
-        crate::sys::mark_threaded();
+        mark_threaded();
         let mut attributes = MaybeUninit::<libc::pthread_attr_t>::uninit();
         let mut id = MaybeUninit::<libc::pthread_t>::uninit();
         // SAFETY: attr_init fills `attributes` before anything reads it. The stack is mapped for
