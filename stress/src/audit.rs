@@ -9,7 +9,7 @@ use rustix::fs::{Mode, OFlags};
 use serde::{Deserialize, Serialize};
 
 use crate::board::{Arrival, Board};
-use crate::mix::Kind;
+use crate::plan::kind::Kind;
 use crate::sys::nap;
 
 /// How a thread looks in `/proc`.

@@ -6,8 +6,8 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use rustix::process::{Pid, getpid};
 use rustix::thread::{futex, gettid};
 
-use crate::churn::Churner;
-use crate::mix::Kind;
+use crate::plan::kind::Kind;
+use crate::plan::rates::Churner;
 use crate::sys::memory::{shared_u32s, shared_u64s};
 use crate::sys::process;
 
@@ -80,7 +80,7 @@ impl Board {
     pub(crate) fn settle_as(&self, slot: usize, kind: Kind) {
         let pid = id_bits(getpid());
         let tid = id_bits(gettid());
-        let word = u64::from(kind as u8) << (2 * ID_BITS) | pid << ID_BITS | tid;
+        let word = u64::from(kind.code()) << (2 * ID_BITS) | pid << ID_BITS | tid;
         self.slots[slot].store(word, Ordering::Release);
     }
 

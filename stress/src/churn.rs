@@ -11,67 +11,12 @@ use libc::c_void;
 use rustix::process::{Pid, WaitOptions, getpid, wait};
 
 use crate::context::{self, Context};
-use crate::mix::Kind;
-use crate::names::Names;
+use crate::plan::kind::Kind;
+use crate::plan::names::Names;
+use crate::plan::rates::Churner;
 use crate::sys::nap;
 use crate::sys::process::{self, tie_to};
 use crate::sys::stacks::{Stack, Stacks, Thread};
-
-/// How much churn there is to be.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Churn {
-    pub(crate) births: u32,
-    pub(crate) forks: u32,
-    pub(crate) execs: u32,
-    pub(crate) lifetime_ms: u32,
-}
-
-/// A source of short-lived tasks.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(usize)]
-pub(crate) enum Churner {
-    Births,
-    Forks,
-    Execs,
-}
-
-impl Churner {
-    pub(crate) const ALL: [Self; 3] = [Self::Births, Self::Forks, Self::Execs];
-
-    fn name(self) -> &'static [u8] {
-        match self {
-            Self::Births => b"churn-birth",
-            Self::Forks => b"churn-fork",
-            Self::Execs => b"churn-exec",
-        }
-    }
-}
-
-impl Churn {
-    /// Tasks per second of one kind.
-    pub(crate) fn rate(&self, churner: Churner) -> u32 {
-        match churner {
-            Churner::Births => self.births,
-            Churner::Forks => self.forks,
-            Churner::Execs => self.execs,
-        }
-    }
-
-    pub(crate) fn any(&self) -> bool {
-        Churner::ALL.into_iter().any(|churner| self.rate(churner) > 0)
-    }
-
-    fn lifetime(&self) -> Duration {
-        Duration::from_millis(self.lifetime_ms.into())
-    }
-
-    /// How many tasks of one kind may be alive at once: twice what the rate and the lifetime imply,
-    /// so that a host that ends them slowly fills up to a bound and no further.
-    fn most_alive(&self, churner: Churner) -> usize {
-        let implied = u64::from(self.rate(churner)) * u64::from(self.lifetime_ms) / 1000;
-        usize::try_from(2 * implied).unwrap_or(usize::MAX).saturating_add(64)
-    }
-}
 
 /// How much is due by a given time; pure.
 struct Pace {

@@ -4,8 +4,9 @@ use std::path::PathBuf;
 
 use clap::{Parser, ValueEnum};
 
-use crate::mix::Mix;
-use crate::names::Names;
+use crate::plan::kind::Kind;
+use crate::plan::mix::Mix;
+use crate::plan::names::Names;
 
 /// Fills a Linux host with threads in known states, and says exactly which.
 ///
@@ -14,7 +15,7 @@ use crate::names::Names;
 /// TERM, HUP) arrives, or the process that started it ends; a second line says what churn was
 /// achieved. Nothing is left behind, even after SIGKILL.
 #[derive(Clone, Debug, Parser)]
-#[command(name = "psn-storm", version, after_help = MIX_HELP)]
+#[command(name = "psn-storm", version, after_help = mix_help())]
 pub struct Cli {
     /// Processes to spread the threads over, at most one per thread; stopped ones come on top
     #[arg(short, long, value_name = "P", default_value_t = 1)]
@@ -87,21 +88,23 @@ pub enum Check {
     Sample,
 }
 
-const MIX_HELP: &str = "\
+/// The grammar of `--mix`, with a line for each kind.
+fn mix_help() -> String {
+    let kinds = Kind::MIXABLE.map(|kind| {
+        let state = kind.settled_state().unwrap_or('?');
+        format!("  {:<10} {state}  {}\n", kind.name(), kind.help())
+    });
+    format!("{MIX_GRAMMAR}\n{}\n{EXAMPLES}", kinds.concat())
+}
+
+const MIX_GRAMMAR: &str = "\
 The mix:
   KIND          a share of weight 1 of the threads that no exact count takes; KIND:* is the same
   KIND=WEIGHT   a share of that weight
   KIND:COUNT    exactly so many
+";
 
-  futex      S  asleep in futex
-  epoll      S  asleep in epoll_pwait, on one of 16 epoll instances
-  nanosleep  S  asleep in clock_nanosleep
-  pipe       S  asleep in read, on one of 16 empty pipes
-  spin       R  busy on a CPU
-  vfork      D  parent of a vfork child that stays: one more process each, asleep in pause
-  stopped    T  a single-threaded process stopped by SIGSTOP
-  fsync      ?  writes and syncs a small file for ever
-
+const EXAMPLES: &str = "\
 Examples:
   psn-storm --threads 100000 --mix spin:2,futex=3,epoll
   psn-storm --processes 10000 --threads 10000 --names hostile --duration 60

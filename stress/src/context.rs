@@ -5,17 +5,17 @@ use std::sync::OnceLock;
 use rustix::process::Pid;
 
 use crate::board::Board;
-use crate::churn::Churn;
-use crate::names::Names;
 use crate::objects::Objects;
 use crate::plan::Plan;
+use crate::plan::names::Names;
+use crate::plan::rates::ChurnRates;
 use crate::sys::stacks::Stacks;
 
 /// What every process of the storm knows.
 pub(crate) struct Context {
     pub(crate) leader: Pid,
     pub(crate) names: Names,
-    pub(crate) churn: Churn,
+    pub(crate) churn: ChurnRates,
     pub(crate) plan: Plan,
     pub(crate) board: Board,
     pub(crate) objects: Objects,

@@ -10,7 +10,7 @@ use rustix::thread::futex;
 
 use crate::board::Step;
 use crate::context::Context;
-use crate::mix::Kind;
+use crate::plan::kind::Kind;
 use crate::sys::nap;
 use crate::vfork;
 

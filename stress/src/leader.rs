@@ -10,12 +10,13 @@ use rustix::process::{Signal, WaitOptions, WaitStatus, getpid, kill_process, set
 use crate::audit::{self, Look};
 use crate::board::{Board, Failure, Step};
 use crate::children::Children;
-use crate::churn::Churn;
 use crate::cli::{Check, Cli};
 use crate::context::{self, Context};
 use crate::host::limits;
-use crate::mix::{Kind, MixError};
 use crate::objects::Objects;
+use crate::plan::kind::Kind;
+use crate::plan::mix::MixError;
+use crate::plan::rates::ChurnRates;
 use crate::plan::{Plan, ProcessPlan};
 use crate::report;
 use crate::sys::process::{fork, tie_to};
@@ -79,7 +80,7 @@ pub fn run(cli: &Cli) -> Result<(), StormError> {
     let counts = cli.mix.counts(total).map_err(StormError::Usage)?;
     let watch = Watch::start(cli.parent).map_err(|e| StormError::Io("cannot watch", e))?;
     set_child_subreaper(Some(getpid())).map_err(|e| StormError::Io("PR_SET_CHILD_SUBREAPER", e.into()))?;
-    let churn = Churn { births: cli.births, forks: cli.forks, execs: cli.execs, lifetime_ms: cli.lifetime };
+    let churn = ChurnRates { births: cli.births, forks: cli.forks, execs: cli.execs, lifetime_ms: cli.lifetime };
     let plan = Plan::new(&counts, cli.processes, &churn);
     let dir = cli.dir.clone().unwrap_or_else(std::env::temp_dir);
     let context = context::set(Context {

@@ -30,8 +30,6 @@ pub mod host;
 mod kinds;
 mod leader;
 mod mapping;
-pub mod mix;
-pub mod names;
 mod objects;
 mod plan;
 mod report;
@@ -45,6 +43,11 @@ mod worker;
 pub use churn::nap_if_told;
 pub use hang::{Hang, hang_if_told};
 pub use leader::{StormError, run};
-pub use mix::Kind;
+pub use plan::kind::Kind;
 pub use storm::Storm;
 pub use truth::{Ending, TaskGroup, Truth};
+
+/// Names of threads.
+pub mod names {
+    pub use crate::plan::names::HOSTILE;
+}

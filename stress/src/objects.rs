@@ -10,7 +10,7 @@ use std::path::Path;
 use rustix::event::epoll;
 use rustix::pipe::{PipeFlags, pipe_with};
 
-use crate::mix::Kind;
+use crate::plan::kind::Kind;
 
 const EPOLLS: usize = 16;
 const PIPES: usize = 16;

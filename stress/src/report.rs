@@ -5,11 +5,11 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use crate::audit::{self, Look};
-use crate::churn::Churner;
 use crate::context::Context;
 use crate::host::limits;
-use crate::mix::Kind;
-use crate::truth::{Achieved, AchievedRate, ChurnRates, Ending, TaskGroup, Truth, ranges};
+use crate::plan::kind::Kind;
+use crate::plan::rates::Churner;
+use crate::truth::{Achieved, AchievedRate, Ending, TaskGroup, Truth, ranges};
 
 /// The ground truth about a storm that is complete. `own_look` is how the leader looks.
 pub(crate) fn truth(context: &Context, own_look: Look, list: bool) -> Truth {
@@ -44,12 +44,7 @@ pub(crate) fn truth(context: &Context, own_look: Look, list: bool) -> Truth {
         threads_total: small(threads.len()),
         threads_requested: 0,
         tasks,
-        churn: churn.any().then_some(ChurnRates {
-            births: churn.births,
-            forks: churn.forks,
-            execs: churn.execs,
-            lifetime_ms: churn.lifetime_ms,
-        }),
+        churn: churn.any().then_some(*churn),
         limits: limits::limits(leader),
         limit_hit: None,
         startup_ms: 0,

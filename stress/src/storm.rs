@@ -39,7 +39,7 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::mix::Kind;
+use crate::plan::kind::Kind;
 use crate::truth::{Ending, Truth};
 
 /// How long a storm that is told to end may take before it is killed.

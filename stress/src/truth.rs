@@ -3,7 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 use crate::host::limits::Limit;
-use crate::mix::Kind;
+use crate::plan::kind::Kind;
+pub use crate::plan::rates::ChurnRates;
 
 /// The first line of output: what is there, once everything is in place.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -56,19 +57,6 @@ pub struct TaskGroup {
     pub comm: Option<String>,
     /// The bytes of their name in hexadecimal.
     pub comm_hex: Option<String>,
-}
-
-/// Short-lived tasks per second.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ChurnRates {
-    /// Threads started per second.
-    pub births: u32,
-    /// Processes forked per second.
-    pub forks: u32,
-    /// Programs executed per second.
-    pub execs: u32,
-    /// How long each lives.
-    pub lifetime_ms: u32,
 }
 
 /// The second line of output: how it went.

@@ -7,7 +7,7 @@ use libc::{c_int, c_void};
 use rustix::event::pause;
 
 use crate::context;
-use crate::mix::Kind;
+use crate::plan::kind::Kind;
 use crate::sys::process::tie_to;
 use crate::sys::stacks::Stack;
 

@@ -14,7 +14,7 @@ use super::psn::{Psn, passes_s};
 use super::step::{Kind, Pace, Reads, Step, steps};
 use super::{chart, docs, peer, table, targets};
 use crate::host::machine::{Machine, cores};
-use crate::mix::Kind as Sleeper;
+use crate::plan::kind::Kind as Sleeper;
 use crate::storm::built_program;
 
 /// The share of one core that a step at [`Pace::Half`] is to take.

@@ -5,7 +5,7 @@ use std::io::Write as _;
 
 use clap::ValueEnum;
 
-use crate::mix::Kind;
+use super::kind::Kind;
 
 /// How threads are named.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]

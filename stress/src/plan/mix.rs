@@ -1,94 +1,9 @@
-//! What the threads of a storm do, and the `--mix` grammar that says how many do what.
+//! `--mix`: how many threads of which kind, and how a total is divided among them.
 
 use std::fmt;
 use std::str::FromStr;
 
-use serde::{Deserialize, Serialize};
-
-/// What one thread of the storm does, and so the state a sampler must find it in.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-#[repr(u8)]
-pub enum Kind {
-    /// Asleep in `futex`.
-    Futex = 1,
-    /// Asleep in `epoll_pwait`, on one of a few shared epoll instances.
-    Epoll,
-    /// Asleep in `clock_nanosleep`.
-    Nanosleep,
-    /// Asleep in `read` on an empty pipe.
-    Pipe,
-    /// Busy on a CPU.
-    Spin,
-    /// In uninterruptible sleep: the parent of a `vfork` child that never execs.
-    Vfork,
-    /// Stopped by SIGSTOP. A stop hits a whole process, so each is a process of its own.
-    Stopped,
-    /// Writing and syncing a small unnamed file for ever; its state changes all the time.
-    Fsync,
-    /// The child of a [`Kind::Vfork`] thread: one more process, asleep in `pause`.
-    VforkChild,
-    /// A thread of the generator itself.
-    Harness,
-}
-
-impl Kind {
-    /// The kinds that `--mix` may name.
-    pub const MIXABLE: [Self; 8] =
-        [Self::Futex, Self::Epoll, Self::Nanosleep, Self::Pipe, Self::Spin, Self::Vfork, Self::Stopped, Self::Fsync];
-
-    const ALL: [Self; 10] = [
-        Self::Futex,
-        Self::Epoll,
-        Self::Nanosleep,
-        Self::Pipe,
-        Self::Spin,
-        Self::Vfork,
-        Self::Stopped,
-        Self::Fsync,
-        Self::VforkChild,
-        Self::Harness,
-    ];
-
-    /// The name used in `--mix`, in the ground truth and in plain thread names.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Futex => "futex",
-            Self::Epoll => "epoll",
-            Self::Nanosleep => "nanosleep",
-            Self::Pipe => "pipe",
-            Self::Spin => "spin",
-            Self::Vfork => "vfork",
-            Self::Stopped => "stopped",
-            Self::Fsync => "fsync",
-            Self::VforkChild => "vfork-child",
-            Self::Harness => "harness",
-        }
-    }
-
-    /// The state letter such a thread shows once it has settled; `None` when it keeps changing.
-    #[must_use]
-    pub const fn settled_state(self) -> Option<char> {
-        match self {
-            Self::Futex | Self::Epoll | Self::Nanosleep | Self::Pipe | Self::VforkChild => Some('S'),
-            Self::Spin => Some('R'),
-            Self::Vfork => Some('D'),
-            Self::Stopped => Some('T'),
-            Self::Fsync | Self::Harness => None,
-        }
-    }
-
-    pub(crate) fn from_code(code: u8) -> Option<Self> {
-        Self::ALL.into_iter().find(|kind| *kind as u8 == code)
-    }
-}
-
-impl fmt::Display for Kind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
-    }
-}
+use super::kind::Kind;
 
 /// How many threads of a kind: a share of what is left, or an exact number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

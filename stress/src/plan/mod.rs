@@ -1,12 +1,17 @@
-//! Which thread does what in which process: fixed before the first of them is started.
+//! Which thread does what in which process: decided before the first of them is started.
 //!
-//! Every thread of the storm has a number, its slot: first those of the mix, process by process,
-//! then the children of the vfork threads, then the churners.
+//! Every thread of the storm has a number, its **slot**: first those of the mix, process by process, then
+//! the children of the vfork threads, then the churners. The leader itself has none.
+
+pub(crate) mod kind;
+pub(crate) mod mix;
+pub(crate) mod names;
+pub(crate) mod rates;
 
 use std::ops::Range;
 
-use crate::churn::{Churn, Churner};
-use crate::mix::Kind;
+use kind::Kind;
+use rates::{ChurnRates, Churner};
 
 /// One process: a range of slots, the first of which is its main thread, and perhaps a churner.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,7 +33,7 @@ pub(crate) struct Plan {
 impl Plan {
     /// Spreads the threads of `counts` over `processes` processes, each with its share of every
     /// kind; stopped ones get a process each on top. Never more processes than threads.
-    pub(crate) fn new(counts: &[(Kind, u32)], processes: u32, churn: &Churn) -> Self {
+    pub(crate) fn new(counts: &[(Kind, u32)], processes: u32, churn: &ChurnRates) -> Self {
         let kinds = interleave(counts);
         let vforks: Vec<usize> = (0..kinds.len()).filter(|slot| kinds[*slot] == Kind::Vfork).collect();
         let shared = kinds.iter().take_while(|kind| **kind != Kind::Stopped).count();
@@ -117,7 +122,7 @@ fn interleave(counts: &[(Kind, u32)]) -> Vec<Kind> {
 mod tests {
     use super::*;
 
-    const CALM: Churn = Churn { births: 0, forks: 0, execs: 0, lifetime_ms: 1 };
+    const CALM: ChurnRates = ChurnRates { births: 0, forks: 0, execs: 0, lifetime_ms: 1 };
 
     #[test]
     fn every_thread_is_in_one_process() {
@@ -145,7 +150,7 @@ mod tests {
 
     #[test]
     fn births_join_the_crowd_and_forks_live_alone() {
-        let churn = Churn { births: 5, forks: 5, execs: 5, lifetime_ms: 1 };
+        let churn = ChurnRates { births: 5, forks: 5, execs: 5, lifetime_ms: 1 };
         let plan = Plan::new(&[(Kind::Futex, 4)], 1, &churn);
         assert_eq!(plan.processes.len(), 3);
         assert_eq!(plan.processes[0].churner, Some((4, Churner::Births)));
