@@ -9,7 +9,6 @@ use rustix::thread::{futex, gettid};
 use crate::plan::kind::Kind;
 use crate::plan::rates::Churner;
 use crate::sys::memory::{shared_u32s, shared_u64s};
-use crate::sys::process;
 
 const ID_BITS: u32 = 28; // the kernel's largest pid is 2^22
 const ID_MASK: u64 = (1 << ID_BITS) - 1;
@@ -36,10 +35,10 @@ pub(crate) struct Arrival {
     pub(crate) tid: u32,
 }
 
-/// The call that could not give what was asked for.
+/// Why a thread could not be started.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
-pub(crate) enum Step {
+pub(crate) enum Cause {
     Fork = 1,
     Thread,
     Stacks,
@@ -50,7 +49,7 @@ pub(crate) enum Step {
 /// The first thing that went wrong while the storm was built.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Failure {
-    pub(crate) step: Step,
+    pub(crate) cause: Cause,
     pub(crate) errno: i32,
     pub(crate) pid: u32,
 }
@@ -84,31 +83,21 @@ impl Board {
         self.slots[slot].store(word, Ordering::Release);
     }
 
-    /// Leaves the number of the calling process in the slot of a child it is about to start.
-    pub(crate) fn hint_parent(&self, slot: usize) {
-        self.slots[slot].store(id_bits(getpid()), Ordering::Release);
-    }
-
-    pub(crate) fn parent_hint(&self, slot: usize) -> Option<Pid> {
-        let raw = self.slots[slot].load(Ordering::Acquire) & ID_MASK;
-        process::pid(u32::try_from(raw).ok()?)
-    }
-
     /// Says that `count` threads will never arrive, and why if nobody said so before.
-    pub(crate) fn give_up(&self, count: usize, step: Step, errno: i32) {
+    pub(crate) fn give_up(&self, count: usize, cause: Cause, errno: i32) {
         let errno = u64::from(errno.unsigned_abs() & 0xffff);
-        let word = (step as u64) << 56 | errno << 32 | id_bits(getpid());
+        let word = (cause as u64) << 56 | errno << 32 | id_bits(getpid());
         let _ = self.failure.compare_exchange(0, word, Ordering::AcqRel, Ordering::Relaxed);
         self.words[ABSENT].fetch_add(u32::try_from(count).unwrap_or(u32::MAX), Ordering::Release);
     }
 
     pub(crate) fn failure(&self) -> Option<Failure> {
         let word = self.failure.load(Ordering::Acquire);
-        let step = [Step::Fork, Step::Thread, Step::Stacks, Step::Memory, Step::Vfork]
+        let cause = [Cause::Fork, Cause::Thread, Cause::Stacks, Cause::Memory, Cause::Vfork]
             .into_iter()
-            .find(|step| *step as u64 == word >> 56)?;
+            .find(|cause| *cause as u64 == word >> 56)?;
         let errno = i32::try_from(word >> 32 & 0xffff).unwrap_or(0);
-        Some(Failure { step, errno, pid: (word & 0xffff_ffff) as u32 })
+        Some(Failure { cause, errno, pid: (word & 0xffff_ffff) as u32 })
     }
 
     pub(crate) fn arrived(&self) -> usize {
@@ -172,9 +161,6 @@ mod tests {
     fn a_slot_says_who_arrived() {
         let board = Board::new(2).unwrap();
         assert_eq!(board.arrival(1), None);
-        board.hint_parent(1);
-        assert_eq!(board.arrival(1), None, "a hint is no arrival");
-        assert_eq!(board.parent_hint(1), Some(getpid()));
         board.arrive(1, Kind::Harness);
         let arrival = board.arrival(1).unwrap();
         assert_eq!((arrival.kind, arrival.pid), (Kind::Harness, std::process::id()));
@@ -186,10 +172,10 @@ mod tests {
     fn the_first_failure_stands() {
         let board = Board::new(1).unwrap();
         assert_eq!(board.failure(), None);
-        board.give_up(3, Step::Thread, 11);
-        board.give_up(4, Step::Fork, 12);
+        board.give_up(3, Cause::Thread, 11);
+        board.give_up(4, Cause::Fork, 12);
         let failure = board.failure().unwrap();
-        assert_eq!((failure.step, failure.errno), (Step::Thread, 11));
+        assert_eq!((failure.cause, failure.errno), (Cause::Thread, 11));
         assert_eq!(board.absent(), 7);
     }
 }

@@ -5,7 +5,7 @@ use std::sync::OnceLock;
 use rustix::process::Pid;
 
 use crate::board::Board;
-use crate::objects::Objects;
+use crate::kinds::Behaviours;
 use crate::plan::Plan;
 use crate::plan::names::Names;
 use crate::plan::rates::ChurnRates;
@@ -18,7 +18,7 @@ pub(crate) struct Context {
     pub(crate) churn: ChurnRates,
     pub(crate) plan: Plan,
     pub(crate) board: Board,
-    pub(crate) objects: Objects,
+    pub(crate) behaviours: Behaviours,
     /// The stacks of this process, mapped by its main thread before it starts any other.
     pub(crate) stacks: OnceLock<Stacks>,
 }

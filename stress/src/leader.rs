@@ -8,12 +8,12 @@ use rustix::pipe::{PipeFlags, pipe_with};
 use rustix::process::{Signal, WaitOptions, WaitStatus, getpid, kill_process, set_child_subreaper, waitpid};
 
 use crate::audit::{self, Look};
-use crate::board::{Board, Failure, Step};
+use crate::board::{Board, Cause, Failure};
 use crate::children::Children;
 use crate::cli::{Check, Cli};
 use crate::context::{self, Context};
 use crate::host::limits;
-use crate::objects::Objects;
+use crate::kinds::Behaviours;
 use crate::plan::kind::Kind;
 use crate::plan::mix::MixError;
 use crate::plan::rates::ChurnRates;
@@ -87,7 +87,7 @@ pub fn run(cli: &Cli) -> Result<(), StormError> {
         leader: getpid(),
         names: cli.names,
         board: Board::new(plan.slots()).map_err(|e| StormError::Io("shared memory", e))?,
-        objects: Objects::open(&counts, &dir).map_err(|e| StormError::Io("cannot open", e))?,
+        behaviours: Behaviours::open(&counts, &dir).map_err(|e| StormError::Io("cannot open", e))?,
         churn,
         plan,
         stacks: std::sync::OnceLock::new(),
@@ -150,18 +150,18 @@ impl Leader {
         let processes = &context.plan.processes;
         for (i, process) in processes.iter().enumerate() {
             let mut forked = Err(io::ErrorKind::OutOfMemory.into());
-            let mut step = Step::Memory;
+            let mut cause = Cause::Memory;
             let look_around = i % FORK_BATCH == 0;
             if !(look_around && limits::memory_is_short()) {
                 forked = fork(|| worker::run(context, process));
-                step = Step::Fork;
+                cause = Cause::Fork;
             }
             match forked {
                 Ok(pid) => self.children.add(pid),
                 Err(error) => {
                     let missing = processes[i..].iter().map(|process| planned(context, process));
                     let errno = error.raw_os_error().unwrap_or(libc::ENOMEM);
-                    context.board.give_up(missing.sum(), step, errno);
+                    context.board.give_up(missing.sum(), cause, errno);
                     return Ok(());
                 }
             }
@@ -286,19 +286,19 @@ impl Leader {
     /// Says which limit was hit, how far the storm got, and how to raise it.
     fn limit_text(&self, failure: Failure) -> String {
         let wanted = self.context.plan.slots();
-        let what = match failure.step {
-            Step::Fork => "a process could not be forked",
-            Step::Thread => "a thread could not be started",
-            Step::Stacks => "address space for stacks could not be had",
-            Step::Memory => "memory is short",
-            Step::Vfork => "a vfork child could not be started",
+        let what = match failure.cause {
+            Cause::Fork => "a process could not be forked",
+            Cause::Thread => "a thread could not be started",
+            Cause::Stacks => "address space for stacks could not be had",
+            Cause::Memory => "memory is short",
+            Cause::Vfork => "a vfork child could not be started",
         };
         let error = io::Error::from_raw_os_error(failure.errno);
         let mut text =
             format!("{} of {wanted} threads have been started, then {what} ({error}): ", self.context.board.arrived());
         let limits = limits::limits(failure.pid);
         let mut spaces = Vec::new();
-        if failure.step == Step::Stacks {
+        if failure.cause == Cause::Stacks {
             // The stacks come in one piece: what is too small for them need not be nearly full.
             spaces = limits::address_space(failure.pid);
         }

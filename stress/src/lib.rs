@@ -30,13 +30,11 @@ pub mod host;
 mod kinds;
 mod leader;
 mod mapping;
-mod objects;
 mod plan;
 mod report;
 pub mod storm;
 mod sys;
 pub mod truth;
-mod vfork;
 mod watch;
 mod worker;
 

@@ -4,11 +4,11 @@ use std::io;
 
 use libc::c_void;
 
-use crate::board::Step;
+use crate::board::Cause;
 use crate::churn;
 use crate::context::{self, Context};
 use crate::host::limits;
-use crate::kinds;
+use crate::kinds::behaviour::Place;
 use crate::plan::ProcessPlan;
 use crate::sys::process::tie_to;
 use crate::sys::stacks::Stacks;
@@ -28,7 +28,7 @@ pub(crate) fn run(context: &'static Context, process: &ProcessPlan) -> i32 {
         return 0;
     };
     start_threads(context, process);
-    kinds::run(context, first)
+    run_thread(context, first)
 }
 
 /// Starts all threads of the process but the main one, or as many as can be had.
@@ -43,20 +43,20 @@ fn start_threads(context: &'static Context, process: &ProcessPlan) {
     let slots = others.chain(churner);
     let stacks = match Stacks::map(wanted) {
         Ok(stacks) => context.stacks.get_or_init(|| stacks),
-        Err(error) => return give_up(context, process, slots, Step::Stacks, &error),
+        Err(error) => return give_up(context, process, slots, Cause::Stacks, &error),
     };
     for (started, slot) in slots.clone().enumerate() {
         let rest = slots.clone().skip(started);
         if started % MEMORY_CHECK_INTERVAL == 0 && limits::memory_is_short() {
             let error = io::ErrorKind::OutOfMemory.into();
-            return give_up(context, process, rest, Step::Memory, &error);
+            return give_up(context, process, rest, Cause::Memory, &error);
         }
         let spawned = match stacks.take() {
             Some(stack) => stack.spawn(thread_main, slot).map_err(|(error, _)| error),
             None => Err(io::ErrorKind::OutOfMemory.into()),
         };
         if let Err(error) = spawned {
-            return give_up(context, process, rest, Step::Thread, &error);
+            return give_up(context, process, rest, Cause::Thread, &error);
         }
     }
 }
@@ -66,13 +66,25 @@ fn give_up(
     context: &Context,
     process: &ProcessPlan,
     missing: impl Iterator<Item = usize> + Clone,
-    step: Step,
+    cause: Cause,
     error: &io::Error,
 ) {
     let first = missing.clone().find(|slot| process.slots.contains(slot));
     let vforks = first.map_or(0, |first| context.plan.vforks_in(&(first..process.slots.end)));
     let errno = error.raw_os_error().unwrap_or(libc::ENOMEM);
-    context.board.give_up(missing.count() + vforks, step, errno);
+    context.board.give_up(missing.count() + vforks, cause, errno);
+}
+
+/// Turns the calling thread into the one of the mix in `slot`.
+fn run_thread(context: &Context, slot: usize) -> ! {
+    let place = Place {
+        slot,
+        vfork_child: context.plan.vfork_child(slot),
+        board: &context.board,
+        names: context.names,
+        stacks: context.stacks.get(),
+    };
+    context.behaviours.run(context.plan.kind(slot), &place)
 }
 
 extern "C" fn thread_main(slot: *mut c_void) -> *mut c_void {
@@ -80,7 +92,7 @@ extern "C" fn thread_main(slot: *mut c_void) -> *mut c_void {
         let slot = slot.addr();
         match context.plan.churner(slot) {
             Some(churner) => churn::run(context, slot, churner),
-            None => kinds::run(context, slot),
+            None => run_thread(context, slot),
         }
     }
     std::ptr::null_mut()
