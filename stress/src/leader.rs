@@ -11,7 +11,6 @@ use crate::audit::{self, Look};
 use crate::board::{Board, Cause, Failure};
 use crate::children::Children;
 use crate::cli::{Check, Cli};
-use crate::context::{self, Context};
 use crate::host::limits;
 use crate::kinds::Behaviours;
 use crate::plan::kind::Kind;
@@ -23,6 +22,7 @@ use crate::sys::process::{fork, tie_to};
 use crate::truth::Ending;
 use crate::watch::{Event, Watch};
 use crate::worker;
+use crate::worker::context::{self, Context};
 
 /// How many processes are forked between two looks at signals and at the memory that is left.
 const FORK_BATCH: usize = 128;

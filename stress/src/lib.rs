@@ -20,10 +20,8 @@
 mod audit;
 mod board;
 mod children;
-mod churn;
 pub mod cli;
 pub mod compare;
-mod context;
 mod fuse;
 mod hang;
 pub mod host;
@@ -38,12 +36,12 @@ pub mod truth;
 mod watch;
 mod worker;
 
-pub use churn::nap_if_told;
 pub use hang::{Hang, hang_if_told};
 pub use leader::{StormError, run};
 pub use plan::kind::Kind;
 pub use storm::Storm;
 pub use truth::{Ending, TaskGroup, Truth};
+pub use worker::churn::execs::live_if_told;
 
 /// Names of threads.
 pub mod names {

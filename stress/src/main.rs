@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use clap::Parser as _;
 
 fn main() -> ExitCode {
-    if psn_stress::nap_if_told() || psn_stress::hang_if_told() {
+    if psn_stress::live_if_told() || psn_stress::hang_if_told() {
         return ExitCode::SUCCESS;
     }
     match psn_stress::run(&psn_stress::cli::Cli::parse()) {

@@ -5,11 +5,11 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use crate::audit::{self, Look};
-use crate::context::Context;
 use crate::host::limits;
 use crate::plan::kind::Kind;
 use crate::plan::rates::Churner;
 use crate::truth::{Achieved, AchievedRate, Ending, TaskGroup, Truth, ranges};
+use crate::worker::context::Context;
 
 /// The ground truth about a storm that is complete. `own_look` is how the leader looks.
 pub(crate) fn truth(context: &Context, own_look: Look, list: bool) -> Truth {

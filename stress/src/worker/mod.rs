@@ -1,12 +1,15 @@
-//! One process of the storm: starts its threads, then becomes the last of them.
+//! One process of the storm: its main thread starts the other threads, then becomes a thread of the mix
+//! itself.
+
+pub(crate) mod churn;
+pub(crate) mod context;
 
 use std::io;
 
+use context::Context;
 use libc::c_void;
 
 use crate::board::Cause;
-use crate::churn;
-use crate::context::{self, Context};
 use crate::host::limits;
 use crate::kinds::behaviour::Place;
 use crate::plan::ProcessPlan;
