@@ -17,10 +17,7 @@
 //!
 //! Tests use [`Storm`], which runs the program `psn-storm` as a child process and reads its truth.
 
-mod audit;
 mod board;
-mod children;
-pub mod cli;
 pub mod compare;
 mod fuse;
 mod hang;
@@ -29,15 +26,13 @@ mod kinds;
 mod leader;
 mod mapping;
 mod plan;
-mod report;
 pub mod storm;
 mod sys;
 pub mod truth;
-mod watch;
 mod worker;
 
 pub use hang::{Hang, hang_if_told};
-pub use leader::{StormError, run};
+pub use leader::main as storm_main;
 pub use plan::kind::Kind;
 pub use storm::Storm;
 pub use truth::{Ending, TaskGroup, Truth};

@@ -13,7 +13,7 @@ use crate::sys::signals::signals_as_file;
 
 /// Something that happened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Event {
+pub(super) enum Event {
     /// A signal that asks for the end, by name.
     Told(&'static str),
     /// The process that started the storm has ended.
@@ -25,7 +25,7 @@ pub(crate) enum Event {
 }
 
 /// Watches for events; the only place where the leader sleeps.
-pub(crate) struct Watch {
+pub(super) struct Watch {
     signals: OwnedFd,
     /// The parent as a process. PR_SET_PDEATHSIG follows the *thread* that forked, so a storm started
     /// from a short-lived thread would end with it; it is only the substitute for old kernels.
@@ -35,7 +35,7 @@ pub(crate) struct Watch {
 impl Watch {
     /// Starts watching. From now on the signals are blocked, here and in all that is started.
     /// `parent` is the process that must be the parent; any will do when it is not given.
-    pub(crate) fn start(parent: Option<u32>) -> io::Result<Self> {
+    pub(super) fn start(parent: Option<u32>) -> io::Result<Self> {
         let signals = signals_as_file(&[Signal::INT, Signal::TERM, Signal::HUP, Signal::CHILD])?;
         let now = getppid();
         let watched = now.and_then(|pid| pidfd_open(pid, PidfdFlags::empty()).ok());
@@ -50,12 +50,12 @@ impl Watch {
     }
 
     /// Sleeps until something happens or `timeout` has passed.
-    pub(crate) fn wait(&self, timeout: Option<Duration>) -> Option<Event> {
+    pub(super) fn wait(&self, timeout: Option<Duration>) -> Option<Event> {
         self.wait_on(None, timeout)
     }
 
     /// The same, and until there is something to read on `file`.
-    pub(crate) fn wait_or_readable(&self, file: &impl AsFd, timeout: Duration) -> Option<Event> {
+    pub(super) fn wait_or_readable(&self, file: &impl AsFd, timeout: Duration) -> Option<Event> {
         self.wait_on(Some(PollFd::new(file, PollFlags::IN)), Some(timeout))
     }
 

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use rustix::io::Errno;
 use rustix::process::{Pid, Signal, WaitOptions, WaitStatus, kill_process, wait};
 
-use crate::watch::Watch;
+use super::watch::Watch;
 
 /// How long the end is waited for before the leader says that something hangs, and ends itself.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -14,17 +14,17 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// The processes the leader has started and not yet reaped. No number here can be another process's:
 /// the kernel gives none away before it is reaped.
 #[derive(Default)]
-pub(crate) struct Children {
+pub(super) struct Children {
     alive: HashSet<Pid>,
 }
 
 impl Children {
-    pub(crate) fn add(&mut self, pid: Pid) {
+    pub(super) fn add(&mut self, pid: Pid) {
         self.alive.insert(pid);
     }
 
     /// Reaps what has ended, and returns the first that should not have.
-    pub(crate) fn reap(&mut self) -> Option<(Pid, WaitStatus)> {
+    pub(super) fn reap(&mut self) -> Option<(Pid, WaitStatus)> {
         let mut first = None;
         while let Ok(Some((pid, status))) = wait(WaitOptions::NOHANG) {
             if self.alive.remove(&pid) {
@@ -36,7 +36,7 @@ impl Children {
 
     /// Kills all and waits until no descendant is left: the children of a killed child die with it
     /// and then fall to the leader, which is their subreaper. Returns whether all have ended.
-    pub(crate) fn end(&mut self, watch: &Watch) -> bool {
+    pub(super) fn end(&mut self, watch: &Watch) -> bool {
         for pid in &self.alive {
             // Fails only for one that has ended.
             let _ = kill_process(*pid, Signal::KILL);

@@ -12,19 +12,19 @@ use crate::board::{Arrival, Board};
 use crate::plan::kind::Kind;
 use crate::sys::nap;
 
-/// How a thread looks in `/proc`.
+/// What `/proc` shows of one thread.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Look {
-    pub(crate) state: Option<char>,
+pub(super) struct ThreadState {
+    pub(super) state: Option<char>,
     /// The number of the system call, or -1 outside of any.
-    pub(crate) syscall_nr: Option<i64>,
-    pub(crate) running: bool,
-    pub(crate) wchan: Option<String>,
+    pub(super) syscall_nr: Option<i64>,
+    pub(super) running: bool,
+    pub(super) wchan: Option<String>,
 }
 
-/// Waits until every thread of the `wanted` kinds is in the state its kind has once it is settled. Errs
-/// with the first that is not, when `deadline` has passed.
-pub(crate) fn settle(
+/// Waits until every thread of the `wanted` kinds is in the state its kind has once it has settled, or
+/// until `interrupted` returns true. Fails when `deadline` has passed, with a thread that has not settled.
+pub(super) fn await_settled(
     board: &Board,
     deadline: Instant,
     wanted: impl Fn(Kind) -> bool,
@@ -46,23 +46,26 @@ pub(crate) fn settle(
             return Ok(());
         }
         if Instant::now() >= deadline {
-            let look = look(first.pid, first.tid);
-            return Err(format!(
-                "{} threads did not settle; thread {} of process {} is {} and should be in state {:?} but looks like {look:?}",
-                pending.len(),
-                first.tid,
-                first.pid,
-                first.kind,
-                first.kind.settled_state().unwrap_or('?'),
-            ));
+            return Err(unsettled(first, pending.len()));
         }
         nap(Duration::from_millis(2));
     }
 }
 
-/// Counts the threads of the processes that have arrivals, and says where there are more or fewer
+/// Says that `count` threads have not settled, of which `first` is one.
+fn unsettled(first: &Arrival, count: usize) -> String {
+    let Arrival { kind, pid, tid } = first;
+    let expected = kind.settled_state().unwrap_or('?');
+    let found = observe(*pid, *tid);
+    format!(
+        "{count} threads did not settle; thread {tid} of process {pid} is {kind} and should be in state {expected:?} but \
+         is {found:?}"
+    )
+}
+
+/// Counts the threads of every process that has arrivals. Fails if a process has more or fewer threads
 /// than have arrived.
-pub(crate) fn recount(board: &Board) -> Result<(), String> {
+pub(super) fn check_counts(board: &Board) -> Result<(), String> {
     let mut expected: BTreeMap<u32, u64> = BTreeMap::new();
     for (_, arrival) in board.arrivals() {
         *expected.entry(arrival.pid).or_default() += 1;
@@ -76,22 +79,22 @@ pub(crate) fn recount(board: &Board) -> Result<(), String> {
     Ok(())
 }
 
-/// One thread of each kind as an example of how they look.
-pub(crate) fn examples(board: &Board) -> BTreeMap<Kind, Look> {
+/// The state of one thread of each kind.
+pub(super) fn examples(board: &Board) -> BTreeMap<Kind, ThreadState> {
     let mut seen = BTreeSet::new();
     board
         .arrivals()
         .filter(|(_, arrival)| seen.insert(arrival.kind))
-        .map(|(_, arrival)| (arrival.kind, look(arrival.pid, arrival.tid)))
+        .map(|(_, arrival)| (arrival.kind, observe(arrival.pid, arrival.tid)))
         .collect()
 }
 
-/// How one thread looks.
-pub(crate) fn look(pid: u32, tid: u32) -> Look {
+/// Reads the state of one thread.
+pub(super) fn observe(pid: u32, tid: u32) -> ThreadState {
     let read = |file: &str| fs::read_to_string(format!("/proc/{pid}/task/{tid}/{file}")).ok();
     let syscall = read("syscall");
     let syscall = syscall.as_deref().and_then(|line| line.split_whitespace().next());
-    Look {
+    ThreadState {
         state: TaskDir::default().state(pid, tid).ok().flatten(),
         syscall_nr: syscall.and_then(|word| word.parse().ok()),
         running: syscall == Some("running"),
@@ -100,7 +103,7 @@ pub(crate) fn look(pid: u32, tid: u32) -> Look {
 }
 
 /// How many threads a process has.
-pub(crate) fn threads_of(pid: u32) -> io::Result<u64> {
+pub(super) fn threads_of(pid: u32) -> io::Result<u64> {
     use std::os::unix::fs::MetadataExt as _;
     Ok(fs::metadata(format!("/proc/{pid}/task"))?.nlink().saturating_sub(2))
 }
@@ -132,7 +135,7 @@ fn state_letter(stat: &[u8]) -> Option<char> {
 }
 
 /// The name of a system call that a thread of the storm can be in.
-pub(crate) fn syscall_name(number: i64) -> Option<&'static str> {
+pub(super) fn syscall_name(number: i64) -> Option<&'static str> {
     const NAMES: &[(i64, &str)] = &[
         (libc::SYS_futex, "futex"),
         (libc::SYS_epoll_pwait, "epoll_pwait"),
@@ -167,9 +170,9 @@ mod tests {
     }
 
     #[test]
-    fn a_look_at_oneself() {
-        let look = look(std::process::id(), rustix::thread::gettid().as_raw_nonzero().get().unsigned_abs());
-        assert_eq!(look.state, Some('R'));
+    fn a_process_can_observe_itself() {
+        let state = observe(std::process::id(), rustix::thread::gettid().as_raw_nonzero().get().unsigned_abs());
+        assert_eq!(state.state, Some('R'));
         assert!(threads_of(std::process::id()).unwrap() >= 1);
     }
 }

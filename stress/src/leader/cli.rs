@@ -1,4 +1,4 @@
-//! The command line; no logic.
+//! The command line of `psn-storm`; no logic.
 
 use std::path::PathBuf;
 
@@ -16,72 +16,72 @@ use crate::plan::names::Names;
 /// achieved. Nothing is left behind, even after SIGKILL.
 #[derive(Clone, Debug, Parser)]
 #[command(name = "psn-storm", version, after_help = mix_help())]
-pub struct Cli {
+pub(super) struct Cli {
     /// Processes to spread the threads over, at most one per thread; stopped ones come on top
     #[arg(short, long, value_name = "P", default_value_t = 1)]
-    pub processes: u32,
+    pub(super) processes: u32,
 
     /// Threads in total, the main threads of the processes included [default: what the exact counts of
     /// the mix add up to, else 100]
     #[arg(short, long, value_name = "T")]
-    pub threads: Option<u32>,
+    pub(super) threads: Option<u32>,
 
     /// What the threads do: terms separated by commas, see below
     #[arg(short, long, value_name = "MIX", default_value = "futex=6,epoll=2,nanosleep,pipe")]
-    pub mix: Mix,
+    pub(super) mix: Mix,
 
     /// How the threads are named
     #[arg(short, long, value_enum, default_value_t = Names::Plain)]
-    pub names: Names,
+    pub(super) names: Names,
 
     /// Short-lived threads to start per second, in the first process
     #[arg(long, value_name = "N", default_value_t = 0)]
-    pub births: u32,
+    pub(super) births: u32,
 
     /// Short-lived processes to fork per second
     #[arg(long, value_name = "N", default_value_t = 0)]
-    pub forks: u32,
+    pub(super) forks: u32,
 
     /// Short-lived programs to fork and exec per second
     #[arg(long, value_name = "N", default_value_t = 0)]
-    pub execs: u32,
+    pub(super) execs: u32,
 
     /// How long each short-lived thread, process and program lives
     #[arg(long, value_name = "MS", default_value_t = 50)]
-    pub lifetime: u32,
+    pub(super) lifetime: u32,
 
     /// Seconds to hold once everything is in place [default: until a signal or the parent's end]
     #[arg(short, long, value_name = "S", value_parser = seconds)]
-    pub duration: Option<f64>,
+    pub(super) duration: Option<f64>,
 
     /// Directory for the files that fsync threads write; they never have names [default: $TMPDIR]
     #[arg(long, value_name = "DIR")]
-    pub dir: Option<PathBuf>,
+    pub(super) dir: Option<PathBuf>,
 
     /// When a limit is hit, go on with the threads there are instead of failing
     #[arg(long)]
-    pub best_effort: bool,
+    pub(super) best_effort: bool,
 
     /// Add every thread to the ground truth: process id, thread id, kind
     #[arg(long)]
-    pub list: bool,
+    pub(super) list: bool,
 
     /// How closely /proc is read before the ground truth is printed
     #[arg(long, value_enum, default_value_t = Check::Full)]
-    pub check: Check,
+    pub(super) check: Check,
 
     /// Seconds until a storm that is not complete is given up
     #[arg(long, value_name = "S", default_value = "120", value_parser = seconds)]
-    pub timeout: f64,
+    pub(super) timeout: f64,
 
     /// The process that must be the parent of this one, or it ends at once
     #[arg(long, value_name = "PID", hide = true)]
-    pub parent: Option<u32>,
+    pub(super) parent: Option<u32>,
 }
 
 /// How closely the storm looks itself up before it says it is ready.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum Check {
+pub(super) enum Check {
     /// The state of every thread, and the number of threads of every process
     Full,
     /// That every thread has arrived, and one thread of each kind

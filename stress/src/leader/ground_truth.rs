@@ -1,18 +1,18 @@
-//! From what is on the board and in `/proc` to the two lines of output.
+//! Makes the two lines of output from what is on the board and in `/proc`.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use crate::audit::{self, Look};
+use super::audit::{self, ThreadState};
 use crate::host::limits;
 use crate::plan::kind::Kind;
 use crate::plan::rates::Churner;
 use crate::truth::{Achieved, AchievedRate, Ending, TaskGroup, Truth, ranges};
 use crate::worker::context::Context;
 
-/// The ground truth about a storm that is complete. `own_look` is how the leader looks.
-pub(crate) fn truth(context: &Context, own_look: Look, list: bool) -> Truth {
+/// The ground truth about a storm that is complete. `own_state` is the state of the leader.
+pub(super) fn truth(context: &Context, own_state: ThreadState, list: bool) -> Truth {
     let leader = context.leader.as_raw_nonzero().get().unsigned_abs();
     let mut pids = vec![leader];
     let mut threads = vec![(leader, leader, Kind::Harness)];
@@ -26,14 +26,14 @@ pub(crate) fn truth(context: &Context, own_look: Look, list: bool) -> Truth {
     }
     pids.sort_unstable();
     pids.dedup();
-    let looks = audit::examples(&context.board);
+    let states = audit::examples(&context.board);
     let own_comm = std::fs::read("/proc/self/comm").ok();
     let own_comm = own_comm.map(|comm| comm.strip_suffix(b"\n").unwrap_or(&comm).to_vec());
-    let mut tasks = vec![group(Kind::Harness, own_comm, 1, own_look)];
+    let mut tasks = vec![group(Kind::Harness, own_comm, 1, own_state)];
     tasks.extend(groups.into_iter().map(|((kind, comm), count)| {
         let settled = kind.settled_state().is_some();
-        let look = looks.get(&kind).filter(|_| settled).cloned().unwrap_or_default();
-        group(kind, comm, count, look)
+        let state = states.get(&kind).filter(|_| settled).cloned().unwrap_or_default();
+        group(kind, comm, count, state)
     }));
     let churn = &context.churn;
     Truth {
@@ -52,22 +52,22 @@ pub(crate) fn truth(context: &Context, own_look: Look, list: bool) -> Truth {
     }
 }
 
-fn group(kind: Kind, comm: Option<Vec<u8>>, count: u32, look: Look) -> TaskGroup {
-    let name = look.syscall_nr.and_then(audit::syscall_name).map(str::to_owned);
+fn group(kind: Kind, comm: Option<Vec<u8>>, count: u32, state: ThreadState) -> TaskGroup {
+    let name = state.syscall_nr.and_then(audit::syscall_name).map(str::to_owned);
     TaskGroup {
         kind,
         count,
-        state: look.state,
-        syscall: name.or_else(|| look.running.then(|| "running".to_owned())),
-        syscall_nr: look.syscall_nr,
-        wchan: look.wchan,
+        state: state.state,
+        syscall: name.or_else(|| state.running.then(|| "running".to_owned())),
+        syscall_nr: state.syscall_nr,
+        wchan: state.wchan,
         comm: comm.as_deref().map(|comm| String::from_utf8_lossy(comm).into_owned()),
         comm_hex: comm.as_deref().map(hex),
     }
 }
 
 /// The last line: why it ended and what churn there was in `time`.
-pub(crate) fn ending(context: &Context, reason: &str, time: Duration) -> Ending {
+pub(super) fn ending(context: &Context, reason: &str, time: Duration) -> Ending {
     let seconds = time.as_secs_f64();
     let rate = |churner| {
         let churned = context.board.churned(churner);
