@@ -19,19 +19,18 @@
 
 mod board;
 pub mod compare;
-mod fuse;
 mod hang;
 pub mod host;
 mod kinds;
 mod leader;
-mod mapping;
 mod plan;
 pub mod storm;
 mod sys;
 pub mod truth;
 mod worker;
 
-pub use hang::{Hang, hang_if_told};
+pub use hang::Hang;
+pub use hang::roles::hang_if_told;
 pub use leader::main as storm_main;
 pub use plan::kind::Kind;
 pub use storm::Storm;

@@ -15,7 +15,7 @@ use super::step::{Kind, Pace, Reads, Step, steps};
 use super::{chart, docs, peer, table, targets};
 use crate::host::machine::{Machine, cores};
 use crate::plan::kind::Kind as Sleeper;
-use crate::storm::built_program;
+use crate::storm::program::built_program;
 
 /// The share of one core that a step at [`Pace::Half`] is to take.
 const SHARE: f64 = 0.5;

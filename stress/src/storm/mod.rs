@@ -26,19 +26,21 @@
 //!    that merely lies there may be old: so it is built, which takes no time when it is up to date;
 //! 4. without cargo, the one beside the test or in the directory above.
 
-use std::env;
+mod error;
+pub(crate) mod program;
+
 use std::ffi::OsString;
-use std::fmt;
 use std::io::{self, BufRead as _, BufReader, Read as _};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::OnceLock;
 use std::sync::mpsc::{self, Receiver};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 
+pub use self::error::SpawnError;
+pub use self::program::find_program;
 use crate::plan::kind::Kind;
 use crate::truth::{Ending, Truth};
 
@@ -214,80 +216,3 @@ fn read_lines(child: &mut Child) -> Receiver<String> {
     }
     lines
 }
-
-/// The program `psn-storm`, as the [module](self) says.
-///
-/// # Errors
-/// When it is not there and can not be built.
-pub fn find_program() -> Result<PathBuf, SpawnError> {
-    static FOUND: OnceLock<Result<PathBuf, String>> = OnceLock::new();
-    if let Some(program) = env::var_os("PSN_STORM") {
-        return Ok(program.into());
-    }
-    let found = FOUND.get_or_init(|| built_program("psn-stress", "psn-storm"));
-    found.clone().map_err(SpawnError::NoProgram)
-}
-
-/// A program of this workspace: what cargo makes of it now, or, without cargo, the one beside this one.
-pub(crate) fn built_program(package: &str, name: &str) -> Result<PathBuf, String> {
-    let test = env::current_exe().map_err(|error| error.to_string())?;
-    match env::var_os("CARGO") {
-        Some(cargo) => build(&cargo, &test, package, name),
-        None => beside(&test, name).ok_or_else(|| format!("{name} is not beside {}", test.display())),
-    }
-}
-
-/// Has cargo build the program into the target directory the test is in, with its profile.
-fn build(cargo: &OsString, test: &Path, package: &str, program: &str) -> Result<PathBuf, String> {
-    // TARGET/PROFILE/deps/test, where examples and programs have no `deps`
-    let dir = test.parent().ok_or("the test is nowhere")?;
-    let profile = if dir.ends_with("deps") { dir.parent().unwrap_or(dir) } else { dir };
-    let name = profile.file_name().and_then(|name| name.to_str()).unwrap_or("debug");
-    let mut command = Command::new(cargo);
-    command
-        .args(["build", "--quiet", "--package", package, "--bin", program])
-        .args(["--message-format", "json-render-diagnostics"])
-        .args(["--profile", if name == "debug" { "dev" } else { name }])
-        .arg("--manifest-path")
-        .arg(concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml"))
-        .arg("--target-dir")
-        .arg(profile.parent().unwrap_or(profile));
-    let output = command.output().map_err(|error| error.to_string())?;
-    let messages = String::from_utf8_lossy(&output.stdout);
-    let executable = messages.lines().find_map(|line| {
-        let message: serde_json::Value = serde_json::from_str(line).ok()?;
-        (message["target"]["name"] == program).then_some(())?;
-        Some(PathBuf::from(message["executable"].as_str()?))
-    });
-    executable.ok_or_else(|| String::from_utf8_lossy(&output.stderr).into_owned())
-}
-
-fn beside(test: &Path, name: &str) -> Option<PathBuf> {
-    test.ancestors().skip(1).take(2).map(|dir| dir.join(name)).find(|path| path.is_file())
-}
-
-/// Why there is no storm.
-#[derive(Debug)]
-pub enum SpawnError {
-    /// There is no program to run, and it could not be built.
-    NoProgram(String),
-    /// The program could not be started.
-    Start(PathBuf, io::Error),
-    /// The storm was not ready by the deadline; with what it said.
-    Late(String),
-    /// The storm ended instead of being ready; with what it said.
-    Failed(String),
-}
-
-impl fmt::Display for SpawnError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::NoProgram(why) => write!(f, "psn-storm cannot be found or built: {why}"),
-            Self::Start(program, error) => write!(f, "{}: {error}", program.display()),
-            Self::Late(said) => write!(f, "the storm was not ready by the deadline: {said}"),
-            Self::Failed(said) => write!(f, "the storm failed: {said}"),
-        }
-    }
-}
-
-impl std::error::Error for SpawnError {}

@@ -1,4 +1,4 @@
-//! A page of a file, shared with it.
+//! One page of a file, mapped shared.
 #![allow(unsafe_code)]
 
 use std::fs::File;
@@ -22,19 +22,19 @@ impl SharedPage {
         Ok(Self(start))
     }
 
-    /// Has it read from the file.
+    /// Makes the kernel read the page from the file.
     pub(crate) fn read(&self) {
         // SAFETY: the page is mapped for reading.
         unsafe { self.0.cast::<u8>().read_volatile() };
     }
 
-    /// Writes to it.
+    /// Writes to the page, which makes it dirty.
     pub(crate) fn write(&self) {
         // SAFETY: the page is mapped for writing, and nobody else in this process uses it.
         unsafe { self.0.cast::<u8>().write_volatile(1) }
     }
 
-    /// Maps empty memory in its place, which has the kernel give it up with the memory lock held.
+    /// Maps empty memory in its place: the kernel unmaps the page while it holds the process's memory lock.
     pub(crate) fn replace(&self) -> io::Result<()> {
         // SAFETY: what is replaced is this page alone, to which there is no reference.
         unsafe { mmap_anonymous(self.0, LEN, ProtFlags::READ, MapFlags::PRIVATE | MapFlags::FIXED) }?;
