@@ -18,7 +18,8 @@
 //! Tests use [`Storm`], which runs the program `psn-storm` as a child process and reads its truth.
 
 mod board;
-pub mod compare;
+mod chart;
+mod compare;
 mod hang;
 pub mod host;
 mod kinds;
@@ -29,6 +30,7 @@ mod sys;
 pub mod truth;
 mod worker;
 
+pub use compare::main as compare_main;
 pub use hang::Hang;
 pub use hang::roles::hang_if_told;
 pub use leader::main as storm_main;

@@ -5,7 +5,8 @@ use std::str::FromStr;
 
 use clap::{Args, Parser, Subcommand};
 
-use super::floor::FloorArgs;
+use super::measure::floor::FloorArgs;
+use super::measure::peer::PeerCommand;
 
 /// Measures psn beside the bare reads it is made of, and beside other programs, on storms of threads.
 ///
@@ -116,28 +117,6 @@ impl FromStr for Layout {
     }
 }
 
-/// A program given on the command line.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PeerCommand {
-    /// How the table calls it.
-    pub name: String,
-    /// What is run, by words.
-    pub command: Vec<String>,
-}
-
-impl FromStr for PeerCommand {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let (name, command) = text.split_once('=').ok_or("give NAME=COMMAND")?;
-        let command: Vec<String> = command.split_whitespace().map(str::to_owned).collect();
-        if name.is_empty() || command.is_empty() {
-            return Err("give NAME=COMMAND".to_owned());
-        }
-        Ok(Self { name: name.to_owned(), command })
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -152,12 +131,5 @@ mod tests {
         assert_eq!("N".parse::<Layout>().unwrap().processes(100_000), 1000);
         assert_eq!("7".parse::<Layout>().unwrap().processes(5), 5);
         assert!("0".parse::<Layout>().is_err() && "many".parse::<Layout>().is_err());
-    }
-
-    #[test]
-    fn a_peer_has_a_name_and_a_command() {
-        let peer: PeerCommand = "top=/usr/bin/top -b -n {ticks}".parse().unwrap();
-        assert_eq!((peer.name.as_str(), peer.command.len()), ("top", 4));
-        assert!("top".parse::<PeerCommand>().is_err() && "=x".parse::<PeerCommand>().is_err());
     }
 }

@@ -1,8 +1,10 @@
-//! What was measured, as it is kept in the raw file, and how runs are put together.
+//! What a comparison has measured, as the raw file keeps it.
+
+use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-use super::floor::Kept;
+use super::spread::Spread;
 use crate::host::machine::Machine;
 
 /// A whole comparison.
@@ -19,12 +21,12 @@ pub struct Comparison {
     /// Seconds that each step measured, at least.
     pub seconds: f64,
     /// The storms, in order.
-    pub storms: Vec<Storm>,
+    pub storms: Vec<StormFigures>,
 }
 
 /// All that was measured on one storm.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Storm {
+pub struct StormFigures {
     /// Threads asked for.
     pub threads: u32,
     /// Processes.
@@ -74,6 +76,25 @@ pub struct Probe {
     pub kept: Vec<Kept>,
 }
 
+/// A file of each task, and the number of tasks of which it is kept open.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Kept {
+    /// The file's name.
+    pub file: String,
+    /// Of how many tasks it is open.
+    pub count: usize,
+}
+
+impl FromStr for Kept {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (file, count) = text.split_once('=').ok_or("give NAME=KEPT")?;
+        let count = count.parse().map_err(|_| "KEPT is a number")?;
+        Ok(Self { file: file.to_owned(), count })
+    }
+}
+
 /// One step of one run.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Measurement {
@@ -101,7 +122,7 @@ impl Comparison {
     /// This one with a later one's storms, which take the place of those of the same size and layout.
     #[must_use]
     pub fn with(mut self, mut later: Self) -> Self {
-        let is_later = |storm: &Storm| {
+        let is_later = |storm: &StormFigures| {
             later.storms.iter().any(|other| (other.threads, other.is_many) == (storm.threads, storm.is_many))
         };
         self.storms.retain(|storm| !is_later(storm));
@@ -128,31 +149,7 @@ impl Measurement {
     }
 }
 
-/// Values of several runs.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Spread {
-    /// The median; of an even number of runs, the mean of the middle two.
-    pub median: f64,
-    /// The least.
-    pub min: f64,
-    /// The largest.
-    pub max: f64,
-}
-
-impl Spread {
-    /// The spread of these values; none when there are none.
-    pub fn of(values: impl IntoIterator<Item = f64>) -> Option<Self> {
-        let mut values: Vec<f64> = values.into_iter().filter(|value| value.is_finite()).collect();
-        values.sort_by(f64::total_cmp);
-        let (min, max) = (*values.first()?, *values.last()?);
-        let middle = values.len() / 2;
-        let median =
-            if values.len() % 2 == 1 { values[middle] } else { f64::midpoint(values[middle - 1], values[middle]) };
-        Some(Self { median, min, max })
-    }
-}
-
-impl Storm {
+impl StormFigures {
     /// A step by its id.
     #[must_use]
     pub fn step(&self, id: &str) -> Option<&StepFigures> {
@@ -165,6 +162,17 @@ impl Storm {
         self.step(step)?.ratio(self.step(of)?, Measurement::us_per_visit)
     }
 
+    /// Whether both storms are of one layout.
+    pub(super) fn is_alike(&self, other: &Self) -> bool {
+        self.is_many == other.is_many && (self.is_many || self.processes == other.processes)
+    }
+
+    /// The rate of `workers` over that of one worker, run by run.
+    pub(super) fn scaling(&self, id: &str, workers: usize) -> Option<Spread> {
+        let (many, one) = (self.step(&format!("{id}@{workers}"))?, self.step(&format!("{id}@1"))?);
+        many.ratio(one, Measurement::visits_per_s)
+    }
+
     /// Its size and layout.
     #[must_use]
     pub fn title(&self) -> String {
@@ -174,7 +182,20 @@ impl Storm {
     }
 }
 
+/// The programs whose throughput is measured.
+pub(super) const SERIES: [&str; 4] = ["floor-kept", "psn", "floor-open", "psn-nocache"];
+
 impl StepFigures {
+    /// The program of the step, without the number of workers.
+    pub(super) fn base(&self) -> &str {
+        self.id.split('@').next().unwrap_or_default()
+    }
+
+    /// Whether the step is one of those that go flat out with some number of workers.
+    pub(super) fn is_throughput(&self) -> bool {
+        SERIES.contains(&self.base()) && self.id.contains('@')
+    }
+
     /// What its runs show of one figure.
     #[must_use]
     pub fn spread(&self, figure: impl Fn(&Measurement) -> f64) -> Option<Spread> {
@@ -231,7 +252,7 @@ pub(super) mod tests {
             machine: Machine::new(),
             runs: 3,
             seconds: 1.0,
-            storms: vec![Storm {
+            storms: vec![StormFigures {
                 threads: 1000,
                 processes: 10,
                 is_many: true,
@@ -244,13 +265,6 @@ pub(super) mod tests {
                 ],
             }],
         }
-    }
-
-    #[test]
-    fn medians_are_of_the_middle() {
-        assert_eq!(Spread::of([3.0, 1.0, 2.0]), Some(Spread { median: 2.0, min: 1.0, max: 3.0 }));
-        assert_eq!(Spread::of([4.0, 1.0]).map(|spread| spread.median), Some(2.5));
-        assert_eq!(Spread::of([f64::NAN]), None);
     }
 
     #[test]
@@ -269,15 +283,15 @@ pub(super) mod tests {
         let text = serde_json::to_string(&comparison).unwrap();
         let read: Comparison = serde_json::from_str(&text).unwrap();
         // The last bit of a number may be lost.
-        let shown = |comparison| super::super::table::document(comparison, "x");
+        let shown = |comparison| crate::compare::output::table::document(comparison, "x");
         assert_eq!(shown(&read), shown(&comparison));
     }
 
     #[test]
     fn a_later_comparison_takes_the_place_of_what_it_measured_again() {
         let storm = |threads, is_many, truth| {
-            let storm = Storm { steps: Vec::new(), ..comparison().storms.remove(0) };
-            Storm { threads, is_many, truth, ..storm }
+            let storm = StormFigures { steps: Vec::new(), ..comparison().storms.remove(0) };
+            StormFigures { threads, is_many, truth, ..storm }
         };
         let of = |started: &str, storms| Comparison { started: started.to_owned(), storms, ..comparison() };
         let first = of("1", vec![storm(1000, true, 1), storm(10_000, true, 1)]);
@@ -288,5 +302,11 @@ pub(super) mod tests {
         assert_eq!(both.started, "2");
         let started: Vec<_> = both.storms.iter().map(|storm| storm.started.as_deref()).collect();
         assert_eq!(started, [Some("1"), None, None, None]);
+    }
+
+    #[test]
+    fn kept_files_are_named_with_their_number() {
+        assert_eq!("stat=7".parse(), Ok(Kept { file: "stat".to_owned(), count: 7 }));
+        assert!("stat".parse::<Kept>().is_err() && "stat=x".parse::<Kept>().is_err());
     }
 }

@@ -17,28 +17,39 @@
     reason = "figures far below 2^52, to be shown with three digits"
 )]
 
-mod chart;
-mod child;
-pub mod cli;
-mod docs;
+mod cli;
 mod figures;
-mod floor;
-mod peer;
-mod psn;
+mod measure;
+mod output;
+mod scene;
 mod session;
+mod spread;
 mod step;
-mod table;
-mod targets;
 
 use std::error::Error;
+use std::io::Write as _;
+use std::process::ExitCode;
 
+use clap::Parser as _;
 use cli::{Cli, Command};
 
-/// Does what the command line asks for.
-pub fn main(cli: &Cli) -> Result<(), Box<dyn Error>> {
+/// The program `psn-compare`: does what the command line asks for.
+#[must_use]
+pub fn main() -> ExitCode {
+    match run(&Cli::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            // Standard error may be closed; the exit status says the rest.
+            let _ = writeln!(std::io::stderr(), "psn-compare: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(cli: &Cli) -> Result<(), Box<dyn Error>> {
     match &cli.command {
         Some(Command::Floor(args)) => {
-            println!("{}", serde_json::to_string(&floor::run(args)?)?);
+            println!("{}", serde_json::to_string(&measure::floor::run(args)?)?);
             Ok(())
         }
         None => session::main(&cli.compare),

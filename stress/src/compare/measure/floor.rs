@@ -11,7 +11,6 @@ use std::hint::black_box;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
-use std::str::FromStr;
 use std::sync::Barrier;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -23,6 +22,8 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use rustix::thread::clock_nanosleep_absolute;
 use rustix::time::{ClockId, Timespec, clock_gettime};
 use serde::{Deserialize, Serialize};
+
+use crate::compare::figures::Kept;
 
 /// Bytes asked for by each read: what psn asks for.
 const READ_SIZE: usize = 4096;
@@ -66,25 +67,6 @@ pub enum Reach {
     Path,
     /// No files at all: `getdents` on the kept `task` directories
     List,
-}
-
-/// A file of each task, and the number of tasks of which it is kept open.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Kept {
-    /// The file's name.
-    pub file: String,
-    /// Of how many tasks it is open.
-    pub count: usize,
-}
-
-impl FromStr for Kept {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let (file, count) = text.split_once('=').ok_or("give NAME=KEPT")?;
-        let count = count.parse().map_err(|_| "KEPT is a number")?;
-        Ok(Self { file: file.to_owned(), count })
-    }
 }
 
 /// What a floor has measured.
@@ -342,11 +324,5 @@ mod tests {
         let outcome = run(&args(Reach::Dir, "stat=0", 100.0)).unwrap();
         assert!((outcome.passes - 5.0).abs() < 1e-9, "{outcome:?}");
         assert!(outcome.seconds >= 0.05 - 1e-9);
-    }
-
-    #[test]
-    fn kept_files_are_named_with_their_number() {
-        assert_eq!("stat=7".parse(), Ok(Kept { file: "stat".to_owned(), count: 7 }));
-        assert!("stat".parse::<Kept>().is_err() && "stat=x".parse::<Kept>().is_err());
     }
 }

@@ -12,8 +12,7 @@ use rustix::fs::{MemfdFlags, memfd_create};
 use rustix::process::{Pid, PidfdFlags, Signal, kill_process, pidfd_open};
 use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 
-use super::figures::Probe;
-use super::floor::Kept;
+use crate::compare::figures::{Kept, Probe};
 use crate::host::machine;
 use crate::sys::process::wait_for_usage;
 
@@ -25,7 +24,7 @@ const LOOKS_PER_COUNT: u32 = 5;
 
 /// A program to run.
 #[derive(Clone, Debug)]
-pub(super) struct Program {
+pub(in crate::compare) struct Program {
     /// The program and its arguments.
     pub words: Vec<String>,
     /// Cores it may use; none is all there are.
@@ -38,7 +37,7 @@ pub(super) struct Program {
 
 /// How a program went.
 #[derive(Clone, Debug)]
-pub(super) struct Finished {
+pub(in crate::compare) struct Finished {
     /// CPU seconds, user and system.
     pub cpu_s: f64,
     /// Seconds from start to end.
@@ -51,13 +50,13 @@ pub(super) struct Finished {
 
 impl Program {
     /// Runs it to its end.
-    pub(super) fn run(&self) -> Result<Finished, String> {
+    pub(in crate::compare) fn run(&self) -> Result<Finished, String> {
         self.run_watched(None)
     }
 
     /// Runs it to its end, and looks at its memory and its open files now and then. That disturbs it, so
     /// its time is of no use then.
-    pub(super) fn probe(&self) -> Result<(Finished, Probe), String> {
+    pub(in crate::compare) fn probe(&self) -> Result<(Finished, Probe), String> {
         let mut probe = Probe::default();
         let finished = self.run_watched(Some(&mut probe))?;
         Ok((finished, probe))

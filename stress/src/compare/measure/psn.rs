@@ -2,12 +2,12 @@
 
 use serde::Deserialize;
 
-use super::child::{Finished, Program};
-use super::figures::{Measurement, Probe};
+use super::program::{Finished, Program};
+use crate::compare::figures::{Measurement, Probe};
 
 /// What psn says of its run.
 #[derive(Clone, Debug, Deserialize)]
-pub(super) struct Report {
+pub(in crate::compare) struct Report {
     pub duration_s: f64,
     pub ticks: Ticks,
     pub tasks: Tasks,
@@ -15,25 +15,25 @@ pub(super) struct Report {
 }
 
 #[derive(Clone, Debug, Deserialize)]
-pub(super) struct Ticks {
+pub(in crate::compare) struct Ticks {
     pub completed: u64,
     pub missed: u64,
 }
 
 #[derive(Clone, Debug, Deserialize)]
-pub(super) struct Tasks {
+pub(in crate::compare) struct Tasks {
     pub threads: u64,
 }
 
 #[derive(Clone, Debug, Deserialize)]
-pub(super) struct Cost {
+pub(in crate::compare) struct Cost {
     pub cpu_s: f64,
     pub pass_ms: Quantiles,
     pub kernel_kb_est: u64,
 }
 
 #[derive(Clone, Debug, Deserialize)]
-pub(super) struct Quantiles {
+pub(in crate::compare) struct Quantiles {
     pub p50: f64,
 }
 
@@ -43,7 +43,7 @@ const WARM_UP_S: f64 = 4.0;
 
 /// A way to run psn.
 #[derive(Clone, Debug)]
-pub(super) struct Psn<'a> {
+pub(in crate::compare) struct Psn<'a> {
     pub program: &'a str,
     pub arguments: &'a [String],
     pub workers: usize,
@@ -79,7 +79,7 @@ impl Psn<'_> {
     }
 
     /// Looks at what it takes beside time.
-    pub(super) fn probe(&self) -> Result<Probe, String> {
+    pub(in crate::compare) fn probe(&self) -> Result<Probe, String> {
         let (finished, mut probe) = self.program(self.short_s() + 1.5).probe()?;
         probe.kernel_kb_est = Some(parse(&finished.output)?.cost.kernel_kb_est);
         Ok(probe)
@@ -87,7 +87,7 @@ impl Psn<'_> {
 
     /// Measures `passes` in the steady state: what a long run takes more than a short one. Starting,
     /// listing, opening files and ending are in both, and cancel.
-    pub(super) fn steady(&self, seconds: f64) -> Result<Measurement, String> {
+    pub(in crate::compare) fn steady(&self, seconds: f64) -> Result<Measurement, String> {
         let short_s = self.short_s();
         let (short, first) = self.run(short_s)?;
         let (long, second) = self.run(short_s + seconds)?;
@@ -112,7 +112,7 @@ impl Psn<'_> {
 
     /// Measures passes as fast as they go. The rate is that of the median pass: between two passes psn
     /// waits for the next of its deadlines, which at this pace come every millisecond.
-    pub(super) fn flat_out(&self, seconds: f64) -> Result<Measurement, String> {
+    pub(in crate::compare) fn flat_out(&self, seconds: f64) -> Result<Measurement, String> {
         let (finished, report) = self.run(seconds)?;
         Ok(Measurement {
             tasks: report.tasks.threads,
@@ -129,7 +129,7 @@ impl Psn<'_> {
 }
 
 /// The time that `seconds`, and at least `least` passes, take at `hz`, in whole passes.
-pub(super) fn passes_s(seconds: f64, least: f64, hz: f64) -> f64 {
+pub(in crate::compare) fn passes_s(seconds: f64, least: f64, hz: f64) -> f64 {
     (seconds * hz).ceil().max(least) / hz
 }
 

@@ -1,11 +1,33 @@
 //! Other programs that look at every thread of the host.
 
 use std::path::Path;
+use std::str::FromStr;
 use std::time::Duration;
 
-use super::child::Program;
-use super::cli::PeerCommand;
-use super::figures::{Measurement, Probe};
+use super::program::Program;
+use crate::compare::figures::{Measurement, Probe};
+
+/// A program given on the command line.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PeerCommand {
+    /// How the table calls it.
+    pub name: String,
+    /// What is run, by words.
+    pub command: Vec<String>,
+}
+
+impl FromStr for PeerCommand {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (name, command) = text.split_once('=').ok_or("give NAME=COMMAND")?;
+        let command: Vec<String> = command.split_whitespace().map(str::to_owned).collect();
+        if name.is_empty() || command.is_empty() {
+            return Err("give NAME=COMMAND".to_owned());
+        }
+        Ok(Self { name: name.to_owned(), command })
+    }
+}
 
 /// How long a peer may take.
 const DEADLINE: Duration = Duration::from_secs(600);
@@ -26,7 +48,7 @@ const KNOWN: [(&str, &[&str]); 3] = [
 ];
 
 /// The known programs that are installed.
-pub(super) fn installed() -> Vec<PeerCommand> {
+pub(in crate::compare) fn installed() -> Vec<PeerCommand> {
     let known = KNOWN.iter().map(|(name, words)| PeerCommand {
         name: (*name).to_owned(),
         command: words.iter().map(ToString::to_string).collect(),
@@ -40,13 +62,13 @@ fn is_installed(program: &str) -> bool {
 }
 
 /// Looks at what it takes beside time.
-pub(super) fn probe(peer: &PeerCommand) -> Result<Probe, String> {
+pub(in crate::compare) fn probe(peer: &PeerCommand) -> Result<Probe, String> {
     Ok(program(peer, 2).probe()?.1)
 }
 
 /// Measures a peer. One that takes several samples is run twice, and the difference is what the
 /// samples cost without its start; one that takes a single sample starts for each.
-pub(super) fn measure(peer: &PeerCommand, tasks: u64) -> Result<Measurement, String> {
+pub(in crate::compare) fn measure(peer: &PeerCommand, tasks: u64) -> Result<Measurement, String> {
     let takes_several = peer.command.iter().any(|word| word.contains(TICKS));
     let short = program(peer, SHORT).run()?;
     let (passes, long) =
@@ -84,12 +106,12 @@ fn original_sample_s(tasks: u64) -> f64 {
 }
 
 /// Looks at what the original takes beside time.
-pub(super) fn probe_original(path: &Path, tasks: u64) -> Result<Probe, String> {
+pub(in crate::compare) fn probe_original(path: &Path, tasks: u64) -> Result<Probe, String> {
     Ok(original(path, (2.0 * original_sample_s(tasks)).ceil().max(3.0) as u64).probe()?.1)
 }
 
 /// Measures the original: the difference of a long and a short run.
-pub(super) fn measure_original(path: &Path, tasks: u64) -> Result<Measurement, String> {
+pub(in crate::compare) fn measure_original(path: &Path, tasks: u64) -> Result<Measurement, String> {
     let sample_s = original_sample_s(tasks);
     let short_s = (1.5 * sample_s).ceil().max(3.0) as u64;
     let long_s = short_s + (3.0 * sample_s).ceil().max(6.0) as u64;
@@ -141,5 +163,12 @@ mod tests {
         let output = "finished.\n\n=== Active Threads ===\n\nsamples: 42 \n(expected: 100)\ntotal processes: 3\n";
         assert_eq!(samples_of(output), Some(42.0));
         assert_eq!(samples_of("nothing"), None);
+    }
+
+    #[test]
+    fn a_peer_has_a_name_and_a_command() {
+        let peer: PeerCommand = "top=/usr/bin/top -b -n {ticks}".parse().unwrap();
+        assert_eq!((peer.name.as_str(), peer.command.len()), ("top", 4));
+        assert!("top".parse::<PeerCommand>().is_err() && "=x".parse::<PeerCommand>().is_err());
     }
 }

@@ -9,8 +9,8 @@
 use std::fmt::Write as _;
 use std::path::Path;
 
-use super::figures::Comparison;
 use super::table;
+use crate::compare::figures::{Comparison, StormFigures};
 
 const START: &str = "<!-- figures: ";
 const START_END: &str = " -->";
@@ -51,7 +51,7 @@ fn block(name: &str, comparison: &Comparison, base: &Path) -> Result<String, Str
     }
 }
 
-fn storms(comparison: &Comparison, table: impl Fn(&super::figures::Storm) -> String) -> String {
+fn storms(comparison: &Comparison, table: impl Fn(&StormFigures) -> String) -> String {
     let mut text = String::new();
     for storm in &comparison.storms {
         let _ = write!(text, "**{}**\n\n{}\n", storm.title(), table(storm));
@@ -61,8 +61,8 @@ fn storms(comparison: &Comparison, table: impl Fn(&super::figures::Storm) -> Str
 
 #[cfg(test)]
 mod tests {
-    use super::super::figures::tests::comparison;
     use super::*;
+    use crate::compare::figures::tests::comparison;
 
     #[test]
     fn only_what_is_between_the_marks_changes() {

@@ -2,11 +2,12 @@
 
 use std::fmt::Write as _;
 
-use super::figures::{Comparison, Measurement, Spread, StepFigures, Storm};
 use super::targets;
+use crate::compare::figures::{Comparison, Measurement, SERIES, StepFigures, StormFigures};
+use crate::compare::spread::Spread;
 
 /// The whole document. `name` is that of the comparison's files.
-pub(super) fn document(comparison: &Comparison, name: &str) -> String {
+pub(in crate::compare) fn document(comparison: &Comparison, name: &str) -> String {
     let mut text = format!("# Comparison of {}\n\n", comparison.started.split('T').next().unwrap_or_default());
     text += &machine(comparison);
     text += "\n\n## Targets\n\n";
@@ -104,11 +105,11 @@ pub(super) fn targets_table(comparison: &Comparison) -> String {
 }
 
 /// What each step costs.
-pub(super) fn steady(storm: &Storm) -> String {
+pub(super) fn steady(storm: &StormFigures) -> String {
     let mut text = "| | CPU µs per thread and tick | ÷ bare loop | passes/s asked | achieved | peak RSS | kernel memory | files kept | start-up CPU |\n\
                     |---|---|---|---|---|---|---|---|---|\n"
         .to_owned();
-    for step in storm.steps.iter().filter(|step| !is_throughput(step)) {
+    for step in storm.steps.iter().filter(|step| !step.is_throughput()) {
         let ratio = step.floor.as_ref().and_then(|floor| storm.ratio(&step.id, floor));
         let kernel = match step.probe.kernel_kb_est {
             Some(estimate) => format!("{} (says {})", megabytes(step.probe.kernel_kb), megabytes(estimate)),
@@ -140,7 +141,7 @@ pub(super) fn steady(storm: &Storm) -> String {
 }
 
 /// CPU microseconds per thread and second that refreshing the task list takes.
-fn refreshing(storm: &Storm) -> Option<Spread> {
+fn refreshing(storm: &StormFigures) -> Option<Spread> {
     let (psn, unlisted) = (storm.step("psn")?, storm.step("psn-unlisted")?);
     let hz = psn.hz?;
     let pairs = psn.runs.iter().zip(&unlisted.runs);
@@ -152,9 +153,9 @@ fn refreshing(storm: &Storm) -> Option<Spread> {
 }
 
 /// What one worker and several visit in a second.
-pub(super) fn throughput(storm: &Storm) -> String {
+pub(super) fn throughput(storm: &StormFigures) -> String {
     let mut workers: Vec<usize> =
-        storm.steps.iter().filter(|step| is_throughput(step)).map(|step| step.workers).collect();
+        storm.steps.iter().filter(|step| step.is_throughput()).map(|step| step.workers).collect();
     workers.sort_unstable();
     workers.dedup();
     if workers.is_empty() {
@@ -168,7 +169,7 @@ pub(super) fn throughput(storm: &Storm) -> String {
     text += &"---|".repeat(workers.len() + 1);
     text += "\n";
     for id in SERIES {
-        let Some(first) = storm.steps.iter().find(|step| is_throughput(step) && base(step) == id) else { continue };
+        let Some(first) = storm.steps.iter().find(|step| step.is_throughput() && step.base() == id) else { continue };
         let name = first.name.rsplit_once(',').map_or(first.name.as_str(), |(name, _)| name);
         let _ = write!(text, "| {} |", escape(name));
         let mut costs = Vec::new();
@@ -184,18 +185,6 @@ pub(super) fn throughput(storm: &Storm) -> String {
         let _ = writeln!(text, " {} |", costs.join(", "));
     }
     text
-}
-
-/// The programs whose throughput is measured.
-pub(super) const SERIES: [&str; 4] = ["floor-kept", "psn", "floor-open", "psn-nocache"];
-
-/// Whether a step is one of those that go flat out with some number of workers.
-pub(super) fn is_throughput(step: &StepFigures) -> bool {
-    SERIES.contains(&base(step)) && step.id.contains('@')
-}
-
-fn base(step: &StepFigures) -> &str {
-    step.id.split('@').next().unwrap_or_default()
 }
 
 /// The files kept open; a single one was open for a read just then.
@@ -231,8 +220,8 @@ fn escape(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::figures::tests::comparison;
     use super::*;
+    use crate::compare::figures::tests::comparison;
 
     #[test]
     fn a_document_has_every_step_and_no_markup_of_theirs() {

@@ -2,7 +2,8 @@
 
 use std::fmt::Write as _;
 
-use super::figures::{Comparison, Measurement, Spread, Storm};
+use crate::compare::figures::{Comparison, StepFigures, StormFigures};
+use crate::compare::spread::Spread;
 
 /// One aim.
 #[derive(Clone, Debug, PartialEq)]
@@ -18,7 +19,7 @@ pub(super) struct Target {
 }
 
 /// The aims as lines of text.
-pub(super) fn table(comparison: &Comparison) -> String {
+pub(in crate::compare) fn text(comparison: &Comparison) -> String {
     let mut text = String::new();
     for target in targets(comparison) {
         // Writing to a string does not fail.
@@ -69,7 +70,7 @@ fn of_account(comparison: &Comparison) -> Option<Target> {
 }
 
 /// The CPU time of each visit, beside its floor and its peers.
-fn of_cost(storm: &Storm) -> Vec<Target> {
+fn of_cost(storm: &StormFigures) -> Vec<Target> {
     let title = storm.title();
     let mut targets = Vec::new();
     let least_times_floor = [("psn", "files kept within the limit"), ("psn-nocache", "no files kept")];
@@ -77,7 +78,7 @@ fn of_cost(storm: &Storm) -> Vec<Target> {
         let Some(step) = storm.step(id) else { continue };
         let floor = step.floor.clone().unwrap_or_default();
         let ratio = storm.ratio(id, &floor);
-        let us = |id: &str| storm.step(id).and_then(super::figures::StepFigures::us).map_or(f64::NAN, |us| us.median);
+        let us = |id: &str| storm.step(id).and_then(StepFigures::us).map_or(f64::NAN, |us| us.median);
         let detail = format!("{:.2} µs over {:.2} µs", us(id), us(&floor));
         targets.push(target(
             format!("CPU per thread and tick, {what}, {title}"),
@@ -103,7 +104,7 @@ fn of_cost(storm: &Storm) -> Vec<Target> {
 }
 
 /// The ratio to the floor must not grow with the storm.
-fn of_size(comparison: &Comparison, storm: &Storm) -> Option<Target> {
+fn of_size(comparison: &Comparison, storm: &StormFigures) -> Option<Target> {
     if storm.threads < 100_000 {
         return None;
     }
@@ -122,12 +123,12 @@ fn of_size(comparison: &Comparison, storm: &Storm) -> Option<Target> {
     })
 }
 
-fn is_largest(comparison: &Comparison, storm: &Storm) -> bool {
+fn is_largest(comparison: &Comparison, storm: &StormFigures) -> bool {
     comparison.storms.iter().all(|other| other.threads <= storm.threads)
 }
 
 /// Workers, completeness and memory, on the largest storm.
-fn of_largest(storm: &Storm) -> Vec<Target> {
+fn of_largest(storm: &StormFigures) -> Vec<Target> {
     let title = storm.title();
     let mut targets = Vec::new();
     for workers in
@@ -183,27 +184,14 @@ fn target(what: String, wanted: &str, measured: Option<Spread>, is_met: impl Fn(
     }
 }
 
-impl Storm {
-    /// Whether both are of one layout.
-    fn is_alike(&self, other: &Self) -> bool {
-        self.is_many == other.is_many && (self.is_many || self.processes == other.processes)
-    }
-
-    /// The rate of `workers` over that of one, run by run.
-    pub(super) fn scaling(&self, id: &str, workers: usize) -> Option<Spread> {
-        let (many, one) = (self.step(&format!("{id}@{workers}"))?, self.step(&format!("{id}@1"))?);
-        many.ratio(one, Measurement::visits_per_s)
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use super::super::figures::tests::comparison;
     use super::*;
+    use crate::compare::figures::tests::comparison;
 
     #[test]
     fn a_target_tells_what_was_wanted_and_what_was_measured() {
-        let text = table(&comparison());
+        let text = text(&comparison());
         assert!(text.contains("≤ 1.15 × the bare loop: measured 1.10 (1.00 to 1.10; 4.95 µs over 4.50 µs)"), "{text}");
         assert!(text.starts_with("reached"), "{text}");
     }
