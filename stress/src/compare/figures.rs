@@ -9,80 +9,80 @@ use crate::host::machine::Machine;
 
 /// A whole comparison.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Comparison {
+pub(crate) struct Comparison {
     /// psn's version.
-    pub version: String,
+    pub(crate) version: String,
     /// When it started, RFC 3339.
-    pub started: String,
+    pub(crate) started: String,
     /// Where it ran.
-    pub machine: Machine,
+    pub(crate) machine: Machine,
     /// Runs asked for.
-    pub runs: u32,
+    pub(crate) runs: u32,
     /// Seconds that each step measured, at least.
-    pub seconds: f64,
+    pub(crate) seconds: f64,
     /// The storms, in order.
-    pub storms: Vec<StormFigures>,
+    pub(crate) storms: Vec<StormFigures>,
 }
 
 /// All that was measured on one storm.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct StormFigures {
+pub(crate) struct StormFigures {
     /// Threads asked for.
-    pub threads: u32,
+    pub(crate) threads: u32,
     /// Processes.
-    pub processes: u32,
+    pub(crate) processes: u32,
     /// Whether it is of the layout of one process for every hundred threads.
-    pub is_many: bool,
+    pub(crate) is_many: bool,
     /// Threads there are, those of the generator included.
-    pub truth: u32,
+    pub(crate) truth: u32,
     /// When that was, if not with the rest.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub started: Option<String>,
+    pub(crate) started: Option<String>,
     /// The steps, in order.
-    pub steps: Vec<StepFigures>,
+    pub(crate) steps: Vec<StepFigures>,
 }
 
 /// One program on one storm.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct StepFigures {
+pub(crate) struct StepFigures {
     /// Its name for other steps, `--only` and the raw file.
-    pub id: String,
+    pub(crate) id: String,
     /// Its name for readers.
-    pub name: String,
+    pub(crate) name: String,
     /// Workers.
-    pub workers: usize,
+    pub(crate) workers: usize,
     /// Passes per second asked for; none is as fast as it can.
-    pub hz: Option<f64>,
+    pub(crate) hz: Option<f64>,
     /// The step that does the same reads and nothing else.
-    pub floor: Option<String>,
+    pub(crate) floor: Option<String>,
     /// Memory and open files, looked at in a run of their own.
-    pub probe: Probe,
+    pub(crate) probe: Probe,
     /// One measurement for each run; none where it failed.
-    pub runs: Vec<Option<Measurement>>,
+    pub(crate) runs: Vec<Option<Measurement>>,
     /// Why it failed, where it did.
-    pub error: Option<String>,
+    pub(crate) error: Option<String>,
 }
 
 /// What a program took beside time.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct Probe {
+pub(crate) struct Probe {
     /// The largest resident set, kB.
-    pub peak_rss_kb: u64,
+    pub(crate) peak_rss_kb: u64,
     /// Growth of the kernel's slabs while it ran, kB.
-    pub kernel_kb: u64,
+    pub(crate) kernel_kb: u64,
     /// What it says of that itself, kB.
-    pub kernel_kb_est: Option<u64>,
+    pub(crate) kernel_kb_est: Option<u64>,
     /// The files of tasks it kept open.
-    pub kept: Vec<Kept>,
+    pub(crate) kept: Vec<Kept>,
 }
 
 /// A file of each task, and the number of tasks of which it is kept open.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Kept {
+pub(crate) struct Kept {
     /// The file's name.
-    pub file: String,
+    pub(crate) file: String,
     /// Of how many tasks it is open.
-    pub count: usize,
+    pub(crate) count: usize,
 }
 
 impl FromStr for Kept {
@@ -97,31 +97,31 @@ impl FromStr for Kept {
 
 /// One step of one run.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Measurement {
+pub(crate) struct Measurement {
     /// Threads visited in each pass.
-    pub tasks: u64,
+    pub(crate) tasks: u64,
     /// Passes measured.
-    pub passes: f64,
+    pub(crate) passes: f64,
     /// How long they took, with the pauses between them.
-    pub seconds: f64,
+    pub(crate) seconds: f64,
     /// CPU time they took, user and system.
-    pub cpu_s: f64,
+    pub(crate) cpu_s: f64,
     /// The same as the program itself tells it, where it does.
-    pub own_cpu_s: Option<f64>,
+    pub(crate) own_cpu_s: Option<f64>,
     /// Passes per second at full speed, or at the rate asked for.
-    pub passes_per_s: f64,
+    pub(crate) passes_per_s: f64,
     /// Passes that came too late and were left out.
-    pub missed: u64,
+    pub(crate) missed: u64,
     /// CPU time beside the passes measured: start, listing, opening, end.
-    pub start_up_cpu_s: Option<f64>,
+    pub(crate) start_up_cpu_s: Option<f64>,
     /// CPU time of all else on the host in the meantime, per second.
-    pub others_cpu: f64,
+    pub(crate) others_cpu: f64,
 }
 
 impl Comparison {
     /// This one with a later one's storms, which take the place of those of the same size and layout.
     #[must_use]
-    pub fn with(mut self, mut later: Self) -> Self {
+    pub(crate) fn with(mut self, mut later: Self) -> Self {
         let is_later = |storm: &StormFigures| {
             later.storms.iter().any(|other| (other.threads, other.is_many) == (storm.threads, storm.is_many))
         };
@@ -138,13 +138,13 @@ impl Comparison {
 impl Measurement {
     /// CPU microseconds per thread and pass.
     #[must_use]
-    pub fn us_per_visit(&self) -> f64 {
+    pub(crate) fn us_per_visit(&self) -> f64 {
         self.cpu_s * 1e6 / (self.passes * self.tasks as f64)
     }
 
     /// Threads visited per second.
     #[must_use]
-    pub fn visits_per_s(&self) -> f64 {
+    pub(crate) fn visits_per_s(&self) -> f64 {
         self.passes_per_s * self.tasks as f64
     }
 }
@@ -152,13 +152,13 @@ impl Measurement {
 impl StormFigures {
     /// A step by its id.
     #[must_use]
-    pub fn step(&self, id: &str) -> Option<&StepFigures> {
+    pub(crate) fn step(&self, id: &str) -> Option<&StepFigures> {
         self.steps.iter().find(|step| step.id == id)
     }
 
     /// A step beside its floor, or beside any other: the ratio of their CPU times, run by run.
     #[must_use]
-    pub fn ratio(&self, step: &str, of: &str) -> Option<Spread> {
+    pub(crate) fn ratio(&self, step: &str, of: &str) -> Option<Spread> {
         self.step(step)?.ratio(self.step(of)?, Measurement::us_per_visit)
     }
 
@@ -175,7 +175,7 @@ impl StormFigures {
 
     /// Its size and layout.
     #[must_use]
-    pub fn title(&self) -> String {
+    pub(crate) fn title(&self) -> String {
         let processes =
             if self.processes == 1 { "one process".to_owned() } else { format!("{} processes", self.processes) };
         format!("{} threads in {processes}", self.threads)
@@ -198,19 +198,19 @@ impl StepFigures {
 
     /// What its runs show of one figure.
     #[must_use]
-    pub fn spread(&self, figure: impl Fn(&Measurement) -> f64) -> Option<Spread> {
+    pub(crate) fn spread(&self, figure: impl Fn(&Measurement) -> f64) -> Option<Spread> {
         Spread::of(self.runs.iter().flatten().map(figure))
     }
 
     /// CPU microseconds per thread and pass.
     #[must_use]
-    pub fn us(&self) -> Option<Spread> {
+    pub(crate) fn us(&self) -> Option<Spread> {
         self.spread(Measurement::us_per_visit)
     }
 
     /// How often the figure of `other` its own one is, run by run.
     #[must_use]
-    pub fn ratio(&self, other: &Self, figure: impl Fn(&Measurement) -> f64) -> Option<Spread> {
+    pub(crate) fn ratio(&self, other: &Self, figure: impl Fn(&Measurement) -> f64) -> Option<Spread> {
         let pairs = self.runs.iter().zip(&other.runs);
         Spread::of(pairs.filter_map(|(mine, theirs)| Some(figure(mine.as_ref()?) / figure(theirs.as_ref()?))))
     }

@@ -8,13 +8,13 @@ use super::measure::peer::{self, PeerCommand};
 /// One program of a run.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Step {
-    pub id: String,
-    pub name: String,
-    pub contender: Contender,
-    pub workers: usize,
-    pub pace: Pace,
+    pub(crate) id: String,
+    pub(crate) name: String,
+    pub(crate) contender: Contender,
+    pub(crate) workers: usize,
+    pub(crate) pace: Pace,
     /// The step that does the same reads and nothing else.
-    pub floor: Option<&'static str>,
+    pub(crate) floor: Option<&'static str>,
 }
 
 /// What a step runs.
@@ -33,10 +33,10 @@ pub(super) enum Contender {
 /// What a bare loop reads.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Reads {
-    pub reach: Reach,
-    pub files: &'static [&'static str],
+    pub(crate) reach: Reach,
+    pub(crate) files: &'static [&'static str],
     /// The step of psn whose kept files it keeps too; none is kept without.
-    pub like: Option<&'static str>,
+    pub(crate) like: Option<&'static str>,
 }
 
 /// How fast a step goes.

@@ -36,7 +36,7 @@ impl Limit {
 /// All limits that are set on this host for this user. `pid` is the process whose memory mappings
 /// count. Reads all of `/proc` when the number of processes of the user is bounded: not for loops.
 #[must_use]
-pub fn limits(pid: u32) -> Vec<Limit> {
+pub(crate) fn limits(pid: u32) -> Vec<Limit> {
     let mut limits = Vec::new();
     let tasks = tasks_on_host();
     if let Some(value) = number("/proc/sys/kernel/threads-max") {
@@ -64,7 +64,7 @@ pub fn limits(pid: u32) -> Vec<Limit> {
 
 /// What bounds the address space of process `pid`, where anything does; in kB.
 #[must_use]
-pub fn address_space(pid: u32) -> Vec<Limit> {
+pub(crate) fn address_space(pid: u32) -> Vec<Limit> {
     let mut limits = Vec::new();
     if let Some(bytes) = getrlimit(Resource::As).current {
         let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
@@ -85,14 +85,14 @@ pub fn address_space(pid: u32) -> Vec<Limit> {
 
 /// The limit that has been hit: the fullest of those that are all but full.
 #[must_use]
-pub fn nearest(limits: &[Limit]) -> Option<&Limit> {
+pub(crate) fn nearest(limits: &[Limit]) -> Option<&Limit> {
     limits.iter().filter(|limit| limit.percent() >= 97).max_by_key(|limit| limit.percent())
 }
 
 /// Whether so little memory is left that a storm must stop growing: it is there to be watched, not to
 /// make the host kill processes.
 #[must_use]
-pub fn memory_is_short() -> bool {
+pub(crate) fn memory_is_short() -> bool {
     memory().iter().any(|limit| {
         let left = limit.value.saturating_sub(limit.in_use.unwrap_or(0));
         left < (limit.value / 32).clamp(64 << 10, 1 << 20)

@@ -7,23 +7,23 @@ use serde::{Deserialize, Serialize};
 
 /// The machine a comparison ran on.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Machine {
+pub(crate) struct Machine {
     /// The processor, as it names itself.
-    pub cpu: String,
+    pub(crate) cpu: String,
     /// Cores that may be used.
-    pub cores: usize,
+    pub(crate) cores: usize,
     /// Memory, kB.
-    pub memory_kb: u64,
+    pub(crate) memory_kb: u64,
     /// The kernel's release.
-    pub kernel: String,
+    pub(crate) kernel: String,
     /// The processor's architecture.
-    pub architecture: String,
+    pub(crate) architecture: String,
     /// Open files allowed to a process, and what that can be raised to; none is unlimited.
-    pub open_files: (Option<u64>, Option<u64>),
+    pub(crate) open_files: (Option<u64>, Option<u64>),
     /// Whether it runs under a hypervisor.
-    pub is_virtual: bool,
+    pub(crate) is_virtual: bool,
     /// Whether the comparison ran as root.
-    pub as_root: bool,
+    pub(crate) as_root: bool,
 }
 
 impl Machine {

@@ -14,7 +14,7 @@ enum Amount {
 
 /// A parsed `--mix`: terms separated by commas, each `KIND`, `KIND=WEIGHT` or `KIND:COUNT`.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Mix {
+pub(crate) struct Mix {
     terms: Vec<(Kind, Amount)>,
 }
 
@@ -22,7 +22,7 @@ impl Mix {
     /// The number of threads the mix asks for by itself: the sum of its exact counts, unless some
     /// kind takes a share of whatever total is given.
     #[must_use]
-    pub fn own_total(&self) -> Option<u32> {
+    pub(crate) fn own_total(&self) -> Option<u32> {
         self.terms.iter().try_fold(0u32, |sum, (_, amount)| match amount {
             Amount::Exact(count) => sum.checked_add(*count),
             Amount::Share(_) => None,
@@ -31,7 +31,7 @@ impl Mix {
 
     /// Splits `total` threads over the kinds. Exact counts come first; the rest is divided by
     /// weight, with the largest remainders rounded up so that the counts add up to `total`.
-    pub fn counts(&self, total: u32) -> Result<Vec<(Kind, u32)>, MixError> {
+    pub(crate) fn counts(&self, total: u32) -> Result<Vec<(Kind, u32)>, MixError> {
         let (mut exact, mut weights) = (0u64, 0u64);
         for (_, amount) in &self.terms {
             match amount {
@@ -99,7 +99,7 @@ impl FromStr for Mix {
 
 /// Why a `--mix` cannot be had.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum MixError {
+pub(crate) enum MixError {
     /// Not the name of a kind.
     Kind(String),
     /// A kind that was named before.

@@ -9,7 +9,7 @@ use super::kind::Kind;
 
 /// How threads are named.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
-pub enum Names {
+pub(crate) enum Names {
     /// By kind: `storm-futex`.
     #[default]
     Plain,
@@ -67,7 +67,7 @@ pub const HOSTILE: &[&[u8]] = &[
 
 /// A thread name as the kernel keeps it: at most 15 bytes and a NUL.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Name([u8; 16]);
+pub(crate) struct Name([u8; 16]);
 
 impl Name {
     fn cut(bytes: &[u8]) -> Self {
@@ -87,7 +87,7 @@ impl Name {
 
     /// The bytes a reader of `comm` gets.
     #[must_use]
-    pub fn bytes(&self) -> &[u8] {
+    pub(crate) fn bytes(&self) -> &[u8] {
         self.as_c_str().to_bytes()
     }
 
@@ -99,7 +99,7 @@ impl Name {
 impl Names {
     /// The name of thread number `index` where it can be known before the thread exists.
     #[must_use]
-    pub fn fixed(self, kind: Kind, index: usize) -> Option<Name> {
+    pub(crate) fn fixed(self, kind: Kind, index: usize) -> Option<Name> {
         match self {
             Self::Plain => {
                 let mut name = *b"storm-\0\0\0\0\0\0\0\0\0\0";
@@ -116,7 +116,7 @@ impl Names {
 
     /// Whether many threads share a name, so that counting by name makes sense.
     #[must_use]
-    pub const fn groups(self) -> bool {
+    pub(crate) const fn groups(self) -> bool {
         matches!(self, Self::Plain | Self::Hostile)
     }
 

@@ -36,31 +36,31 @@ const OPEN_DIR: OFlags = OFlags::RDONLY.union(OFlags::CLOEXEC).union(OFlags::DIR
 
 /// What one floor does.
 #[derive(Clone, Debug, Args)]
-pub struct FloorArgs {
+pub(crate) struct FloorArgs {
     /// How the files are reached
     #[arg(long, value_enum, default_value_t = Reach::Dir)]
-    pub reach: Reach,
+    pub(crate) reach: Reach,
 
     /// A file of each task, and of how many tasks it is kept open
     #[arg(long = "file", value_name = "NAME=KEPT", required = true)]
-    pub files: Vec<Kept>,
+    pub(crate) files: Vec<Kept>,
 
     /// Threads among which the tasks are dealt
     #[arg(long, default_value_t = 1)]
-    pub workers: usize,
+    pub(crate) workers: usize,
 
     /// Passes per second; 0 is flat out
     #[arg(long, default_value_t = 0.0)]
-    pub hz: f64,
+    pub(crate) hz: f64,
 
     /// How long to measure
     #[arg(long, default_value_t = 1.0)]
-    pub seconds: f64,
+    pub(crate) seconds: f64,
 }
 
 /// How the files that are not kept are reached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum Reach {
+pub(crate) enum Reach {
     /// `openat` relative to the kept `task` directory of the process, `pread`, `close`
     Dir,
     /// `open` by the full path, `read`, `close`
@@ -71,21 +71,21 @@ pub enum Reach {
 
 /// What a floor has measured.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct FloorOutcome {
+pub(crate) struct FloorOutcome {
     /// Tasks visited in each pass.
-    pub tasks: u64,
+    pub(crate) tasks: u64,
     /// Passes completed.
-    pub passes: f64,
+    pub(crate) passes: f64,
     /// How long they took, with the pauses between them.
-    pub seconds: f64,
+    pub(crate) seconds: f64,
     /// CPU time they took, user and system, of all threads.
-    pub cpu_s: f64,
+    pub(crate) cpu_s: f64,
     /// Passes per second: the sum of what the workers did of a pass, each over its own time.
-    pub passes_per_s: f64,
+    pub(crate) passes_per_s: f64,
     /// Files kept open.
-    pub kept: u64,
+    pub(crate) kept: u64,
     /// Reads that failed: tasks that ended.
-    pub failed: u64,
+    pub(crate) failed: u64,
 }
 
 /// One read of each pass.
@@ -105,7 +105,7 @@ struct Tour {
 }
 
 /// Runs the floor.
-pub fn run(args: &FloorArgs) -> io::Result<FloorOutcome> {
+pub(crate) fn run(args: &FloorArgs) -> io::Result<FloorOutcome> {
     let tour = Tour::new(args)?;
     let workers = args.workers.clamp(1, tour.visits.len().max(1));
     let shares: Vec<&[Visit]> = (0..workers)

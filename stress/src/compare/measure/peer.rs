@@ -9,11 +9,11 @@ use crate::compare::figures::{Measurement, Probe};
 
 /// A program given on the command line.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PeerCommand {
+pub(crate) struct PeerCommand {
     /// How the table calls it.
-    pub name: String,
+    pub(crate) name: String,
     /// What is run, by words.
-    pub command: Vec<String>,
+    pub(crate) command: Vec<String>,
 }
 
 impl FromStr for PeerCommand {

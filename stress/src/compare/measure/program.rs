@@ -26,26 +26,26 @@ const LOOKS_PER_COUNT: u32 = 5;
 #[derive(Clone, Debug)]
 pub(in crate::compare) struct Program {
     /// The program and its arguments.
-    pub words: Vec<String>,
+    pub(crate) words: Vec<String>,
     /// Cores it may use; none is all there are.
-    pub cores: Option<usize>,
+    pub(crate) cores: Option<usize>,
     /// Whether its standard output is wanted.
-    pub wants_output: bool,
+    pub(crate) wants_output: bool,
     /// How long it may take.
-    pub deadline: Duration,
+    pub(crate) deadline: Duration,
 }
 
 /// How a program went.
 #[derive(Clone, Debug)]
 pub(in crate::compare) struct Finished {
     /// CPU seconds, user and system.
-    pub cpu_s: f64,
+    pub(crate) cpu_s: f64,
     /// Seconds from start to end.
-    pub wall_s: f64,
+    pub(crate) wall_s: f64,
     /// CPU seconds that all else on the host used meanwhile.
-    pub others_cpu_s: f64,
+    pub(crate) others_cpu_s: f64,
     /// What it printed, where that was wanted.
-    pub output: String,
+    pub(crate) output: String,
 }
 
 impl Program {

@@ -8,28 +8,28 @@ use crate::compare::figures::{Measurement, Probe};
 /// What psn says of its run.
 #[derive(Clone, Debug, Deserialize)]
 pub(in crate::compare) struct Report {
-    pub duration_s: f64,
-    pub ticks: Ticks,
-    pub tasks: Tasks,
-    pub cost: Cost,
+    pub(crate) duration_s: f64,
+    pub(crate) ticks: Ticks,
+    pub(crate) tasks: Tasks,
+    pub(crate) cost: Cost,
 }
 
 #[derive(Clone, Debug, Deserialize)]
 pub(in crate::compare) struct Ticks {
-    pub completed: u64,
-    pub missed: u64,
+    pub(crate) completed: u64,
+    pub(crate) missed: u64,
 }
 
 #[derive(Clone, Debug, Deserialize)]
 pub(in crate::compare) struct Tasks {
-    pub threads: u64,
+    pub(crate) threads: u64,
 }
 
 #[derive(Clone, Debug, Deserialize)]
 pub(in crate::compare) struct Cost {
-    pub cpu_s: f64,
-    pub pass_ms: Quantiles,
-    pub kernel_kb_est: u64,
+    pub(crate) cpu_s: f64,
+    pub(crate) pass_ms: Quantiles,
+    pub(crate) kernel_kb_est: u64,
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -44,10 +44,10 @@ const WARM_UP_S: f64 = 4.0;
 /// A way to run psn.
 #[derive(Clone, Debug)]
 pub(in crate::compare) struct Psn<'a> {
-    pub program: &'a str,
-    pub arguments: &'a [String],
-    pub workers: usize,
-    pub hz: f64,
+    pub(crate) program: &'a str,
+    pub(crate) arguments: &'a [String],
+    pub(crate) workers: usize,
+    pub(crate) hz: f64,
 }
 
 impl Psn<'_> {

@@ -9,13 +9,13 @@ use crate::compare::spread::Spread;
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Target {
     /// What it is about.
-    pub what: String,
+    pub(crate) what: String,
     /// What is wanted.
-    pub wanted: String,
+    pub(crate) wanted: String,
     /// What was measured.
-    pub measured: String,
+    pub(crate) measured: String,
     /// Whether it was reached; none where it was not measured.
-    pub met: Option<bool>,
+    pub(crate) met: Option<bool>,
 }
 
 /// The aims as lines of text.
