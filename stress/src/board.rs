@@ -1,4 +1,5 @@
-//! The memory all processes of a storm share: who has arrived where, what failed, what was churned.
+//! The memory that all processes of a storm share: which threads have arrived, the first failure, and what
+//! the churners have started.
 
 use std::io;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
@@ -13,13 +14,13 @@ use crate::sys::memory::{shared_u32s, shared_u64s};
 const ID_BITS: u32 = 28; // the kernel's largest pid is 2^22
 const ID_MASK: u64 = (1 << ID_BITS) - 1;
 
-/// A view of the shared memory; copies share what they show.
+/// A handle of the shared memory. All copies refer to the same memory.
 #[derive(Clone, Copy)]
 pub(crate) struct Board {
     words: &'static [AtomicU32],
     failure: &'static AtomicU64,
     churned: &'static [AtomicU64],
-    /// One per thread: kind, process id and thread id in one word, zero until the thread is there.
+    /// One for each thread: kind, process id and thread id in one word; zero until the thread has arrived.
     slots: &'static [AtomicU64],
 }
 
@@ -46,7 +47,7 @@ pub(crate) enum Cause {
     Vfork,
 }
 
-/// The first thing that went wrong while the storm was built.
+/// The first failure while the storm was built.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Failure {
     pub(crate) cause: Cause,
@@ -54,7 +55,7 @@ pub(crate) struct Failure {
     pub(crate) pid: u32,
 }
 
-/// How many short-lived tasks one churner has made, and how many it had to leave out.
+/// How many short-lived tasks one churner has started, and how many it left out.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Churned {
     pub(crate) made: u64,
@@ -69,13 +70,13 @@ impl Board {
         Ok(Self { words: shared_u32s(3)?, failure, churned, slots })
     }
 
-    /// Says that the calling thread is in place, about to do what its kind does.
+    /// Notes that the calling thread has arrived and is about to do what its kind does.
     pub(crate) fn arrive(&self, slot: usize, kind: Kind) {
         self.settle_as(slot, kind);
         self.words[ARRIVED].fetch_add(1, Ordering::Release);
     }
 
-    /// Changes the kind of a thread that has arrived, when it cannot be what it was to be.
+    /// Changes the kind of the calling thread, which cannot do what its kind does.
     pub(crate) fn settle_as(&self, slot: usize, kind: Kind) {
         let pid = id_bits(getpid());
         let tid = id_bits(gettid());
@@ -83,7 +84,7 @@ impl Board {
         self.slots[slot].store(word, Ordering::Release);
     }
 
-    /// Says that `count` threads will never arrive, and why if nobody said so before.
+    /// Notes that `count` threads will never arrive. The first caller's reason is kept.
     pub(crate) fn give_up(&self, count: usize, cause: Cause, errno: i32) {
         let errno = u64::from(errno.unsigned_abs() & 0xffff);
         let word = (cause as u64) << 56 | errno << 32 | id_bits(getpid());
@@ -121,11 +122,11 @@ impl Board {
         (0..self.slots.len()).filter_map(|slot| Some((slot, self.arrival(slot)?)))
     }
 
-    /// Sleeps until [`Self::open_gate`]: what would get in the way of building waits here.
+    /// Sleeps until [`Self::open_gate`]. Threads that take CPU or disk wait here until the storm is built.
     pub(crate) fn wait_at_gate(&self) {
         let gate = &self.words[GATE];
         while gate.load(Ordering::Acquire) == 0 {
-            // Woken, interrupted or too late to sleep: the loop looks again.
+            // Woken, interrupted, or the gate opened before the sleep: check again.
             let _ = futex::wait(gate, futex::Flags::empty(), 0, None);
         }
     }

@@ -53,6 +53,11 @@
 //! the number alone. A kind that gets a process for itself (like `stopped`) or a second slot (like `vfork`) is
 //! dealt in `plan/mod.rs`.
 //!
+//! Threads that wait for one another (for the holder of a lock, for a peer's answer) meet in what their behaviour
+//! opens: all processes inherit it, and `sys::memory` maps words that they share. A kind that calls deeply
+//! needs larger stacks: `sys::stacks` makes all of one size. What a test must know beyond a state (who holds a
+//! lock, how long a wait is) goes from the thread to the board, and from there into a field of the truth.
+//!
 //! # As a library
 //! Tests use [`Storm`], which runs the program `psn-storm` as a child process and reads its [`Truth`], and
 //! [`Hang`]. The other functions are the programs.

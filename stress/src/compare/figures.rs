@@ -12,9 +12,9 @@ use crate::host::machine::Machine;
 pub(crate) struct Comparison {
     /// psn's version.
     pub(crate) version: String,
-    /// When it started, RFC 3339.
+    /// When the comparison started, RFC 3339.
     pub(crate) started: String,
-    /// Where it ran.
+    /// The machine that it ran on.
     pub(crate) machine: Machine,
     /// Runs asked for.
     pub(crate) runs: u32,
@@ -31,18 +31,18 @@ pub(crate) struct StormFigures {
     pub(crate) threads: u32,
     /// Processes.
     pub(crate) processes: u32,
-    /// Whether it is of the layout of one process for every hundred threads.
+    /// Whether the storm has one process for every hundred threads.
     pub(crate) is_many: bool,
-    /// Threads there are, those of the generator included.
+    /// Threads that the storm's ground truth tells, those of the generator included.
     pub(crate) truth: u32,
-    /// When that was, if not with the rest.
+    /// When the storm was measured, if in an earlier comparison than the rest.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) started: Option<String>,
     /// The steps, in order.
     pub(crate) steps: Vec<StepFigures>,
 }
 
-/// One program on one storm.
+/// What was measured of one step on one storm.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(crate) struct StepFigures {
     /// Its name for other steps, `--only` and the raw file.
@@ -51,11 +51,11 @@ pub(crate) struct StepFigures {
     pub(crate) name: String,
     /// Workers.
     pub(crate) workers: usize,
-    /// Passes per second asked for; none is as fast as it can.
+    /// Passes per second asked for; `None` is as fast as possible.
     pub(crate) hz: Option<f64>,
-    /// The step that does the same reads and nothing else.
+    /// The id of the step that does the same reads and nothing else.
     pub(crate) floor: Option<String>,
-    /// Memory and open files, looked at in a run of their own.
+    /// Memory and open files, from a run that is not timed.
     pub(crate) probe: Probe,
     /// One measurement for each run; none where it failed.
     pub(crate) runs: Vec<Option<Measurement>>,
@@ -63,14 +63,14 @@ pub(crate) struct StepFigures {
     pub(crate) error: Option<String>,
 }
 
-/// What a program took beside time.
+/// The memory and the open files of a program.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Probe {
     /// The largest resident set, kB.
     pub(crate) peak_rss_kb: u64,
     /// Growth of the kernel's slabs while it ran, kB.
     pub(crate) kernel_kb: u64,
-    /// What it says of that itself, kB.
+    /// The program's own estimate of that growth, kB.
     pub(crate) kernel_kb_est: Option<u64>,
     /// The files of tasks it kept open.
     pub(crate) kept: Vec<Kept>,
@@ -106,11 +106,11 @@ pub(crate) struct Measurement {
     pub(crate) seconds: f64,
     /// CPU time they took, user and system.
     pub(crate) cpu_s: f64,
-    /// The same as the program itself tells it, where it does.
+    /// CPU time as the program itself reports it, if it does.
     pub(crate) own_cpu_s: Option<f64>,
     /// Passes per second at full speed, or at the rate asked for.
     pub(crate) passes_per_s: f64,
-    /// Passes that came too late and were left out.
+    /// Passes that the program left out because it was late.
     pub(crate) missed: u64,
     /// CPU time beside the passes measured: start, listing, opening, end.
     pub(crate) start_up_cpu_s: Option<f64>,
@@ -119,7 +119,7 @@ pub(crate) struct Measurement {
 }
 
 impl Comparison {
-    /// This one with a later one's storms, which take the place of those of the same size and layout.
+    /// Adds the storms of a `later` comparison. They replace storms of the same size and layout.
     #[must_use]
     pub(crate) fn with(mut self, mut later: Self) -> Self {
         let is_later = |storm: &StormFigures| {
@@ -156,7 +156,7 @@ impl StormFigures {
         self.steps.iter().find(|step| step.id == id)
     }
 
-    /// A step beside its floor, or beside any other: the ratio of their CPU times, run by run.
+    /// The CPU time of `step` per thread and pass divided by that of step `of`, run by run.
     #[must_use]
     pub(crate) fn ratio(&self, step: &str, of: &str) -> Option<Spread> {
         self.step(step)?.ratio(self.step(of)?, Measurement::us_per_visit)
@@ -196,7 +196,7 @@ impl StepFigures {
         SERIES.contains(&self.base()) && self.id.contains('@')
     }
 
-    /// What its runs show of one figure.
+    /// The spread of one figure over the runs.
     #[must_use]
     pub(crate) fn spread(&self, figure: impl Fn(&Measurement) -> f64) -> Option<Spread> {
         Spread::of(self.runs.iter().flatten().map(figure))
@@ -208,7 +208,7 @@ impl StepFigures {
         self.spread(Measurement::us_per_visit)
     }
 
-    /// How often the figure of `other` its own one is, run by run.
+    /// This step's figure divided by that of `other`, run by run.
     #[must_use]
     pub(crate) fn ratio(&self, other: &Self, figure: impl Fn(&Measurement) -> f64) -> Option<Spread> {
         let pairs = self.runs.iter().zip(&other.runs);

@@ -8,14 +8,14 @@ use super::step::{Pace, Step};
 /// The share of one core that a step at [`Pace::Half`] is to take.
 const SHARE: f64 = 0.5;
 
-/// Rates outside of this are not asked for.
+/// The least and the largest rate that a step is run at.
 const HZ: std::ops::RangeInclusive<f64> = 0.02..=200.0;
 
 /// A storm that is being measured.
 pub(super) struct Scene {
     /// Threads that a pass visits.
     pub(super) tasks: u64,
-    /// What each step of psn keeps open, by id.
+    /// The files that each step of psn keeps open, by the step's id.
     pub(super) kept: HashMap<String, Vec<Kept>>,
     /// CPU seconds of one pass of each kind of bare loop, by id.
     pub(super) pass_s: HashMap<String, f64>,
@@ -33,13 +33,13 @@ impl Scene {
         known.copied().unwrap_or(1.0)
     }
 
-    /// The rate of a step; none is as fast as it can.
+    /// The rate of a step, in passes per second; `None` is as fast as possible.
     pub(super) fn hz(&self, step: &Step) -> Option<f64> {
         (step.pace == Pace::Half).then(|| rate(self.pass_of(step)))
     }
 }
 
-/// The rate at which passes of so many CPU seconds take [`SHARE`] of a core, to two digits.
+/// The rate at which passes of `pass_s` CPU seconds each take [`SHARE`] of a core, to two digits.
 pub(super) fn rate(pass_s: f64) -> f64 {
     let rate = (SHARE / pass_s).clamp(*HZ.start(), *HZ.end());
     let unit = 10f64.powf(rate.log10().floor() - 1.0);

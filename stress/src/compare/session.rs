@@ -1,4 +1,4 @@
-//! The order of things: a storm, what each step takes beside time, how fast each can go, then the runs.
+//! The course of a comparison: make a storm, find each step's memory and pace, then time all steps run by run.
 
 use std::collections::HashMap;
 use std::error::Error;
@@ -23,10 +23,10 @@ use crate::storm::program::built_program;
 /// Passes that a step measures, at least.
 const PASSES: f64 = 5.0;
 
-/// Time for a new storm's wake to settle.
+/// How long a new storm is left alone before it is measured.
 const SETTLE: Duration = Duration::from_secs(2);
 
-/// Does the comparison, or shows an earlier one.
+/// Runs a comparison, or shows an earlier one.
 pub(super) fn main(args: &CompareArgs) -> Result<(), Box<dyn Error>> {
     if let Some(last) = args.from.last() {
         let read =
@@ -42,7 +42,7 @@ pub(super) fn main(args: &CompareArgs) -> Result<(), Box<dyn Error>> {
     for layout in &args.processes {
         for threads in &args.threads {
             comparison.storms.push(session.storm(*threads, *layout)?);
-            // What is there is kept, should the rest fail or be stopped.
+            // Written after each storm, so that a later failure loses nothing.
             output::write(args.update_docs.as_deref(), &comparison, &base)?;
         }
     }
@@ -97,7 +97,7 @@ impl<'a> Session<'a> {
         }
     }
 
-    /// The files of this comparison, without their endings.
+    /// The path of this comparison's files, without their endings.
     fn base(&self, args: &CompareArgs) -> PathBuf {
         let date = jiff::Timestamp::now().strftime("%Y-%m-%d-%H%M");
         args.out.join(format!("{date}-{}-cores", cores()))
@@ -129,24 +129,24 @@ impl<'a> Session<'a> {
         Ok(figures)
     }
 
-    /// Looks at memory and open files, and finds the pace of each step.
+    /// Finds the memory, the open files and the pace of each step.
     fn prepare(&self, storm: &mut StormFigures) -> Result<Scene, Box<dyn Error>> {
         let mut scene = Scene { tasks: 0, kept: HashMap::new(), pass_s: HashMap::new() };
-        // The first visit of all makes the kernel's names for every file, at a cost nobody sees again.
+        // The first visit makes the kernel create an inode and a name for every file, which later visits find.
         for reads in [
             Reads { reach: Reach::Path, files: &["stat"], like: None },
             Reads { reach: Reach::Dir, files: &["stat", "syscall", "wchan", "schedstat"], like: None },
         ] {
             let outcome = self.floor(&reads, 1, 0.0, 0.1, &scene)?.0;
             scene.tasks = outcome.tasks;
-            // Until it is known better: what all files take when they are opened, for the probes of psn.
+            // The estimate for steps without a pace of their own yet: a pass that opens every file.
             scene.pass_s.insert(String::new(), outcome.cpu_s / outcome.passes);
         }
         for id in self.imitated() {
             self.probe_psn(id, &mut scene)?;
         }
         let title = storm.title();
-        // Going flat out takes no other memory than going at a pace.
+        // A step that goes flat out takes as much memory as the same step at a pace.
         let paced = |(step, _): &(&Step, &mut StepFigures)| step.is_single();
         for (step, figures) in self.steps.iter().zip(&mut storm.steps).filter(paced) {
             say(&format!("{title}: memory and pace of {}", step.name));
@@ -161,7 +161,7 @@ impl<'a> Session<'a> {
         Ok(scene)
     }
 
-    /// The steps of psn whose kept files a bare loop is to keep as well.
+    /// The ids of the psn steps whose kept files a bare loop keeps too.
     fn imitated(&self) -> Vec<&'static str> {
         let like = |step: &Step| if let Contender::Floor(reads) = step.contender { reads.like } else { None };
         let mut ids: Vec<&str> = self.steps.iter().filter_map(like).collect();
@@ -170,7 +170,7 @@ impl<'a> Session<'a> {
         ids
     }
 
-    /// What psn keeps open, which its floors are to keep as well.
+    /// Finds which files psn keeps open, so that its floors keep them too.
     fn probe_psn(&self, id: &str, scene: &mut Scene) -> Result<(), String> {
         let mut arguments = vec!["-G".to_owned(), "syscall,wchan".to_owned()];
         if id == "psn-all" {
@@ -182,7 +182,7 @@ impl<'a> Session<'a> {
         Ok(())
     }
 
-    /// Memory of a step; and, for a bare loop, the time of a pass.
+    /// Returns the memory of a step, and notes the time of a pass of a bare loop.
     fn look(&self, step: &Step, scene: &mut Scene) -> Result<Probe, String> {
         match &step.contender {
             Contender::Floor(reads) => {
@@ -199,7 +199,7 @@ impl<'a> Session<'a> {
         }
     }
 
-    /// Goes through all steps once; every other run backwards.
+    /// Times all steps once; in reverse order in every other run.
     fn run(&self, run: u32, title: &str, scene: &Scene, figures: &mut [StepFigures]) {
         let mut order: Vec<usize> = (0..self.steps.len()).collect();
         if run % 2 == 1 {
@@ -245,7 +245,7 @@ impl<'a> Session<'a> {
                 })
             }
             Contender::Psn(arguments) => {
-                // 1000 a second is the most psn can be asked for.
+                // psn takes no rate above 1000 Hz.
                 let psn = Psn { program: &self.psn, arguments, workers: step.workers, hz: hz.unwrap_or(1000.0) };
                 match step.pace {
                     Pace::Half => psn.steady(self.seconds(step, scene)),
@@ -261,7 +261,7 @@ impl<'a> Session<'a> {
     fn seconds(&self, step: &Step, scene: &Scene) -> f64 {
         match scene.hz(step) {
             Some(hz) => passes_s(self.args.seconds, PASSES, hz),
-            // Flat out there are more passes in less time; one worker's pass takes the longest.
+            // Flat out there are more passes in less time, and the more workers, the shorter the pass.
             None => (self.args.seconds / 2.0).max(scene.pass_of(step) * 1.3 * PASSES / step.workers as f64),
         }
     }
@@ -290,7 +290,7 @@ impl<'a> Session<'a> {
         }
     }
 
-    /// Runs a bare loop; returns what it measured, and what all else used meanwhile, per second.
+    /// Runs a bare loop. Returns what it measured, and the CPU time of all other processes per second meanwhile.
     fn floor(
         &self,
         reads: &Reads,
@@ -320,5 +320,5 @@ fn empty(step: &Step) -> StepFigures {
 }
 
 fn outcome(output: &str) -> Result<FloorOutcome, String> {
-    serde_json::from_str(output).map_err(|error| format!("the bare loop's figures are not as expected: {error}"))
+    serde_json::from_str(output).map_err(|error| format!("cannot read the bare loop's figures: {error}"))
 }

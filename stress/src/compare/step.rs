@@ -1,11 +1,11 @@
-//! The steps of a run: which programs, beside which floors.
+//! The steps of a run: which contenders, and which floor each is held against.
 
 use super::cli::CompareArgs;
 use super::figures::Kept;
 use super::measure::floor::Reach;
 use super::measure::peer::{self, PeerCommand};
 
-/// One program of a run.
+/// One step of a run.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Step {
     pub(crate) id: String,
@@ -35,7 +35,7 @@ pub(super) enum Contender {
 pub(super) struct Reads {
     pub(crate) reach: Reach,
     pub(crate) files: &'static [&'static str],
-    /// The step of psn whose kept files it keeps too; none is kept without.
+    /// The id of the psn step whose kept files it keeps too; `None` keeps no files.
     pub(crate) like: Option<&'static str>,
 }
 
@@ -80,7 +80,7 @@ fn is_meant(wanted: &str, id: &str) -> bool {
     wanted.strip_suffix('*').map_or(wanted == id, |beginning| id.starts_with(beginning))
 }
 
-/// One worker, at a pace that can be held.
+/// The steps with one worker at a steady pace.
 fn steady() -> Vec<Step> {
     let floor = |id, name, reads| Step { pace: Pace::Half, ..step(id, name, Contender::Floor(reads), None) };
     let psn = |id, arguments: &str, floor| {
@@ -105,7 +105,7 @@ fn steady() -> Vec<Step> {
     ]
 }
 
-/// As fast as it goes.
+/// The steps with this many workers, as fast as they can go.
 fn throughput(workers: usize) -> Vec<Step> {
     let with =
         |text: &str| if workers == 1 { format!("{text}, 1 worker") } else { format!("{text}, {workers} workers") };
@@ -134,7 +134,7 @@ fn words(arguments: &str) -> Vec<String> {
 }
 
 impl Step {
-    /// Whether it is no part of the comparison of numbers of workers.
+    /// Whether the step is run with one number of workers only.
     pub(super) fn is_single(&self) -> bool {
         !self.id.contains('@')
     }

@@ -1,5 +1,5 @@
-//! A file system of one file that answers until it is told to be dead: as much of the protocol as that takes
-//! (`include/uapi/linux/fuse.h`, version 7.31).
+//! A file system of one file that answers requests until it is told to stop answering. It speaks as much of the FUSE
+//! protocol as that takes (`include/uapi/linux/fuse.h`, version 7.31).
 
 use std::fs::File;
 use std::io::{self, Read as _, Write as _};
@@ -51,12 +51,13 @@ impl<'a> Request<'a> {
     }
 }
 
-/// Opens the device that requests come from.
+/// Opens the device that the kernel sends requests to.
 pub(crate) fn device() -> io::Result<File> {
     File::options().read(true).write(true).custom_flags(libc::O_NONBLOCK).open(DEVICE)
 }
 
-/// Mounts the file system of `device` nowhere: it is reached by this descriptor alone, and gone with it.
+/// Makes a mount of the file system of `device` that is attached to no directory: it can be reached by the returned
+/// descriptor alone, and ends when that is closed.
 pub(crate) fn mount(device: &File) -> io::Result<OwnedFd> {
     let context = fsopen("fuse", FsOpenFlags::FSOPEN_CLOEXEC)?;
     let device = device.as_raw_fd().to_string();
@@ -68,9 +69,8 @@ pub(crate) fn mount(device: &File) -> io::Result<OwnedFd> {
     Ok(fsmount(context.as_fd(), FsMountFlags::FSMOUNT_CLOEXEC, attributes)?)
 }
 
-/// Answers requests while `is_dead` is not set, and takes them without an answer from then on. Returns when there is
-/// something to read on `end`, or nobody left to write there; with the device, which is closed then, the kernel
-/// aborts whatever waits for an answer.
+/// Answers requests until `is_dead` is set, and from then on reads them without an answer. Returns when `end` can be
+/// read or its writer has closed it; then closes the device, and the kernel aborts the requests that wait.
 pub(crate) fn serve(mut device: File, is_dead: &AtomicBool, end: &impl AsFd) {
     let mut buffer = vec![0; 1 << 17];
     loop {
@@ -85,7 +85,7 @@ pub(crate) fn serve(mut device: File, is_dead: &AtomicBool, end: &impl AsFd) {
         }
         let len = match device.read(&mut buffer) {
             Ok(len) => len,
-            // The request was taken back.
+            // The request was withdrawn before it was read.
             Err(error) if matches!(error.raw_os_error(), Some(libc::ENOENT | libc::EINTR | libc::EAGAIN)) => continue,
             Err(_) => return,
         };
@@ -98,9 +98,9 @@ pub(crate) fn serve(mut device: File, is_dead: &AtomicBool, end: &impl AsFd) {
             opcode::INIT => Ok(init()),
             opcode::LOOKUP if request.node == ROOT_NODE && request.body == b"file\0" => Ok(entry()),
             opcode::LOOKUP => Err(libc::ENOENT),
-            // How long it is valid, and padding.
+            // How long the attributes are valid, padding, the attributes.
             opcode::GETATTR => Ok([&[0; 16], &attributes(request.node)[..]].concat()),
-            // No handle. What is in memory stays there when the file is opened again.
+            // No handle. The kernel keeps the file's cached pages when the file is opened again.
             opcode::OPEN => Ok([&[0; 8], &FOPEN_KEEP_CACHE.to_ne_bytes()[..], &[0; 4]].concat()),
             opcode::READ => Ok(vec![0; FILE_LEN]),
             opcode::RELEASE | opcode::FLUSH => Ok(Vec::new()),
@@ -112,7 +112,7 @@ pub(crate) fn serve(mut device: File, is_dead: &AtomicBool, end: &impl AsFd) {
         reply.extend_from_slice(&error.to_ne_bytes());
         reply.extend_from_slice(&request.unique.to_ne_bytes());
         reply.extend_from_slice(&body);
-        // Whoever asked may be gone.
+        // Fails if the process that made the request has ended.
         let _ = device.write_all(&reply);
     }
 }
@@ -122,9 +122,9 @@ fn init() -> Vec<u8> {
     let mut out = Vec::new();
     // Version, read-ahead, flags.
     [7_u32, 31, 4096, 0].into_iter().for_each(|word| out.extend_from_slice(&word.to_ne_bytes()));
-    // Requests in the background, and when that is too many.
+    // Most background requests, and from how many on the device counts as congested.
     [16_u16, 12].into_iter().for_each(|half| out.extend_from_slice(&half.to_ne_bytes()));
-    // The longest write, and the grain of time.
+    // The longest write, the granularity of times.
     [4096_u32, 1].into_iter().for_each(|word| out.extend_from_slice(&word.to_ne_bytes()));
     out.resize(64, 0);
     out
@@ -133,7 +133,7 @@ fn init() -> Vec<u8> {
 /// `struct fuse_entry_out`: the file.
 fn entry() -> Vec<u8> {
     let mut out = FILE_NODE.to_ne_bytes().to_vec();
-    // Generation, and how long it is all valid.
+    // Generation, and how long the entry and its attributes are valid.
     out.resize(40, 0);
     out.extend_from_slice(&attributes(FILE_NODE));
     out
@@ -144,9 +144,9 @@ fn attributes(node: u64) -> Vec<u8> {
     let (mode, len) = if node == ROOT_NODE { (libc::S_IFDIR | 0o755, 0) } else { (libc::S_IFREG | 0o644, FILE_LEN) };
     let mut out = Vec::new();
     let len = u64::try_from(len).unwrap_or_default();
-    // Inode, size, blocks, three times.
+    // Inode, size, blocks, and three times in seconds.
     [node, len, len / 512, 0, 0, 0].into_iter().for_each(|word| out.extend_from_slice(&word.to_ne_bytes()));
-    // Three times' nanoseconds, mode, links, owner, group, device, block size, flags.
+    // Nanoseconds of the three times, mode, links, owner, group, device, block size, flags.
     [0, 0, 0, mode, 1, 0, 0, 0, 4096, 0].into_iter().for_each(|word: u32| out.extend_from_slice(&word.to_ne_bytes()));
     out
 }

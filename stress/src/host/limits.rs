@@ -1,4 +1,4 @@
-//! What bounds the number of threads on this host, how near each bound is, and how to raise it.
+//! The limits on the number of threads of this host, how full each is, and how to raise it.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use rustix::process::{Resource, getrlimit};
 use serde::{Deserialize, Serialize};
 
-/// One bound on the number of threads or processes.
+/// One limit on the number of threads or processes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Limit {
     /// Its name, as in `sysctl`, `ulimit` or the cgroup file system.
@@ -17,7 +17,7 @@ pub struct Limit {
     pub in_use: Option<u64>,
     /// How to raise it.
     pub raise: String,
-    /// How much of it nobody can use.
+    /// The part of the value that cannot be used.
     #[serde(skip)]
     reserved: u64,
 }
@@ -33,8 +33,8 @@ impl Limit {
     }
 }
 
-/// All limits that are set on this host for this user. `pid` is the process whose memory mappings
-/// count. Reads all of `/proc` when the number of processes of the user is bounded: not for loops.
+/// All limits that are set on this host for this user. `pid` is the process whose memory mappings are
+/// counted. Reads all of `/proc` if RLIMIT_NPROC is set, which takes long: do not call it in a loop.
 #[must_use]
 pub(crate) fn limits(pid: u32) -> Vec<Limit> {
     let mut limits = Vec::new();
@@ -62,7 +62,7 @@ pub(crate) fn limits(pid: u32) -> Vec<Limit> {
     limits
 }
 
-/// What bounds the address space of process `pid`, where anything does; in kB.
+/// The limits on the address space of process `pid` that are set, in kB.
 #[must_use]
 pub(crate) fn address_space(pid: u32) -> Vec<Limit> {
     let mut limits = Vec::new();
@@ -83,14 +83,13 @@ pub(crate) fn address_space(pid: u32) -> Vec<Limit> {
     limits
 }
 
-/// The limit that has been hit: the fullest of those that are all but full.
+/// The limit that has been hit: the fullest one, if it is at least 97% full.
 #[must_use]
 pub(crate) fn nearest(limits: &[Limit]) -> Option<&Limit> {
     limits.iter().filter(|limit| limit.percent() >= 97).max_by_key(|limit| limit.percent())
 }
 
-/// Whether so little memory is left that a storm must stop growing: it is there to be watched, not to
-/// make the host kill processes.
+/// Whether so little memory is left that a storm must stop growing, before the kernel kills processes.
 #[must_use]
 pub(crate) fn memory_is_short() -> bool {
     memory().iter().any(|limit| {
@@ -99,7 +98,7 @@ pub(crate) fn memory_is_short() -> bool {
     })
 }
 
-/// Memory of the host and of the cgroups around this process, as far as they are bounded.
+/// The limits on memory: of the host, and of the cgroups that this process is in.
 fn memory() -> Vec<Limit> {
     let mut limits = Vec::new();
     let meminfo = fs::read_to_string("/proc/meminfo").unwrap_or_default();
@@ -169,7 +168,7 @@ fn cgroup_dirs(controller: &str) -> Vec<PathBuf> {
             wanted.then_some((root, point))
         });
         let Some((root, point)) = mount else { continue };
-        // In a container the mount may show a part of the hierarchy only.
+        // In a container the mount may show only a part of the hierarchy.
         let path = path.strip_prefix(root.trim_end_matches('/')).unwrap_or("");
         let point = Path::new(point);
         let own = point.join(path.trim_start_matches('/'));
@@ -198,14 +197,15 @@ fn tasks_of_user() -> u64 {
     tasks.sum()
 }
 
-/// RLIMIT_NPROC does not bind the initial root user, nor the holders of two capabilities.
+/// Whether RLIMIT_NPROC does not apply to this process: it has CAP_SYS_ADMIN or CAP_SYS_RESOURCE in the initial
+/// user namespace.
 fn may_exceed_nproc() -> bool {
     const SYS_ADMIN: u64 = 1 << 21;
     const SYS_RESOURCE: u64 = 1 << 24;
     let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
     let effective = status.lines().find_map(|line| line.strip_prefix("CapEff:"));
     let effective = effective.and_then(|hex| u64::from_str_radix(hex.trim(), 16).ok());
-    // Capabilities count in the initial user namespace only: the one that maps every user.
+    // The initial user namespace is the one that maps every user to itself.
     let uid_map = fs::read_to_string("/proc/self/uid_map").unwrap_or_default();
     let initial = uid_map.split_whitespace().eq(["0", "0", "4294967295"]);
     initial && effective.unwrap_or(0) & (SYS_ADMIN | SYS_RESOURCE) != 0

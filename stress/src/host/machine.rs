@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 /// The machine a comparison ran on.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Machine {
-    /// The processor, as it names itself.
+    /// The name of the processor, as in `/proc/cpuinfo`.
     pub(crate) cpu: String,
     /// Cores that may be used.
     pub(crate) cores: usize,
@@ -18,7 +18,7 @@ pub(crate) struct Machine {
     pub(crate) kernel: String,
     /// The processor's architecture.
     pub(crate) architecture: String,
-    /// Open files allowed to a process, and what that can be raised to; none is unlimited.
+    /// RLIMIT_NOFILE, soft and hard; `None` is unlimited.
     pub(crate) open_files: (Option<u64>, Option<u64>),
     /// Whether it runs under a hypervisor.
     pub(crate) is_virtual: bool,
@@ -27,7 +27,7 @@ pub(crate) struct Machine {
 }
 
 impl Machine {
-    /// This one.
+    /// The machine that this process runs on.
     pub(crate) fn new() -> Self {
         let cpuinfo = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
         let value = |line: &str| line.split_once(':').map(|(_, value)| value.trim().to_owned());
@@ -64,12 +64,13 @@ pub(crate) fn slab_kb() -> u64 {
     field_kb("/proc/meminfo", "Slab:")
 }
 
-/// CPU seconds that all cores have been busy since boot. Hundredths are all it knows.
+/// CPU seconds that all cores have been busy since boot, in steps of a clock tick.
 pub(crate) fn busy_s() -> f64 {
     busy_of(&fs::read_to_string("/proc/stat").unwrap_or_default())
 }
 
-/// user nice system idle iowait irq softirq steal: all but the fourth and the fifth.
+/// The busy seconds in the text of `/proc/stat`. Its first line is user, nice, system, idle, iowait, irq, softirq and
+/// steal, in clock ticks; all but idle and iowait are busy.
 fn busy_of(stat: &str) -> f64 {
     let Some(line) = stat.lines().next() else { return 0.0 };
     let ticks = line.split_whitespace().skip(1).take(8).enumerate();

@@ -37,7 +37,7 @@ impl Behaviour for Fsync {
         for block in (0..BLOCKS).cycle() {
             let written = rustix::io::pwrite(file, &BLOCK, block * BLOCK.len() as u64);
             if written.and_then(|_| rustix::fs::fsync(file)).is_err() {
-                // A full disk may have room again.
+                // The disk may be full: try again later.
                 nap(Duration::from_millis(100));
             }
         }
@@ -45,7 +45,7 @@ impl Behaviour for Fsync {
     }
 }
 
-/// Opens a file that never has a name or loses it at once, so that nothing can be left behind.
+/// Opens a file without a name, or removes its name at once, so that no file is left behind.
 fn nameless_file(dir: &Path, i: u32) -> io::Result<File> {
     let mut options = OpenOptions::new();
     options.read(true).write(true).mode(0o600);

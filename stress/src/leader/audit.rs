@@ -1,4 +1,4 @@
-//! Looks the storm up in `/proc`: the ground truth is what the kernel says, not what was intended.
+//! Reads the storm's threads from `/proc`: the ground truth is what the kernel shows, not what was planned.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
@@ -108,7 +108,7 @@ pub(super) fn threads_of(pid: u32) -> io::Result<u64> {
     Ok(fs::metadata(format!("/proc/{pid}/task"))?.nlink().saturating_sub(2))
 }
 
-/// The `task` directory last used, kept open for the next thread of the same process.
+/// The `task` directory that was used last, kept open for the next thread of the same process.
 #[derive(Default)]
 struct TaskDir {
     open: Option<(u32, File)>,
@@ -128,7 +128,7 @@ impl TaskDir {
     }
 }
 
-/// The letter after the name, which ends at the last closing parenthesis.
+/// The state letter in a line of `stat`: it follows the name, which ends at the last closing parenthesis.
 fn state_letter(stat: &[u8]) -> Option<char> {
     let end = stat.iter().rposition(|byte| *byte == b')')?;
     stat.get(end + 2).map(|byte| char::from(*byte))

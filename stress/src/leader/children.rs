@@ -1,4 +1,4 @@
-//! The processes the leader has started, and their end.
+//! The child processes of the leader.
 
 use std::collections::HashSet;
 use std::time::{Duration, Instant};
@@ -8,11 +8,11 @@ use rustix::process::{Pid, Signal, WaitOptions, WaitStatus, kill_process, wait};
 
 use super::watch::Watch;
 
-/// How long the end is waited for before the leader says that something hangs, and ends itself.
+/// How long the leader waits for its descendants to end, before it reports that some have not and ends.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// The processes the leader has started and not yet reaped. No number here can be another process's:
-/// the kernel gives none away before it is reaped.
+/// The processes the leader has started and not yet reaped. Until they are reaped, the kernel gives their process
+/// ids to no other process.
 #[derive(Default)]
 pub(super) struct Children {
     alive: HashSet<Pid>,
@@ -23,7 +23,7 @@ impl Children {
         self.alive.insert(pid);
     }
 
-    /// Reaps what has ended, and returns the first that should not have.
+    /// Reaps all children that have ended, and returns the first of them that [`Self::add`] was told of.
     pub(super) fn reap(&mut self) -> Option<(Pid, WaitStatus)> {
         let mut first = None;
         while let Ok(Some((pid, status))) = wait(WaitOptions::NOHANG) {
@@ -34,11 +34,11 @@ impl Children {
         first
     }
 
-    /// Kills all and waits until no descendant is left: the children of a killed child die with it
-    /// and then fall to the leader, which is their subreaper. Returns whether all have ended.
+    /// Kills all children and waits until no descendant is left. The children of a killed child are killed by
+    /// the kernel and reaped by the leader, their subreaper. Returns whether all have ended.
     pub(super) fn end(&mut self, watch: &Watch) -> bool {
         for pid in &self.alive {
-            // Fails only for one that has ended.
+            // Fails only if the process has ended.
             let _ = kill_process(*pid, Signal::KILL);
         }
         let deadline = Instant::now() + PATIENCE;
@@ -48,7 +48,7 @@ impl Children {
                     self.alive.remove(&pid);
                 }
                 Ok(None) if Instant::now() < deadline => {
-                    // Any event wakes; what else there is to know no longer matters.
+                    // Which event it is no longer matters.
                     let _ = watch.wait(Some(Duration::from_millis(20)));
                 }
                 Ok(None) => return false,

@@ -1,4 +1,4 @@
-//! What can end a storm from outside: signals, the end of the parent, the death of a process of it.
+//! Events that can end a storm: signals, the end of the parent, the end of a process of the storm.
 
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
@@ -11,30 +11,30 @@ use rustix::process::{PidfdFlags, Signal, getppid, pidfd_open, set_parent_proces
 use crate::sys::process::pid;
 use crate::sys::signals::signals_as_file;
 
-/// Something that happened.
+/// One event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Event {
-    /// A signal that asks for the end, by name.
+    /// This signal asked the leader to end the storm.
     Told(&'static str),
     /// The process that started the storm has ended.
     ParentEnded,
     /// A child has ended, or stopped.
     Child,
-    /// There is something to read on the file given to [`Watch::wait_or_readable`].
+    /// The file given to [`Watch::wait_or_readable`] can be read.
     Readable,
 }
 
 /// Watches for events; the only place where the leader sleeps.
 pub(super) struct Watch {
     signals: OwnedFd,
-    /// The parent as a process. PR_SET_PDEATHSIG follows the *thread* that forked, so a storm started
-    /// from a short-lived thread would end with it; it is only the substitute for old kernels.
+    /// A pidfd of the parent. On kernels without pidfds the leader uses PR_SET_PDEATHSIG instead, which follows the
+    /// *thread* that forked: a storm started by a short-lived thread ends with that thread.
     parent: Option<OwnedFd>,
 }
 
 impl Watch {
-    /// Starts watching. From now on the signals are blocked, here and in all that is started.
-    /// `parent` is the process that must be the parent; any will do when it is not given.
+    /// Starts watching, and blocks the signals in this process and all that it starts from now on. Fails if the
+    /// parent is not `parent`, where that is given.
     pub(super) fn start(parent: Option<u32>) -> io::Result<Self> {
         let signals = signals_as_file(&[Signal::INT, Signal::TERM, Signal::HUP, Signal::CHILD])?;
         let now = getppid();
@@ -42,19 +42,19 @@ impl Watch {
         if watched.is_none() {
             set_parent_process_death_signal(Some(Signal::TERM))?;
         }
-        // Asked again: the parent may have ended before it was watched.
+        // The parent may have ended before the pidfd was opened.
         if getppid() != now || parent.is_some_and(|parent| now != pid(parent)) {
             return Err(io::Error::new(io::ErrorKind::NotFound, "the parent has ended"));
         }
         Ok(Self { signals, parent: watched })
     }
 
-    /// Sleeps until something happens or `timeout` has passed.
+    /// Sleeps until an event or until `timeout` has passed.
     pub(super) fn wait(&self, timeout: Option<Duration>) -> Option<Event> {
         self.wait_on(None, timeout)
     }
 
-    /// The same, and until there is something to read on `file`.
+    /// Sleeps until an event, until `file` can be read, or until `timeout` has passed.
     pub(super) fn wait_or_readable(&self, file: &impl AsFd, timeout: Duration) -> Option<Event> {
         self.wait_on(Some(PollFd::new(file, PollFlags::IN)), Some(timeout))
     }
@@ -75,7 +75,7 @@ impl Watch {
             let mut ready = files.iter().map(|file| !file.revents().is_empty());
             let signalled = ready.next() == Some(true);
             let parent_ended = self.parent.is_some() && ready.next() == Some(true);
-            // Before the signal that says its writer has ended.
+            // Checked before the signals: the file's writer ends right after it has written.
             if ready.next() == Some(true) {
                 return Some(Event::Readable);
             }

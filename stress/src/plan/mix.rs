@@ -19,8 +19,7 @@ pub(crate) struct Mix {
 }
 
 impl Mix {
-    /// The number of threads the mix asks for by itself: the sum of its exact counts, unless some
-    /// kind takes a share of whatever total is given.
+    /// The sum of the exact counts; `None` if some kind takes a share of a total that is given elsewhere.
     #[must_use]
     pub(crate) fn own_total(&self) -> Option<u32> {
         self.terms.iter().try_fold(0u32, |sum, (_, amount)| match amount {
@@ -97,7 +96,7 @@ impl FromStr for Mix {
     }
 }
 
-/// Why a `--mix` cannot be had.
+/// Why a `--mix` is refused.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum MixError {
     /// Not the name of a kind.

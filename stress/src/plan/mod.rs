@@ -13,7 +13,7 @@ use std::ops::Range;
 use kind::Kind;
 use rates::{ChurnRates, Churner};
 
-/// One process: a range of slots, the first of which is its main thread, and perhaps a churner.
+/// One process: its slots, of which the first is its main thread, and its churner, if it has one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct ProcessPlan {
     pub(crate) slots: Range<usize>,
@@ -50,7 +50,8 @@ impl Plan {
             if churn.rate(churner) == 0 {
                 continue;
             }
-            // Threads come and go where the crowd is; forking needs a process with one thread.
+            // Short-lived threads belong to the first process of the mix; a churner that forks needs a process
+            // with no other thread.
             let crowd = plans.first_mut().filter(|_| churner == Churner::Births && groups > 0);
             if let Some(crowd) = crowd {
                 crowd.churner = Some((next, churner));
@@ -73,7 +74,7 @@ impl Plan {
         Some(self.kinds.len() + self.vforks.binary_search(&slot).ok()?)
     }
 
-    /// The churner in a slot, if it is one's.
+    /// The churner in a slot; `None` if the slot is another thread's.
     pub(crate) fn churner(&self, slot: usize) -> Option<Churner> {
         let first = self.kinds.len() + self.vforks.len();
         self.churners.get(slot.checked_sub(first)?).copied()
@@ -91,7 +92,7 @@ impl Plan {
     }
 }
 
-/// The kinds mixed evenly, so that every stretch holds about its share of each; stopped ones last.
+/// The kinds in an order in which every range holds about its share of each; stopped ones last.
 fn interleave(counts: &[(Kind, u32)]) -> Vec<Kind> {
     let shared: Vec<(Kind, u64)> = counts
         .iter()
@@ -102,7 +103,7 @@ fn interleave(counts: &[(Kind, u32)]) -> Vec<Kind> {
     let mut placed = vec![0u64; shared.len()];
     let mut kinds = Vec::with_capacity(counts.iter().map(|(_, count)| *count as usize).sum());
     for position in 1..=total {
-        // The kind that lags furthest behind its share of the positions so far.
+        // The kind that is furthest behind its share of the positions so far.
         let lag = |i: &usize| {
             (u128::from(shared[*i].1) * u128::from(position)).cast_signed()
                 - (u128::from(placed[*i]) * u128::from(total)).cast_signed()

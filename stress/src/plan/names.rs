@@ -1,4 +1,4 @@
-//! What the threads call themselves: the bytes a sampler finds in `comm`.
+//! The names of threads: the bytes that a sampler reads from `comm`.
 
 use std::ffi::CStr;
 use std::io::Write as _;
@@ -120,10 +120,10 @@ impl Names {
         matches!(self, Self::Plain | Self::Hostile)
     }
 
-    /// Names the calling thread. Allocates nothing: it also runs where nothing may.
+    /// Names the calling thread. Allocates nothing, as a vfork child must not.
     pub(crate) fn apply(self, kind: Kind, index: usize) {
         let name = self.fixed(kind, index).unwrap_or_else(own_tid);
-        // Cannot fail with a valid string.
+        // Does not fail for a valid string.
         let _ = rustix::thread::set_name(name.as_c_str());
     }
 

@@ -1,19 +1,19 @@
-//! Why a test gets no storm.
+//! Why a storm could not be started.
 
 use std::fmt;
 use std::io;
 use std::path::PathBuf;
 
-/// Why there is no storm.
+/// Why a storm could not be started.
 #[derive(Debug)]
 pub enum SpawnError {
     /// There is no program to run, and it could not be built.
     NoProgram(String),
     /// The program could not be started.
     Start(PathBuf, io::Error),
-    /// The storm was not ready by the deadline; with what it said.
+    /// The storm was not ready by the deadline; with its standard error.
     Late(String),
-    /// The storm ended instead of being ready; with what it said.
+    /// The storm ended before it was ready; with its standard error.
     Failed(String),
 }
 

@@ -1,5 +1,4 @@
-//! A storm as a test uses it: a child process with a deadline, whose truth can be asked and which
-//! is gone when it is dropped.
+//! A storm as a test holds it: a child process with a deadline, which ends when the handle is dropped.
 //!
 //! ```no_run
 //! use psn_stress::{Kind, Storm};
@@ -16,14 +15,14 @@
 //! ```
 //!
 //! The storm always runs in the program `psn-storm`, never in a fork of the test: a test process has
-//! threads, and what is forked from it may not even allocate. The program is, in this order,
+//! threads, and a fork of it must not even allocate. The program is, in this order,
 //!
 //! 1. the one given to [`Builder::program`] (in tests of this package:
 //!    `env!("CARGO_BIN_EXE_psn-storm")`);
 //! 2. the one named by the environment variable `PSN_STORM`;
 //! 3. what `cargo build -p psn-stress --bin psn-storm` makes, run once per test process into the target
-//!    directory the test itself is in. Cargo does not build the programs of a dev-dependency, and one
-//!    that merely lies there may be old: so it is built, which takes no time when it is up to date;
+//!    directory the test itself is in. Cargo does not build the programs of a dev-dependency, and a
+//!    program that is there may be old; building takes no time when it is up to date;
 //! 4. without cargo, the one beside the test or in the directory above.
 
 mod error;
@@ -55,7 +54,7 @@ pub struct Storm {
     lines: Receiver<String>,
 }
 
-/// What a storm is to be like; every method is an option of `psn-storm`.
+/// The options of a storm; every method is an option of `psn-storm`.
 #[derive(Clone, Debug)]
 #[must_use]
 pub struct Builder {
@@ -71,7 +70,7 @@ impl Storm {
         Builder { program: None, arguments: Vec::new(), mix: Vec::new(), deadline: Duration::from_secs(60) }
     }
 
-    /// What is there, as the storm said when it was ready.
+    /// The ground truth that the storm printed when it was ready.
     #[must_use]
     pub const fn truth(&self) -> &Truth {
         &self.truth
@@ -83,16 +82,16 @@ impl Storm {
         self.truth.root_pid
     }
 
-    /// Ends the storm, waits until all of it is gone, and returns how it went.
+    /// Ends the storm, waits until all of it is gone, and returns the ending that it printed.
     pub fn end(mut self) -> io::Result<Ending> {
         self.stop()?;
         let line = self.lines.recv_timeout(Duration::from_secs(1));
-        let line = line.map_err(|_| io::Error::other("the storm ended without a word"))?;
+        let line = line.map_err(|_| io::Error::other("the storm ended and printed no ending"))?;
         Ok(serde_json::from_str(&line)?)
     }
 
-    /// Kills the leader with SIGKILL, as an accident would: the kernel must see to the rest. Returns
-    /// once the leader is reaped; its descendants die right after.
+    /// Kills the leader with SIGKILL, as the out-of-memory killer would; the kernel kills its descendants. Returns
+    /// once the leader is reaped, which may be before they have ended.
     pub fn kill(mut self) -> io::Result<ExitStatus> {
         self.child.kill()?;
         self.child.wait()
@@ -102,7 +101,7 @@ impl Storm {
         if self.child.try_wait()?.is_some() {
             return Ok(());
         }
-        // Told to end it reaps all its processes, which after SIGKILL would be left to init.
+        // After SIGTERM the leader reaps all its processes; after SIGKILL they would be left to init.
         if let Some(pid) = Pid::from_raw(self.child.id().cast_signed()) {
             let _ = kill_process(pid, Signal::TERM);
         }
@@ -121,13 +120,13 @@ impl Storm {
 
 impl Drop for Storm {
     fn drop(&mut self) {
-        // There is nobody to tell; the kernel kills what is left when this process ends.
+        // The error cannot be returned. The kernel kills what is left when this process ends.
         let _ = self.stop();
     }
 }
 
 impl Builder {
-    /// The program to run, instead of one that is looked for.
+    /// The program to run, instead of the one that [`find_program`] finds.
     pub fn program(mut self, program: impl Into<PathBuf>) -> Self {
         self.program = Some(program.into());
         self
@@ -202,7 +201,7 @@ impl Builder {
     }
 }
 
-/// Reads what the child prints on a thread of its own, which ends with the storm.
+/// Starts a thread that reads the lines the child prints. It ends when the child does.
 fn read_lines(child: &mut Child) -> Receiver<String> {
     let (sender, lines) = mpsc::channel();
     if let Some(stdout) = child.stdout.take() {

@@ -11,7 +11,7 @@ use super::error::SpawnError;
 /// The program `psn-storm`, as the [module](super) says.
 ///
 /// # Errors
-/// When it is not there and can not be built.
+/// When the program does not exist and cannot be built.
 pub fn find_program() -> Result<PathBuf, SpawnError> {
     static FOUND: OnceLock<Result<PathBuf, String>> = OnceLock::new();
     if let Some(program) = env::var_os("PSN_STORM") {
@@ -21,7 +21,7 @@ pub fn find_program() -> Result<PathBuf, SpawnError> {
     found.clone().map_err(SpawnError::NoProgram)
 }
 
-/// A program of this workspace: what cargo makes of it now, or, without cargo, the one beside this one.
+/// A program of this workspace: built by cargo, or, without cargo, the one beside this program.
 pub(crate) fn built_program(package: &str, name: &str) -> Result<PathBuf, String> {
     let test = env::current_exe().map_err(|error| error.to_string())?;
     match env::var_os("CARGO") {
@@ -33,7 +33,7 @@ pub(crate) fn built_program(package: &str, name: &str) -> Result<PathBuf, String
 /// Has cargo build the program into the target directory the test is in, with its profile.
 fn build(cargo: &OsString, test: &Path, package: &str, program: &str) -> Result<PathBuf, String> {
     // TARGET/PROFILE/deps/test, where examples and programs have no `deps`
-    let dir = test.parent().ok_or("the test is nowhere")?;
+    let dir = test.parent().ok_or("this program is in no directory")?;
     let profile = if dir.ends_with("deps") { dir.parent().unwrap_or(dir) } else { dir };
     let name = profile.file_name().and_then(|name| name.to_str()).unwrap_or("debug");
     let mut command = Command::new(cargo);

@@ -17,7 +17,7 @@ use super::process::mark_threaded;
 /// What a thread runs; the argument is the number given to [`Stack::spawn`].
 pub(crate) type ThreadMain = extern "C" fn(*mut c_void) -> *mut c_void;
 
-/// A mapping that stacks are taken from, one by one. It is never unmapped.
+/// A mapping that is divided into stacks. It is never unmapped.
 pub(crate) struct Stacks {
     base: usize,
     size: usize,
@@ -25,7 +25,7 @@ pub(crate) struct Stacks {
     taken: AtomicUsize,
 }
 
-/// One unused stack, owned by whoever holds it.
+/// One stack that no thread runs on.
 pub(crate) struct Stack {
     base: usize,
     size: usize,
@@ -65,7 +65,7 @@ impl Stacks {
 }
 
 impl Stack {
-    /// Starts a thread on this stack. When it cannot be started the stack comes back.
+    /// Starts a thread on this stack. If that fails, returns the stack with the error.
     pub(crate) fn spawn(self, main: ThreadMain, argument: usize) -> Result<Thread, (io::Error, Self)> {
         mark_threaded();
         let mut attributes = MaybeUninit::<libc::pthread_attr_t>::uninit();

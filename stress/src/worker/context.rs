@@ -1,4 +1,4 @@
-//! What every process of the storm knows: set once by the leader, inherited by fork.
+//! The context: what every process of the storm knows. The leader sets it, and all processes inherit it by fork.
 
 use std::sync::OnceLock;
 
@@ -25,7 +25,7 @@ pub(crate) struct Context {
 
 static CURRENT: OnceLock<Context> = OnceLock::new();
 
-/// Makes `context` the one of this process; `None` if it already has one.
+/// Sets the context of this process; `None` if it is set already.
 pub(crate) fn set(context: Context) -> Option<&'static Context> {
     CURRENT.set(context).ok()?;
     CURRENT.get()

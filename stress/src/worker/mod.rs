@@ -19,7 +19,7 @@ use crate::sys::stacks::Stacks;
 /// How many threads are started between two looks at the memory that is left.
 const MEMORY_CHECK_INTERVAL: usize = 1024;
 
-/// Carries out one process of the plan. Returns only when it must not go on: the leader is gone.
+/// Runs one process of the plan. Returns only if the leader has ended.
 pub(crate) fn run(context: &'static Context, process: &ProcessPlan) -> i32 {
     if tie_to(Some(context.leader)).is_err() {
         return 1;
@@ -34,7 +34,7 @@ pub(crate) fn run(context: &'static Context, process: &ProcessPlan) -> i32 {
     run_thread(context, first)
 }
 
-/// Starts all threads of the process but the main one, or as many as can be had.
+/// Starts all threads of the process but the main one, or as many as the host allows.
 fn start_threads(context: &'static Context, process: &ProcessPlan) {
     let others = process.slots.clone().skip(1);
     let churner = process.churner.map(|(slot, _)| slot);
@@ -64,7 +64,7 @@ fn start_threads(context: &'static Context, process: &ProcessPlan) {
     }
 }
 
-/// Reports the threads that will not be started, and the vfork children that go with them.
+/// Notes on the board that the `missing` threads will not be started, nor their vfork children.
 fn give_up(
     context: &Context,
     process: &ProcessPlan,

@@ -28,7 +28,7 @@ use crate::compare::figures::Kept;
 /// Bytes asked for by each read: what psn asks for.
 const READ_SIZE: usize = 4096;
 
-/// Passes before the clock starts.
+/// Passes that are not measured, before those that are.
 const WARM_UP: u32 = 2;
 
 const OPEN_FILE: OFlags = OFlags::RDONLY.union(OFlags::CLOEXEC).union(OFlags::NOCTTY);
@@ -96,7 +96,7 @@ enum Visit {
     List { dir: usize },
 }
 
-/// What there is to visit.
+/// All visits of a pass, and the directories they start from.
 struct Tour {
     dirs: Vec<OwnedFd>,
     visits: Vec<Visit>,
@@ -138,7 +138,7 @@ pub(crate) fn run(args: &FloorArgs) -> io::Result<FloorOutcome> {
     })
 }
 
-/// What one worker did.
+/// What one worker has done.
 struct Lap {
     passes: u32,
     seconds: f64,
@@ -167,7 +167,7 @@ impl Runner<'_> {
         let period = (self.args.hz > 0.0).then(|| 1.0 / self.args.hz);
         loop {
             if let Some(period) = period {
-                // Where the next deadline has passed already, the pass starts at once.
+                // A pass whose deadline has passed starts at once.
                 sleep_until(begin, Duration::from_secs_f64(f64::from(lap.passes) * period));
             }
             lap.failed += self.pass(&mut buffer);
@@ -224,11 +224,11 @@ impl Tour {
         let most = raise_fd_limit();
         let mut tour = Self { dirs: Vec::new(), visits: Vec::new(), tasks: 0, kept: 0 };
         let mut left: Vec<Kept> = args.files.clone();
-        // The proc root stands in for a directory where no more can be held.
+        // Directory 0 is the proc root: files are reached from it once no more directories can be kept open.
         tour.dirs.push(rustix::fs::open("/proc", OPEN_DIR, Mode::empty())?);
         for pid in numbers(Path::new("/proc"))?.into_iter().filter(|pid| *pid != std::process::id()) {
             let path = format!("/proc/{pid}/task");
-            // One that ended meanwhile is not there to be visited.
+            // The process may have ended since it was listed.
             let Ok(tids) = numbers(Path::new(&path)) else { continue };
             let mut dir = 0;
             if args.reach != Reach::Path && (tour.dirs.len() as u64) < most / 4 {
@@ -281,7 +281,7 @@ fn numbers(dir: &Path) -> io::Result<Vec<u32>> {
 
 fn raise_fd_limit() -> u64 {
     let limit = getrlimit(Resource::Nofile);
-    // Not raising it only means that less is kept.
+    // If it cannot be raised, fewer files are kept.
     let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum });
     getrlimit(Resource::Nofile).current.unwrap_or(1 << 20)
 }

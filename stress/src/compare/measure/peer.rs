@@ -10,9 +10,9 @@ use crate::compare::figures::{Measurement, Probe};
 /// A program given on the command line.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct PeerCommand {
-    /// How the table calls it.
+    /// Its name in the table.
     pub(crate) name: String,
-    /// What is run, by words.
+    /// The program and its arguments.
     pub(crate) command: Vec<String>,
 }
 
@@ -32,15 +32,14 @@ impl FromStr for PeerCommand {
 /// How long a peer may take.
 const DEADLINE: Duration = Duration::from_secs(600);
 
-/// What stands for the number of samples in a command.
+/// The placeholder for the number of samples in a command.
 const TICKS: &str = "{ticks}";
 
 /// Samples of a short and of a long run of a program that takes several.
 const SHORT: u64 = 1;
 const LONG: u64 = 4;
 
-/// The programs that this host may have, with what they are asked for: every thread, once a tick,
-/// as often as they can.
+/// Programs that this host may have, with arguments for every thread, once a tick, as often as they can.
 const KNOWN: [(&str, &[&str]); 3] = [
     ("top -H -b", &["top", "-H", "-b", "-d", "0", "-n", TICKS]),
     ("ps -eLo", &["ps", "-eLo", "pid,lwp,stat,wchan:32,comm"]),
@@ -61,7 +60,7 @@ fn is_installed(program: &str) -> bool {
     std::env::split_paths(&path).any(|dir| dir.join(program).is_file())
 }
 
-/// Looks at what it takes beside time.
+/// Measures a peer's memory and open files.
 pub(in crate::compare) fn probe(peer: &PeerCommand) -> Result<Probe, String> {
     Ok(program(peer, 2).probe()?.1)
 }
@@ -93,7 +92,7 @@ fn program(peer: &PeerCommand, ticks: u64) -> Program {
     Program { words, cores: Some(1), wants_output: false, deadline: DEADLINE }
 }
 
-/// A run of the original psn, which samples at its own pace and says how often it did.
+/// A run of the original psn, which samples at its own pace and prints how many samples it took.
 fn original(path: &Path, seconds: u64) -> Program {
     let script = path.to_string_lossy();
     let words = ["python3", &script, "-G", "syscall,wchan", "-d", &seconds.to_string()].map(str::to_owned);
@@ -105,7 +104,7 @@ fn original_sample_s(tasks: u64) -> f64 {
     tasks as f64 * 90e-6
 }
 
-/// Looks at what the original takes beside time.
+/// Measures the original's memory and open files.
 pub(in crate::compare) fn probe_original(path: &Path, tasks: u64) -> Result<Probe, String> {
     Ok(original(path, (2.0 * original_sample_s(tasks)).ceil().max(3.0) as u64).probe()?.1)
 }
@@ -116,7 +115,7 @@ pub(in crate::compare) fn measure_original(path: &Path, tasks: u64) -> Result<Me
     let short_s = (1.5 * sample_s).ceil().max(3.0) as u64;
     let long_s = short_s + (3.0 * sample_s).ceil().max(6.0) as u64;
     let (short, long) = (original(path, short_s).run()?, original(path, long_s).run()?);
-    let samples = |output: &str| samples_of(output).ok_or("the original's report is not as expected");
+    let samples = |output: &str| samples_of(output).ok_or("the original's report has no number of samples");
     let passes = samples(&long.output)? - samples(&short.output)?;
     if passes < 1.0 {
         return Err("the original is too slow for the time it was given".to_owned());

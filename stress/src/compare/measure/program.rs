@@ -1,4 +1,4 @@
-//! Child processes with a known place to run, a deadline, and their CPU time at the end.
+//! Runs a program as a child process on certain cores and with a deadline, and measures its CPU time.
 
 use std::fmt;
 use std::fs::File;
@@ -16,10 +16,10 @@ use crate::compare::figures::{Kept, Probe};
 use crate::host::machine;
 use crate::sys::process::wait_for_usage;
 
-/// Time between two looks at a child that is being watched.
+/// Time between two looks at the memory of a child.
 const LOOK: Duration = Duration::from_millis(100);
 
-/// Every this many looks its open files are counted, which takes a while.
+/// Its open files are counted at every fifth look only, as that takes longer.
 const LOOKS_PER_COUNT: u32 = 5;
 
 /// A program to run.
@@ -27,7 +27,7 @@ const LOOKS_PER_COUNT: u32 = 5;
 pub(in crate::compare) struct Program {
     /// The program and its arguments.
     pub(crate) words: Vec<String>,
-    /// Cores it may use; none is all there are.
+    /// The number of cores it may use; `None` is all.
     pub(crate) cores: Option<usize>,
     /// Whether its standard output is wanted.
     pub(crate) wants_output: bool,
@@ -35,7 +35,7 @@ pub(in crate::compare) struct Program {
     pub(crate) deadline: Duration,
 }
 
-/// How a program went.
+/// What a program used and printed.
 #[derive(Clone, Debug)]
 pub(in crate::compare) struct Finished {
     /// CPU seconds, user and system.
@@ -54,8 +54,8 @@ impl Program {
         self.run_watched(None)
     }
 
-    /// Runs it to its end, and looks at its memory and its open files now and then. That disturbs it, so
-    /// its time is of no use then.
+    /// Runs it to its end, and looks at its memory and its open files now and then. The looks disturb it, so
+    /// its time means nothing.
     pub(in crate::compare) fn probe(&self) -> Result<(Finished, Probe), String> {
         let mut probe = Probe::default();
         let finished = self.run_watched(Some(&mut probe))?;
@@ -79,7 +79,7 @@ impl Program {
         let pid = Pid::from_child(&child);
         let ended_in_time = watch(pid, start + self.deadline, probe)?;
         if !ended_in_time {
-            // Fails only for one that has ended.
+            // Fails only if the process has ended.
             let _ = kill_process(pid, Signal::KILL);
         }
         let usage = wait_for_usage(pid)?;
@@ -97,8 +97,8 @@ impl Program {
         Ok(Finished { cpu_s, wall_s, others_cpu_s, output: contents(&mut output)? })
     }
 
-    /// Calls `start` with this thread, and so what it starts, bound to the last cores there are: the
-    /// first ones take more of the host's interrupts.
+    /// Calls `start` while this thread, and so the process it starts, is bound to the last cores: the first
+    /// cores take more of the host's interrupts.
     fn pinned<T>(&self, start: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
         let Some(cores) = self.cores else { return start() };
         let before = sched_getaffinity(None)?;
@@ -141,7 +141,7 @@ fn watch(pid: Pid, deadline: Instant, mut probe: Option<&mut Probe>) -> io::Resu
     Ok(false)
 }
 
-/// Notes what is largest so far. A child that has just ended shows nothing more.
+/// Raises the figures of `probe` to those of the child now. A child that has just ended shows none.
 fn look_at(pid: Pid, counts_files: bool, slab_before: u64, probe: &mut Probe) {
     let dir = format!("/proc/{}", pid.as_raw_nonzero());
     probe.peak_rss_kb = probe.peak_rss_kb.max(machine::field_kb(&format!("{dir}/status"), "VmHWM:"));

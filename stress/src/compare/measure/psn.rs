@@ -1,11 +1,11 @@
-//! psn as it is measured: its report in JSON, and two durations whose difference is the steady state.
+//! Measures psn: by its report in JSON, and by the difference of a long and a short run.
 
 use serde::Deserialize;
 
 use super::program::{Finished, Program};
 use crate::compare::figures::{Measurement, Probe};
 
-/// What psn says of its run.
+/// The part of psn's report that is used.
 #[derive(Clone, Debug, Deserialize)]
 pub(in crate::compare) struct Report {
     pub(crate) duration_s: f64,
@@ -55,7 +55,7 @@ impl Psn<'_> {
         let fixed = [self.program, "--quiet", "--format", "json"].map(str::to_owned);
         let workers = ["--workers".to_owned(), self.workers.to_string()];
         let pace = ["--hz".to_owned(), self.hz.to_string(), "--duration".to_owned(), seconds.to_string()];
-        // What it is compared with reads /proc as well.
+        // The bare loops read /proc, so psn must not walk in the kernel unless the step asks for it.
         let has_scan = self.arguments.iter().any(|argument| argument == "--scan");
         let scan = ["--scan", "proc"].map(str::to_owned).into_iter().filter(|_| !has_scan);
         let words = fixed.into_iter().chain(self.arguments.iter().cloned()).chain(scan).chain(workers).chain(pace);
@@ -78,7 +78,7 @@ impl Psn<'_> {
         passes_s(WARM_UP_S, 2.0, self.hz)
     }
 
-    /// Looks at what it takes beside time.
+    /// Measures its memory and its open files.
     pub(in crate::compare) fn probe(&self) -> Result<Probe, String> {
         let (finished, mut probe) = self.program(self.short_s() + 1.5).probe()?;
         probe.kernel_kb_est = Some(parse(&finished.output)?.cost.kernel_kb_est);
@@ -128,13 +128,13 @@ impl Psn<'_> {
     }
 }
 
-/// The time that `seconds`, and at least `least` passes, take at `hz`, in whole passes.
+/// `seconds`, or the time of `least` passes at `hz` if that is longer, rounded up to whole passes.
 pub(in crate::compare) fn passes_s(seconds: f64, least: f64, hz: f64) -> f64 {
     (seconds * hz).ceil().max(least) / hz
 }
 
 fn parse(output: &str) -> Result<Report, String> {
-    serde_json::from_str(output).map_err(|error| format!("psn's report is not as expected: {error}"))
+    serde_json::from_str(output).map_err(|error| format!("cannot read psn's report: {error}"))
 }
 
 #[cfg(test)]

@@ -12,7 +12,7 @@ pub(super) fn cost(comparison: &Comparison) -> String {
         .iter()
         .filter(|storm| storm.is_many == first.is_many && (storm.is_many || storm.processes == first.processes))
         .collect();
-    // What differs from another line by its listing alone is in the table.
+    // Two steps differ from others only in how they list tasks; the table has them.
     let steps =
         first.steps.iter().filter(|step| !step.is_throughput() && step.id != "psn-unlisted" && step.id != "floor-list");
     let lines: Vec<Line> = steps

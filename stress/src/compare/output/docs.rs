@@ -1,4 +1,4 @@
-//! Figures in documentation: what stands between two marks comes from a comparison and nowhere else.
+//! Figures in documentation: replaces the text between two marks by figures of a comparison.
 //!
 //! ```text
 //! <!-- figures: targets -->
@@ -16,7 +16,7 @@ const START: &str = "<!-- figures: ";
 const START_END: &str = " -->";
 const END: &str = "<!-- end of figures -->";
 
-/// `text` with the figures of `comparison`, whose files are named `base` and something.
+/// Replaces the figures in `text` by those of `comparison`, whose files' names begin with `base`.
 pub(super) fn update(text: &str, comparison: &Comparison, base: &Path) -> Result<String, String> {
     let mut updated = String::new();
     let mut rest = text;

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 
 use super::figures::Comparison;
 
-/// Writes everything there is to show of a comparison.
+/// Writes the raw file, the table and the charts of a comparison, and updates the document in `update_docs`.
 pub(super) fn write(update_docs: Option<&Path>, comparison: &Comparison, base: &Path) -> Result<(), Box<dyn Error>> {
     let file = |suffix: &str| PathBuf::from(format!("{}{suffix}", base.display()));
     let name = base.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();

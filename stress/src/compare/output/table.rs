@@ -88,7 +88,7 @@ pub(super) fn machine(comparison: &Comparison) -> String {
     text
 }
 
-/// What was aimed at.
+/// The table of targets.
 pub(super) fn targets_table(comparison: &Comparison) -> String {
     let mut text = "| what | target | measured | |\n|---|---|---|---|\n".to_owned();
     for target in targets::targets(comparison) {
@@ -104,7 +104,7 @@ pub(super) fn targets_table(comparison: &Comparison) -> String {
     text
 }
 
-/// What each step costs.
+/// The table of what each step costs.
 pub(super) fn steady(storm: &StormFigures) -> String {
     let mut text = "| | CPU µs per thread and tick | ÷ bare loop | passes/s asked | achieved | peak RSS | kernel memory | files kept | start-up CPU |\n\
                     |---|---|---|---|---|---|---|---|---|\n"
@@ -152,7 +152,7 @@ fn refreshing(storm: &StormFigures) -> Option<Spread> {
     )
 }
 
-/// What one worker and several visit in a second.
+/// The table of how many threads one worker and several visit in a second.
 pub(super) fn throughput(storm: &StormFigures) -> String {
     let mut workers: Vec<usize> =
         storm.steps.iter().filter(|step| step.is_throughput()).map(|step| step.workers).collect();
@@ -187,7 +187,7 @@ pub(super) fn throughput(storm: &StormFigures) -> String {
     text
 }
 
-/// The files kept open; a single one was open for a read just then.
+/// The files kept open. A file that is open only once was open for a read at that moment.
 fn kept(step: &StepFigures) -> String {
     let kept = step
         .probe
@@ -213,7 +213,7 @@ fn significant(value: f64) -> String {
     if value >= 100.0 { format!("{value:.0}") } else { format!("{value:.2}") }
 }
 
-/// What a name must not do to a table.
+/// Escapes what would break a table or be markup.
 fn escape(text: &str) -> String {
     text.replace('\\', "\\\\").replace('|', "\\|").replace('<', "\\<").replace('\n', " ")
 }

@@ -1,24 +1,24 @@
-//! What psn set out to reach, beside what was measured. Nothing fails here: whoever reads it decides.
+//! The targets of psn's cost, beside what was measured. A missed target is shown and is no error.
 
 use std::fmt::Write as _;
 
 use crate::compare::figures::{Comparison, StepFigures, StormFigures};
 use crate::compare::spread::Spread;
 
-/// One aim.
+/// One target.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Target {
-    /// What it is about.
+    /// What is measured.
     pub(crate) what: String,
-    /// What is wanted.
+    /// The target.
     pub(crate) wanted: String,
-    /// What was measured.
+    /// The measurement.
     pub(crate) measured: String,
-    /// Whether it was reached; none where it was not measured.
+    /// Whether it was reached; `None` if it was not measured.
     pub(crate) met: Option<bool>,
 }
 
-/// The aims as lines of text.
+/// The targets as lines of text.
 pub(in crate::compare) fn text(comparison: &Comparison) -> String {
     let mut text = String::new();
     for target in targets(comparison) {
@@ -35,7 +35,7 @@ pub(in crate::compare) fn text(comparison: &Comparison) -> String {
     text
 }
 
-/// A word for a table.
+/// Whether a target was reached, as a word.
 pub(super) fn mark(target: &Target) -> &'static str {
     match target.met {
         Some(true) => "reached",
@@ -44,7 +44,7 @@ pub(super) fn mark(target: &Target) -> &'static str {
     }
 }
 
-/// All aims, in order.
+/// All targets, in order.
 pub(super) fn targets(comparison: &Comparison) -> Vec<Target> {
     let mut targets = Vec::new();
     for storm in &comparison.storms {
@@ -118,7 +118,7 @@ fn of_size(comparison: &Comparison, storm: &StormFigures) -> Option<Target> {
             smaller.threads, small.median, small.min, small.max
         ),
         measured: format!("{:.3} ({:.3} to {:.3})", large.median, large.min, large.max),
-        // Where the runs of the two overlap, they can not be told apart.
+        // If the ranges of the two overlap, the difference is noise.
         met: Some(large.median <= small.median || large.min <= small.max),
     })
 }
