@@ -1,4 +1,5 @@
-//! The memory all processes of a storm share: who has arrived where, what failed, what was churned.
+//! The memory that all processes of a storm share: which threads have arrived, the first failure, and what
+//! the churners have started.
 
 use std::io;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
@@ -6,20 +7,20 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use rustix::process::{Pid, getpid};
 use rustix::thread::{futex, gettid};
 
-use crate::churn::Churner;
-use crate::mix::Kind;
-use crate::sys;
+use crate::plan::kind::Kind;
+use crate::plan::rates::Churner;
+use crate::sys::memory::{shared_u32s, shared_u64s};
 
 const ID_BITS: u32 = 28; // the kernel's largest pid is 2^22
 const ID_MASK: u64 = (1 << ID_BITS) - 1;
 
-/// A view of the shared memory; copies share what they show.
+/// A handle of the shared memory. All copies refer to the same memory.
 #[derive(Clone, Copy)]
 pub(crate) struct Board {
     words: &'static [AtomicU32],
     failure: &'static AtomicU64,
     churned: &'static [AtomicU64],
-    /// One per thread: kind, process id and thread id in one word, zero until the thread is there.
+    /// One for each thread: kind, process id and thread id in one word; zero until the thread has arrived.
     slots: &'static [AtomicU64],
 }
 
@@ -35,10 +36,10 @@ pub(crate) struct Arrival {
     pub(crate) tid: u32,
 }
 
-/// The call that could not give what was asked for.
+/// Why a thread could not be started.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
-pub(crate) enum Step {
+pub(crate) enum Cause {
     Fork = 1,
     Thread,
     Stacks,
@@ -46,15 +47,15 @@ pub(crate) enum Step {
     Vfork,
 }
 
-/// The first thing that went wrong while the storm was built.
+/// The first failure while the storm was built.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Failure {
-    pub(crate) step: Step,
+    pub(crate) cause: Cause,
     pub(crate) errno: i32,
     pub(crate) pid: u32,
 }
 
-/// How many short-lived tasks one churner has made, and how many it had to leave out.
+/// How many short-lived tasks one churner has started, and how many it left out.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Churned {
     pub(crate) made: u64,
@@ -63,51 +64,41 @@ pub(crate) struct Churned {
 
 impl Board {
     pub(crate) fn new(slots: usize) -> io::Result<Self> {
-        let numbers = sys::shared_u64s(1 + 2 * Churner::ALL.len() + slots)?;
+        let numbers = shared_u64s(1 + 2 * Churner::ALL.len() + slots)?;
         let (failure, rest) = numbers.split_first().ok_or(io::ErrorKind::OutOfMemory)?;
         let (churned, slots) = rest.split_at(2 * Churner::ALL.len());
-        Ok(Self { words: sys::shared_u32s(3)?, failure, churned, slots })
+        Ok(Self { words: shared_u32s(3)?, failure, churned, slots })
     }
 
-    /// Says that the calling thread is in place, about to do what its kind does.
+    /// Notes that the calling thread has arrived and is about to do what its kind does.
     pub(crate) fn arrive(&self, slot: usize, kind: Kind) {
         self.settle_as(slot, kind);
         self.words[ARRIVED].fetch_add(1, Ordering::Release);
     }
 
-    /// Changes the kind of a thread that has arrived, when it cannot be what it was to be.
+    /// Changes the kind of the calling thread, which cannot do what its kind does.
     pub(crate) fn settle_as(&self, slot: usize, kind: Kind) {
         let pid = id_bits(getpid());
         let tid = id_bits(gettid());
-        let word = u64::from(kind as u8) << (2 * ID_BITS) | pid << ID_BITS | tid;
+        let word = u64::from(kind.code()) << (2 * ID_BITS) | pid << ID_BITS | tid;
         self.slots[slot].store(word, Ordering::Release);
     }
 
-    /// Leaves the number of the calling process in the slot of a child it is about to start.
-    pub(crate) fn hint_parent(&self, slot: usize) {
-        self.slots[slot].store(id_bits(getpid()), Ordering::Release);
-    }
-
-    pub(crate) fn parent_hint(&self, slot: usize) -> Option<Pid> {
-        let raw = self.slots[slot].load(Ordering::Acquire) & ID_MASK;
-        sys::pid(u32::try_from(raw).ok()?)
-    }
-
-    /// Says that `count` threads will never arrive, and why if nobody said so before.
-    pub(crate) fn give_up(&self, count: usize, step: Step, errno: i32) {
+    /// Notes that `count` threads will never arrive. The first caller's reason is kept.
+    pub(crate) fn give_up(&self, count: usize, cause: Cause, errno: i32) {
         let errno = u64::from(errno.unsigned_abs() & 0xffff);
-        let word = (step as u64) << 56 | errno << 32 | id_bits(getpid());
+        let word = (cause as u64) << 56 | errno << 32 | id_bits(getpid());
         let _ = self.failure.compare_exchange(0, word, Ordering::AcqRel, Ordering::Relaxed);
         self.words[ABSENT].fetch_add(u32::try_from(count).unwrap_or(u32::MAX), Ordering::Release);
     }
 
     pub(crate) fn failure(&self) -> Option<Failure> {
         let word = self.failure.load(Ordering::Acquire);
-        let step = [Step::Fork, Step::Thread, Step::Stacks, Step::Memory, Step::Vfork]
+        let cause = [Cause::Fork, Cause::Thread, Cause::Stacks, Cause::Memory, Cause::Vfork]
             .into_iter()
-            .find(|step| *step as u64 == word >> 56)?;
+            .find(|cause| *cause as u64 == word >> 56)?;
         let errno = i32::try_from(word >> 32 & 0xffff).unwrap_or(0);
-        Some(Failure { step, errno, pid: (word & 0xffff_ffff) as u32 })
+        Some(Failure { cause, errno, pid: (word & 0xffff_ffff) as u32 })
     }
 
     pub(crate) fn arrived(&self) -> usize {
@@ -131,11 +122,11 @@ impl Board {
         (0..self.slots.len()).filter_map(|slot| Some((slot, self.arrival(slot)?)))
     }
 
-    /// Sleeps until [`Self::open_gate`]: what would get in the way of building waits here.
+    /// Sleeps until [`Self::open_gate`]. Threads that take CPU or disk wait here until the storm is built.
     pub(crate) fn wait_at_gate(&self) {
         let gate = &self.words[GATE];
         while gate.load(Ordering::Acquire) == 0 {
-            // Woken, interrupted or too late to sleep: the loop looks again.
+            // Woken, interrupted, or the gate opened before the sleep: check again.
             let _ = futex::wait(gate, futex::Flags::empty(), 0, None);
         }
     }
@@ -171,9 +162,6 @@ mod tests {
     fn a_slot_says_who_arrived() {
         let board = Board::new(2).unwrap();
         assert_eq!(board.arrival(1), None);
-        board.hint_parent(1);
-        assert_eq!(board.arrival(1), None, "a hint is no arrival");
-        assert_eq!(board.parent_hint(1), Some(getpid()));
         board.arrive(1, Kind::Harness);
         let arrival = board.arrival(1).unwrap();
         assert_eq!((arrival.kind, arrival.pid), (Kind::Harness, std::process::id()));
@@ -185,10 +173,10 @@ mod tests {
     fn the_first_failure_stands() {
         let board = Board::new(1).unwrap();
         assert_eq!(board.failure(), None);
-        board.give_up(3, Step::Thread, 11);
-        board.give_up(4, Step::Fork, 12);
+        board.give_up(3, Cause::Thread, 11);
+        board.give_up(4, Cause::Fork, 12);
         let failure = board.failure().unwrap();
-        assert_eq!((failure.step, failure.errno), (Step::Thread, 11));
+        assert_eq!((failure.cause, failure.errno), (Cause::Thread, 11));
         assert_eq!(board.absent(), 7);
     }
 }

@@ -1,9 +1,10 @@
-//! The ground truth a storm prints, and how a test reads it back.
+//! The two lines that a storm prints: the ground truth and the ending.
 
 use serde::{Deserialize, Serialize};
 
-use crate::limits::Limit;
-use crate::mix::Kind;
+use crate::host::limits::Limit;
+use crate::plan::kind::Kind;
+pub use crate::plan::rates::ChurnRates;
 
 /// The first line of output: what is there, once everything is in place.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -37,10 +38,10 @@ pub struct Truth {
     pub threads: Vec<(u32, u32, Kind)>,
 }
 
-/// Threads that look the same.
+/// Threads of one kind and name.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TaskGroup {
-    /// What they do.
+    /// Their kind.
     pub kind: Kind,
     /// How many they are.
     pub count: u32,
@@ -58,25 +59,12 @@ pub struct TaskGroup {
     pub comm_hex: Option<String>,
 }
 
-/// Short-lived tasks per second.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ChurnRates {
-    /// Threads started per second.
-    pub births: u32,
-    /// Processes forked per second.
-    pub forks: u32,
-    /// Programs executed per second.
-    pub execs: u32,
-    /// How long each lives.
-    pub lifetime_ms: u32,
-}
-
-/// The second line of output: how it went.
+/// The second line of output: why the storm ended, and the churn achieved.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Ending {
     /// Always true; there so that a reader can tell the lines apart.
     pub ended: bool,
-    /// Why: `duration`, `parent`, `SIGINT`, `SIGTERM` or `SIGHUP`.
+    /// Why it ended: `duration`, `parent`, `SIGINT`, `SIGTERM` or `SIGHUP`.
     pub reason: String,
     /// Seconds between the start of the churn and its end.
     pub seconds: f64,
@@ -96,14 +84,14 @@ pub struct Achieved {
     pub execs: AchievedRate,
 }
 
-/// What one churner made.
+/// What one churner has started.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct AchievedRate {
-    /// How many were made.
+    /// Tasks started.
     pub made: u64,
-    /// How many were left out, because their time had passed or too many were alive.
+    /// Tasks left out, because the churner was late or too many tasks were alive.
     pub missed: u64,
-    /// How many were made per second.
+    /// Tasks started per second.
     pub per_second: f64,
 }
 
@@ -120,7 +108,7 @@ impl Truth {
     }
 }
 
-/// Folds sorted numbers into ranges.
+/// Groups sorted numbers into ranges of neighbours, first and last included.
 pub(crate) fn ranges(sorted: impl IntoIterator<Item = u32>) -> Vec<(u32, u32)> {
     let mut ranges: Vec<(u32, u32)> = Vec::new();
     for number in sorted {

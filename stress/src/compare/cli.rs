@@ -5,7 +5,8 @@ use std::str::FromStr;
 
 use clap::{Args, Parser, Subcommand};
 
-use super::floor::FloorArgs;
+use super::measure::floor::FloorArgs;
+use super::measure::peer::PeerCommand;
 
 /// Measures psn beside the bare reads it is made of, and beside other programs, on storms of threads.
 ///
@@ -13,18 +14,18 @@ use super::floor::FloorArgs;
 /// a quiet machine, and says how quiet it was.
 #[derive(Clone, Debug, Parser)]
 #[command(name = "psn-compare", version, args_conflicts_with_subcommands = true, max_term_width = 100)]
-pub struct Cli {
+pub(crate) struct Cli {
     /// A part of the comparison, run as a child process.
     #[command(subcommand)]
-    pub command: Option<Command>,
+    pub(crate) command: Option<Command>,
     /// The comparison.
     #[command(flatten)]
-    pub compare: CompareArgs,
+    pub(crate) compare: CompareArgs,
 }
 
 /// A part of the comparison, run as a child process.
 #[derive(Clone, Debug, Subcommand)]
-pub enum Command {
+pub(crate) enum Command {
     /// The bare reads, in a loop.
     #[command(hide = true)]
     Floor(FloorArgs),
@@ -32,61 +33,61 @@ pub enum Command {
 
 /// What to compare.
 #[derive(Clone, Debug, Args)]
-pub struct CompareArgs {
+pub(crate) struct CompareArgs {
     /// Sizes of the storms, in threads
     #[arg(long, value_name = "N,…", value_delimiter = ',', default_value = "1000,10000,100000")]
-    pub threads: Vec<u32>,
+    pub(crate) threads: Vec<u32>,
 
     /// Layouts: processes of each storm; N is one for every 100 threads
     #[arg(long, value_name = "P,…", value_delimiter = ',', default_value = "N,1")]
-    pub processes: Vec<Layout>,
+    pub(crate) processes: Vec<Layout>,
 
     /// Seconds that each step measures, at least; slow steps take the time for five passes
     #[arg(long, value_name = "S", default_value_t = 6.0)]
-    pub seconds: f64,
+    pub(crate) seconds: f64,
 
     /// Runs; the medians are over these
     #[arg(long, value_name = "N", default_value_t = 5)]
-    pub runs: u32,
+    pub(crate) runs: u32,
 
     /// Workers to measure throughput with [default: 1, and doubling up to the cores]
     #[arg(long, value_name = "N,…", value_delimiter = ',')]
-    pub workers: Vec<usize>,
+    pub(crate) workers: Vec<usize>,
 
     /// Another program to compare with; {ticks} in the command is the number of samples it is to take
     #[arg(long = "peer", value_name = "NAME=COMMAND")]
-    pub peers: Vec<PeerCommand>,
+    pub(crate) peers: Vec<PeerCommand>,
 
     /// The original psn, a Python program
     #[arg(long, value_name = "PATH")]
-    pub original: Option<PathBuf>,
+    pub(crate) original: Option<PathBuf>,
 
     /// Only these steps, by their ids in the raw figures; STEP* is all that begin so
     #[arg(long, value_name = "STEP,…", value_delimiter = ',')]
-    pub only: Vec<String>,
+    pub(crate) only: Vec<String>,
 
     /// Where the table, the figures and the charts go
     #[arg(long, value_name = "DIR", default_value = "stress/runs")]
-    pub out: PathBuf,
+    pub(crate) out: PathBuf,
 
     /// psn, instead of one built from this source tree
     #[arg(long, value_name = "PATH")]
-    pub psn: Option<PathBuf>,
+    pub(crate) psn: Option<PathBuf>,
 
     /// Measure nothing: table, charts and documentation from the figures of earlier runs
     ///
     /// With several, a storm's figures are those of the last that has it, and all go where the last one is.
     #[arg(long, value_name = "FILE.json", num_args = 1..)]
-    pub from: Vec<PathBuf>,
+    pub(crate) from: Vec<PathBuf>,
 
     /// Put the figures into this document, between its `figures` marks
     #[arg(long, value_name = "FILE.md", num_args = 0..=1, default_missing_value = "docs/performance.md")]
-    pub update_docs: Option<PathBuf>,
+    pub(crate) update_docs: Option<PathBuf>,
 }
 
 /// How many processes a storm has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Layout {
+pub(crate) enum Layout {
     /// So many.
     Processes(u32),
     /// One for every 100 threads.
@@ -96,7 +97,7 @@ pub enum Layout {
 impl Layout {
     /// Processes of a storm of this many threads.
     #[must_use]
-    pub fn processes(self, threads: u32) -> u32 {
+    pub(crate) fn processes(self, threads: u32) -> u32 {
         match self {
             Self::Processes(processes) => processes.min(threads),
             Self::Many => threads.div_ceil(100),
@@ -116,28 +117,6 @@ impl FromStr for Layout {
     }
 }
 
-/// A program given on the command line.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PeerCommand {
-    /// How the table calls it.
-    pub name: String,
-    /// What is run, by words.
-    pub command: Vec<String>,
-}
-
-impl FromStr for PeerCommand {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let (name, command) = text.split_once('=').ok_or("give NAME=COMMAND")?;
-        let command: Vec<String> = command.split_whitespace().map(str::to_owned).collect();
-        if name.is_empty() || command.is_empty() {
-            return Err("give NAME=COMMAND".to_owned());
-        }
-        Ok(Self { name: name.to_owned(), command })
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -152,12 +131,5 @@ mod tests {
         assert_eq!("N".parse::<Layout>().unwrap().processes(100_000), 1000);
         assert_eq!("7".parse::<Layout>().unwrap().processes(5), 5);
         assert!("0".parse::<Layout>().is_err() && "many".parse::<Layout>().is_err());
-    }
-
-    #[test]
-    fn a_peer_has_a_name_and_a_command() {
-        let peer: PeerCommand = "top=/usr/bin/top -b -n {ticks}".parse().unwrap();
-        assert_eq!((peer.name.as_str(), peer.command.len()), ("top", 4));
-        assert!("top".parse::<PeerCommand>().is_err() && "=x".parse::<PeerCommand>().is_err());
     }
 }

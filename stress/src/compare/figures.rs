@@ -1,107 +1,128 @@
-//! What was measured, as it is kept in the raw file, and how runs are put together.
+//! What a comparison has measured, as the raw file keeps it.
+
+use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-use super::floor::Kept;
-use super::host::Machine;
+use super::spread::Spread;
+use crate::host::machine::Machine;
 
 /// A whole comparison.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Comparison {
+pub(crate) struct Comparison {
     /// psn's version.
-    pub version: String,
-    /// When it started, RFC 3339.
-    pub started: String,
-    /// Where it ran.
-    pub machine: Machine,
+    pub(crate) version: String,
+    /// When the comparison started, RFC 3339.
+    pub(crate) started: String,
+    /// The machine that it ran on.
+    pub(crate) machine: Machine,
     /// Runs asked for.
-    pub runs: u32,
+    pub(crate) runs: u32,
     /// Seconds that each step measured, at least.
-    pub seconds: f64,
+    pub(crate) seconds: f64,
     /// The storms, in order.
-    pub storms: Vec<Storm>,
+    pub(crate) storms: Vec<StormFigures>,
 }
 
 /// All that was measured on one storm.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Storm {
+pub(crate) struct StormFigures {
     /// Threads asked for.
-    pub threads: u32,
+    pub(crate) threads: u32,
     /// Processes.
-    pub processes: u32,
-    /// Whether it is of the layout of one process for every hundred threads.
-    pub is_many: bool,
-    /// Threads there are, those of the generator included.
-    pub truth: u32,
-    /// When that was, if not with the rest.
+    pub(crate) processes: u32,
+    /// Whether the storm has one process for every hundred threads.
+    pub(crate) is_many: bool,
+    /// Threads that the storm's ground truth tells, those of the generator included.
+    pub(crate) truth: u32,
+    /// When the storm was measured, if in an earlier comparison than the rest.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub started: Option<String>,
+    pub(crate) started: Option<String>,
     /// The steps, in order.
-    pub steps: Vec<StepFigures>,
+    pub(crate) steps: Vec<StepFigures>,
 }
 
-/// One program on one storm.
+/// What was measured of one step on one storm.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct StepFigures {
+pub(crate) struct StepFigures {
     /// Its name for other steps, `--only` and the raw file.
-    pub id: String,
+    pub(crate) id: String,
     /// Its name for readers.
-    pub name: String,
+    pub(crate) name: String,
     /// Workers.
-    pub workers: usize,
-    /// Passes per second asked for; none is as fast as it can.
-    pub hz: Option<f64>,
-    /// The step that does the same reads and nothing else.
-    pub floor: Option<String>,
-    /// Memory and open files, looked at in a run of their own.
-    pub probe: Probe,
+    pub(crate) workers: usize,
+    /// Passes per second asked for; `None` is as fast as possible.
+    pub(crate) hz: Option<f64>,
+    /// The id of the step that does the same reads and nothing else.
+    pub(crate) floor: Option<String>,
+    /// Memory and open files, from a run that is not timed.
+    pub(crate) probe: Probe,
     /// One measurement for each run; none where it failed.
-    pub runs: Vec<Option<Measurement>>,
+    pub(crate) runs: Vec<Option<Measurement>>,
     /// Why it failed, where it did.
-    pub error: Option<String>,
+    pub(crate) error: Option<String>,
 }
 
-/// What a program took beside time.
+/// The memory and the open files of a program.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct Probe {
+pub(crate) struct Probe {
     /// The largest resident set, kB.
-    pub peak_rss_kb: u64,
+    pub(crate) peak_rss_kb: u64,
     /// Growth of the kernel's slabs while it ran, kB.
-    pub kernel_kb: u64,
-    /// What it says of that itself, kB.
-    pub kernel_kb_est: Option<u64>,
+    pub(crate) kernel_kb: u64,
+    /// The program's own estimate of that growth, kB.
+    pub(crate) kernel_kb_est: Option<u64>,
     /// The files of tasks it kept open.
-    pub kept: Vec<Kept>,
+    pub(crate) kept: Vec<Kept>,
+}
+
+/// A file of each task, and the number of tasks of which it is kept open.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Kept {
+    /// The file's name.
+    pub(crate) file: String,
+    /// Of how many tasks it is open.
+    pub(crate) count: usize,
+}
+
+impl FromStr for Kept {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (file, count) = text.split_once('=').ok_or("give NAME=KEPT")?;
+        let count = count.parse().map_err(|_| "KEPT is a number")?;
+        Ok(Self { file: file.to_owned(), count })
+    }
 }
 
 /// One step of one run.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Measurement {
+pub(crate) struct Measurement {
     /// Threads visited in each pass.
-    pub tasks: u64,
+    pub(crate) tasks: u64,
     /// Passes measured.
-    pub passes: f64,
+    pub(crate) passes: f64,
     /// How long they took, with the pauses between them.
-    pub seconds: f64,
+    pub(crate) seconds: f64,
     /// CPU time they took, user and system.
-    pub cpu_s: f64,
-    /// The same as the program itself tells it, where it does.
-    pub own_cpu_s: Option<f64>,
+    pub(crate) cpu_s: f64,
+    /// CPU time as the program itself reports it, if it does.
+    pub(crate) own_cpu_s: Option<f64>,
     /// Passes per second at full speed, or at the rate asked for.
-    pub passes_per_s: f64,
-    /// Passes that came too late and were left out.
-    pub missed: u64,
+    pub(crate) passes_per_s: f64,
+    /// Passes that the program left out because it was late.
+    pub(crate) missed: u64,
     /// CPU time beside the passes measured: start, listing, opening, end.
-    pub start_up_cpu_s: Option<f64>,
+    pub(crate) start_up_cpu_s: Option<f64>,
     /// CPU time of all else on the host in the meantime, per second.
-    pub others_cpu: f64,
+    pub(crate) others_cpu: f64,
 }
 
 impl Comparison {
-    /// This one with a later one's storms, which take the place of those of the same size and layout.
+    /// Adds the storms of a `later` comparison. They replace storms of the same size and layout.
     #[must_use]
-    pub fn with(mut self, mut later: Self) -> Self {
-        let is_later = |storm: &Storm| {
+    pub(crate) fn with(mut self, mut later: Self) -> Self {
+        let is_later = |storm: &StormFigures| {
             later.storms.iter().any(|other| (other.threads, other.is_many) == (storm.threads, storm.is_many))
         };
         self.storms.retain(|storm| !is_later(storm));
@@ -117,79 +138,79 @@ impl Comparison {
 impl Measurement {
     /// CPU microseconds per thread and pass.
     #[must_use]
-    pub fn us_per_visit(&self) -> f64 {
+    pub(crate) fn us_per_visit(&self) -> f64 {
         self.cpu_s * 1e6 / (self.passes * self.tasks as f64)
     }
 
     /// Threads visited per second.
     #[must_use]
-    pub fn visits_per_s(&self) -> f64 {
+    pub(crate) fn visits_per_s(&self) -> f64 {
         self.passes_per_s * self.tasks as f64
     }
 }
 
-/// Values of several runs.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Spread {
-    /// The median; of an even number of runs, the mean of the middle two.
-    pub median: f64,
-    /// The least.
-    pub min: f64,
-    /// The largest.
-    pub max: f64,
-}
-
-impl Spread {
-    /// The spread of these values; none when there are none.
-    pub fn of(values: impl IntoIterator<Item = f64>) -> Option<Self> {
-        let mut values: Vec<f64> = values.into_iter().filter(|value| value.is_finite()).collect();
-        values.sort_by(f64::total_cmp);
-        let (min, max) = (*values.first()?, *values.last()?);
-        let middle = values.len() / 2;
-        let median =
-            if values.len() % 2 == 1 { values[middle] } else { f64::midpoint(values[middle - 1], values[middle]) };
-        Some(Self { median, min, max })
-    }
-}
-
-impl Storm {
+impl StormFigures {
     /// A step by its id.
     #[must_use]
-    pub fn step(&self, id: &str) -> Option<&StepFigures> {
+    pub(crate) fn step(&self, id: &str) -> Option<&StepFigures> {
         self.steps.iter().find(|step| step.id == id)
     }
 
-    /// A step beside its floor, or beside any other: the ratio of their CPU times, run by run.
+    /// The CPU time of `step` per thread and pass divided by that of step `of`, run by run.
     #[must_use]
-    pub fn ratio(&self, step: &str, of: &str) -> Option<Spread> {
+    pub(crate) fn ratio(&self, step: &str, of: &str) -> Option<Spread> {
         self.step(step)?.ratio(self.step(of)?, Measurement::us_per_visit)
+    }
+
+    /// Whether both storms are of one layout.
+    pub(super) fn is_alike(&self, other: &Self) -> bool {
+        self.is_many == other.is_many && (self.is_many || self.processes == other.processes)
+    }
+
+    /// The rate of `workers` over that of one worker, run by run.
+    pub(super) fn scaling(&self, id: &str, workers: usize) -> Option<Spread> {
+        let (many, one) = (self.step(&format!("{id}@{workers}"))?, self.step(&format!("{id}@1"))?);
+        many.ratio(one, Measurement::visits_per_s)
     }
 
     /// Its size and layout.
     #[must_use]
-    pub fn title(&self) -> String {
+    pub(crate) fn title(&self) -> String {
         let processes =
             if self.processes == 1 { "one process".to_owned() } else { format!("{} processes", self.processes) };
         format!("{} threads in {processes}", self.threads)
     }
 }
 
+/// The programs whose throughput is measured.
+pub(super) const SERIES: [&str; 4] = ["floor-kept", "psn", "floor-open", "psn-nocache"];
+
 impl StepFigures {
-    /// What its runs show of one figure.
+    /// The program of the step, without the number of workers.
+    pub(super) fn base(&self) -> &str {
+        self.id.split('@').next().unwrap_or_default()
+    }
+
+    /// Whether the step is one of those that go flat out with some number of workers.
+    pub(super) fn is_throughput(&self) -> bool {
+        SERIES.contains(&self.base()) && self.id.contains('@')
+    }
+
+    /// The spread of one figure over the runs.
     #[must_use]
-    pub fn spread(&self, figure: impl Fn(&Measurement) -> f64) -> Option<Spread> {
+    pub(crate) fn spread(&self, figure: impl Fn(&Measurement) -> f64) -> Option<Spread> {
         Spread::of(self.runs.iter().flatten().map(figure))
     }
 
     /// CPU microseconds per thread and pass.
     #[must_use]
-    pub fn us(&self) -> Option<Spread> {
+    pub(crate) fn us(&self) -> Option<Spread> {
         self.spread(Measurement::us_per_visit)
     }
 
-    /// How often the figure of `other` its own one is, run by run.
+    /// This step's figure divided by that of `other`, run by run.
     #[must_use]
-    pub fn ratio(&self, other: &Self, figure: impl Fn(&Measurement) -> f64) -> Option<Spread> {
+    pub(crate) fn ratio(&self, other: &Self, figure: impl Fn(&Measurement) -> f64) -> Option<Spread> {
         let pairs = self.runs.iter().zip(&other.runs);
         Spread::of(pairs.filter_map(|(mine, theirs)| Some(figure(mine.as_ref()?) / figure(theirs.as_ref()?))))
     }
@@ -231,7 +252,7 @@ pub(super) mod tests {
             machine: Machine::new(),
             runs: 3,
             seconds: 1.0,
-            storms: vec![Storm {
+            storms: vec![StormFigures {
                 threads: 1000,
                 processes: 10,
                 is_many: true,
@@ -244,13 +265,6 @@ pub(super) mod tests {
                 ],
             }],
         }
-    }
-
-    #[test]
-    fn medians_are_of_the_middle() {
-        assert_eq!(Spread::of([3.0, 1.0, 2.0]), Some(Spread { median: 2.0, min: 1.0, max: 3.0 }));
-        assert_eq!(Spread::of([4.0, 1.0]).map(|spread| spread.median), Some(2.5));
-        assert_eq!(Spread::of([f64::NAN]), None);
     }
 
     #[test]
@@ -269,15 +283,15 @@ pub(super) mod tests {
         let text = serde_json::to_string(&comparison).unwrap();
         let read: Comparison = serde_json::from_str(&text).unwrap();
         // The last bit of a number may be lost.
-        let shown = |comparison| super::super::table::document(comparison, "x");
+        let shown = |comparison| crate::compare::output::table::document(comparison, "x");
         assert_eq!(shown(&read), shown(&comparison));
     }
 
     #[test]
     fn a_later_comparison_takes_the_place_of_what_it_measured_again() {
         let storm = |threads, is_many, truth| {
-            let storm = Storm { steps: Vec::new(), ..comparison().storms.remove(0) };
-            Storm { threads, is_many, truth, ..storm }
+            let storm = StormFigures { steps: Vec::new(), ..comparison().storms.remove(0) };
+            StormFigures { threads, is_many, truth, ..storm }
         };
         let of = |started: &str, storms| Comparison { started: started.to_owned(), storms, ..comparison() };
         let first = of("1", vec![storm(1000, true, 1), storm(10_000, true, 1)]);
@@ -288,5 +302,11 @@ pub(super) mod tests {
         assert_eq!(both.started, "2");
         let started: Vec<_> = both.storms.iter().map(|storm| storm.started.as_deref()).collect();
         assert_eq!(started, [Some("1"), None, None, None]);
+    }
+
+    #[test]
+    fn kept_files_are_named_with_their_number() {
+        assert_eq!("stat=7".parse(), Ok(Kept { file: "stat".to_owned(), count: 7 }));
+        assert!("stat".parse::<Kept>().is_err() && "stat=x".parse::<Kept>().is_err());
     }
 }

@@ -1,42 +1,39 @@
-//! The order of things: a storm, what each step takes beside time, how fast each can go, then the runs.
+//! The course of a comparison: make a storm, find each step's memory and pace, then time all steps run by run.
 
 use std::collections::HashMap;
 use std::error::Error;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use super::child::Program;
 use super::cli::{CompareArgs, Layout};
-use super::figures::{Comparison, Measurement, Probe, StepFigures, Storm};
-use super::floor::{FloorOutcome, Kept, Reach};
-use super::host::{self, Machine};
-use super::psn::{Psn, passes_s};
-use super::step::{Kind, Pace, Reads, Step, steps};
-use super::{chart, docs, peer, table, targets};
-use crate::mix::Kind as Sleeper;
-use crate::storm::built_program;
-
-/// The share of one core that a step at [`Pace::Half`] is to take.
-const SHARE: f64 = 0.5;
-
-/// Rates outside of this are not asked for.
-const HZ: std::ops::RangeInclusive<f64> = 0.02..=200.0;
+use super::figures::{Comparison, Measurement, Probe, StepFigures, StormFigures};
+use super::measure::floor::{FloorOutcome, Reach};
+use super::measure::peer;
+use super::measure::program::Program;
+use super::measure::psn::{Psn, passes_s};
+use super::output;
+use super::scene::{Scene, rate};
+use super::step::{Contender, Pace, Reads, Step, steps};
+use crate::host::machine::{Machine, cores};
+use crate::plan::kind::Kind;
+use crate::storm::Storm;
+use crate::storm::program::built_program;
 
 /// Passes that a step measures, at least.
 const PASSES: f64 = 5.0;
 
-/// Time for a new storm's wake to settle.
+/// How long a new storm is left alone before it is measured.
 const SETTLE: Duration = Duration::from_secs(2);
 
-/// Does the comparison, or shows an earlier one.
+/// Runs a comparison, or shows an earlier one.
 pub(super) fn main(args: &CompareArgs) -> Result<(), Box<dyn Error>> {
     if let Some(last) = args.from.last() {
         let read =
             |path: &PathBuf| -> Result<Comparison, Box<dyn Error>> { Ok(serde_json::from_slice(&fs::read(path)?)?) };
         let comparisons = args.from.iter().map(read).collect::<Result<Vec<_>, _>>()?;
         let Some(comparison) = comparisons.into_iter().reduce(Comparison::with) else { return Ok(()) };
-        return write(args, &comparison, &last.with_extension(""));
+        return output::write(args.update_docs.as_deref(), &comparison, &last.with_extension(""));
     }
     let session = Session::new(args)?;
     let base = session.base(args);
@@ -45,27 +42,12 @@ pub(super) fn main(args: &CompareArgs) -> Result<(), Box<dyn Error>> {
     for layout in &args.processes {
         for threads in &args.threads {
             comparison.storms.push(session.storm(*threads, *layout)?);
-            // What is there is kept, should the rest fail or be stopped.
-            write(args, &comparison, &base)?;
+            // Written after each storm, so that a later failure loses nothing.
+            output::write(args.update_docs.as_deref(), &comparison, &base)?;
         }
     }
-    print!("{}", targets::table(&comparison));
+    print!("{}", output::targets::text(&comparison));
     say(&format!("written: {}.md, .json, -cost.svg, -throughput.svg", base.display()));
-    Ok(())
-}
-
-/// Writes everything there is to show of a comparison.
-fn write(args: &CompareArgs, comparison: &Comparison, base: &Path) -> Result<(), Box<dyn Error>> {
-    let file = |suffix: &str| PathBuf::from(format!("{}{suffix}", base.display()));
-    let name = base.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-    fs::write(file(".json"), serde_json::to_vec_pretty(comparison)?)?;
-    fs::write(file(".md"), table::document(comparison, &name))?;
-    fs::write(file("-cost.svg"), chart::cost(comparison))?;
-    fs::write(file("-throughput.svg"), chart::throughput(comparison))?;
-    if let Some(path) = &args.update_docs {
-        let text = docs::update(&fs::read_to_string(path)?, comparison, base)?;
-        fs::write(path, text)?;
-    }
     Ok(())
 }
 
@@ -81,20 +63,10 @@ struct Session<'a> {
     version: String,
 }
 
-/// A storm that is being measured.
-struct Scene {
-    /// Threads that a pass visits.
-    tasks: u64,
-    /// What each step of psn keeps open, by id.
-    kept: HashMap<String, Vec<Kept>>,
-    /// CPU seconds of one pass of each kind of bare loop, by id.
-    pass_s: HashMap<String, f64>,
-}
-
 impl<'a> Session<'a> {
     fn new(args: &'a CompareArgs) -> Result<Self, Box<dyn Error>> {
         let workers = if args.workers.is_empty() {
-            std::iter::successors(Some(1), |workers| Some(workers * 2)).take_while(|n| *n <= host::cores()).collect()
+            std::iter::successors(Some(1), |workers| Some(workers * 2)).take_while(|n| *n <= cores()).collect()
         } else {
             args.workers.clone()
         };
@@ -125,24 +97,24 @@ impl<'a> Session<'a> {
         }
     }
 
-    /// The files of this comparison, without their endings.
+    /// The path of this comparison's files, without their endings.
     fn base(&self, args: &CompareArgs) -> PathBuf {
         let date = jiff::Timestamp::now().strftime("%Y-%m-%d-%H%M");
-        args.out.join(format!("{date}-{}-cores", host::cores()))
+        args.out.join(format!("{date}-{}-cores", cores()))
     }
 
     /// Measures everything on one storm.
-    fn storm(&self, threads: u32, layout: Layout) -> Result<Storm, Box<dyn Error>> {
+    fn storm(&self, threads: u32, layout: Layout) -> Result<StormFigures, Box<dyn Error>> {
         let processes = layout.processes(threads);
         say(&format!("making a storm of {threads} threads in {processes} processes"));
-        let mut builder = crate::Storm::builder().threads(threads).processes(processes);
-        for (kind, share) in [(Sleeper::Futex, 6), (Sleeper::Epoll, 2), (Sleeper::Nanosleep, 1), (Sleeper::Pipe, 1)] {
+        let mut builder = Storm::builder().threads(threads).processes(processes);
+        for (kind, share) in [(Kind::Futex, 6), (Kind::Epoll, 2), (Kind::Nanosleep, 1), (Kind::Pipe, 1)] {
             builder = builder.share(kind, share);
         }
         let storm = builder.deadline(Duration::from_secs(180)).spawn()?;
         std::thread::sleep(SETTLE);
         let truth = storm.truth().threads_total;
-        let mut figures = Storm {
+        let mut figures = StormFigures {
             threads,
             processes,
             is_many: layout == Layout::Many,
@@ -157,24 +129,24 @@ impl<'a> Session<'a> {
         Ok(figures)
     }
 
-    /// Looks at memory and open files, and finds the pace of each step.
-    fn prepare(&self, storm: &mut Storm) -> Result<Scene, Box<dyn Error>> {
+    /// Finds the memory, the open files and the pace of each step.
+    fn prepare(&self, storm: &mut StormFigures) -> Result<Scene, Box<dyn Error>> {
         let mut scene = Scene { tasks: 0, kept: HashMap::new(), pass_s: HashMap::new() };
-        // The first visit of all makes the kernel's names for every file, at a cost nobody sees again.
+        // The first visit makes the kernel create an inode and a name for every file, which later visits find.
         for reads in [
             Reads { reach: Reach::Path, files: &["stat"], like: None },
             Reads { reach: Reach::Dir, files: &["stat", "syscall", "wchan", "schedstat"], like: None },
         ] {
             let outcome = self.floor(&reads, 1, 0.0, 0.1, &scene)?.0;
             scene.tasks = outcome.tasks;
-            // Until it is known better: what all files take when they are opened, for the probes of psn.
+            // The estimate for steps without a pace of their own yet: a pass that opens every file.
             scene.pass_s.insert(String::new(), outcome.cpu_s / outcome.passes);
         }
         for id in self.imitated() {
             self.probe_psn(id, &mut scene)?;
         }
         let title = storm.title();
-        // Going flat out takes no other memory than going at a pace.
+        // A step that goes flat out takes as much memory as the same step at a pace.
         let paced = |(step, _): &(&Step, &mut StepFigures)| step.is_single();
         for (step, figures) in self.steps.iter().zip(&mut storm.steps).filter(paced) {
             say(&format!("{title}: memory and pace of {}", step.name));
@@ -189,16 +161,16 @@ impl<'a> Session<'a> {
         Ok(scene)
     }
 
-    /// The steps of psn whose kept files a bare loop is to keep as well.
+    /// The ids of the psn steps whose kept files a bare loop keeps too.
     fn imitated(&self) -> Vec<&'static str> {
-        let like = |step: &Step| if let Kind::Floor(reads) = step.kind { reads.like } else { None };
+        let like = |step: &Step| if let Contender::Floor(reads) = step.contender { reads.like } else { None };
         let mut ids: Vec<&str> = self.steps.iter().filter_map(like).collect();
         ids.sort_unstable();
         ids.dedup();
         ids
     }
 
-    /// What psn keeps open, which its floors are to keep as well.
+    /// Finds which files psn keeps open, so that its floors keep them too.
     fn probe_psn(&self, id: &str, scene: &mut Scene) -> Result<(), String> {
         let mut arguments = vec!["-G".to_owned(), "syscall,wchan".to_owned()];
         if id == "psn-all" {
@@ -210,24 +182,24 @@ impl<'a> Session<'a> {
         Ok(())
     }
 
-    /// Memory of a step; and, for a bare loop, the time of a pass.
+    /// Returns the memory of a step, and notes the time of a pass of a bare loop.
     fn look(&self, step: &Step, scene: &mut Scene) -> Result<Probe, String> {
-        match &step.kind {
-            Kind::Floor(reads) => {
+        match &step.contender {
+            Contender::Floor(reads) => {
                 let (outcome, probe) = self.probe_floor(reads, step.workers, scene)?;
                 scene.pass_s.insert(step.id.clone(), outcome.cpu_s / outcome.passes);
                 Ok(probe)
             }
-            Kind::Psn(arguments) => {
+            Contender::Psn(arguments) => {
                 let hz = scene.hz(step).unwrap_or_else(|| rate(scene.pass_s.get("").copied().unwrap_or(1.0)));
                 Psn { program: &self.psn, arguments, workers: step.workers, hz }.probe()
             }
-            Kind::Peer(peer) => peer::probe(peer),
-            Kind::Original(path) => peer::probe_original(path, scene.tasks),
+            Contender::Peer(peer) => peer::probe(peer),
+            Contender::Original(path) => peer::probe_original(path, scene.tasks),
         }
     }
 
-    /// Goes through all steps once; every other run backwards.
+    /// Times all steps once; in reverse order in every other run.
     fn run(&self, run: u32, title: &str, scene: &Scene, figures: &mut [StepFigures]) {
         let mut order: Vec<usize> = (0..self.steps.len()).collect();
         if run % 2 == 1 {
@@ -256,8 +228,8 @@ impl<'a> Session<'a> {
 
     fn measure(&self, step: &Step, scene: &Scene) -> Result<Measurement, String> {
         let hz = scene.hz(step);
-        match &step.kind {
-            Kind::Floor(reads) => {
+        match &step.contender {
+            Contender::Floor(reads) => {
                 let seconds = self.seconds(step, scene);
                 let (outcome, others_cpu) = self.floor(reads, step.workers, hz.unwrap_or(0.0), seconds, scene)?;
                 Ok(Measurement {
@@ -272,16 +244,16 @@ impl<'a> Session<'a> {
                     others_cpu,
                 })
             }
-            Kind::Psn(arguments) => {
-                // 1000 a second is the most psn can be asked for.
+            Contender::Psn(arguments) => {
+                // psn takes no rate above 1000 Hz.
                 let psn = Psn { program: &self.psn, arguments, workers: step.workers, hz: hz.unwrap_or(1000.0) };
                 match step.pace {
                     Pace::Half => psn.steady(self.seconds(step, scene)),
                     Pace::Full => psn.flat_out(self.seconds(step, scene)),
                 }
             }
-            Kind::Peer(peer) => peer::measure(peer, scene.tasks),
-            Kind::Original(path) => peer::measure_original(path, scene.tasks),
+            Contender::Peer(peer) => peer::measure(peer, scene.tasks),
+            Contender::Original(path) => peer::measure_original(path, scene.tasks),
         }
     }
 
@@ -289,7 +261,7 @@ impl<'a> Session<'a> {
     fn seconds(&self, step: &Step, scene: &Scene) -> f64 {
         match scene.hz(step) {
             Some(hz) => passes_s(self.args.seconds, PASSES, hz),
-            // Flat out there are more passes in less time; one worker's pass takes the longest.
+            // Flat out there are more passes in less time, and the more workers, the shorter the pass.
             None => (self.args.seconds / 2.0).max(scene.pass_of(step) * 1.3 * PASSES / step.workers as f64),
         }
     }
@@ -318,7 +290,7 @@ impl<'a> Session<'a> {
         }
     }
 
-    /// Runs a bare loop; returns what it measured, and what all else used meanwhile, per second.
+    /// Runs a bare loop. Returns what it measured, and the CPU time of all other processes per second meanwhile.
     fn floor(
         &self,
         reads: &Reads,
@@ -337,32 +309,6 @@ impl<'a> Session<'a> {
     }
 }
 
-impl Scene {
-    /// CPU seconds of one pass of a step's reads.
-    fn pass_of(&self, step: &Step) -> f64 {
-        let like = step.floor.unwrap_or(match step.id.split_once('@') {
-            Some(("psn", _)) => "floor-kept",
-            Some(("psn-nocache", _)) => "floor-open",
-            _ => &step.id,
-        });
-        let known = self.pass_s.get(like).or_else(|| self.pass_s.get(""));
-        known.copied().unwrap_or(1.0)
-    }
-
-    /// The rate of a step; none is as fast as it can.
-    fn hz(&self, step: &Step) -> Option<f64> {
-        (step.pace == Pace::Half).then(|| rate(self.pass_of(step)))
-    }
-}
-
-/// The rate at which passes of so many CPU seconds take [`SHARE`] of a core, to two digits.
-fn rate(pass_s: f64) -> f64 {
-    let rate = (SHARE / pass_s).clamp(*HZ.start(), *HZ.end());
-    let unit = 10f64.powf(rate.log10().floor() - 1.0);
-    let digits = 1.0 / unit;
-    if unit < 1.0 { (rate * digits).round() / digits.round() } else { (rate / unit).round() * unit }
-}
-
 fn empty(step: &Step) -> StepFigures {
     StepFigures {
         id: step.id.clone(),
@@ -374,18 +320,5 @@ fn empty(step: &Step) -> StepFigures {
 }
 
 fn outcome(output: &str) -> Result<FloorOutcome, String> {
-    serde_json::from_str(output).map_err(|error| format!("the bare loop's figures are not as expected: {error}"))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn rates_have_two_digits() {
-        assert!((rate(0.00457) - 110.0).abs() < 1e-9, "{}", rate(0.00457));
-        assert!((rate(0.457) - 1.1).abs() < 1e-9);
-        assert!((rate(1.5) - 0.33).abs() < 1e-9, "{}", rate(1.5));
-        assert!((rate(0.0) - 200.0).abs() < 1e-9);
-    }
+    serde_json::from_str(output).map_err(|error| format!("cannot read the bare loop's figures: {error}"))
 }

@@ -1,24 +1,25 @@
-//! The steps of a run: which programs, beside which floors.
+//! The steps of a run: which contenders, and which floor each is held against.
 
-use super::cli::{CompareArgs, PeerCommand};
-use super::floor::{Kept, Reach};
-use super::peer;
+use super::cli::CompareArgs;
+use super::figures::Kept;
+use super::measure::floor::Reach;
+use super::measure::peer::{self, PeerCommand};
 
-/// One program of a run.
+/// One step of a run.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Step {
-    pub id: String,
-    pub name: String,
-    pub kind: Kind,
-    pub workers: usize,
-    pub pace: Pace,
+    pub(crate) id: String,
+    pub(crate) name: String,
+    pub(crate) contender: Contender,
+    pub(crate) workers: usize,
+    pub(crate) pace: Pace,
     /// The step that does the same reads and nothing else.
-    pub floor: Option<&'static str>,
+    pub(crate) floor: Option<&'static str>,
 }
 
 /// What a step runs.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) enum Kind {
+pub(super) enum Contender {
     /// A bare loop.
     Floor(Reads),
     /// psn, with these arguments.
@@ -32,10 +33,10 @@ pub(super) enum Kind {
 /// What a bare loop reads.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Reads {
-    pub reach: Reach,
-    pub files: &'static [&'static str],
-    /// The step of psn whose kept files it keeps too; none is kept without.
-    pub like: Option<&'static str>,
+    pub(crate) reach: Reach,
+    pub(crate) files: &'static [&'static str],
+    /// The id of the psn step whose kept files it keeps too; `None` keeps no files.
+    pub(crate) like: Option<&'static str>,
 }
 
 /// How fast a step goes.
@@ -65,10 +66,10 @@ pub(super) fn steps(args: &CompareArgs, workers: &[usize]) -> Vec<Step> {
         steps.extend(throughput(*workers));
     }
     let peers = peer::installed().into_iter().chain(args.peers.iter().cloned());
-    steps.extend(peers.map(|peer| step(&peer.name.clone(), &peer.name.clone(), Kind::Peer(peer), None)));
+    steps.extend(peers.map(|peer| step(&peer.name.clone(), &peer.name.clone(), Contender::Peer(peer), None)));
     if let Some(path) = &args.original {
         let name = "the original psn, -G syscall,wchan";
-        steps.push(step("original", name, Kind::Original(path.clone()), None));
+        steps.push(step("original", name, Contender::Original(path.clone()), None));
     }
     steps.retain(|step| args.only.is_empty() || args.only.iter().any(|wanted| is_meant(wanted, &step.id)));
     steps
@@ -79,12 +80,12 @@ fn is_meant(wanted: &str, id: &str) -> bool {
     wanted.strip_suffix('*').map_or(wanted == id, |beginning| id.starts_with(beginning))
 }
 
-/// One worker, at a pace that can be held.
+/// The steps with one worker at a steady pace.
 fn steady() -> Vec<Step> {
-    let floor = |id, name, reads| Step { pace: Pace::Half, ..step(id, name, Kind::Floor(reads), None) };
+    let floor = |id, name, reads| Step { pace: Pace::Half, ..step(id, name, Contender::Floor(reads), None) };
     let psn = |id, arguments: &str, floor| {
         let name = format!("psn {arguments}");
-        Step { pace: Pace::Half, ..step(id, &name, Kind::Psn(words(arguments)), floor) }
+        Step { pace: Pace::Half, ..step(id, &name, Contender::Psn(words(arguments)), floor) }
     };
     vec![
         floor("floor-kept", "bare loop, stat, the same files kept", LIKE_PSN),
@@ -99,22 +100,22 @@ fn steady() -> Vec<Step> {
         psn("psn-walk-all", "-a -G syscall,wchan --scan kernel", None),
         Step {
             pace: Pace::Full,
-            ..step("floor-list", "bare loop, listing: getdents on kept directories", Kind::Floor(LISTED), None)
+            ..step("floor-list", "bare loop, listing: getdents on kept directories", Contender::Floor(LISTED), None)
         },
     ]
 }
 
-/// As fast as it goes.
+/// The steps with this many workers, as fast as they can go.
 fn throughput(workers: usize) -> Vec<Step> {
     let with =
         |text: &str| if workers == 1 { format!("{text}, 1 worker") } else { format!("{text}, {workers} workers") };
     let floor = |id: &str, name, reads| Step {
         workers,
-        ..step(&format!("{id}@{workers}"), &with(name), Kind::Floor(reads), None)
+        ..step(&format!("{id}@{workers}"), &with(name), Contender::Floor(reads), None)
     };
     let psn = |id: &str, arguments: &str| Step {
         workers,
-        ..step(&format!("{id}@{workers}"), &with(&format!("psn {arguments}")), Kind::Psn(words(arguments)), None)
+        ..step(&format!("{id}@{workers}"), &with(&format!("psn {arguments}")), Contender::Psn(words(arguments)), None)
     };
     vec![
         floor("floor-kept", "bare loop, the same files kept", LIKE_PSN),
@@ -124,8 +125,8 @@ fn throughput(workers: usize) -> Vec<Step> {
     ]
 }
 
-fn step(id: &str, name: &str, kind: Kind, floor: Option<&'static str>) -> Step {
-    Step { id: id.to_owned(), name: name.to_owned(), kind, workers: 1, pace: Pace::Full, floor }
+fn step(id: &str, name: &str, contender: Contender, floor: Option<&'static str>) -> Step {
+    Step { id: id.to_owned(), name: name.to_owned(), contender, workers: 1, pace: Pace::Full, floor }
 }
 
 fn words(arguments: &str) -> Vec<String> {
@@ -133,7 +134,7 @@ fn words(arguments: &str) -> Vec<String> {
 }
 
 impl Step {
-    /// Whether it is no part of the comparison of numbers of workers.
+    /// Whether the step is run with one number of workers only.
     pub(super) fn is_single(&self) -> bool {
         !self.id.contains('@')
     }
@@ -162,7 +163,7 @@ mod tests {
     fn every_floor_that_is_named_exists() {
         let steps = steps(&args("psn-compare --original /x/psn --peer one=two"), &[1, 2]);
         for step in &steps {
-            let named = [step.floor, if let Kind::Floor(reads) = &step.kind { reads.like } else { None }];
+            let named = [step.floor, if let Contender::Floor(reads) = &step.contender { reads.like } else { None }];
             for name in named.into_iter().flatten() {
                 assert!(steps.iter().any(|step| step.id == name), "{name}");
             }

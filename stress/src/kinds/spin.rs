@@ -1,0 +1,14 @@
+//! Busy on a CPU, once the gate is open: before, it would slow the building of the storm.
+
+use super::behaviour::{Behaviour, Place};
+
+pub(super) struct Spin;
+
+impl Behaviour for Spin {
+    fn run(&self, place: &Place<'_>) -> ! {
+        place.board.wait_at_gate();
+        loop {
+            std::hint::spin_loop();
+        }
+    }
+}
