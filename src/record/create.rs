@@ -6,13 +6,12 @@ use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::Path;
 
 use rustix::fs::{FlockOperation, OFlags, flock};
-use rustix::process::geteuid;
 
 use super::RecordError;
 use crate::rights;
 
 /// Permissions of new files: what is recorded with more rights than its user's tells of everyone's processes.
-pub fn file_mode() -> u32 {
+fn file_mode() -> u32 {
     if rights::sees_others() { 0o600 } else { 0o666 }
 }
 
@@ -61,28 +60,6 @@ pub fn lock(file: &File, path: &Path) -> Result<(), RecordError> {
         rustix::io::Errno::WOULDBLOCK => RecordError::Locked { path: path.display().to_string() },
         other => RecordError::io(path, other.into()),
     })
-}
-
-/// Checks that nobody can lead astray what psn writes to the directory at `path`: with rights beyond those of most users,
-/// it writes only where no other user may give files other names, or take them away.
-///
-/// # Errors
-/// When others may.
-pub fn check_directory(path: &Path, stat: &rustix::fs::Stat) -> Result<(), RecordError> {
-    if !rights::sees_others() {
-        return Ok(());
-    }
-    let is_trusted = stat.st_uid == 0 || stat.st_uid == geteuid().as_raw();
-    let is_open = stat.st_mode & 0o022 != 0 && stat.st_mode & 0o1000 == 0;
-    if is_trusted && !is_open {
-        return Ok(());
-    }
-    let reason = if is_trusted {
-        format!("others may write to it (mode {:o}); choose another, or chmod go-w", stat.st_mode & 0o7777)
-    } else {
-        format!("it is of the user with the id {}, who may write to it; choose another, or chown it", stat.st_uid)
-    };
-    Err(RecordError::engine(path, format!("psn does not write there with its rights: {reason}")))
 }
 
 /// Makes a directory, and those above it, if they are not there.

@@ -47,6 +47,7 @@ mod sum;
 mod table;
 mod thrift;
 mod ticks;
+mod trust;
 
 use std::path::Path;
 use std::time::Duration;

@@ -11,11 +11,13 @@ use parquet::schema::types::TypePtr;
 use super::buffer::RowBuffer;
 use super::dir::Dir;
 use super::file::Slice;
+use super::find::shown;
 use super::name::PartName;
 use super::schema;
 use super::table::TableWriter;
 use super::ticks::{Tick, TickNote, TickWriter};
-use crate::record::{RecordError, create};
+use super::trust::file_mode;
+use crate::record::RecordError;
 use crate::report::Facts;
 
 /// A part in the making. One that is given up leaves nothing behind.
@@ -55,13 +57,13 @@ impl PartWriter {
         let path = directory.path().join(&temporary);
         let failed = |error: ParquetError| engine(&path, &error);
         let ticks = TickWriter::new(due_before).map_err(failed)?;
-        let mode = create::file_mode();
+        let mode = file_mode();
         let file = match directory.create(&temporary, mode) {
             // What a killed psn may have left there; what is another user's is left alone.
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => directory
                 .remove_own(&temporary)
                 .and_then(|()| directory.create(&temporary, mode))
-                .map_err(|_| RecordError::Exists { path: path.display().to_string() }),
+                .map_err(|_| RecordError::Exists { path: shown(&path) }),
             file => file.map_err(|error| RecordError::io(&path, error)),
         };
         let file = TableWriter::new(BufWriter::new(file?), schema).map_err(failed)?;
@@ -109,7 +111,7 @@ impl PartWriter {
         let bytes = file.metadata().map_err(failed)?.len();
         self.directory.rename(&PartName::temporary(&self.name), &self.name, self.replaces_file).map_err(|error| {
             match error.kind() {
-                io::ErrorKind::AlreadyExists => RecordError::Exists { path: path.display().to_string() },
+                io::ErrorKind::AlreadyExists => RecordError::Exists { path: shown(&path) },
                 _ => failed(error),
             }
         })?;

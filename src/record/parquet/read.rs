@@ -14,7 +14,7 @@ use rayon::iter::{IntoParallelIterator as _, ParallelIterator as _};
 
 use super::dir::Dir;
 use super::file::Damage;
-use super::find::{LeftOut, Place, Walk};
+use super::find::{LeftOut, Place, Walk, shown};
 use super::footer::Footer;
 use super::look::{self, Json, Look, Lookout};
 use super::name::PartName;
@@ -87,7 +87,7 @@ pub fn open(path: &Path, stop: &Arc<AtomicBool>) -> Result<Vec<Box<dyn Recording
         }
         warnings.extend(walk.left_out.sentences("left out"));
         if !is_directory {
-            let (path, parts) = (path.display(), root.path().display());
+            let (path, parts) = (shown(path), shown(root.path()));
             warnings.push(format!("{path}: it is not complete; what it was to be made of is in {parts}"));
         }
     }
@@ -277,7 +277,7 @@ impl ParquetRecording {
         let wanted = |column: &&'static crate::column::Column| {
             let recorded = self.header.place(column).and_then(|place| self.header.columns.get(place));
             let recorded: &RecordedColumn = recorded.ok_or_else(|| RecordError::NotRecorded {
-                path: self.path.display().to_string(),
+                path: shown(&self.path),
                 column: column.name,
                 recorded: self.header.names(),
             })?;
@@ -345,7 +345,7 @@ impl Recording for ParquetRecording {
             halt.store(true, Ordering::Relaxed);
             match thread.map(std::thread::ScopedJoinHandle::join) {
                 Ok(Ok(warnings)) => (result, warnings),
-                Ok(Err(_)) => (result, vec![format!("{}: not all of it can be read", self.path.display())]),
+                Ok(Err(_)) => (result, vec![format!("{}: not all of it can be read", shown(&self.path))]),
                 Err(error) => (Err(error), Vec::new()),
             }
         });
