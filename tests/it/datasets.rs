@@ -141,7 +141,7 @@ fn what_is_of_another_user_is_neither_counted_nor_taken_away_nor_adopted() {
     fs::write(&their_own, "x").unwrap();
     chown(&their_own, Some(NOBODY), None).unwrap();
     // Its host is the one that these are of.
-    let host = Path::new(&path).join(format!("host={}", rustix::system::uname().nodename().to_str().unwrap()));
+    let host = Path::new(&path).join(format!("host={}", host()));
     fs::rename(Path::new(&path).join("host=web1"), &host).unwrap();
     let here = |file: &Path| host.join(file.strip_prefix(Path::new(&path).join("host=web1")).unwrap());
     let ended = run(&["record", "-o", &path, "--keep", "1s", "--max-size", "1B", "-d", "0.1", "-q"]);
@@ -303,6 +303,30 @@ fn parts_with_other_columns_show_what_was_not_recorded_and_when() {
     assert!(ended.status.success() && !ended.stdout.contains("unrecorded"), "{ended:?}");
     let ended = run(&["-i", &path, "-g", "syscall"]);
     assert!(ended.status.code() == Some(1) && ended.stderr.contains("'syscall' was not recorded"), "{}", ended.stderr);
+}
+
+/// The name of this host.
+fn host() -> String {
+    rustix::system::uname().nodename().to_str().unwrap().to_owned()
+}
+
+#[test]
+fn a_merging_beside_the_sampling_takes_no_more_memory_than_is_promised() {
+    let dir = Dir::new();
+    let path = dir.path("r/");
+    // An hour that is over, of fifty parts, whose rows are a gigabyte if each counts.
+    record(&path, &Header { host: host(), ..header("run", &COLUMNS) }, START, 50, 50, &"x".repeat(400 << 10));
+    assert_eq!(parts(Path::new(&path)).len(), 50);
+    let recorder = Running::start(&mut psn(&["record", "-o", &path, "-p", "1", "-q"]));
+    let begin = Instant::now();
+    // It is enough to have begun, where the host is slow.
+    while parts(Path::new(&path)).len() >= 50 && begin.elapsed() < Duration::from_secs(8) {
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    recorder.signal(Signal::INT);
+    let (peak, ended) = recorder.end_with_peak();
+    assert!(ended.status.success(), "{}", ended.stderr);
+    assert!(peak < MAX_MEMORY, "it took {peak} bytes");
 }
 
 /// Replays the recording at `path`, many times over, for so long at most.
