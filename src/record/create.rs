@@ -2,53 +2,58 @@
 //! records only root reads.
 
 use std::fs::{self, File};
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::Path;
 
-use rustix::fs::{FlockOperation, OFlags, flock};
+use rustix::fs::{AtFlags, FileType, FlockOperation, Mode, OFlags, flock, openat, unlinkat};
 
 use super::RecordError;
+pub use super::directory::{Place, trusted as trusted_directory};
 use crate::rights;
 
 /// Permissions of new files: what is recorded with more rights than its user's tells of everyone's processes.
-fn file_mode() -> u32 {
-    if rights::sees_others() { 0o600 } else { 0o666 }
+fn file_mode() -> Mode {
+    if rights::sees_others() { Mode::from_raw_mode(0o600) } else { Mode::from_raw_mode(0o666) }
 }
 
 /// Makes a new file. One that is there is replaced if `force` says so, unless another psn writes it.
 ///
 /// # Errors
-/// When there is something at the path, and when it can not be made.
+/// When there is something at the path, when it can not be made, and when others may write to its directory
+/// ([`trusted_directory`]).
 pub fn file(path: &Path, force: bool) -> Result<File, RecordError> {
-    let failed = |error| RecordError::io(path, error);
-    match fs::symlink_metadata(path) {
-        Ok(_) if !force => return Err(RecordError::Exists { path: path.display().to_string() }),
-        // A link is taken away itself: what it leads to is left alone.
-        Ok(found) if found.is_file() => {
-            lock(&open_existing(path)?, path)?;
-            fs::remove_file(path).map_err(failed)?;
+    file_at(&Place::of(path)?, force)
+}
+
+/// [`file`], at a place whose directory is held.
+///
+/// # Errors
+/// When there is something at the place, and when it can not be made.
+pub fn file_at(place: &Place, force: bool) -> Result<File, RecordError> {
+    let path = place.path.as_path();
+    let failed = |error: rustix::io::Errno| RecordError::io(path, error.into());
+    if let Ok(found) = place.stat() {
+        if !force {
+            return Err(RecordError::Exists { path: path.display().to_string() });
         }
-        Ok(found) if found.is_symlink() => fs::remove_file(path).map_err(failed)?,
-        Ok(_) => return Err(RecordError::not_recording(path, "it is neither a file nor a link, so --force leaves it")),
-        Err(_) => {}
+        match FileType::from_raw_mode(found.st_mode) {
+            FileType::RegularFile => lock(&open_existing(place)?, path)?,
+            // A link is taken away itself: what it leads to is left alone.
+            FileType::Symlink => {}
+            _ => return Err(RecordError::not_recording(path, "it is neither a file nor a link, so --force leaves it")),
+        }
+        unlinkat(&place.directory, &place.name, AtFlags::empty()).map_err(failed)?;
     }
-    let flags = OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    let file = fs::OpenOptions::new()
-        .read(true)
-        .write(true)
-        .create_new(true)
-        .mode(file_mode())
-        .custom_flags(flags.bits().cast_signed())
-        .open(path)
-        .map_err(failed)?;
+    let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let file = File::from(openat(&place.directory, &place.name, flags, file_mode()).map_err(failed)?);
     lock(&file, path)?;
     Ok(file)
 }
 
-fn open_existing(path: &Path) -> Result<File, RecordError> {
-    let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-    let open = fs::OpenOptions::new().read(true).custom_flags(flags.bits().cast_signed()).open(path);
-    open.map_err(|error| RecordError::io(path, error))
+fn open_existing(place: &Place) -> Result<File, RecordError> {
+    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    let open = openat(&place.directory, &place.name, flags, Mode::empty());
+    open.map(File::from).map_err(|error| RecordError::io(&place.path, error.into()))
 }
 
 /// Takes the lock by which writers know of each other; it is held while `file` is open.
