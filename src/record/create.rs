@@ -12,7 +12,7 @@ pub use super::directory::{Place, trusted as trusted_directory};
 use crate::rights;
 
 /// Permissions of new files: what is recorded with more rights than its user's tells of everyone's processes.
-fn file_mode() -> Mode {
+pub fn file_mode() -> Mode {
     if rights::sees_others() { Mode::from_raw_mode(0o600) } else { Mode::from_raw_mode(0o666) }
 }
 

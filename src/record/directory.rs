@@ -80,6 +80,15 @@ pub fn trusted(path: &Path) -> Result<OwnedFd, RecordError> {
     }
 }
 
+/// Checks that others can not exchange what is in the directory at `path`, when psn sees more than its user could without it.
+///
+/// # Errors
+/// When they can: who may write there.
+pub fn check(path: &Path, directory: &Stat) -> Result<(), RecordError> {
+    let refusal = if rights::sees_others() { Trust::of_this_process().refusal(directory) } else { None };
+    refusal.map_or(Ok(()), |reason| Err(RecordError::Untrusted { path: path.display().to_string(), reason }))
+}
+
 /// Follows `path` from directory to directory, and of links only those of users that are trusted.
 fn walk(path: &Path, trust: &Trust) -> Result<OwnedFd, RecordError> {
     let failed = |error: rustix::io::Errno| RecordError::io(path, error.into());

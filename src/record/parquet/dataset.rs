@@ -13,8 +13,7 @@ use super::dir::{self, Dir};
 use super::look::{self, Look};
 use super::name::{self, Hour, PartName};
 use super::ticks::TickNote;
-use super::trust::trusted;
-use crate::record::{RecordError, create};
+use crate::record::{RecordError, create, directory};
 
 /// The file that is locked where directories can not be.
 const LOCK: &str = ".psn.lock";
@@ -52,7 +51,8 @@ impl Dataset {
     /// When another psn writes it, when others may write there, and when it can not be had.
     pub fn of_host(root: &Path, host: &str) -> Result<Self, RecordError> {
         create::directory(root)?;
-        let root = trusted(Dir::open(root).map_err(|error| RecordError::io(root, error))?)?;
+        let root =
+            Dir::reopened(create::trusted_directory(root)?, root).map_err(|error| RecordError::io(root, error))?;
         Self::open(&root, &name::host(host), true)
     }
 
@@ -143,6 +143,12 @@ fn make(parent: &Dir, name: &str) -> Result<Dir, RecordError> {
         Ok(_) => RecordError::not_recording(&path, "it is no directory"),
     });
     trusted(made?)
+}
+
+/// `directory`, if nobody can lead astray what is written to it.
+fn trusted(directory: Dir) -> Result<Dir, RecordError> {
+    let stat = directory.stat_self().map_err(|error| RecordError::io(directory.path(), error))?;
+    directory::check(directory.path(), &stat).map(|()| directory)
 }
 
 /// Takes the lock by which writers to `directory` know of each other. It is on the directory itself, because a file there

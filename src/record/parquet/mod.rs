@@ -20,7 +20,7 @@
 //! | `merge` | many small parts to few large ones | `file` | bytes |
 //! | `keep` | what has to go | | |
 //!
-//! `dir` holds directories open, `trust` knows whose they may be; `page` and `sum` have the checksums by which damage is told.
+//! `dir` holds directories open; `page` and `sum` have the checksums by which damage is told.
 //!
 //! Schemas and what files say of themselves are written by the `parquet` crate; the values by psn, three times as fast and
 //! in half the room. They are also read by psn, which understands what it writes and no more: the crate's reader panics,
@@ -51,7 +51,6 @@ mod sum;
 mod table;
 mod thrift;
 mod ticks;
-mod trust;
 
 use std::path::Path;
 use std::time::Duration;

@@ -16,8 +16,7 @@ use super::name::PartName;
 use super::schema;
 use super::table::TableWriter;
 use super::ticks::{Tick, TickNote, TickWriter};
-use super::trust::file_mode;
-use crate::record::RecordError;
+use crate::record::{RecordError, create};
 use crate::report::Facts;
 
 /// A part in the making. One that is given up leaves nothing behind.
@@ -57,7 +56,7 @@ impl PartWriter {
         let path = directory.path().join(&temporary);
         let failed = |error: ParquetError| engine(&path, &error);
         let ticks = TickWriter::new(due_before).map_err(failed)?;
-        let mode = file_mode();
+        let mode = create::file_mode();
         let file = match directory.create(&temporary, mode) {
             // What a killed psn may have left there; what is another user's is left alone.
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => directory

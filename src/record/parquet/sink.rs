@@ -19,7 +19,6 @@ use super::name::{Hour, PartName};
 use super::part::{Complete, Notes, PartWriter, engine};
 use super::schema;
 use super::ticks::Tick;
-use super::trust::trusted;
 use crate::moment::nanoseconds;
 use crate::record::repeats::Repeats;
 use crate::record::{Header, RecordError, Sink, TickInfo, create};
@@ -205,9 +204,10 @@ impl Single {
         let name = path.file_name().and_then(|name| name.to_str());
         let name =
             name.ok_or_else(|| RecordError::engine(path, "the name of a Parquet file must be UTF-8"))?.to_owned();
-        let directory = Dir::of_file(path).map_err(|error| RecordError::io(path, error))?;
-        let directory = trusted(directory)?;
-        Ok(Self { directory, name, _lock: create::file(path, force)? })
+        let place = create::Place::of(path)?;
+        let parent = path.parent().unwrap_or_else(|| Path::new("."));
+        let directory = Dir::reopened(&place.directory, parent).map_err(|error| RecordError::io(path, error))?;
+        Ok(Self { directory, name, _lock: create::file_at(&place, force)? })
     }
 }
 
