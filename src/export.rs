@@ -22,6 +22,9 @@ pub struct Copied {
 /// No tick of psn's has more rows: threads, or mappings of threads.
 const MAX_ROWS: usize = 8 << 20;
 
+/// Memory in bytes that the rows of a tick may take; those of a million threads take less.
+const MAX_BYTES: usize = 128 << 20;
+
 /// Copies `recordings` to where `options` say.
 ///
 /// # Errors
@@ -78,7 +81,9 @@ fn copy_one(
     recording.read(&query, &mut |piece| {
         watch(piece.progress)?;
         gathered.push(widened(piece.rows, query.columns.len(), missing.len()));
-        if gathered.iter().map(Rows::len).sum::<usize>() > MAX_ROWS {
+        let (count, bytes) =
+            gathered.iter().fold((0, 0), |(count, bytes), rows| (count + rows.len(), bytes + rows.size()));
+        if count > MAX_ROWS || bytes > MAX_BYTES {
             return Err(RecordError::not_recording(&path, "a tick has more rows than any of psn's"));
         }
         if piece.is_last {

@@ -13,6 +13,7 @@
 
 pub mod create;
 pub mod csv;
+pub mod directory;
 #[cfg(test)]
 mod fixture;
 pub mod header;
@@ -58,6 +59,17 @@ pub enum RecordError {
     Exists {
         /// The file.
         path: String,
+    },
+    /// Whoever may write there could exchange what psn makes, or lead it elsewhere.
+    #[error(
+        "{path}: {reason}; with more rights than its user's psn records only where nobody else may write: choose another \
+         directory (mkdir -m 700), or take their right away (chmod go-w, chown)"
+    )]
+    Untrusted {
+        /// The directory.
+        path: String,
+        /// Who may write there.
+        reason: String,
     },
     /// Another psn writes there.
     #[error("{path} is being written by another psn")]

@@ -16,7 +16,7 @@ const MAX_NAMED: usize = 3;
 /// Those of the reading.
 pub fn read(recording: &mut dyn Recording, query: &Query, visit: &mut Visit<'_>) -> Result<(), RecordError> {
     let is_recorded = |column: &&'static Column| recording.header().place(column).is_some();
-    let recorded: Vec<bool> = query.columns.iter().map(&is_recorded).collect();
+    let recorded: Vec<bool> = query.columns.iter().map(is_recorded).collect();
     if !recorded.contains(&false) {
         return recording.read(query, visit);
     }

@@ -65,6 +65,27 @@ fn duckdb_counts_what_psn_counts() {
     assert!((seconds - expected).abs() < 0.16, "{seconds} thread-seconds of {expected}");
 }
 
+#[test]
+fn arrow_finds_the_checksum_of_every_page_right() {
+    let python = std::env::var("PSN_DUCKDB_PYTHON").unwrap_or_else(|_| "python3".to_owned());
+    let has_arrow = || Running::start(command(&python).args(["-c", "import pyarrow.parquet"])).end().status.success();
+    if !(Path::new(&python).is_file() || has_program(&python)) || !has_arrow() {
+        return skip("Arrow's Python module (pyarrow) is not installed");
+    }
+    let dir = Dir::new();
+    let (path, report) = recorded(&dir, "r.parquet");
+    let rows: u64 = report.samples(&[]).into_values().sum();
+    let script = "import pyarrow.parquet as p, sys; print(p.ParquetFile(sys.argv[1], page_checksum_verification=True).read().num_rows)";
+    let count = |path: &str| Running::start(command(&python).args(["-c", script, path]).stderr(Stdio::piped())).end();
+    assert_eq!(count(&path).stdout.trim(), rows.to_string());
+    // It does look at them: the first page is behind four letters and a header of some fifty bytes.
+    let mut bytes = std::fs::read(&path).unwrap();
+    bytes[70] ^= 1;
+    std::fs::write(&path, bytes).unwrap();
+    let ended = count(&path);
+    assert!(!ended.status.success() && ended.stderr.to_lowercase().contains("crc"), "{ended:?}");
+}
+
 /// The ticks of a recording with the rows of its columns, to be written again under other names and times.
 fn ticks_of(path: &str) -> (Header, Vec<(TickInfo, Rows)>) {
     let mut recordings = open::recordings(&[path.to_owned()], &[], &std::sync::Arc::default()).unwrap();

@@ -62,10 +62,10 @@ mod hung_fuse;
 /// Recordings: written, read back, cut off, asked.
 mod recordings;
 
-/// Datasets: of other users, damaged, hostile, of parts that differ.
-mod datasets;
 /// Recordings that were damaged, as a user's psn reads them.
 mod damage;
+/// Datasets: of other users, damaged, hostile, of parts that differ.
+mod datasets;
 
 /// Recordings in the hands of engines that are not psn's.
 mod engines;

@@ -43,7 +43,7 @@ fn a_copy_with_capabilities_reads_proc_with_them_and_opens_all_else_without() {
     assert!(!waits.is_empty() && waits.keys().all(|wait| wait.contains("pipe_read")), "{waits:?}");
 
     let closed = Dir::with_mode(0o700);
-    let open = Dir::with_mode(0o777);
+    let open = Dir::with_mode(0o1777);
     for name in ["night.db", "night.csv", "night.parquet", "night/"] {
         let ended = run(&psn, &[&live[..], &["-o", &closed.path(name)]].concat());
         assert_eq!(ended.status.code(), Some(1), "{name}: {ended:?}");

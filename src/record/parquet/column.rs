@@ -49,6 +49,12 @@ impl Scratch {
         })
     }
 
+    /// What ends the reading.
+    #[cfg(test)]
+    pub fn stop(&self) -> &AtomicBool {
+        &self.stop
+    }
+
     /// Whether the reading is to go on.
     pub fn go_on(&self) -> Result<(), Damage> {
         if self.stop.load(Ordering::Relaxed) { Err(Damage::Stopped) } else { Ok(()) }

@@ -13,7 +13,7 @@ use super::dir::{self, Dir};
 use super::look::{self, Look};
 use super::name::{self, Hour, PartName};
 use super::ticks::TickNote;
-use crate::record::{RecordError, create};
+use crate::record::{RecordError, create, directory};
 
 /// The file that is locked where directories can not be.
 const LOCK: &str = ".psn.lock";
@@ -51,7 +51,8 @@ impl Dataset {
     /// When another psn writes it, when others may write there, and when it can not be had.
     pub fn of_host(root: &Path, host: &str) -> Result<Self, RecordError> {
         create::directory(root)?;
-        let root = safe(Dir::open(root).map_err(|error| RecordError::io(root, error))?)?;
+        let root =
+            Dir::reopened(create::trusted_directory(root)?, root).map_err(|error| RecordError::io(root, error))?;
         Self::open(&root, &name::host(host), true)
     }
 
@@ -128,7 +129,7 @@ impl Dataset {
 pub fn place(host: &Dir, hour: Option<&Hour>) -> Result<Dir, RecordError> {
     let Some(hour) = hour else { return Ok(host.clone()) };
     let child = |parent: &Dir, name: &str| {
-        safe(parent.child(name).map_err(|error| RecordError::io(&parent.path().join(name), error))?)
+        trusted(parent.child(name).map_err(|error| RecordError::io(&parent.path().join(name), error))?)
     };
     child(&child(host, &hour.date)?, &hour.hour)
 }
@@ -141,14 +142,13 @@ fn make(parent: &Dir, name: &str) -> Result<Dir, RecordError> {
         Ok(FileType::Symlink) => RecordError::not_recording(&path, "it is a link, and psn follows none"),
         Ok(_) => RecordError::not_recording(&path, "it is no directory"),
     });
-    safe(made?)
+    trusted(made?)
 }
 
-/// Checks that nobody can lead astray what is written to a directory.
-fn safe(directory: Dir) -> Result<Dir, RecordError> {
+/// `directory`, if nobody can lead astray what is written to it.
+fn trusted(directory: Dir) -> Result<Dir, RecordError> {
     let stat = directory.stat_self().map_err(|error| RecordError::io(directory.path(), error))?;
-    create::check_directory(directory.path(), &stat)?;
-    Ok(directory)
+    directory::check(directory.path(), &stat).map(|()| directory)
 }
 
 /// Takes the lock by which writers to `directory` know of each other. It is on the directory itself, because a file there
@@ -242,9 +242,10 @@ fn replaced(parts: &BTreeMap<String, (Entry, Look)>) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use std::fs;
+    use std::os::unix::fs::symlink;
 
     use super::*;
-    use crate::record::fixture::Directory;
+    use crate::record::fixture::{Directory, START, a_part_a_tick, add, header, parts};
 
     #[test]
     fn a_second_writer_of_a_host_refuses() {
@@ -272,10 +273,64 @@ mod tests {
         assert!(dataset.catalog.is_empty(), "it is not what its name says");
     }
 
+    /// A dataset of three parts in one hour, and where it is.
+    fn three_parts(root: &Directory) -> std::path::PathBuf {
+        let mut sink = crate::record::parquet::create(&root.path, &header("run"), false, a_part_a_tick()).unwrap();
+        add(&mut *sink, 0..3, START);
+        sink.finish(None).unwrap();
+        parts(&root.path)[0].parent().unwrap().to_owned()
+    }
+
+    #[test]
+    fn where_an_hour_or_a_part_has_become_a_link_nothing_is_taken_away() {
+        let (root, elsewhere) = (Directory::new(), Directory::new());
+        let hour = three_parts(&root);
+        let mut dataset = Dataset::of_host(&root.path, "web/1").unwrap();
+        let names: Vec<String> = dataset.catalog.keys().cloned().collect();
+        for name in &names {
+            fs::write(elsewhere.path.join(name), "precious").unwrap();
+        }
+        fs::remove_file(hour.join(&names[0])).unwrap();
+        symlink(elsewhere.path.join(&names[0]), hour.join(&names[0])).unwrap();
+        dataset.remove(&names[0]);
+        fs::rename(&hour, hour.with_file_name("gone")).unwrap();
+        symlink(&elsewhere.path, &hour).unwrap();
+        dataset.remove(&names[1]);
+        let date = hour.parent().unwrap();
+        fs::remove_file(&hour).unwrap();
+        fs::rename(date, root.path.join("gone")).unwrap();
+        fs::create_dir(elsewhere.path.join("hour=03")).unwrap();
+        fs::write(elsewhere.path.join("hour=03").join(&names[2]), "precious").unwrap();
+        symlink(&elsewhere.path, date).unwrap();
+        dataset.remove(&names[2]);
+        assert!(dataset.catalog.is_empty());
+        assert_eq!(fs::read_dir(&elsewhere.path).unwrap().count(), 4);
+        assert_eq!(fs::read_dir(elsewhere.path.join("hour=03")).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn a_part_is_one_of_the_dataset_if_it_is_what_its_name_says() {
+        let root = Directory::new();
+        let hour = three_parts(&root);
+        let names: Vec<String> = Dataset::of_host(&root.path, "web/1").unwrap().catalog.into_keys().collect();
+        assert_eq!(names.len(), 3);
+        let content = fs::read(hour.join(&names[0])).unwrap();
+        let own = PartName::parse(&names[0]).unwrap();
+        let others = [
+            PartName { run: "other".to_owned(), ..own.clone() },
+            PartName { start: "99991231T235959.000000Z".to_owned(), ..own.clone() },
+            PartName { start: "19700101T000000.000000Z".to_owned(), ..own },
+        ];
+        others.iter().for_each(|name| fs::write(hour.join(name.to_string()), &content).unwrap());
+        let dataset = Dataset::of_host(&root.path, "web/1").unwrap();
+        assert_eq!(dataset.catalog.into_keys().collect::<Vec<_>>(), names);
+        assert_eq!(fs::read_dir(&hour).unwrap().count(), 6, "the others are left alone");
+    }
+
     #[test]
     fn links_in_the_place_of_directories_are_not_followed() {
         let (root, elsewhere) = (Directory::new(), Directory::new());
-        std::os::unix::fs::symlink(&elsewhere.path, root.path.join("host=a")).unwrap();
+        symlink(&elsewhere.path, root.path.join("host=a")).unwrap();
         assert!(matches!(Dataset::of_host(&root.path, "a"), Err(RecordError::NotRecording { .. })));
     }
 }

@@ -8,7 +8,7 @@ use std::os::unix::ffi::OsStringExt as _;
 use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 
-use rustix::fd::OwnedFd;
+use rustix::fd::{AsFd, OwnedFd};
 use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, RenameFlags, Stat};
 use rustix::io::Errno;
 use rustix::process::geteuid;
@@ -44,6 +44,12 @@ impl Dir {
     pub fn open(path: &Path) -> io::Result<Self> {
         let path = if path.as_os_str().is_empty() { Path::new(".") } else { path };
         let fd = rustix::fs::openat(CWD, path, DIRECTORY, Mode::empty())?;
+        Ok(Self { fd: Arc::new(fd), path: path.to_owned() })
+    }
+
+    /// That of a descriptor by which it can not be read (`O_PATH`).
+    pub fn reopened(fd: impl AsFd, path: &Path) -> io::Result<Self> {
+        let fd = rustix::fs::openat(fd, ".", DIRECTORY, Mode::empty())?;
         Ok(Self { fd: Arc::new(fd), path: path.to_owned() })
     }
 
@@ -126,9 +132,9 @@ impl Dir {
     }
 
     /// Makes the file `name`, which must not be there.
-    pub fn create(&self, name: &str, mode: u32) -> io::Result<File> {
+    pub fn create(&self, name: &str, mode: Mode) -> io::Result<File> {
         let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let fd = rustix::fs::openat(&self.fd, bare(OsStr::new(name))?, flags, Mode::from_raw_mode(mode))?;
+        let fd = rustix::fs::openat(&self.fd, bare(OsStr::new(name))?, flags, mode)?;
         Ok(File::from(fd))
     }
 
@@ -218,7 +224,7 @@ mod tests {
         let up = format!("../{}", elsewhere.path.file_name().unwrap().to_str().unwrap());
         for name in ["", ".", "..", "link/", up.as_str(), elsewhere.path.to_str().unwrap()] {
             assert!(dir.child(name).is_err() && dir.make(name).is_err() && dir.stat(name).is_err(), "{name}");
-            assert!(dir.remove(name).is_err() && dir.create(name, 0o600).is_err(), "{name}");
+            assert!(dir.remove(name).is_err() && dir.create(name, Mode::RUSR).is_err(), "{name}");
         }
         assert!(dir.child("link").is_err() && dir.make("link").is_err());
         for path in ["link/x", "file", &format!("{up}/x")] {
@@ -244,7 +250,7 @@ mod tests {
         fs::write(root.path.join("a"), "a").unwrap();
         fs::write(root.path.join("b"), "b").unwrap();
         assert_eq!(dir.rename("a", "b", false).unwrap_err().kind(), io::ErrorKind::AlreadyExists);
-        assert!(dir.create("b", 0o600).is_err());
+        assert!(dir.create("b", Mode::RUSR).is_err());
         dir.rename("a", "b", true).unwrap();
         assert_eq!(fs::read(root.path.join("b")).unwrap(), b"a");
     }

@@ -24,8 +24,8 @@ pub enum Damage {
     Stopped,
     /// Another program wrote it, of this name.
     #[error(
-        "{} wrote it, and not psn: when its ticks were, which of them had no rows, and what run it is of is lost; \
-         SQL engines can still read its rows", if .0.is_empty() { "another program" } else { .0 }
+        "{0} wrote it, and not psn: when its ticks were, which of them had no rows, and what run it is of is lost; SQL engines \
+         can still read its rows"
     )]
     Foreign(String),
     /// It is not as psn writes it.

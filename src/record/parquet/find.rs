@@ -12,7 +12,13 @@ use rustix::fs::FileType;
 use super::dir::{Dir, Found};
 use super::file::{Damage, Slice};
 use super::look::Lookout;
+use crate::output::escape::printable;
 use crate::record::RecordError;
+
+/// A path as it is told: names in a dataset may be anybody's.
+pub fn shown(path: &Path) -> String {
+    printable(path.as_os_str().as_bytes()).into_owned()
+}
 
 /// Where a part lies.
 #[derive(Debug, Clone)]
@@ -90,8 +96,8 @@ impl LeftOut {
     /// One sentence a reason; `what` is what became of the files.
     pub fn sentences(self, what: &str) -> Vec<String> {
         let sentence = |(reason, (path, count)): (String, (PathBuf, u64))| match count {
-            1 => format!("{}: {what}: {reason}", path.display()),
-            _ => format!("{} and {} more: {what}: {reason}", path.display(), count - 1),
+            1 => format!("{}: {what}: {reason}", shown(&path)),
+            _ => format!("{} and {} more: {what}: {reason}", shown(&path), count - 1),
         };
         self.0.into_iter().map(sentence).collect()
     }

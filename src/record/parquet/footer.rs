@@ -6,6 +6,7 @@ use super::file::{Damage, Slice};
 use super::schema;
 use super::sum;
 use super::thrift::Reader;
+use crate::output::escape::printable;
 
 const MAGIC: [u8; 4] = *b"PAR1";
 
@@ -149,8 +150,11 @@ impl Footer {
                 _ => reader.skip(field)?,
             }
         }
+        if by.is_empty() {
+            return Err(Damage::Form("it is damaged: it does not say which program wrote it"));
+        }
         if !by.starts_with(BY) {
-            return Err(Damage::Foreign(String::from_utf8_lossy(by).chars().take(MAX_BY).collect()));
+            return Err(Damage::Foreign(printable(by).chars().take(MAX_BY).collect()));
         }
         if let Some((end, sum)) = sum {
             sum::check(bytes, end, sum, body)?;

@@ -445,6 +445,46 @@ mod tests {
     }
 
     #[test]
+    fn a_part_replaces_none_of_another_run_or_directory_or_that_has_more() {
+        let root = Directory::new();
+        let own = ten_parts(&root.path);
+        // Made elsewhere, so that nothing is merged beside this.
+        let elsewhere = Directory::new();
+        for numbers in [0..1, 36_000..36_001] {
+            let mut sink = create(&elsewhere.path, &header("other"), true, a_part_a_tick()).unwrap();
+            add(&mut *sink, numbers, START);
+            sink.finish(None).unwrap();
+            drop(sink);
+            let made = parts(&elsewhere.path).remove(0);
+            let place = root.path.join(made.strip_prefix(&elsewhere.path).unwrap());
+            fs::create_dir_all(place.parent().unwrap()).unwrap();
+            fs::copy(made, place).unwrap();
+        }
+        let of = |path: &PathBuf| path.file_name().unwrap().to_str().unwrap().to_owned();
+        let others: Vec<String> = parts(&root.path).iter().filter(|path| !own.contains(path)).map(of).collect();
+        let claimed = [
+            &others[..],
+            &own.iter().map(of).collect::<Vec<_>>(),
+            &[format!("../hour=04/{}", others[1]), own[9].display().to_string(), ".".to_owned()],
+        ]
+        .concat();
+        // It has the first three alone, and says that it replaces all.
+        let names: Vec<PartName> = own.iter().map(|path| PartName::parse(&of(path)).unwrap()).collect();
+        merge_to(&own[..3], &PartName::merged(&names[0], &names[9]).to_string(), &claimed, &Arc::default()).unwrap();
+        let runs = || {
+            let recordings = open(&root.path, &Arc::default()).unwrap();
+            let read = |mut recording: Box<dyn crate::record::Recording>| read(&mut *recording, &query(&COLUMNS));
+            recordings.into_iter().map(read).map(|ticks| ticks.len()).collect::<Vec<_>>()
+        };
+        assert_eq!(runs(), [1, 10]);
+        assert_eq!(parts(&root.path).len(), 13);
+        // The next writer takes away those that it has, and no others.
+        drop(create(&root.path, &header("next"), false, DatasetOptions::default()).unwrap());
+        assert_eq!(parts(&root.path).len(), 10);
+        assert_eq!(runs(), [1, 10]);
+    }
+
+    #[test]
     fn a_merged_part_can_be_merged_again() {
         let root = Directory::new();
         let paths = ten_parts(&root.path);

@@ -12,13 +12,15 @@
 //!
 //! | written by | | read by | |
 //! |---|---|---|---|
-//! | `sink` | ticks to parts | `read` | parts to recordings, one a run |
+//! | `sink` | ticks to parts | `read`, `decode` | parts to recordings, one a run; their rows |
 //! | `buffer` | the rows of a part in memory | `rows` | rows of the columns that are asked for |
 //! | `encode`, `hybrid` | one column to pages | `column`, `hybrid` | pages to the values of one column |
 //! | `part`, `table` | one file | `footer`, `thrift` | what a file says of itself |
-//! | `dataset`, `name` | directories and files | `file` | bytes |
-//! | `merge` | many small parts to few large ones | | |
+//! | `dataset`, `name` | directories and files | `find`, `look`, `runs` | which parts there are, what they say, what they are of |
+//! | `merge` | many small parts to few large ones | `file` | bytes |
 //! | `keep` | what has to go | | |
+//!
+//! `dir` holds directories open; `page` and `sum` have the checksums by which damage is told.
 //!
 //! Schemas and what files say of themselves are written by the `parquet` crate; the values by psn, three times as fast and
 //! in half the room. They are also read by psn, which understands what it writes and no more: the crate's reader panics,
@@ -27,6 +29,7 @@
 mod buffer;
 mod column;
 mod dataset;
+mod decode;
 mod dir;
 mod encode;
 mod file;
@@ -41,6 +44,7 @@ mod page;
 mod part;
 mod read;
 mod rows;
+mod runs;
 mod schema;
 mod sink;
 mod sum;

@@ -11,6 +11,7 @@ use parquet::schema::types::TypePtr;
 use super::buffer::RowBuffer;
 use super::dir::Dir;
 use super::file::Slice;
+use super::find::shown;
 use super::name::PartName;
 use super::schema;
 use super::table::TableWriter;
@@ -61,7 +62,7 @@ impl PartWriter {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => directory
                 .remove_own(&temporary)
                 .and_then(|()| directory.create(&temporary, mode))
-                .map_err(|_| RecordError::Exists { path: path.display().to_string() }),
+                .map_err(|_| RecordError::Exists { path: shown(&path) }),
             file => file.map_err(|error| RecordError::io(&path, error)),
         };
         let file = TableWriter::new(BufWriter::new(file?), schema).map_err(failed)?;
@@ -109,7 +110,7 @@ impl PartWriter {
         let bytes = file.metadata().map_err(failed)?.len();
         self.directory.rename(&PartName::temporary(&self.name), &self.name, self.replaces_file).map_err(|error| {
             match error.kind() {
-                io::ErrorKind::AlreadyExists => RecordError::Exists { path: path.display().to_string() },
+                io::ErrorKind::AlreadyExists => RecordError::Exists { path: shown(&path) },
                 _ => failed(error),
             }
         })?;

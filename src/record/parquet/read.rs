@@ -1,47 +1,28 @@
 //! Parts to recordings: one for each run.
 //!
-//! When a dataset is opened, only what its parts say of themselves is read. Rows are decoded on a thread of their own,
-//! some thousand ahead of those that are counted.
+//! When a dataset is opened, only what its parts say of themselves is read.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
 
-use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded, unbounded};
 use rayon::iter::{IntoParallelIterator as _, ParallelIterator as _};
 
+use super::decode::{self, Of, Part};
 use super::dir::Dir;
 use super::file::Damage;
-use super::find::{LeftOut, Place, Walk};
-use super::footer::Footer;
-use super::look::{self, Json, Look, Lookout};
+use super::find::{LeftOut, Place, Walk, shown};
+use super::look::{Look, Lookout};
 use super::name::PartName;
-use super::rows::{RowReader, Wanted};
+use super::rows::Wanted;
+use super::runs::{self, Run};
 use super::sink;
-use super::ticks::{TickNote, TickReader};
-use crate::record::{Header, PIECE_ROWS, Piece, Query, RecordError, RecordedColumn, Recording, TickInfo, Visit};
+use crate::record::{Header, Query, RecordError, RecordedColumn, Recording, Visit};
 use crate::report::Facts;
-use crate::rows::Rows;
 
 /// Directories below the one that is opened: host, date and hour, and one more for datasets side by side.
 const MAX_DEPTH: usize = 4;
-
-/// Ticks that are handed over at once, at most.
-const PARCEL_TICKS: usize = 512;
-
-/// Bytes of rows after which they are handed over.
-const PARCEL_BYTES: usize = 4 << 20;
-
-/// Parcels that wait to be counted.
-const PARCELS_AHEAD: usize = 2;
-
-/// Memory in bytes for buffers that are used again.
-const SPARE_BYTES: usize = 8 << 20;
-
-/// How often a reading that waits for rows looks whether its user has had enough.
-const PATIENCE: Duration = Duration::from_millis(100);
 
 /// The parts of one run.
 #[derive(Debug)]
@@ -53,13 +34,6 @@ pub struct ParquetRecording {
     lost: Vec<String>,
     parts: Vec<Part>,
     stop: Arc<AtomicBool>,
-}
-
-/// A part, as it says of itself.
-#[derive(Debug, Clone)]
-struct Part {
-    place: Place,
-    note: TickNote,
 }
 
 /// The recordings in the directory or file at `path`, by host and start: one for each run. To set `stop` ends this, and
@@ -87,7 +61,7 @@ pub fn open(path: &Path, stop: &Arc<AtomicBool>) -> Result<Vec<Box<dyn Recording
         }
         warnings.extend(walk.left_out.sentences("left out"));
         if !is_directory {
-            let (path, parts) = (path.display(), root.path().display());
+            let (path, parts) = (shown(path), shown(root.path()));
             warnings.push(format!("{path}: it is not complete; what it was to be made of is in {parts}"));
         }
     }
@@ -164,96 +138,27 @@ fn leave_out(recordings: &mut [ParquetRecording], damaged: Vec<(Place, Damage)>)
     }
 }
 
-/// Which of the parts are replaced by others: only by those of their own run and directory that name them and have all
-/// their ticks.
-fn replaced(found: &[(Place, Look)]) -> HashSet<PathBuf> {
-    let looks: HashMap<PathBuf, &Look> = found.iter().map(|(place, look)| (place.path(), look)).collect();
-    let mut replaced = HashSet::new();
-    for (place, look) in found {
-        let Some(own) = place.name().and_then(PartName::parse) else { continue };
-        for name in &look.replaces {
-            let is_covered = PartName::parse(name).is_some_and(|other| own.covers(&other));
-            let path = place.beside(name).path();
-            let has_all = |other: &&Look| {
-                other.header == look.header && look.note.first <= other.note.first && other.note.last <= look.note.last
-            };
-            if is_covered && looks.get(&path).is_some_and(has_all) {
-                replaced.insert(path);
-            }
-        }
-    }
-    replaced
-}
-
-/// The parts of one run, and what they are parts of.
-struct Run {
-    json: Json,
-    parts: Vec<(Part, Option<String>)>,
-    others: LeftOut,
-}
-
 fn by_run(
     path: &Path,
     found: Vec<(Place, Look)>,
     stop: &Arc<AtomicBool>,
 ) -> Result<Vec<ParquetRecording>, RecordError> {
-    let replaced = replaced(&found);
-    let mut headers: HashMap<Json, Result<Header, String>> = HashMap::new();
-    let mut runs: BTreeMap<String, Run> = BTreeMap::new();
-    let mut refused = None;
-    let mut left_out = LeftOut::default();
-    for (place, Look { note, header: json, facts, .. }) in found {
-        let path = place.path();
-        if replaced.contains(&path) {
-            continue;
-        }
-        let header = headers.entry(json.clone()).or_insert_with(|| {
-            let header = json.parse().map_err(|damage| RecordError::not_recording(&path, damage));
-            let header = header.and_then(|header| header.check(&path).map(|()| header));
-            header.map_err(|error| {
-                let reason = match &error {
-                    RecordError::NotRecording { reason, .. } => reason.clone(),
-                    other => other.to_string(),
-                };
-                refused.get_or_insert(error);
-                reason
-            })
-        });
-        match header {
-            Err(reason) => left_out.add(path, reason),
-            Ok(header) => {
-                let new = || Run { json: json.clone(), parts: Vec::new(), others: LeftOut::default() };
-                let run = runs.entry(header.run.clone()).or_insert_with(new);
-                if run.json == json {
-                    run.parts.push((Part { place, note }, facts));
-                } else {
-                    run.others.add(path, &"it says other things of its run than the rest");
-                }
-            }
-        }
-    }
-    if let (true, Some(error)) = (runs.is_empty(), refused) {
-        return Err(error);
-    }
+    let (runs, left_out) = runs::runs(found)?;
+    let mut warnings = left_out.sentences("left out");
     let only = runs.len() == 1;
-    let mut left_out = left_out.sentences("left out");
-    let mut recordings = Vec::new();
-    for Run { json, mut parts, others } in runs.into_values() {
-        let Some(Ok(header)) = headers.get(&json) else { continue };
-        // In the order in which they were written: the clock may have been set back.
-        parts.sort_by_key(|(part, _)| (part.note.first, part.note.last));
+    let recording = |Run { header, parts, .. }: Run| {
         let first = parts.first().map(|(part, _)| part.place.path()).unwrap_or_default();
-        left_out.extend(others.sentences("left out"));
-        recordings.push(ParquetRecording {
+        ParquetRecording {
             path: if only { path } else { host_directory(&first).unwrap_or(path) }.to_owned(),
-            header: header.clone(),
+            header,
             facts: parts.iter().rev().find_map(|(_, facts)| serde_json::from_str(facts.as_ref()?).ok()),
-            warnings: std::mem::take(&mut left_out),
+            warnings: std::mem::take(&mut warnings),
             lost: Vec::new(),
             parts: parts.into_iter().map(|(part, _)| part).collect(),
             stop: Arc::clone(stop),
-        });
-    }
+        }
+    };
+    let mut recordings: Vec<ParquetRecording> = runs.into_iter().map(recording).collect();
     recordings.sort_by_key(|recording| (recording.header.host.clone(), recording.header.started_ns));
     Ok(recordings)
 }
@@ -277,7 +182,7 @@ impl ParquetRecording {
         let wanted = |column: &&'static crate::column::Column| {
             let recorded = self.header.place(column).and_then(|place| self.header.columns.get(place));
             let recorded: &RecordedColumn = recorded.ok_or_else(|| RecordError::NotRecorded {
-                path: self.path.display().to_string(),
+                path: shown(&self.path),
                 column: column.name,
                 recorded: self.header.names(),
             })?;
@@ -316,220 +221,12 @@ impl Recording for ParquetRecording {
 
     fn read(&mut self, query: &Query, visit: &mut Visit<'_>) -> Result<(), RecordError> {
         let wanted = self.wanted(query)?;
-        let (full, parcels) = bounded(PARCELS_AHEAD);
-        let (back, empty) = unbounded();
-        let mut decoder = Decoder {
-            parts: &self.parts,
-            run: &self.header.run,
-            query,
-            wanted: &wanted,
-            last: None,
-            rows_done: 0,
-            rows_total: self.parts.iter().fold(0, |rows, part| rows.saturating_add(part.note.rows)),
-            parcel: Parcel::default(),
-            full,
-            empty,
-            left_out: LeftOut::default(),
-            halt: Arc::default(),
-        };
-        let halt = Arc::clone(&decoder.halt);
-        let (result, warnings) = std::thread::scope(|scope| {
-            let decode = move || {
-                // Whether all of it was wanted is known to those who did not.
-                let _ = decoder.decode();
-                decoder.left_out.sentences("not all of it can be read")
-            };
-            let thread = std::thread::Builder::new().name("psn-decode".to_owned()).spawn_scoped(scope, decode);
-            let thread = thread.map_err(|error| RecordError::io(&self.path, error));
-            let result = hand_out(parcels, &back, &self.stop, visit);
-            halt.store(true, Ordering::Relaxed);
-            match thread.map(std::thread::ScopedJoinHandle::join) {
-                Ok(Ok(warnings)) => (result, warnings),
-                Ok(Err(_)) => (result, vec![format!("{}: not all of it can be read", self.path.display())]),
-                Err(error) => (Err(error), Vec::new()),
-            }
-        });
-        self.warnings.extend(warnings);
+        let of = Of { path: &self.path, run: &self.header.run, parts: &self.parts };
+        let (result, warnings) = decode::read(of, query, &wanted, &self.stop, visit);
+        // It may be read more than once.
+        let new = warnings.into_iter().filter(|warning| !self.warnings.contains(warning)).collect::<Vec<_>>();
+        self.warnings.extend(new);
         result
-    }
-}
-
-/// Shows what comes to `visit`, and gives the parcels back.
-fn hand_out(
-    parcels: Receiver<Parcel>,
-    back: &Sender<Parcel>,
-    stop: &AtomicBool,
-    visit: &mut Visit<'_>,
-) -> Result<(), RecordError> {
-    loop {
-        let parcel = match parcels.recv_timeout(PATIENCE) {
-            Ok(parcel) => parcel,
-            Err(RecvTimeoutError::Disconnected) => return Ok(()),
-            Err(RecvTimeoutError::Timeout) if stop.load(Ordering::Relaxed) => return Err(RecordError::Stopped),
-            Err(RecvTimeoutError::Timeout) => continue,
-        };
-        for Packed { tick, rows, is_last, progress } in &parcel.pieces {
-            if stop.load(Ordering::Relaxed) {
-                return Err(RecordError::Stopped);
-            }
-            visit(Piece { tick, rows, is_last: *is_last, progress: *progress })?;
-        }
-        // Nobody waits for the last one.
-        let _ = back.send(parcel);
-    }
-}
-
-/// Pieces on their way from the decoder. Their buffers are used again and again.
-#[derive(Default)]
-struct Parcel {
-    pieces: Vec<Packed>,
-    /// Those of an earlier use.
-    spare: Vec<Packed>,
-    /// Rows in all pieces, and their bytes.
-    rows: usize,
-    bytes: usize,
-}
-
-struct Packed {
-    tick: TickInfo,
-    rows: Rows,
-    is_last: bool,
-    progress: f64,
-}
-
-/// Reads parts on behalf of who counts their rows.
-struct Decoder<'a> {
-    parts: &'a [Part],
-    run: &'a str,
-    query: &'a Query,
-    wanted: &'a [Wanted],
-    /// The number of the last tick that was read.
-    last: Option<u64>,
-    rows_done: u64,
-    rows_total: u64,
-    parcel: Parcel,
-    full: Sender<Parcel>,
-    empty: Receiver<Parcel>,
-    left_out: LeftOut,
-    /// Whether nobody waits for what it reads.
-    halt: Arc<AtomicBool>,
-}
-
-/// What ends the reading of a part.
-enum Trouble {
-    /// The rest of it can not be read.
-    Damage(Damage),
-    /// Nobody wants any more.
-    Unwanted,
-}
-
-impl From<Damage> for Trouble {
-    fn from(damage: Damage) -> Self {
-        if matches!(damage, Damage::Stopped) { Self::Unwanted } else { Self::Damage(damage) }
-    }
-}
-
-impl Decoder<'_> {
-    fn decode(&mut self) -> Result<(), Trouble> {
-        for part in self.parts {
-            let result = match self.part(part) {
-                Err(Trouble::Damage(damage)) if damage.is_absence() => match self.successor(part) {
-                    Some(successor) => self.part(&successor),
-                    None => Err(Trouble::Damage(damage)),
-                },
-                result => result,
-            };
-            match result {
-                Ok(()) => {}
-                Err(Trouble::Damage(damage)) => self.left_out.add(part.place.path(), &damage),
-                Err(Trouble::Unwanted) => return Err(Trouble::Unwanted),
-            }
-        }
-        self.send()
-    }
-
-    /// The part that `part` has been merged into since it was found.
-    fn successor(&self, part: &Part) -> Option<Part> {
-        let has_it = |look: &Look| {
-            look.header.parse().is_ok_and(|header| header.run == self.run)
-                && look.note.first <= part.note.first
-                && part.note.last <= look.note.last
-        };
-        let names = part.place.siblings().ok()?;
-        names.into_iter().find_map(|name| {
-            let place = part.place.beside(&name);
-            let look = place.open().and_then(|file| look::of(&Footer::read(&file)?)).ok().filter(has_it)?;
-            Some(Part { place, note: look.note })
-        })
-    }
-
-    /// Reads a part, unless nothing in it is wanted.
-    fn part(&mut self, part: &Part) -> Result<(), Trouble> {
-        let Query { from_ns, to_ns, .. } = *self.query;
-        let is_known = self.last.is_some_and(|last| part.note.last <= last);
-        if part.note.count == 0 || part.note.to_ns < from_ns || part.note.from_ns >= to_ns || is_known {
-            self.rows_done = self.rows_done.saturating_add(part.note.rows);
-            return Ok(());
-        }
-        let file = part.place.open()?;
-        let footer = Footer::read(&file)?;
-        let mut ticks = TickReader::new(&file, &look::note_of(&footer)?, &self.halt)?;
-        let mut rows = RowReader::new(&file, footer, self.wanted, &self.halt)?;
-        while let Some(tick) = ticks.next()? {
-            let is_new = self.last.is_none_or(|last| tick.number > last);
-            if is_new && (from_ns..to_ns).contains(&tick.info.time_ns) {
-                self.tick(&tick.info, tick.rows, &mut rows)?;
-            } else {
-                rows.skip(tick.rows);
-                self.rows_done = self.rows_done.saturating_add(tick.rows);
-            }
-            self.last = self.last.max(Some(tick.number));
-        }
-        Ok(())
-    }
-
-    /// Reads a tick. It is there with all its rows, or not at all, unless it has more than a piece can hold.
-    fn tick(&mut self, info: &TickInfo, mut left: u64, rows: &mut RowReader) -> Result<(), Trouble> {
-        loop {
-            let mut piece = self.parcel.spare.pop().unwrap_or_else(|| Packed {
-                tick: TickInfo::default(),
-                rows: Rows::new(self.wanted.len()),
-                is_last: true,
-                progress: 0.0,
-            });
-            piece.rows.clear();
-            let count = rows.read(usize::try_from(left).unwrap_or(usize::MAX).min(PIECE_ROWS), &mut piece.rows)?;
-            left -= count as u64;
-            self.rows_done = self.rows_done.saturating_add(count as u64);
-            #[expect(clippy::cast_precision_loss, reason = "progress to be shown")]
-            let progress = (self.rows_done as f64 / self.rows_total.max(1) as f64).min(1.0);
-            piece.tick.clone_from(info);
-            (piece.is_last, piece.progress) = (left == 0, progress);
-            self.parcel.rows += count;
-            self.parcel.bytes += piece.rows.size();
-            self.parcel.pieces.push(piece);
-            let Parcel { rows, bytes, pieces, .. } = &self.parcel;
-            if *rows >= PIECE_ROWS || *bytes >= PARCEL_BYTES || pieces.len() >= PARCEL_TICKS {
-                self.send()?;
-            }
-            if left == 0 {
-                return Ok(());
-            }
-        }
-    }
-
-    /// Hands over what there is.
-    fn send(&mut self) -> Result<(), Trouble> {
-        let mut next = self.empty.try_recv().unwrap_or_default();
-        next.spare.append(&mut next.pieces);
-        let mut bytes = 0;
-        next.spare.retain(|piece| {
-            bytes += piece.rows.capacity();
-            bytes <= SPARE_BYTES
-        });
-        (next.rows, next.bytes) = (0, 0);
-        let full = std::mem::replace(&mut self.parcel, next);
-        self.full.send(full).map_err(|_| Trouble::Unwanted)
     }
 }
 
@@ -541,10 +238,12 @@ mod tests {
 
     use super::*;
     use crate::observation::{Mark, Value};
+    use crate::record::TickInfo;
     use crate::record::fixture::{
         COLUMNS, Directory, SECOND, START, a_part_a_tick, add, expected, header, parts, query, read, tick,
     };
     use crate::record::parquet::{DatasetOptions, create};
+    use crate::rows::Rows;
 
     /// Ticks of these values, a row each, through a file and back.
     fn round_trip(values: &[Vec<Value<'_>>]) -> Vec<(TickInfo, Vec<Vec<String>>)> {

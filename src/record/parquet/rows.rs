@@ -262,3 +262,68 @@ impl TextColumn {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::record::fixture::Directory;
+    use crate::record::parquet::encode::TextList;
+    use crate::record::parquet::table::TableWriter;
+
+    /// A file of `columns` columns, in each of whose `rows` rows there is one and the same text; and how it is read.
+    fn same_texts(root: &Directory, columns: usize, rows: usize, text: &str) -> Result<RowReader, Damage> {
+        let names: Vec<String> = (0..columns).map(|number| format!("column{number}")).collect();
+        let texts: Vec<&str> = names.iter().map(String::as_str).collect();
+        let path = root.path.join("x.parquet");
+        let file = std::fs::File::create(&path).unwrap();
+        let mut table = TableWriter::new(file, &schema::numbers_and_texts(&[], &texts).unwrap()).unwrap();
+        for _ in 0..columns {
+            let mut list = TextList::default();
+            list.push(text);
+            let chunk = table.encoder.texts(&vec![0; rows], &list, None).unwrap();
+            table.column(chunk).unwrap();
+        }
+        table.end_group(rows).unwrap();
+        table.finish(Vec::new()).unwrap();
+        let file = Slice::open(&path)?;
+        let wanted: Vec<Wanted> = names.into_iter().map(|name| Wanted { name, is_number: false }).collect();
+        RowReader::new(&file, Footer::read(&file)?, &wanted, &Arc::default())
+    }
+
+    #[test]
+    fn a_text_that_comes_again_and_again_counts_each_time() {
+        let root = Directory::new();
+        let mut reader = same_texts(&root, 2, 10_000, &"x".repeat(500_000)).unwrap();
+        let mut left = 10_000;
+        while left > 9_900 {
+            let mut rows = Rows::new(2);
+            left -= reader.read(left, &mut rows).unwrap();
+            assert!((PIECE_BYTES..PIECE_BYTES + MAX_ROW_BYTES).contains(&rows.size()), "{}", rows.size());
+        }
+        let mut reader = same_texts(&root, 9, 10, &"x".repeat(500_000)).unwrap();
+        assert!(matches!(
+            reader.read(10, &mut Rows::new(9)),
+            Err(Damage::Form("a row is larger than those of any recording"))
+        ));
+    }
+
+    #[test]
+    fn all_columns_together_take_no_more_than_they_may() {
+        let root = Directory::new();
+        // Each has a page of its own, of a text that is in no dictionary.
+        let text = "x".repeat(2 << 20);
+        assert!(same_texts(&root, 1, 1, &text).unwrap().read(1, &mut Rows::new(1)).is_ok());
+        let result = same_texts(&root, 60, 1, &text).unwrap().read(1, &mut Rows::new(60));
+        assert!(matches!(result, Err(Damage::Form("its columns take more memory than those of any recording"))));
+    }
+
+    #[test]
+    fn a_reading_ends_when_it_is_told_to() {
+        let root = Directory::new();
+        let mut reader = same_texts(&root, 1, 10_000, "x").unwrap();
+        let mut rows = Rows::new(1);
+        assert_eq!(reader.read(5000, &mut rows).unwrap(), 5000);
+        reader.scratch.stop().store(true, std::sync::atomic::Ordering::Relaxed);
+        assert!(matches!(reader.read(5000, &mut rows), Err(Damage::Stopped)));
+    }
+}

@@ -12,6 +12,7 @@ use super::DatasetOptions;
 use super::buffer::RowBuffer;
 use super::dataset::{Dataset, Entry};
 use super::dir::Dir;
+use super::find::shown;
 use super::keep::{self, Clock};
 use super::merge::{self, Merger, Target};
 use super::name::{Hour, PartName};
@@ -101,7 +102,7 @@ impl ParquetSink {
         let of_run = dataset.catalog.iter().filter(|(_, entry)| is_single || entry.name.run == run);
         let of_run: Vec<String> = of_run.map(|(name, _)| name.clone()).collect();
         if !of_run.is_empty() && !force {
-            return Err(RecordError::Exists { path: format!("{}: its run {}", path.display(), header.run) });
+            return Err(RecordError::Exists { path: format!("{}: its run {}", shown(path), header.run) });
         }
         of_run.iter().for_each(|name| dataset.remove(name));
         let header_json = serde_json::to_string(header).map_err(|error| RecordError::engine(path, error))?;
@@ -203,10 +204,10 @@ impl Single {
         let name = path.file_name().and_then(|name| name.to_str());
         let name =
             name.ok_or_else(|| RecordError::engine(path, "the name of a Parquet file must be UTF-8"))?.to_owned();
-        let directory = Dir::of_file(path).map_err(|error| RecordError::io(path, error))?;
-        let stat = directory.stat_self().map_err(|error| RecordError::io(path, error))?;
-        create::check_directory(directory.path(), &stat)?;
-        Ok(Self { directory, name, _lock: create::file(path, force)? })
+        let place = create::Place::of(path)?;
+        let parent = path.parent().unwrap_or_else(|| Path::new("."));
+        let directory = Dir::reopened(&place.directory, parent).map_err(|error| RecordError::io(path, error))?;
+        Ok(Self { directory, name, _lock: create::file_at(&place, force)? })
     }
 }
 

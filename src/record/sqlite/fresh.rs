@@ -8,15 +8,17 @@ use std::path::{Path, PathBuf};
 
 use rusqlite::{Connection, OpenFlags};
 
-use super::files::sibling;
-use crate::record::{RecordError, create};
+use crate::record::RecordError;
+use crate::record::create::{self, Place};
 
 /// The files beside a database that SQLite may open.
 const BESIDE: [&str; 3] = ["-wal", "-shm", "-journal"];
 
 /// An empty database, locked for this psn.
 pub(super) struct Fresh {
-    /// With no link in it.
+    /// Its directory, held.
+    place: Place,
+    /// With no link in it, and no directory that another user could exchange.
     path: PathBuf,
     lock: File,
 }
@@ -28,18 +30,15 @@ impl Fresh {
     /// When there is something under one of the names, when another psn writes it, when the directory is one in which other
     /// users can exchange files, and when it cannot be made.
     pub(super) fn create(path: &Path, force: bool) -> Result<Self, RecordError> {
-        let real = create::real_path(path)?;
+        let place = Place::of(path)?;
+        let real = create::safe_path(path)?;
         if !force {
             // What a killed writer left is not taken over, nor is what somebody else planted.
-            for suffix in BESIDE {
-                create::absent(&sibling(&real, suffix))?;
-            }
+            BESIDE.iter().try_for_each(|suffix| create::remove_left(&place.beside(suffix)?, false))?;
         }
-        let lock = create::file(path, force)?;
-        for suffix in BESIDE {
-            create::remove_left(&sibling(&real, suffix))?;
-        }
-        Ok(Self { path: real, lock })
+        let lock = create::file_at(&place, force)?;
+        BESIDE.iter().try_for_each(|suffix| create::remove_left(&place.beside(suffix)?, force))?;
+        Ok(Self { place, path: real, lock })
     }
 
     /// Opens it, has `write` write what comes first, and turns the log on. Returns the connection, and the lock to be held
@@ -60,8 +59,10 @@ impl Fresh {
         // without a journal: until then nothing can be lost.
         db.execute_batch("PRAGMA page_size = 4096; PRAGMA journal_mode = MEMORY; PRAGMA temp_store = MEMORY;")?;
         write(&db)?;
-        let made = ["-wal", "-shm"].map(|suffix| create::exclusively(&sibling(&self.path, suffix)));
-        for made in made {
+        for suffix in ["-wal", "-shm"] {
+            let made =
+                self.place.beside(suffix).map(|place| create::exclusively_at(&place).map_err(std::io::Error::from));
+            let made = made.map_err(|error| rusqlite::Error::ToSqlConversionFailure(Box::new(error)))?;
             made.map_err(|error| rusqlite::Error::ToSqlConversionFailure(Box::new(error)))?;
         }
         // Readers see what was flushed while psn goes on writing. Synced at each commit, so that it outlasts the host.

@@ -1,0 +1,240 @@
+//! The directory that a recording is written to: held by descriptor, and nobody else's to write in.
+//!
+//! Whoever may write to a directory may exchange what is in it. An ordinary user's psn can do no more than that user, so
+//! nothing is asked of the directory then. What root writes tells of everyone's processes, and where root is led to by somebody
+//! else's links, root's files are: then the directory has to be root's own (or that of who called sudo), and others may write to
+//! it only if it is sticky, as /tmp is.
+
+use std::collections::VecDeque;
+use std::ffi::{OsStr, OsString};
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::ffi::OsStringExt as _;
+use std::path::{Component, Path, PathBuf};
+
+use rustix::fs::{CWD, FileType, Mode, OFlags, Stat, fstat, openat, readlinkat};
+use rustix::process::{getegid, geteuid};
+
+use super::RecordError;
+use crate::rights;
+
+/// Links that are followed on the way to one directory; the kernel follows no more.
+const MAX_LINKS: usize = 40;
+
+/// Who may be trusted not to exchange what psn meets.
+#[derive(Debug, Clone)]
+struct Trust {
+    /// Users: root, psn's own, and under sudo the one who called it, who may do as root anyway.
+    users: Vec<u32>,
+    /// psn's own group.
+    group: u32,
+}
+
+impl Trust {
+    fn of_this_process() -> Self {
+        let uid = geteuid();
+        let mut users = vec![0, uid.as_raw()];
+        if uid.is_root() {
+            users.extend(std::env::var("SUDO_UID").ok().and_then(|uid| uid.parse::<u32>().ok()));
+        }
+        Self { users, group: getegid().as_raw() }
+    }
+
+    fn has(&self, uid: u32) -> bool {
+        self.users.contains(&uid)
+    }
+
+    /// Why somebody else could exchange files in a directory; none if nobody could.
+    fn refusal(&self, directory: &Stat) -> Option<String> {
+        let mode = directory.st_mode;
+        if !self.has(directory.st_uid) {
+            return Some(format!("it belongs to uid {}, who may exchange anything in it", directory.st_uid));
+        }
+        if mode & 0o1000 != 0 {
+            return None;
+        }
+        if mode & 0o002 != 0 {
+            return Some("every user may write there, and it is not sticky".to_owned());
+        }
+        (mode & 0o020 != 0 && directory.st_gid != self.group)
+            .then(|| format!("members of group {} may write there, and it is not sticky", directory.st_gid))
+    }
+}
+
+/// Opens the directory at `path` to work relative to it (`O_PATH`): whatever its name leads to later, this one stays. When psn
+/// sees more than its user could without it, a directory in which others may exchange files is refused, and so are others'
+/// links on the way to it.
+///
+/// # Errors
+/// When it can not be opened, and when it is refused: then who may write there.
+pub fn trusted(path: &Path) -> Result<OwnedFd, RecordError> {
+    let path = if path.as_os_str().is_empty() { Path::new(".") } else { path };
+    let failed = |error: rustix::io::Errno| RecordError::io(path, error.into());
+    if !rights::sees_others() {
+        return openat(CWD, path, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty()).map_err(failed);
+    }
+    let trust = Trust::of_this_process();
+    let directory = walk(path, &trust)?;
+    match trust.refusal(&fstat(&directory).map_err(failed)?) {
+        Some(reason) => Err(RecordError::Untrusted { path: path.display().to_string(), reason }),
+        None => Ok(directory),
+    }
+}
+
+/// Checks that others can not exchange what is in the directory at `path`, when psn sees more than its user could without it.
+///
+/// # Errors
+/// When they can: who may write there.
+pub fn check(path: &Path, directory: &Stat) -> Result<(), RecordError> {
+    let refusal = if rights::sees_others() { Trust::of_this_process().refusal(directory) } else { None };
+    refusal.map_or(Ok(()), |reason| Err(RecordError::Untrusted { path: path.display().to_string(), reason }))
+}
+
+/// Follows `path` from directory to directory, and of links only those of users that are trusted.
+fn walk(path: &Path, trust: &Trust) -> Result<OwnedFd, RecordError> {
+    let failed = |error: rustix::io::Errno| RecordError::io(path, error.into());
+    let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let mut todo = steps(path);
+    let mut here = openat(CWD, ".", flags | OFlags::DIRECTORY, Mode::empty()).map_err(failed)?;
+    let mut links = 0;
+    while let Some(step) = todo.pop_front() {
+        let next = openat(&here, step.as_os_str(), flags, Mode::empty()).map_err(failed)?;
+        let found = fstat(&next).map_err(failed)?;
+        match FileType::from_raw_mode(found.st_mode) {
+            FileType::Directory => here = next,
+            FileType::Symlink => {
+                links += 1;
+                if links > MAX_LINKS {
+                    return Err(failed(rustix::io::Errno::LOOP));
+                }
+                if !trust.has(found.st_uid) {
+                    let reason = format!("{} is a link of uid {}", step.display(), found.st_uid);
+                    return Err(RecordError::Untrusted { path: path.display().to_string(), reason });
+                }
+                for step in steps(&target(&here, &step).map_err(failed)?).into_iter().rev() {
+                    todo.push_front(step);
+                }
+            }
+            _ => return Err(failed(rustix::io::Errno::NOTDIR)),
+        }
+    }
+    Ok(here)
+}
+
+fn target(directory: impl AsFd, name: &OsStr) -> rustix::io::Result<PathBuf> {
+    let target = readlinkat(directory, name, Vec::new())?;
+    Ok(PathBuf::from(OsString::from_vec(target.into_bytes())))
+}
+
+/// What `path` leads through, one name after another; `/` first, if it is absolute.
+fn steps(path: &Path) -> VecDeque<OsString> {
+    let known = path.components().filter(|component| !matches!(component, Component::CurDir));
+    known.map(|component| component.as_os_str().to_owned()).collect()
+}
+
+/// Where something is to be made: the directory, held, and the name in it.
+#[derive(Debug)]
+pub struct Place {
+    /// The directory.
+    pub directory: OwnedFd,
+    /// The name in it.
+    pub name: OsString,
+    /// The path that was given, for messages.
+    pub path: PathBuf,
+}
+
+impl Place {
+    /// That of `path`, in a directory as [`trusted`] wants it.
+    ///
+    /// # Errors
+    /// Those of [`trusted`], and when `path` names nothing in a directory.
+    pub fn of(path: &Path) -> Result<Self, RecordError> {
+        let name = path.file_name().ok_or_else(|| RecordError::io(path, rustix::io::Errno::ISDIR.into()))?;
+        let directory = trusted(path.parent().unwrap_or_else(|| Path::new(".")))?;
+        Ok(Self { directory, name: name.to_owned(), path: path.to_owned() })
+    }
+
+    /// What lies there; a link is itself.
+    ///
+    /// # Errors
+    /// When there is nothing, or it can not be looked at.
+    pub fn stat(&self) -> rustix::io::Result<Stat> {
+        rustix::fs::statat(&self.directory, &self.name, rustix::fs::AtFlags::SYMLINK_NOFOLLOW)
+    }
+
+    /// The place beside it of the same name with `suffix`.
+    ///
+    /// # Errors
+    /// When there are no descriptors left.
+    pub fn beside(&self, suffix: &str) -> Result<Self, RecordError> {
+        let with_suffix = |name: &OsStr| {
+            let mut name = name.to_owned();
+            name.push(suffix);
+            name
+        };
+        let directory = self.directory.try_clone().map_err(|error| RecordError::io(&self.path, error))?;
+        let path = PathBuf::from(with_suffix(self.path.as_os_str()));
+        Ok(Self { directory, name: with_suffix(&self.name), path })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _, chown, lchown, symlink};
+
+    use super::*;
+    use crate::record::fixture::Directory;
+
+    const NOBODY: u32 = 65534;
+
+    fn stat(uid: u32, gid: u32, mode: u32) -> Stat {
+        let mut stat = fstat(openat(CWD, "/", OFlags::PATH, Mode::empty()).unwrap()).unwrap();
+        (stat.st_uid, stat.st_gid, stat.st_mode) = (uid, gid, mode);
+        stat
+    }
+
+    #[test]
+    fn a_directory_is_trusted_if_nobody_else_may_exchange_what_is_in_it() {
+        let trust = Trust { users: vec![0, 1000], group: 100 };
+        for (uid, gid, mode) in [(0, 0, 0o755), (1000, 5, 0o700), (0, 5, 0o1777), (0, 5, 0o1775), (1000, 100, 0o775)] {
+            assert_eq!(trust.refusal(&stat(uid, gid, mode)), None, "{uid} {gid} {mode:o}");
+        }
+        for (uid, gid, mode, reason) in [
+            (1001, 0, 0o700, "uid 1001"),
+            (1001, 0, 0o1777, "uid 1001"),
+            (0, 0, 0o777, "every user"),
+            (0, 5, 0o775, "group 5"),
+        ] {
+            let refusal = trust.refusal(&stat(uid, gid, mode));
+            assert!(refusal.as_ref().is_some_and(|refusal| refusal.contains(reason)), "{reason}: {refusal:?}");
+        }
+    }
+
+    #[test]
+    fn links_of_others_are_not_followed_and_those_of_root_are() {
+        if !geteuid().is_root() {
+            return eprintln!("SKIPPED: to make files of other users takes root");
+        }
+        let root = Directory::new();
+        let at = |name: &str| root.path.join(name);
+        std::fs::DirBuilder::new().mode(0o700).create(at("own")).unwrap();
+        symlink("own", at("good")).unwrap();
+        symlink(at("own"), at("absolute")).unwrap();
+        symlink("own", at("foreign")).unwrap();
+        lchown(at("foreign"), Some(NOBODY), None).unwrap();
+        std::fs::create_dir(at("theirs")).unwrap();
+        chown(at("theirs"), Some(NOBODY), None).unwrap();
+        let inode = |path: &Path| trusted(path).map(|directory| fstat(directory).unwrap().st_ino);
+        let own = inode(&at("own")).unwrap();
+        assert_eq!(inode(&at("good")).unwrap(), own);
+        assert_eq!(inode(&at("absolute")).unwrap(), own);
+        assert_eq!(inode(&at("own/../good/.")).unwrap(), own);
+        for name in ["foreign", "theirs", "theirs/../foreign"] {
+            assert!(matches!(trusted(&at(name)), Err(RecordError::Untrusted { .. })), "{name}");
+        }
+        std::fs::set_permissions(at("own"), std::fs::Permissions::from_mode(0o777)).unwrap();
+        let refused = trusted(&at("own")).unwrap_err().to_string();
+        assert!(refused.contains("every user may write there"), "{refused}");
+        symlink("loop", at("loop")).unwrap();
+        assert!(trusted(&at("loop")).is_err());
+    }
+}

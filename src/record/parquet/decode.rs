@@ -1,0 +1,272 @@
+//! The rows of a recording's parts, decoded on a thread of their own, some thousand ahead of those that are counted.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded, unbounded};
+
+use super::file::Damage;
+use super::find::{LeftOut, Place, shown};
+use super::footer::Footer;
+use super::look::{self, Look};
+use super::rows::{RowReader, Wanted};
+use super::ticks::{TickNote, TickReader};
+use crate::record::{PIECE_ROWS, Piece, Query, RecordError, TickInfo, Visit};
+use crate::rows::Rows;
+
+/// Ticks that are handed over at once, at most.
+const PARCEL_TICKS: usize = 512;
+
+/// Bytes of rows after which they are handed over.
+const PARCEL_BYTES: usize = 4 << 20;
+
+/// Parcels that wait to be counted.
+const PARCELS_AHEAD: usize = 2;
+
+/// Memory in bytes for buffers that are used again.
+const SPARE_BYTES: usize = 8 << 20;
+
+/// How often a reading that waits for rows looks whether its user has had enough.
+const PATIENCE: Duration = Duration::from_millis(100);
+
+/// A part, as it says of itself.
+#[derive(Debug, Clone)]
+pub struct Part {
+    /// Where it lies.
+    pub place: Place,
+    /// Its ticks.
+    pub note: TickNote,
+}
+
+/// What is read.
+#[derive(Debug, Clone, Copy)]
+pub struct Of<'a> {
+    /// The recording's path.
+    pub path: &'a Path,
+    /// Its run.
+    pub run: &'a str,
+    /// Its parts.
+    pub parts: &'a [Part],
+}
+
+/// Visits the ticks that `query` wants, with the columns `wanted`; also says what could not be read.
+pub fn read(
+    of: Of<'_>,
+    query: &Query,
+    wanted: &[Wanted],
+    stop: &AtomicBool,
+    visit: &mut Visit<'_>,
+) -> (Result<(), RecordError>, Vec<String>) {
+    let (full, parcels) = bounded(PARCELS_AHEAD);
+    let (back, empty) = unbounded();
+    let mut decoder = Decoder {
+        of,
+        query,
+        wanted,
+        last: None,
+        rows_done: 0,
+        rows_total: of.parts.iter().fold(0, |rows, part| rows.saturating_add(part.note.rows)),
+        parcel: Parcel::default(),
+        full,
+        empty,
+        left_out: LeftOut::default(),
+        halt: Arc::default(),
+    };
+    let halt = Arc::clone(&decoder.halt);
+    std::thread::scope(|scope| {
+        let decode = move || {
+            // Whether all of it was wanted is known to those who did not.
+            let _ = decoder.decode();
+            decoder.left_out.sentences("not all of it can be read")
+        };
+        let thread = std::thread::Builder::new().name("psn-decode".to_owned()).spawn_scoped(scope, decode);
+        let thread = thread.map_err(|error| RecordError::io(of.path, error));
+        let result = hand_out(parcels, &back, stop, visit);
+        halt.store(true, Ordering::Relaxed);
+        match thread.map(std::thread::ScopedJoinHandle::join) {
+            Ok(Ok(warnings)) => (result, warnings),
+            Ok(Err(_)) => (result, vec![format!("{}: not all of it can be read", shown(of.path))]),
+            Err(error) => (Err(error), Vec::new()),
+        }
+    })
+}
+
+/// Shows what comes to `visit`, and gives the parcels back.
+fn hand_out(
+    parcels: Receiver<Parcel>,
+    back: &Sender<Parcel>,
+    stop: &AtomicBool,
+    visit: &mut Visit<'_>,
+) -> Result<(), RecordError> {
+    loop {
+        let parcel = match parcels.recv_timeout(PATIENCE) {
+            Ok(parcel) => parcel,
+            Err(RecvTimeoutError::Disconnected) => return Ok(()),
+            Err(RecvTimeoutError::Timeout) if stop.load(Ordering::Relaxed) => return Err(RecordError::Stopped),
+            Err(RecvTimeoutError::Timeout) => continue,
+        };
+        for Packed { tick, rows, is_last, progress } in &parcel.pieces {
+            if stop.load(Ordering::Relaxed) {
+                return Err(RecordError::Stopped);
+            }
+            visit(Piece { tick, rows, is_last: *is_last, progress: *progress })?;
+        }
+        // Nobody waits for the last one.
+        let _ = back.send(parcel);
+    }
+}
+
+/// Pieces on their way from the decoder. Their buffers are used again and again.
+#[derive(Default)]
+struct Parcel {
+    pieces: Vec<Packed>,
+    /// Those of an earlier use.
+    spare: Vec<Packed>,
+    /// Rows in all pieces, and their bytes.
+    rows: usize,
+    bytes: usize,
+}
+
+struct Packed {
+    tick: TickInfo,
+    rows: Rows,
+    is_last: bool,
+    progress: f64,
+}
+
+/// Reads parts on behalf of who counts their rows.
+struct Decoder<'a> {
+    of: Of<'a>,
+    query: &'a Query,
+    wanted: &'a [Wanted],
+    /// The number of the last tick that was read.
+    last: Option<u64>,
+    rows_done: u64,
+    rows_total: u64,
+    parcel: Parcel,
+    full: Sender<Parcel>,
+    empty: Receiver<Parcel>,
+    left_out: LeftOut,
+    /// Whether nobody waits for what it reads.
+    halt: Arc<AtomicBool>,
+}
+
+/// What ends the reading of a part.
+enum Trouble {
+    /// The rest of it can not be read.
+    Damage(Damage),
+    /// Nobody wants any more.
+    Unwanted,
+}
+
+impl From<Damage> for Trouble {
+    fn from(damage: Damage) -> Self {
+        if matches!(damage, Damage::Stopped) { Self::Unwanted } else { Self::Damage(damage) }
+    }
+}
+
+impl Decoder<'_> {
+    fn decode(&mut self) -> Result<(), Trouble> {
+        for part in self.of.parts {
+            let result = match self.part(part) {
+                Err(Trouble::Damage(damage)) if damage.is_absence() => match self.successor(part) {
+                    Some(successor) => self.part(&successor),
+                    None => Err(Trouble::Damage(damage)),
+                },
+                result => result,
+            };
+            match result {
+                Ok(()) => {}
+                Err(Trouble::Damage(damage)) => self.left_out.add(part.place.path(), &damage),
+                Err(Trouble::Unwanted) => return Err(Trouble::Unwanted),
+            }
+        }
+        self.send()
+    }
+
+    /// The part that `part` has been merged into since it was found.
+    fn successor(&self, part: &Part) -> Option<Part> {
+        let has_it = |look: &Look| {
+            look.header.parse().is_ok_and(|header| header.run == self.of.run)
+                && look.note.first <= part.note.first
+                && part.note.last <= look.note.last
+        };
+        let names = part.place.siblings().ok()?;
+        names.into_iter().find_map(|name| {
+            let place = part.place.beside(&name);
+            let look = place.open().and_then(|file| look::of(&Footer::read(&file)?)).ok().filter(has_it)?;
+            Some(Part { place, note: look.note })
+        })
+    }
+
+    /// Reads a part, unless nothing in it is wanted.
+    fn part(&mut self, part: &Part) -> Result<(), Trouble> {
+        let Query { from_ns, to_ns, .. } = *self.query;
+        let is_known = self.last.is_some_and(|last| part.note.last <= last);
+        if part.note.count == 0 || part.note.to_ns < from_ns || part.note.from_ns >= to_ns || is_known {
+            self.rows_done = self.rows_done.saturating_add(part.note.rows);
+            return Ok(());
+        }
+        let file = part.place.open()?;
+        let footer = Footer::read(&file)?;
+        let mut ticks = TickReader::new(&file, &look::note_of(&footer)?, &self.halt)?;
+        let mut rows = RowReader::new(&file, footer, self.wanted, &self.halt)?;
+        while let Some(tick) = ticks.next()? {
+            let is_new = self.last.is_none_or(|last| tick.number > last);
+            if is_new && (from_ns..to_ns).contains(&tick.info.time_ns) {
+                self.tick(&tick.info, tick.rows, &mut rows)?;
+            } else {
+                rows.skip(tick.rows);
+                self.rows_done = self.rows_done.saturating_add(tick.rows);
+            }
+            self.last = self.last.max(Some(tick.number));
+        }
+        Ok(())
+    }
+
+    /// Reads a tick. It is there with all its rows, or not at all, unless it has more than a piece can hold.
+    fn tick(&mut self, info: &TickInfo, mut left: u64, rows: &mut RowReader) -> Result<(), Trouble> {
+        loop {
+            let mut piece = self.parcel.spare.pop().unwrap_or_else(|| Packed {
+                tick: TickInfo::default(),
+                rows: Rows::new(self.wanted.len()),
+                is_last: true,
+                progress: 0.0,
+            });
+            piece.rows.clear();
+            let count = rows.read(usize::try_from(left).unwrap_or(usize::MAX).min(PIECE_ROWS), &mut piece.rows)?;
+            left -= count as u64;
+            self.rows_done = self.rows_done.saturating_add(count as u64);
+            #[expect(clippy::cast_precision_loss, reason = "progress to be shown")]
+            let progress = (self.rows_done as f64 / self.rows_total.max(1) as f64).min(1.0);
+            piece.tick.clone_from(info);
+            (piece.is_last, piece.progress) = (left == 0, progress);
+            self.parcel.rows += count;
+            self.parcel.bytes += piece.rows.size();
+            self.parcel.pieces.push(piece);
+            let Parcel { rows, bytes, pieces, .. } = &self.parcel;
+            if *rows >= PIECE_ROWS || *bytes >= PARCEL_BYTES || pieces.len() >= PARCEL_TICKS {
+                self.send()?;
+            }
+            if left == 0 {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Hands over what there is.
+    fn send(&mut self) -> Result<(), Trouble> {
+        let mut next = self.empty.try_recv().unwrap_or_default();
+        next.spare.append(&mut next.pieces);
+        let mut bytes = 0;
+        next.spare.retain(|piece| {
+            bytes += piece.rows.capacity();
+            bytes <= SPARE_BYTES
+        });
+        (next.rows, next.bytes) = (0, 0);
+        let full = std::mem::replace(&mut self.parcel, next);
+        self.full.send(full).map_err(|_| Trouble::Unwanted)
+    }
+}

@@ -1,0 +1,97 @@
+//! Parts to runs: which of them belong together, and which are replaced by others.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::path::{Path, PathBuf};
+
+use super::decode::Part;
+use super::find::{LeftOut, Place};
+use super::look::{Json, Look};
+use super::name::PartName;
+use crate::record::{Header, RecordError};
+
+/// Which of the parts are replaced by others: only by those of their own run and directory that name them and have all
+/// their ticks.
+fn replaced(found: &[(Place, Look)]) -> HashSet<PathBuf> {
+    let looks: HashMap<PathBuf, &Look> = found.iter().map(|(place, look)| (place.path(), look)).collect();
+    let mut replaced = HashSet::new();
+    for (place, look) in found {
+        let Some(own) = place.name().and_then(PartName::parse) else { continue };
+        for name in &look.replaces {
+            let is_covered = PartName::parse(name).is_some_and(|other| own.covers(&other));
+            let path = place.beside(name).path();
+            let has_all = |other: &&Look| {
+                other.header == look.header && look.note.first <= other.note.first && other.note.last <= look.note.last
+            };
+            if is_covered && looks.get(&path).is_some_and(has_all) {
+                replaced.insert(path);
+            }
+        }
+    }
+    replaced
+}
+
+/// The parts of one run.
+#[derive(Debug)]
+pub struct Run {
+    /// What they say of it, all the same.
+    pub header: Header,
+    /// They, and the facts that they have.
+    pub parts: Vec<(Part, Option<String>)>,
+    json: Json,
+}
+
+/// The runs that parts are of, each in the order in which it was written, and what is left out of them.
+///
+/// # Errors
+/// When there is none.
+pub fn runs(found: Vec<(Place, Look)>) -> Result<(Vec<Run>, LeftOut), RecordError> {
+    let replaced = replaced(&found);
+    let mut headers: HashMap<Json, Result<Header, String>> = HashMap::new();
+    let mut runs: BTreeMap<String, Run> = BTreeMap::new();
+    let (mut refused, mut left_out) = (None, LeftOut::default());
+    for (place, Look { note, header: json, facts, .. }) in found {
+        let path = place.path();
+        if replaced.contains(&path) {
+            continue;
+        }
+        let parsed = headers.entry(json.clone()).or_insert_with(|| {
+            parse(&json, &path).map_err(|error| {
+                let reason = reason(&error);
+                refused.get_or_insert(error);
+                reason
+            })
+        });
+        match parsed {
+            Err(reason) => left_out.add(path, reason),
+            Ok(header) => {
+                let new = || Run { header: header.clone(), parts: Vec::new(), json: json.clone() };
+                let run = runs.entry(header.run.clone()).or_insert_with(new);
+                if run.json == json {
+                    run.parts.push((Part { place, note }, facts));
+                } else {
+                    left_out.add(path, &"it says other things of its run than the rest");
+                }
+            }
+        }
+    }
+    if let (true, Some(error)) = (runs.is_empty(), refused) {
+        return Err(error);
+    }
+    let mut runs: Vec<Run> = runs.into_values().collect();
+    // The clock may have been set back.
+    runs.iter_mut().for_each(|run| run.parts.sort_by_key(|(part, _)| (part.note.first, part.note.last)));
+    Ok((runs, left_out))
+}
+
+/// The header of the part at `path`, if this psn can read it.
+fn parse(json: &Json, path: &Path) -> Result<Header, RecordError> {
+    let header = json.parse().map_err(|damage| RecordError::not_recording(path, damage))?;
+    header.check(path).map(|()| header)
+}
+
+fn reason(error: &RecordError) -> String {
+    match error {
+        RecordError::NotRecording { reason, .. } => reason.clone(),
+        other => other.to_string(),
+    }
+}
