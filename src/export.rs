@@ -2,6 +2,7 @@
 
 use crate::column::Column;
 use crate::observation::{Mark, Value};
+use crate::output::sentence::shown;
 use crate::record::header::IDENTITY;
 use crate::record::open::{self, SinkOptions};
 use crate::record::{Format, Header, Query, RecordError, RecordedColumn, Recording};
@@ -34,7 +35,7 @@ pub fn copy(
     let is_dataset = Format::of(&options.path)? == Format::Parquet && options.path.extension().is_none();
     if recordings.len() > 1 && !is_dataset {
         return Err(RecordError::Engine {
-            path: options.path.display().to_string(),
+            path: shown(&options.path),
             reason: format!(
                 "one file holds one run, and there are {} to be copied: copy them to a dataset (a directory, ending in /)",
                 recordings.len()

@@ -22,7 +22,7 @@
 //! One noun goes through it: an [`observation`], one thread at one instant; many of them are [`rows`].
 //!
 //! # The modules, in the order of the flow
-//! - asked for: [`cli`] (names and help), [`config`] (arguments made sense of), [`mod@column`] (what can
+//! - asked for: [`cli`] (names and help), [`options`] (which has a say in what), [`config`] (arguments made sense of), [`mod@column`] (what can
 //!   be asked for), [`filter`], [`select`], [`plan`] (what to read and count)
 //! - read: [`procfs`] (the only place that opens anything under the proc root), [`task`] (what there
 //!   is to read, and what is kept with it), [`discover`] (keeps that current), [`fds`] (which
@@ -75,6 +75,7 @@ pub mod list;
 pub mod lookup;
 pub mod moment;
 pub mod observation;
+pub mod options;
 pub mod output;
 pub mod parse;
 pub mod plan;

@@ -12,6 +12,7 @@ use crate::column::Column;
 use crate::histogram::Histogram;
 use crate::moment::timestamp;
 use crate::observation::{Observation, Value};
+use crate::output::sentence::shown;
 use crate::plan::Plan;
 use crate::record::header::IDENTITY;
 use crate::record::{Header, Piece, Query, RecordError, Recording, TickInfo};
@@ -166,7 +167,7 @@ fn query(question: &Question, header: &Header, path: &std::path::Path) -> Result
     let mut columns = question.plan.columns.clone();
     if let Some(column) = columns.iter().find(|column| header.place(column).is_none()) {
         return Err(RecordError::NotRecorded {
-            path: path.display().to_string(),
+            path: shown(path),
             column: column.name,
             recorded: header.names(),
         });
@@ -382,7 +383,7 @@ fn warnings(recordings: &[Box<dyn Recording>], question: &Question) -> Vec<Strin
     let mut warnings = Vec::new();
     for recording in recordings {
         let (header, path) = (recording.header(), recording.path());
-        let path = path.display();
+        let path = shown(&path);
         warnings.extend(recording.warnings());
         if recording.facts().is_none() && question.is_of_all() && !recording.is_of_original() {
             warnings

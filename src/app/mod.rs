@@ -2,6 +2,7 @@
 
 mod live;
 mod recordings;
+mod tell;
 
 use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
@@ -30,8 +31,11 @@ pub fn main(cli: Cli) -> ExitCode {
 /// Says what clap has to say: the help and the version, or what is wrong with the arguments.
 #[must_use]
 pub fn answer(said: &clap::Error) -> ExitCode {
-    let printed = said.print().and_then(|()| io::stdout().flush()).context("cannot write to standard output");
-    if said.use_stderr() { ExitCode::from(USAGE) } else { finish(printed) }
+    if said.use_stderr() {
+        tell::text(&said.render().to_string());
+        return ExitCode::from(USAGE);
+    }
+    finish(said.print().and_then(|()| io::stdout().flush()).context("cannot write to standard output"))
 }
 
 fn finish(result: anyhow::Result<()>) -> ExitCode {
@@ -41,10 +45,9 @@ fn finish(result: anyhow::Result<()>) -> ExitCode {
         Err(error) if is_closed_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
             let usage = error.is::<UsageError>();
-            // With standard error gone there is nobody left to tell.
-            let _ = writeln!(io::stderr(), "psn: {error:#}");
+            tell::line(&format!("psn: {error:#}"));
             if usage {
-                let _ = writeln!(io::stderr(), "For more information, try 'psn --help'.");
+                tell::line("For more information, try 'psn --help'.");
             }
             ExitCode::from(if usage { USAGE } else { FAILURE })
         }

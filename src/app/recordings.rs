@@ -1,18 +1,19 @@
 //! Recordings, as their user meets them: replay, comparison, copies.
 
-use std::io::{self, IsTerminal, Write as _};
+use std::ffi::OsStr;
+use std::io::Write as _;
 use std::time::Duration;
 
 use anyhow::Context as _;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-use super::{print_report, stop_on_signals};
+use super::{print_report, stop_on_signals, tell};
 use crate::cli::{DiffArgs, ExportArgs, SampleArgs};
 use crate::config::{self, UsageError};
 use crate::diff::{self, Side};
 use crate::moment::{Moment, nanoseconds};
 use crate::output::Format;
-use crate::output::escape::printable;
+use crate::output::sentence::{sentence, shown};
 use crate::plan::{Keep, Plan, PlanRequest, StateGate};
 use crate::record::open::{self, SinkOptions};
 use crate::record::{RecordError, Recording};
@@ -34,7 +35,7 @@ pub fn replay(args: &SampleArgs) -> anyhow::Result<()> {
         to_ns: None,
     };
     let stop = stop_on_signals()?;
-    let mut recordings = open::recordings(&args.replay.input, &args.replay.host).context("-i")?;
+    let mut recordings = open::recordings(&args.replay.input, &args.replay.host, &stop.flag()).context("-i")?;
     let question = within(question, args.replay.from, args.replay.to, &mut recordings)?;
     let mut bar = Bar::new(args.quiet, &stop);
     let report = match args.replay.per {
@@ -87,7 +88,7 @@ pub fn diff(args: &DiffArgs) -> anyhow::Result<()> {
     let plan = Plan::new(&request, gate).map_err(UsageError::from)?;
     let stop = stop_on_signals()?;
     let mut bar = Bar::new(args.quiet, &stop);
-    let mut side = |given: &str| -> anyhow::Result<(Side, Report)> {
+    let mut side = |given: &OsStr| -> anyhow::Result<(Side, Report)> {
         let side = Side::parse(given).map_err(UsageError::Window)?;
         let question = Question {
             plan: plan.clone(),
@@ -98,7 +99,7 @@ pub fn diff(args: &DiffArgs) -> anyhow::Result<()> {
             from_ns: None,
             to_ns: None,
         };
-        let mut recordings = open::recordings(std::slice::from_ref(&side.path), &args.host)?;
+        let mut recordings = open::recordings(std::slice::from_ref(&side.path), &args.host, &stop.flag())?;
         let question = within(question, side.from, side.to, &mut recordings)?;
         let report = replay::report(&mut recordings, &question, &mut |done| bar.update(done))?;
         Ok((side, report))
@@ -116,7 +117,7 @@ pub fn diff(args: &DiffArgs) -> anyhow::Result<()> {
             more => Some(format!("rows: {more} more, left out by --limit")),
         };
         let notes = diff::notes(before, after).into_iter().chain(left_out);
-        let text: String = notes.map(|note| format!("{}\n", printable(note.as_bytes()))).collect();
+        let text: String = notes.map(|note| format!("{}\n", sentence(&note))).collect();
         return super::print(|out| out.write_all(format!("\n{text}").as_bytes()));
     }
     Ok(())
@@ -125,29 +126,19 @@ pub fn diff(args: &DiffArgs) -> anyhow::Result<()> {
 /// `psn export`: the same recordings in another format.
 pub fn export(args: &ExportArgs) -> anyhow::Result<()> {
     let stop = stop_on_signals()?;
-    let mut recordings = open::recordings(std::slice::from_ref(&args.input), &args.host)?;
+    let mut recordings = open::recordings(std::slice::from_ref(&args.input), &args.host, &stop.flag())?;
     let options = SinkOptions { path: args.output.clone(), force: args.force, flush: None, keep: None, max_size: None };
     let mut bar = Bar::new(args.quiet, &stop);
     let result = export::copy(&mut recordings, &options, &mut |done| bar.update(done));
     drop(bar);
     let copied = result?;
     if !args.quiet {
-        eprintln_ignoring_errors(&format!(
-            "copied {} rows of {} ticks to {}",
-            copied.rows,
-            copied.ticks,
-            args.output.display()
-        ));
+        tell::line(&format!("copied {} rows of {} ticks to {}", copied.rows, copied.ticks, shown(&args.output)));
         for warning in copied.warnings {
-            eprintln_ignoring_errors(&format!("warning: {warning}"));
+            tell::line(&format!("warning: {warning}"));
         }
     }
     Ok(())
-}
-
-/// With standard error gone there is nobody left to tell.
-fn eprintln_ignoring_errors(text: &str) {
-    let _ = writeln!(io::stderr(), "{text}");
 }
 
 /// A bar on standard error, for what takes over a second.
@@ -160,7 +151,7 @@ impl<'a> Bar<'a> {
     const STEPS: u64 = 1000;
 
     fn new(quiet: bool, stop: &'a Stop) -> Self {
-        let bar = (!quiet && io::stderr().is_terminal()).then(|| {
+        let bar = (!quiet && tell::is_terminal()).then(|| {
             let bar = ProgressBar::with_draw_target(Some(Self::STEPS), ProgressDrawTarget::hidden());
             if let Ok(style) = ProgressStyle::with_template("reading {bar:40} {percent}% {eta} left") {
                 bar.set_style(style);

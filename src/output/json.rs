@@ -12,6 +12,7 @@ use serde_json::{Map, Value, json};
 
 use super::advice::warnings;
 use super::escape::printable;
+use super::sentence::sentence;
 use crate::report::{Field, Report, Row, decimal};
 
 /// Writes the object.
@@ -95,7 +96,7 @@ fn head(report: &Report, keys: &Keys) -> Map<String, Value> {
             "coverage",
             json!({ "rows": coverage.rows, "checked": coverage.checked, "torn": coverage.torn, "denied": denied }),
         ),
-        ("warnings", warnings(report).iter().map(|warning| text(warning)).collect()),
+        ("warnings", warnings(report).iter().map(|warning| sentence(warning).into_owned().into()).collect::<Vec<Value>>().into()),
         ("rows_left_out", json!(report.rows_left_out)),
         ("columns", keys.0.iter().map(|(name, _)| name.as_str()).collect()),
     ];

@@ -11,6 +11,7 @@ pub(crate) mod fixture;
 mod folded;
 mod footer;
 mod json;
+pub mod sentence;
 mod table;
 
 use std::io;

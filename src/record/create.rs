@@ -8,6 +8,7 @@ use std::path::Path;
 use rustix::fs::{FlockOperation, OFlags, flock};
 
 use super::RecordError;
+use crate::output::sentence::shown;
 use crate::rights;
 
 /// Permissions of new files: what is recorded with more rights than its user's tells of everyone's processes.
@@ -22,7 +23,7 @@ fn file_mode() -> u32 {
 pub fn file(path: &Path, force: bool) -> Result<File, RecordError> {
     let failed = |error| RecordError::io(path, error);
     match fs::symlink_metadata(path) {
-        Ok(_) if !force => return Err(RecordError::Exists { path: path.display().to_string() }),
+        Ok(_) if !force => return Err(RecordError::Exists { path: shown(path) }),
         // A link is taken away itself: what it leads to is left alone.
         Ok(found) if found.is_file() => {
             lock(&open_existing(path)?, path)?;
@@ -57,7 +58,7 @@ fn open_existing(path: &Path) -> Result<File, RecordError> {
 /// When another psn holds it.
 pub fn lock(file: &File, path: &Path) -> Result<(), RecordError> {
     flock(file, FlockOperation::NonBlockingLockExclusive).map_err(|error| match error {
-        rustix::io::Errno::WOULDBLOCK => RecordError::Locked { path: path.display().to_string() },
+        rustix::io::Errno::WOULDBLOCK => RecordError::Locked { path: shown(path) },
         other => RecordError::io(path, other.into()),
     })
 }

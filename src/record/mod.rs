@@ -20,6 +20,7 @@ pub mod open;
 pub mod parquet;
 pub mod recorder;
 mod repeats;
+pub mod source;
 pub mod sqlite;
 pub mod text;
 
@@ -27,6 +28,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::column::Column;
+use crate::output::sentence::shown;
 use crate::report::Facts;
 use crate::rows::Rows;
 
@@ -96,17 +98,17 @@ pub enum RecordError {
 impl RecordError {
     /// An I/O error on `path`.
     pub fn io(path: &Path, error: io::Error) -> Self {
-        Self::Io { path: path.display().to_string(), error }
+        Self::Io { path: shown(path), error }
     }
 
     /// An engine's error on `path`.
     pub fn engine(path: &Path, reason: impl ToString) -> Self {
-        Self::Engine { path: path.display().to_string(), reason: reason.to_string() }
+        Self::Engine { path: shown(path), reason: reason.to_string() }
     }
 
     /// That `path` is no recording.
     pub fn not_recording(path: &Path, reason: impl ToString) -> Self {
-        Self::NotRecording { path: path.display().to_string(), reason: reason.to_string() }
+        Self::NotRecording { path: shown(path), reason: reason.to_string() }
     }
 }
 
@@ -190,6 +192,14 @@ pub trait Recording {
     /// When the file can not be read.
     fn span(&mut self) -> Result<Option<(u64, u64)>, RecordError>;
 
+    /// The time of the last tick, which the clock may have shown before: it can be set back. None without a tick.
+    ///
+    /// # Errors
+    /// When the file can not be read.
+    fn last_time(&mut self) -> Result<Option<u64>, RecordError> {
+        Ok(self.span()?.map(|(_, last)| last))
+    }
+
     /// Visits the ticks that `query` wants, in order.
     ///
     /// # Errors
@@ -220,7 +230,7 @@ impl Format {
             "csv" => Ok(Self::Csv),
             "parquet" => Ok(Self::Parquet),
             _ if path.is_dir() || path.as_os_str().as_encoded_bytes().ends_with(b"/") => Ok(Self::Parquet),
-            _ => Err(RecordError::UnknownFormat { path: path.display().to_string() }),
+            _ => Err(RecordError::UnknownFormat { path: shown(path) }),
         }
     }
 }

@@ -347,7 +347,7 @@ fn small(dir: &Dir, name: &str) -> (PathBuf, Vec<u8>) {
 fn ticks_in(path: &Path) -> Option<usize> {
     use psn::column::Column;
     use psn::record::{Query, open};
-    let mut recordings = open::recordings(&[path.to_str().unwrap().to_owned()], &[]).ok()?;
+    let mut recordings = open::recordings(&[path.to_owned()], &[], &std::sync::Arc::default()).ok()?;
     let query = Query { columns: vec![Column::find("comm2").unwrap()], from_ns: 0, to_ns: u64::MAX };
     let mut ticks = 0;
     for recording in &mut recordings {
