@@ -78,8 +78,13 @@ pub enum UsageError {
     #[error("--keep and --max-size bound datasets: give -o a directory, ending in /")]
     BoundedFile,
     /// `--from` after `--to`.
-    #[error("--from and --to: the first must be before the second")]
-    EmptyWindow,
+    #[error("--from and --to: the first must be before the second, and {from} is not before {to}")]
+    EmptyWindow {
+        /// The first.
+        from: String,
+        /// The second.
+        to: String,
+    },
     /// The window of a recording to be compared.
     #[error("{0}; a recording to compare is PATH or PATH@FROM..TO")]
     Window(String),

@@ -263,7 +263,11 @@ pub fn timestamp(ns: u64) -> Option<String> {
 /// For people: the same in this host's time zone, with its offset, to the millisecond. `--from` takes it as it is.
 #[must_use]
 pub fn local(ns: u64) -> String {
-    format_in(ns, &zone_or_utc(), if ns % 1_000_000_000 < 1_000_000 { "%Y-%m-%dT%H:%M:%S%:z" } else { "%Y-%m-%dT%H:%M:%S%.3f%:z" })
+    format_in(
+        ns,
+        &zone_or_utc(),
+        if ns % 1_000_000_000 < 1_000_000 { "%Y-%m-%dT%H:%M:%S%:z" } else { "%Y-%m-%dT%H:%M:%S%.3f%:z" },
+    )
 }
 
 /// For people: the time by this host's clocks in the form of strftime(3).
@@ -381,7 +385,9 @@ mod tests {
         assert_eq!(berlin("1795402800"), utc("2026-11-23T03:00:00Z"));
         assert_eq!(berlin("@1795402800.5"), utc("2026-11-23T03:00:00.5Z"));
         assert_eq!(berlin("@0"), Ok(Moment::At(0)));
-        for wrong in ["", "-", "noon", "1960-01-01T00:00:00Z", "25:00", "tomorrow", "10", "yesterday 3", "3", "@", "1.2.3"] {
+        for wrong in
+            ["", "-", "noon", "1960-01-01T00:00:00Z", "25:00", "tomorrow", "10", "yesterday 3", "3", "@", "1.2.3"]
+        {
             assert!(berlin(wrong).is_err(), "{wrong}");
         }
     }

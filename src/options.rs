@@ -93,7 +93,9 @@ fn idle(id: &str, mode: Mode) -> Option<&'static str> {
     match (mode, about(id)) {
         (Mode::List, _) if id != "list" => Some("--list shows the columns there are; leave one of the two out"),
         (Mode::Record, _) if id == "list" => Some("psn --list shows the columns there are"),
-        (Mode::Record, _) if id == "input" => Some("psn record samples; psn -i reports on recordings, psn export copies them"),
+        (Mode::Record, _) if id == "input" => {
+            Some("psn record samples; psn -i reports on recordings, psn export copies them")
+        }
         (Mode::Replay, _) if id == "output" => Some("with -i nothing is sampled; psn export IN OUT copies a recording"),
         (Mode::Replay, About::Sampling) => Some("with -i nothing is sampled; leave it out"),
         (Mode::Replay, About::Recording) => Some("with -i nothing is recorded; leave it out"),
@@ -170,7 +172,8 @@ fn name_argument(error: Error, args: &[OsString]) -> Error {
         }
         let still = cli::command().try_get_matches_from(&mended).err().map(|error| error.kind());
         if still != Some(ErrorKind::InvalidUtf8) {
-            let before = place.checked_sub(1).and_then(|before| args.get(before)).map(|before| before.to_string_lossy());
+            let before =
+                place.checked_sub(1).and_then(|before| args.get(before)).map(|before| before.to_string_lossy());
             let option = before.filter(|before| before.starts_with('-') && !given.as_bytes().starts_with(b"-"));
             let option = option.map(|option| format!("{option}: ")).unwrap_or_default();
             let given = printable(given.as_bytes());
@@ -223,7 +226,8 @@ mod tests {
         let command = cli::command();
         let record = command.get_subcommands().find(|command| command.get_name() == "record").unwrap();
         let options = |command: &Command| -> Vec<clap::Arg> {
-            let is_one = |argument: &&clap::Arg| argument.get_long().is_some_and(|long| !matches!(long, "help" | "version"));
+            let is_one =
+                |argument: &&clap::Arg| argument.get_long().is_some_and(|long| !matches!(long, "help" | "version"));
             command.get_arguments().filter(is_one).cloned().collect()
         };
         for (mode, line) in LINES {
@@ -283,7 +287,9 @@ mod tests {
 
     #[test]
     fn a_default_is_not_an_option_that_was_given() {
-        for line in [&[][..], &["-i", "x"], &["--list"], &["record", "-o", "x"], &["diff", "a", "b"], &["export", "a", "b"]] {
+        for line in
+            [&[][..], &["-i", "x"], &["--list"], &["record", "-o", "x"], &["diff", "a", "b"], &["export", "a", "b"]]
+        {
             assert_eq!(said(line), "", "{line:?}");
         }
     }
@@ -292,8 +298,10 @@ mod tests {
     fn an_argument_that_is_no_text_is_named_unless_it_is_a_path() {
         use std::os::unix::ffi::OsStringExt as _;
         let said = |line: &[&[u8]]| {
-            let args: Vec<OsString> =
-                std::iter::once(&b"psn"[..]).chain(line.iter().copied()).map(|arg| OsString::from_vec(arg.to_vec())).collect();
+            let args: Vec<OsString> = std::iter::once(&b"psn"[..])
+                .chain(line.iter().copied())
+                .map(|arg| OsString::from_vec(arg.to_vec()))
+                .collect();
             parse(&args).err().map(|error| error.to_string()).unwrap_or_default()
         };
         assert_eq!(said(&[b"-o", b"n\xff.db"]), "");

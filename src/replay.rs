@@ -10,7 +10,7 @@ use foldhash::fast::RandomState;
 use crate::aggregate::{Aggregator, Fold, LastValues};
 use crate::column::Column;
 use crate::histogram::Histogram;
-use crate::moment::timestamp;
+use crate::moment::{length, local};
 use crate::observation::{Observation, Value};
 use crate::output::sentence::shown;
 use crate::plan::Plan;
@@ -49,15 +49,6 @@ impl Question {
     }
 }
 
-/// The report of one part of the time that was looked at.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Slice {
-    /// Its start, nanoseconds since 1970.
-    pub from_ns: u64,
-    /// What was seen in it.
-    pub report: Report,
-}
-
 /// Is told how much of all recordings was read, from 0 to 1; an error ends the replay.
 pub type Watch<'a> = dyn FnMut(f64) -> Result<(), RecordError> + 'a;
 
@@ -70,52 +61,97 @@ pub fn report(
     question: &Question,
     watch: &mut Watch<'_>,
 ) -> Result<Report, RecordError> {
+    report_with(recordings, question, watch, &mut |_, _| Ok(()))
+}
+
+/// The same; every tick is given to `see` as well.
+pub(crate) fn report_with(
+    recordings: &mut [Box<dyn Recording>],
+    question: &Question,
+    watch: &mut Watch<'_>,
+    see: &mut dyn FnMut(&Header, &TickInfo) -> Result<(), RecordError>,
+) -> Result<Report, RecordError> {
     let mut tally = Tally::new(question);
-    each_piece(recordings, question, watch, &mut |origin, piece| tally.add(origin, piece))?;
-    let warnings = warnings(recordings, question);
+    let mut clocks = Clocks::default();
+    let mut threads = Memory::default();
+    each_piece(recordings, question, &mut threads, watch, &mut |origin, piece| {
+        if piece.is_last {
+            clocks.see(origin.header, piece.tick);
+            see(origin.header, piece.tick)?;
+        }
+        tally.add(origin, piece);
+        Ok(())
+    })?;
+    let warnings = [warnings(recordings, question), clocks.warnings()].concat();
     Ok(match &*recordings {
         [recording] => tally.report(recording.facts().filter(|_| question.is_of_all()), warnings),
         _ => tally.report(None, warnings),
     })
 }
 
-/// The reports on `recordings`, one for each `per_ns` nanoseconds in which there were ticks.
-///
-/// # Errors
-/// When a recording can not be read, or lacks a column.
-pub fn slices(
-    recordings: &mut [Box<dyn Recording>],
-    question: &Question,
-    per_ns: u64,
-    watch: &mut Watch<'_>,
-) -> Result<Vec<Slice>, RecordError> {
-    let mut done: Vec<Slice> = Vec::new();
-    let mut open: Vec<(u64, Tally<'_>)> = Vec::new();
-    let per_ns = per_ns.max(1);
-    each_piece(recordings, question, watch, &mut |origin, piece| {
-        let from_ns = piece.tick.time_ns / per_ns * per_ns;
-        // Recordings of several hosts are read one after another, and the clock may have been set back.
-        let place = match open.binary_search_by_key(&from_ns, |(from_ns, _)| *from_ns) {
-            Ok(place) => place,
-            Err(place) => {
-                open.insert(place, (from_ns, Tally::new(question)));
-                place
+/// Where within a run the host's clock was set back.
+#[derive(Debug, Default)]
+struct Clocks {
+    /// The run of the last tick, and its time.
+    last: Option<(String, u64)>,
+    /// Of each that was: when it was first, how often, and by how much at most.
+    set_back: Vec<SetBack>,
+}
+
+#[derive(Debug)]
+struct SetBack {
+    host: String,
+    at_ns: u64,
+    count: u64,
+    most_ns: u64,
+}
+
+impl Clocks {
+    /// Runs that are told of.
+    const MAX: usize = 10;
+
+    fn see(&mut self, header: &Header, tick: &TickInfo) {
+        match &mut self.last {
+            Some((run, last)) if *run == header.run => {
+                let by_ns = last.saturating_sub(tick.time_ns);
+                if by_ns > 0 {
+                    let at_ns = *last;
+                    self.note(header, at_ns, by_ns);
+                }
+                if let Some((_, last)) = &mut self.last {
+                    *last = tick.time_ns;
+                }
             }
-        };
-        if let Some((_, tally)) = open.get_mut(place) {
-            tally.add(origin, piece);
+            _ => self.last = Some((header.run.clone(), tick.time_ns)),
         }
-    })?;
-    let mut warnings = Some(warnings(recordings, question));
-    for (from_ns, tally) in open {
-        done.push(Slice { from_ns, report: tally.report(None, warnings.take().unwrap_or_default()) });
     }
-    Ok(done)
+
+    fn note(&mut self, header: &Header, at_ns: u64, by_ns: u64) {
+        if let Some(known) = self.set_back.iter_mut().find(|known| known.host == header.host) {
+            known.count += 1;
+            known.most_ns = known.most_ns.max(by_ns);
+        } else if self.set_back.len() < Self::MAX {
+            self.set_back.push(SetBack { host: header.host.clone(), at_ns, count: 1, most_ns: by_ns });
+        }
+    }
+
+    fn warnings(&self) -> Vec<String> {
+        let sentence = |SetBack { host, at_ns, count, most_ns }: &SetBack| {
+            let times = if *count == 1 { "once".to_owned() } else { format!("{count} times") };
+            format!(
+                "the clock of {host} was set back {times} while it was recorded, by up to {}, first at {}: what was before \
+                 and after has the same times",
+                length(most_ns.next_multiple_of(1_000_000)),
+                local(*at_ns)
+            )
+        };
+        self.set_back.iter().map(sentence).collect()
+    }
 }
 
 /// The last values of each thread's counters.
 #[derive(Debug, Default)]
-struct Threads(HashMap<(i128, i128), LastValues, RandomState>);
+pub(crate) struct Threads(HashMap<(i128, i128), LastValues, RandomState>);
 
 impl Threads {
     /// Threads after which their last values start over: a recording can have any number.
@@ -129,34 +165,37 @@ impl Threads {
     }
 }
 
+/// Those of each recording.
+pub(crate) type Memory = Vec<Threads>;
+
 /// What a piece is of.
-struct Origin<'a> {
-    header: &'a Header,
+pub(crate) struct Origin<'a> {
+    pub(crate) header: &'a Header,
     further: Further,
     threads: &'a mut Threads,
 }
 
-type Add<'a> = dyn FnMut(Origin<'_>, Piece<'_>) + 'a;
+type Add<'a> = dyn FnMut(Origin<'_>, Piece<'_>) -> Result<(), RecordError> + 'a;
 
 /// Gives every piece of every recording to `add`.
-fn each_piece(
+pub(crate) fn each_piece(
     recordings: &mut [Box<dyn Recording>],
     question: &Question,
+    memory: &mut Memory,
     watch: &mut Watch<'_>,
     add: &mut Add<'_>,
 ) -> Result<(), RecordError> {
     #[expect(clippy::cast_precision_loss, reason = "progress to be shown")]
     let count = recordings.len().max(1) as f64;
-    for (index, recording) in recordings.iter_mut().enumerate() {
+    memory.resize_with(recordings.len(), Threads::default);
+    for (index, (recording, threads)) in recordings.iter_mut().zip(memory).enumerate() {
         let header = recording.header().clone();
         let query = query(question, &header, &recording.path())?;
         let further = Further::of(&query, &question.plan);
-        let mut threads = Threads::default();
         recording.read(&query, &mut |piece| {
             #[expect(clippy::cast_precision_loss, reason = "progress to be shown")]
             watch((index as f64 + piece.progress) / count)?;
-            add(Origin { header: &header, further, threads: &mut threads }, piece);
-            Ok(())
+            add(Origin { header: &header, further, threads: &mut *threads }, piece)
         })?;
     }
     Ok(())
@@ -166,11 +205,7 @@ fn each_piece(
 fn query(question: &Question, header: &Header, path: &std::path::Path) -> Result<Query, RecordError> {
     let mut columns = question.plan.columns.clone();
     if let Some(column) = columns.iter().find(|column| header.place(column).is_none()) {
-        return Err(RecordError::NotRecorded {
-            path: shown(path),
-            column: column.name,
-            recorded: header.names(),
-        });
+        return Err(RecordError::NotRecorded { path: shown(path), column: column.name, recorded: header.names() });
     }
     let further = IDENTITY.into_iter().chain([NAME]).filter_map(Column::find);
     columns.extend(further.filter(|column| header.place(column).is_some()));
@@ -201,7 +236,7 @@ impl Further {
 }
 
 /// The counts of one report.
-struct Tally<'q> {
+pub(crate) struct Tally<'q> {
     question: &'q Question,
     aggregator: Aggregator,
     fold: Fold,
@@ -221,7 +256,7 @@ struct Run {
 }
 
 impl<'q> Tally<'q> {
-    fn new(question: &'q Question) -> Self {
+    pub(crate) fn new(question: &'q Question) -> Self {
         let aggregator = Aggregator::new(&question.plan);
         Self {
             fold: aggregator.fold(),
@@ -235,7 +270,7 @@ impl<'q> Tally<'q> {
         }
     }
 
-    fn add(&mut self, origin: Origin<'_>, piece: Piece<'_>) {
+    pub(crate) fn add(&mut self, origin: Origin<'_>, piece: Piece<'_>) {
         let Origin { header, further, threads } = origin;
         for row in 0..piece.rows.len() {
             piece.rows.load(row, &mut self.row);
@@ -306,7 +341,7 @@ impl<'q> Tally<'q> {
     }
 
     /// The report; with the facts of the run if they are of the very ticks that were counted.
-    fn report(self, facts: Option<&Facts>, warnings: Vec<String>) -> Report {
+    pub(crate) fn report(self, facts: Option<&Facts>, warnings: Vec<String>) -> Report {
         let is_of = |facts: &&Facts| facts.ticks.completed == u64::from(self.ticks);
         let facts = match facts.filter(is_of) {
             Some(facts) => Facts { warnings: [facts.warnings.clone(), warnings].concat(), ..facts.clone() },
@@ -326,7 +361,7 @@ impl<'q> Tally<'q> {
                 if self.question.from_ns.is_some() { first } else { 0 }.min(of(&run.last))
             };
             let expected = run.last.due - before(|tick| tick.due, run.first.due.saturating_sub(1));
-            ticks.expected += expected;
+            ticks.expected = ticks.expected.saturating_add(expected);
             ticks.completed += run.completed;
             ticks.throttled += run.last.throttled - before(|tick| tick.throttled, run.first.throttled);
             ticks.abandoned += run.last.abandoned - before(|tick| tick.abandoned, run.first.abandoned);
@@ -425,11 +460,23 @@ pub fn span(recordings: &mut [Box<dyn Recording>]) -> Result<Option<(u64, u64)>,
     Ok(span)
 }
 
+/// The time of the last tick of all of them, from which times may count back.
+///
+/// # Errors
+/// When a recording can not be read.
+pub fn last_time(recordings: &mut [Box<dyn Recording>]) -> Result<Option<u64>, RecordError> {
+    let mut last = None;
+    for recording in recordings {
+        last = last.max(recording.last_time()?);
+    }
+    Ok(last)
+}
+
 /// The span in words, for messages.
 #[must_use]
 pub fn span_text(span: Option<(u64, u64)>) -> String {
-    match span.and_then(|(from, to)| timestamp(from).zip(timestamp(to))) {
-        Some((from, to)) => format!("from {from} to {to}"),
+    match span {
+        Some((from, to)) => format!("from {} to {}", local(from), local(to)),
         None => "without a tick".to_owned(),
     }
 }

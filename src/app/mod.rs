@@ -113,13 +113,22 @@ fn stop_on_signals() -> anyhow::Result<Stop> {
     Ok(stop)
 }
 
+/// What is wrong when standard output is.
+const CANNOT_WRITE: &str = "cannot write the report to standard output";
+
 /// Writes a report to standard output.
 fn print_report(report: &Report, format: Format, footer: bool, raw_csv: bool) -> anyhow::Result<()> {
-    let layout = Layout { width: terminal_width(), footer, defuse_formulas: !raw_csv };
+    write_out(|out| output::render(report, format, &layout(footer, raw_csv), out))
+}
+
+fn layout(footer: bool, raw_csv: bool) -> Layout {
+    Layout { width: terminal_width(), footer, defuse_formulas: !raw_csv }
+}
+
+/// Writes to standard output as things come, which may be more than memory holds.
+fn write_out(write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> anyhow::Result<()> {
     let mut out = io::BufWriter::with_capacity(1 << 16, io::stdout().lock());
-    output::render(report, format, &layout, &mut out)
-        .and_then(|()| out.flush())
-        .context("cannot write the report to standard output")
+    write(&mut out).and_then(|()| out.flush()).context(CANNOT_WRITE)
 }
 
 /// Columns of the terminal that standard output is; none when it is not one.

@@ -7,13 +7,14 @@ use std::time::Duration;
 use anyhow::Context as _;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-use super::{print_report, stop_on_signals, tell};
+use super::{CANNOT_WRITE, layout, print_report, stop_on_signals, tell, write_out};
 use crate::cli::{DiffArgs, ExportArgs, SampleArgs};
 use crate::config::{self, UsageError};
 use crate::diff::{self, Side};
-use crate::moment::{Moment, nanoseconds};
-use crate::output::Format;
+use crate::export;
+use crate::moment::{Moment, local, nanoseconds, unknown_zone};
 use crate::output::sentence::{sentence, shown};
+use crate::output::{self, Format, Layout};
 use crate::plan::{Keep, Plan, PlanRequest, StateGate};
 use crate::record::open::{self, SinkOptions};
 use crate::record::{RecordError, Recording};
@@ -21,7 +22,7 @@ use crate::replay::{self, Question};
 use crate::report::Report;
 use crate::select::ProcessSelection;
 use crate::session::Stop;
-use crate::{export, slices};
+use crate::slices::{self, Long, Matrix};
 
 /// `psn -i`: the report on recordings.
 pub fn replay(args: &SampleArgs) -> anyhow::Result<()> {
@@ -38,16 +39,63 @@ pub fn replay(args: &SampleArgs) -> anyhow::Result<()> {
     let mut recordings = open::recordings(&args.replay.input, &args.replay.host, &stop.flag()).context("-i")?;
     let question = within(question, args.replay.from, args.replay.to, &mut recordings)?;
     let mut bar = Bar::new(args.quiet, &stop);
-    let report = match args.replay.per {
-        None => replay::report(&mut recordings, &question, &mut |done| bar.update(done)),
-        Some(per) => replay::slices(&mut recordings, &question, nanoseconds(per), &mut |done| bar.update(done))
-            .map(|slices| slices::table(slices, args.format == Format::Table)),
-    };
+    if let Some(per) = args.replay.per {
+        return course(args, &mut recordings, &question, nanoseconds(per), bar);
+    }
+    let report = replay::report(&mut recordings, &question, &mut |done| bar.update(done));
     drop(bar);
-    print_report(&report?, args.format, !args.quiet, args.raw_csv)
+    print_report(&told(report?), args.format, !args.quiet, args.raw_csv)
 }
 
-/// The question about a part of the time only; the end that times may count back from is that of the recordings.
+/// The report, with what is to be known of the times in it.
+fn told(mut report: Report) -> Report {
+    report.warnings.extend(unknown_zone());
+    report
+}
+
+/// `--per`: the course of each group.
+fn course(
+    args: &SampleArgs,
+    recordings: &mut [Box<dyn Recording>],
+    question: &Question,
+    per_ns: u64,
+    mut bar: Bar<'_>,
+) -> anyhow::Result<()> {
+    let mut survey = slices::survey(recordings, question, per_ns, &mut |done| bar.update(done / 2.0))?;
+    survey.whole = told(survey.whole);
+    let mut watch = |done: f64| bar.update(0.5 + done / 2.0);
+    let layout = layout(!args.quiet, args.raw_csv);
+    if args.format == Format::Table {
+        let mut matrix = Matrix::new(&survey, per_ns, layout.width);
+        slices::each(recordings, question, &survey, per_ns, &mut watch, &mut |slice| Ok(matrix.add(&slice)))?;
+        drop(bar);
+        let (table, accounts) = matrix.finish(&survey);
+        return write_out(|out| {
+            output::render(&table, Format::Table, &Layout { footer: false, ..layout }, out)?;
+            if layout.footer {
+                output::render(&accounts, Format::Table, &Layout { footer: false, ..layout }, out)?;
+                output::account(&survey.whole, &layout, out)?;
+            }
+            Ok(())
+        });
+    }
+    let mut out = std::io::BufWriter::with_capacity(1 << 16, std::io::stdout().lock());
+    let mut failed = None;
+    let mut long = Long::begin(&survey, args.format, layout, &mut out).context(CANNOT_WRITE)?;
+    let result = slices::each(recordings, question, &survey, per_ns, &mut watch, &mut |slice| {
+        long.add(&slice).map_err(|error| {
+            failed = Some(error);
+            RecordError::Stopped
+        })
+    });
+    if let Some(error) = failed {
+        return Err(error).context(CANNOT_WRITE);
+    }
+    result?;
+    long.end().and_then(|()| out.flush()).context(CANNOT_WRITE)
+}
+
+/// The question about a part of the time only; the end that times may count back from is the last tick.
 fn within(
     question: Question,
     from: Option<Moment>,
@@ -57,21 +105,21 @@ fn within(
     if from.is_none() && to.is_none() {
         return Ok(question);
     }
-    let span = replay::span(recordings)?;
-    let end_ns = span.map_or(0, |(_, last)| last.saturating_add(1));
+    let end_ns = replay::last_time(recordings)?.map_or(0, |last| last.saturating_add(1));
     let (from_ns, to_ns) = (from.map(|from| from.resolve(end_ns)), to.map(|to| to.resolve(end_ns)));
     if let (Some(from), Some(to)) = (from_ns, to_ns)
         && from >= to
     {
-        anyhow::bail!(UsageError::EmptyWindow);
+        return Err(UsageError::EmptyWindow { from: local(from), to: local(to) }.into());
     }
+    let span = replay::span(recordings)?;
     let misses =
         span.is_none_or(|(first, last)| from_ns.is_some_and(|from| from > last) || to_ns.is_some_and(|to| to <= first));
     if misses {
-        anyhow::bail!(
-            "--from and --to: there is nothing in that time; there are recordings {}",
-            replay::span_text(span)
-        );
+        let (from, to) =
+            (from_ns.map_or_else(|| "the start".to_owned(), local), to_ns.map_or_else(|| "the end".to_owned(), local));
+        let there = replay::span_text(span);
+        anyhow::bail!("--from and --to: there is nothing from {from} to {to}; there are recordings {there}");
     }
     Ok(Question { from_ns, to_ns, ..question })
 }
@@ -108,7 +156,7 @@ pub fn diff(args: &DiffArgs) -> anyhow::Result<()> {
     drop(bar);
     let limit = args.limit.map(|limit| usize::try_from(limit).unwrap_or(usize::MAX));
     let (before, after) = ((&before.0, &before.1), (&after.0, &after.1));
-    let report = diff::table(before, after, args.significant, limit);
+    let report = told(diff::table(before, after, args.significant, limit));
     // The account of one run would say nothing of two.
     print_report(&report, args.format, false, args.raw_csv)?;
     if args.format == Format::Table && !args.quiet {

@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use super::csv::{CsvRecording, CsvSink};
 use super::parquet::{self, DatasetOptions};
-use super::sqlite::{OriginalRecording, SqliteRecording, SqliteSink};
 use super::source::{Content, Source};
+use super::sqlite::{OriginalRecording, SqliteRecording, SqliteSink};
 use super::{Format, Header, RecordError, Recording, Sink};
 use crate::output::sentence::shown;
 
@@ -102,7 +102,9 @@ fn expand(pattern: &Path) -> Result<Vec<PathBuf>, RecordError> {
     if pattern.symlink_metadata().is_ok() || !pattern.as_os_str().as_bytes().iter().any(is_pattern) {
         return Ok(vec![pattern.to_owned()]);
     }
-    let text = pattern.to_str().ok_or_else(|| RecordError::engine(pattern, "a pattern must be UTF-8, and nothing has this name"))?;
+    let text = pattern
+        .to_str()
+        .ok_or_else(|| RecordError::engine(pattern, "a pattern must be UTF-8, and nothing has this name"))?;
     let paths = glob::glob(text).map_err(|error| RecordError::engine(pattern, error))?;
     let paths: Vec<PathBuf> = paths.filter_map(Result::ok).collect();
     if paths.is_empty() { Err(RecordError::engine(pattern, "nothing matches")) } else { Ok(paths) }

@@ -75,7 +75,8 @@ impl Source {
             return Err(refused(path, &found));
         }
         let flags = OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
-        let file = fs::OpenOptions::new().read(true).custom_flags(flags.bits().cast_signed()).open(name).map_err(failed)?;
+        let file =
+            fs::OpenOptions::new().read(true).custom_flags(flags.bits().cast_signed()).open(name).map_err(failed)?;
         let opened = file.metadata().map_err(failed)?;
         let source = |file, len, is_copy| Self { path: path.to_owned(), file: Arc::new(file), len, is_copy };
         if opened.is_file() {
