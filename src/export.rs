@@ -20,8 +20,9 @@ pub struct Copied {
     pub warnings: Vec<String>,
 }
 
-/// No tick of psn's has more rows: threads, or mappings of threads.
-const MAX_ROWS: usize = 8 << 20;
+/// Bytes of a tick's rows at most: a million threads with what they wait for. All of them are in memory, and in that of whoever
+/// writes them.
+const MAX_TICK_BYTES: usize = 96 << 20;
 
 /// Copies `recordings` to where `options` say.
 ///
@@ -79,8 +80,12 @@ fn copy_one(
     recording.read(&query, &mut |piece| {
         watch(piece.progress)?;
         gathered.push(widened(piece.rows, query.columns.len(), missing.len()));
-        if gathered.iter().map(Rows::len).sum::<usize>() > MAX_ROWS {
-            return Err(RecordError::not_recording(&path, "a tick has more rows than any of psn's"));
+        if gathered.iter().map(Rows::size).sum::<usize>() > MAX_TICK_BYTES {
+            let reason = format!(
+                "the rows of one tick take more than {} MiB, which is more than is copied",
+                MAX_TICK_BYTES >> 20
+            );
+            return Err(RecordError::engine(&path, reason));
         }
         if piece.is_last {
             copied.ticks += 1;

@@ -28,7 +28,7 @@ pub struct Question {
     pub filters: Vec<String>,
     /// Rows to report at most.
     pub limit: Option<usize>,
-    /// Only these processes; by name, those of threads whose own name matches.
+    /// Only these processes.
     pub processes: ProcessSelection,
     /// Only these threads.
     pub threads: Option<HashSet<u32>>,
@@ -207,13 +207,17 @@ fn query(question: &Question, header: &Header, path: &std::path::Path) -> Result
     if let Some(column) = columns.iter().find(|column| header.place(column).is_none()) {
         return Err(RecordError::NotRecorded { path: shown(path), column: column.name, recorded: header.names() });
     }
+    let is_by_name = matches!(question.processes, ProcessSelection::Name(_));
+    if is_by_name && Column::find(NAME).is_none_or(|name| header.place(name).is_none()) {
+        return Err(RecordError::NoProcessNames { path: shown(path) });
+    }
     let further = IDENTITY.into_iter().chain([NAME]).filter_map(Column::find);
     columns.extend(further.filter(|column| header.place(column).is_some()));
     Ok(Query { columns, from_ns: question.from_ns.unwrap_or(0), to_ns: question.to_ns.unwrap_or(u64::MAX) })
 }
 
 /// The column that `-p REGEX` is searched in.
-const NAME: &str = "comm2";
+const NAME: &str = "pcomm";
 
 /// Where in a row the columns are that a query adds to the plan's. The original's recordings lack some of them.
 #[derive(Debug, Clone, Copy, Default)]

@@ -14,7 +14,7 @@
 pub mod create;
 pub mod csv;
 #[cfg(test)]
-mod fixture;
+pub(crate) mod fixture;
 pub mod header;
 pub mod open;
 pub mod parquet;
@@ -89,6 +89,15 @@ pub enum RecordError {
         column: &'static str,
         /// The columns that were.
         recorded: Vec<String>,
+    },
+    /// Processes are asked for by name, and their names were not recorded.
+    #[error(
+        "-p: the names of processes (column pcomm) were not recorded in {path}, as by psn before that column; give pids, or \
+         ask for names of threads with --where 'comm2 ~ NAME'"
+    )]
+    NoProcessNames {
+        /// The file.
+        path: String,
     },
     /// The user has had enough.
     #[error("stopped")]
