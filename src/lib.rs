@@ -52,6 +52,7 @@
 //! ```
 //! Nothing but [`app`] prints or touches the process's own state, save that a session raises the
 //! soft limit on open files.
+#![cfg_attr(not(test), deny(clippy::disallowed_methods, clippy::disallowed_macros))]
 #![cfg_attr(test, allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, clippy::cast_possible_wrap))]
 
 pub mod aggregate;

@@ -45,13 +45,26 @@ fn finish(result: anyhow::Result<()>) -> ExitCode {
         Err(error) if is_closed_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
             let usage = error.is::<UsageError>();
-            tell::line(&format!("psn: {error:#}"));
+            tell::line(&format!("psn: {}", reasons(&error)));
             if usage {
                 tell::line("For more information, try 'psn --help'.");
             }
             ExitCode::from(if usage { USAGE } else { FAILURE })
         }
     }
+}
+
+/// What went wrong and why, each reason once: many an error has its cause in its own words already.
+fn reasons(error: &anyhow::Error) -> String {
+    let mut text = String::new();
+    for cause in error.chain().map(ToString::to_string).filter(|cause| !cause.is_empty()) {
+        if text.is_empty() {
+            text = cause;
+        } else if !text.ends_with(&cause) {
+            text = format!("{text}: {cause}");
+        }
+    }
+    text
 }
 
 fn is_closed_pipe(error: &anyhow::Error) -> bool {
@@ -139,4 +152,22 @@ fn terminal_width() -> Option<usize> {
     }
     let size = rustix::termios::tcgetwinsize(&stdout).ok();
     size.map(|size| usize::from(size.ws_col)).filter(|columns| *columns > 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_reason_is_told_once() {
+        let told = crate::session::SessionError::NoWalk(crate::scan::kernel::Unavailable::PidNamespace("x"));
+        let whole = told.to_string();
+        assert_eq!(reasons(&anyhow::Error::from(told)), whole);
+        let cause = || io::Error::other("no space");
+        assert_eq!(
+            reasons(&anyhow::Error::from(cause()).context("cannot write").context("-o")),
+            "-o: cannot write: no space"
+        );
+        assert_eq!(reasons(&anyhow::Error::from(cause()).context("cannot write: no space")), "cannot write: no space");
+    }
 }

@@ -67,7 +67,10 @@ fn course(
     let layout = layout(!args.quiet, args.raw_csv);
     if args.format == Format::Table {
         let mut matrix = Matrix::new(&survey, per_ns, layout.width);
-        slices::each(recordings, question, &survey, per_ns, &mut watch, &mut |slice| Ok(matrix.add(&slice)))?;
+        slices::each(recordings, question, &survey, per_ns, &mut watch, &mut |slice| {
+            matrix.add(&slice);
+            Ok(())
+        })?;
         drop(bar);
         let (table, accounts) = matrix.finish(&survey);
         return write_out(|out| {

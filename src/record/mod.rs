@@ -17,10 +17,12 @@ pub mod csv;
 pub(crate) mod fixture;
 pub mod header;
 pub mod open;
+#[allow(clippy::disallowed_methods, reason = "what they say of a path passes app::tell")]
 pub mod parquet;
 pub mod recorder;
 mod repeats;
 pub mod source;
+#[allow(clippy::disallowed_methods, reason = "what they say of a path passes app::tell")]
 pub mod sqlite;
 pub mod text;
 

@@ -226,7 +226,7 @@ impl TaskRecord<'_> {
     /// The name of its process, if asked for: that of the process's first thread.
     #[must_use]
     pub fn leader_comm(&self) -> Option<&[u8]> {
-        self.leader.as_ref().map(|name| until_0(name))
+        self.leader.as_ref().map(until_0)
     }
 
     /// Whether it waits: not so for a task in state R, for one that has ended, nor for one that is about to sleep but still on
