@@ -1,5 +1,6 @@
 //! The command as its user meets it: banner, progress, report, messages, exit code.
 
+mod generate;
 mod live;
 mod recordings;
 mod tell;
@@ -10,7 +11,7 @@ use std::process::ExitCode;
 use anyhow::Context as _;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
-use crate::cli::{Cli, Command, command};
+use crate::cli::{Cli, Command};
 use crate::config::UsageError;
 use crate::output::{self, Format, Layout};
 use crate::report::Report;
@@ -87,10 +88,10 @@ fn dispatch(cli: Cli) -> anyhow::Result<()> {
         Some(Command::Diff(args)) => recordings::diff(&args),
         Some(Command::Export(args)) => recordings::export(&args),
         Some(Command::Completions { shell }) => print(|out| {
-            clap_complete::generate(shell, &mut command(), "psn", out);
+            generate::completions(shell, out);
             Ok(())
         }),
-        Some(Command::Man) => print(|out| clap_mangen::Man::new(command()).render(out)),
+        Some(Command::Man) => print(generate::manual),
         None if cli.sample.list => print(|out| out.write_all(crate::list::text().as_bytes())),
         None if !cli.sample.replay.input.is_empty() => recordings::replay(&cli.sample),
         None => live::sample(&cli.sample),
