@@ -87,7 +87,8 @@ fn describe(command: &Command, subcommand: &Command, out: &mut Vec<u8>) -> io::R
     let is_of_all = |argument: &Arg| command.get_arguments().any(|known| known.get_id() == argument.get_id());
     // psn record takes the options of psn.
     let is_like_psn = name == "record";
-    let own: Vec<Arg> = subcommand.get_arguments().filter(|argument| !(is_like_psn && is_of_all(argument))).cloned().collect();
+    let own: Vec<Arg> =
+        subcommand.get_arguments().filter(|argument| !(is_like_psn && is_of_all(argument))).cloned().collect();
     let positional: Vec<String> =
         own.iter().filter(|argument| argument.is_positional()).map(|argument| format!(" {argument}")).collect();
     let options = if own.iter().any(|argument| !argument.is_positional()) { " [OPTIONS]" } else { "" };
@@ -119,7 +120,16 @@ mod tests {
         manual(&mut page).unwrap();
         let page = String::from_utf8(page).unwrap().replace("\\-", "-");
         assert!(page.contains(".SH SUBCOMMANDS") && !page.contains("psn-record(1)"), "{page}");
-        for part in ["psn record", "psn diff", "psn export", "psn completions", "psn man", "--active", "--significant", "BEFORE"] {
+        for part in [
+            "psn record",
+            "psn diff",
+            "psn export",
+            "psn completions",
+            "psn man",
+            "--active",
+            "--significant",
+            "BEFORE",
+        ] {
             assert!(page.contains(part), "{part}");
         }
     }

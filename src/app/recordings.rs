@@ -109,7 +109,10 @@ fn within(
         return Ok(question);
     }
     let end_ns = replay::last_time(recordings)?.map_or(0, |last| last.saturating_add(1));
-    let (from_ns, to_ns) = (from.map(|from| from.resolve(end_ns)), to.map(|to| to.resolve(end_ns)));
+    // What counts back from the end goes up to it: a clock that was set back has shown later times before.
+    let is_from_end = matches!(from, Some(Moment::BeforeEnd(_) | Moment::OfDay(_)));
+    let to_ns = to.map(|to| to.resolve(end_ns)).or(is_from_end.then_some(end_ns));
+    let from_ns = from.map(|from| from.resolve(end_ns));
     if let (Some(from), Some(to)) = (from_ns, to_ns)
         && from >= to
     {

@@ -62,6 +62,9 @@ mod hung_fuse;
 /// Recordings: written, read back, cut off, asked.
 mod recordings;
 
+/// Questions of recordings: of every form and size, by time, slice by slice, by name.
+mod replays;
+
 /// Recordings in the hands of engines that are not psn's.
 mod engines;
 

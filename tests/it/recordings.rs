@@ -88,9 +88,13 @@ fn other_questions_than_the_first_are_answered() {
         let task = one.rows()[0]["task"].to_string();
         let of_task = ask(&["-a", "-g", "task,state_id", "-t", &task]);
         assert_eq!(of_task.samples(&["task", "state_id"]).into_values().sum::<u64>(), ticks);
+        let all = ask(&["-a", "-g", "pid,pcomm"]);
+        let (pid, name) = (all.rows()[0]["pid"].clone(), all.rows()[0]["pcomm"].as_str().unwrap().to_owned());
+        let named = ask(&["-a", "-g", "pid", "-p", &format!("^{name}$")]).samples(&["pid"]);
         assert_eq!(
-            ask(&["-a", "-g", "pid", "-p", "^storm-vfork$"]).samples(&["pid"]).into_values().sum::<u64>(),
-            3 * ticks
+            named.get(&pid.to_string()),
+            all.samples(&["pid"]).get(&pid.to_string()),
+            "all threads of the process"
         );
     }
 }

@@ -185,6 +185,17 @@ impl Recording for SqliteRecording {
         Ok(span.map(|(first, last)| (first.max(0).unsigned_abs(), last.max(0).unsigned_abs())))
     }
 
+    fn last_time(&mut self) -> Result<Option<u64>, RecordError> {
+        let mut last = self
+            .db
+            .prepare("SELECT time_ns FROM ticks ORDER BY tick DESC LIMIT 1")
+            .map_err(|error| RecordError::engine(&self.path, error))?;
+        let mut rows =
+            last.query_map([], |row| row.get::<_, i64>(0)).map_err(|error| RecordError::engine(&self.path, error))?;
+        let last = rows.next().transpose().map_err(|error| RecordError::engine(&self.path, error))?;
+        Ok(last.map(|last| last.max(0).unsigned_abs()))
+    }
+
     fn read(&mut self, query: &Query, visit: &mut Visit<'_>) -> Result<(), RecordError> {
         match self.visit_ticks(query, visit) {
             Ok(()) => Ok(()),

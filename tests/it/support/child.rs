@@ -89,6 +89,30 @@ impl Running {
     }
 }
 
+impl Running {
+    /// Waits for its end, as [`end`](Self::end) does: the most memory that it had at any time, in bytes, and how it ended.
+    #[track_caller]
+    pub fn end_with_peak(self) -> (u64, Ended) {
+        let deadline = Instant::now() + DEADLINE;
+        let pid = self.child.id().cast_signed();
+        loop {
+            // SAFETY: both are structures of numbers, for which zeros are as good as any.
+            let (mut info, mut usage): (libc::siginfo_t, libc::rusage) = unsafe { std::mem::zeroed() };
+            let flags = libc::WEXITED | libc::WNOHANG | libc::WNOWAIT;
+            // SAFETY: the structures are as large as the kernel takes them to be. The child is left to be waited for.
+            let waited =
+                unsafe { libc::syscall(libc::SYS_waitid, libc::P_PID, pid, &raw mut info, flags, &raw mut usage) };
+            assert_eq!(waited, 0, "{}", std::io::Error::last_os_error());
+            // SAFETY: it was filled in by waitid, or is zero.
+            if unsafe { info.si_pid() } == pid {
+                return (usage.ru_maxrss.cast_unsigned() * 1024, self.end());
+            }
+            assert!(Instant::now() < deadline, "still running after {DEADLINE:?}");
+            std::thread::sleep(Duration::from_millis(2));
+        }
+    }
+}
+
 impl Drop for Running {
     fn drop(&mut self) {
         // Of one that has been waited for, both do nothing.
