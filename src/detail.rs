@@ -606,7 +606,7 @@ impl Observer {
         if self.leader.tgid != tgid || self.leader.name.is_empty() {
             self.place.enter(Source::Comm);
             let buffer = self.answers.buffer(Source::Comm);
-            let result = context.root.read_task(reading.process.task_dir(), tgid, Source::Comm, buffer);
+            let result = context.root.read_process(tgid, Source::Comm, Source::Comm.name(), buffer);
             self.health.record(Source::Comm, &result);
             match result {
                 Ok(name) => self.leader.keep(tgid, name),
