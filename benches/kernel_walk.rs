@@ -87,8 +87,8 @@ fn contestants() -> Result<Vec<Contestant>, Unavailable> {
     let (active, all) = (StateGate::active(), StateGate::all());
     let nothing = Parts::default();
     let syscall = Parts { syscall: true, ..nothing };
-    let wchan = Parts { uid: true, syscall: true, frames: 1 };
-    let everything = Parts { uid: true, syscall: true, frames: Parts::MAX_FRAMES };
+    let wchan = Parts { uid: true, syscall: true, frames: 1, ..nothing };
+    let everything = Parts { uid: true, leader: true, syscall: true, frames: Parts::MAX_FRAMES };
     Ok(vec![
         bare()?,
         scan("active", &active, nothing, Level::OpenCoded)?,

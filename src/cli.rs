@@ -1,11 +1,12 @@
 //! The command line: names, defaults and help. No logic; [`crate::config`] makes sense of it.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, CommandFactory, Parser, Subcommand};
 
-use crate::moment::{Moment, parse_bytes, parse_duration};
+use crate::moment::{Moment, parse_bytes, parse_duration, parse_duration_or_none, parse_duration_with_unit};
 use crate::output::Format;
 use crate::scan::Scan;
 
@@ -45,7 +46,7 @@ pub struct Cli {
 #[derive(Debug, Clone, Subcommand)]
 pub enum Command {
     /// Record until stopped, and report nothing: -o says where to
-    Record(Box<SampleArgs>),
+    Record(Box<RecordArgs>),
     /// What is different between two recordings, or two windows of one
     Diff(Box<DiffArgs>),
     /// Copy recordings into another format
@@ -59,13 +60,25 @@ pub enum Command {
     Man,
 }
 
+/// The options of `psn record`.
+#[derive(Debug, Clone, Args)]
+pub struct RecordArgs {
+    /// Only active threads: leave out the sleeping and the idle, which cost half a byte a row in a dataset
+    #[arg(long, conflicts_with_all = ["all_states", "states"])]
+    pub active: bool,
+
+    /// The others.
+    #[command(flatten)]
+    pub sample: SampleArgs,
+}
+
 /// The options of sampling.
 #[derive(Debug, Clone, Args)]
 #[expect(clippy::struct_excessive_bools, reason = "each is an option of the command")]
 pub struct SampleArgs {
-    /// How long to sample; fractions are fine, 0 is until Ctrl-C [default: 5; psn record: 0]
-    #[arg(short, long, value_name = "SECONDS", allow_negative_numbers = true, value_parser = seconds)]
-    pub duration: Option<f64>,
+    /// How long to sample: seconds, or 90s, 5m, 1h30m; 0 is until Ctrl-C [default: 5; psn record: 0]
+    #[arg(short, long, value_name = "TIME", allow_negative_numbers = true, value_parser = parse_duration_or_none)]
+    pub duration: Option<Duration>,
 
     /// Samples per second, 0.01 to 1000
     #[arg(long, alias = "sample-hz", value_name = "HZ", default_value = "20", allow_negative_numbers = true, value_parser = hertz)]
@@ -94,7 +107,7 @@ pub struct SampleArgs {
     #[arg(short, long)]
     pub recursive: bool,
 
-    /// Sleeping and idle threads too (states S, Z, I and P are left out otherwise)
+    /// Sleeping and idle threads too: states S, Z, I and P, which psn record has and all else leaves out
     #[arg(short, long)]
     pub all_states: bool,
 
@@ -192,23 +205,23 @@ pub struct RecordingArgs {
     pub output: Option<PathBuf>,
 
     /// Replace what -o names if it is there
-    #[arg(long, requires = "output")]
+    #[arg(long)]
     pub force: bool,
 
-    /// Record these columns too [psn record: syscall,wchan,filename if none are given]
-    #[arg(long, value_name = "COLS", value_delimiter = ',', requires = "output")]
+    /// Record these columns too [psn record: beside syscall,wchan,filename]
+    #[arg(long, value_name = "COLS", value_delimiter = ',')]
     pub record: Vec<String>,
 
     /// Time between two flushes, up to which everything survives a crash [default: 1s; datasets: a part every 10s]
-    #[arg(long, value_name = "TIME", requires = "output", value_parser = parse_duration)]
+    #[arg(long, value_name = "TIME", value_parser = parse_duration)]
     pub flush: Option<Duration>,
 
     /// Of a dataset, remove what is older than this, as in 7d
-    #[arg(long, value_name = "TIME", requires = "output", value_parser = parse_duration)]
+    #[arg(long, value_name = "TIME", value_parser = parse_duration_with_unit)]
     pub keep: Option<Duration>,
 
     /// Hold a dataset to this size by removing the oldest parts, as in 20G
-    #[arg(long, value_name = "SIZE", requires = "output", value_parser = parse_bytes)]
+    #[arg(long, value_name = "SIZE", value_parser = parse_bytes)]
     pub max_size: Option<u64>,
 }
 
@@ -216,32 +229,25 @@ pub struct RecordingArgs {
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Replay")]
 pub struct ReplayArgs {
-    /// Report on recordings instead of sampling: files, directories, or a quoted pattern (repeatable)
-    #[arg(
-        short,
-        long,
-        value_name = "PATH",
-        conflicts_with_all = [
-            "output", "duration", "hz", "discover_hz", "recursive", "procfs", "workers", "fd_budget", "jitter", "nice", "max_cpu",
-            "show_yourself",
-        ]
-    )]
-    pub input: Vec<String>,
+    /// Report on recordings instead of sampling: files, directories, a quoted pattern, or - for CSV by a pipe (repeatable)
+    #[arg(short, long, value_name = "PATH")]
+    pub input: Vec<PathBuf>,
 
-    /// Only from this time on: 2026-11-23T03:00:00Z, '2026-11-23 03:00' (local), or -15m before the end
-    #[arg(long, value_name = "TIME", requires = "input", allow_hyphen_values = true, value_parser = Moment::parse)]
+    /// Only from this time on: 03:05, 'yesterday 03:05', '2026-11-23 03:05' (local), 2026-11-23T03:05:00Z, '1 hour ago', or
+    /// -15m before the end
+    #[arg(long, value_name = "TIME", allow_hyphen_values = true, value_parser = Moment::parse)]
     pub from: Option<Moment>,
 
     /// Only before this time
-    #[arg(long, value_name = "TIME", requires = "input", allow_hyphen_values = true, value_parser = Moment::parse)]
+    #[arg(long, value_name = "TIME", allow_hyphen_values = true, value_parser = Moment::parse)]
     pub to: Option<Moment>,
 
     /// Only recordings of these hosts
-    #[arg(long, value_name = "NAMES", requires = "input", value_delimiter = ',')]
+    #[arg(long, value_name = "NAMES", value_delimiter = ',')]
     pub host: Vec<String>,
 
-    /// A report for each of these lengths of time, as in 1m
-    #[arg(long, value_name = "TIME", requires = "input", value_parser = parse_duration)]
+    /// The course of each group, by slices of this length, as in 1m
+    #[arg(long, value_name = "TIME", value_parser = parse_duration)]
     pub per: Option<Duration>,
 }
 
@@ -250,11 +256,11 @@ pub struct ReplayArgs {
 pub struct DiffArgs {
     /// The recording before: a path, and if need be a window of it, as in night.db@-30m..-15m
     #[arg(value_name = "BEFORE[@FROM..TO]")]
-    pub before: String,
+    pub before: OsString,
 
     /// The recording after
     #[arg(value_name = "AFTER[@FROM..TO]")]
-    pub after: String,
+    pub after: OsString,
 
     /// Group by these columns
     #[arg(short, long, value_name = "COLS", value_delimiter = ',', default_value = "comm,state")]
@@ -300,8 +306,8 @@ pub struct DiffArgs {
 /// The options of `psn export`.
 #[derive(Debug, Clone, Args)]
 pub struct ExportArgs {
-    /// The recording: a file, a directory, or a quoted pattern
-    pub input: String,
+    /// The recording: a file, a directory, a quoted pattern, or - for CSV by a pipe
+    pub input: PathBuf,
 
     /// The copy: FILE.db, FILE.csv, FILE.parquet or DIR/
     pub output: PathBuf,
@@ -323,10 +329,6 @@ pub struct ExportArgs {
 #[must_use]
 pub fn command() -> clap::Command {
     Cli::command()
-}
-
-fn seconds(text: &str) -> Result<f64, String> {
-    number(text, 0.0, 1e9, "a number of seconds, 0 or more")
 }
 
 fn hertz(text: &str) -> Result<f64, String> {

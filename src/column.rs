@@ -15,7 +15,7 @@ pub enum Source {
     Kernel,
     /// `task/TID/stat`, read for every thread at every tick.
     Stat,
-    /// `PID/comm`, for selection by name.
+    /// `PID/comm`: the name of the process.
     Comm,
     /// `task/TID/schedstat`.
     Schedstat,
@@ -287,6 +287,8 @@ pub enum Extract {
     Comm,
     /// The name as it is.
     CommRaw,
+    /// The name of the process: that of its first thread.
+    ProcessComm,
     /// The state letter.
     StateId,
     /// The state's name.
@@ -403,7 +405,7 @@ impl Column {
     /// Whether the table shows the value in parentheses, as the kernel does in `stat`.
     #[must_use]
     pub const fn is_comm(&self) -> bool {
-        matches!(self.extract, Extract::Comm | Extract::CommRaw)
+        matches!(self.extract, Extract::Comm | Extract::CommRaw | Extract::ProcessComm)
     }
 
     /// What reading it needs, of privilege and kernel, for `--list`.
@@ -435,6 +437,13 @@ pub static COLUMNS: &[Column] = &[
     // stat
     Column::new("comm", Text, Source::Stat, Extract::Comm, "thread name, each run of digits shown as *"),
     Column::new("comm2", Text, Source::Stat, Extract::CommRaw, "thread name as it is"),
+    Column::new(
+        "pcomm",
+        Text,
+        Source::Comm,
+        Extract::ProcessComm,
+        "the process's name, which -p takes: its first thread's",
+    ),
     Column::new("state_id", Text, Source::Stat, Extract::StateId, "state letter: R S D T t X Z P I"),
     Column::new("state", Text, Source::Stat, Extract::State, "state name"),
     Column::new("kthread", Id, Source::Stat, Extract::Kthread, "1 for a kernel thread, by its PF_KTHREAD flag"),

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::cli::SampleArgs;
+use crate::cli::{RecordArgs, SampleArgs};
 use crate::column::SourceSet;
 use crate::filter::{Filter, FilterError};
 use crate::plan::{Keep, Plan, PlanError, PlanRequest, StateGate};
@@ -78,8 +78,13 @@ pub enum UsageError {
     #[error("--keep and --max-size bound datasets: give -o a directory, ending in /")]
     BoundedFile,
     /// `--from` after `--to`.
-    #[error("--from and --to: the first must be before the second")]
-    EmptyWindow,
+    #[error("--from and --to: the first must be before the second, and {from} is not before {to}")]
+    EmptyWindow {
+        /// The first.
+        from: String,
+        /// The second.
+        to: String,
+    },
     /// The window of a recording to be compared.
     #[error("{0}; a recording to compare is PATH or PATH@FROM..TO")]
     Window(String),
@@ -88,7 +93,7 @@ pub enum UsageError {
     RecursiveWithoutPid,
 }
 
-/// Columns that `psn record` records beside the base ones if none are asked for.
+/// Columns that `psn record` records beside the base ones, and those that are asked for.
 const SERVICE: [&str; 3] = ["syscall", "wchan", "filename"];
 
 impl Config {
@@ -98,26 +103,28 @@ impl Config {
     /// The first argument that makes no sense.
     pub fn new(args: &SampleArgs) -> Result<Self, UsageError> {
         let keep = if args.recording.output.is_some() { Keep::Both } else { Keep::Counts };
-        Self::with(args, keep, Some(5.0))
+        Self::with(args, keep, Some(Duration::from_secs(5)))
     }
 
     /// The configuration of a run that records until it is stopped, and reports nothing.
     ///
     /// # Errors
     /// The first argument that makes no sense.
-    pub fn recording_only(args: &SampleArgs) -> Result<Self, UsageError> {
-        if args.recording.output.is_none() {
+    pub fn recording_only(args: &RecordArgs) -> Result<Self, UsageError> {
+        let mut sample = args.sample.clone();
+        if sample.recording.output.is_none() {
             return Err(UsageError::RecordWithoutOutput);
         }
-        Self::with(args, Keep::Rows, None)
+        // Who waits for a lock sleeps.
+        sample.all_states |= !args.active && sample.states.is_none();
+        Self::with(&sample, Keep::Rows, None)
     }
 
-    fn with(args: &SampleArgs, keep: Keep, seconds: Option<f64>) -> Result<Self, UsageError> {
-        let seconds = args.duration.or(seconds).filter(|seconds| *seconds > 0.0);
+    fn with(args: &SampleArgs, keep: Keep, default: Option<Duration>) -> Result<Self, UsageError> {
         Ok(Self {
             root: args.procfs.clone(),
             scan: args.scan,
-            duration: seconds.map(Duration::from_secs_f64),
+            duration: args.duration.or(default).filter(|duration| !duration.is_zero()),
             hz: args.hz,
             discover_period: Duration::from_secs_f64(1.0 / args.discover_hz),
             selection: selection(args)?,
@@ -146,8 +153,8 @@ impl Config {
 /// The first argument that makes no sense.
 pub fn plan(args: &SampleArgs, keep: Keep) -> Result<Plan, UsageError> {
     let mut record = names(&args.recording.record);
-    if record.is_empty() && keep == Keep::Rows {
-        record = SERVICE.map(str::to_owned).to_vec();
+    if keep == Keep::Rows {
+        record.extend(SERVICE.map(str::to_owned));
     }
     if keep.rows() {
         record.extend(IDENTITY.into_iter().chain(BASE).map(str::to_owned));

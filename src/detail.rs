@@ -127,6 +127,8 @@ pub struct Observer {
     again: Buffer,
     /// The name of a thread that a walk found, where it is longer than a record has room for.
     name: Vec<u8>,
+    /// The process whose name was seen last.
+    leader: Leader,
     /// What is kept with threads of which nothing is kept.
     spare: Memory,
     /// Files read for this row whose bytes were counted as understood before they were parsed.
@@ -136,6 +138,33 @@ pub struct Observer {
     /// Slots of columns that `stat` and the task list give.
     cheap_slots: usize,
     smaps_slot: usize,
+}
+
+/// The name of a process, as it was in one tick.
+#[derive(Debug, Default)]
+struct Leader {
+    tgid: u32,
+    tick: u32,
+    name: Vec<u8>,
+}
+
+impl Leader {
+    /// Notes the name of a thread that is met, if it is its process's; and forgets what is of another tick.
+    fn see(&mut self, tgid: u32, tid: u32, comm: &[u8], at: Instant) {
+        if self.tick != at.tick {
+            self.tick = at.tick;
+            self.name.clear();
+        }
+        if tgid == tid {
+            self.keep(tgid, comm);
+        }
+    }
+
+    fn keep(&mut self, tgid: u32, name: &[u8]) {
+        self.tgid = tgid;
+        self.name.clear();
+        self.name.extend_from_slice(name);
+    }
 }
 
 /// What the columns need of threads that a walk found, beside their records.
@@ -216,6 +245,7 @@ impl Observer {
             row: Observation::default(),
             again: Buffer::default(),
             name: Vec::new(),
+            leader: Leader::default(),
             spare: Memory::default(),
             unparsed: SourceSet::default(),
         }
@@ -255,6 +285,9 @@ impl Observer {
             memory.revalidate(starttime_ticks, stat.comm, at.now_ns);
         }
         task.mark_active(at.tick);
+        if context.plan.sources.contains(Source::Comm) {
+            self.leader.see(process.tgid, stat.tid, stat.comm, at);
+        }
         self.answers.reset();
         self.unparsed = SourceSet::default();
         let subject = Subject { stat: &stat, walked: None, blocked };
@@ -541,7 +574,8 @@ impl Observer {
     /// Makes the answer of `source` current.
     fn read(&mut self, context: &Context, reading: &mut Reading<'_>, subject: Subject<'_>, source: Source) {
         match source {
-            Source::Task | Source::Kernel | Source::Stat | Source::Comm | Source::Fd => {}
+            Source::Task | Source::Kernel | Source::Stat | Source::Fd => {}
+            Source::Comm => self.read_process_name(context, reading, subject),
             Source::Owner | Source::Cgroup | Source::PidNs => self.read_fact(context, reading, source),
             Source::Cmdline | Source::Exe | Source::Smaps => {
                 // A worker of the kernel is renamed with each task it is given.
@@ -560,6 +594,26 @@ impl Observer {
             }
             _ => self.read_task_file(context, reading, source),
         }
+    }
+
+    /// Reads the name of the process of a thread that is not the first of it, once for all of its threads that this worker meets
+    /// on end.
+    fn read_process_name(&mut self, context: &Context, reading: &Reading<'_>, subject: Subject<'_>) {
+        let tgid = reading.process.tgid;
+        if subject.stat.tid == tgid {
+            return;
+        }
+        if self.leader.tgid != tgid || self.leader.name.is_empty() {
+            self.place.enter(Source::Comm);
+            let buffer = self.answers.buffer(Source::Comm);
+            let result = context.root.read_process(tgid, Source::Comm, Source::Comm.name(), buffer);
+            self.health.record(Source::Comm, &result);
+            match result {
+                Ok(name) => self.leader.keep(tgid, name),
+                Err(error) => return self.answers.set(Source::Comm, Err(error.into())),
+            }
+        }
+        self.answers.store(Source::Comm, &self.leader.name);
     }
 
     /// Reads a file of the thread, kept open where its permit allows; one that was refused before is

@@ -2,17 +2,22 @@
 
 use std::cmp::Ordering;
 use std::collections::HashMap;
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::PathBuf;
 use std::sync::Arc;
 
-use crate::moment::{Moment, timestamp};
+use crate::moment::{Moment, local};
 use crate::observation::Mark;
+use crate::output::escape::printable;
+use crate::output::sentence::shown;
 use crate::report::{Align, Field, Report, ReportColumn, Row};
 
 /// One side of a comparison: a recording, or a window of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Side {
     /// The recording.
-    pub path: String,
+    pub path: PathBuf,
     /// From when on.
     pub from: Option<Moment>,
     /// Before when.
@@ -24,14 +29,18 @@ impl Side {
     ///
     /// # Errors
     /// What is wrong with the times.
-    pub fn parse(given: &str) -> Result<Self, String> {
-        let Some((path, window)) = given.rsplit_once('@').filter(|(_, window)| window.contains("..")) else {
-            return Ok(Self { path: given.to_owned(), from: None, to: None });
+    pub fn parse(given: &OsStr) -> Result<Self, String> {
+        let bytes = given.as_bytes();
+        let whole = || Self { path: given.into(), from: None, to: None };
+        let Some(at) = memchr::memrchr(b'@', bytes) else { return Ok(whole()) };
+        let (path, window) = (bytes.get(..at).unwrap_or_default(), bytes.get(at + 1..).unwrap_or_default());
+        let Some((from, to)) = std::str::from_utf8(window).ok().and_then(|window| window.split_once("..")) else {
+            return Ok(whole());
         };
-        let (from, to) = window.split_once("..").unwrap_or((window, ""));
         let moment = |text: &str| (!text.is_empty()).then(|| Moment::parse(text)).transpose();
-        let context = |error: String| format!("{given}: {error}");
-        Ok(Self { path: path.to_owned(), from: moment(from).map_err(context)?, to: moment(to).map_err(context)? })
+        let context = |error: String| format!("{}: {error}", printable(bytes));
+        let path = OsStr::from_bytes(path).into();
+        Ok(Self { path, from: moment(from).map_err(context)?, to: moment(to).map_err(context)? })
     }
 }
 
@@ -170,9 +179,9 @@ fn row(change: Change) -> Row {
 
 /// What a side is, in words.
 fn describe(name: &str, (side, report): (&Side, &Report)) -> String {
-    let started = timestamp(report.meta.started_ns).unwrap_or_default();
+    let started = local(report.meta.started_ns);
     let ticks = report.ticks.completed;
-    format!("{name}: {}, {:.0} s from {started} on, {ticks} ticks", side.path, report.meta.duration_s)
+    format!("{name}: {}, {:.0} s from {started} on, {ticks} ticks", shown(&side.path), report.meta.duration_s)
 }
 
 #[cfg(test)]
@@ -181,13 +190,14 @@ mod tests {
 
     #[test]
     fn a_side_may_be_a_window() {
-        let side = Side::parse("night.db@-30m..-15m").unwrap();
-        assert_eq!(side.path, "night.db");
+        let parse = |given: &str| Side::parse(OsStr::new(given));
+        let side = parse("night.db@-30m..-15m").unwrap();
+        assert_eq!(side.path, PathBuf::from("night.db"));
         assert_eq!((side.from, side.to), (Moment::parse("-30m").ok(), Moment::parse("-15m").ok()));
-        assert_eq!(Side::parse("a@b.db").unwrap().path, "a@b.db");
-        let open = Side::parse("x/@2026-11-23T03:00:00Z..").unwrap();
+        assert_eq!(parse("a@b.db").unwrap().path, PathBuf::from("a@b.db"));
+        let open = parse("x/@2026-11-23T03:00:00Z..").unwrap();
         assert!(open.from.is_some() && open.to.is_none());
-        assert!(Side::parse("a.db@noon..").unwrap_err().contains("a.db@noon..: give a time"));
+        assert!(parse("a.db@noon..").unwrap_err().contains("a.db@noon..: give a time"));
     }
 
     fn report(rows: &[(f64, Option<f64>, &str)], ticks: u64) -> Report {
@@ -209,7 +219,7 @@ mod tests {
 
     #[test]
     fn groups_are_ordered_by_change_and_noise_is_told_from_change() {
-        let side = Side { path: "x.db".to_owned(), from: None, to: None };
+        let side = Side { path: "x.db".into(), from: None, to: None };
         let before = report(&[(5.0, Some(0.1), "fsync"), (1.0, Some(0.5), "read"), (0.5, Some(0.01), "gone")], 100);
         let after = report(&[(9.0, Some(0.1), "fsync"), (1.2, Some(0.5), "read"), (0.02, Some(0.04), "rare")], 100);
         let table = table((&side, &before), (&side, &after), false, None);

@@ -2,6 +2,7 @@
 
 use crate::column::Column;
 use crate::observation::{Mark, Value};
+use crate::output::sentence::shown;
 use crate::record::header::IDENTITY;
 use crate::record::open::{self, SinkOptions};
 use crate::record::{Format, Header, Query, RecordError, RecordedColumn, Recording};
@@ -19,11 +20,9 @@ pub struct Copied {
     pub warnings: Vec<String>,
 }
 
-/// No tick of psn's has more rows: threads, or mappings of threads.
-const MAX_ROWS: usize = 8 << 20;
-
-/// Memory in bytes that the rows of a tick may take; those of a million threads take less.
-const MAX_BYTES: usize = 128 << 20;
+/// Bytes of a tick's rows at most: a million threads with what they wait for. All of them are in memory, and in that of whoever
+/// writes them.
+const MAX_TICK_BYTES: usize = 96 << 20;
 
 /// Copies `recordings` to where `options` say.
 ///
@@ -37,7 +36,7 @@ pub fn copy(
     let is_dataset = Format::of(&options.path)? == Format::Parquet && options.path.extension().is_none();
     if recordings.len() > 1 && !is_dataset {
         return Err(RecordError::Engine {
-            path: options.path.display().to_string(),
+            path: shown(&options.path),
             reason: format!(
                 "one file holds one run, and there are {} to be copied: copy them to a dataset (a directory, ending in /)",
                 recordings.len()
@@ -81,10 +80,12 @@ fn copy_one(
     recording.read(&query, &mut |piece| {
         watch(piece.progress)?;
         gathered.push(widened(piece.rows, query.columns.len(), missing.len()));
-        let (count, bytes) =
-            gathered.iter().fold((0, 0), |(count, bytes), rows| (count + rows.len(), bytes + rows.size()));
-        if count > MAX_ROWS || bytes > MAX_BYTES {
-            return Err(RecordError::not_recording(&path, "a tick has more rows than any of psn's"));
+        if gathered.iter().map(Rows::size).sum::<usize>() > MAX_TICK_BYTES {
+            let reason = format!(
+                "the rows of one tick take more than {} MiB, which is more than is copied",
+                MAX_TICK_BYTES >> 20
+            );
+            return Err(RecordError::engine(&path, reason));
         }
         if piece.is_last {
             copied.ticks += 1;

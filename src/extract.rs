@@ -201,6 +201,7 @@ pub fn extract(column: &Column, thread: Thread<'_>, row: &mut Observation) {
         Extract::Tid => row.push_number(stat.tid.into()),
         Extract::Comm => row.push_text_with(|out| parse::star_digits(stat.comm, out)),
         Extract::CommRaw => row.push_text(stat.comm),
+        Extract::ProcessComm => process_comm(thread, row),
         Extract::StateId => row.push_text(&[stat.state]),
         Extract::State => match state_name(stat.state) {
             Some(name) => row.push_text(name.as_bytes()),
@@ -266,6 +267,20 @@ fn push_text_or_none(row: &mut Observation, text: Option<&[u8]>) {
     match text {
         Some(text) => row.push_text(text),
         None => row.push_mark(Mark::None),
+    }
+}
+
+/// The process's name: that of its first thread.
+fn process_comm(thread: Thread<'_>, row: &mut Observation) {
+    if thread.stat.tid == thread.tgid {
+        return row.push_text(thread.stat.comm);
+    }
+    let walked = thread.walked_instead_of(Source::Comm);
+    match walked.and_then(|walked| walked.record.leader_comm()) {
+        Some(name) => row.push_text(name),
+        None => with(thread.answers.bytes(Source::Comm), row, |text, row| {
+            row.push_text(text.strip_suffix(b"\n").unwrap_or(text));
+        }),
     }
 }
 

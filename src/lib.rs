@@ -22,7 +22,7 @@
 //! One noun goes through it: an [`observation`], one thread at one instant; many of them are [`rows`].
 //!
 //! # The modules, in the order of the flow
-//! - asked for: [`cli`] (names and help), [`config`] (arguments made sense of), [`mod@column`] (what can
+//! - asked for: [`cli`] (names and help), [`options`] (which has a say in what), [`config`] (arguments made sense of), [`mod@column`] (what can
 //!   be asked for), [`filter`], [`select`], [`plan`] (what to read and count)
 //! - read: [`procfs`] (the only place that opens anything under the proc root), [`task`] (what there
 //!   is to read, and what is kept with it), [`discover`] (keeps that current), [`fds`] (which
@@ -52,6 +52,7 @@
 //! ```
 //! Nothing but [`app`] prints or touches the process's own state, save that a session raises the
 //! soft limit on open files.
+#![cfg_attr(not(test), deny(clippy::disallowed_methods, clippy::disallowed_macros))]
 #![cfg_attr(test, allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, clippy::cast_possible_wrap))]
 
 pub mod aggregate;
@@ -75,6 +76,7 @@ pub mod list;
 pub mod lookup;
 pub mod moment;
 pub mod observation;
+pub mod options;
 pub mod output;
 pub mod parse;
 pub mod plan;

@@ -2,13 +2,12 @@
 
 use std::process::ExitCode;
 
-use clap::Parser as _;
-
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
-    match psn::cli::Cli::try_parse() {
+    let args: Vec<_> = std::env::args_os().collect();
+    match psn::options::parse(&args) {
         Ok(cli) => psn::app::main(cli),
         Err(said) => psn::app::answer(&said),
     }

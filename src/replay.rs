@@ -3,15 +3,19 @@
 //! A replay gives a recording's rows to the same [`Fold`] and [`Aggregator`] as a live run does, tick by tick, so that
 //! the same question gives the same report, to the digit.
 
+mod clocks;
+
 use std::collections::{HashMap, HashSet};
 
 use foldhash::fast::RandomState;
 
+use self::clocks::Clocks;
 use crate::aggregate::{Aggregator, Fold, LastValues};
 use crate::column::Column;
 use crate::histogram::Histogram;
-use crate::moment::timestamp;
+use crate::moment::local;
 use crate::observation::{Observation, Value};
+use crate::output::sentence::shown;
 use crate::plan::Plan;
 use crate::record::header::IDENTITY;
 use crate::record::unrecorded;
@@ -28,7 +32,7 @@ pub struct Question {
     pub filters: Vec<String>,
     /// Rows to report at most.
     pub limit: Option<usize>,
-    /// Only these processes; by name, those of threads whose own name matches.
+    /// Only these processes.
     pub processes: ProcessSelection,
     /// Only these threads.
     pub threads: Option<HashSet<u32>>,
@@ -54,15 +58,6 @@ impl Question {
     }
 }
 
-/// The report of one part of the time that was looked at.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Slice {
-    /// Its start, nanoseconds since 1970.
-    pub from_ns: u64,
-    /// What was seen in it.
-    pub report: Report,
-}
-
 /// Is told how much of all recordings was read, from 0 to 1; an error ends the replay.
 pub type Watch<'a> = dyn FnMut(f64) -> Result<(), RecordError> + 'a;
 
@@ -75,52 +70,37 @@ pub fn report(
     question: &Question,
     watch: &mut Watch<'_>,
 ) -> Result<Report, RecordError> {
+    report_with(recordings, question, watch, &mut |_, _| Ok(()))
+}
+
+/// The same; every tick is given to `see` as well.
+pub(crate) fn report_with(
+    recordings: &mut [Box<dyn Recording>],
+    question: &Question,
+    watch: &mut Watch<'_>,
+    see: &mut dyn FnMut(&Header, &TickInfo) -> Result<(), RecordError>,
+) -> Result<Report, RecordError> {
     let mut tally = Tally::new(question);
-    each_piece(recordings, question, watch, &mut |origin, piece| tally.add(origin, piece))?;
-    let warnings = warnings(recordings, question)?;
+    let mut clocks = Clocks::default();
+    let mut threads = Memory::default();
+    each_piece(recordings, question, &mut threads, watch, &mut |origin, piece| {
+        if piece.is_last {
+            clocks.see(origin.header, piece.tick);
+            see(origin.header, piece.tick)?;
+        }
+        tally.add(origin, piece);
+        Ok(())
+    })?;
+    let warnings = [warnings(recordings, question)?, clocks.warnings()].concat();
     Ok(match &*recordings {
         [recording] => tally.report(recording.facts().filter(|_| question.is_of_all()), warnings),
         _ => tally.report(None, warnings),
     })
 }
 
-/// The reports on `recordings`, one for each `per_ns` nanoseconds in which there were ticks.
-///
-/// # Errors
-/// When a recording can not be read, or lacks a column.
-pub fn slices(
-    recordings: &mut [Box<dyn Recording>],
-    question: &Question,
-    per_ns: u64,
-    watch: &mut Watch<'_>,
-) -> Result<Vec<Slice>, RecordError> {
-    let mut done: Vec<Slice> = Vec::new();
-    let mut open: Vec<(u64, Tally<'_>)> = Vec::new();
-    let per_ns = per_ns.max(1);
-    each_piece(recordings, question, watch, &mut |origin, piece| {
-        let from_ns = piece.tick.time_ns / per_ns * per_ns;
-        // Recordings of several hosts are read one after another, and the clock may have been set back.
-        let place = match open.binary_search_by_key(&from_ns, |(from_ns, _)| *from_ns) {
-            Ok(place) => place,
-            Err(place) => {
-                open.insert(place, (from_ns, Tally::new(question)));
-                place
-            }
-        };
-        if let Some((_, tally)) = open.get_mut(place) {
-            tally.add(origin, piece);
-        }
-    })?;
-    let mut warnings = Some(warnings(recordings, question)?);
-    for (from_ns, tally) in open {
-        done.push(Slice { from_ns, report: tally.report(None, warnings.take().unwrap_or_default()) });
-    }
-    Ok(done)
-}
-
 /// The last values of each thread's counters.
 #[derive(Debug, Default)]
-struct Threads(HashMap<(i128, i128), LastValues, RandomState>);
+pub(crate) struct Threads(HashMap<(i128, i128), LastValues, RandomState>);
 
 impl Threads {
     /// Threads after which their last values start over: a recording can have any number.
@@ -134,38 +114,55 @@ impl Threads {
     }
 }
 
+/// Those of each recording.
+pub(crate) type Memory = Vec<Threads>;
+
 /// What a piece is of.
-struct Origin<'a> {
-    header: &'a Header,
+pub(crate) struct Origin<'a> {
+    pub(crate) header: &'a Header,
     further: Further,
     threads: &'a mut Threads,
 }
 
-type Add<'a> = dyn FnMut(Origin<'_>, Piece<'_>) + 'a;
+type Add<'a> = dyn FnMut(Origin<'_>, Piece<'_>) -> Result<(), RecordError> + 'a;
 
 /// Gives every piece of every recording to `add`.
-fn each_piece(
+pub(crate) fn each_piece(
     recordings: &mut [Box<dyn Recording>],
     question: &Question,
+    memory: &mut Memory,
     watch: &mut Watch<'_>,
     add: &mut Add<'_>,
 ) -> Result<(), RecordError> {
     #[expect(clippy::cast_precision_loss, reason = "progress to be shown")]
     let count = recordings.len().max(1) as f64;
     unrecorded::check(recordings, &question.plan.columns)?;
-    for (index, recording) in recordings.iter_mut().enumerate() {
+    check_names(recordings, question)?;
+    memory.resize_with(recordings.len(), Threads::default);
+    for (index, (recording, threads)) in recordings.iter_mut().zip(memory).enumerate() {
         let header = recording.header().clone();
         let query = query(question, &header);
         let further = Further::of(&query, &question.plan);
-        let mut threads = Threads::default();
         unrecorded::read(recording.as_mut(), &query, &mut |piece| {
             #[expect(clippy::cast_precision_loss, reason = "progress to be shown")]
             watch((index as f64 + piece.progress) / count)?;
-            add(Origin { header: &header, further, threads: &mut threads }, piece);
-            Ok(())
+            add(Origin { header: &header, further, threads: &mut *threads }, piece)
         })?;
     }
     Ok(())
+}
+
+/// Checks that `-p REGEX` can be answered: older recordings do not have the names of processes.
+fn check_names(recordings: &[Box<dyn Recording>], question: &Question) -> Result<(), RecordError> {
+    if !matches!(question.processes, ProcessSelection::Name(_)) {
+        return Ok(());
+    }
+    let has_name =
+        |recording: &dyn Recording| Column::find(NAME).is_some_and(|name| recording.header().place(name).is_some());
+    match recordings.iter().find(|recording| !has_name(recording.as_ref())) {
+        Some(recording) => Err(RecordError::NoProcessNames { path: shown(&recording.path()) }),
+        None => Ok(()),
+    }
 }
 
 /// The plan's columns, and behind them those by which rows are selected and threads told apart.
@@ -178,7 +175,7 @@ fn query(question: &Question, header: &Header) -> Query {
 }
 
 /// The column that `-p REGEX` is searched in.
-const NAME: &str = "comm2";
+const NAME: &str = "pcomm";
 
 /// Where in a row the columns are that a query adds to the plan's. The original's recordings lack some of them.
 #[derive(Debug, Clone, Copy, Default)]
@@ -201,7 +198,7 @@ impl Further {
 }
 
 /// The counts of one report.
-struct Tally<'q> {
+pub(crate) struct Tally<'q> {
     question: &'q Question,
     aggregator: Aggregator,
     fold: Fold,
@@ -221,7 +218,7 @@ struct Run {
 }
 
 impl<'q> Tally<'q> {
-    fn new(question: &'q Question) -> Self {
+    pub(crate) fn new(question: &'q Question) -> Self {
         let aggregator = Aggregator::new(&question.plan);
         Self {
             fold: aggregator.fold(),
@@ -235,7 +232,7 @@ impl<'q> Tally<'q> {
         }
     }
 
-    fn add(&mut self, origin: Origin<'_>, piece: Piece<'_>) {
+    pub(crate) fn add(&mut self, origin: Origin<'_>, piece: Piece<'_>) {
         let Origin { header, further, threads } = origin;
         for row in 0..piece.rows.len() {
             piece.rows.load(row, &mut self.row);
@@ -306,7 +303,7 @@ impl<'q> Tally<'q> {
     }
 
     /// The report; with the facts of the run if they are of the very ticks that were counted.
-    fn report(self, facts: Option<&Facts>, warnings: Vec<String>) -> Report {
+    pub(crate) fn report(self, facts: Option<&Facts>, warnings: Vec<String>) -> Report {
         let is_of = |facts: &&Facts| facts.ticks.completed == u64::from(self.ticks);
         let facts = match facts.filter(is_of) {
             Some(facts) => Facts { warnings: [facts.warnings.clone(), warnings].concat(), ..facts.clone() },
@@ -326,7 +323,7 @@ impl<'q> Tally<'q> {
                 if self.question.from_ns.is_some() { first } else { 0 }.min(of(&run.last))
             };
             let expected = run.last.due - before(|tick| tick.due, run.first.due.saturating_sub(1));
-            ticks.expected += expected;
+            ticks.expected = ticks.expected.saturating_add(expected);
             ticks.completed += run.completed;
             ticks.throttled += run.last.throttled - before(|tick| tick.throttled, run.first.throttled);
             ticks.abandoned += run.last.abandoned - before(|tick| tick.abandoned, run.first.abandoned);
@@ -383,7 +380,7 @@ fn warnings(recordings: &mut [Box<dyn Recording>], question: &Question) -> Resul
     let mut warnings = unrecorded::sentences(recordings, &question.plan.columns, question.window())?;
     for recording in &*recordings {
         let (header, path) = (recording.header(), recording.path());
-        let path = path.display();
+        let path = shown(&path);
         warnings.extend(recording.warnings());
         if recording.facts().is_none() && question.is_of_all() && !recording.is_of_original() {
             warnings
@@ -425,11 +422,23 @@ pub fn span(recordings: &mut [Box<dyn Recording>]) -> Result<Option<(u64, u64)>,
     Ok(span)
 }
 
+/// The time of the last tick of all of them, from which times may count back.
+///
+/// # Errors
+/// When a recording can not be read.
+pub fn last_time(recordings: &mut [Box<dyn Recording>]) -> Result<Option<u64>, RecordError> {
+    let mut last = None;
+    for recording in recordings {
+        last = last.max(recording.last_time()?);
+    }
+    Ok(last)
+}
+
 /// The span in words, for messages.
 #[must_use]
 pub fn span_text(span: Option<(u64, u64)>) -> String {
-    match span.and_then(|(from, to)| timestamp(from).zip(timestamp(to))) {
-        Some((from, to)) => format!("from {from} to {to}"),
+    match span {
+        Some((from, to)) => format!("from {} to {}", local(from), local(to)),
         None => "without a tick".to_owned(),
     }
 }

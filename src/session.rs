@@ -21,6 +21,7 @@ use crate::health::Health;
 use crate::histogram::Histogram;
 use crate::moment::nanoseconds;
 use crate::output::escape::printable;
+use crate::output::sentence::shown;
 use crate::parse::system::mem_available_kb;
 use crate::plan::Keep;
 use crate::procfs::{Buffer, ProcRoot, ReadError, raise_fd_limit};
@@ -169,8 +170,7 @@ pub fn record(
 /// # Errors
 /// When the proc root can not be used.
 pub fn header(config: &Config, args: Vec<String>) -> Result<Header, SessionError> {
-    let root = ProcRoot::open(&config.root)
-        .map_err(|error| SessionError::Root { path: config.root.display().to_string(), error })?;
+    let root = ProcRoot::open(&config.root).map_err(|error| SessionError::Root { path: shown(&config.root), error })?;
     let mut buffer = Buffer::default();
     let boot_id = root.read_system(c"sys/kernel/random/boot_id", &mut buffer).unwrap_or_default();
     let boot_id = String::from_utf8_lossy(boot_id).trim().to_owned();
@@ -222,8 +222,8 @@ struct Session<'a> {
 impl<'a> Session<'a> {
     fn start(config: &'a Config, recorder: Option<&'a mut Recorder>) -> Result<Self, SessionError> {
         let cpu_at_start = process_cpu();
-        let root = ProcRoot::open(&config.root)
-            .map_err(|error| SessionError::Root { path: config.root.display().to_string(), error })?;
+        let root =
+            ProcRoot::open(&config.root).map_err(|error| SessionError::Root { path: shown(&config.root), error })?;
         let root = Arc::new(root);
         let names_users = config.plan.columns.iter().any(|column| column.extract == Extract::User);
         let users = if names_users { Users::from_passwd("/etc/passwd".as_ref()) } else { Users::default() };
@@ -347,7 +347,7 @@ impl<'a> Session<'a> {
 
     /// Waits for the first task list, which on a large host takes a while.
     fn first_tasks(&mut self, stop: &Stop, progress: &mut dyn Progress) -> Result<Discovered, SessionError> {
-        let path = || self.config.root.display().to_string();
+        let path = || shown(&self.config.root);
         let deadline = monotonic_ns().saturating_add(nanoseconds(LISTING_PATIENCE));
         loop {
             if stop.is_stopped() {
@@ -386,16 +386,16 @@ impl<'a> Session<'a> {
         match &selection.processes {
             ProcessSelection::Pids(pids) => {
                 let pids: Vec<String> = pids.iter().map(u32::to_string).collect();
-                format!("-p: no process {}{threads} exists in {}", pids.join(" or "), self.config.root.display())
+                format!("-p: no process {}{threads} exists in {}", pids.join(" or "), shown(&self.config.root))
             }
             ProcessSelection::Name(regex) => format!(
                 "-p: no process's name matches '{regex}'{threads}; the name is what ps -o comm shows, 15 characters of \
                  the program's file name"
             ),
             ProcessSelection::All if selection.threads.is_some() => {
-                format!("-t: there is no process{threads} in {}", self.config.root.display())
+                format!("-t: there is no process{threads} in {}", shown(&self.config.root))
             }
-            ProcessSelection::All => format!("there are no processes in {}", self.config.root.display()),
+            ProcessSelection::All => format!("there are no processes in {}", shown(&self.config.root)),
         }
     }
 

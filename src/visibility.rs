@@ -6,6 +6,7 @@ use rustix::thread::{CapabilitySet, capabilities};
 
 use crate::config::Config;
 use crate::output::escape::printable;
+use crate::output::sentence::shown;
 use crate::parse::system::{hidepid, proc_gid, proc_mount_options};
 use crate::procfs::{Buffer, ProcRoot};
 
@@ -38,7 +39,7 @@ fn hidden_by_mount(config: &Config, root: &ProcRoot) -> Option<String> {
     let or_group = if has_group { ", or as a member of the group in its gid= option" } else { "" };
     Some(format!(
         "other users' processes are hidden: {} is mounted with hidepid={}; run as root{or_group}",
-        path.display(),
+        shown(&path),
         printable(value)
     ))
 }
@@ -58,7 +59,7 @@ fn hidden_by_namespace(root: &ProcRoot) -> Option<String> {
         format!(
             "{} shows the processes of one PID namespace, such as a container's; all others of the host are hidden: run psn \
              outside, or in the host's PID namespace (docker run --pid=host)",
-            root.path().display()
+            shown(root.path())
         )
     })
 }

@@ -18,7 +18,7 @@ use psn::scan::kernel::symbols::{Symbols, SymbolsError};
 use psn::scan::kernel::{BareWalk, Call, KernelScan, Level, Parts, Request, TaskRecord, Unavailable, Walk};
 use psn_stress::{Kind, Storm};
 
-const EVERYTHING: Parts = Parts { uid: true, syscall: true, frames: Parts::MAX_FRAMES };
+const EVERYTHING: Parts = Parts { uid: true, leader: true, syscall: true, frames: Parts::MAX_FRAMES };
 
 fn root() -> ProcRoot {
     ProcRoot::open("/proc".as_ref()).unwrap()

@@ -1,16 +1,19 @@
 //! Sampling, as its user meets it: banner, bar, report, recording.
 
-use std::io::{self, IsTerminal, Write};
+use std::io;
+use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-use super::{print_report, stop_on_signals};
-use crate::cli::SampleArgs;
+use super::{print_report, stop_on_signals, tell};
+use crate::cli::{RecordArgs, SampleArgs};
 use crate::column::Source;
 use crate::config::{Config, DEFAULT_PROC_ROOT};
+use crate::output::escape::printable;
+use crate::output::sentence::shown;
 use crate::record::{Format, Recorder, Written, open};
 use crate::report::Report;
 use crate::rights;
@@ -25,8 +28,8 @@ pub fn sample(args: &SampleArgs) -> anyhow::Result<()> {
 }
 
 /// `psn record`: a recording, until it is stopped.
-pub fn record(args: &SampleArgs) -> anyhow::Result<()> {
-    run(&Config::recording_only(args)?, args, |_| Ok(()))
+pub fn record(args: &RecordArgs) -> anyhow::Result<()> {
+    run(&Config::recording_only(args)?, &args.sample, |_| Ok(()))
 }
 
 fn run(config: &Config, args: &SampleArgs, tell: impl FnOnce(&Report) -> anyhow::Result<()>) -> anyhow::Result<()> {
@@ -65,10 +68,10 @@ fn run(config: &Config, args: &SampleArgs, tell: impl FnOnce(&Report) -> anyhow:
     // First what is wanted at once; a disk that hangs must not keep it from being seen.
     let told = tell(&report);
     if let Some(recorder) = recorder {
-        let path = config.recording.as_ref().map(|recording| recording.path.display().to_string()).unwrap_or_default();
+        let path = config.recording.as_ref().map(|recording| shown(&recording.path)).unwrap_or_default();
         let written = finish(recorder, &report, &stop).context("not everything was recorded")?;
         if !args.quiet {
-            let _ = writeln!(io::stderr(), "{}", summary(&path, written));
+            tell::line(&summary(&path, written));
         }
     }
     told
@@ -76,7 +79,8 @@ fn run(config: &Config, args: &SampleArgs, tell: impl FnOnce(&Report) -> anyhow:
 
 fn recorder(config: &Config) -> anyhow::Result<Option<Recorder>> {
     let Some(options) = &config.recording else { return Ok(None) };
-    let header = session::header(config, std::env::args().collect())?;
+    let args = std::env::args_os().map(|arg| printable(arg.as_bytes()).into_owned()).collect();
+    let header = session::header(config, args)?;
     rights::as_user(|| {
         let sink = open::sink(options, &header).context("-o")?;
         let recorder = Recorder::start(sink, options.flush_every());
@@ -121,8 +125,8 @@ impl Terminal {
         if quiet {
             return terminal;
         }
-        let _ = io::stderr().write_all(banner(config).as_bytes());
-        if io::stderr().is_terminal() {
+        tell::text(&banner(config));
+        if tell::is_terminal() {
             let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr_with_hz(5));
             bar.set_message("listing the threads");
             bar.enable_steady_tick(Duration::from_millis(200));
@@ -136,7 +140,7 @@ impl Terminal {
             bar.finish_and_clear();
         }
         if !self.quiet {
-            let _ = writeln!(io::stderr(), "{how}");
+            tell::line(how);
         }
     }
 }

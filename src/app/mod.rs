@@ -1,7 +1,9 @@
 //! The command as its user meets it: banner, progress, report, messages, exit code.
 
+mod generate;
 mod live;
 mod recordings;
+mod tell;
 
 use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
@@ -9,7 +11,7 @@ use std::process::ExitCode;
 use anyhow::Context as _;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
-use crate::cli::{Cli, Command, command};
+use crate::cli::{Cli, Command};
 use crate::config::UsageError;
 use crate::output::{self, Format, Layout};
 use crate::report::Report;
@@ -30,8 +32,11 @@ pub fn main(cli: Cli) -> ExitCode {
 /// Says what clap has to say: the help and the version, or what is wrong with the arguments.
 #[must_use]
 pub fn answer(said: &clap::Error) -> ExitCode {
-    let printed = said.print().and_then(|()| io::stdout().flush()).context("cannot write to standard output");
-    if said.use_stderr() { ExitCode::from(USAGE) } else { finish(printed) }
+    if said.use_stderr() {
+        tell::text(&said.render().to_string());
+        return ExitCode::from(USAGE);
+    }
+    finish(said.print().and_then(|()| io::stdout().flush()).context("cannot write to standard output"))
 }
 
 fn finish(result: anyhow::Result<()>) -> ExitCode {
@@ -41,14 +46,26 @@ fn finish(result: anyhow::Result<()>) -> ExitCode {
         Err(error) if is_closed_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
             let usage = error.is::<UsageError>();
-            // With standard error gone there is nobody left to tell.
-            let _ = writeln!(io::stderr(), "psn: {error:#}");
+            tell::line(&format!("psn: {}", reasons(&error)));
             if usage {
-                let _ = writeln!(io::stderr(), "For more information, try 'psn --help'.");
+                tell::line("For more information, try 'psn --help'.");
             }
             ExitCode::from(if usage { USAGE } else { FAILURE })
         }
     }
+}
+
+/// What went wrong and why, each reason once: many an error has its cause in its own words already.
+fn reasons(error: &anyhow::Error) -> String {
+    let mut text = String::new();
+    for cause in error.chain().map(ToString::to_string).filter(|cause| !cause.is_empty()) {
+        if text.is_empty() {
+            text = cause;
+        } else if !text.ends_with(&cause) {
+            text = format!("{text}: {cause}");
+        }
+    }
+    text
 }
 
 fn is_closed_pipe(error: &anyhow::Error) -> bool {
@@ -71,10 +88,10 @@ fn dispatch(cli: Cli) -> anyhow::Result<()> {
         Some(Command::Diff(args)) => recordings::diff(&args),
         Some(Command::Export(args)) => recordings::export(&args),
         Some(Command::Completions { shell }) => print(|out| {
-            clap_complete::generate(shell, &mut command(), "psn", out);
+            generate::completions(shell, out);
             Ok(())
         }),
-        Some(Command::Man) => print(|out| clap_mangen::Man::new(command()).render(out)),
+        Some(Command::Man) => print(generate::manual),
         None if cli.sample.list => print(|out| out.write_all(crate::list::text().as_bytes())),
         None if !cli.sample.replay.input.is_empty() => recordings::replay(&cli.sample),
         None => live::sample(&cli.sample),
@@ -110,13 +127,22 @@ fn stop_on_signals() -> anyhow::Result<Stop> {
     Ok(stop)
 }
 
+/// What is wrong when standard output is.
+const CANNOT_WRITE: &str = "cannot write the report to standard output";
+
 /// Writes a report to standard output.
 fn print_report(report: &Report, format: Format, footer: bool, raw_csv: bool) -> anyhow::Result<()> {
-    let layout = Layout { width: terminal_width(), footer, defuse_formulas: !raw_csv };
+    write_out(|out| output::render(report, format, &layout(footer, raw_csv), out))
+}
+
+fn layout(footer: bool, raw_csv: bool) -> Layout {
+    Layout { width: terminal_width(), footer, defuse_formulas: !raw_csv }
+}
+
+/// Writes to standard output as things come, which may be more than memory holds.
+fn write_out(write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> anyhow::Result<()> {
     let mut out = io::BufWriter::with_capacity(1 << 16, io::stdout().lock());
-    output::render(report, format, &layout, &mut out)
-        .and_then(|()| out.flush())
-        .context("cannot write the report to standard output")
+    write(&mut out).and_then(|()| out.flush()).context(CANNOT_WRITE)
 }
 
 /// Columns of the terminal that standard output is; none when it is not one.
@@ -127,4 +153,22 @@ fn terminal_width() -> Option<usize> {
     }
     let size = rustix::termios::tcgetwinsize(&stdout).ok();
     size.map(|size| usize::from(size.ws_col)).filter(|columns| *columns > 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_reason_is_told_once() {
+        let told = crate::session::SessionError::NoWalk(crate::scan::kernel::Unavailable::PidNamespace("x"));
+        let whole = told.to_string();
+        assert_eq!(reasons(&anyhow::Error::from(told)), whole);
+        let cause = || io::Error::other("no space");
+        assert_eq!(
+            reasons(&anyhow::Error::from(cause()).context("cannot write").context("-o")),
+            "-o: cannot write: no space"
+        );
+        assert_eq!(reasons(&anyhow::Error::from(cause()).context("cannot write: no space")), "cannot write: no space");
+    }
 }

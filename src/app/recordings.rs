@@ -1,18 +1,20 @@
 //! Recordings, as their user meets them: replay, comparison, copies.
 
-use std::io::{self, IsTerminal, Write as _};
+use std::ffi::OsStr;
+use std::io::Write as _;
 use std::time::Duration;
 
 use anyhow::Context as _;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-use super::{print_report, stop_on_signals};
+use super::{CANNOT_WRITE, layout, print_report, stop_on_signals, tell, write_out};
 use crate::cli::{DiffArgs, ExportArgs, SampleArgs};
 use crate::config::{self, UsageError};
 use crate::diff::{self, Side};
-use crate::moment::{Moment, nanoseconds};
-use crate::output::Format;
-use crate::output::escape::printable;
+use crate::export;
+use crate::moment::{Moment, local, nanoseconds, unknown_zone};
+use crate::output::sentence::{sentence, shown};
+use crate::output::{self, Format, Layout};
 use crate::plan::{Keep, Plan, PlanRequest, StateGate};
 use crate::record::open::{self, SinkOptions};
 use crate::record::{RecordError, Recording};
@@ -20,7 +22,7 @@ use crate::replay::{self, Question};
 use crate::report::Report;
 use crate::select::ProcessSelection;
 use crate::session::Stop;
-use crate::{export, slices};
+use crate::slices::{self, Long, Matrix};
 
 /// `psn -i`: the report on recordings.
 pub fn replay(args: &SampleArgs) -> anyhow::Result<()> {
@@ -37,13 +39,12 @@ pub fn replay(args: &SampleArgs) -> anyhow::Result<()> {
     let mut recordings = open::recordings(&args.replay.input, &args.replay.host, &stop.flag()).context("-i")?;
     let question = within(question, args.replay.from, args.replay.to, &mut recordings)?;
     let mut bar = Bar::new(args.quiet, &stop);
-    let report = match args.replay.per {
-        None => replay::report(&mut recordings, &question, &mut |done| bar.update(done)),
-        Some(per) => replay::slices(&mut recordings, &question, nanoseconds(per), &mut |done| bar.update(done))
-            .map(|slices| slices::table(slices, args.format == Format::Table)),
-    };
+    if let Some(per) = args.replay.per {
+        return course(args, &mut recordings, &question, nanoseconds(per), bar);
+    }
+    let report = replay::report(&mut recordings, &question, &mut |done| bar.update(done));
     drop(bar);
-    print_report(&report?, args.format, !args.quiet, args.raw_csv)?;
+    print_report(&told(report?), args.format, !args.quiet, args.raw_csv)?;
     check_whole(&lost(&recordings))
 }
 
@@ -53,10 +54,63 @@ fn lost(recordings: &[Box<dyn Recording>]) -> Vec<String> {
 
 /// Fails, once all else is answered, because of what of recordings is lost.
 fn check_whole(lost: &[String]) -> anyhow::Result<()> {
-    if lost.is_empty() { Ok(()) } else { anyhow::bail!("{}", printable(lost.join("; ").as_bytes())) }
+    if lost.is_empty() { Ok(()) } else { anyhow::bail!("{}", sentence(&lost.join("; "))) }
 }
 
-/// The question about a part of the time only; the end that times may count back from is that of the recordings.
+/// The report, with what is to be known of the times in it.
+fn told(mut report: Report) -> Report {
+    report.warnings.extend(unknown_zone());
+    report
+}
+
+/// `--per`: the course of each group.
+fn course(
+    args: &SampleArgs,
+    recordings: &mut [Box<dyn Recording>],
+    question: &Question,
+    per_ns: u64,
+    mut bar: Bar<'_>,
+) -> anyhow::Result<()> {
+    let mut survey = slices::survey(recordings, question, per_ns, &mut |done| bar.update(done / 2.0))?;
+    survey.whole = told(survey.whole);
+    let mut watch = |done: f64| bar.update(0.5 + done / 2.0);
+    let layout = layout(!args.quiet, args.raw_csv);
+    if args.format == Format::Table {
+        let mut matrix = Matrix::new(&survey, per_ns, layout.width);
+        slices::each(recordings, question, &survey, per_ns, &mut watch, &mut |slice| {
+            matrix.add(&slice);
+            Ok(())
+        })?;
+        drop(bar);
+        let (table, accounts) = matrix.finish(&survey);
+        return write_out(|out| {
+            output::render(&table, Format::Table, &Layout { footer: false, ..layout }, out)?;
+            if layout.footer {
+                output::render(&accounts, Format::Table, &Layout { footer: false, ..layout }, out)?;
+                output::account(&survey.whole, &layout, out)?;
+            }
+            Ok(())
+        })
+        .and_then(|()| check_whole(&lost(recordings)));
+    }
+    let mut out = std::io::BufWriter::with_capacity(1 << 16, std::io::stdout().lock());
+    let mut failed = None;
+    let mut long = Long::begin(&survey, args.format, layout, &mut out).context(CANNOT_WRITE)?;
+    let result = slices::each(recordings, question, &survey, per_ns, &mut watch, &mut |slice| {
+        long.add(&slice).map_err(|error| {
+            failed = Some(error);
+            RecordError::Stopped
+        })
+    });
+    if let Some(error) = failed {
+        return Err(error).context(CANNOT_WRITE);
+    }
+    result?;
+    long.end().and_then(|()| out.flush()).context(CANNOT_WRITE)?;
+    check_whole(&lost(recordings))
+}
+
+/// The question about a part of the time only; the end that times may count back from is the last tick.
 fn within(
     question: Question,
     from: Option<Moment>,
@@ -66,21 +120,24 @@ fn within(
     if from.is_none() && to.is_none() {
         return Ok(question);
     }
-    let span = replay::span(recordings)?;
-    let end_ns = span.map_or(0, |(_, last)| last.saturating_add(1));
-    let (from_ns, to_ns) = (from.map(|from| from.resolve(end_ns)), to.map(|to| to.resolve(end_ns)));
+    let end_ns = replay::last_time(recordings)?.map_or(0, |last| last.saturating_add(1));
+    // What counts back from the end goes up to it: a clock that was set back has shown later times before.
+    let is_from_end = matches!(from, Some(Moment::BeforeEnd(_) | Moment::OfDay(_)));
+    let to_ns = to.map(|to| to.resolve(end_ns)).or(is_from_end.then_some(end_ns));
+    let from_ns = from.map(|from| from.resolve(end_ns));
     if let (Some(from), Some(to)) = (from_ns, to_ns)
         && from >= to
     {
-        anyhow::bail!(UsageError::EmptyWindow);
+        return Err(UsageError::EmptyWindow { from: local(from), to: local(to) }.into());
     }
+    let span = replay::span(recordings)?;
     let misses =
         span.is_none_or(|(first, last)| from_ns.is_some_and(|from| from > last) || to_ns.is_some_and(|to| to <= first));
     if misses {
-        anyhow::bail!(
-            "--from and --to: there is nothing in that time; there are recordings {}",
-            replay::span_text(span)
-        );
+        let (from, to) =
+            (from_ns.map_or_else(|| "the start".to_owned(), local), to_ns.map_or_else(|| "the end".to_owned(), local));
+        let there = replay::span_text(span);
+        anyhow::bail!("--from and --to: there is nothing from {from} to {to}; there are recordings {there}");
     }
     Ok(Question { from_ns, to_ns, ..question })
 }
@@ -98,7 +155,7 @@ pub fn diff(args: &DiffArgs) -> anyhow::Result<()> {
     let stop = stop_on_signals()?;
     let mut bar = Bar::new(args.quiet, &stop);
     let mut gone = Vec::new();
-    let mut side = |given: &str| -> anyhow::Result<(Side, Report)> {
+    let mut side = |given: &OsStr| -> anyhow::Result<(Side, Report)> {
         let side = Side::parse(given).map_err(UsageError::Window)?;
         let question = Question {
             plan: plan.clone(),
@@ -119,7 +176,7 @@ pub fn diff(args: &DiffArgs) -> anyhow::Result<()> {
     drop(bar);
     let limit = args.limit.map(|limit| usize::try_from(limit).unwrap_or(usize::MAX));
     let (before, after) = ((&before.0, &before.1), (&after.0, &after.1));
-    let report = diff::table(before, after, args.significant, limit);
+    let report = told(diff::table(before, after, args.significant, limit));
     // The account of one run would say nothing of two.
     print_report(&report, args.format, false, args.raw_csv)?;
     if args.format == Format::Table && !args.quiet {
@@ -128,7 +185,7 @@ pub fn diff(args: &DiffArgs) -> anyhow::Result<()> {
             more => Some(format!("rows: {more} more, left out by --limit")),
         };
         let notes = diff::notes(before, after).into_iter().chain(left_out);
-        let text: String = notes.map(|note| format!("{}\n", printable(note.as_bytes()))).collect();
+        let text: String = notes.map(|note| format!("{}\n", sentence(&note))).collect();
         super::print(|out| out.write_all(format!("\n{text}").as_bytes()))?;
     }
     check_whole(&gone)
@@ -144,22 +201,12 @@ pub fn export(args: &ExportArgs) -> anyhow::Result<()> {
     drop(bar);
     let copied = result?;
     if !args.quiet {
-        eprintln_ignoring_errors(&format!(
-            "copied {} rows of {} ticks to {}",
-            copied.rows,
-            copied.ticks,
-            args.output.display()
-        ));
+        tell::line(&format!("copied {} rows of {} ticks to {}", copied.rows, copied.ticks, shown(&args.output)));
         for warning in copied.warnings {
-            eprintln_ignoring_errors(&format!("warning: {warning}"));
+            tell::line(&format!("warning: {warning}"));
         }
     }
     check_whole(&lost(&recordings))
-}
-
-/// With standard error gone there is nobody left to tell.
-fn eprintln_ignoring_errors(text: &str) {
-    let _ = writeln!(io::stderr(), "{text}");
 }
 
 /// A bar on standard error, for what takes over a second.
@@ -172,7 +219,7 @@ impl<'a> Bar<'a> {
     const STEPS: u64 = 1000;
 
     fn new(quiet: bool, stop: &'a Stop) -> Self {
-        let bar = (!quiet && io::stderr().is_terminal()).then(|| {
+        let bar = (!quiet && tell::is_terminal()).then(|| {
             let bar = ProgressBar::with_draw_target(Some(Self::STEPS), ProgressDrawTarget::hidden());
             if let Ok(style) = ProgressStyle::with_template("reading {bar:40} {percent}% {eta} left") {
                 bar.set_style(style);

@@ -262,6 +262,8 @@ fn is_told(column: &Column, walked: Walked<'_>) -> bool {
     match column.source {
         Source::Task | Source::Kernel => true,
         Source::Stat => !(needs_stat(column) || (column.is_comm() && walked.record.may_have_longer_comm())),
+        // Of a thread that is the first of its process, it is its own name.
+        Source::Comm => walked.provides.contains(Source::Comm) && !walked.record.may_have_longer_comm(),
         source => walked.provides.contains(source),
     }
 }

@@ -9,8 +9,13 @@ use std::io::{self, Write};
 use super::escape::{is_formula, printable};
 use crate::report::{Field, Report, decimal};
 
-/// Writes the rows.
+/// Writes the names of the columns, and the rows.
 pub fn render(report: &Report, defuse_formulas: bool, out: &mut dyn Write) -> io::Result<()> {
+    rows(report, defuse_formulas, true, out)
+}
+
+/// Writes the rows; the names of the columns before them, if they are the first.
+pub fn rows(report: &Report, defuse_formulas: bool, is_first: bool, out: &mut dyn Write) -> io::Result<()> {
     let text = |bytes| {
         let text = printable(bytes);
         if defuse_formulas && is_formula(&text) { Cow::Owned(format!("'{text}")) } else { text }
@@ -21,10 +26,12 @@ pub fn render(report: &Report, defuse_formulas: bool, out: &mut dyn Write) -> io
         .comment(Some(b';'))
         .from_writer(out);
     let write = |writer: &mut ::csv::Writer<_>, cell: Cow<'_, str>| writer.write_field(cell.as_bytes());
-    for column in &report.columns {
-        write(&mut writer, text(column.name.as_bytes()))?;
+    if is_first {
+        for column in &report.columns {
+            write(&mut writer, text(column.name.as_bytes()))?;
+        }
+        writer.write_record(None::<&[u8]>)?;
     }
-    writer.write_record(None::<&[u8]>)?;
     for row in &report.rows {
         for field in row.fields.iter().take(report.columns.len()) {
             let cell = match field {

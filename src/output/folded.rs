@@ -25,7 +25,8 @@ pub fn render(report: &Report, out: &mut dyn Write) -> io::Result<()> {
         if line.is_empty() {
             push_frame(&mut line, b"");
         }
-        let samples = match row.fields.first() {
+        let place = report.columns.iter().position(|column| column.name == "samples").unwrap_or(0);
+        let samples = match row.fields.get(place) {
             Some(Field::Integer(samples)) => *samples,
             _ => 0,
         };

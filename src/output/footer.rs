@@ -9,6 +9,7 @@ use unicode_width::UnicodeWidthStr as _;
 
 use super::advice::warnings;
 use super::escape::printable;
+use super::sentence::sentence;
 use crate::column::Source;
 use crate::health::Counts;
 use crate::report::Report;
@@ -31,7 +32,7 @@ pub fn render(report: &Report, width: Option<usize>, out: &mut dyn Write) -> io:
         }
     }
     for warning in warnings(report) {
-        let warning = printable(warning.as_bytes()).into_owned();
+        let warning = sentence(&warning).replace('\n', " ");
         write_wrapped("warning:  ", &words(warning, width.is_some()), max, out)?;
     }
     Ok(())

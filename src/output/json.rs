@@ -12,21 +12,50 @@ use serde_json::{Map, Value, json};
 
 use super::advice::warnings;
 use super::escape::printable;
+use super::sentence::sentence;
 use crate::report::{Field, Report, Row, decimal};
 
 /// Writes the object.
 pub fn render(report: &Report, out: &mut dyn Write) -> io::Result<()> {
-    let keys = Keys::new(report);
+    begin(report, out)?;
+    rows(report, true, out)?;
+    end(report.rows.is_empty(), None, out)
+}
+
+/// Writes the object up to its rows.
+pub fn begin(report: &Report, out: &mut dyn Write) -> io::Result<()> {
     writeln!(out, "{{")?;
-    for (name, value) in head(report, &keys) {
+    for (name, value) in head(report, &Keys::new(report)) {
         writeln!(out, "  {}: {value},", json!(name))?;
     }
-    write!(out, "  \"rows\": [")?;
+    write!(out, "  \"rows\": [")
+}
+
+/// Writes rows, which may be the first ones.
+pub fn rows(report: &Report, is_first: bool, out: &mut dyn Write) -> io::Result<()> {
+    let keys = Keys::new(report);
     for (index, row) in report.rows.iter().enumerate() {
-        out.write_all(if index == 0 { b"\n    " } else { b",\n    " })?;
+        out.write_all(if index == 0 && is_first { b"\n    " } else { b",\n    " })?;
         write_row(row, &keys, out)?;
     }
-    writeln!(out, "{}]\n}}", if report.rows.is_empty() { "" } else { "\n  " })
+    Ok(())
+}
+
+/// Writes what is after the rows: a member more, if one is given, whose values are a line each.
+pub fn end(
+    is_empty: bool,
+    more: Option<(&str, &mut dyn Iterator<Item = Value>)>,
+    out: &mut dyn Write,
+) -> io::Result<()> {
+    write!(out, "{}]", if is_empty { "" } else { "\n  " })?;
+    if let Some((name, values)) = more {
+        write!(out, ",\n  {}: [", json!(name))?;
+        for (index, value) in values.enumerate() {
+            write!(out, "{}\n    {value}", if index == 0 { "" } else { "," })?;
+        }
+        write!(out, "\n  ]")?;
+    }
+    writeln!(out, "\n}}")
 }
 
 /// Everything but the rows.
@@ -95,7 +124,10 @@ fn head(report: &Report, keys: &Keys) -> Map<String, Value> {
             "coverage",
             json!({ "rows": coverage.rows, "checked": coverage.checked, "torn": coverage.torn, "denied": denied }),
         ),
-        ("warnings", warnings(report).iter().map(|warning| text(warning)).collect()),
+        (
+            "warnings",
+            warnings(report).iter().map(|warning| sentence(warning).into_owned().into()).collect::<Vec<Value>>().into(),
+        ),
         ("rows_left_out", json!(report.rows_left_out)),
         ("columns", keys.0.iter().map(|(name, _)| name.as_str()).collect()),
     ];

@@ -11,6 +11,7 @@ pub(crate) mod fixture;
 mod folded;
 mod footer;
 mod json;
+pub mod sentence;
 mod table;
 
 use std::io;
@@ -64,6 +65,36 @@ pub fn render(report: &Report, format: Format, layout: &Layout, out: &mut dyn io
         Format::Folded => folded::render(report, out),
     }
 }
+
+/// Writes the account of the run alone.
+///
+/// # Errors
+/// Those of `out`.
+pub fn account(report: &Report, layout: &Layout, out: &mut dyn io::Write) -> io::Result<()> {
+    footer::render(report, layout.width, out)
+}
+
+/// Writes rows without what comes before and after them.
+///
+/// # Errors
+/// Those of `out`.
+pub(crate) fn more_rows(
+    report: &Report,
+    format: Format,
+    layout: &Layout,
+    is_first: bool,
+    out: &mut dyn io::Write,
+) -> io::Result<()> {
+    match format {
+        Format::Table => table::render(report, layout.width, out),
+        Format::Csv => csv::rows(report, layout.defuse_formulas, is_first, out),
+        Format::Json => json::rows(report, is_first, out),
+        Format::Folded => folded::render(report, out),
+    }
+}
+
+pub(crate) use json::{begin as begin_json, end as end_json};
+pub(crate) use table::natural_width;
 
 #[cfg(test)]
 mod tests {

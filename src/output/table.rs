@@ -75,6 +75,12 @@ fn natural_widths(report: &Report) -> Vec<usize> {
     widths
 }
 
+/// The width that the table would like.
+#[must_use]
+pub fn natural_width(report: &Report) -> usize {
+    table_width(&natural_widths(report))
+}
+
 /// The columns, the separators between them, and a space at either end.
 fn table_width(widths: &[usize]) -> usize {
     widths.iter().sum::<usize>() + SEPARATOR.len() * widths.len().saturating_sub(1) + 2

@@ -10,6 +10,7 @@ use rustix::fs::{AtFlags, FileType, FlockOperation, Mode, OFlags, flock, openat,
 use super::RecordError;
 use super::directory::check;
 pub use super::directory::{Place, trusted as trusted_directory};
+use crate::output::sentence::shown;
 use crate::rights;
 
 /// Permissions of new files: what is recorded with more rights than its user's tells of everyone's processes.
@@ -102,7 +103,7 @@ fn open_existing(place: &Place) -> Result<File, RecordError> {
 /// When another psn holds it.
 pub fn lock(file: &File, path: &Path) -> Result<(), RecordError> {
     flock(file, FlockOperation::NonBlockingLockExclusive).map_err(|error| match error {
-        rustix::io::Errno::WOULDBLOCK => RecordError::Locked { path: path.display().to_string() },
+        rustix::io::Errno::WOULDBLOCK => RecordError::Locked { path: shown(path) },
         other => RecordError::io(path, other.into()),
     })
 }

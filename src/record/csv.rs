@@ -5,18 +5,24 @@
 //! cell. Texts are in their stored form ([`text`]), and harmless to terminals and spreadsheets; scaled numbers are
 //! decimals.
 
-use std::fs::File;
-use std::io::{BufReader, BufWriter, Write as _};
-use std::path::{Path, PathBuf};
+mod lines;
 
-use csv::ByteRecord;
+use std::fs::File;
+use std::io::{BufWriter, Write as _};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
 use serde::{Deserialize, Serialize};
 
+use self::lines::{LineError, Lines, Record};
+use super::source::Source;
 use super::{
     Header, PIECE_ROWS, Piece, Query, RecordError, RecordedColumn, Recording, Sink, TickInfo, Visit, create, text,
 };
 use crate::moment::timestamp;
 use crate::observation::Value;
+use crate::output::sentence::shown;
 use crate::report::{Facts, decimal};
 use crate::rows::Rows;
 
@@ -26,9 +32,6 @@ const FACTS: &str = "#facts";
 
 /// Cells before the recorded columns: `tick` and `time`.
 const LEADING: usize = 2;
-
-/// A line longer than this is none of psn's: it bounds the memory that a file can ask for.
-const MAX_LINE: usize = 64 << 20;
 
 /// A file in the making.
 #[derive(Debug)]
@@ -127,7 +130,8 @@ impl Sink for CsvSink {
 /// A file that is read.
 #[derive(Debug)]
 pub struct CsvRecording {
-    path: PathBuf,
+    source: Source,
+    stop: Arc<AtomicBool>,
     header: Header,
     facts: Option<Facts>,
     warnings: Vec<String>,
@@ -144,9 +148,9 @@ enum Line {
 }
 
 impl Line {
-    fn of(record: &ByteRecord) -> Self {
-        let json = record.get(1).unwrap_or_default();
-        match record.get(0).unwrap_or_default() {
+    fn of(record: Record<'_>) -> Self {
+        let json = record.cell(1);
+        match record.cell(0) {
             label if label == RECORDING.as_bytes() => {
                 serde_json::from_slice(json).map_or(Self::Unknown, |header| Self::Recording(Box::new(header)))
             }
@@ -164,76 +168,48 @@ impl Line {
 }
 
 impl CsvRecording {
-    /// Opens the recording at `path`.
+    /// The recording in `source`, which is read until `stop` is set.
     ///
     /// # Errors
     /// When it can not be read, or is none.
-    pub fn open(path: &Path) -> Result<Self, RecordError> {
-        let mut lines = Lines::open(path)?;
-        let header = match lines.next()? {
-            Some(record) => match Line::of(record) {
+    pub fn open(source: Source, stop: &Arc<AtomicBool>) -> Result<Self, RecordError> {
+        let path = source.path.clone();
+        let mut lines = Lines::new(&source, stop).map_err(|error| RecordError::io(&path, error))?;
+        let header = match lines.next() {
+            Ok(Some(record)) => match Line::of(record) {
                 Line::Recording(header) => *header,
-                _ => return Err(RecordError::not_recording(path, "its first line is not '#recording' with a header")),
+                _ => return Err(RecordError::not_recording(&path, "its first line is not '#recording' with a header")),
             },
-            None => return Err(RecordError::not_recording(path, "it is empty")),
+            Ok(None) => return Err(RecordError::not_recording(&path, "it is empty")),
+            Err(LineError::Stopped) => return Err(RecordError::Stopped),
+            Err(LineError::Io(error)) => return Err(RecordError::io(&path, error)),
+            Err(error) => return Err(RecordError::not_recording(&path, error)),
         };
-        header.check(path)?;
-        Ok(Self { path: path.to_owned(), header, facts: None, warnings: Vec::new() })
+        header.check(&path)?;
+        Ok(Self { source, stop: Arc::clone(stop), header, facts: None, warnings: Vec::new() })
     }
-}
 
-/// The lines of a file, cell by cell.
-struct Lines {
-    path: PathBuf,
-    reader: csv::Reader<Bounded>,
-    record: ByteRecord,
-    len: u64,
-}
+    fn lines(&self) -> Result<Lines, RecordError> {
+        Lines::new(&self.source, &self.stop).map_err(|error| RecordError::io(&self.source.path, error))
+    }
 
-/// A file that ends where a line goes on for ever.
-struct Bounded {
-    file: BufReader<File>,
-    line: usize,
-}
-
-impl std::io::Read for Bounded {
-    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
-        let len = self.file.read(buffer)?;
-        let read = buffer.get(..len).unwrap_or_default();
-        self.line = match memchr::memrchr(b'\n', read) {
-            Some(at) => len - at,
-            None => self.line + len,
-        };
-        if self.line > MAX_LINE {
-            return Err(std::io::Error::other("a line is longer than any that psn writes"));
+    /// Gives the time of each tick to `see`, as far as the file can be read.
+    fn each_time(&self, see: &mut dyn FnMut(u64)) -> Result<(), RecordError> {
+        let mut lines = self.lines()?;
+        loop {
+            match lines.next() {
+                Ok(Some(record)) if record.cell(0) == TICK.as_bytes() => {
+                    if let Line::Tick(line) = Line::of(record) {
+                        see(line.tick.time_ns);
+                    }
+                }
+                Ok(Some(_)) => {}
+                Ok(None) => return Ok(()),
+                Err(LineError::Stopped) => return Err(RecordError::Stopped),
+                // A reading of it says so.
+                Err(_) => return Ok(()),
+            }
         }
-        Ok(len)
-    }
-}
-
-impl Lines {
-    fn open(path: &Path) -> Result<Self, RecordError> {
-        let failed = |error| RecordError::io(path, error);
-        let file = File::open(path).map_err(failed)?;
-        let len = file.metadata().map_err(failed)?.len();
-        let reader = csv::ReaderBuilder::new()
-            .flexible(true)
-            .has_headers(false)
-            .from_reader(Bounded { file: BufReader::with_capacity(1 << 16, file), line: 0 });
-        Ok(Self { path: path.to_owned(), reader, record: ByteRecord::new(), len })
-    }
-
-    fn next(&mut self) -> Result<Option<&ByteRecord>, RecordError> {
-        match self.reader.read_byte_record(&mut self.record) {
-            Ok(true) => Ok(Some(&self.record)),
-            Ok(false) => Ok(None),
-            Err(error) => Err(RecordError::engine(&self.path, error)),
-        }
-    }
-
-    #[expect(clippy::cast_precision_loss, reason = "progress to be shown")]
-    fn progress(&self) -> f64 {
-        self.reader.position().byte() as f64 / (self.len as f64).max(1.0)
     }
 }
 
@@ -252,7 +228,7 @@ fn number(cell: &[u8], divisor: u32) -> Option<i128> {
     let cell = std::str::from_utf8(cell).ok()?;
     let (sign, digits) = cell.strip_prefix('-').map_or((1, cell), |digits| (-1, digits));
     let (whole, part) = digits.split_once('.').unwrap_or((digits, ""));
-    let decimals = usize::try_from(divisor.ilog10()).ok()?;
+    let decimals = usize::try_from(divisor.checked_ilog10()?).ok()?;
     if whole.is_empty() || part.len() > decimals || !whole.bytes().chain(part.bytes()).all(|byte| byte.is_ascii_digit())
     {
         return None;
@@ -264,7 +240,7 @@ fn number(cell: &[u8], divisor: u32) -> Option<i128> {
 
 impl Recording for CsvRecording {
     fn path(&self) -> PathBuf {
-        self.path.clone()
+        self.source.path.clone()
     }
 
     fn header(&self) -> &Header {
@@ -280,79 +256,123 @@ impl Recording for CsvRecording {
     }
 
     fn span(&mut self) -> Result<Option<(u64, u64)>, RecordError> {
-        let mut lines = Lines::open(&self.path)?;
         let mut span: Option<(u64, u64)> = None;
-        while let Some(record) = lines.next()? {
-            if record.get(0) == Some(TICK.as_bytes())
-                && let Line::Tick(line) = Line::of(record)
-            {
-                let time = line.tick.time_ns;
-                let (first, last) = span.unwrap_or((time, time));
-                span = Some((first.min(time), last.max(time)));
-            }
-        }
+        self.each_time(&mut |time| {
+            let (first, last) = span.unwrap_or((time, time));
+            span = Some((first.min(time), last.max(time)));
+        })?;
         Ok(span)
     }
 
+    fn last_time(&mut self) -> Result<Option<u64>, RecordError> {
+        let mut last = None;
+        self.each_time(&mut |time| last = Some(time))?;
+        Ok(last)
+    }
+
     fn read(&mut self, query: &Query, visit: &mut Visit<'_>) -> Result<(), RecordError> {
-        let mut lines = Lines::open(&self.path)?;
-        let places: Vec<Option<usize>> = query.columns.iter().map(|column| self.header.place(column)).collect();
-        let wanted: Vec<(usize, &RecordedColumn)> =
-            places.into_iter().flatten().filter_map(|place| Some((place, self.header.columns.get(place)?))).collect();
-        let mut rows = Rows::new(query.columns.len());
-        let mut buffer = Vec::new();
-        // The tick whose rows come, and how many are still to come.
-        let mut open: Option<(Box<TickLine>, usize)> = None;
-        let mut is_torn = false;
+        self.warnings.clear();
+        let mut lines = self.lines()?;
+        let header = self.header.clone();
+        let mut reading = Reading::new(&header, query);
         loop {
             let progress = lines.progress();
             let record = match lines.next() {
                 Ok(Some(record)) => record,
                 Ok(None) => break,
+                Err(LineError::Stopped) => return Err(RecordError::Stopped),
                 Err(error) => {
-                    self.warnings.push(format!("not all of it can be read: {error}"));
+                    let path = shown(&self.source.path);
+                    self.warnings.push(format!("{path}: not all of it can be read: {error}"));
                     break;
                 }
             };
             match Line::of(record) {
-                Line::Tick(line) => {
-                    is_torn |= open.as_ref().is_some_and(|(_, left)| *left > 0);
-                    rows.clear();
-                    let count = line.rows;
-                    open = Some((line, count));
-                }
-                Line::Row => match &mut open {
-                    Some((line, left)) if *left > 0 && record.len() == LEADING + self.header.columns.len() => {
-                        *left -= 1;
-                        let is_wanted = (query.from_ns..query.to_ns).contains(&line.tick.time_ns);
-                        for (place, column) in wanted.iter().filter(|_| is_wanted) {
-                            rows.push(value(record.get(LEADING + place).unwrap_or_default(), column, &mut buffer));
-                        }
-                        if rows.len() >= PIECE_ROWS && *left > 0 {
-                            visit(Piece { tick: &line.tick, rows: &rows, is_last: false, progress })?;
-                            rows.clear();
-                        }
-                    }
-                    _ => is_torn = true,
-                },
+                Line::Tick(line) => reading.begin(line),
+                Line::Row => reading.row(record, progress, visit)?,
                 Line::Facts(facts) => self.facts = Some(*facts),
                 Line::Recording(_) | Line::Names => {}
-                Line::Unknown => is_torn = true,
+                Line::Unknown => reading.is_torn = true,
             }
-            if let Some((line, 0)) = &open {
-                if (query.from_ns..query.to_ns).contains(&line.tick.time_ns) {
-                    visit(Piece { tick: &line.tick, rows: &rows, is_last: true, progress })?;
-                }
-                rows.clear();
-                open = None;
-            }
+            reading.end(progress, visit)?;
         }
-        if is_torn || open.is_some() {
+        if reading.is_torn || reading.open.is_some() {
             self.warnings.push(format!(
                 "{}: a tick was not written to its end, or was changed since; it is left out",
-                self.path.display()
+                shown(&self.source.path)
             ));
         }
+        Ok(())
+    }
+}
+
+/// Bytes of a piece after which it ends.
+const PIECE_BYTES: usize = 8 << 20;
+
+/// What is known of a reading in progress.
+struct Reading<'a> {
+    /// Cells of a row.
+    cells: usize,
+    query: &'a Query,
+    wanted: Vec<(usize, &'a RecordedColumn)>,
+    rows: Rows,
+    buffer: Vec<u8>,
+    /// The tick whose rows come, and how many are still to come.
+    open: Option<(Box<TickLine>, usize)>,
+    is_torn: bool,
+}
+
+impl<'a> Reading<'a> {
+    fn new(header: &'a Header, query: &'a Query) -> Self {
+        let places = query.columns.iter().filter_map(|column| header.place(column));
+        Self {
+            cells: LEADING + header.columns.len(),
+            query,
+            wanted: places.filter_map(|place| Some((place, header.columns.get(place)?))).collect(),
+            rows: Rows::new(query.columns.len()),
+            buffer: Vec::new(),
+            open: None,
+            is_torn: false,
+        }
+    }
+
+    fn is_wanted(&self, line: &TickLine) -> bool {
+        (self.query.from_ns..self.query.to_ns).contains(&line.tick.time_ns)
+    }
+
+    fn begin(&mut self, line: Box<TickLine>) {
+        self.is_torn |= self.open.as_ref().is_some_and(|(_, left)| *left > 0);
+        self.rows.clear();
+        let count = line.rows;
+        self.open = Some((line, count));
+    }
+
+    fn row(&mut self, record: Record<'_>, progress: f64, visit: &mut Visit<'_>) -> Result<(), RecordError> {
+        let is_whole = record.len() == self.cells;
+        let Some((line, left)) = self.open.as_mut().filter(|(_, left)| *left > 0 && is_whole) else {
+            self.is_torn = true;
+            return Ok(());
+        };
+        *left -= 1;
+        if (self.query.from_ns..self.query.to_ns).contains(&line.tick.time_ns) {
+            for (place, column) in &self.wanted {
+                self.rows.push(value(record.cell(LEADING + place), column, &mut self.buffer));
+            }
+            if (self.rows.len() >= PIECE_ROWS || self.rows.size() >= PIECE_BYTES) && *left > 0 {
+                visit(Piece { tick: &line.tick, rows: &self.rows, is_last: false, progress })?;
+                self.rows.clear();
+            }
+        }
+        Ok(())
+    }
+
+    /// Gives the tick away if it is complete.
+    fn end(&mut self, progress: f64, visit: &mut Visit<'_>) -> Result<(), RecordError> {
+        let Some((line, _)) = self.open.take_if(|(_, left)| *left == 0) else { return Ok(()) };
+        if self.is_wanted(&line) {
+            visit(Piece { tick: &line.tick, rows: &self.rows, is_last: true, progress })?;
+        }
+        self.rows.clear();
         Ok(())
     }
 }

@@ -15,12 +15,15 @@ pub mod create;
 pub mod csv;
 pub mod directory;
 #[cfg(test)]
-mod fixture;
+pub(crate) mod fixture;
 pub mod header;
 pub mod open;
+#[allow(clippy::disallowed_methods, reason = "what they say of a path passes app::tell")]
 pub mod parquet;
 pub mod recorder;
 mod repeats;
+pub mod source;
+#[allow(clippy::disallowed_methods, reason = "what they say of a path passes app::tell")]
 pub mod sqlite;
 pub mod text;
 pub mod unrecorded;
@@ -29,6 +32,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::column::Column;
+use crate::output::sentence::shown;
 use crate::report::Facts;
 use crate::rows::Rows;
 
@@ -101,6 +105,15 @@ pub enum RecordError {
         /// The columns that were.
         recorded: Vec<String>,
     },
+    /// Processes are asked for by name, and their names were not recorded.
+    #[error(
+        "-p: the names of processes (column pcomm) were not recorded in {path}, as by psn before that column; give pids, or \
+         ask for names of threads with --where 'comm2 ~ NAME'"
+    )]
+    NoProcessNames {
+        /// The file.
+        path: String,
+    },
     /// The user has had enough.
     #[error("stopped")]
     Stopped,
@@ -109,17 +122,17 @@ pub enum RecordError {
 impl RecordError {
     /// An I/O error on `path`.
     pub fn io(path: &Path, error: io::Error) -> Self {
-        Self::Io { path: path.display().to_string(), error }
+        Self::Io { path: shown(path), error }
     }
 
     /// An engine's error on `path`.
     pub fn engine(path: &Path, reason: impl ToString) -> Self {
-        Self::Engine { path: path.display().to_string(), reason: reason.to_string() }
+        Self::Engine { path: shown(path), reason: reason.to_string() }
     }
 
     /// That `path` is no recording.
     pub fn not_recording(path: &Path, reason: impl ToString) -> Self {
-        Self::NotRecording { path: path.display().to_string(), reason: reason.to_string() }
+        Self::NotRecording { path: shown(path), reason: reason.to_string() }
     }
 }
 
@@ -209,6 +222,14 @@ pub trait Recording {
     /// When the file can not be read.
     fn span(&mut self) -> Result<Option<(u64, u64)>, RecordError>;
 
+    /// The time of the last tick, which the clock may have shown before: it can be set back. None without a tick.
+    ///
+    /// # Errors
+    /// When the file can not be read.
+    fn last_time(&mut self) -> Result<Option<u64>, RecordError> {
+        Ok(self.span()?.map(|(_, last)| last))
+    }
+
     /// Visits the ticks that `query` wants, in order.
     ///
     /// # Errors
@@ -239,7 +260,7 @@ impl Format {
             "csv" => Ok(Self::Csv),
             "parquet" => Ok(Self::Parquet),
             _ if path.is_dir() || path.as_os_str().as_encoded_bytes().ends_with(b"/") => Ok(Self::Parquet),
-            _ => Err(RecordError::UnknownFormat { path: path.display().to_string() }),
+            _ => Err(RecordError::UnknownFormat { path: shown(path) }),
         }
     }
 }

@@ -1,5 +1,6 @@
 //! From a path to the recordings there, and to the sink for a new one.
 
+use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -7,8 +8,10 @@ use std::time::Duration;
 
 use super::csv::{CsvRecording, CsvSink};
 use super::parquet::{self, DatasetOptions};
+use super::source::{Content, Source};
 use super::sqlite::{self, SqliteSink};
 use super::{Format, Header, RecordError, Recording, Sink};
+use crate::output::sentence::shown;
 
 /// How a recording is written.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -59,13 +62,13 @@ pub fn sink(options: &SinkOptions, header: &Header) -> Result<Box<dyn Sink>, Rec
     })
 }
 
-/// The recordings that `patterns` name: files, directories, and patterns with `*`, `?` and `[…]`. In order of their start.
-/// To set `stop` ends this, and every reading of them.
+/// The recordings that `patterns` name: files, directories, patterns with `*`, `?` and `[…]`, and `-`, by which CSV comes. In
+/// order of their start. To set `stop` ends this, and every reading of them.
 ///
 /// # Errors
 /// When nothing is there, or one of them is no recording.
 pub fn recordings(
-    patterns: &[String],
+    patterns: &[PathBuf],
     hosts: &[String],
     stop: &Arc<AtomicBool>,
 ) -> Result<Vec<Box<dyn Recording>>, RecordError> {
@@ -82,6 +85,7 @@ pub fn recordings(
             let mut present = present;
             present.sort();
             present.dedup();
+            let patterns: Vec<String> = patterns.iter().map(|pattern| shown(pattern)).collect();
             return Err(RecordError::NotRecording {
                 path: patterns.join(", "),
                 reason: format!("of --host {} there is nothing; there is {}", hosts.join(", "), present.join(", ")),
@@ -92,26 +96,52 @@ pub fn recordings(
     Ok(found)
 }
 
-fn expand(pattern: &str) -> Result<Vec<PathBuf>, RecordError> {
+fn expand(pattern: &Path) -> Result<Vec<PathBuf>, RecordError> {
+    let is_pattern = |byte: &u8| matches!(byte, b'*' | b'?' | b'[');
     // A file of that very name comes first: names may have brackets.
-    if Path::new(pattern).symlink_metadata().is_ok() || !pattern.contains(['*', '?', '[']) {
-        return Ok(vec![PathBuf::from(pattern)]);
+    if pattern.symlink_metadata().is_ok() || !pattern.as_os_str().as_bytes().iter().any(is_pattern) {
+        return Ok(vec![pattern.to_owned()]);
     }
-    let failed = |reason: String| RecordError::Engine { path: pattern.to_owned(), reason };
-    let paths = glob::glob(pattern).map_err(|error| failed(error.to_string()))?;
+    let text = pattern
+        .to_str()
+        .ok_or_else(|| RecordError::engine(pattern, "a pattern must be UTF-8, and nothing has this name"))?;
+    let paths = glob::glob(text).map_err(|error| RecordError::engine(pattern, error))?;
     let paths: Vec<PathBuf> = paths.filter_map(Result::ok).collect();
-    if paths.is_empty() { Err(failed("nothing matches".to_owned())) } else { Ok(paths) }
+    if paths.is_empty() { Err(RecordError::engine(pattern, "nothing matches")) } else { Ok(paths) }
 }
 
 fn open(path: &Path, stop: &Arc<AtomicBool>) -> Result<Vec<Box<dyn Recording>>, RecordError> {
-    let metadata = path.metadata().map_err(|error| RecordError::io(path, error))?;
-    if metadata.is_dir() {
+    if path.as_os_str() != "-" && path.metadata().map_err(|error| RecordError::io(path, error))?.is_dir() {
         return parquet::open(path, stop);
     }
-    Ok(match Format::of(path) {
-        Ok(Format::Parquet) => return parquet::open(path, stop),
-        Ok(Format::Csv) => vec![Box::new(CsvRecording::open(path)?)],
-        // The original's databases have any name.
-        Ok(Format::Sqlite) | Err(_) => vec![sqlite::open(path, stop)?],
+    let source = Source::open(path, stop)?;
+    let content = source.content().map_err(|error| RecordError::io(path, error))?;
+    if source.is_copy && matches!(content, Content::Sqlite | Content::Parquet) {
+        return Err(RecordError::not_recording(path, "only CSV can come by a pipe; name the file itself"));
+    }
+    // What is damaged at its beginning is what its name says.
+    let named = Format::of(path);
+    Ok(match (content, named) {
+        (Content::Csv | Content::Gzip, _) | (Content::Unknown, Ok(Format::Csv)) => {
+            vec![Box::new(CsvRecording::open(source, stop)?)]
+        }
+        (Content::Parquet, _) | (Content::Unknown, Ok(Format::Parquet)) => return parquet::open(path, stop),
+        // A database that is being made may be in its log altogether.
+        (Content::Empty, _) if !has_log(path) => return Err(RecordError::not_recording(path, "it is empty")),
+        (Content::Sqlite | Content::Empty, _) | (Content::Unknown, Ok(Format::Sqlite)) => {
+            vec![sqlite::open(path, stop)?]
+        }
+        (Content::Unknown, Err(_)) => return Err(RecordError::not_recording(path, NO_FORMAT)),
     })
+}
+
+/// Why a file is no recording that begins like none.
+const NO_FORMAT: &str = "it begins like none: recordings are SQLite (.db, .sqlite), CSV (.csv, also compressed by gzip), Parquet \
+                         (.parquet), and directories of Parquet files";
+
+/// Whether there is a log beside the database at `path`.
+fn has_log(path: &Path) -> bool {
+    let mut log = path.as_os_str().to_owned();
+    log.push("-wal");
+    Path::new(&log).symlink_metadata().is_ok_and(|log| log.len() > 0)
 }

@@ -300,7 +300,12 @@ impl Walker {
 fn wanted_parts(plan: &Plan) -> Parts {
     let wants = |source| plan.sources.contains(source);
     let frames = if wants(Source::Stack) { Parts::MAX_FRAMES } else { u8::from(wants(Source::Wchan)) };
-    Parts { uid: plan.columns.iter().any(|column| is_real_user(column)), syscall: wants(Source::Syscall), frames }
+    Parts {
+        uid: plan.columns.iter().any(|column| is_real_user(column)),
+        leader: wants(Source::Comm),
+        syscall: wants(Source::Syscall),
+        frames,
+    }
 }
 
 /// The sources that records with these parts answer.
@@ -309,6 +314,7 @@ fn provided(plan: &Plan, parts: Parts) -> SourceSet {
     let tells_owner = parts.uid && plan.columns.iter().copied().filter(of_owner).all(is_real_user);
     let provided = [
         (Source::Kernel, true),
+        (Source::Comm, parts.leader),
         (Source::Syscall, parts.syscall),
         (Source::Wchan, parts.frames > 0),
         (Source::Stack, parts.frames == Parts::MAX_FRAMES),
@@ -346,7 +352,7 @@ mod tests {
     #[test]
     fn what_is_not_taken_is_not_provided() {
         let provides = |columns, parts| provided(&plan(columns), parts).iter().collect::<Vec<_>>();
-        let all = Parts { uid: true, syscall: true, frames: Parts::MAX_FRAMES };
+        let all = Parts { uid: true, leader: false, syscall: true, frames: Parts::MAX_FRAMES };
         assert_eq!(
             provides("uid syscall wchan kstack", all),
             [Source::Kernel, Source::Syscall, Source::Wchan, Source::Stack, Source::Owner]

@@ -88,7 +88,7 @@ fn arrow_finds_the_checksum_of_every_page_right() {
 
 /// The ticks of a recording with the rows of its columns, to be written again under other names and times.
 fn ticks_of(path: &str) -> (Header, Vec<(TickInfo, Rows)>) {
-    let mut recordings = open::recordings(&[path.to_owned()], &[], &std::sync::Arc::default()).unwrap();
+    let mut recordings = open::recordings(&[path.into()], &[], &std::sync::Arc::default()).unwrap();
     let header = recordings[0].header().clone();
     let columns: Vec<&Column> = header.columns.iter().filter_map(RecordedColumn::column).collect();
     let mut ticks = Vec::new();

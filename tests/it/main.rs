@@ -66,6 +66,8 @@ mod recordings;
 mod damage;
 /// Datasets: of other users, damaged, hostile, of parts that differ.
 mod datasets;
+/// Questions of recordings: of every form and size, by time, slice by slice, by name.
+mod replays;
 
 /// Recordings in the hands of engines that are not psn's.
 mod engines;

@@ -219,6 +219,23 @@ impl Recording for ParquetRecording {
         Ok(from.zip(notes().map(|note| note.to_ns).max()))
     }
 
+    fn last_time(&mut self) -> Result<Option<u64>, RecordError> {
+        // Parts are in the order of their ticks, whatever the clock showed.
+        let Some(from_ns) = self.parts.iter().rev().find(|part| part.note.count > 0).map(|part| part.note.from_ns)
+        else {
+            return Ok(None);
+        };
+        let mut last = None;
+        let warnings = self.warnings.clone();
+        let query = Query { columns: Vec::new(), from_ns, to_ns: u64::MAX };
+        self.read(&query, &mut |piece| {
+            last = Some(piece.tick.time_ns);
+            Ok(())
+        })?;
+        self.warnings = warnings;
+        Ok(last)
+    }
+
     fn read(&mut self, query: &Query, visit: &mut Visit<'_>) -> Result<(), RecordError> {
         let wanted = self.wanted(query)?;
         let of = Of { path: &self.path, run: &self.header.run, parts: &self.parts };

@@ -286,6 +286,14 @@ impl Recording for SqliteRecording {
         }
     }
 
+    fn last_time(&mut self) -> Result<Option<u64>, RecordError> {
+        use rusqlite::OptionalExtension as _;
+        let select = "SELECT time_ns FROM ticks ORDER BY tick DESC LIMIT 1";
+        let last = self.database.db.query_row(select, [], |row| row.get::<_, i64>(0)).optional();
+        let last = last.map_err(|error| RecordError::engine(&self.path, shown(&error)))?;
+        Ok(last.map(|last| last.max(0).unsigned_abs()))
+    }
+
     fn read(&mut self, query: &Query, visit: &mut Visit<'_>) -> Result<(), RecordError> {
         let result = self.visit_ticks(query, visit);
         if self.database.is_stopped() {

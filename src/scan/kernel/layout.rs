@@ -23,6 +23,8 @@ pub struct Layout {
     pub flags: Field,
     /// `task_struct.comm`
     pub comm: Field,
+    /// `task_struct.group_leader`: the first thread of the process.
+    pub group_leader: Option<Field>,
     /// `task_struct.nvcsw`
     pub nvcsw: Field,
     /// `task_struct.nivcsw`
@@ -152,6 +154,7 @@ impl Layout {
             start_boottime: field("start_boottime")?,
             flags: field("flags")?,
             comm: field("comm")?,
+            group_leader: task.field(&["group_leader"]),
             nvcsw: field("nvcsw")?,
             nivcsw: field("nivcsw")?,
             cpu: task.field(&["thread_info", "cpu"]).or_else(|| task.field(&["cpu"])),
@@ -172,6 +175,7 @@ impl Layout {
     pub fn reduce(&self, parts: Parts) -> Parts {
         Parts {
             uid: parts.uid && self.credentials.is_some(),
+            leader: parts.leader && self.group_leader.is_some(),
             syscall: parts.syscall && self.registers.is_some(),
             frames: if self.has_stacks { parts.frames.min(Parts::MAX_FRAMES) } else { 0 },
         }

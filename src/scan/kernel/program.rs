@@ -322,6 +322,9 @@ impl Text<'_> {
                 self.copy(RECORD.u64(place), half); //             memcpy(record->comm, task->comm, 16);
             }
         }
+        if let (Some(leader), true) = (layout.group_leader, self.parts.leader) {
+            self.write_leader(leader);
+        }
         match layout.cpu {
             Some(cpu) => self.copy(RECORD.u32(field::CPU), cpu), //record->cpu = task->thread_info.cpu;
             None => self.clear(RECORD.u32(field::CPU)),
@@ -334,6 +337,25 @@ impl Text<'_> {
             code.label("no cred");
             code.store(RECORD.u32(field::UID), R1); //                 record->uid = task->real_cred->uid.val;
         }
+    }
+
+    /// The name of the process.
+    fn write_leader(&mut self, group_leader: Field) {
+        let halves = [0, 1].map(|index| self.layout.comm.element(index, 8));
+        let places = [0, 8].map(|place| RECORD.u64(field::END + place));
+        self.code.load(R3, TASK.field(group_leader));
+        self.code.jump_if(R3, Equal, 0, "no leader"); //           if (task->group_leader)
+        for (half, place) in halves.into_iter().zip(places) {
+            if let Some(half) = half {
+                self.copy_from(R3, half, place); //                    memcpy(record->leader, task->group_leader->comm, 16);
+            }
+        }
+        self.code.jump("led"); //                                  else
+        self.code.label("no leader");
+        for place in [0, 8] {
+            self.clear(RECORD.u64(field::END + place)); //             memset(record->leader, 0, 16);
+        }
+        self.code.label("led");
     }
 
     /// What the task waits for, unless it runs or has ended. From here on `R8` = `record->marks`.
@@ -422,7 +444,8 @@ impl Text<'_> {
         code.jump_if(R1, AnyBit, KERNEL_THREAD, "no call"); //     if (!(task->flags & PF_KTHREAD)) {
         code.set(R1, TASK);
         code.call(Helper::TaskPtRegs); //                              regs = task_pt_regs(task);
-        let call = |place| RECORD.u64(Parts::CALL + place);
+        let call_part = self.parts.call();
+        let call = |place| RECORD.u64(call_part + place);
         self.copy_from(R0, registers.number, call(field::CALL_NUMBER));
         self.copy_from(R0, registers.sp, call(field::CALL_SP));
         self.copy_from(R0, registers.ip, call(field::CALL_IP));
@@ -440,7 +463,7 @@ impl Text<'_> {
 
     fn copy_args(&mut self, args: [Field; 6]) {
         for (index, arg) in (0..).zip(args) {
-            self.copy_from(R0, arg, RECORD.u64(Parts::CALL + field::CALL_ARGS + 8 * index));
+            self.copy_from(R0, arg, RECORD.u64(self.parts.call() + field::CALL_ARGS + 8 * index));
         }
     }
 
@@ -487,11 +510,11 @@ impl Text<'_> {
     fn commit(&mut self) {
         let code = &mut self.code;
         code.load(R1, CONTROL.u64(control::USED));
-        code.add(R1, field::END); //                               size = sizeof(record->fixed);
+        code.add(R1, self.parts.call()); //                        size = sizeof(record->fixed);   // with the leader's name
         if self.parts.takes_wait() {
             code.and(R8, mark::TAKEN);
             code.jump_if(R8, Equal, 0, "short"); //                if (marks & TAKEN)
-            code.add(R1, self.parts.size() - field::END); //           size = sizeof(*record) + record->stack.bytes;
+            code.add(R1, self.parts.size() - self.parts.call()); //           size = sizeof(*record) + record->stack.bytes;
             if self.parts.frames > 0 {
                 code.load(R2, RECORD.u64(self.parts.stack()));
                 code.add(R1, R2);

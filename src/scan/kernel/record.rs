@@ -61,6 +61,9 @@ pub mod field {
     /// Where the optional parts begin.
     pub const END: i32 = 56;
 
+    /// The size of the leader's name, where it was asked for: `u8[16]`
+    pub const LEADER_SIZE: i32 = 16;
+
     /// The system call, from its own start: `i64`
     pub const CALL_NUMBER: i32 = 0;
     /// `u64[6]`
@@ -100,6 +103,8 @@ pub const SEEN_SIZE: usize = 8;
 pub struct Parts {
     /// The user.
     pub uid: bool,
+    /// The name of the process, which is its leader's.
+    pub leader: bool,
     /// The system call, its arguments and the user's registers.
     pub syscall: bool,
     /// Frames of the kernel's stack, innermost first: 1 suffices for the wait channel. At most [`Parts::MAX_FRAMES`].
@@ -116,12 +121,14 @@ impl Parts {
         self.syscall || self.frames > 0
     }
 
-    /// Where the system call's part begins.
-    pub(super) const CALL: i32 = field::END;
+    /// Where the system call's part begins: behind the leader's name.
+    pub(super) const fn call(self) -> i32 {
+        if self.leader { field::END + field::LEADER_SIZE } else { field::END }
+    }
 
     /// Where the stack's part begins.
     pub(super) const fn stack(self) -> i32 {
-        if self.syscall { field::END + field::CALL_SIZE } else { field::END }
+        if self.syscall { self.call() + field::CALL_SIZE } else { self.call() }
     }
 
     /// The size of a record without its frames.
@@ -167,6 +174,8 @@ pub struct TaskRecord<'a> {
     pub has_moved: bool,
     /// Its name, up to the first 0.
     pub(crate) comm: [u8; 16],
+    /// Its process's name, if asked for.
+    pub(crate) leader: Option<[u8; 16]>,
 }
 
 /// How a task came into the kernel.
@@ -211,8 +220,13 @@ impl TaskRecord<'_> {
     /// Its name.
     #[must_use]
     pub fn comm(&self) -> &[u8] {
-        let end = memchr::memchr(0, &self.comm).unwrap_or(self.comm.len());
-        self.comm.get(..end).unwrap_or_default()
+        until_0(&self.comm)
+    }
+
+    /// The name of its process, if asked for: that of the process's first thread.
+    #[must_use]
+    pub fn leader_comm(&self) -> Option<&[u8]> {
+        self.leader.as_ref().map(until_0)
     }
 
     /// Whether it waits: not so for a task in state R, for one that has ended, nor for one that is about to sleep but still on
@@ -239,6 +253,7 @@ impl TaskRecord<'_> {
             frames: &[],
             has_moved: self.has_moved,
             comm: self.comm,
+            leader: self.leader,
         }
     }
 
@@ -260,6 +275,7 @@ impl TaskRecord<'_> {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Raw<'a> {
     pub(super) fixed: &'a [u64; FIXED],
+    pub(super) leader: Option<&'a [u64; LEADER]>,
     pub(super) wait: RawWait<'a>,
 }
 
@@ -278,6 +294,8 @@ pub(super) enum RawWait<'a> {
 
 /// The words of a record's fixed part.
 const FIXED: usize = field::END as usize / 8;
+/// The words of a leader's name.
+const LEADER: usize = field::LEADER_SIZE as usize / 8;
 /// The words of a system call.
 const CALL: usize = field::CALL_SIZE as usize / 8;
 
@@ -301,7 +319,13 @@ impl<'a> Iterator for Records<'a> {
     #[inline]
     fn next(&mut self) -> Option<Raw<'a>> {
         let (fixed, rest) = self.words.split_first_chunk::<FIXED>()?;
-        let raw = Raw { fixed, wait: RawWait::None };
+        let (leader, rest) = if self.parts.leader {
+            let (leader, rest) = rest.split_first_chunk::<LEADER>()?;
+            (Some(leader), rest)
+        } else {
+            (None, rest)
+        };
+        let raw = Raw { fixed, leader, wait: RawWait::None };
         let has = |mark| raw.has(mark);
         let (wait, rest) = if has(mark::TAKEN) {
             self.taken(raw, rest)?
@@ -364,7 +388,7 @@ impl Raw<'_> {
         let (flags, uid) = halves(flags_uid);
         let (state_marks, cpu) = halves(state_cpu);
         let [state, ..] = state_marks.to_ne_bytes();
-        let comm = (u128::from(comm_1.to_le()) << 64 | u128::from(comm_0.to_le())).to_le_bytes();
+        let comm = name(&[comm_0, comm_1]);
         let has_moved = match self.wait {
             RawWait::None => false,
             RawWait::Moved => true,
@@ -385,8 +409,19 @@ impl Raw<'_> {
             frames,
             has_moved,
             comm,
+            leader: self.leader.map(name),
         }
     }
+}
+
+/// The bytes of a name, in the words it was written in.
+fn name([first, second]: &[u64; LEADER]) -> [u8; 16] {
+    (u128::from(second.to_le()) << 64 | u128::from(first.to_le())).to_le_bytes()
+}
+
+fn until_0(name: &[u8; 16]) -> &[u8] {
+    let end = memchr::memchr(0, name).unwrap_or(name.len());
+    name.get(..end).unwrap_or_default()
 }
 
 /// Records made by hand, for the tests of those who use them.
@@ -410,6 +445,7 @@ impl TaskRecord<'static> {
             frames: &[],
             has_moved: false,
             comm,
+            leader: None,
         }
     }
 }
@@ -436,7 +472,7 @@ mod tests {
 
     use super::*;
 
-    const ALL: Parts = Parts { uid: true, syscall: true, frames: 4 };
+    const ALL: Parts = Parts { uid: true, leader: false, syscall: true, frames: 4 };
 
     /// A record's words, as the program writes them.
     fn words(flags: u32, marks: i32, tail: &[u64]) -> Vec<u64> {
@@ -502,6 +538,22 @@ mod tests {
     }
 
     #[test]
+    fn the_leaders_name_is_behind_the_fixed_part() {
+        let clock = BootClock { ns_per_tick: 1, offset_ns: 0 };
+        let parts = Parts { leader: true, ..ALL };
+        let leader = [u64::from_ne_bytes(*b"a-leader"), u64::from_ne_bytes(*b"-x\0\0\0\0\0\0")];
+        let marks = mark::TAKEN | mark::CALL;
+        let all = [words(0, 0, &leader), words(0, marks, &[&leader[..], &call(1), &[8, 11]].concat())].concat();
+        let records: Vec<_> = Records::new(&all, parts).collect();
+        assert_eq!(records.len(), 2);
+        for raw in &records {
+            assert_eq!(raw.record(None, parts, clock).leader_comm(), Some(&b"a-leader-x"[..]));
+        }
+        assert!(matches!(records[1].wait, RawWait::Taken { frames: &[11], .. }));
+        assert_eq!(Records::new(&words(0, 0, &[]), ALL).next().unwrap().record(None, ALL, clock).leader_comm(), None);
+    }
+
+    #[test]
     fn records_follow_each_other_without_gaps() {
         let long = words(0, mark::TAKEN | mark::CALL, &[call(1), vec![8, 1]].concat());
         let all =
@@ -527,7 +579,7 @@ mod tests {
     proptest! {
         #[test]
         fn no_words_panic(words: Vec<u64>, syscall: bool, frames: u8) {
-            let parts = Parts { uid: true, syscall, frames };
+            let parts = Parts { uid: true, leader: syscall, syscall, frames };
             let clock = BootClock { ns_per_tick: 10, offset_ns: i64::MIN };
             for raw in Records::new(&words, parts) {
                 let _ = raw.record(None, parts, clock).comm().len();

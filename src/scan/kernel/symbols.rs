@@ -10,13 +10,14 @@ use std::path::{Path, PathBuf};
 
 use foldhash::fast::RandomState;
 
+use crate::output::sentence::shown;
 use crate::parse::stack::{is_entry_frame, is_scheduler_frame};
 
 /// Why there are no names.
 #[derive(Debug, thiserror::Error)]
 pub enum SymbolsError {
     /// The list can not be read.
-    #[error("{path}: {error}", path = .path.display())]
+    #[error("{path}: {error}", path = shown(.path))]
     Unreadable {
         /// Where it is.
         path: PathBuf,

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use super::Level;
 use super::asm::AsmError;
 use super::btf::BtfError;
+use crate::output::sentence::shown;
 
 /// Why there is no walk. `Display` says why and what would cure it, on one line each.
 #[derive(Debug)]
@@ -88,12 +89,12 @@ impl Unavailable {
             Self::UserNamespace => {
                 write!(f, "psn runs in a user namespace, where its capabilities do not count for BPF")
             }
-            Self::NotProc(path) => write!(f, "{} is not a mounted proc file system", path.display()),
+            Self::NotProc(path) => write!(f, "{} is not a mounted proc file system", shown(path)),
             Self::PidNamespace(why) => f.write_str(why),
             Self::NoBtf { path, error } => {
-                write!(f, "the kernel's type description {} can not be read: {error}", path.display())
+                write!(f, "the kernel's type description {} can not be read: {error}", shown(path))
             }
-            Self::Btf { path, error } => write!(f, "{} is not understood: {error}", path.display()),
+            Self::Btf { path, error } => write!(f, "{} is not understood: {error}", shown(path)),
             Self::Kernel { lacks, .. } => write!(f, "this kernel has no {lacks}"),
             Self::Refused(error) => write!(f, "the kernel refuses bpf(2): {error}"),
             Self::LockedMemory => write!(f, "the limit on locked memory is too low for BPF maps"),

@@ -145,12 +145,12 @@ mod tests {
 
     fn taken(waits: &mut Waits, tid: u32, start: u64, switches: u64, frames: &[u64]) {
         let call = Call::None(Registers { sp: tid.into(), ip: switches });
-        let raw = Raw { fixed: &fixed(tid, start, switches), wait: RawWait::Taken { call, frames } };
+        let raw = Raw { fixed: &fixed(tid, start, switches), leader: None, wait: RawWait::Taken { call, frames } };
         assert_eq!(waits.resolve(&raw), Some((call, frames)));
     }
 
     fn same(waits: &mut Waits, tid: u32, start: u64, switches: u64) -> Option<(u64, Vec<u64>)> {
-        let raw = Raw { fixed: &fixed(tid, start, switches), wait: RawWait::Same };
+        let raw = Raw { fixed: &fixed(tid, start, switches), leader: None, wait: RawWait::Same };
         match waits.resolve(&raw)? {
             (Call::None(registers), frames) => {
                 assert_eq!(registers.sp, u64::from(tid));

@@ -22,6 +22,7 @@ const EXPECTED: &[(&str, &str)] = &[
     ("comm", "db*: io*/*"),
     ("comm2", "db12: io3/456"),
     ("state_id", "D"),
+    ("pcomm", "leader"),
     ("state", "Disk (Uninterruptible)"),
     ("kthread", "0"),
     ("ppid", "1004"),
@@ -319,7 +320,9 @@ fn only_the_files_that_the_columns_need_are_opened() {
                     matches!(column.source, Source::Schedstat | Source::Syscall | Source::Wchan | Source::Stack)
                 }
                 // What is known of a program is known under its name.
-                Source::Comm => matches!(column.source, Source::Cmdline | Source::Exe | Source::Smaps),
+                Source::Comm => {
+                    matches!(column.source, Source::Comm | Source::Cmdline | Source::Exe | Source::Smaps)
+                }
                 source => source.is_file() && source == column.source,
             };
             let opened = script.calls(Call::Open, Some(source)) > 0;

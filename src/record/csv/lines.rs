@@ -1,0 +1,139 @@
+//! The records of a CSV file, cell by cell, in memory that the file has no say in.
+
+use std::io::{self, Read};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use csv_core::{ReadRecordResult, Reader};
+
+use crate::record::source::{Source, Taken};
+
+/// Bytes of a record's cells at most: header and report are the longest of psn's.
+pub const MAX_RECORD: usize = 8 << 20;
+
+/// Cells of a record at most: there are far fewer columns.
+const MAX_CELLS: usize = 4096;
+
+/// Why there is no next record.
+#[derive(Debug, thiserror::Error)]
+pub enum LineError {
+    /// The file.
+    #[error("{0}")]
+    Io(#[from] io::Error),
+    /// A record of more bytes than any of psn's.
+    #[error("a line is longer than {} MiB, which none of psn's is", MAX_RECORD >> 20)]
+    TooLong,
+    /// A record of more cells than any of psn's.
+    #[error("a line has more than {MAX_CELLS} cells, which none of psn's has")]
+    TooManyCells,
+    /// The user has had enough.
+    #[error("stopped")]
+    Stopped,
+}
+
+/// The records of a file, one at a time.
+pub struct Lines {
+    bytes: Box<dyn Read>,
+    taken: Taken,
+    stop: Arc<AtomicBool>,
+    reader: Reader,
+    /// What was read of the file, and the part of it that was not parsed yet.
+    piece: Box<[u8]>,
+    unparsed: std::ops::Range<usize>,
+    cells: Vec<u8>,
+    /// Where each cell ends.
+    ends: Vec<usize>,
+}
+
+/// A record.
+#[derive(Debug, Clone, Copy)]
+pub struct Record<'a> {
+    cells: &'a [u8],
+    ends: &'a [usize],
+}
+
+impl<'a> Record<'a> {
+    /// The number of cells.
+    pub const fn len(self) -> usize {
+        self.ends.len()
+    }
+
+    /// A cell; nothing where there is none.
+    pub fn cell(self, index: usize) -> &'a [u8] {
+        let Some(end) = self.ends.get(index) else { return &[] };
+        let start = index.checked_sub(1).and_then(|before| self.ends.get(before)).copied().unwrap_or(0);
+        self.cells.get(start..*end).unwrap_or_default()
+    }
+}
+
+impl Lines {
+    /// Those of `source`, until `stop` is set.
+    ///
+    /// # Errors
+    /// When it can not be read.
+    pub fn new(source: &Source, stop: &Arc<AtomicBool>) -> io::Result<Self> {
+        let (bytes, taken) = source.bytes()?;
+        Ok(Self {
+            bytes,
+            taken,
+            stop: Arc::clone(stop),
+            reader: Reader::new(),
+            piece: vec![0; 1 << 16].into_boxed_slice(),
+            unparsed: 0..0,
+            cells: vec![0; 1 << 10],
+            ends: vec![0; 1 << 5],
+        })
+    }
+
+    /// The next record; none at the end.
+    pub fn next(&mut self) -> Result<Option<Record<'_>>, LineError> {
+        let (mut len, mut count) = (0, 0);
+        let mut has_ended = false;
+        loop {
+            if self.unparsed.is_empty() && !has_ended {
+                self.fill()?;
+                has_ended = self.unparsed.is_empty();
+            }
+            let input = self.piece.get(self.unparsed.clone()).unwrap_or_default();
+            let cells = self.cells.get_mut(len..).unwrap_or_default();
+            let ends = self.ends.get_mut(count..).unwrap_or_default();
+            let (result, taken, written, ended) = self.reader.read_record(input, cells, ends);
+            self.unparsed.start += taken;
+            len += written;
+            count += ended;
+            match result {
+                ReadRecordResult::InputEmpty => {}
+                ReadRecordResult::OutputFull => grow(&mut self.cells, MAX_RECORD, LineError::TooLong)?,
+                ReadRecordResult::OutputEndsFull => grow(&mut self.ends, MAX_CELLS, LineError::TooManyCells)?,
+                ReadRecordResult::Record => break,
+                ReadRecordResult::End => return Ok(None),
+            }
+        }
+        Ok(Some(Record {
+            cells: self.cells.get(..len).unwrap_or_default(),
+            ends: self.ends.get(..count).unwrap_or_default(),
+        }))
+    }
+
+    fn fill(&mut self) -> Result<(), LineError> {
+        if self.stop.load(Ordering::Relaxed) {
+            return Err(LineError::Stopped);
+        }
+        self.unparsed = 0..self.bytes.read(&mut self.piece)?;
+        Ok(())
+    }
+
+    /// How much of the file has been read, from 0 to 1.
+    pub fn progress(&self) -> f64 {
+        self.taken.share()
+    }
+}
+
+/// Makes room, up to `max`.
+fn grow<T: Copy + Default>(buffer: &mut Vec<T>, max: usize, beyond: LineError) -> Result<(), LineError> {
+    if buffer.len() >= max {
+        return Err(beyond);
+    }
+    buffer.resize((buffer.len() * 2).min(max), T::default());
+    Ok(())
+}

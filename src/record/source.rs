@@ -1,0 +1,253 @@
+//! A file that is read: what it is, is told by its first bytes and not by its name; and it is the same file however often it
+//! is read, whatever its name leads to by then.
+
+use std::fs::{self, File};
+use std::io::{self, Read, Write as _};
+use std::os::fd::AsFd as _;
+use std::os::unix::fs::{FileExt as _, FileTypeExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use flate2::read::MultiGzDecoder;
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::fs::{Mode, OFlags};
+
+use super::RecordError;
+
+/// What the first bytes say.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Content {
+    /// Nothing is in it.
+    Empty,
+    /// An SQLite database.
+    Sqlite,
+    /// A Parquet file.
+    Parquet,
+    /// Comma-separated values of psn's.
+    Csv,
+    /// The same, compressed by gzip.
+    Gzip,
+    /// None of these.
+    Unknown,
+}
+
+impl Content {
+    /// Bytes that tell.
+    const LEN: usize = 16;
+
+    fn of(first: &[u8]) -> Self {
+        match first {
+            [] => Self::Empty,
+            _ if first.starts_with(b"SQLite format 3\0") => Self::Sqlite,
+            _ if first.starts_with(b"PAR1") => Self::Parquet,
+            _ if first.starts_with(b"#recording") => Self::Csv,
+            [0x1f, 0x8b, ..] => Self::Gzip,
+            _ => Self::Unknown,
+        }
+    }
+}
+
+/// A regular file that is open, or a copy of what came by a pipe.
+#[derive(Debug, Clone)]
+pub struct Source {
+    /// Its name.
+    pub path: PathBuf,
+    file: Arc<File>,
+    len: u64,
+    /// Whether it is a copy: then nothing of that name can be opened again.
+    pub is_copy: bool,
+}
+
+impl Source {
+    /// Opens what `path` names: a regular file, or, where it is standard input or an open descriptor by name, what comes by
+    /// it. A pipe or device that is met under any other name is refused and not waited for.
+    ///
+    /// # Errors
+    /// When it is neither, or can not be read, and when `stop` is set before all of a pipe has come.
+    pub fn open(path: &Path, stop: &AtomicBool) -> Result<Self, RecordError> {
+        let failed = |error| RecordError::io(path, error);
+        let name = if path.as_os_str() == "-" { Path::new("/dev/stdin") } else { path };
+        let is_descriptor = is_descriptor(name);
+        // Before it is opened: to open a device may be to act.
+        let found = fs::metadata(name).map_err(failed)?;
+        if !(found.is_file() || (is_descriptor && (found.file_type().is_fifo() || found.file_type().is_socket()))) {
+            return Err(refused(path, &found));
+        }
+        let flags = OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+        let file =
+            fs::OpenOptions::new().read(true).custom_flags(flags.bits().cast_signed()).open(name).map_err(failed)?;
+        let opened = file.metadata().map_err(failed)?;
+        let source = |file, len, is_copy| Self { path: path.to_owned(), file: Arc::new(file), len, is_copy };
+        if opened.is_file() {
+            return Ok(source(file, opened.len(), false));
+        }
+        if !is_descriptor {
+            return Err(refused(path, &opened));
+        }
+        let (copy, len) = copy(&file, stop).map_err(|error| match error.kind() {
+            io::ErrorKind::Interrupted => RecordError::Stopped,
+            _ => failed(error),
+        })?;
+        Ok(source(copy, len, true))
+    }
+
+    /// What is in it.
+    ///
+    /// # Errors
+    /// When it can not be read.
+    pub fn content(&self) -> io::Result<Content> {
+        let mut first = [0; Content::LEN];
+        let len = self.file.read_at(&mut first, 0)?;
+        Ok(Content::of(first.get(..len).unwrap_or_default()))
+    }
+
+    /// Its bytes from the start, decompressed if need be, and how much of the file they have taken so far.
+    ///
+    /// # Errors
+    /// When it can not be read.
+    pub fn bytes(&self) -> io::Result<(Box<dyn Read>, Taken)> {
+        let taken = Taken { at: Arc::default(), len: self.len };
+        let plain = Plain { file: Arc::clone(&self.file), at: Arc::clone(&taken.at) };
+        Ok(match self.content()? {
+            Content::Gzip => (Box::new(MultiGzDecoder::new(io::BufReader::with_capacity(1 << 16, plain))), taken),
+            _ => (Box::new(plain), taken),
+        })
+    }
+}
+
+/// Whether `path` names a descriptor that is open already: there is no other way to name a pipe of the shell.
+fn is_descriptor(path: &Path) -> bool {
+    ["/dev/stdin", "/dev/fd", "/proc/self/fd"].iter().any(|prefix| path.starts_with(prefix))
+}
+
+fn refused(path: &Path, found: &fs::Metadata) -> RecordError {
+    let kind = found.file_type();
+    let reason = if kind.is_fifo() {
+        "it is a pipe; what comes by one is read with -i -, as in psn -i - < PIPE"
+    } else if kind.is_dir() {
+        "it is a directory"
+    } else if kind.is_socket() {
+        "it is a socket"
+    } else {
+        "it is a device, and no file"
+    };
+    RecordError::not_recording(path, reason)
+}
+
+/// Copies what comes by a pipe to a file without a name, so that it can be read more than once.
+fn copy(pipe: &File, stop: &AtomicBool) -> io::Result<(File, u64)> {
+    let mut copy = unnamed()?;
+    let mut piece = vec![0; 1 << 16];
+    let mut len = 0;
+    loop {
+        if stop.load(Ordering::Relaxed) {
+            return Err(io::ErrorKind::Interrupted.into());
+        }
+        let wait = rustix::event::Timespec { tv_sec: 0, tv_nsec: 100_000_000 };
+        let mut ready = [PollFd::from_borrowed_fd(pipe.as_fd(), PollFlags::IN)];
+        match poll(&mut ready, Some(&wait)) {
+            Ok(0) | Err(rustix::io::Errno::INTR) => continue,
+            Ok(_) => {}
+            Err(error) => return Err(error.into()),
+        }
+        match (&*pipe).read(&mut piece) {
+            Ok(0) => return Ok((copy, len)),
+            Ok(read) => {
+                copy.write_all(piece.get(..read).unwrap_or_default())?;
+                len += read as u64;
+            }
+            Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => {}
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+/// A file that nobody else can open, gone when it is closed: on a disk rather than in memory, where nobody says otherwise.
+fn unnamed() -> io::Result<File> {
+    let directory = std::env::var_os("TMPDIR").filter(|name| !name.is_empty()).map_or("/var/tmp".into(), PathBuf::from);
+    let flags = OFlags::TMPFILE | OFlags::RDWR | OFlags::CLOEXEC;
+    let made = rustix::fs::open(&directory, flags, Mode::RUSR | Mode::WUSR);
+    made.map(File::from).map_err(|error| {
+        let reason = io::Error::from(error);
+        let directory = crate::output::sentence::shown(&directory);
+        io::Error::new(reason.kind(), format!("what comes by a pipe is kept in {directory} (TMPDIR): {reason}"))
+    })
+}
+
+/// A file from its start on, whoever else reads it.
+struct Plain {
+    file: Arc<File>,
+    at: Arc<AtomicU64>,
+}
+
+impl Read for Plain {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let len = self.file.read_at(buffer, self.at.load(Ordering::Relaxed))?;
+        self.at.fetch_add(len as u64, Ordering::Relaxed);
+        Ok(len)
+    }
+}
+
+/// How much of a file has been read.
+#[derive(Debug)]
+pub struct Taken {
+    at: Arc<AtomicU64>,
+    len: u64,
+}
+
+impl Taken {
+    /// From 0 to 1.
+    #[must_use]
+    #[expect(clippy::cast_precision_loss, reason = "progress to be shown")]
+    pub fn share(&self) -> f64 {
+        self.at.load(Ordering::Relaxed) as f64 / (self.len as f64).max(1.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::record::fixture::Directory;
+
+    #[test]
+    fn the_first_bytes_say_what_it_is() {
+        for (first, content) in [
+            (&b""[..], Content::Empty),
+            (b"SQLite format 3\0\x10\0", Content::Sqlite),
+            (b"PAR1\x15\x04", Content::Parquet),
+            (b"#recording,\"{", Content::Csv),
+            (b"\x1f\x8b\x08", Content::Gzip),
+            (b"tick,time", Content::Unknown),
+        ] {
+            assert_eq!(Content::of(first), content);
+        }
+    }
+
+    #[test]
+    fn pipes_and_devices_are_refused_and_not_waited_for() {
+        let root = Directory::new();
+        let pipe = root.path.join("pipe.csv");
+        rustix::fs::mknodat(rustix::fs::CWD, &pipe, rustix::fs::FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).unwrap();
+        let said = |path: &Path| Source::open(path, &AtomicBool::new(false)).unwrap_err().to_string();
+        assert!(said(&pipe).contains("it is a pipe") && said(&pipe).contains("-i -"));
+        assert!(said(Path::new("/dev/null")).contains("device"));
+        assert!(said(&root.path).contains("directory"));
+    }
+
+    #[test]
+    fn it_is_the_same_file_whatever_its_name_leads_to() {
+        let root = Directory::new();
+        let path = root.path.join("a.csv");
+        fs::write(&path, "first").unwrap();
+        let source = Source::open(&path, &AtomicBool::new(false)).unwrap();
+        fs::remove_file(&path).unwrap();
+        fs::write(&path, "second").unwrap();
+        for _ in 0..2 {
+            let (mut bytes, taken) = source.bytes().unwrap();
+            let mut text = String::new();
+            bytes.read_to_string(&mut text).unwrap();
+            assert_eq!((text.as_str(), taken.share()), ("first", 1.0));
+        }
+    }
+}
