@@ -45,6 +45,8 @@ pub struct Config {
     pub max_cpu: Option<f64>,
     /// Files of threads to keep open at most; chosen from the limits without.
     pub fd_budget: Option<usize>,
+    /// Memory that groups and their texts may take, bytes.
+    pub max_memory: u64,
     /// The conditions of `--where` as they were given, for a recording to tell.
     pub filters: Vec<String>,
     /// Where what is observed is recorded.
@@ -128,6 +130,7 @@ impl Config {
             jitter: args.jitter,
             max_cpu: args.max_cpu.map(|percent| percent / 100.0),
             fd_budget: args.fd_budget,
+            max_memory: args.max_memory,
             filters: args.filters.clone(),
             recording: recording(args)?,
         })

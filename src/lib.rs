@@ -33,11 +33,12 @@
 //!   (fields to column values)
 //! - sampled: [`sampler`] (one pass over the tasks), [`scan`] (the kernel's own walk in its place, where psn may
 //!   have it), [`detail`] (one active thread)
-//! - counted: [`intern`], [`aggregate`], [`health`] (every read accounted for), [`histogram`], [`lookup`]
+//! - counted: [`intern`], [`aggregate`] within [`memory`] that is bounded, [`distinct`] (how many there was no room for), [`health`]
+//!   (every read accounted for), [`histogram`], [`lookup`]
 //! - told: [`report`] (counts to rows, pure), [`output`] (rows to bytes), [`mod@list`]
 //! - kept: [`record`] (rows to files, by a writer thread, and back), [`replay`] (files through the same counting),
 //!   [`slices`] (`--per`), [`diff`], [`export`], [`moment`] (times as people type them)
-//! - [`app`]: the command as its user meets it
+//! - [`app`]: the command as its user meets it; [`signals`]
 //!
 //! # As a library
 //! ```no_run
@@ -54,8 +55,10 @@
 //! soft limit on open files.
 #![cfg_attr(test, allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, clippy::cast_possible_wrap))]
 
+mod accumulator;
 pub mod aggregate;
 pub mod app;
+mod batches;
 pub mod cli;
 pub mod clock;
 pub mod column;
@@ -63,6 +66,7 @@ pub mod config;
 pub mod detail;
 pub mod diff;
 pub mod discover;
+pub mod distinct;
 pub mod export;
 pub mod extract;
 pub mod facts;
@@ -73,6 +77,7 @@ pub mod histogram;
 pub mod intern;
 pub mod list;
 pub mod lookup;
+pub mod memory;
 pub mod moment;
 pub mod observation;
 pub mod output;
@@ -89,6 +94,7 @@ pub mod sampler;
 pub mod scan;
 pub mod select;
 pub mod session;
+pub mod signals;
 pub mod slices;
 pub mod syscall;
 pub mod task;

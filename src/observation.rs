@@ -35,15 +35,17 @@ pub enum Mark {
     Unread,
     /// The directory argument is `AT_FDCWD`: relative to the working directory.
     WorkingDirectory,
-    /// One of many: the table of groups was full.
+    /// One of many: there was no memory for more groups, or values.
     Other,
+    /// A sum beyond what 128 bits hold.
+    Overflow,
     /// The column is not applicable to this thread.
     None,
 }
 
 impl Mark {
     /// Every mark, for help texts, tests and decoders.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::Running,
         Self::KernelThread,
         Self::KernelDirect,
@@ -57,6 +59,7 @@ impl Mark {
         Self::Unread,
         Self::WorkingDirectory,
         Self::Other,
+        Self::Overflow,
         Self::None,
     ];
 
@@ -77,6 +80,7 @@ impl Mark {
             Self::Unread => "[unread]",
             Self::WorkingDirectory => "[cwd]",
             Self::Other => "[other]",
+            Self::Overflow => "[overflow]",
             Self::None => "-",
         }
     }

@@ -10,9 +10,10 @@ use foldhash::fast::RandomState;
 use crate::aggregate::{Aggregator, Fold, LastValues};
 use crate::column::Column;
 use crate::histogram::Histogram;
+use crate::memory::{Memory, table_entry};
 use crate::moment::timestamp;
 use crate::observation::{Observation, Value};
-use crate::plan::Plan;
+use crate::plan::{Aggregate, Plan};
 use crate::record::header::IDENTITY;
 use crate::record::{Header, Piece, Query, RecordError, Recording, TickInfo};
 use crate::report::{Facts, Meta, Report, Tasks, Ticks};
@@ -35,6 +36,8 @@ pub struct Question {
     pub from_ns: Option<u64>,
     /// Before this time.
     pub to_ns: Option<u64>,
+    /// Memory that groups and their texts may take, bytes.
+    pub max_memory: u64,
 }
 
 impl Question {
@@ -69,9 +72,9 @@ pub fn report(
     question: &Question,
     watch: &mut Watch<'_>,
 ) -> Result<Report, RecordError> {
-    let mut tally = Tally::new(question);
-    each_piece(recordings, question, watch, &mut |origin, piece| tally.add(origin, piece))?;
-    let warnings = warnings(recordings, question);
+    let mut tally = Tally::new(question, &Memory::new(question.max_memory));
+    let has_forgotten = each_piece(recordings, question, watch, &mut |origin, piece| tally.add(origin, piece))?;
+    let warnings = [warnings(recordings, question), forgotten(has_forgotten)].concat();
     Ok(match &*recordings {
         [recording] => tally.report(recording.facts().filter(|_| question.is_of_all()), warnings),
         _ => tally.report(None, warnings),
@@ -91,13 +94,15 @@ pub fn slices(
     let mut done: Vec<Slice> = Vec::new();
     let mut open: Vec<(u64, Tally<'_>)> = Vec::new();
     let per_ns = per_ns.max(1);
-    each_piece(recordings, question, watch, &mut |origin, piece| {
+    // One for all of them.
+    let memory = Memory::new(question.max_memory);
+    let has_forgotten = each_piece(recordings, question, watch, &mut |origin, piece| {
         let from_ns = piece.tick.time_ns / per_ns * per_ns;
         // Recordings of several hosts are read one after another, and the clock may have been set back.
         let place = match open.binary_search_by_key(&from_ns, |(from_ns, _)| *from_ns) {
             Ok(place) => place,
             Err(place) => {
-                open.insert(place, (from_ns, Tally::new(question)));
+                open.insert(place, (from_ns, Tally::new(question, &memory)));
                 place
             }
         };
@@ -105,26 +110,60 @@ pub fn slices(
             tally.add(origin, piece);
         }
     })?;
-    let mut warnings = Some(warnings(recordings, question));
+    let mut warnings = Some([warnings(recordings, question), forgotten(has_forgotten)].concat());
     for (from_ns, tally) in open {
         done.push(Slice { from_ns, report: tally.report(None, warnings.take().unwrap_or_default()) });
     }
     Ok(done)
 }
 
-/// The last values of each thread's counters.
-#[derive(Debug, Default)]
-struct Threads(HashMap<(i128, i128), LastValues, RandomState>);
+/// A thread, by its id and start time.
+type Identity = (i128, i128);
+
+type Last = HashMap<Identity, LastValues, RandomState>;
+
+/// The last values of each thread's counters. A recording can have any number of threads, most of which are never seen again:
+/// so those not seen for the longest time are forgotten, half of all at a time.
+#[derive(Debug)]
+struct Threads {
+    recent: Last,
+    older: Last,
+    /// Threads of either at most.
+    max: usize,
+    /// Whether any was forgotten.
+    has_forgotten: bool,
+    /// For plans that ask for no increase.
+    none: LastValues,
+    is_needed: bool,
+}
 
 impl Threads {
-    /// Threads after which their last values start over: a recording can have any number.
-    const MAX: usize = 1 << 20;
+    /// The share of the memory for counts that may be taken beside it.
+    const SHARE: usize = 8;
 
-    fn last_values(&mut self, identity: (i128, i128)) -> &mut LastValues {
-        if self.0.len() >= Self::MAX {
-            self.0.clear();
+    fn new(plan: &Plan, max_memory: u64) -> Self {
+        let cost = table_entry(size_of::<(Identity, LastValues)>()) + LastValues::cost(plan.measures.len());
+        let bytes = usize::try_from(max_memory).unwrap_or(usize::MAX) / Self::SHARE / 2;
+        Self {
+            recent: Last::default(),
+            older: Last::default(),
+            max: (bytes / cost).max(1),
+            has_forgotten: false,
+            none: LastValues::default(),
+            is_needed: plan.measures.iter().any(|measure| measure.aggregate == Aggregate::Delta),
         }
-        self.0.entry(identity).or_default()
+    }
+
+    fn last_values(&mut self, identity: Identity) -> &mut LastValues {
+        if !self.is_needed {
+            return &mut self.none;
+        }
+        if self.recent.len() >= self.max && !self.recent.contains_key(&identity) {
+            let forgotten = std::mem::replace(&mut self.older, std::mem::take(&mut self.recent));
+            self.has_forgotten |= !forgotten.is_empty();
+        }
+        let older = &mut self.older;
+        self.recent.entry(identity).or_insert_with(|| older.remove(&identity).unwrap_or_default())
     }
 }
 
@@ -137,28 +176,37 @@ struct Origin<'a> {
 
 type Add<'a> = dyn FnMut(Origin<'_>, Piece<'_>) + 'a;
 
-/// Gives every piece of every recording to `add`.
+/// What to say if counters' last values were forgotten.
+fn forgotten(has_forgotten: bool) -> Vec<String> {
+    let warning = "of more threads than there is memory for, those not seen for the longest time were forgotten: what their \
+                   counters grew by meanwhile is in no :delta; allow more than --max-memory";
+    if has_forgotten { vec![warning.to_owned()] } else { Vec::new() }
+}
+
+/// Gives every piece of every recording to `add`. Whether the counters of any thread were forgotten on the way.
 fn each_piece(
     recordings: &mut [Box<dyn Recording>],
     question: &Question,
     watch: &mut Watch<'_>,
     add: &mut Add<'_>,
-) -> Result<(), RecordError> {
+) -> Result<bool, RecordError> {
+    let mut has_forgotten = false;
     #[expect(clippy::cast_precision_loss, reason = "progress to be shown")]
     let count = recordings.len().max(1) as f64;
     for (index, recording) in recordings.iter_mut().enumerate() {
         let header = recording.header().clone();
         let query = query(question, &header, &recording.path())?;
         let further = Further::of(&query, &question.plan);
-        let mut threads = Threads::default();
+        let mut threads = Threads::new(&question.plan, question.max_memory);
         recording.read(&query, &mut |piece| {
             #[expect(clippy::cast_precision_loss, reason = "progress to be shown")]
             watch((index as f64 + piece.progress) / count)?;
             add(Origin { header: &header, further, threads: &mut threads }, piece);
             Ok(())
         })?;
+        has_forgotten |= threads.has_forgotten;
     }
-    Ok(())
+    Ok(has_forgotten)
 }
 
 /// The plan's columns, and behind them those by which rows are selected and threads told apart.
@@ -220,8 +268,8 @@ struct Run {
 }
 
 impl<'q> Tally<'q> {
-    fn new(question: &'q Question) -> Self {
-        let aggregator = Aggregator::new(&question.plan);
+    fn new(question: &'q Question, memory: &Memory) -> Self {
+        let aggregator = Aggregator::within(&question.plan, memory);
         Self {
             fold: aggregator.fold(),
             question,
@@ -282,9 +330,7 @@ impl<'q> Tally<'q> {
         if holds {
             self.row.tid = u32::try_from(task).unwrap_or(0);
             self.row.tgid = u32::try_from(pid).unwrap_or(0);
-            let mut none = LastValues::default();
-            let last = if plan.measures.is_empty() { &mut none } else { threads.last_values((task, starttime)) };
-            self.fold.add(&self.row, self.ticks, last);
+            self.fold.add(&self.row, self.ticks, threads.last_values((task, starttime)));
         }
     }
 

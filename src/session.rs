@@ -19,6 +19,7 @@ use crate::discover::{Discovered, Discoverer, Discovery, DiscoveryConfig};
 use crate::fds::FdBudget;
 use crate::health::Health;
 use crate::histogram::Histogram;
+use crate::memory::Memory;
 use crate::moment::nanoseconds;
 use crate::output::escape::printable;
 use crate::parse::system::mem_available_kb;
@@ -212,6 +213,8 @@ struct Session<'a> {
     completed: u32,
     /// Passes that were given up.
     abandoned: u64,
+    /// Ticks that were not recorded because their rows take too much memory.
+    too_large: u64,
     cpu_at_start: Duration,
     discovery_health: Health,
     /// psn's own process, if it is left out.
@@ -244,7 +247,8 @@ impl<'a> Session<'a> {
         let context =
             Arc::new(Context { root: Arc::new(root.share()), plan: config.plan.clone(), users: Arc::clone(&users) });
         let spare = recorder.as_ref().map(|recorder| recorder.spare_rows()).unwrap_or_default();
-        let aggregator = Arc::new(Aggregator::new(&config.plan).with_spare_rows(spare));
+        let aggregator =
+            Arc::new(Aggregator::within(&config.plan, &Memory::new(config.max_memory)).with_spare_rows(spare));
         let sampler = Sampler::new(context, Arc::clone(&aggregator), config.workers)
             .map_err(|error| SessionError::Threads(error.to_string()))?;
         let warnings = visibility::warnings(config, &root);
@@ -268,6 +272,7 @@ impl<'a> Session<'a> {
             lateness: Histogram::default(),
             completed: 0,
             abandoned: 0,
+            too_large: 0,
             cpu_at_start,
             discovery_health: Health::default(),
             excluded,
@@ -337,7 +342,12 @@ impl<'a> Session<'a> {
             threads: outcome.states.total(),
             states: States::from(&outcome.states),
         };
-        recorder.tick(tick, std::mem::take(&mut outcome.rows));
+        if outcome.has_lost_rows {
+            recorder.leave_out();
+            self.too_large += 1;
+        } else {
+            recorder.tick(tick, std::mem::take(&mut outcome.rows));
+        }
     }
 
     /// Whether recording was all there was to do, and has failed.
@@ -565,7 +575,13 @@ impl<'a> Session<'a> {
         let nameless = self.walker.as_ref().and_then(Walker::nameless);
         warnings.extend(nameless.map(|why| format!("wchan and kstack were read from /proc: {why}")));
         warnings.extend(unlisted(&self.found));
-        let lost = self.recorder.as_ref().map_or(0, |recorder| recorder.lost());
+        let lost = self.recorder.as_ref().map_or(0, |recorder| recorder.lost()).saturating_sub(self.too_large);
+        if self.too_large > 0 {
+            warnings.push(format!(
+                "of {} ticks nothing was recorded: their rows take more than --max-memory; record fewer columns, or allow more",
+                self.too_large
+            ));
+        }
         if lost > 0 {
             warnings.push(format!("of {lost} ticks nothing was recorded: the disk was too slow for them"));
         }

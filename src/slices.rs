@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::moment::timestamp;
 use crate::replay::Slice;
-use crate::report::{Align, Facts, Field, Report, ReportColumn, Row, Ticks};
+use crate::report::{Align, Facts, Field, Other, Report, ReportColumn, Row, Ticks};
 
 /// Characters of a sparkline at most; more slices than that are put together, the largest of them shown.
 const TREND_WIDTH: usize = 24;
@@ -25,6 +25,7 @@ pub fn table(slices: Vec<Slice>, with_trend: bool) -> Report {
     let mut rows = Vec::new();
     let mut states = None;
     let mut left_out = 0;
+    let mut other: Option<Other> = None;
     for Slice { from_ns, report } in slices {
         add(&mut facts, &report);
         let time: Arc<[u8]> = timestamp(from_ns).unwrap_or_default().into_bytes().into();
@@ -38,6 +39,7 @@ pub fn table(slices: Vec<Slice>, with_trend: bool) -> Report {
             rows.push(Row { fields });
         }
         left_out += report.rows_left_out;
+        other = other.into_iter().chain(report.other).reduce(Other::merge);
         states.get_or_insert(report.states);
         columns = report.columns;
     }
@@ -58,6 +60,7 @@ pub fn table(slices: Vec<Slice>, with_trend: bool) -> Report {
         columns,
         rows,
         rows_left_out: left_out,
+        other,
         warnings: facts.warnings,
     }
 }

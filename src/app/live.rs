@@ -66,7 +66,7 @@ fn run(config: &Config, args: &SampleArgs, tell: impl FnOnce(&Report) -> anyhow:
     let told = tell(&report);
     if let Some(recorder) = recorder {
         let path = config.recording.as_ref().map(|recording| recording.path.display().to_string()).unwrap_or_default();
-        let written = finish(recorder, &report, &stop).context("not everything was recorded")?;
+        let written = finish(recorder, &report, &stop).with_context(|| limited("not everything was recorded"))?;
         if !args.quiet {
             let _ = writeln!(io::stderr(), "{}", summary(&path, written));
         }
@@ -78,11 +78,19 @@ fn recorder(config: &Config) -> anyhow::Result<Option<Recorder>> {
     let Some(options) = &config.recording else { return Ok(None) };
     let header = session::header(config, std::env::args().collect())?;
     rights::as_user(|| {
-        let sink = open::sink(options, &header).context("-o")?;
+        let sink = open::sink(options, &header).with_context(|| limited("-o"))?;
         let recorder = Recorder::start(sink, options.flush_every());
         Ok(Some(recorder.map_err(|error| SessionError::Threads(error.to_string()))?))
     })
     .context("cannot put capabilities aside")?
+}
+
+/// `what` went wrong; with the limit on the size of files, if there is one.
+fn limited(what: &str) -> String {
+    match rustix::process::getrlimit(rustix::process::Resource::Fsize).current {
+        Some(bytes) => format!("{what} (files may not be larger than {} kB here: ulimit -f)", bytes / 1024),
+        None => what.to_owned(),
+    }
 }
 
 /// Ends a recording in which there is nothing, and takes its file away.
@@ -103,7 +111,7 @@ fn finish(recorder: Recorder, report: &Report, _stop: &Stop) -> anyhow::Result<W
 fn summary(path: &str, written: Written) -> String {
     let lost = match written.lost {
         0 => String::new(),
-        lost => format!("; {lost} ticks were left out because the disk was too slow"),
+        lost => format!("; {lost} ticks were left out: the disk was too slow, or they take more than --max-memory"),
     };
     format!("recorded {} rows of {} ticks in {path}{lost}", written.rows, written.ticks)
 }

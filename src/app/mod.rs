@@ -6,15 +6,13 @@ mod recordings;
 use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
 
-use anyhow::Context as _;
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
-
 use crate::cli::{Cli, Command, command};
 use crate::config::UsageError;
 use crate::output::{self, Format, Layout};
 use crate::report::Report;
-use crate::rights;
 use crate::session::Stop;
+use crate::{rights, signals};
+use anyhow::Context as _;
 
 /// Exit code of a run that failed.
 const FAILURE: u8 = 1;
@@ -66,6 +64,7 @@ fn dispatch(cli: Cli) -> anyhow::Result<()> {
     if !samples(&cli) {
         rights::give_up().context("cannot give up capabilities")?;
     }
+    signals::survive_file_size_limit().context("cannot handle signals")?;
     match cli.command {
         Some(Command::Record(args)) => live::record(&args),
         Some(Command::Diff(args)) => recordings::diff(&args),
@@ -101,12 +100,7 @@ fn print(write: impl FnOnce(&mut Vec<u8>) -> io::Result<()>) -> anyhow::Result<(
 /// A flag that Ctrl-C and its like set; the second of them ends psn at once.
 fn stop_on_signals() -> anyhow::Result<Stop> {
     let stop = Stop::default();
-    for signal in [SIGINT, SIGTERM, SIGHUP] {
-        // In this order: the second signal finds the flag set and kills as if psn handled none.
-        signal_hook::flag::register_conditional_default(signal, stop.flag())
-            .and_then(|_| signal_hook::flag::register(signal, stop.flag()))
-            .context("cannot handle signals")?;
-    }
+    signals::stop_by(&stop.flag()).context("cannot handle signals")?;
     Ok(stop)
 }
 

@@ -17,7 +17,8 @@ pub fn warnings(report: &Report) -> Vec<String> {
     } else {
         None
     };
-    found.into_iter().chain(report.warnings.iter().cloned()).collect()
+    let other = report.other.map(|other| other.to_string());
+    found.into_iter().chain(other).chain(report.warnings.iter().cloned()).collect()
 }
 
 fn few_ticks(completed: u64) -> String {

@@ -40,6 +40,12 @@ mod torn;
 /// Exit codes, messages, streams and signals.
 mod cli;
 
+/// Memory that other users would have psn take.
+mod memory;
+
+/// Signals that are errors, and those that were ignored before psn was there.
+mod signals;
+
 /// A psn that was given capabilities.
 mod rights;
 

@@ -156,6 +156,7 @@ fn report(settings: &[u8], cells: &[&[u8]]) -> Report {
         columns: vec![number("samples"), number("avg_threads"), column("comm"), column("filename"), column("kstack")],
         rows: rows.collect(),
         rows_left_out: 1,
+        other: None,
         warnings: vec![said],
     }
 }
