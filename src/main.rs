@@ -8,6 +8,10 @@ use clap::Parser as _;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
+    // Before anything is read that its user names: arguments, TZ, the terminal's description.
+    if let Err(refusal) = psn::rights::begin() {
+        return psn::app::refuse(&refusal);
+    }
     match psn::cli::Cli::try_parse() {
         Ok(cli) => psn::app::main(cli),
         Err(said) => psn::app::answer(&said),

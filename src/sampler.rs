@@ -32,6 +32,7 @@ use crate::parse::syscall::SyscallLine;
 use crate::parse::{stat, status, syscall};
 use crate::procfs::{Buffer, ProcRoot, ReadError};
 use crate::queue::Queue;
+use crate::rights;
 use crate::rows::Rows;
 use crate::scan::walker::{Row, Walker};
 use crate::syscall::Abi;
@@ -809,17 +810,21 @@ struct Watch {
 /// block: only a process in exec or hung on its memory blocks its readers, and psn is neither.
 fn is_blocked(os_tid: u32) -> bool {
     let path = |file: &str| format!("{}/self/task/{os_tid}/{file}", crate::config::DEFAULT_PROC_ROOT);
-    match std::fs::read(path("stat")) {
-        Ok(line) => stat::state(&line).is_ok_and(|state| state != b'R') && !waits_for_psn(&path("syscall")),
+    // Files of a program that was given capabilities are root's.
+    let read = |file: &str| rights::raised(|| std::fs::read(path(file))).flatten();
+    match read("stat") {
+        Ok(line) => {
+            let waits_for_psn = || waits_for_psn(&read("syscall").unwrap_or_default());
+            stat::state(&line).is_ok_and(|state| state != b'R') && !waits_for_psn()
+        }
         Err(_) => true,
     }
 }
 
 /// Whether a thread waits for another of psn's own, which on an overloaded host may hold a lock for
 /// long without having a CPU: no process is to blame for that.
-fn waits_for_psn(path: &str) -> bool {
-    let line = std::fs::read(path).unwrap_or_default();
-    match syscall::parse(&line) {
+fn waits_for_psn(line: &[u8]) -> bool {
+    match syscall::parse(line) {
         Ok(SyscallLine::Call { number, .. }) => crate::syscall::name(Abi::native(), number) == Some("futex"),
         // On its way in or out of the kernel, or in a fault of its own memory.
         Ok(SyscallLine::Running | SyscallLine::Blocked { .. }) => true,

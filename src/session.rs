@@ -28,6 +28,7 @@ use crate::procfs::{Buffer, ProcRoot, ReadError, raise_fd_limit};
 use crate::record::header::{FORMAT, States};
 use crate::record::{Header, RecordedColumn, Recorder, TickInfo};
 use crate::report::{Cost, CoverageReport, Facts, Meta, Report, Tasks, Ticks};
+use crate::rights;
 use crate::sampler::{Blocker, PassOutcome, Sampler};
 use crate::scan::census::Census;
 use crate::scan::kernel::Unavailable;
@@ -130,6 +131,9 @@ pub enum SessionError {
     /// Stopped before there was anything to report.
     #[error("stopped before the first task list was complete")]
     StoppedEarly,
+    /// Capabilities that psn was given can not be used.
+    #[error("cannot use the capabilities that psn was given: {0}")]
+    Rights(std::io::Error),
     /// The kernel is to walk, and can not be made to.
     #[error("--scan kernel: {0}")]
     NoWalk(#[from] Unavailable),
@@ -225,12 +229,22 @@ struct Session<'a> {
 impl<'a> Session<'a> {
     fn start(config: &'a Config, recorder: Option<&'a mut Recorder>) -> Result<Self, SessionError> {
         let cpu_at_start = process_cpu();
+        let names_users = config.plan.columns.iter().any(|column| column.extract == Extract::User);
+        let users = if names_users { Users::from_passwd("/etc/passwd".as_ref()) } else { Users::default() };
+        let users = (Arc::new(users), names_users);
+        // The threads that read /proc are started with the right to; this one, and what it starts later, have it no longer.
+        rights::raised(|| Self::start_readers(config, recorder, users, cpu_at_start)).map_err(SessionError::Rights)?
+    }
+
+    fn start_readers(
+        config: &'a Config,
+        recorder: Option<&'a mut Recorder>,
+        (users, names_users): (Arc<Users>, bool),
+        cpu_at_start: Duration,
+    ) -> Result<Self, SessionError> {
         let root = ProcRoot::open(&config.root)
             .map_err(|error| SessionError::Root { path: config.root.display().to_string(), error })?;
         let root = Arc::new(root);
-        let names_users = config.plan.columns.iter().any(|column| column.extract == Extract::User);
-        let users = if names_users { Users::from_passwd("/etc/passwd".as_ref()) } else { Users::default() };
-        let users = Arc::new(users);
         let mut selection = config.selection.clone();
         if !config.shows_itself {
             selection.excluded = root.own_pid();
@@ -454,7 +468,13 @@ impl<'a> Session<'a> {
     fn brief_walker(&mut self) {
         let Some(walker) = &mut self.walker else { return };
         match &self.found.unseen {
-            Some(unseen) => walker.turn_to(&self.found.set, unseen),
+            Some(unseen) => match rights::raised(|| walker.turn_to(&self.found.set, unseen)) {
+                Ok(()) => {}
+                Err(error) => {
+                    self.walker = None;
+                    self.scan_reason = Some(format!("the capabilities that psn was given can not be used: {error}"));
+                }
+            },
             None => {
                 self.walker = None;
                 self.scan_reason = Some(format!(
@@ -471,7 +491,9 @@ impl<'a> Session<'a> {
         let Some(walker) = &mut self.walker else {
             return Ok(self.sampler.pass(&self.found.set, self.completed, next_due_ns, stopped));
         };
-        match self.sampler.walk(walker, self.completed, next_due_ns, stopped) {
+        let sampler = &mut self.sampler;
+        let walked = rights::raised(|| sampler.walk(walker, self.completed, next_due_ns, stopped));
+        match walked.flatten() {
             Ok(outcome) => Ok(outcome),
             Err(error) if self.config.scan == Scan::Kernel => Err(SessionError::Walk(error)),
             Err(error) => {

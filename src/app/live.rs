@@ -77,12 +77,9 @@ fn run(config: &Config, args: &SampleArgs, tell: impl FnOnce(&Report) -> anyhow:
 fn recorder(config: &Config) -> anyhow::Result<Option<Recorder>> {
     let Some(options) = &config.recording else { return Ok(None) };
     let header = session::header(config, std::env::args().collect())?;
-    rights::as_user(|| {
-        let sink = open::sink(options, &header).with_context(|| limited("-o"))?;
-        let recorder = Recorder::start(sink, options.flush_every());
-        Ok(Some(recorder.map_err(|error| SessionError::Threads(error.to_string()))?))
-    })
-    .context("cannot put capabilities aside")?
+    let sink = open::sink(options, &header).with_context(|| limited("-o"))?;
+    let recorder = Recorder::start(sink, options.flush_every());
+    Ok(Some(recorder.map_err(|error| SessionError::Threads(error.to_string()))?))
 }
 
 /// `what` went wrong; with the limit on the size of files, if there is one.
@@ -98,7 +95,7 @@ fn discard(recorder: Option<Recorder>, config: &Config) {
     let (Some(recorder), Some(options)) = (recorder, &config.recording) else { return };
     let is_empty = recorder.finish(None, &|| true).is_ok_and(|written| written.ticks == 0);
     if is_empty && Format::of(&options.path).is_ok_and(|format| format != Format::Parquet) {
-        let _ = rights::as_user(|| std::fs::remove_file(&options.path));
+        let _ = std::fs::remove_file(&options.path);
     }
 }
 

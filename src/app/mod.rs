@@ -25,6 +25,13 @@ pub fn main(cli: Cli) -> ExitCode {
     finish(dispatch(cli))
 }
 
+/// Says why psn will not begin.
+#[must_use]
+pub fn refuse(refusal: &rights::RightsError) -> ExitCode {
+    let _ = writeln!(io::stderr(), "psn: {refusal}");
+    ExitCode::from(FAILURE)
+}
+
 /// Says what clap has to say: the help and the version, or what is wrong with the arguments.
 #[must_use]
 pub fn answer(said: &clap::Error) -> ExitCode {
@@ -55,12 +62,6 @@ fn is_closed_pipe(error: &anyhow::Error) -> bool {
 }
 
 fn dispatch(cli: Cli) -> anyhow::Result<()> {
-    if rights::is_setuid() {
-        anyhow::bail!(
-            "will not run setuid or setgid; run it as root (sudo psn), or give a copy that only trusted users may run \
-             the capabilities cap_sys_ptrace, cap_dac_read_search and, for kernel stacks, cap_sys_admin"
-        );
-    }
     if !samples(&cli) {
         rights::give_up().context("cannot give up capabilities")?;
     }
