@@ -41,6 +41,9 @@ pub enum Cell {
 
 type Key = Arc<[Cell]>;
 
+/// Another text for a text, if there is one.
+pub type Naming<'a> = dyn Fn(&[u8]) -> Option<Arc<[u8]>> + 'a;
+
 /// The parts of a plan that counting needs.
 #[derive(Debug, Clone)]
 pub struct Layout {
@@ -512,6 +515,40 @@ impl Aggregator {
         }))
     }
 
+    /// Puts other texts in the place of those for which `name` has one, in the columns that `is_meant` says. Groups that are one
+    /// then are put together; in any one tick, a group had samples under one of its names alone.
+    pub fn rename(&self, is_meant: &[bool], name: &Naming<'_>) {
+        let is_meant = |slot: usize| is_meant.get(slot).copied().unwrap_or(false);
+        let new_cell = |cell: Cell| match cell {
+            Cell::Text(symbol) => {
+                name(&self.interner.text(symbol)).and_then(|text| self.interner.intern(&text)).map(Cell::Text)
+            }
+            Cell::Number(_) | Cell::Mark(_) => None,
+        };
+        if self.layout.measures.iter().any(|measure| is_meant(measure.slot)) {
+            for mut group in self.groups.iter_mut() {
+                let measures = self.layout.measures.iter().zip(&mut group.accumulators);
+                measures.filter(|(measure, _)| is_meant(measure.slot)).for_each(|(_, values)| values.rename(&new_cell));
+            }
+        }
+        if !self.layout.dimensions.iter().any(|slot| is_meant(*slot)) {
+            return;
+        }
+        let new_key = |key: &Key| -> Key {
+            let cells = self.layout.dimensions.iter().zip(key.iter());
+            cells.map(|(slot, cell)| is_meant(*slot).then(|| new_cell(*cell)).flatten().unwrap_or(*cell)).collect()
+        };
+        let changes = self.groups.iter().map(|entry| (Arc::clone(entry.key()), new_key(entry.key())));
+        let changes: Vec<(Key, Key)> = changes.filter(|(old, new)| old != new).collect();
+        for (old, new) in changes {
+            let Some((_, group)) = self.groups.remove(&old) else { continue };
+            match self.groups.entry(new) {
+                Entry::Occupied(mut known) => self.note_taken(known.get_mut().merge(&group, &self.memory.kept)),
+                Entry::Vacant(place) => drop(place.insert(group)),
+            }
+        }
+    }
+
     /// Gives each group, with its key, to `visit`, in no order.
     pub fn each_group(&self, mut visit: impl FnMut(&[Cell], &Group)) {
         self.groups.iter().for_each(|entry| visit(entry.key(), entry.value()));
@@ -705,6 +742,26 @@ mod tests {
             assert!(!fold.has_lost_rows() && memory.rows.taken() == 0);
         }
         assert_eq!(groups(&aggregator)[0].1.samples(), 2020);
+    }
+
+    #[test]
+    fn groups_that_get_the_same_name_are_put_together() {
+        let plan = plan(&["user"], &["max_threads", "utime:sum", "user:common"]);
+        let aggregator = Aggregator::new(&plan);
+        let mut fold = aggregator.fold();
+        for (tick, users) in [(0, ["7", "7", "8"]), (1, ["7", "9", "9"]), (2, ["seven", "seven", "seven"])] {
+            for user in users {
+                fold.add(&row(1, &[Value::Number(5), Value::Text(user.as_bytes())]), tick, &mut LastValues::default());
+            }
+            aggregator.commit(&mut fold, tick);
+        }
+        aggregator.rename(&[false, true], &|text| (text == b"7").then(|| (*b"seven").into()));
+        let seven = aggregator.interner().intern(b"seven").map(Cell::Text).unwrap();
+        let groups = groups(&aggregator);
+        let (_, group) = groups.iter().find(|(key, _)| key[0] == seven).unwrap();
+        assert_eq!((groups.len(), group.samples(), group.max_threads()), (3, 6, 3));
+        assert_eq!(group.accumulators[0], Accumulator::Sum { sum: 30, count: 6 });
+        assert_eq!(group.accumulators[1], Accumulator::Common(std::iter::once((seven, 6)).collect()));
     }
 
     #[test]

@@ -12,6 +12,7 @@ use crate::record::header::{BASE, IDENTITY};
 use crate::record::open::SinkOptions;
 use crate::scan::Scan;
 use crate::select::{ProcessSelection, Selection};
+use crate::users::directory::GETENT;
 
 /// Where the kernel shows its processes.
 pub const DEFAULT_PROC_ROOT: &str = "/proc";
@@ -47,6 +48,8 @@ pub struct Config {
     pub fd_budget: Option<usize>,
     /// Memory that groups and their texts may take, bytes.
     pub max_memory: u64,
+    /// The program that names users who are in no passwd file.
+    pub getent: PathBuf,
     /// The conditions of `--where` as they were given, for a recording to tell.
     pub filters: Vec<String>,
     /// Where what is observed is recorded.
@@ -131,6 +134,7 @@ impl Config {
             max_cpu: args.max_cpu.map(|percent| percent / 100.0),
             fd_budget: args.fd_budget,
             max_memory: args.max_memory,
+            getent: GETENT.into(),
             filters: args.filters.clone(),
             recording: recording(args)?,
         })

@@ -148,6 +148,9 @@ const KERNEL_KB_PER_FD: u64 = 5;
 /// How long the first task list may take: a million threads take ten seconds.
 const LISTING_PATIENCE: Duration = Duration::from_secs(60);
 
+/// How long names of users are waited for after the end of a run, all together.
+const NAMES_PATIENCE: Duration = Duration::from_secs(1);
+
 /// Samples the host as `config` says until its duration is over or `stop` says so.
 ///
 /// # Errors
@@ -221,6 +224,7 @@ struct Session<'a> {
     too_large: u64,
     cpu_at_start: Duration,
     discovery_health: Health,
+    users: Arc<Users>,
     /// psn's own process, if it is left out.
     excluded: Option<u32>,
     warnings: Vec<String>,
@@ -230,8 +234,8 @@ impl<'a> Session<'a> {
     fn start(config: &'a Config, recorder: Option<&'a mut Recorder>) -> Result<Self, SessionError> {
         let cpu_at_start = process_cpu();
         let names_users = config.plan.columns.iter().any(|column| column.extract == Extract::User);
-        let users = if names_users { Users::from_passwd("/etc/passwd".as_ref()) } else { Users::default() };
-        let users = (Arc::new(users), names_users);
+        let users = if names_users { Users::start(&config.root, &config.getent) } else { Ok(Users::default()) };
+        let users = (Arc::new(users.map_err(|error| SessionError::Threads(error.to_string()))?), names_users);
         // The threads that read /proc are started with the right to; this one, and what it starts later, have it no longer.
         rights::raised(|| Self::start_readers(config, recorder, users, cpu_at_start)).map_err(SessionError::Rights)?
     }
@@ -267,7 +271,7 @@ impl<'a> Session<'a> {
             .map_err(|error| SessionError::Threads(error.to_string()))?;
         let warnings = visibility::warnings(config, &root);
         let Walks { programs, reason } = open_walks(config, &root, &discovery.selection)?;
-        let discovery = Discovery::new(root, discovery, users);
+        let discovery = Discovery::new(root, discovery, Arc::clone(&users));
         let (walker, discovery) = match programs {
             Some((walker, census)) => (Some(walker), discovery.with_census(census, must_walk(config))),
             None => (None, discovery),
@@ -289,6 +293,7 @@ impl<'a> Session<'a> {
             too_large: 0,
             cpu_at_start,
             discovery_health: Health::default(),
+            users,
             excluded,
             warnings,
         })
@@ -337,7 +342,22 @@ impl<'a> Session<'a> {
             progress.update(self.status(&schedule, outcome.duration_ns, now.saturating_sub(start)));
         }
         let elapsed_ns = monotonic_ns() - start;
+        self.name_users();
         Ok(self.report(&schedule, started_ns, elapsed_ns))
+    }
+
+    /// Waits for the last names of users, and puts them in the place of the numbers by which their first samples were counted.
+    fn name_users(&mut self) {
+        self.warnings.extend(self.users.finish(NAMES_PATIENCE));
+        // What is recorded is recorded: the report is that of its replay.
+        if self.config.plan.keep == Keep::Counts {
+            let slots =
+                self.config.plan.columns.iter().map(|column| column.extract == Extract::User).collect::<Vec<_>>();
+            self.aggregator.rename(&slots, &|text| {
+                let uid = std::str::from_utf8(text).ok()?.parse().ok()?;
+                self.users.name(uid)
+            });
+        }
     }
 
     /// Gives a completed tick to the recorder, if there is one.
@@ -456,6 +476,7 @@ impl<'a> Session<'a> {
 
     /// Takes over the newest task list, if there is one.
     fn fetch_tasks(&mut self) {
+        self.users.publish();
         if let Some(Ok(found)) = self.discoverer.newest(self.completed) {
             let old = std::mem::replace(&mut self.found, found);
             self.brief_walker();

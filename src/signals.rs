@@ -4,6 +4,8 @@
 use std::ffi::c_int;
 use std::io;
 use std::mem::MaybeUninit;
+use std::os::unix::process::CommandExt as _;
+use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
@@ -40,4 +42,19 @@ pub fn stop_by(stop: &Arc<AtomicBool>) -> io::Result<()> {
 /// When the kernel refuses.
 pub fn survive_file_size_limit() -> io::Result<()> {
     flag::register(SIGXFSZ, Arc::default()).map(|_| ())
+}
+
+/// Has a program start with the default action for every signal, whatever psn was started with, and end with the thread that
+/// started it.
+pub fn as_if_new(command: &mut Command) {
+    let prepare = || {
+        for signal in 1..=libc::SIGRTMAX() {
+            // SAFETY: signal(2) may be called between fork and exec, and no handler of psn's is needed any more. Of those for
+            // which there is no other action it is refused, which is right.
+            unsafe { libc::signal(signal, libc::SIG_DFL) };
+        }
+        Ok(rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL))?)
+    };
+    // SAFETY: it makes system calls, takes no lock and allocates nothing.
+    unsafe { command.pre_exec(prepare) };
 }

@@ -46,6 +46,9 @@ mod memory;
 /// Signals that are errors, and those that were ignored before psn was there.
 mod signals;
 
+/// Names of users, from directories that do not answer and from other worlds.
+mod users;
+
 /// A psn that was given capabilities.
 mod rights;
 
