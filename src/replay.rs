@@ -290,7 +290,7 @@ impl<'q> Tally<'q> {
         }
         if piece.is_last {
             self.aggregator.commit(&mut self.fold, self.ticks);
-            self.ticks += 1;
+            self.ticks = self.ticks.saturating_add(1);
             self.passes.record(piece.tick.pass_ns);
             self.lateness.record(piece.tick.late_ns);
             match self.runs.last_mut() {
@@ -370,11 +370,13 @@ impl<'q> Tally<'q> {
             let before = |of: fn(&TickInfo) -> u64, first: u64| {
                 if self.question.from_ns.is_some() { first } else { 0 }.min(of(&run.last))
             };
-            let expected = run.last.due - before(|tick| tick.due, run.first.due.saturating_sub(1));
-            ticks.expected += expected;
-            ticks.completed += run.completed;
-            ticks.throttled += run.last.throttled - before(|tick| tick.throttled, run.first.throttled);
-            ticks.abandoned += run.last.abandoned - before(|tick| tick.abandoned, run.first.abandoned);
+            let expected = run.last.due.saturating_sub(before(|tick| tick.due, run.first.due.saturating_sub(1)));
+            let throttled = run.last.throttled.saturating_sub(before(|tick| tick.throttled, run.first.throttled));
+            let abandoned = run.last.abandoned.saturating_sub(before(|tick| tick.abandoned, run.first.abandoned));
+            ticks.expected = ticks.expected.saturating_add(expected);
+            ticks.completed = ticks.completed.saturating_add(run.completed);
+            ticks.throttled = ticks.throttled.saturating_add(throttled);
+            ticks.abandoned = ticks.abandoned.saturating_add(abandoned);
             duration_s += expected as f64 / run.header.hz;
         }
         ticks.missed = ticks.expected.saturating_sub(ticks.completed);

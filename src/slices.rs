@@ -69,11 +69,11 @@ pub fn table(slices: Vec<Slice>, with_trend: bool) -> Report {
 fn add(facts: &mut Facts, report: &Report) {
     let ticks = &mut facts.ticks;
     *ticks = Ticks {
-        expected: ticks.expected + report.ticks.expected,
-        completed: ticks.completed + report.ticks.completed,
-        missed: ticks.missed + report.ticks.missed,
-        throttled: ticks.throttled + report.ticks.throttled,
-        abandoned: ticks.abandoned + report.ticks.abandoned,
+        expected: ticks.expected.saturating_add(report.ticks.expected),
+        completed: ticks.completed.saturating_add(report.ticks.completed),
+        missed: ticks.missed.saturating_add(report.ticks.missed),
+        throttled: ticks.throttled.saturating_add(report.ticks.throttled),
+        abandoned: ticks.abandoned.saturating_add(report.ticks.abandoned),
     };
     facts.warnings.extend(report.warnings.iter().cloned());
     facts.tasks = report.tasks;

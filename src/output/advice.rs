@@ -72,7 +72,7 @@ fn less_work(report: &Report) -> String {
         advice.push("more --workers");
     }
     // Most reads open and close: a matter of half the time again.
-    if cost.fds * 4 < report.tasks.threads {
+    if cost.fds.saturating_mul(4) < report.tasks.threads {
         advice.push("more files kept open (ulimit -n, --fd-budget)");
     }
     format!("{} or a lower --hz would help", advice.join(", "))

@@ -43,6 +43,9 @@ mod cli;
 /// Memory that other users would have psn take.
 mod memory;
 
+/// Recordings with figures that no host has.
+mod figures;
+
 /// Signals that are errors, and those that were ignored before psn was there.
 mod signals;
 
