@@ -69,6 +69,7 @@ impl Accumulator {
     }
 
     /// Adds a number; those of a counter are given as how much it grew, none where that is no number.
+    #[inline]
     pub(crate) fn add_number(&mut self, number: Option<i128>) {
         match (&mut *self, number) {
             (Self::Max(max), number) => *max = (*max).max(number),
@@ -82,6 +83,7 @@ impl Accumulator {
     }
 
     /// Adds a value seen of thread `tid` in tick `tick`. A table takes its memory from `budget`; returns how much.
+    #[inline]
     pub(crate) fn add_cell(&mut self, cell: Cell, tick: u32, tid: u32, budget: &Budget) -> usize {
         match self {
             Self::Example(example) => {
@@ -96,6 +98,7 @@ impl Accumulator {
     }
 
     /// Adds what another accumulator of the measure has. A table takes its memory from `budget`; returns how much.
+    #[inline]
     pub(crate) fn merge(&mut self, other: &Self, budget: &Budget) -> usize {
         match (&mut *self, other) {
             (Self::Max(mine), Self::Max(theirs)) => *mine = (*mine).max(*theirs),

@@ -16,6 +16,7 @@ impl Batches {
     pub(crate) const KEPT: usize = 40;
     const REPORTED: u32 = 20;
 
+    #[inline]
     pub(crate) fn add(&mut self, tick: u32, count: u64) {
         while (tick >> self.log2_len) as usize >= Self::KEPT {
             self.double();

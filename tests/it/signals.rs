@@ -51,15 +51,3 @@ fn signals_that_were_ignored_at_the_start_stay_ignored() {
         assert_eq!(report.0["ticks"]["expected"], 30, "{name}: {}", report.0["ticks"]);
     }
 }
-
-#[test]
-fn signals_that_were_not_ignored_end_the_run_with_its_report() {
-    for signal in [Signal::HUP, Signal::INT, Signal::TERM] {
-        let psn = after(":", &["-a", "-d", "30", "--hz", "20", "--format", "json"]);
-        psn.wait_until_it_says("Sampling");
-        std::thread::sleep(Duration::from_millis(300));
-        psn.signal(signal);
-        let report = json::parse(&psn.end());
-        assert!(report.0["ticks"]["expected"].as_u64().unwrap() < 600, "{}", report.0["ticks"]);
-    }
-}
