@@ -179,6 +179,10 @@ pub struct SampleArgs {
     #[arg(long, value_name = "PERCENT", value_parser = percent)]
     pub max_cpu: Option<f64>,
 
+    /// Memory that groups and their texts may take; groups beyond it are counted together as [other]
+    #[arg(long, value_name = "SIZE", default_value = "256M", value_parser = memory)]
+    pub max_memory: u64,
+
     /// Include psn's own threads
     #[arg(long)]
     pub show_yourself: bool,
@@ -290,6 +294,10 @@ pub struct DiffArgs {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub limit: Option<u64>,
 
+    /// Memory that groups and their texts may take; groups beyond it are counted together as [other]
+    #[arg(long, value_name = "SIZE", default_value = "256M", value_parser = memory)]
+    pub max_memory: u64,
+
     /// Form of the report on standard output
     #[arg(long, value_enum, value_name = "FORMAT", default_value = "table")]
     pub format: Format,
@@ -347,6 +355,12 @@ fn percent(text: &str) -> Result<f64, String> {
     number(text, 0.1, 1e6, "a percentage of one CPU, 0.1 or more: 200 is two CPUs")
 }
 
+fn memory(text: &str) -> Result<u64, String> {
+    let wanted = || "give a size with its unit, 1M or more, as 256M or 1G".to_owned();
+    let has_unit = text.trim().ends_with(|c: char| c.is_ascii_alphabetic());
+    parse_bytes(text).ok().filter(|bytes| has_unit && *bytes >= 1 << 20).ok_or_else(wanted)
+}
+
 fn number(text: &str, min: f64, max: f64, wanted: &str) -> Result<f64, String> {
     match text.parse::<f64>() {
         Ok(number) if (min..=max).contains(&number) => Ok(number),
@@ -383,5 +397,14 @@ mod tests {
         assert!(parse("psn --hz nan").is_err());
         assert!(parse("psn -d -1").is_err());
         assert!(parse("psn --states Q").is_err());
+    }
+
+    #[test]
+    fn memory_has_a_unit_and_is_a_megabyte_or_more() {
+        assert_eq!(memory("256M"), Ok(256 << 20));
+        assert_eq!(memory("1 GiB"), Ok(1 << 30));
+        for wrong in ["256", "1023K", "0M", "M", "", "-1M"] {
+            assert!(memory(wrong).is_err(), "{wrong}");
+        }
     }
 }

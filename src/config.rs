@@ -12,6 +12,7 @@ use crate::record::header::{BASE, IDENTITY};
 use crate::record::open::SinkOptions;
 use crate::scan::Scan;
 use crate::select::{ProcessSelection, Selection};
+use crate::users::directory::GETENT;
 
 /// Where the kernel shows its processes.
 pub const DEFAULT_PROC_ROOT: &str = "/proc";
@@ -45,6 +46,10 @@ pub struct Config {
     pub max_cpu: Option<f64>,
     /// Files of threads to keep open at most; chosen from the limits without.
     pub fd_budget: Option<usize>,
+    /// Memory that groups and their texts may take, bytes.
+    pub max_memory: u64,
+    /// The program that names users who are in no passwd file.
+    pub getent: PathBuf,
     /// The conditions of `--where` as they were given, for a recording to tell.
     pub filters: Vec<String>,
     /// Where what is observed is recorded.
@@ -135,6 +140,8 @@ impl Config {
             jitter: args.jitter,
             max_cpu: args.max_cpu.map(|percent| percent / 100.0),
             fd_budget: args.fd_budget,
+            max_memory: args.max_memory,
+            getent: GETENT.into(),
             filters: args.filters.clone(),
             recording: recording(args)?,
         })

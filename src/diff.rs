@@ -3,9 +3,12 @@
 use std::cmp::Ordering;
 use std::collections::HashMap;
 use std::ffi::OsStr;
+use std::hash::{Hash, Hasher};
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::PathBuf;
 use std::sync::Arc;
+
+use foldhash::fast::RandomState;
 
 use crate::moment::{Moment, local};
 use crate::observation::Mark;
@@ -54,6 +57,8 @@ const DIMENSIONS: usize = 3;
 struct Seen {
     average: f64,
     ci95: Option<f64>,
+    /// Whether it may be one of those counted together as `[other]`.
+    may_be_other: bool,
 }
 
 impl Seen {
@@ -62,14 +67,20 @@ impl Seen {
             Some(Field::Decimal(number)) => Some(*number),
             _ => None,
         };
-        Self { average: decimal(AVERAGE).unwrap_or(0.0), ci95: decimal(CI95) }
+        Self { average: decimal(AVERAGE).unwrap_or(0.0), ci95: decimal(CI95), may_be_other: false }
     }
 
-    /// A group that was not seen in any of `ticks` ticks. It may have been there, in so few that all ticks missed it: with
+    /// A group that is not in `report`: it was not seen in any of its ticks. It may have been there, in so few that all ticks missed it: with
     /// 95% confidence in fewer than three of as many ("rule of three").
     #[expect(clippy::cast_precision_loss, reason = "counts far below 2^52")]
-    fn nothing(ticks: u64) -> Self {
-        Self { average: 0.0, ci95: (ticks > 1).then(|| 3.0 / ticks as f64) }
+    fn nothing(report: &Report) -> Self {
+        let (ticks, may_be_other) = (report.ticks.completed, report.other.is_some());
+        let ci95 = (ticks > 1 && !may_be_other).then(|| 3.0 / ticks as f64);
+        Self { average: 0.0, ci95, may_be_other }
+    }
+
+    fn field(&self) -> Field {
+        if self.may_be_other { Field::Mark(Mark::Other) } else { Field::Decimal(self.average) }
     }
 }
 
@@ -83,6 +94,11 @@ struct Change {
 impl Change {
     fn change(&self) -> f64 {
         self.after.average - self.before.average
+    }
+
+    /// Whether either average is known.
+    const fn is_known(&self) -> bool {
+        !self.before.may_be_other && !self.after.may_be_other
     }
 
     /// Half-width of the 95% confidence interval of the change: the two are independent.
@@ -112,6 +128,8 @@ pub fn table(before: (&Side, &Report), after: (&Side, &Report), significant: boo
     report.columns = columns(after.1);
     report.rows = changes.into_iter().map(row).collect();
     report.rows_left_out = left_out as u64;
+    // Said of either side, in the notes.
+    report.other = None;
     report.warnings = notes(before, after);
     report
 }
@@ -120,33 +138,60 @@ pub fn table(before: (&Side, &Report), after: (&Side, &Report), significant: boo
 #[must_use]
 pub fn notes(before: (&Side, &Report), after: (&Side, &Report)) -> Vec<String> {
     let mut notes = vec![describe("before", before), describe("after", after)];
-    notes.extend(before.1.warnings.iter().chain(&after.1.warnings).cloned());
+    for (name, (_, report)) in [("before", before), ("after", after)] {
+        notes.extend(report.other.map(|other| format!("{name}: {other}")));
+        notes.extend(report.warnings.iter().cloned());
+    }
     notes.dedup();
     notes
 }
 
 fn changes(before: &Report, after: &Report) -> Vec<Change> {
-    let group = |row: &Row| row.fields.get(DIMENSIONS..).unwrap_or_default().to_vec();
-    // Dimensions hold no floating-point numbers: equal texts are equal groups.
-    let key = |group: &[Field]| format!("{group:?}");
-    let mut earlier: HashMap<String, &Row> = before.rows.iter().map(|row| (key(&group(row)), row)).collect();
+    let mut earlier: HashMap<Group<'_>, &Row, RandomState> =
+        before.rows.iter().map(|row| (Group::of(row), row)).collect();
     let mut changes: Vec<Change> = after
         .rows
         .iter()
         .map(|row| {
-            let group = group(row);
-            let before = earlier.remove(&key(&group)).map_or_else(|| Seen::nothing(before.ticks.completed), Seen::of);
-            Change { before, after: Seen::of(row), group }
+            let group = Group::of(row);
+            let before = earlier.remove(&group).map_or_else(|| Seen::nothing(before), Seen::of);
+            Change { before, after: Seen::of(row), group: group.0.to_vec() }
         })
         .collect();
     // In the order of the report, not of the map.
-    let gone = before.rows.iter().filter(|row| earlier.contains_key(&key(&group(row))));
+    let gone = before.rows.iter().filter(|row| earlier.contains_key(&Group::of(row)));
     changes.extend(gone.map(|row| Change {
         before: Seen::of(row),
-        after: Seen::nothing(after.ticks.completed),
-        group: group(row),
+        after: Seen::nothing(after),
+        group: Group::of(row).0.to_vec(),
     }));
     changes
+}
+
+/// The fields that tell a row's group.
+#[derive(PartialEq)]
+struct Group<'a>(&'a [Field]);
+
+impl<'a> Group<'a> {
+    fn of(row: &'a Row) -> Self {
+        Self(row.fields.get(DIMENSIONS..).unwrap_or_default())
+    }
+}
+
+// Dimensions hold no floating-point numbers.
+impl Eq for Group<'_> {}
+
+impl Hash for Group<'_> {
+    fn hash<H: Hasher>(&self, hasher: &mut H) {
+        for field in self.0 {
+            match field {
+                Field::Integer(number) | Field::Scaled(number, _) => number.hash(hasher),
+                Field::Decimal(number) => number.to_bits().hash(hasher),
+                Field::Text(text) => text.hash(hasher),
+                Field::Mark(mark) => mark.hash(hasher),
+            }
+        }
+    }
 }
 
 fn columns(report: &Report) -> Vec<ReportColumn> {
@@ -167,11 +212,11 @@ fn row(change: Change) -> Row {
     let sign = if change.is_significant() { "yes" } else { "no" };
     let significant: Arc<[u8]> = sign.as_bytes().into();
     let mut fields = vec![
-        Field::Decimal(change.change()),
+        if change.is_known() { Field::Decimal(change.change()) } else { Field::Mark(Mark::Other) },
         change.ci95().map_or(Field::Mark(Mark::None), Field::Decimal),
         if change.ci95().is_some() { Field::Text(significant) } else { Field::Mark(Mark::None) },
-        Field::Decimal(change.before.average),
-        Field::Decimal(change.after.average),
+        change.before.field(),
+        change.after.field(),
     ];
     fields.extend(change.group);
     Row { fields }
@@ -187,6 +232,7 @@ fn describe(name: &str, (side, report): (&Side, &Report)) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::report::Other;
 
     #[test]
     fn a_side_may_be_a_window() {
@@ -199,6 +245,8 @@ mod tests {
         assert!(open.from.is_some() && open.to.is_none());
         assert!(parse("a.db@noon..").unwrap_err().contains("a.db@noon..: give a time"));
     }
+
+    const NONE: Field = Field::Mark(Mark::None);
 
     fn report(rows: &[(f64, Option<f64>, &str)], ticks: u64) -> Report {
         let mut report = crate::output::fixture::mysqld();
@@ -229,5 +277,19 @@ mod tests {
         assert_eq!(significant, ["yes", "yes", "no", "no"].map(|word| Field::Text(word.as_bytes().into())));
         assert_eq!(table.rows[0].fields[0], Field::Decimal(4.0));
         assert_eq!(table.columns[0].name, "change");
+    }
+
+    #[test]
+    fn what_may_be_among_the_others_has_not_changed_from_nothing() {
+        let side = Side { path: "x.db".into(), from: None, to: None };
+        let mut before = report(&[(1.0, Some(0.1), "read")], 100);
+        before.other = Some(Other { groups: 7, samples: 9, max_memory: 1 << 20 });
+        let after = report(&[(9.0, Some(0.1), "fsync"), (1.0, Some(0.1), "read")], 100);
+        let table = table((&side, &before), (&side, &after), false, None);
+        let other = Field::Mark(Mark::Other);
+        assert_eq!(table.rows[0].fields[..5], [other.clone(), NONE, NONE, other, Field::Decimal(9.0)]);
+        assert!(
+            table.warnings.iter().any(|warning| warning.starts_with("before: there was no memory for about 7 more"))
+        );
     }
 }

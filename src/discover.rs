@@ -72,8 +72,9 @@ const FACTS_AGE_NS: u64 = 10_000_000_000;
 const FIRST_FACTS: Duration = Duration::from_secs(2);
 const LATER_FACTS: Duration = Duration::from_millis(50);
 
-/// How long NSS may take to name a user.
-const USER_PATIENCE: Duration = Duration::from_millis(500);
+/// How long the first set waits for the names of its users, and later ones.
+const FIRST_NAMES: Duration = Duration::from_millis(500);
+const LATER_NAMES: Duration = Duration::from_millis(50);
 
 /// Bytes of one entry in a listing of numbers: fs/readdir.c, 24 for the header and name, rounded up.
 const ENTRY_BYTES: usize = 32;
@@ -196,6 +197,9 @@ impl Discovery {
         self.numbers = pids;
         listed?;
         let set = self.build(tick);
+        if self.config.names_users {
+            self.users.settle(if self.first { FIRST_NAMES } else { LATER_NAMES });
+        }
         let patience = if self.first { FIRST_FACTS } else { LATER_FACTS };
         if let Some(reader) = &mut self.side_reader {
             reader.settle(patience);
@@ -511,7 +515,7 @@ impl Discovery {
 
     fn name_owner(&self, tgid: u32) {
         if let Some(uid) = self.root.owner(tgid) {
-            self.users.resolve(uid, USER_PATIENCE);
+            self.users.want(uid);
         }
     }
 

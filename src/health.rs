@@ -34,13 +34,20 @@ impl Counts {
     /// All attempts.
     #[must_use]
     pub const fn attempts(&self) -> u64 {
-        self.ok + self.gone + self.denied + self.unsupported + self.timed_out + self.dropped + self.malformed
+        // A recording may say anything.
+        self.ok
+            .saturating_add(self.gone)
+            .saturating_add(self.denied)
+            .saturating_add(self.unsupported)
+            .saturating_add(self.timed_out)
+            .saturating_add(self.dropped)
+            .saturating_add(self.malformed)
     }
 
     /// Whether anything but `ok` and `gone` occurred: what a reader of the report should know of.
     #[must_use]
     pub const fn is_notable(&self) -> bool {
-        self.attempts() != self.ok + self.gone
+        self.denied > 0 || self.unsupported > 0 || self.timed_out > 0 || self.dropped > 0 || self.malformed > 0
     }
 
     fn add(&mut self, other: &Self) {

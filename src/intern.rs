@@ -1,45 +1,79 @@
 //! Texts as small numbers, so that group keys compare and hash as integers.
 //!
 //! One [`Interner`] serves a session; each worker asks it through a [`LocalInterner`], a private
-//! cache, so that a text seen before costs one hash lookup and no lock.
+//! cache, so that a text seen before costs one hash lookup and no lock. Both take their memory from a
+//! [`Budget`]: a text for which there is no room gets no symbol.
 
 use std::collections::HashMap;
-use std::sync::{Arc, RwLock};
+use std::sync::{Arc, PoisonError, RwLock};
 
-use dashmap::DashMap;
+use dashmap::{DashMap, Entry};
+use foldhash::fast::RandomState;
+
+use crate::memory::{Budget, allocation, table_entry};
 
 /// An interned text: equal symbols are equal texts, within one interner.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Symbol(u32);
 
 /// The session's texts.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Interner {
-    symbols: DashMap<Arc<[u8]>, Symbol, foldhash::fast::RandomState>,
+    symbols: DashMap<Arc<[u8]>, Symbol, RandomState>,
     texts: RwLock<Vec<Arc<[u8]>>>,
+    budget: Arc<Budget>,
 }
 
 impl Interner {
-    /// The symbol of `text`, made if it is new.
-    pub fn intern(&self, text: &[u8]) -> Symbol {
-        if let Some(symbol) = self.symbols.get(text) {
-            return *symbol;
+    /// An interner of no text yet, that takes its memory from `budget`.
+    #[must_use]
+    pub fn new(budget: Arc<Budget>) -> Self {
+        Self { symbols: DashMap::default(), texts: RwLock::default(), budget }
+    }
+
+    /// The memory that a text of `len` bytes takes, in both tables.
+    const fn cost(len: usize) -> usize {
+        let places = table_entry(size_of::<(Arc<[u8]>, Symbol)>()) + 2 * size_of::<Arc<[u8]>>();
+        // With the two counts of an `Arc`.
+        places + allocation(len + 2 * size_of::<usize>())
+    }
+
+    /// The symbol of `text`, made if it is new; none if it is new and there is no room for it.
+    pub fn intern(&self, text: &[u8]) -> Option<Symbol> {
+        self.entry(text).map(|(_, symbol)| symbol)
+    }
+
+    /// The same, with the text as it is kept.
+    fn entry(&self, text: &[u8]) -> Option<(Arc<[u8]>, Symbol)> {
+        if let Some(known) = self.symbols.get(text) {
+            return Some((Arc::clone(known.key()), *known));
         }
-        let text: Arc<[u8]> = text.into();
+        let cost = Self::cost(text.len());
+        if !self.budget.take(cost) {
+            return None;
+        }
         // The entry's shard stays locked until the text is in both tables, so two workers that meet
         // the same new text get one symbol.
-        *self.symbols.entry(Arc::clone(&text)).or_insert_with(|| {
-            let mut texts = self.texts.write().unwrap_or_else(std::sync::PoisonError::into_inner);
-            let symbol = Symbol(u32::try_from(texts.len()).unwrap_or(u32::MAX));
-            texts.push(text);
-            symbol
-        })
+        match self.symbols.entry(text.into()) {
+            Entry::Occupied(known) => {
+                self.budget.give(cost);
+                Some((Arc::clone(known.key()), *known.get()))
+            }
+            Entry::Vacant(place) => {
+                let mut texts = self.texts.write().unwrap_or_else(PoisonError::into_inner);
+                let symbol = Symbol(u32::try_from(texts.len()).ok()?);
+                let text = Arc::clone(place.key());
+                texts.push(Arc::clone(&text));
+                place.insert(symbol);
+                Some((text, symbol))
+            }
+        }
     }
 
     /// The text of `symbol`; empty for a symbol of another interner.
     #[must_use]
     pub fn text(&self, symbol: Symbol) -> Arc<[u8]> {
-        let texts = self.texts.read().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let texts = self.texts.read().unwrap_or_else(PoisonError::into_inner);
         texts.get(symbol.0 as usize).cloned().unwrap_or_default()
     }
 
@@ -60,30 +94,60 @@ impl Interner {
 #[derive(Debug)]
 pub struct LocalInterner {
     shared: Arc<Interner>,
-    cache: HashMap<Box<[u8]>, Symbol, foldhash::fast::RandomState>,
+    /// The texts are the interner's own.
+    cache: HashMap<Arc<[u8]>, Symbol, RandomState>,
+    budget: Arc<Budget>,
 }
 
 impl LocalInterner {
-    /// Entries after which the private cache starts over: it bounds memory when texts never repeat.
+    /// Entries after which the private cache starts over.
     const CACHE_ENTRIES: usize = 1 << 16;
 
-    /// An empty view of `shared`.
+    /// The same, where memory is tight.
+    const TIGHT_ENTRIES: usize = 1 << 10;
+
+    /// The memory that an entry takes.
+    const COST: usize = table_entry(size_of::<(Arc<[u8]>, Symbol)>());
+
+    /// An empty view of `shared`, that takes its memory from `budget`.
     #[must_use]
-    pub fn new(shared: Arc<Interner>) -> Self {
-        Self { shared, cache: HashMap::default() }
+    pub fn new(shared: Arc<Interner>, budget: Arc<Budget>) -> Self {
+        Self { shared, cache: HashMap::default(), budget }
     }
 
-    /// The symbol of `text`, made if it is new.
-    pub fn intern(&mut self, text: &[u8]) -> Symbol {
-        if let Some(symbol) = self.cache.get(text) {
-            return *symbol;
+    /// The symbol of `text`, made if it is new; none if it is new and there is no room for it.
+    #[inline]
+    pub fn intern(&mut self, text: &[u8]) -> Option<Symbol> {
+        match self.cache.get(text) {
+            Some(symbol) => Some(*symbol),
+            None => self.ask(text),
         }
-        let symbol = self.shared.intern(text);
-        if self.cache.len() >= Self::CACHE_ENTRIES {
-            self.cache.clear();
+    }
+
+    /// Asks the session's interner, and remembers the answer.
+    #[cold]
+    fn ask(&mut self, text: &[u8]) -> Option<Symbol> {
+        let (text, symbol) = self.shared.entry(text)?;
+        let most = if self.budget.is_tight() { Self::TIGHT_ENTRIES } else { Self::CACHE_ENTRIES };
+        if self.cache.len() >= most {
+            self.forget();
         }
-        self.cache.insert(text.into(), symbol);
-        symbol
+        if self.budget.take(Self::COST) {
+            self.cache.insert(text, symbol);
+        }
+        Some(symbol)
+    }
+
+    /// Empties the cache, and gives its memory back.
+    pub fn forget(&mut self) {
+        self.budget.give(self.cache.len() * Self::COST);
+        self.cache = HashMap::default();
+    }
+}
+
+impl Drop for LocalInterner {
+    fn drop(&mut self) {
+        self.forget();
     }
 }
 
@@ -91,15 +155,36 @@ impl LocalInterner {
 mod tests {
     use super::*;
 
+    fn budget(bytes: usize) -> Arc<Budget> {
+        Arc::new(Budget::new(bytes))
+    }
+
     #[test]
     fn equal_texts_share_a_symbol_and_come_back_unchanged() {
-        let shared = Arc::new(Interner::default());
-        let mut one = LocalInterner::new(Arc::clone(&shared));
-        let mut two = LocalInterner::new(Arc::clone(&shared));
-        let symbol = one.intern(b"\xff\n");
-        assert_eq!(two.intern(b"\xff\n"), symbol);
-        assert_ne!(two.intern(b""), symbol);
+        let shared = Arc::new(Interner::new(budget(1 << 20)));
+        let held = budget(1 << 20);
+        let mut one = LocalInterner::new(Arc::clone(&shared), Arc::clone(&held));
+        let mut two = LocalInterner::new(Arc::clone(&shared), Arc::clone(&held));
+        let symbol = one.intern(b"\xff\n").unwrap();
+        assert_eq!(two.intern(b"\xff\n"), Some(symbol));
+        assert_ne!(two.intern(b""), Some(symbol));
         assert_eq!(&*shared.text(symbol), b"\xff\n");
         assert_eq!(shared.len(), 2);
+        drop((one, two));
+        assert_eq!(held.taken(), 0);
+    }
+
+    #[test]
+    fn a_text_without_room_gets_no_symbol_and_those_known_keep_theirs() {
+        let kept = budget(10_000);
+        let shared = Arc::new(Interner::new(Arc::clone(&kept)));
+        let mut local = LocalInterner::new(Arc::clone(&shared), budget(200));
+        let known = local.intern(b"mysqld").unwrap();
+        assert_eq!(local.intern(&[b'x'; 10_000]), None);
+        let many = (0..1000_u32).filter(|number| local.intern(&number.to_le_bytes()).is_some()).count();
+        assert!(many > 10 && many < 1000 && shared.len() == many + 1, "{many}");
+        assert!(kept.taken() <= 10_000 && local.cache.len() * LocalInterner::COST <= 200);
+        assert_eq!(local.intern(b"mysqld"), Some(known));
+        assert_eq!(&*shared.text(known), b"mysqld");
     }
 }

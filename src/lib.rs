@@ -33,11 +33,12 @@
 //!   (fields to column values)
 //! - sampled: [`sampler`] (one pass over the tasks), [`scan`] (the kernel's own walk in its place, where psn may
 //!   have it), [`detail`] (one active thread)
-//! - counted: [`intern`], [`aggregate`], [`health`] (every read accounted for), [`histogram`], [`lookup`]
+//! - counted: [`intern`], [`aggregate`] within [`memory`] that is bounded, [`distinct`] (how many there was no room for), [`health`]
+//!   (every read accounted for), [`histogram`], [`lookup`]
 //! - told: [`report`] (counts to rows, pure), [`output`] (rows to bytes), [`mod@list`]
 //! - kept: [`record`] (rows to files, by a writer thread, and back), [`replay`] (files through the same counting),
 //!   [`slices`] (`--per`), [`diff`], [`export`], [`moment`] (times as people type them)
-//! - [`app`]: the command as its user meets it
+//! - [`app`]: the command as its user meets it; [`signals`]
 //!
 //! # As a library
 //! ```no_run
@@ -55,8 +56,10 @@
 #![cfg_attr(not(test), deny(clippy::disallowed_methods, clippy::disallowed_macros))]
 #![cfg_attr(test, allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, clippy::cast_possible_wrap))]
 
+mod accumulator;
 pub mod aggregate;
 pub mod app;
+mod batches;
 pub mod cli;
 pub mod clock;
 pub mod column;
@@ -64,6 +67,7 @@ pub mod config;
 pub mod detail;
 pub mod diff;
 pub mod discover;
+pub mod distinct;
 pub mod export;
 pub mod extract;
 pub mod facts;
@@ -74,6 +78,7 @@ pub mod histogram;
 pub mod intern;
 pub mod list;
 pub mod lookup;
+pub mod memory;
 pub mod moment;
 pub mod observation;
 pub mod options;
@@ -91,6 +96,7 @@ pub mod sampler;
 pub mod scan;
 pub mod select;
 pub mod session;
+pub mod signals;
 pub mod slices;
 pub mod syscall;
 pub mod task;

@@ -6,6 +6,10 @@ use std::process::ExitCode;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
+    // Before anything is read that its user names: arguments, TZ, the terminal's description.
+    if let Err(refusal) = psn::rights::begin() {
+        return psn::app::refuse(&refusal);
+    }
     let args: Vec<_> = std::env::args_os().collect();
     match psn::options::parse(&args) {
         Ok(cli) => psn::app::main(cli),

@@ -35,17 +35,19 @@ pub enum Mark {
     Unread,
     /// The directory argument is `AT_FDCWD`: relative to the working directory.
     WorkingDirectory,
-    /// One of many: the table of groups was full.
+    /// One of many: there was no memory for more groups, or values.
     Other,
     /// The recording does not have the column.
     Unrecorded,
+    /// A sum beyond what 128 bits hold.
+    Overflow,
     /// The column is not applicable to this thread.
     None,
 }
 
 impl Mark {
     /// Every mark, for help texts, tests and decoders.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::Running,
         Self::KernelThread,
         Self::KernelDirect,
@@ -60,6 +62,7 @@ impl Mark {
         Self::WorkingDirectory,
         Self::Other,
         Self::Unrecorded,
+        Self::Overflow,
         Self::None,
     ];
 
@@ -81,6 +84,7 @@ impl Mark {
             Self::WorkingDirectory => "[cwd]",
             Self::Other => "[other]",
             Self::Unrecorded => "[unrecorded]",
+            Self::Overflow => "[overflow]",
             Self::None => "-",
         }
     }

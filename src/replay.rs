@@ -13,10 +13,11 @@ use self::clocks::Clocks;
 use crate::aggregate::{Aggregator, Fold, LastValues};
 use crate::column::Column;
 use crate::histogram::Histogram;
+use crate::memory::{Memory, table_entry};
 use crate::moment::local;
 use crate::observation::{Observation, Value};
 use crate::output::sentence::shown;
-use crate::plan::Plan;
+use crate::plan::{Aggregate, Plan};
 use crate::record::header::IDENTITY;
 use crate::record::unrecorded;
 use crate::record::{Header, Piece, Query, RecordError, Recording, TickInfo};
@@ -40,6 +41,8 @@ pub struct Question {
     pub from_ns: Option<u64>,
     /// Before this time.
     pub to_ns: Option<u64>,
+    /// Memory that groups and their texts may take, bytes.
+    pub max_memory: u64,
 }
 
 impl Question {
@@ -80,10 +83,10 @@ pub(crate) fn report_with(
     watch: &mut Watch<'_>,
     see: &mut dyn FnMut(&Header, &TickInfo) -> Result<(), RecordError>,
 ) -> Result<Report, RecordError> {
-    let mut tally = Tally::new(question);
+    let mut tally = Tally::new(question, &Memory::new(question.max_memory));
     let mut clocks = Clocks::default();
-    let mut threads = Memory::default();
-    each_piece(recordings, question, &mut threads, watch, &mut |origin, piece| {
+    let mut threads = LastCounters::default();
+    let has_forgotten = each_piece(recordings, question, &mut threads, watch, &mut |origin, piece| {
         if piece.is_last {
             clocks.see(origin.header, piece.tick);
             see(origin.header, piece.tick)?;
@@ -91,31 +94,65 @@ pub(crate) fn report_with(
         tally.add(origin, piece);
         Ok(())
     })?;
-    let warnings = [warnings(recordings, question)?, clocks.warnings()].concat();
+    let warnings = [warnings(recordings, question)?, clocks.warnings(), forgotten(has_forgotten)].concat();
     Ok(match &*recordings {
         [recording] => tally.report(recording.facts().filter(|_| question.is_of_all()), warnings),
         _ => tally.report(None, warnings),
     })
 }
 
-/// The last values of each thread's counters.
-#[derive(Debug, Default)]
-pub(crate) struct Threads(HashMap<(i128, i128), LastValues, RandomState>);
+/// A thread, by its id and start time.
+type Identity = (i128, i128);
+
+type Last = HashMap<Identity, LastValues, RandomState>;
+
+/// The last values of each thread's counters. A recording can have any number of threads, most of which are never seen again:
+/// so those not seen for the longest time are forgotten, half of all at a time.
+#[derive(Debug)]
+pub(crate) struct Threads {
+    recent: Last,
+    older: Last,
+    /// Threads of either at most.
+    max: usize,
+    /// Whether any was forgotten.
+    has_forgotten: bool,
+    /// For plans that ask for no increase.
+    none: LastValues,
+    is_needed: bool,
+}
 
 impl Threads {
-    /// Threads after which their last values start over: a recording can have any number.
-    const MAX: usize = 1 << 20;
+    /// The share of the memory for counts that may be taken beside it.
+    const SHARE: usize = 8;
 
-    fn last_values(&mut self, identity: (i128, i128)) -> &mut LastValues {
-        if self.0.len() >= Self::MAX {
-            self.0.clear();
+    fn new(plan: &Plan, max_memory: u64) -> Self {
+        let cost = table_entry(size_of::<(Identity, LastValues)>()) + LastValues::cost(plan.measures.len());
+        let bytes = usize::try_from(max_memory).unwrap_or(usize::MAX) / Self::SHARE / 2;
+        Self {
+            recent: Last::default(),
+            older: Last::default(),
+            max: (bytes / cost).max(1),
+            has_forgotten: false,
+            none: LastValues::default(),
+            is_needed: plan.measures.iter().any(|measure| measure.aggregate == Aggregate::Delta),
         }
-        self.0.entry(identity).or_default()
+    }
+
+    fn last_values(&mut self, identity: Identity) -> &mut LastValues {
+        if !self.is_needed {
+            return &mut self.none;
+        }
+        if self.recent.len() >= self.max && !self.recent.contains_key(&identity) {
+            let forgotten = std::mem::replace(&mut self.older, std::mem::take(&mut self.recent));
+            self.has_forgotten |= !forgotten.is_empty();
+        }
+        let older = &mut self.older;
+        self.recent.entry(identity).or_insert_with(|| older.remove(&identity).unwrap_or_default())
     }
 }
 
 /// Those of each recording.
-pub(crate) type Memory = Vec<Threads>;
+pub(crate) type LastCounters = Vec<Threads>;
 
 /// What a piece is of.
 pub(crate) struct Origin<'a> {
@@ -126,20 +163,28 @@ pub(crate) struct Origin<'a> {
 
 type Add<'a> = dyn FnMut(Origin<'_>, Piece<'_>) -> Result<(), RecordError> + 'a;
 
-/// Gives every piece of every recording to `add`.
+/// What to say if counters' last values were forgotten.
+fn forgotten(has_forgotten: bool) -> Vec<String> {
+    let warning = "of more threads than there is memory for, those not seen for the longest time were forgotten: what their \
+                   counters grew by meanwhile is in no :delta; allow more than --max-memory";
+    if has_forgotten { vec![warning.to_owned()] } else { Vec::new() }
+}
+
+/// Gives every piece of every recording to `add`. Whether the counters of any thread were forgotten on the way.
 pub(crate) fn each_piece(
     recordings: &mut [Box<dyn Recording>],
     question: &Question,
-    memory: &mut Memory,
+    counters: &mut LastCounters,
     watch: &mut Watch<'_>,
     add: &mut Add<'_>,
-) -> Result<(), RecordError> {
+) -> Result<bool, RecordError> {
+    let mut has_forgotten = false;
     #[expect(clippy::cast_precision_loss, reason = "progress to be shown")]
     let count = recordings.len().max(1) as f64;
     unrecorded::check(recordings, &question.plan.columns)?;
     check_names(recordings, question)?;
-    memory.resize_with(recordings.len(), Threads::default);
-    for (index, (recording, threads)) in recordings.iter_mut().zip(memory).enumerate() {
+    counters.resize_with(recordings.len(), || Threads::new(&question.plan, question.max_memory));
+    for (index, (recording, threads)) in recordings.iter_mut().zip(counters).enumerate() {
         let header = recording.header().clone();
         let query = query(question, &header);
         let further = Further::of(&query, &question.plan);
@@ -148,8 +193,9 @@ pub(crate) fn each_piece(
             watch((index as f64 + piece.progress) / count)?;
             add(Origin { header: &header, further, threads: &mut *threads }, piece)
         })?;
+        has_forgotten |= threads.has_forgotten;
     }
-    Ok(())
+    Ok(has_forgotten)
 }
 
 /// Checks that `-p REGEX` can be answered: older recordings do not have the names of processes.
@@ -218,8 +264,8 @@ struct Run {
 }
 
 impl<'q> Tally<'q> {
-    pub(crate) fn new(question: &'q Question) -> Self {
-        let aggregator = Aggregator::new(&question.plan);
+    pub(crate) fn new(question: &'q Question, memory: &Memory) -> Self {
+        let aggregator = Aggregator::within(&question.plan, memory);
         Self {
             fold: aggregator.fold(),
             question,
@@ -240,7 +286,7 @@ impl<'q> Tally<'q> {
         }
         if piece.is_last {
             self.aggregator.commit(&mut self.fold, self.ticks);
-            self.ticks += 1;
+            self.ticks = self.ticks.saturating_add(1);
             self.passes.record(piece.tick.pass_ns);
             self.lateness.record(piece.tick.late_ns);
             match self.runs.last_mut() {
@@ -280,9 +326,7 @@ impl<'q> Tally<'q> {
         if holds {
             self.row.tid = u32::try_from(task).unwrap_or(0);
             self.row.tgid = u32::try_from(pid).unwrap_or(0);
-            let mut none = LastValues::default();
-            let last = if plan.measures.is_empty() { &mut none } else { threads.last_values((task, starttime)) };
-            self.fold.add(&self.row, self.ticks, last);
+            self.fold.add(&self.row, self.ticks, threads.last_values((task, starttime)));
         }
     }
 
@@ -322,11 +366,13 @@ impl<'q> Tally<'q> {
             let before = |of: fn(&TickInfo) -> u64, first: u64| {
                 if self.question.from_ns.is_some() { first } else { 0 }.min(of(&run.last))
             };
-            let expected = run.last.due - before(|tick| tick.due, run.first.due.saturating_sub(1));
+            let expected = run.last.due.saturating_sub(before(|tick| tick.due, run.first.due.saturating_sub(1)));
+            let throttled = run.last.throttled.saturating_sub(before(|tick| tick.throttled, run.first.throttled));
+            let abandoned = run.last.abandoned.saturating_sub(before(|tick| tick.abandoned, run.first.abandoned));
             ticks.expected = ticks.expected.saturating_add(expected);
-            ticks.completed += run.completed;
-            ticks.throttled += run.last.throttled - before(|tick| tick.throttled, run.first.throttled);
-            ticks.abandoned += run.last.abandoned - before(|tick| tick.abandoned, run.first.abandoned);
+            ticks.completed = ticks.completed.saturating_add(run.completed);
+            ticks.throttled = ticks.throttled.saturating_add(throttled);
+            ticks.abandoned = ticks.abandoned.saturating_add(abandoned);
             duration_s += expected as f64 / run.header.hz;
         }
         ticks.missed = ticks.expected.saturating_sub(ticks.completed);

@@ -1,7 +1,7 @@
 //! From counts and accounting to the rows that are printed. Pure: no I/O, no clock, no global state.
 
 use std::cmp::Ordering;
-use std::collections::HashMap;
+use std::fmt;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -9,7 +9,8 @@ use serde::{Deserialize, Serialize};
 use crate::aggregate::{Accumulator, Aggregator, Cell, Group};
 use crate::column::Column;
 use crate::health::Counts;
-use crate::intern::{Interner, Symbol};
+use crate::intern::Interner;
+use crate::memory::allocation;
 use crate::observation::Mark;
 use crate::plan::{Aggregate, Plan, SortKey, StateGate, Statistic};
 
@@ -40,6 +41,8 @@ pub struct Report {
     pub rows: Vec<Row>,
     /// Rows beyond `--limit`, and the samples in them.
     pub rows_left_out: u64,
+    /// What was counted as one group `[other]` for want of memory.
+    pub other: Option<Other>,
     /// Sentences that a reader of the report must not miss.
     pub warnings: Vec<String>,
 }
@@ -121,6 +124,41 @@ pub struct Tasks {
     pub unseen: u64,
 }
 
+/// Groups that were counted as one, `[other]`, because there was no memory for more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Other {
+    /// About how many.
+    pub groups: u64,
+    /// The samples of all of them.
+    pub samples: u64,
+    /// The memory that groups may take, bytes.
+    pub max_memory: u64,
+}
+
+impl Other {
+    /// The two as one: of the groups, the more.
+    #[must_use]
+    pub fn merge(self, other: Self) -> Self {
+        Self {
+            groups: self.groups.max(other.groups),
+            samples: self.samples.saturating_add(other.samples),
+            max_memory: self.max_memory.max(other.max_memory),
+        }
+    }
+}
+
+impl fmt::Display for Other {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { groups, samples, max_memory } = self;
+        write!(
+            f,
+            "there was no memory for about {groups} more groups: their {samples} samples are counted together as [other]; \
+             group by fewer columns, or allow more than --max-memory {}M",
+            max_memory >> 20
+        )
+    }
+}
+
 /// What psn cost.
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
 #[serde(default)]
@@ -194,6 +232,15 @@ pub struct Row {
     pub fields: Vec<Field>,
 }
 
+impl Row {
+    /// The memory that a row of `plan`'s report takes, with what it takes to order it.
+    #[must_use]
+    pub fn cost(plan: &Plan) -> usize {
+        let fields = 2 + plan.selected.len() + plan.dimensions.len();
+        2 * size_of::<Self>() + allocation(fields * size_of::<Field>())
+    }
+}
+
 /// One field of a row.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Field {
@@ -264,9 +311,9 @@ impl Report {
     #[must_use]
     pub fn new(plan: &Plan, aggregator: &Aggregator, limit: Option<usize>, facts: Facts) -> Self {
         let ticks = u32::try_from(facts.ticks.completed).unwrap_or(u32::MAX);
-        let texts = Texts::new(aggregator.interner());
-        let mut rows: Vec<Row> =
-            aggregator.groups().iter().map(|(key, group)| row(plan, key, group, ticks, &texts)).collect();
+        let texts = Texts(aggregator.interner());
+        let mut rows: Vec<Row> = Vec::with_capacity(aggregator.len());
+        aggregator.each_group(|key, group| rows.push(row(plan, key, group, ticks, texts)));
         sort(&mut rows, plan);
         let left_out = limit.map_or(0, |limit| rows.len().saturating_sub(limit));
         rows.truncate(rows.len() - left_out);
@@ -283,6 +330,7 @@ impl Report {
             columns: columns(plan),
             rows,
             rows_left_out: left_out as u64,
+            other: aggregator.other(),
             warnings: facts.warnings,
         }
     }
@@ -295,34 +343,23 @@ impl Report {
     }
 }
 
-/// The texts of symbols, each fetched once.
-struct Texts<'a> {
-    interner: &'a Interner,
-    cache: std::cell::RefCell<HashMap<Symbol, Arc<[u8]>>>,
-}
+/// The texts of symbols.
+#[derive(Clone, Copy)]
+struct Texts<'a>(&'a Interner);
 
-impl<'a> Texts<'a> {
-    fn new(interner: &'a Interner) -> Self {
-        Self { interner, cache: std::cell::RefCell::default() }
-    }
-
-    fn text(&self, symbol: Symbol) -> Arc<[u8]> {
-        let mut cache = self.cache.borrow_mut();
-        Arc::clone(cache.entry(symbol).or_insert_with(|| self.interner.text(symbol)))
-    }
-
-    fn field(&self, cell: Cell, column: &Column) -> Field {
+impl Texts<'_> {
+    fn field(self, cell: Cell, column: &Column) -> Field {
         match cell {
             Cell::Number(number) if column.divisor > 1 => Field::Scaled(number, column.divisor),
             Cell::Number(number) => Field::Integer(number),
-            Cell::Text(symbol) => Field::Text(self.text(symbol)),
+            Cell::Text(symbol) => Field::Text(self.0.text(symbol)),
             Cell::Mark(mark) => Field::Mark(mark),
         }
     }
 }
 
 #[expect(clippy::cast_precision_loss, reason = "counts far below 2^52")]
-fn row(plan: &Plan, key: &[Cell], group: &Group, ticks: u32, texts: &Texts<'_>) -> Row {
+fn row(plan: &Plan, key: &[Cell], group: &Group, ticks: u32, texts: Texts<'_>) -> Row {
     let samples = group.samples();
     let average = if ticks == 0 { 0.0 } else { samples as f64 / f64::from(ticks) };
     let mut fields = vec![Field::Integer(samples.into()), Field::Decimal(average)];
@@ -340,7 +377,7 @@ fn row(plan: &Plan, key: &[Cell], group: &Group, ticks: u32, texts: &Texts<'_>) 
 }
 
 #[expect(clippy::cast_precision_loss, reason = "an average is shown with two decimals")]
-fn measure(plan: &Plan, index: usize, group: &Group, texts: &Texts<'_>) -> Field {
+fn measure(plan: &Plan, index: usize, group: &Group, texts: Texts<'_>) -> Field {
     let none = Field::Mark(Mark::None);
     let (Some(measure), Some(accumulator)) = (plan.measures.get(index), group.accumulators.get(index)) else {
         return none;
@@ -348,6 +385,7 @@ fn measure(plan: &Plan, index: usize, group: &Group, texts: &Texts<'_>) -> Field
     let Some(column) = plan.columns.get(measure.slot) else { return none };
     match accumulator {
         Accumulator::Max(None) | Accumulator::Sum { count: 0, .. } | Accumulator::Example(None) => none,
+        Accumulator::Overflow => Field::Mark(Mark::Overflow),
         Accumulator::Max(Some(max)) => texts.field(Cell::Number(*max), column),
         Accumulator::Sum { sum, count } if measure.aggregate == Aggregate::Avg => {
             Field::Decimal(*sum as f64 / *count as f64 / f64::from(column.divisor))

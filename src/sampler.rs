@@ -32,6 +32,7 @@ use crate::parse::syscall::SyscallLine;
 use crate::parse::{stat, status, syscall};
 use crate::procfs::{Buffer, ProcRoot, ReadError};
 use crate::queue::Queue;
+use crate::rights;
 use crate::rows::Rows;
 use crate::scan::walker::{Row, Walker};
 use crate::syscall::Abi;
@@ -193,9 +194,14 @@ impl Quarantine {
     /// The first stay; each further offence doubles it.
     const FIRST_NS: u64 = 1_000_000_000;
     const MAX_DOUBLINGS: u32 = 10;
+    /// Processes that are remembered, beside those that hold a lane now.
+    const MAX_PROCESSES: usize = 1024;
 
     /// A lane is stuck in the process, which it read by `status` alone if it `is_careful`.
     fn begin(&mut self, tgid: u32, is_careful: bool) {
+        if self.processes.len() >= Self::MAX_PROCESSES {
+            self.processes.retain(|_, sentence| sentence.stuck > 0);
+        }
         let sentence =
             self.processes.entry(tgid).or_insert(Sentence { stuck: 0, until_ns: 0, offences: 0, is_mute: false });
         sentence.stuck += 1;
@@ -326,8 +332,8 @@ impl Lane {
         let tgid = row.process.tgid;
         let blocked = work.is_cautious || work.quarantine.care(tgid, work.at.now_ns) != Care::None;
         let walked = row.walked();
-        if blocked && !self.blocked_names.contains_key(&tgid) {
-            self.blocked_names.insert(tgid, walked.record.comm().to_vec());
+        if blocked {
+            note_name(&mut self.blocked_names, tgid, walked.record.comm());
         }
         self.enter(tgid, blocked);
         self.note_visit();
@@ -377,7 +383,7 @@ impl Lane {
                 if !self.blocked_names.contains_key(&process.tgid)
                     && let Ok(stat) = stat::Stat::parse(&self.line, 0)
                 {
-                    self.blocked_names.insert(process.tgid, stat.comm.to_vec());
+                    note_name(&mut self.blocked_names, process.tgid, stat.comm);
                 }
                 if self.observer.gate().passes(state)
                     && let Err(error) = self.observer.observe(process, task, &self.line, true, at)
@@ -389,6 +395,13 @@ impl Lane {
             Err(ReadError::Gone) => task.mark_gone(),
             Err(_) => {}
         }
+    }
+}
+
+/// Notes the name of a process that blocks its readers, of so many processes at most.
+fn note_name(names: &mut HashMap<u32, Vec<u8>>, tgid: u32, name: &[u8]) {
+    if names.len() < Quarantine::MAX_PROCESSES && !names.contains_key(&tgid) {
+        names.insert(tgid, name.to_vec());
     }
 }
 
@@ -440,6 +453,8 @@ pub struct PassOutcome {
     pub duration_ns: u64,
     /// What was observed, if the plan has it kept.
     pub rows: Vec<Rows>,
+    /// Whether it was too much to be kept.
+    pub has_lost_rows: bool,
 }
 
 /// Makes passes.
@@ -677,6 +692,7 @@ impl Sampler {
     #[expect(clippy::vec_box)]
     fn collect(&mut self, mut back: Vec<Box<Lane>>, tick: u32, outcome: &mut PassOutcome) {
         if outcome.is_complete {
+            outcome.has_lost_rows = back.iter().any(|lane| lane.observer.fold.has_lost_rows());
             outcome.rows.extend(back.iter_mut().filter_map(|lane| lane.observer.fold.take_rows()));
             self.commit(&mut back, tick);
         }
@@ -688,7 +704,9 @@ impl Sampler {
             outcome.states.take(&mut lane.states);
             self.health.take(&mut lane.observer.health);
             self.coverage.take(&mut lane.observer.coverage);
-            self.blocked_names.extend(lane.blocked_names.drain());
+            for (tgid, name) in lane.blocked_names.drain() {
+                note_name(&mut self.blocked_names, tgid, &name);
+            }
             self.lanes.push(lane);
         }
         if outcome.is_complete && self.lost.is_empty() {
@@ -792,17 +810,21 @@ struct Watch {
 /// block: only a process in exec or hung on its memory blocks its readers, and psn is neither.
 fn is_blocked(os_tid: u32) -> bool {
     let path = |file: &str| format!("{}/self/task/{os_tid}/{file}", crate::config::DEFAULT_PROC_ROOT);
-    match std::fs::read(path("stat")) {
-        Ok(line) => stat::state(&line).is_ok_and(|state| state != b'R') && !waits_for_psn(&path("syscall")),
+    // Files of a program that was given capabilities are root's.
+    let read = |file: &str| rights::raised(|| std::fs::read(path(file))).flatten();
+    match read("stat") {
+        Ok(line) => {
+            let waits_for_psn = || waits_for_psn(&read("syscall").unwrap_or_default());
+            stat::state(&line).is_ok_and(|state| state != b'R') && !waits_for_psn()
+        }
         Err(_) => true,
     }
 }
 
 /// Whether a thread waits for another of psn's own, which on an overloaded host may hold a lock for
 /// long without having a CPU: no process is to blame for that.
-fn waits_for_psn(path: &str) -> bool {
-    let line = std::fs::read(path).unwrap_or_default();
-    match syscall::parse(&line) {
+fn waits_for_psn(line: &[u8]) -> bool {
+    match syscall::parse(line) {
         Ok(SyscallLine::Call { number, .. }) => crate::syscall::name(Abi::native(), number) == Some("futex"),
         // On its way in or out of the kernel, or in a fault of its own memory.
         Ok(SyscallLine::Running | SyscallLine::Blocked { .. }) => true,

@@ -19,6 +19,7 @@ use crate::discover::{Discovered, Discoverer, Discovery, DiscoveryConfig};
 use crate::fds::FdBudget;
 use crate::health::Health;
 use crate::histogram::Histogram;
+use crate::memory::Memory;
 use crate::moment::nanoseconds;
 use crate::output::escape::printable;
 use crate::output::sentence::shown;
@@ -28,6 +29,7 @@ use crate::procfs::{Buffer, ProcRoot, ReadError, raise_fd_limit};
 use crate::record::header::{FORMAT, States};
 use crate::record::{Header, RecordedColumn, Recorder, TickInfo};
 use crate::report::{Cost, CoverageReport, Facts, Meta, Report, Tasks, Ticks};
+use crate::rights;
 use crate::sampler::{Blocker, PassOutcome, Sampler};
 use crate::scan::census::Census;
 use crate::scan::kernel::Unavailable;
@@ -130,6 +132,9 @@ pub enum SessionError {
     /// Stopped before there was anything to report.
     #[error("stopped before the first task list was complete")]
     StoppedEarly,
+    /// Capabilities that psn was given can not be used.
+    #[error("cannot use the capabilities that psn was given: {0}")]
+    Rights(std::io::Error),
     /// The kernel is to walk, and can not be made to.
     #[error("--scan kernel: {0}")]
     NoWalk(#[from] Unavailable),
@@ -143,6 +148,9 @@ const KERNEL_KB_PER_FD: u64 = 5;
 
 /// How long the first task list may take: a million threads take ten seconds.
 const LISTING_PATIENCE: Duration = Duration::from_secs(60);
+
+/// How long names of users are waited for after the end of a run, all together.
+const NAMES_PATIENCE: Duration = Duration::from_secs(1);
 
 /// Samples the host as `config` says until its duration is over or `stop` says so.
 ///
@@ -212,8 +220,11 @@ struct Session<'a> {
     completed: u32,
     /// Passes that were given up.
     abandoned: u64,
+    /// Ticks that were not recorded because their rows take too much memory.
+    too_large: u64,
     cpu_at_start: Duration,
     discovery_health: Health,
+    users: Arc<Users>,
     /// psn's own process, if it is left out.
     excluded: Option<u32>,
     warnings: Vec<String>,
@@ -222,12 +233,22 @@ struct Session<'a> {
 impl<'a> Session<'a> {
     fn start(config: &'a Config, recorder: Option<&'a mut Recorder>) -> Result<Self, SessionError> {
         let cpu_at_start = process_cpu();
+        let names_users = config.plan.columns.iter().any(|column| column.extract == Extract::User);
+        let users = if names_users { Users::start(&config.root, &config.getent) } else { Ok(Users::default()) };
+        let users = (Arc::new(users.map_err(|error| SessionError::Threads(error.to_string()))?), names_users);
+        // The threads that read /proc are started with the right to; this one, and what it starts later, have it no longer.
+        rights::raised(|| Self::start_readers(config, recorder, users, cpu_at_start)).map_err(SessionError::Rights)?
+    }
+
+    fn start_readers(
+        config: &'a Config,
+        recorder: Option<&'a mut Recorder>,
+        (users, names_users): (Arc<Users>, bool),
+        cpu_at_start: Duration,
+    ) -> Result<Self, SessionError> {
         let root =
             ProcRoot::open(&config.root).map_err(|error| SessionError::Root { path: shown(&config.root), error })?;
         let root = Arc::new(root);
-        let names_users = config.plan.columns.iter().any(|column| column.extract == Extract::User);
-        let users = if names_users { Users::from_passwd("/etc/passwd".as_ref()) } else { Users::default() };
-        let users = Arc::new(users);
         let mut selection = config.selection.clone();
         if !config.shows_itself {
             selection.excluded = root.own_pid();
@@ -244,12 +265,13 @@ impl<'a> Session<'a> {
         let context =
             Arc::new(Context { root: Arc::new(root.share()), plan: config.plan.clone(), users: Arc::clone(&users) });
         let spare = recorder.as_ref().map(|recorder| recorder.spare_rows()).unwrap_or_default();
-        let aggregator = Arc::new(Aggregator::new(&config.plan).with_spare_rows(spare));
+        let aggregator =
+            Arc::new(Aggregator::within(&config.plan, &Memory::new(config.max_memory)).with_spare_rows(spare));
         let sampler = Sampler::new(context, Arc::clone(&aggregator), config.workers)
             .map_err(|error| SessionError::Threads(error.to_string()))?;
         let warnings = visibility::warnings(config, &root);
         let Walks { programs, reason } = open_walks(config, &root, &discovery.selection)?;
-        let discovery = Discovery::new(root, discovery, users);
+        let discovery = Discovery::new(root, discovery, Arc::clone(&users));
         let (walker, discovery) = match programs {
             Some((walker, census)) => (Some(walker), discovery.with_census(census, must_walk(config))),
             None => (None, discovery),
@@ -268,8 +290,10 @@ impl<'a> Session<'a> {
             lateness: Histogram::default(),
             completed: 0,
             abandoned: 0,
+            too_large: 0,
             cpu_at_start,
             discovery_health: Health::default(),
+            users,
             excluded,
             warnings,
         })
@@ -318,7 +342,22 @@ impl<'a> Session<'a> {
             progress.update(self.status(&schedule, outcome.duration_ns, now.saturating_sub(start)));
         }
         let elapsed_ns = monotonic_ns() - start;
+        self.name_users();
         Ok(self.report(&schedule, started_ns, elapsed_ns))
+    }
+
+    /// Waits for the last names of users, and puts them in the place of the numbers by which their first samples were counted.
+    fn name_users(&mut self) {
+        self.warnings.extend(self.users.finish(NAMES_PATIENCE));
+        // What is recorded is recorded: the report is that of its replay.
+        if self.config.plan.keep == Keep::Counts {
+            let slots =
+                self.config.plan.columns.iter().map(|column| column.extract == Extract::User).collect::<Vec<_>>();
+            self.aggregator.rename(&slots, &|text| {
+                let uid = std::str::from_utf8(text).ok()?.parse().ok()?;
+                self.users.name(uid)
+            });
+        }
     }
 
     /// Gives a completed tick to the recorder, if there is one.
@@ -337,7 +376,12 @@ impl<'a> Session<'a> {
             threads: outcome.states.total(),
             states: States::from(&outcome.states),
         };
-        recorder.tick(tick, std::mem::take(&mut outcome.rows));
+        if outcome.has_lost_rows {
+            recorder.leave_out();
+            self.too_large += 1;
+        } else {
+            recorder.tick(tick, std::mem::take(&mut outcome.rows));
+        }
     }
 
     /// Whether recording was all there was to do, and has failed.
@@ -432,6 +476,7 @@ impl<'a> Session<'a> {
 
     /// Takes over the newest task list, if there is one.
     fn fetch_tasks(&mut self) {
+        self.users.publish();
         if let Some(Ok(found)) = self.discoverer.newest(self.completed) {
             let old = std::mem::replace(&mut self.found, found);
             self.brief_walker();
@@ -444,7 +489,13 @@ impl<'a> Session<'a> {
     fn brief_walker(&mut self) {
         let Some(walker) = &mut self.walker else { return };
         match &self.found.unseen {
-            Some(unseen) => walker.turn_to(&self.found.set, unseen),
+            Some(unseen) => match rights::raised(|| walker.turn_to(&self.found.set, unseen)) {
+                Ok(()) => {}
+                Err(error) => {
+                    self.walker = None;
+                    self.scan_reason = Some(format!("the capabilities that psn was given can not be used: {error}"));
+                }
+            },
             None => {
                 self.walker = None;
                 self.scan_reason = Some(format!(
@@ -461,7 +512,9 @@ impl<'a> Session<'a> {
         let Some(walker) = &mut self.walker else {
             return Ok(self.sampler.pass(&self.found.set, self.completed, next_due_ns, stopped));
         };
-        match self.sampler.walk(walker, self.completed, next_due_ns, stopped) {
+        let sampler = &mut self.sampler;
+        let walked = rights::raised(|| sampler.walk(walker, self.completed, next_due_ns, stopped));
+        match walked.flatten() {
             Ok(outcome) => Ok(outcome),
             Err(error) if self.config.scan == Scan::Kernel => Err(SessionError::Walk(error)),
             Err(error) => {
@@ -565,7 +618,13 @@ impl<'a> Session<'a> {
         let nameless = self.walker.as_ref().and_then(Walker::nameless);
         warnings.extend(nameless.map(|why| format!("wchan and kstack were read from /proc: {why}")));
         warnings.extend(unlisted(&self.found));
-        let lost = self.recorder.as_ref().map_or(0, |recorder| recorder.lost());
+        let lost = self.recorder.as_ref().map_or(0, |recorder| recorder.lost()).saturating_sub(self.too_large);
+        if self.too_large > 0 {
+            warnings.push(format!(
+                "of {} ticks nothing was recorded: their rows take more than --max-memory; record fewer columns, or allow more",
+                self.too_large
+            ));
+        }
         if lost > 0 {
             warnings.push(format!("of {lost} ticks nothing was recorded: the disk was too slow for them"));
         }

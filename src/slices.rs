@@ -17,8 +17,9 @@ pub use long::Long;
 pub use matrix::{Matrix, sparkline};
 
 use self::due::Due;
+use crate::memory::Memory;
 use crate::record::{RecordError, Recording};
-use crate::replay::{self, Memory, Question, Tally, Watch};
+use crate::replay::{self, LastCounters, Question, Tally, Watch};
 use crate::report::{Cost, Field, Report, Row, Ticks};
 
 /// Slices at most: what is known of each takes memory.
@@ -137,7 +138,9 @@ pub fn each(
 ) -> Result<(), RecordError> {
     let starts: Vec<u64> = survey.starts().collect();
     let question = Question { limit: None, ..question.clone() };
-    let mut memory = Memory::default();
+    let mut counters = LastCounters::default();
+    // One for all slices that are counted at a time.
+    let memory = Memory::new(question.max_memory);
     let windows = if survey.is_ordered { starts.len().max(1) } else { AT_ONCE };
     let count = starts.len().div_ceil(windows).max(1);
     for (number, window) in starts.chunks(windows).enumerate() {
@@ -150,12 +153,12 @@ pub fn each(
         #[expect(clippy::cast_precision_loss, reason = "progress to be shown")]
         let mut watch = |done: f64| watch((number as f64 + done) / count as f64);
         let mut open = Open { survey, tallies: BTreeMap::new(), next: number * windows, starts: &starts };
-        replay::each_piece(recordings, &within, &mut memory, &mut watch, &mut |origin, piece| {
+        replay::each_piece(recordings, &within, &mut counters, &mut watch, &mut |origin, piece| {
             let from_ns = piece.tick.time_ns / per_ns.max(1) * per_ns.max(1);
             if survey.is_ordered {
                 open.close(from_ns, take)?;
             }
-            open.tallies.entry(from_ns).or_insert_with(|| Tally::new(&question)).add(origin, piece);
+            open.tallies.entry(from_ns).or_insert_with(|| Tally::new(&question, &memory)).add(origin, piece);
             Ok(())
         })?;
         open.close(last.saturating_add(per_ns), take)?;

@@ -69,7 +69,7 @@ fn run(config: &Config, args: &SampleArgs, tell: impl FnOnce(&Report) -> anyhow:
     let told = tell(&report);
     if let Some(recorder) = recorder {
         let path = config.recording.as_ref().map(|recording| shown(&recording.path)).unwrap_or_default();
-        let written = finish(recorder, &report, &stop).context("not everything was recorded")?;
+        let written = finish(recorder, &report, &stop).with_context(|| limited("not everything was recorded"))?;
         if !args.quiet {
             tell::line(&summary(&path, written));
         }
@@ -81,12 +81,17 @@ fn recorder(config: &Config) -> anyhow::Result<Option<Recorder>> {
     let Some(options) = &config.recording else { return Ok(None) };
     let args = std::env::args_os().map(|arg| printable(arg.as_bytes()).into_owned()).collect();
     let header = session::header(config, args)?;
-    rights::as_user(|| {
-        let sink = open::sink(options, &header).context("-o")?;
-        let recorder = Recorder::start(sink, options.flush_every());
-        Ok(Some(recorder.map_err(|error| SessionError::Threads(error.to_string()))?))
-    })
-    .context("cannot put capabilities aside")?
+    let sink = open::sink(options, &header).with_context(|| limited("-o"))?;
+    let recorder = Recorder::start(sink, options.flush_every());
+    Ok(Some(recorder.map_err(|error| SessionError::Threads(error.to_string()))?))
+}
+
+/// `what` went wrong; with the limit on the size of files, if there is one.
+fn limited(what: &str) -> String {
+    match rustix::process::getrlimit(rustix::process::Resource::Fsize).current {
+        Some(bytes) => format!("{what} (files may not be larger than {} kB here: ulimit -f)", bytes / 1024),
+        None => what.to_owned(),
+    }
 }
 
 /// Ends a recording in which there is nothing, and takes its file away.
@@ -94,7 +99,7 @@ fn discard(recorder: Option<Recorder>, config: &Config) {
     let (Some(recorder), Some(options)) = (recorder, &config.recording) else { return };
     let is_empty = recorder.finish(None, &|| true).is_ok_and(|written| written.ticks == 0);
     if is_empty && Format::of(&options.path).is_ok_and(|format| format != Format::Parquet) {
-        let _ = rights::as_user(|| std::fs::remove_file(&options.path));
+        let _ = std::fs::remove_file(&options.path);
     }
 }
 
@@ -107,7 +112,7 @@ fn finish(recorder: Recorder, report: &Report, _stop: &Stop) -> anyhow::Result<W
 fn summary(path: &str, written: Written) -> String {
     let lost = match written.lost {
         0 => String::new(),
-        lost => format!("; {lost} ticks were left out because the disk was too slow"),
+        lost => format!("; {lost} ticks were left out: the disk was too slow, or they take more than --max-memory"),
     };
     format!("recorded {} rows of {} ticks in {path}{lost}", written.rows, written.ticks)
 }

@@ -8,15 +8,13 @@ mod tell;
 use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
 
-use anyhow::Context as _;
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
-
 use crate::cli::{Cli, Command};
 use crate::config::UsageError;
 use crate::output::{self, Format, Layout};
 use crate::report::Report;
-use crate::rights;
 use crate::session::Stop;
+use crate::{rights, signals};
+use anyhow::Context as _;
 
 /// Exit code of a run that failed.
 const FAILURE: u8 = 1;
@@ -27,6 +25,13 @@ const USAGE: u8 = 2;
 #[must_use]
 pub fn main(cli: Cli) -> ExitCode {
     finish(dispatch(cli))
+}
+
+/// Says why psn will not begin.
+#[must_use]
+pub fn refuse(refusal: &rights::RightsError) -> ExitCode {
+    tell::line(&format!("psn: {refusal}"));
+    ExitCode::from(FAILURE)
 }
 
 /// Says what clap has to say: the help and the version, or what is wrong with the arguments.
@@ -74,15 +79,10 @@ fn is_closed_pipe(error: &anyhow::Error) -> bool {
 }
 
 fn dispatch(cli: Cli) -> anyhow::Result<()> {
-    if rights::is_setuid() {
-        anyhow::bail!(
-            "will not run setuid or setgid; run it as root (sudo psn), or give a copy that only trusted users may run \
-             the capabilities cap_sys_ptrace, cap_dac_read_search and, for kernel stacks, cap_sys_admin"
-        );
-    }
     if !samples(&cli) {
         rights::give_up().context("cannot give up capabilities")?;
     }
+    signals::survive_file_size_limit().context("cannot handle signals")?;
     match cli.command {
         Some(Command::Record(args)) => live::record(&args),
         Some(Command::Diff(args)) => recordings::diff(&args),
@@ -118,12 +118,7 @@ fn print(write: impl FnOnce(&mut Vec<u8>) -> io::Result<()>) -> anyhow::Result<(
 /// A flag that Ctrl-C and its like set; the second of them ends psn at once.
 fn stop_on_signals() -> anyhow::Result<Stop> {
     let stop = Stop::default();
-    for signal in [SIGINT, SIGTERM, SIGHUP] {
-        // In this order: the second signal finds the flag set and kills as if psn handled none.
-        signal_hook::flag::register_conditional_default(signal, stop.flag())
-            .and_then(|_| signal_hook::flag::register(signal, stop.flag()))
-            .context("cannot handle signals")?;
-    }
+    signals::stop_by(&stop.flag()).context("cannot handle signals")?;
     Ok(stop)
 }
 

@@ -34,6 +34,7 @@ pub fn replay(args: &SampleArgs) -> anyhow::Result<()> {
         threads: (!args.thread.is_empty()).then(|| args.thread.iter().copied().collect()),
         from_ns: None,
         to_ns: None,
+        max_memory: args.max_memory,
     };
     let stop = stop_on_signals()?;
     let mut recordings = open::recordings(&args.replay.input, &args.replay.host, &stop.flag()).context("-i")?;
@@ -165,6 +166,8 @@ pub fn diff(args: &DiffArgs) -> anyhow::Result<()> {
             threads: None,
             from_ns: None,
             to_ns: None,
+            // There are two of them.
+            max_memory: args.max_memory / 2,
         };
         let mut recordings = open::recordings(std::slice::from_ref(&side.path), &args.host, &stop.flag())?;
         let question = within(question, side.from, side.to, &mut recordings)?;

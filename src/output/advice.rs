@@ -17,7 +17,8 @@ pub fn warnings(report: &Report) -> Vec<String> {
     } else {
         None
     };
-    found.into_iter().chain(report.warnings.iter().cloned()).collect()
+    let other = report.other.map(|other| other.to_string());
+    found.into_iter().chain(other).chain(report.warnings.iter().cloned()).collect()
 }
 
 fn few_ticks(completed: u64) -> String {
@@ -71,7 +72,7 @@ fn less_work(report: &Report) -> String {
         advice.push("more --workers");
     }
     // Most reads open and close: a matter of half the time again.
-    if cost.fds * 4 < report.tasks.threads {
+    if cost.fds.saturating_mul(4) < report.tasks.threads {
         advice.push("more files kept open (ulimit -n, --fd-budget)");
     }
     format!("{} or a lower --hz would help", advice.join(", "))

@@ -80,6 +80,7 @@ pub fn empty() -> Report {
         columns: vec![numbers("samples"), numbers("avg_threads")],
         rows: Vec::new(),
         rows_left_out: 0,
+        other: None,
         warnings: Vec::new(),
     }
 }

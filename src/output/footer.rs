@@ -95,7 +95,7 @@ fn scan(report: &Report, is_broken: bool) -> Vec<Items> {
     let meta = &report.meta;
     let mut items = Vec::new();
     if let Some(level) = &meta.scan_level {
-        let met: u64 = of_walks(report).map(|(_, counts)| counts.ok).sum();
+        let met = of_walks(report).map(|(_, counts)| counts.ok).fold(0, u64::saturating_add);
         let level = printable(level.as_bytes());
         items.push(format!("in the kernel, by {level}: met {} in all;", count(met, "task", "tasks")));
     }
@@ -157,7 +157,7 @@ fn reads(report: &Report) -> Vec<Items> {
         return Vec::new();
     }
     let reads = || report.health.iter().filter(|(file, _)| file != Source::Kernel.name());
-    let sum = |of: fn(&Counts) -> u64| thousands(reads().map(|(_, counts)| of(counts)).sum());
+    let sum = |of: fn(&Counts) -> u64| thousands(reads().map(|(_, counts)| of(counts)).fold(0, u64::saturating_add));
     let all = format!("{} in all, {} of threads that had ended", sum(Counts::attempts), sum(|counts| counts.gone));
     let notable = report.health.iter().filter(|(_, counts)| counts.is_notable());
     let files = notable.map(|(file, counts)| classes(file, counts, &errors(report, file)));

@@ -24,13 +24,14 @@ pub fn render(report: &Report, terminal: Option<usize>, out: &mut dyn Write) -> 
         fit(&mut widths, &report.columns, terminal);
     }
     let total = table_width(&widths);
-    writeln!(out, "\n{:=<total$}\n", format!("=== {} ", report.title))?;
+    let title = format!("=== {} ", report.title);
+    writeln!(out, "\n{title}{}\n", "=".repeat(total.saturating_sub(title.width())))?;
     if report.rows.is_empty() {
         return writeln!(out, " {}", nothing_seen(report));
     }
     let headers = report.columns.iter().map(|column| printable(column.name.as_bytes()));
     write_line(&report.columns, &widths, headers, out)?;
-    writeln!(out, "{:-<total$}", "")?;
+    writeln!(out, "{}", "-".repeat(total))?;
     for row in &report.rows {
         write_line(&report.columns, &widths, cells(&report.columns, row), out)?;
     }
@@ -261,6 +262,16 @@ mod tests {
         ");
         let all = Report { rows: Vec::new(), states: States::All, ..fixture::mysqld() };
         assert!(rendered(&all, Some(80)).ends_with("\n no threads were seen\n"));
+    }
+
+    #[test]
+    fn a_table_is_as_wide_as_its_widest_text_however_wide_that_is() {
+        let mut report = fixture::mysqld();
+        report.rows[0].fields[2] = Field::Text(vec![0xff; 30_000].into());
+        let table = rendered(&report, None);
+        let rule = table.lines().find(|line| line.starts_with("---")).unwrap();
+        assert!(rule.len() > 120_000 && table.lines().nth(1).unwrap().len() == rule.len(), "{}", rule.len());
+        assert!(table.contains(&r"\xff".repeat(30_000)));
     }
 
     #[test]

@@ -34,7 +34,7 @@ pub struct Written {
     pub ticks: u64,
     /// Rows in them.
     pub rows: u64,
-    /// Ticks left out because the disk was too slow.
+    /// Ticks left out because the disk was too slow, or because they were too large.
     pub lost: u64,
 }
 
@@ -94,6 +94,11 @@ impl Recorder {
             self.written.ticks += 1;
             self.written.rows += count as u64;
         }
+    }
+
+    /// Notes that a completed tick is not recorded.
+    pub const fn leave_out(&mut self) {
+        self.written.lost += 1;
     }
 
     /// The buffers of rows that have been written, to be filled again.

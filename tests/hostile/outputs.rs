@@ -63,9 +63,9 @@ fn places(name: &[u8]) -> BTreeMap<&'static str, Vec<u8>> {
     ])
 }
 
-/// Whether a line of a passwd file can name a user so.
+/// Whether a line of a passwd file can name a user so: not by digits, which would be another user's number.
 fn is_user(name: &[u8]) -> bool {
-    !name.is_empty() && !name.iter().any(|byte| matches!(byte, b':' | b'\n'))
+    !name.iter().all(u8::is_ascii_digit) && !name.iter().any(|byte| matches!(byte, b':' | b'\n'))
 }
 
 fn users(name: &[u8]) -> Users {

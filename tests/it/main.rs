@@ -40,6 +40,18 @@ mod torn;
 /// Exit codes, messages, streams and signals.
 mod cli;
 
+/// Memory that other users would have psn take.
+mod memory;
+
+/// Recordings with figures that no host has.
+mod figures;
+
+/// Signals that are errors, and those that were ignored before psn was there.
+mod signals;
+
+/// Names of users, from directories that do not answer and from other worlds.
+mod users;
+
 /// A psn that was given capabilities.
 mod rights;
 

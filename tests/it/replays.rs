@@ -13,7 +13,7 @@ use psn_stress::{Kind, Storm};
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
-use crate::support::child::{Ended, Running, command, has_program, psn, run};
+use crate::support::child::{self, Ended, Running, command, has_program, psn, run};
 use crate::support::dir::Dir;
 use crate::support::{json, skip};
 
@@ -126,14 +126,15 @@ fn csv_of_any_size_is_read_and_copied_in_little_memory() {
     ];
     for path in &files {
         for asked in [vec!["-i", path, "-a"], vec!["-i", path, "-a", "--per", "1s", "--format", "csv"]] {
-            let (peak, ended) = Running::start(&mut psn(&asked)).end_with_peak(DEADLINE);
+            let (peak, ended) = Running::start(&mut psn(&asked)).end_with_peak(child::DEADLINE);
             let said = format!("{}{}", ended.stdout, ended.stderr);
             assert!(peak < 128 << 20, "{path}: {} MiB", peak >> 20);
             assert!(said.contains("which none of psn's") || asked.contains(&"csv"), "{path}: {said}");
         }
         for copy in ["copy.db", "copy.csv", "copy/"] {
             let copy = dir.path(copy);
-            let (peak, ended) = Running::start(&mut psn(&["export", path, &copy, "--force"])).end_with_peak(DEADLINE);
+            let (peak, ended) =
+                Running::start(&mut psn(&["export", path, &copy, "--force"])).end_with_peak(child::DEADLINE);
             assert!(peak < 256 << 20 && !ended.stderr.contains("panicked"), "{path}: {} MiB, {ended:?}", peak >> 20);
         }
     }
@@ -150,7 +151,7 @@ fn a_tick_that_takes_too_much_memory_is_not_copied_and_says_so() {
     (1..=200).for_each(|task| out.write_all(row(task, &name).as_bytes()).unwrap());
     for copy in ["copy.db", "copy.csv", "copy/"] {
         let copy = dir.path(copy);
-        let (peak, ended) = Running::start(&mut psn(&["export", &path, &copy])).end_with_peak(DEADLINE);
+        let (peak, ended) = Running::start(&mut psn(&["export", &path, &copy])).end_with_peak(child::DEADLINE);
         assert!(peak < 512 << 20, "{copy}: {} MiB", peak >> 20);
         assert!(ended.stderr.contains("MiB, which is more than is copied"), "{copy}: {ended:?}");
     }
@@ -415,7 +416,7 @@ fn twenty_thousand_slices_take_little_memory() {
     write(&path, (0..20_000).map(|number| (number * 20 + 1, START + number * S, names.clone())));
     for format in ["table", "csv", "json"] {
         let args = ["-i", &path, "-g", "comm2", "--per", "1s", "--format", format, "-q"];
-        let (peak, ended) = Running::start(psn(&args).stdout(Stdio::null())).end_with_peak(DEADLINE);
+        let (peak, ended) = Running::start(psn(&args).stdout(Stdio::null())).end_with_peak(child::DEADLINE);
         assert!(ended.status.success(), "{ended:?}");
         assert!(peak < 96 << 20, "{format}: {} MiB", peak >> 20);
     }

@@ -21,15 +21,52 @@ fn run(psn: &PublicCopy, args: &[&str]) -> Ended {
     Running::start(&mut command).end()
 }
 
-#[test]
-fn a_copy_with_capabilities_reads_proc_with_them_and_opens_all_else_without() {
+/// A copy with capabilities, where there can be one.
+fn capable_copy() -> Option<PublicCopy> {
     if !can_become_anybody() {
-        return;
+        return None;
     }
     let psn = PublicCopy::new();
     if !has_program("setcap") || !command("setcap").args([CAPABILITIES, &psn.path()]).status().unwrap().success() {
-        return skip("files can not be given capabilities here (setcap, libcap2-bin)");
+        skip("files can not be given capabilities here (setcap, libcap2-bin)");
+        return None;
     }
+    Some(psn)
+}
+
+#[test]
+fn what_its_user_names_is_looked_at_without_capabilities_before_anything_else() {
+    let Some(psn) = capable_copy() else { return };
+    let closed = Dir::with_mode(0o700);
+    let fifo = closed.path("zone");
+    rustix::fs::mknodat(rustix::fs::CWD, &*fifo, rustix::fs::FileType::Fifo, 0o600.into(), 0).unwrap();
+    fs::create_dir(closed.path("there")).unwrap();
+    fs::write(closed.path("file.db"), "").unwrap();
+    // Whoever may open the pipe waits for its other end: then this does not end.
+    let mut command = command("setpriv");
+    command.args(["--reuid", "65534", "--regid", "65534", "--clear-groups"]).arg(psn.path());
+    command.env("TZ", &fifo).args(["-i", "/nowhere.db", "--from", "2026-11-23 03:00"]);
+    let ended = Running::start(&mut command).end();
+    assert!(!ended.status.success() && ended.stderr.contains("nowhere.db"), "{ended:?}");
+
+    // What is there and what is not are told with the same words.
+    for option in ["-o", "-i", "--procfs"] {
+        let said = |name: &str| {
+            let path = closed.path(name);
+            let live: &[&str] = if option == "-i" { &[] } else { &["-d", "0.2"] };
+            let ended = run(&psn, &[&["-q", option, &path], live].concat());
+            assert_ne!(ended.status.code(), Some(0), "{option} {name}: {ended:?}");
+            ended.stderr.replace(name, "NAME")
+        };
+        assert_eq!(said("there"), said("none!"), "{option}");
+        assert_eq!(said("there/"), said("none!/"), "{option}");
+        assert_eq!(said("file.db"), said("none.db"), "{option}");
+    }
+}
+
+#[test]
+fn a_copy_with_capabilities_reads_proc_with_them_and_opens_all_else_without() {
+    let Some(psn) = capable_copy() else { return };
     let storm = Storm::builder().exactly(Kind::Pipe, 3).spawn().unwrap();
     let pid = storm.root_pid().to_string();
     let live = ["-q", "-d", "0.3", "-p", &pid, "-r", "-a", "-g", "wchan,kstack", "--where", "comm2 = storm-pipe"];

@@ -53,13 +53,17 @@ pub struct SqliteSink {
 #[derive(Debug, Default)]
 struct Strings {
     ids: HashMap<Box<[u8]>, i64, RandomState>,
+    /// Bytes of the texts in memory.
+    bytes: usize,
+    has_started_over: bool,
     marks: [Option<i64>; Mark::ALL.len()],
     next: i64,
 }
 
 impl Strings {
-    /// Texts after which the memory starts over.
+    /// Texts after which the memory starts over, and bytes of theirs.
     const CACHED: usize = 1 << 16;
+    const CACHED_BYTES: usize = 16 << 20;
 
     /// The id of `value` in a column of texts.
     fn id(&mut self, db: &Connection, value: Value<'_>) -> rusqlite::Result<i64> {
@@ -84,16 +88,19 @@ impl Strings {
             return Ok(*id);
         }
         let id = self.id_of_stored(db, &text::store(text))?;
-        if self.ids.len() >= Self::CACHED {
+        if self.ids.len() >= Self::CACHED || self.bytes + text.len() > Self::CACHED_BYTES {
             self.ids.clear();
+            self.bytes = 0;
+            self.has_started_over = true;
         }
+        self.bytes += text.len();
         self.ids.insert(text.into(), id);
         Ok(id)
     }
 
     fn id_of_stored(&mut self, db: &Connection, stored: &str) -> rusqlite::Result<i64> {
         // In the database it may be all the same, if the memory has started over since.
-        if self.next > signed(Self::CACHED as u64) {
+        if self.has_started_over {
             let mut select = db.prepare_cached("SELECT id FROM strings WHERE text = ?1")?;
             if let Some(id) = rusqlite::OptionalExtension::optional(select.query_row([stored], |row| row.get(0)))? {
                 return Ok(id);
@@ -293,5 +300,22 @@ impl Sink for SqliteSink {
 
     fn finish(&mut self, facts: Option<&Facts>) -> Result<(), RecordError> {
         self.finish_with(facts).map_err(|error| RecordError::engine(&self.path, error))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn texts_are_remembered_within_their_bytes_and_have_one_id_each_all_the_same() {
+        let db = Connection::open_in_memory().unwrap();
+        db.execute_batch("CREATE TABLE strings (id INTEGER PRIMARY KEY, text TEXT NOT NULL UNIQUE)").unwrap();
+        let mut strings = Strings::default();
+        let long = |number: u32| format!("{number}{}", "x".repeat(40_000)).into_bytes();
+        let ids: Vec<i64> = (0..500).map(|number| strings.id(&db, Value::Text(&long(number))).unwrap()).collect();
+        assert_eq!(ids, (1..=500).collect::<Vec<i64>>());
+        assert!(strings.bytes <= Strings::CACHED_BYTES && strings.ids.len() < 500, "{}", strings.bytes);
+        assert_eq!(strings.id(&db, Value::Text(&long(7))).unwrap(), 8);
     }
 }

@@ -150,12 +150,13 @@ fn report(settings: &[u8], cells: &[&[u8]]) -> Report {
         ticks: Ticks { expected: 9, completed: 5, missed: 4, throttled: 1, abandoned: 3 },
         tasks: Tasks { processes: 1, threads: 2, skipped: 3, unseen: 4 },
         cost: Cost::default(),
-        health: vec![(said.clone(), Counts { ok: 5, denied: 1, dropped: u64::MAX / 8, ..Counts::default() })],
+        health: vec![(said.clone(), Counts { ok: 5, denied: 1, dropped: u64::MAX, ..Counts::default() })],
         dropped: vec![(said.clone(), said.clone(), 7)],
         coverage: CoverageReport { rows: 9, checked: 5, torn: 1, denied: vec![(said.clone(), 3)] },
         columns: vec![number("samples"), number("avg_threads"), column("comm"), column("filename"), column("kstack")],
         rows: rows.collect(),
         rows_left_out: 1,
+        other: None,
         warnings: vec![said],
     }
 }
