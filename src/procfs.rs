@@ -5,6 +5,7 @@
 //! reused pid can not slip in between, and read with one `pread` each.
 
 use std::ffi::CStr;
+use std::ops::ControlFlow;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -89,6 +90,8 @@ pub struct Buffer {
 impl Buffer {
     /// One page: no per-thread file but a deep `stack` or a long `status` is larger.
     const INITIAL: usize = 4096;
+    /// A piece of a file that is read piece by piece.
+    const PIECE: usize = 64 << 10;
     /// Reads stop here: no file psn reads is larger, short of an attack on its memory.
     const MAX: usize = 16 << 20;
 
@@ -238,13 +241,52 @@ impl ProcRoot {
         file: &str,
         buffer: &'b mut Buffer,
     ) -> Result<&'b [u8], ReadError> {
-        let extent = match source {
-            Source::Smaps => Extent::UntilEnd(Buffer::MAX),
-            Source::Cmdline => Extent::UntilEnd(CMDLINE_MAX),
-            _ => Extent::Once,
-        };
         let fd = self.open_at(self.fd.as_fd(), PathName::process(tgid, file).as_cstr(), OPEN_FILE, Some(source))?;
-        self.read(fd.as_fd(), Some(source), extent, buffer)
+        self.read(fd.as_fd(), Some(source), Extent::Once, buffer)
+    }
+
+    /// Reads a long file of a process piece by piece, through its thread `tid` if one is given, until its end or until
+    /// `take` has enough.
+    ///
+    /// # Errors
+    /// The class of the failure, whatever was taken before.
+    pub fn stream(
+        &self,
+        tgid: u32,
+        tid: Option<u32>,
+        source: Source,
+        buffer: &mut Buffer,
+        take: &mut dyn FnMut(&[u8]) -> ControlFlow<()>,
+    ) -> Result<(), ReadError> {
+        let name = match tid {
+            Some(tid) => {
+                let parts = [Part::Number(tgid), Part::Text("task"), Part::Number(tid)];
+                PathName::new(&parts, source.name(), None)
+            }
+            None => PathName::process(tgid, source.name()),
+        };
+        let fd = self.open_at(self.fd.as_fd(), name.as_cstr(), OPEN_FILE, Some(source))?;
+        self.attempts.count(Some(source));
+        buffer.len = 0;
+        if buffer.bytes.len() < Buffer::PIECE {
+            buffer.bytes.resize(Buffer::PIECE, 0);
+        }
+        let mut offset = 0;
+        loop {
+            let result = self.inject(Call::Read, Some(source)).and_then(|limit| {
+                let read = rustix::io::pread(&fd, &mut *buffer.bytes, offset)?;
+                Ok(limit.map_or(read, |limit| read.min(limit)))
+            });
+            let read = match result {
+                Err(Errno::INTR) => continue,
+                other => other?,
+            };
+            offset += read as u64;
+            let piece = buffer.bytes.get(..read).unwrap_or_default();
+            if piece.is_empty() || take(piece).is_break() {
+                return Ok(());
+            }
+        }
     }
 
     /// Reads a link of a process by its pid, such as `exe`.
@@ -471,9 +513,6 @@ impl ProcRoot {
         }
     }
 }
-
-/// Bytes of a command line that are kept: arguments of a megabyte are possible, and of no use here.
-const CMDLINE_MAX: usize = 4096;
 
 /// Appends the numeric entries of a directory, read with as few calls as the buffer allows.
 fn list_numbers(dir: BorrowedFd<'_>, buffer: &mut Vec<u8>, numbers: &mut Vec<u32>) -> Result<(), ReadError> {

@@ -16,6 +16,7 @@ use crate::column::{Extract, Source, state_name};
 use crate::config::{Config, allowed_cpus};
 use crate::detail::{Context, Coverage};
 use crate::discover::{Discovered, Discoverer, Discovery, DiscoveryConfig};
+use crate::facts::SideReaders;
 use crate::fds::FdBudget;
 use crate::health::Health;
 use crate::histogram::Histogram;
@@ -214,6 +215,7 @@ struct Session<'a> {
     abandoned: u64,
     cpu_at_start: Duration,
     discovery_health: Health,
+    side_readers: Option<Arc<SideReaders>>,
     /// psn's own process, if it is left out.
     excluded: Option<u32>,
     warnings: Vec<String>,
@@ -254,6 +256,10 @@ impl<'a> Session<'a> {
             Some((walker, census)) => (Some(walker), discovery.with_census(census, must_walk(config))),
             None => (None, discovery),
         };
+        let side_readers = discovery.side_readers().cloned();
+        if let Some(readers) = &side_readers {
+            readers.keep_lines_of(config.plan.columns.iter().copied());
+        }
         let discoverer = Discoverer::start(discovery).map_err(|error| SessionError::Threads(error.to_string()))?;
         Ok(Self {
             config,
@@ -270,6 +276,7 @@ impl<'a> Session<'a> {
             abandoned: 0,
             cpu_at_start,
             discovery_health: Health::default(),
+            side_readers,
             excluded,
             warnings,
         })
@@ -496,6 +503,9 @@ impl<'a> Session<'a> {
     #[expect(clippy::cast_precision_loss, reason = "times to be shown")]
     fn report(mut self, schedule: &Schedule, started_ns: u64, elapsed_ns: u64) -> Report {
         self.discovery_health.take(&mut self.discoverer.take_health());
+        if let Some(readers) = &self.side_readers {
+            self.discovery_health.take(&mut readers.take_health());
+        }
         let mut health = self.sampler.health().clone();
         health.take(&mut self.discovery_health);
         let expected = schedule.expected();
@@ -553,11 +563,8 @@ impl<'a> Session<'a> {
 
     fn all_warnings(&mut self) -> Vec<String> {
         let mut blockers = self.sampler.blockers();
-        blockers.extend(self.found.blockers.iter().map(|tgid| Blocker {
-            tgid: *tgid,
-            name: Vec::new(),
-            is_mute: false,
-        }));
+        let beside = self.side_readers.as_ref().map(|readers| readers.blockers()).unwrap_or_default();
+        blockers.extend(beside.into_iter().map(|tgid| Blocker { tgid, name: Vec::new(), is_mute: false }));
         // Of two of the same process, the one that has its name.
         blockers.sort_by_key(|blocker| (blocker.tgid, Reverse(blocker.name.clone())));
         blockers.dedup_by_key(|blocker| blocker.tgid);
@@ -565,6 +572,7 @@ impl<'a> Session<'a> {
         let nameless = self.walker.as_ref().and_then(Walker::nameless);
         warnings.extend(nameless.map(|why| format!("wchan and kstack were read from /proc: {why}")));
         warnings.extend(unlisted(&self.found));
+        warnings.extend(self.side_readers.iter().flat_map(|readers| readers.warnings()));
         let lost = self.recorder.as_ref().map_or(0, |recorder| recorder.lost());
         if lost > 0 {
             warnings.push(format!("of {lost} ticks nothing was recorded: the disk was too slow for them"));
