@@ -8,7 +8,7 @@
 
 use std::collections::HashMap;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -69,6 +69,9 @@ const FACTS_AGE_NS: u64 = 10_000_000_000;
 /// How long the first set waits for the facts of its processes, and later ones.
 const FIRST_FACTS: Duration = Duration::from_secs(2);
 const LATER_FACTS: Duration = Duration::from_millis(50);
+
+/// A refresh that takes longer may be stuck: it is told that its list is not there.
+const STUCK: Duration = Duration::from_secs(2);
 
 /// How long NSS may take to name a user.
 const USER_PATIENCE: Duration = Duration::from_millis(500);
@@ -231,7 +234,7 @@ impl Discovery {
         let now = monotonic_ns();
         let old = self.first || self.is_incomplete || now.saturating_sub(self.last_full_ns) >= FULL_LISTING_NS;
         let seen = if self.trusts_loadavg {
-            let text = self.root.read_system(c"loadavg", &mut self.buffer);
+            let text = self.root.read_host(c"loadavg", &mut self.buffer);
             text.ok().and_then(|text| Loadavg::parse(text).ok()).map(|loadavg| (loadavg.last_pid, loadavg.total))
         } else {
             None
@@ -597,6 +600,8 @@ pub struct Discoverer {
     /// Closing this channel ends the thread.
     _stop: Sender<()>,
     tick: Arc<AtomicU32>,
+    /// When the refresh that is under way began, and 0 while there is none.
+    busy_ns: Arc<AtomicU64>,
 }
 
 impl Discoverer {
@@ -611,11 +616,15 @@ impl Discoverer {
         let (stop, stopped) = bounded::<()>(0);
         let tick = Arc::new(AtomicU32::new(0));
         let sampler_tick = Arc::clone(&tick);
+        let busy_ns = Arc::new(AtomicU64::new(0));
+        let busy = Arc::clone(&busy_ns);
         std::thread::Builder::new().name("psn-discover".to_owned()).spawn(move || {
             loop {
                 let started = monotonic_ns();
+                busy.store(started, Ordering::Relaxed);
                 let found = discovery.refresh(sampler_tick.load(Ordering::Relaxed)).transpose();
                 account.lock().unwrap_or_else(PoisonError::into_inner).take(&mut discovery.take_health());
+                busy.store(0, Ordering::Relaxed);
                 if let Some(found) = found
                     && !deliver(&set_sender, &stopped, found)
                 {
@@ -631,7 +640,15 @@ impl Discoverer {
                 }
             }
         })?;
-        Ok(Self { sets, health, _stop: stop, tick })
+        Ok(Self { sets, health, _stop: stop, tick, busy_ns })
+    }
+
+    /// How old the task list is at least, if whoever makes it seems not to come back.
+    #[must_use]
+    pub fn stuck_since(&self) -> Option<Duration> {
+        let began = self.busy_ns.load(Ordering::Relaxed);
+        let since = Duration::from_nanos(monotonic_ns().saturating_sub(began));
+        (began != 0 && since > STUCK).then_some(since)
     }
 
     /// The newest task set, if there is one since the last call. `tick` is the sampler's.

@@ -173,7 +173,7 @@ pub fn header(config: &Config, args: Vec<String>) -> Result<Header, SessionError
     let root = ProcRoot::open(&config.root)
         .map_err(|error| SessionError::Root { path: config.root.display().to_string(), error })?;
     let mut buffer = Buffer::default();
-    let boot_id = root.read_system(c"sys/kernel/random/boot_id", &mut buffer).unwrap_or_default();
+    let boot_id = root.read_host(c"sys/kernel/random/boot_id", &mut buffer).unwrap_or_default();
     let boot_id = String::from_utf8_lossy(boot_id).trim().to_owned();
     let uname = rustix::system::uname();
     let (started_ns, monotonic_ns) = (realtime_ns(), monotonic_ns());
@@ -216,6 +216,7 @@ struct Session<'a> {
     cpu_at_start: Duration,
     discovery_health: Health,
     side_readers: Option<Arc<SideReaders>>,
+    root: ProcRoot,
     /// psn's own process, if it is left out.
     excluded: Option<u32>,
     warnings: Vec<String>,
@@ -227,6 +228,7 @@ impl<'a> Session<'a> {
         let root = ProcRoot::open(&config.root)
             .map_err(|error| SessionError::Root { path: config.root.display().to_string(), error })?;
         let root = Arc::new(root);
+        let own_root = root.share();
         let names_users = config.plan.columns.iter().any(|column| column.extract == Extract::User);
         let users = if names_users { Users::from_passwd("/etc/passwd".as_ref()) } else { Users::default() };
         let users = Arc::new(users);
@@ -277,6 +279,7 @@ impl<'a> Session<'a> {
             cpu_at_start,
             discovery_health: Health::default(),
             side_readers,
+            root: own_root,
             excluded,
             warnings,
         })
@@ -511,7 +514,9 @@ impl<'a> Session<'a> {
         let expected = schedule.expected();
         let completed = u64::from(self.completed);
         // A run that ended by itself covered all its ticks' time; one that was stopped, the time it ran.
+        let whole_s = self.config.duration.map_or(f64::INFINITY, |duration| duration.as_secs_f64());
         let covered_s = if schedule.deadline().is_none() { expected as f64 / self.config.hz } else { 0.0 };
+        let covered_s = covered_s.min(whole_s);
         let fds = (self.found.fds.files + self.found.fds.dirs) as u64;
         let ms = |ns: u64| ns as f64 / 1e6;
         let uname = rustix::system::uname();
@@ -573,6 +578,8 @@ impl<'a> Session<'a> {
         warnings.extend(nameless.map(|why| format!("wchan and kstack were read from /proc: {why}")));
         warnings.extend(unlisted(&self.found));
         warnings.extend(self.side_readers.iter().flat_map(|readers| readers.warnings()));
+        warnings.extend(self.root.host_warnings());
+        warnings.extend(self.discoverer.stuck_since().map(|since| frozen_list(since, &self.config.root)));
         let lost = self.recorder.as_ref().map_or(0, |recorder| recorder.lost());
         if lost > 0 {
             warnings.push(format!("of {lost} ticks nothing was recorded: the disk was too slow for them"));
@@ -617,6 +624,16 @@ fn must_walk(config: &Config) -> bool {
     config.scan == Scan::Kernel || config.sources().contains(Source::Kernel)
 }
 
+/// What to say of a task list that is not made anew because whoever makes it does not come back.
+fn frozen_list(since: Duration, root: &std::path::Path) -> String {
+    format!(
+        "the task list is {:.0} seconds old: whoever lists the tasks is stuck in the kernel, in something under {}; what was born \
+         since was not seen",
+        since.as_secs_f64(),
+        root.display()
+    )
+}
+
 /// What to say of processes whose threads are not known.
 fn unlisted(found: &Discovered) -> Option<String> {
     let processes = match found.unlisted {
@@ -651,7 +668,7 @@ fn fd_budget(config: &Config, root: &ProcRoot) -> FdBudget {
     let wanted = config.fd_budget.map_or(0, |files| (files as u64).saturating_mul(4) / 3 + reserve);
     let limit = raise_fd_limit(wanted).saturating_sub(reserve);
     let mut buffer = Buffer::default();
-    let available_kb = root.read_system(c"meminfo", &mut buffer).ok().and_then(mem_available_kb);
+    let available_kb = root.read_host(c"meminfo", &mut buffer).ok().and_then(mem_available_kb);
     let affordable = available_kb.map_or(limit, |kb| kb / 20 / KERNEL_KB_PER_FD);
     let dirs = limit / 4;
     let files = (limit - dirs).min(affordable);
