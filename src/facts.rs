@@ -123,8 +123,8 @@ struct Inner {
     /// Readings of the titles that were begun, and the last that was finished.
     begun: u64,
     finished: u64,
-    /// The last reading that found another title than the one before it.
-    changed: u64,
+    /// For each fact, the last reading that found another than the one before it.
+    changed: [u64; FACTS.len()],
     /// Whether the program was seen to change its title.
     rewrites: bool,
     layout: Option<Layout>,
@@ -231,19 +231,22 @@ impl ProcessFacts {
         Look::Awaited(reading)
     }
 
-    /// Whether the title last read is the row's of this thread, which was promised it by a [look](Self::look).
+    /// Whether what was last read from `source` is the row's of this thread, which was promised it by a [look](Self::look).
     #[must_use]
-    pub fn holds(&self, witness: Witness, reading: u64) -> bool {
+    pub fn holds(&self, source: Source, witness: Witness, reading: u64) -> bool {
         let inner = lock(&self.inner);
         if inner.finished < reading {
             return false;
         }
-        // Read before the row and after it, it was the same, and the program has not been seen to change it ever.
-        if !inner.rewrites && inner.changed < reading && reading > 1 {
+        let changed = place(source).and_then(|place| inner.changed.get(place)).copied().unwrap_or(u64::MAX);
+        // Read before the row and after it, it was the same, and the program has not been seen to change it ever; an
+        // executable is changed by no program, but by an exec.
+        let is_steady = !inner.rewrites || source == Source::Exe;
+        if is_steady && changed < reading && reading > 1 {
             return true;
         }
         let known = inner.threads.get(&witness.tid).filter(|known| witness.runs == Some(known.runs));
-        known.is_some_and(|known| known.confirmed >= reading && inner.changed <= known.confirmed)
+        known.is_some_and(|known| known.confirmed >= reading && changed <= known.confirmed)
     }
 
     /// Whether all facts are those of a program of this name, as far as is known: another may have been executed since.
@@ -318,7 +321,11 @@ impl ProcessFacts {
 
     /// Notes how often a thread had run when a reading began.
     fn note(&self, tid: u32, runs: Runs, reading: u64) {
-        lock(&self.inner).threads.insert(tid, Known { runs, reading, confirmed: 0 });
+        let mut inner = lock(&self.inner);
+        // What is known of a thread that has not run since is no older.
+        if inner.threads.get(&tid).is_none_or(|known| known.runs != runs) {
+            inner.threads.insert(tid, Known { runs, reading, confirmed: 0 });
+        }
     }
 
     /// Whether the titles read are others than those read before, and whether witnesses are called for.
@@ -346,6 +353,7 @@ impl ProcessFacts {
         let mut fit = true;
         let is_first = titles.iter().any(|(source, _)| matches!(self.fact(*source), Fact::Unread | Fact::Blocked));
         for (source, fact) in titles {
+            self.note_change(source, &fact, reading);
             fit &= self.set(source, fact);
         }
         let mut inner = lock(&self.inner);
@@ -353,7 +361,6 @@ impl ProcessFacts {
             let is_exec = layout.is_some() && inner.layout.is_some() && layout != inner.layout;
             // Another program need not have the habits of the one before it.
             inner.rewrites = !is_first && !is_exec;
-            inner.changed = reading;
             inner.layout = layout;
             if is_exec {
                 // Whatever the name of the other is, it is no longer that of the program of all facts.
@@ -370,6 +377,17 @@ impl ProcessFacts {
         }
         inner.finished = reading;
         fit
+    }
+
+    /// Notes that a reading found another fact than the one before it, if it did.
+    fn note_change(&self, source: Source, fact: &Fact, reading: u64) {
+        let mut inner = lock(&self.inner);
+        let Some(place) = place(source) else { return };
+        if inner.facts.get(place) != Some(fact)
+            && let Some(changed) = inner.changed.get_mut(place)
+        {
+            *changed = reading;
+        }
     }
 
     /// Stores a fact, if there is room for it among those of all processes; false if there is not.
@@ -448,9 +466,9 @@ mod tests {
     fn a_title_is_current_while_its_thread_has_not_run_and_is_read_again_when_it_has() {
         let facts = facts();
         let Look::Awaited(1) = facts.look(7, witness(1, true)) else { panic!("never read") };
-        assert!(!facts.holds(witness(1, true), 1));
+        assert!(!facts.holds(Source::Cmdline, witness(1, true), 1));
         read(&facts, "idle", &[witness(1, true)], [2; 4]);
-        assert!(facts.holds(witness(1, true), 1));
+        assert!(facts.holds(Source::Cmdline, witness(1, true), 1));
         assert_eq!(facts.look(7, witness(1, true)), Look::Current);
         assert_eq!(facts.look(7, witness(2, true)), Look::Awaited(2));
         assert_eq!(facts.look(7, witness(2, false)), Look::Awaited(2), "whoever runs may change it now");
@@ -463,15 +481,15 @@ mod tests {
         read(&facts, "idle", &[witness(1, true)], [2; 4]);
         facts.look(7, witness(2, true));
         read(&facts, "SELECT", &[], [2; 4]);
-        assert!(!facts.holds(witness(2, true), 2), "it has run meanwhile");
+        assert!(!facts.holds(Source::Cmdline, witness(2, true), 2), "it has run meanwhile");
         assert_eq!(facts.look(7, witness(2, true)), Look::Current, "it had not");
         // From now on the same title before and after proves nothing.
         facts.look(7, witness(3, false));
         read(&facts, "SELECT", &[], [2; 4]);
-        assert!(!facts.holds(witness(3, false), 3));
+        assert!(!facts.holds(Source::Cmdline, witness(3, false), 3));
         facts.look(7, witness(4, false));
         read(&facts, "SELECT", &[witness(4, false)], [2; 4]);
-        assert!(facts.holds(witness(4, false), 4));
+        assert!(facts.holds(Source::Cmdline, witness(4, false), 4));
     }
 
     #[test]
@@ -481,13 +499,13 @@ mod tests {
         read(&facts, "wrapper", &[], [2; 4]);
         facts.look(7, witness(2, false));
         read(&facts, "wrapper", &[], [2; 4]);
-        assert!(facts.holds(witness(2, false), 2), "before the row and after");
+        assert!(facts.holds(Source::Cmdline, witness(2, false), 2), "before the row and after");
         facts.look(7, witness(3, false));
         read(&facts, "program", &[], [3; 4]);
-        assert!(!facts.holds(witness(3, false), 3), "which of the two it was is not known");
+        assert!(!facts.holds(Source::Cmdline, witness(3, false), 3), "which of the two it was is not known");
         facts.look(7, witness(4, false));
         read(&facts, "program", &[], [3; 4]);
-        assert!(facts.holds(witness(4, false), 4));
+        assert!(facts.holds(Source::Cmdline, witness(4, false), 4));
     }
 
     #[test]

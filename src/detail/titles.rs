@@ -19,11 +19,13 @@ use crate::task::Memory;
 /// How long rows wait for their titles at most, once the pass is over. A title that took longer is hardly of the row's moment.
 const PATIENCE: Duration = Duration::from_millis(100);
 
-/// Until when rows may wait whose pass is over `now`: not beyond the next tick, and with time left to count them.
+/// Until when rows may wait whose pass began at `start_ns` and is over `now`: not beyond the next tick, and with time left to
+/// count them; but a pass that is late itself leaves them a quarter of its time all the same.
 #[must_use]
-pub fn deadline(now_ns: u64, next_due_ns: u64) -> Time {
-    let left = Duration::from_nanos(next_due_ns.saturating_sub(now_ns)).mul_f64(0.75);
-    Time::now() + left.min(PATIENCE)
+pub fn deadline(start_ns: u64, now_ns: u64, next_due_ns: u64) -> Time {
+    let left = next_due_ns.saturating_sub(now_ns) / 4 * 3;
+    let least = next_due_ns.saturating_sub(start_ns) / 4;
+    Time::now() + Duration::from_nanos(left.max(least)).min(PATIENCE)
 }
 
 /// What is known of a process's mappings.
@@ -156,14 +158,14 @@ impl Observer {
 
     /// Fills in the answers with what is known of the process.
     fn answer(&mut self, context: &Context, facts: &ProcessFacts, title: Title, comm: Option<&[u8]>) {
-        let is_current = match title {
+        let is_current = |source| match title {
             Title::Current => true,
-            Title::Awaited(witness, reading) => facts.holds(witness, reading),
+            Title::Awaited(witness, reading) => facts.holds(source, witness, reading),
             Title::Stale => false,
         };
         for source in TITLES.into_iter().filter(|title| context.plan.sources.contains(*title)) {
             match facts.fact(source) {
-                Fact::Known(_) | Fact::Cut(_) if !is_current => self.answers.set(source, Err(Mark::Stale)),
+                Fact::Known(_) | Fact::Cut(_) if !is_current(source) => self.answers.set(source, Err(Mark::Stale)),
                 Fact::Known(bytes) | Fact::Cut(bytes) => self.answers.store(source, &bytes),
                 fact => self.answers.set(source, Err(mark(&fact))),
             }
