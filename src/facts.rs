@@ -127,6 +127,8 @@ struct Inner {
     changed: [u64; FACTS.len()],
     /// Whether the program was seen to change its title.
     rewrites: bool,
+    /// Threads that ran at their row's moment and were shown to have run on, with the title of before.
+    steady: u32,
     layout: Option<Layout>,
     is_queued: bool,
     threads: HashMap<u32, Known, RandomState>,
@@ -177,6 +179,9 @@ fn place(source: Source) -> Option<usize> {
 impl ProcessFacts {
     /// Threads that one reading confirms at most; the rest is `[stale]` if the title changes.
     const MAX_WITNESSES: usize = 1024;
+
+    /// Rows of running threads that show a program to keep its title while it runs.
+    const STEADY: u32 = 3;
 
     /// Facts that `readers` read, within their budget.
     #[must_use]
@@ -241,7 +246,9 @@ impl ProcessFacts {
         let changed = place(source).and_then(|place| inner.changed.get(place)).copied().unwrap_or(u64::MAX);
         // Read before the row and after it, it was the same, and the program has not been seen to change it ever; an
         // executable is changed by no program, but by an exec.
-        let is_steady = !inner.rewrites || source == Source::Exe;
+        // But a thread that runs may be about to: of that, some rows have to have shown the contrary.
+        let is_steady = !inner.rewrites && (witness.is_at_rest || inner.steady >= Self::STEADY);
+        let is_steady = is_steady || source == Source::Exe;
         if is_steady && changed < reading && reading > 1 {
             return true;
         }
@@ -328,12 +335,13 @@ impl ProcessFacts {
         }
     }
 
-    /// Whether the titles read are others than those read before, and whether witnesses are called for.
-    fn compare(&self, titles: &[(Source, Fact)]) -> (bool, bool) {
+    /// Whether the titles read are others than those read before, and for which threads a witness is called for.
+    fn compare(&self, titles: &[(Source, Fact)]) -> (bool, impl Fn(&Witness) -> bool + use<>) {
         let inner = lock(&self.inner);
         let is_same = |(source, fact): &(Source, Fact)| place(*source).and_then(|at| inner.facts.get(at)) == Some(fact);
         let differs = !titles.iter().all(is_same);
-        (differs, differs || inner.rewrites)
+        let (of_all, of_running) = (differs || inner.rewrites, inner.steady < Self::STEADY);
+        (differs, move |witness: &Witness| of_all || (of_running && !witness.is_at_rest))
     }
 
     /// Finishes a reading: what was read, and which threads had not run since they were looked at. `layout` is given if
@@ -357,6 +365,12 @@ impl ProcessFacts {
             fit &= self.set(source, fact);
         }
         let mut inner = lock(&self.inner);
+        if layout.is_some() {
+            inner.steady = 0;
+        } else {
+            let ran_on = confirmed.iter().filter(|witness| !witness.is_at_rest).count();
+            inner.steady = inner.steady.saturating_add(u32::try_from(ran_on).unwrap_or(u32::MAX));
+        }
         if let Some(layout) = layout {
             let is_exec = layout.is_some() && inner.layout.is_some() && layout != inner.layout;
             // Another program need not have the habits of the one before it.
@@ -497,15 +511,38 @@ mod tests {
         let facts = facts();
         facts.look(7, witness(1, true));
         read(&facts, "wrapper", &[], [2; 4]);
-        facts.look(7, witness(2, false));
+        facts.look(7, witness(2, true));
         read(&facts, "wrapper", &[], [2; 4]);
-        assert!(facts.holds(Source::Cmdline, witness(2, false), 2), "before the row and after");
-        facts.look(7, witness(3, false));
+        assert!(facts.holds(Source::Cmdline, witness(2, true), 2), "before the row and after");
+        facts.look(7, witness(3, true));
         read(&facts, "program", &[], [3; 4]);
-        assert!(!facts.holds(Source::Cmdline, witness(3, false), 3), "which of the two it was is not known");
-        facts.look(7, witness(4, false));
+        assert!(!facts.holds(Source::Cmdline, witness(3, true), 3), "which of the two it was is not known");
+        facts.look(7, witness(4, true));
         read(&facts, "program", &[], [3; 4]);
-        assert!(facts.holds(Source::Cmdline, witness(4, false), 4));
+        assert!(facts.holds(Source::Cmdline, witness(4, true), 4));
+    }
+
+    #[test]
+    fn a_program_that_runs_is_taken_to_keep_its_title_once_it_was_seen_to() {
+        let facts = facts();
+        facts.look(7, witness(1, false));
+        read(&facts, "spinner", &[witness(1, false)], [2; 4]);
+        for reading in 2..=5 {
+            facts.look(7, witness(reading, false));
+            read(&facts, "spinner", &[], [2; 4]);
+            assert!(
+                !facts.holds(Source::Cmdline, witness(reading, false), reading),
+                "it may have had another meanwhile"
+            );
+        }
+        for reading in 6..=8 {
+            facts.look(7, witness(reading, false));
+            read(&facts, "spinner", &[witness(reading, false)], [2; 4]);
+            assert!(facts.holds(Source::Cmdline, witness(reading, false), reading));
+        }
+        facts.look(7, witness(9, false));
+        read(&facts, "spinner", &[], [2; 4]);
+        assert!(facts.holds(Source::Cmdline, witness(9, false), 9));
     }
 
     #[test]

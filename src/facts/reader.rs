@@ -366,9 +366,9 @@ impl Visit<'_> {
             }
             titles.push((source, self.read(source, |files, of| files.fact(of, source))?));
         }
-        let (differs, must_confirm) = facts.compare(&titles);
+        let (differs, is_called) = facts.compare(&titles);
         let mut confirmed = Vec::new();
-        for witness in witnesses.into_iter().filter(|_| must_confirm) {
+        for witness in witnesses.into_iter().filter(is_called) {
             if self.confirms(witness)? {
                 confirmed.push(witness);
             }
