@@ -767,7 +767,8 @@ impl Drop for Sampler {
 fn finish_deferred(lanes: &mut [Box<Lane>], at: Instant, until: Until<'_>, is_complete: bool) {
     let readers = lanes.iter_mut().find_map(|lane| lane.observer.deferred().readers().cloned());
     let Some(readers) = readers.filter(|_| is_complete) else { return };
-    readers.settle_titles(titles::deadline(at.now_ns, monotonic_ns(), until.next_due_ns), until.stopped);
+    let with_mappings = lanes.iter_mut().any(|lane| lane.observer.deferred().wait_for_mappings());
+    readers.settle_rows(with_mappings, titles::deadline(at.now_ns, monotonic_ns(), until.next_due_ns), until.stopped);
     lanes.iter_mut().for_each(|lane| lane.observer.finish_deferred(at));
 }
 

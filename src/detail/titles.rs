@@ -60,6 +60,12 @@ impl Deferred {
         self.waiting.clear();
     }
 
+    /// Whether one waits for mappings.
+    #[must_use]
+    pub fn wait_for_mappings(&self) -> bool {
+        self.waiting.iter().any(|waiting| waiting.comm.is_some())
+    }
+
     /// Who reads what they wait for; none if no row waits.
     #[must_use]
     pub fn readers(&self) -> Option<&Arc<SideReaders>> {

@@ -174,10 +174,11 @@ impl SideReaders {
         self.wait(&self.all, Instant::now() + patience, &|| false);
     }
 
-    /// Waits until the titles that rows wait for, and what else they asked for, were read, until `deadline` or `stopped` at most.
-    pub fn settle_titles(self: &Arc<Self>, deadline: Instant, stopped: &dyn Fn() -> bool) {
+    /// Waits until the titles that rows wait for were read, and the mappings if they wait for those, until `deadline` or
+    /// `stopped` at most.
+    pub fn settle_rows(self: &Arc<Self>, with_mappings: bool, deadline: Instant, stopped: &dyn Fn() -> bool) {
         self.wait(&self.titles, deadline, stopped);
-        if self.sources.contains(Source::Smaps) {
+        if with_mappings {
             self.wait(&self.all, deadline, stopped);
         }
     }

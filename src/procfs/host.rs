@@ -60,12 +60,12 @@ impl Default for HostFiles {
 impl HostFiles {
     /// The file's bytes.
     pub(super) fn read(&self, root: &Arc<OwnedFd>, name: &CStr) -> Result<Vec<u8>, ReadError> {
-        self.ask(name, Arc::clone(root), |root, name| read(root, name))
+        self.ask(name, Arc::clone(root), read)
     }
 
     /// Whether the file is of the proc file system itself, and so answers.
     pub(super) fn check(&self, root: &Arc<OwnedFd>, name: &CStr) -> Result<(), ReadError> {
-        self.ask(name, Arc::clone(root), |root, name| check(root, name))
+        self.ask(name, Arc::clone(root), check)
     }
 
     fn ask<T: Send + 'static>(
