@@ -16,7 +16,7 @@ use crate::column::{Extract, Source, state_name};
 use crate::config::{Config, allowed_cpus};
 use crate::detail::{Context, Coverage};
 use crate::discover::{Discovered, Discoverer, Discovery, DiscoveryConfig};
-use crate::facts::SideReaders;
+use crate::facts::{SideReaders, TITLES};
 use crate::fds::FdBudget;
 use crate::health::Health;
 use crate::histogram::Histogram;
@@ -675,7 +675,8 @@ fn fd_budget(config: &Config, root: &ProcRoot) -> FdBudget {
     let to_usize = |count: u64| usize::try_from(count).unwrap_or(usize::MAX);
     let files = config.fd_budget.map_or(to_usize(files), |wanted| wanted.min(to_usize(limit - dirs)));
     let details = config.plan.sources.iter().filter(|source| DetailFiles::keeps(*source)).count();
-    // Waiting threads are bracketed by `schedstat`, whether or not a column shows it.
-    let details_per_task = if details > 0 { (details + 1).min(DetailFiles::KEPT.len()) } else { 0 };
+    // Waiting threads are bracketed by `schedstat`, whether or not a column shows it, and titles are held against it.
+    let has_titles = TITLES.iter().any(|title| config.plan.sources.contains(*title));
+    let details_per_task = if details > 0 || has_titles { (details + 1).min(DetailFiles::KEPT.len()) } else { 0 };
     FdBudget { files, dirs: to_usize(dirs), details_per_task }
 }
