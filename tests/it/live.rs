@@ -368,7 +368,8 @@ fn what_is_mounted_over_a_file_of_the_host_is_not_believed() {
     }
     let report = json::parse(&ended);
     let seen = report.samples(&["comm2"]).get("short-lived").copied().unwrap_or_default();
-    assert!(seen > 10, "{seen} of {} ticks", report.completed());
+    // A full listing, which needs no sign, comes too late.
+    assert!(seen * 4 > report.completed(), "{seen} of {} ticks", report.completed());
     let warnings = report.0["warnings"].to_string();
     assert!(warnings.contains("/proc/loadavg is not of the proc file system"), "{warnings}");
 }
