@@ -236,8 +236,9 @@ impl ProcRoot {
     pub fn host_warnings(&self) -> Vec<String> {
         let sentence = |(name, why): (String, &str)| {
             let instead = match name.as_str() {
-                "loadavg" => "the tasks were listed at every look",
+                "loadavg" => "new tasks were found without it, by listing them at every look or by walks",
                 "meminfo" => "the number of files kept open was bounded by the limit on open files alone",
+                "sys/kernel/random/boot_id" => "the recording does not say of which boot it is",
                 "self/mountinfo" => "whether the mount hides processes is not known",
                 _ => "psn did without",
             };

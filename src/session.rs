@@ -229,6 +229,10 @@ impl<'a> Session<'a> {
             .map_err(|error| SessionError::Root { path: config.root.display().to_string(), error })?;
         let root = Arc::new(root);
         let own_root = root.share();
+        if recorder.is_some() {
+            // The header was made before there was a report to say in that this can not be had.
+            let _ = own_root.host_path(c"sys/kernel/random/boot_id");
+        }
         let names_users = config.plan.columns.iter().any(|column| column.extract == Extract::User);
         let users = if names_users { Users::from_passwd("/etc/passwd".as_ref()) } else { Users::default() };
         let users = Arc::new(users);

@@ -21,7 +21,7 @@ use crate::detail::{Instant, Observer};
 use crate::extract::Walked;
 use crate::facts::FACTS;
 use crate::plan::Plan;
-use crate::procfs::ProcRoot;
+use crate::procfs::{ProcRoot, ReadError};
 use crate::select::Selection;
 use crate::task::{Process, Task, TaskSet};
 
@@ -301,7 +301,12 @@ impl Walker {
 /// The list of the kernel's names, if it shows any.
 fn names_list(root: &ProcRoot) -> Result<PathBuf, SymbolsError> {
     let unreadable = |error| SymbolsError::Unreadable { path: root.path().join("kallsyms"), error };
-    let list = root.host_path(c"kallsyms").map_err(|error| unreadable(io::Error::other(error.to_string())))?;
+    let list = root.host_path(c"kallsyms").map_err(|error| {
+        unreadable(match error {
+            ReadError::Unsupported => io::Error::other("something else is mounted over it"),
+            error => io::Error::other(error.to_string()),
+        })
+    })?;
     Symbols::are_shown(&list)?;
     Ok(list)
 }
