@@ -86,8 +86,10 @@ pub fn sleep_until(deadline_ns: u64, stopped: &dyn Fn() -> bool) -> Wake {
 pub struct Schedule {
     start_ns: u64,
     period_ns: u64,
-    /// Jitter is drawn from 0 to below this.
-    jitter_ns: u64,
+    /// Jitter is drawn from 0 to below this share of a period, or of what is left of the run.
+    jitter: f64,
+    /// When the run is over.
+    end_ns: Option<u64>,
     next: u64,
     last: Option<u64>,
     missed: u64,
@@ -101,13 +103,10 @@ impl Schedule {
     pub fn new(start_ns: u64, hz: f64, duration: Option<Duration>, jitter: f64) -> Self {
         let period_ns = Duration::from_secs_f64(1.0 / hz).as_nanos();
         let period_ns = u64::try_from(period_ns).unwrap_or(u64::MAX).max(1);
-        let last = duration.map(|duration| {
-            let duration_ns = u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX);
-            duration_ns.div_ceil(period_ns).max(1) - 1
-        });
-        let jitter = Duration::from_nanos(period_ns).mul_f64(jitter.clamp(0.0, 1.0)).as_nanos();
-        let jitter_ns = u64::try_from(jitter).unwrap_or(0);
-        Self { start_ns, period_ns, jitter_ns, next: 0, last, missed: 0, throttled: 0 }
+        let duration_ns = duration.map(|duration| u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX));
+        let last = duration_ns.map(|duration_ns| duration_ns.div_ceil(period_ns).max(1) - 1);
+        let end_ns = duration_ns.map(|duration_ns| start_ns.saturating_add(duration_ns));
+        Self { start_ns, period_ns, jitter: jitter.clamp(0.0, 1.0), end_ns, next: 0, last, missed: 0, throttled: 0 }
     }
 
     /// When the next tick is due; none when the run is over.
@@ -117,25 +116,30 @@ impl Schedule {
             return None;
         }
         let due = self.start_ns.saturating_add(self.next.saturating_mul(self.period_ns));
-        Some(due.saturating_add(self.jitter()))
+        let left = self.end_ns.map_or(self.period_ns, |end| end.saturating_sub(due).min(self.period_ns));
+        Some(due.saturating_add(self.jitter(left)))
     }
 
-    /// When the tick after the next is due, jitter aside: by then the next should be done.
+    /// When the tick after the next is due, jitter aside, or the run is over: by then the next should be done.
     #[must_use]
-    pub const fn due_after(&self) -> u64 {
-        self.start_ns.saturating_add(self.next.saturating_add(1).saturating_mul(self.period_ns))
+    pub fn due_after(&self) -> u64 {
+        let due = self.start_ns.saturating_add(self.next.saturating_add(1).saturating_mul(self.period_ns));
+        self.end_ns.map_or(due, |end| due.min(end))
     }
 
-    /// The next tick's jitter: a hash of its number, so that a run is the same each time it is asked.
-    const fn jitter(&self) -> u64 {
-        if self.jitter_ns == 0 {
+    /// The next tick's jitter, of which so many nanoseconds are the whole: a hash of its number, so that a run is the same
+    /// each time it is asked.
+    fn jitter(&self, whole_ns: u64) -> u64 {
+        let jitter_ns = Duration::from_nanos(whole_ns).mul_f64(self.jitter).as_nanos();
+        let jitter_ns = u64::try_from(jitter_ns).unwrap_or(0);
+        if jitter_ns == 0 {
             return 0;
         }
         // splitmix64
         let mut z = (self.start_ns ^ self.next).wrapping_add(0x9e37_79b9_7f4a_7c15);
         z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        (z ^ (z >> 31)) % self.jitter_ns
+        (z ^ (z >> 31)) % jitter_ns
     }
 
     /// Goes on to the first tick that is not yet overdue at `now_ns`, nor due before `not_before_ns`;
@@ -253,6 +257,20 @@ mod tests {
         }
         let mean = offsets.iter().sum::<u64>() / 1000;
         assert!((20 * MS..30 * MS).contains(&mean), "{mean}");
+    }
+
+    #[test]
+    fn no_tick_is_put_off_beyond_the_end_of_the_run() {
+        for (hz, seconds) in [(0.01, 0.05), (0.01, 5.0), (1.0, 2.5), (20.0, 1.0), (0.001, 0.001)] {
+            for start in 0..50 {
+                let end = start + (seconds * 1e9) as u64;
+                let mut schedule = Schedule::new(start, hz, Some(Duration::from_secs_f64(seconds)), 1.0);
+                while let Some(due) = schedule.deadline() {
+                    assert!(due <= end && schedule.due_after() <= end, "{hz} {seconds}: {due}");
+                    schedule.advance(due, 0);
+                }
+            }
+        }
     }
 
     #[test]

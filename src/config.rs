@@ -1,12 +1,14 @@
 //! From arguments to one validated, immutable configuration.
 
 use std::path::PathBuf;
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use crate::cli::{RecordArgs, SampleArgs};
 use crate::column::SourceSet;
 use crate::filter::{Filter, FilterError};
 use crate::plan::{Keep, Plan, PlanError, PlanRequest, StateGate};
+use crate::procfs::host::within;
 use crate::record::Format;
 use crate::record::header::{BASE, IDENTITY};
 use crate::record::open::SinkOptions;
@@ -231,7 +233,16 @@ fn selection(args: &SampleArgs) -> Result<Selection, UsageError> {
 /// The CPUs this process may run on: affinity and cgroup quota.
 #[must_use]
 pub fn allowed_cpus() -> usize {
-    std::thread::available_parallelism().map_or(1, usize::from)
+    /// How long the control group's files may take, which tell of its share.
+    const PATIENCE: Duration = Duration::from_millis(500);
+    static ALLOWED: OnceLock<usize> = OnceLock::new();
+    *ALLOWED.get_or_init(|| {
+        let allowed = within(PATIENCE, || std::thread::available_parallelism().map_or(1, usize::from));
+        // Those that the scheduler lets psn have: the kernel itself says so.
+        allowed.unwrap_or_else(|| {
+            rustix::thread::sched_getaffinity(None).map_or(1, |cpus| usize::try_from(cpus.count()).unwrap_or(1).max(1))
+        })
+    })
 }
 
 #[cfg(test)]

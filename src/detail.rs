@@ -11,18 +11,20 @@
 //!
 //! A thread that the kernel's own walk found comes with most of this: see [`walked`].
 
+pub mod titles;
 pub mod walked;
 
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, MutexGuard, TryLockError, TryLockResult};
 
-use crate::aggregate::Fold;
+use crate::aggregate::{Fold, LastValues};
 use crate::column::{Column, Extract, Source, SourceSet};
 use crate::extract::{
     Answers, Descriptor, Thread, Walked, descriptor, extract, has_ended, is_kernel_thread, is_no_wchan, is_running,
     wchan_was_refused,
 };
-use crate::facts::Fact;
+use crate::facts::Runs;
+use crate::facts::files::{slices, switches};
 use crate::health::Health;
 use crate::lookup::PerSource;
 use crate::observation::{Mark, Observation};
@@ -31,8 +33,9 @@ use crate::parse::stat::Stat;
 use crate::parse::{schedstat, stat, status};
 use crate::plan::{Plan, StateGate};
 use crate::procfs::{Buffer, ProcRoot, ReadError};
-use crate::task::{DetailFiles, Memory, Permit, Process, Switches, Task, TaskFacts};
+use crate::task::{DetailFiles, Memory, Permit, Process, Task, TaskFacts};
 use crate::users::Users;
+use titles::{Deferred, Mappings};
 
 /// The sources that say what a thread waits for: only together with its state do they make sense.
 const WAIT_SOURCES: [Source; 4] = [Source::Syscall, Source::Wchan, Source::Stack, Source::Fd];
@@ -137,7 +140,26 @@ pub struct Observer {
     needs: Needs,
     /// Slots of columns that `stat` and the task list give.
     cheap_slots: usize,
+    /// The first slot of a column that is a fact of the process.
+    title_slot: usize,
     smaps_slot: usize,
+    /// What is known of the mappings of the row's process, where a column shows them.
+    mappings: Result<Mappings, Mark>,
+    /// Whether the row's reads were bracketed by readings of its thread's switches.
+    bracket: Bracket,
+    /// Rows that are put by until the pass is over.
+    deferred: Deferred,
+}
+
+/// What readings of a thread's switches around the reads for a row have shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Bracket {
+    /// There were none.
+    None,
+    /// It has not run in between.
+    Held,
+    /// It has.
+    Torn,
 }
 
 /// The name of a process, as it was in one tick.
@@ -234,7 +256,11 @@ impl Observer {
         Self {
             wait_sources: WAIT_SOURCES.iter().any(|source| context.plan.sources.contains(*source)),
             cheap_slots: before(Source::Comm),
+            title_slot: before(Source::Cmdline),
             smaps_slot: before(Source::Smaps),
+            mappings: Err(Mark::Unread),
+            bracket: Bracket::None,
+            deferred: Deferred::new(before(Source::Cmdline)),
             needs: Needs::of(&context.plan),
             context,
             fold,
@@ -288,8 +314,7 @@ impl Observer {
         if context.plan.sources.contains(Source::Comm) {
             self.leader.see(process.tgid, stat.tid, stat.comm, at);
         }
-        self.answers.reset();
-        self.unparsed = SourceSet::default();
+        self.forget_answers();
         let subject = Subject { stat: &stat, walked: None, blocked };
         if !self.begin(&context, process.tgid, starttime_ticks, subject) {
             return Ok(());
@@ -298,6 +323,20 @@ impl Observer {
         self.observe_details(&context, reading, subject, at);
         self.place.enter(Source::Stat);
         Ok(())
+    }
+
+    /// Forgets what was read for another row.
+    fn forget_answers(&mut self) {
+        self.answers.reset();
+        self.unparsed = SourceSet::default();
+        self.mappings = Err(Mark::Unread);
+        self.bracket = Bracket::None;
+    }
+
+    /// Rows that are put by until the pass is over.
+    #[must_use]
+    pub const fn deferred(&mut self) -> &mut Deferred {
+        &mut self.deferred
     }
 
     /// Fills in what is known before any detail file is read; false when a filter already rejects the row.
@@ -350,6 +389,7 @@ impl Observer {
         let mut again = std::mem::take(&mut self.again);
         let moment = self.read_wait(context, &mut reading, subject, &mut again);
         self.coverage.checked += 1;
+        self.bracket = if matches!(moment, Moment::Torn) { Bracket::Torn } else { Bracket::Held };
         match moment {
             Moment::Same => self.finish(context, &mut reading, subject, at),
             Moment::Again => match Stat::parse(again.bytes(), context.plan.last_stat_field) {
@@ -385,24 +425,35 @@ impl Observer {
     /// Reads what the remaining columns need, cheapest first while the filters hold, and counts the row.
     fn finish(&mut self, context: &Context, reading: &mut Reading<'_>, subject: Subject<'_>, at: Instant) {
         let mut read = None;
-        for slot in self.cheap_slots..self.smaps_slot {
+        for slot in self.cheap_slots..self.title_slot {
             let Some(column) = context.plan.columns.get(slot) else { break };
             let source = column.source;
             let is_known = subject.blocked || subject.knows(source) || WAIT_SOURCES.contains(&source);
             if !is_known && read != Some(source) {
-                self.read(context, reading, subject, source);
+                self.read(context, reading, source);
                 read = Some(source);
             }
             if !self.fill(context, subject, slot..slot + 1) {
                 return;
             }
         }
+        let has_facts = context.plan.columns.len() > self.title_slot;
+        if has_facts && !subject.blocked && !self.read_titles(context, reading, subject) {
+            return;
+        }
+        if self.fill(context, subject, self.title_slot..self.smaps_slot) {
+            self.count(context, subject, &mut reading.memory.last_values, at);
+        }
+    }
+
+    /// Counts the row, which is complete but for the columns that show mappings.
+    fn count(&mut self, context: &Context, subject: Subject<'_>, last: &mut LastValues, at: Instant) {
         self.coverage.rows += 1;
         self.count_refusals(context);
         if context.plan.columns.len() > self.smaps_slot {
-            self.count_mappings(context, reading, subject, at);
+            self.count_mappings(context, subject, last, at);
         } else {
-            self.fold.add(&self.row, at.tick, &mut reading.memory.last_values);
+            self.fold.add(&self.row, at.tick, last);
         }
     }
 
@@ -417,19 +468,23 @@ impl Observer {
         }
     }
 
-    /// Counts one observation a mapping.
-    fn count_mappings(&mut self, context: &Context, reading: &mut Reading<'_>, subject: Subject<'_>, at: Instant) {
-        if !subject.blocked {
-            self.read(context, reading, subject, Source::Smaps);
+    /// Counts one observation a mapping, and one for those that are not known.
+    fn count_mappings(&mut self, context: &Context, subject: Subject<'_>, last: &mut LastValues, at: Instant) {
+        let (text, missing) = match &self.mappings {
+            Ok(Mappings { text, is_cut }) => (Arc::clone(text), is_cut.then_some(Mark::Dropped)),
+            Err(mark) => (Arc::default(), Some(*mark)),
+        };
+        match missing {
+            Some(mark) => self.answers.set(Source::Smaps, Err(mark)),
+            None => self.answers.store(Source::Smaps, &[]),
         }
-        if self.answers.bytes(Source::Smaps) == Err(Mark::Denied) {
+        if missing == Some(Mark::Denied) {
             self.coverage.denied[Source::Smaps] += 1;
         }
         let columns = context.plan.columns.get(self.smaps_slot..).unwrap_or_default();
-        let text = self.answers.bytes(Source::Smaps).unwrap_or_default();
         let mut any = false;
-        for mapping in mappings(text).map(Some).chain(std::iter::once(None)) {
-            if mapping.is_none() && any {
+        for mapping in mappings(&text).map(Some).chain(std::iter::once(None)) {
+            if mapping.is_none() && any && missing.is_none() {
                 break;
             }
             any = true;
@@ -441,7 +496,7 @@ impl Observer {
                 holds(&context.plan, self.smaps_slot + index, row)
             });
             if passes {
-                self.fold.add(row, at.tick, &mut reading.memory.last_values);
+                self.fold.add(row, at.tick, last);
             }
         }
     }
@@ -450,6 +505,7 @@ impl Observer {
         for source in Source::ALL {
             self.answers.set(source, Err(Mark::Blocked));
         }
+        self.mappings = Err(Mark::Blocked);
     }
 
     /// Reads the files that say what the thread waits for, and whether they tell of one sleep.
@@ -499,14 +555,14 @@ impl Observer {
         let wants = |source| context.plan.sources.contains(source) && !subject.knows(source);
         let kernel_thread = subject.is_kernel_thread();
         if wants(Source::Syscall) && !kernel_thread {
-            self.read(context, reading, subject, Source::Syscall);
+            self.read(context, reading, Source::Syscall);
         }
         if wants(Source::Wchan) {
-            self.read(context, reading, subject, Source::Wchan);
+            self.read(context, reading, Source::Wchan);
         }
         let has_no_wchan = wants(Source::Wchan) && self.answers.bytes(Source::Wchan).is_ok_and(is_no_wchan);
         if wants(Source::Stack) || has_no_wchan {
-            self.read(context, reading, subject, Source::Stack);
+            self.read(context, reading, Source::Stack);
         }
         if has_no_wchan {
             self.note_refused_wchan(context, reading, subject);
@@ -550,57 +606,41 @@ impl Observer {
     }
 
     /// The thread's switch counters; none where this kernel gives none.
-    fn read_switches(&mut self, context: &Context, reading: &mut Reading<'_>) -> Option<Switches> {
+    fn read_switches(&mut self, context: &Context, reading: &mut Reading<'_>) -> Option<Runs> {
         self.read_task_file(context, reading, Source::Schedstat);
         let counted = self.answers.bytes(Source::Schedstat).ok().map(schedstat::parse);
         if let Some(Err(_)) = counted {
             self.note_malformed(Source::Schedstat);
         }
-        let counted = counted.and_then(Result::ok);
-        if let Some(times) = counted.filter(|times| (times.run_ns, times.timeslices) != (0, 0)) {
-            return Some(Switches(times.run_ns, times.timeslices));
+        match counted.and_then(Result::ok).and_then(slices) {
+            Some(runs) => Some(runs),
+            None => self.read_context_switches(context, reading),
         }
-        self.read_context_switches(context, reading)
     }
 
-    /// How often the thread gave up its CPU, and how often it was taken from it.
-    fn read_context_switches(&mut self, context: &Context, reading: &mut Reading<'_>) -> Option<Switches> {
+    /// How often the thread gave up its CPU, or was taken from it.
+    fn read_context_switches(&mut self, context: &Context, reading: &mut Reading<'_>) -> Option<Runs> {
         self.read_task_file(context, reading, Source::Status);
-        let text = self.answers.bytes(Source::Status).ok()?;
-        let count = |key: &[u8]| status::value(text, key).and_then(crate::parse::unsigned);
-        Some(Switches(count(b"voluntary_ctxt_switches")?, count(b"nonvoluntary_ctxt_switches")?))
+        self.answers.bytes(Source::Status).ok().and_then(switches).map(Runs::Switches)
     }
 
     /// Makes the answer of `source` current.
-    fn read(&mut self, context: &Context, reading: &mut Reading<'_>, subject: Subject<'_>, source: Source) {
+    fn read(&mut self, context: &Context, reading: &mut Reading<'_>, source: Source) {
         match source {
             Source::Task | Source::Kernel | Source::Stat | Source::Fd => {}
-            Source::Comm => self.read_process_name(context, reading, subject),
+            Source::Comm => self.read_process_name(context, reading),
+            // Facts of the process, which no lane reads.
+            Source::Cmdline | Source::Exe | Source::Smaps => {}
             Source::Owner | Source::Cgroup | Source::PidNs => self.read_fact(context, reading, source),
-            Source::Cmdline | Source::Exe | Source::Smaps => {
-                // A worker of the kernel is renamed with each task it is given.
-                if subject.stat.tid == reading.process.tgid
-                    && !subject.is_kernel_thread()
-                    && let Some(facts) = &reading.process.facts
-                {
-                    facts.revalidate(subject.stat.comm);
-                }
-                match reading.process.facts.as_ref().map(|facts| facts.fact(source)) {
-                    Some(Fact::Known(bytes)) => self.answers.store(source, &bytes),
-                    Some(Fact::Failed(error)) => self.answers.set(source, Err(error.into())),
-                    Some(Fact::Blocked) => self.answers.set(source, Err(Mark::Blocked)),
-                    Some(Fact::Unread) | None => self.answers.set(source, Err(Mark::Unread)),
-                }
-            }
             _ => self.read_task_file(context, reading, source),
         }
     }
 
     /// Reads the name of the process of a thread that is not the first of it, once for all of its threads that this worker meets
     /// on end.
-    fn read_process_name(&mut self, context: &Context, reading: &Reading<'_>, subject: Subject<'_>) {
+    fn read_process_name(&mut self, context: &Context, reading: &Reading<'_>) {
         let tgid = reading.process.tgid;
-        if subject.stat.tid == tgid {
+        if reading.task.tid == tgid {
             return;
         }
         if self.leader.tgid != tgid || self.leader.name.is_empty() {

@@ -8,7 +8,7 @@
 
 use std::collections::HashMap;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -16,7 +16,7 @@ use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, TrySendError, bounde
 
 use crate::clock::monotonic_ns;
 use crate::column::{Source, SourceSet};
-use crate::facts::{ProcessFacts, SideReader};
+use crate::facts::{ProcessFacts, SideReaders};
 use crate::fds::{FdBudget, FdUse};
 use crate::health::Health;
 use crate::parse::status;
@@ -52,8 +52,6 @@ pub struct Discovered {
     pub set: Arc<TaskSet>,
     /// Those of them that a walk does not show; none where ticks are not taken by walks.
     pub unseen: Option<Unseen>,
-    /// Processes that blocked the side reader.
-    pub blockers: Vec<u32>,
     /// Threads that a listing may have skipped, over all refreshes.
     pub skipped: u64,
     /// Processes whose threads could not be listed now.
@@ -75,6 +73,8 @@ const LATER_FACTS: Duration = Duration::from_millis(50);
 /// How long the first set waits for the names of its users, and later ones.
 const FIRST_NAMES: Duration = Duration::from_millis(500);
 const LATER_NAMES: Duration = Duration::from_millis(50);
+/// A refresh that takes longer may be stuck: it is told that its list is not there.
+const STUCK: Duration = Duration::from_secs(2);
 
 /// Bytes of one entry in a listing of numbers: fs/readdir.c, 24 for the header and name, rounded up.
 const ENTRY_BYTES: usize = 32;
@@ -84,7 +84,7 @@ pub struct Discovery {
     root: Arc<ProcRoot>,
     config: DiscoveryConfig,
     users: Arc<Users>,
-    side_reader: Option<SideReader>,
+    side_readers: Option<Arc<SideReaders>>,
     census: Option<Census>,
     /// Whether walks are made even if reading the selected threads costs less.
     must_walk: bool,
@@ -98,7 +98,6 @@ pub struct Discovery {
     numbers: Vec<u32>,
     buffer: Buffer,
     health: Health,
-    side_health: Health,
     skipped: u64,
     unlisted: u64,
     /// A listing failed for want of something that may be had next time.
@@ -140,12 +139,12 @@ impl Discovery {
     #[must_use]
     pub fn new(root: Arc<ProcRoot>, config: DiscoveryConfig, users: Arc<Users>) -> Self {
         let trusts_loadavg = root.own_pid() == Some(std::process::id());
-        let side_reader = SideReader::start(&root, config.sources);
+        let side_readers = SideReaders::start(&root, config.sources);
         Self {
             root: Arc::new(root.share()),
             config,
             users,
-            side_reader,
+            side_readers,
             census: None,
             must_walk: false,
             unseen: Unseen::default(),
@@ -157,7 +156,6 @@ impl Discovery {
             numbers: Vec::new(),
             buffer: Buffer::default(),
             health: Health::default(),
-            side_health: Health::default(),
             skipped: 0,
             unlisted: 0,
             is_incomplete: false,
@@ -172,7 +170,16 @@ impl Discovery {
     #[must_use]
     pub fn with_census(mut self, census: Census, must: bool) -> Self {
         (self.census, self.must_walk) = (Some(census), must);
+        if let Some(readers) = &self.side_readers {
+            readers.count_switches(true);
+        }
         self
+    }
+
+    /// Who reads facts beside the sampling, if any are to be read.
+    #[must_use]
+    pub const fn side_readers(&self) -> Option<&Arc<SideReaders>> {
+        self.side_readers.as_ref()
     }
 
     /// Lists the tasks. `tick` is the sampler's: it tells recently active threads from idle ones.
@@ -181,7 +188,7 @@ impl Discovery {
     /// # Errors
     /// When the proc root itself can not be listed.
     pub fn refresh(&mut self, tick: u32) -> Result<Option<Discovered>, ReadError> {
-        if let Some(reader) = &mut self.side_reader {
+        if let Some(reader) = &self.side_readers {
             reader.supervise();
         }
         if !self.is_due() {
@@ -201,15 +208,13 @@ impl Discovery {
             self.users.settle(if self.first { FIRST_NAMES } else { LATER_NAMES });
         }
         let patience = if self.first { FIRST_FACTS } else { LATER_FACTS };
-        if let Some(reader) = &mut self.side_reader {
+        if let Some(reader) = &self.side_readers {
             reader.settle(patience);
-            self.side_health.take(&mut reader.take_health());
         }
         self.first = false;
         Ok(Some(Discovered {
             set: Arc::new(set),
             unseen: self.census.is_some().then(|| self.unseen.clone()),
-            blockers: self.side_reader.as_ref().map(|reader| reader.blockers().to_vec()).unwrap_or_default(),
             skipped: self.skipped,
             unlisted: self.unlisted,
             fds: self.fds,
@@ -221,7 +226,9 @@ impl Discovery {
         let mut health = std::mem::take(&mut self.health);
         health.debug_assert_accounts_for(self.root.attempts());
         self.root.attempts().forget();
-        health.take(&mut self.side_health);
+        if let Some(readers) = &self.side_readers {
+            health.take(&mut readers.take_health());
+        }
         health
     }
 
@@ -230,7 +237,7 @@ impl Discovery {
         let now = monotonic_ns();
         let old = self.first || self.is_incomplete || now.saturating_sub(self.last_full_ns) >= FULL_LISTING_NS;
         let seen = if self.trusts_loadavg {
-            let text = self.root.read_system(c"loadavg", &mut self.buffer);
+            let text = self.root.read_host(c"loadavg", &mut self.buffer);
             text.ok().and_then(|text| Loadavg::parse(text).ok()).map(|loadavg| (loadavg.last_pid, loadavg.total))
         } else {
             None
@@ -248,7 +255,7 @@ impl Discovery {
     fn can_wait(&self) -> bool {
         let Selection { threads, .. } = &self.config.selection;
         let is_everything = self.config.selection.is_everything() && threads.is_none();
-        self.census.is_some() && is_everything && self.side_reader.is_none() && !self.config.names_users
+        self.census.is_some() && is_everything && self.side_readers.is_none() && !self.config.names_users
     }
 
     fn list_candidates(&mut self, pids: &mut Vec<u32>) -> Result<(), ReadError> {
@@ -423,6 +430,9 @@ impl Discovery {
         let threads: usize = processes.iter().map(|process| process.tasks.len()).sum();
         if self.first && !self.must_walk && !is_worth_a_walk(threads as u64, census.host_tasks()) {
             self.census = None;
+            if let Some(readers) = &self.side_readers {
+                readers.count_switches(false);
+            }
             return;
         }
         match census.take(processes) {
@@ -438,11 +448,16 @@ impl Discovery {
     fn ask_for_facts(&mut self, process: &Process, now: u64) {
         let Some(known) = self.known.get_mut(&process.tgid) else { return };
         let asked_ns = &mut known.facts_ns;
-        if let (Some(reader), Some(facts)) = (&self.side_reader, &process.facts) {
+        if let (Some(reader), Some(facts)) = (&self.side_readers, &process.facts) {
             let age = if self.config.sources.contains(Source::Smaps) { 0 } else { FACTS_AGE_NS };
             if facts.take_stale() || *asked_ns == 0 || now.saturating_sub(*asked_ns) > age {
+                let other = process.tasks.iter().find(|task| task.tid != process.tgid && !task.is_gone());
+                if let Some(task) = other {
+                    facts.note_other(task.tid);
+                }
                 *asked_ns = if reader.request(process.tgid, facts) { now } else { 0 };
             }
+            facts.forget_threads_beyond(process.tasks.len());
         }
     }
 
@@ -495,7 +510,7 @@ impl Discovery {
         }
         let facts = match &same_process {
             Some(process) => process.facts.clone(),
-            None => self.side_reader.is_some().then(Arc::<ProcessFacts>::default),
+            None => self.side_readers.as_ref().map(|readers| Arc::new(ProcessFacts::of(readers))),
         };
         let old = same_process.as_ref().map_or(&[][..], |process| &process.tasks);
         let task_dir = TaskDir { tgid, dir: dir.as_deref().map(AsFd::as_fd) };
@@ -588,6 +603,8 @@ pub struct Discoverer {
     /// Closing this channel ends the thread.
     _stop: Sender<()>,
     tick: Arc<AtomicU32>,
+    /// When the refresh that is under way began, and 0 while there is none.
+    busy_ns: Arc<AtomicU64>,
 }
 
 impl Discoverer {
@@ -602,11 +619,15 @@ impl Discoverer {
         let (stop, stopped) = bounded::<()>(0);
         let tick = Arc::new(AtomicU32::new(0));
         let sampler_tick = Arc::clone(&tick);
+        let busy_ns = Arc::new(AtomicU64::new(0));
+        let busy = Arc::clone(&busy_ns);
         std::thread::Builder::new().name("psn-discover".to_owned()).spawn(move || {
             loop {
                 let started = monotonic_ns();
+                busy.store(started, Ordering::Relaxed);
                 let found = discovery.refresh(sampler_tick.load(Ordering::Relaxed)).transpose();
                 account.lock().unwrap_or_else(PoisonError::into_inner).take(&mut discovery.take_health());
+                busy.store(0, Ordering::Relaxed);
                 if let Some(found) = found
                     && !deliver(&set_sender, &stopped, found)
                 {
@@ -622,7 +643,15 @@ impl Discoverer {
                 }
             }
         })?;
-        Ok(Self { sets, health, _stop: stop, tick })
+        Ok(Self { sets, health, _stop: stop, tick, busy_ns })
+    }
+
+    /// How old the task list is at least, if whoever makes it seems not to come back.
+    #[must_use]
+    pub fn stuck_since(&self) -> Option<Duration> {
+        let began = self.busy_ns.load(Ordering::Relaxed);
+        let since = Duration::from_nanos(monotonic_ns().saturating_sub(began));
+        (began != 0 && since > STUCK).then_some(since)
     }
 
     /// The newest task set, if there is one since the last call. `tick` is the sampler's.

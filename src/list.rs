@@ -81,8 +81,20 @@ pub fn markdown() -> String {
         if source == Source::Smaps {
             text.push_str(
                 "\nCostly: the kernel stalls the process while it is read, so it is read once a refresh of the task list at\n\
-                 most, beside the sampling. A sample of a thread counts once for each mapping of its process.\n",
+                 most, beside the sampling. A sample of a thread counts once for each mapping of its process. Of a process\n\
+                 with more than 48 MiB of text a row of `[dropped]` stands for the mappings that are left out, and the report\n\
+                 says so. A thread that outlives the first of its process has the mappings all the same.\n",
             );
+        }
+        if source == Source::Cmdline {
+            text.push_str(
+                "\nPrograms rewrite it as they go, and execute others: it is of the row's own moment, or shows `[stale]`. See\n\
+                 [titles.md](titles.md), which shows it on PostgreSQL. Up to 128 KiB are shown; of a longer one 64 KiB from\n\
+                 either end, with `[... N bytes left out ...]` between them, and the report says so.\n",
+            );
+        }
+        if source == Source::Exe {
+            text.push_str("\nOf the row's own moment, as the command line is; a process without one (a kernel thread, a zombie) has `-`.\n");
         }
         text.push_str("\n| column | type | since | meaning |\n|---|---|---|---|\n");
         for column in columns {

@@ -33,6 +33,8 @@ pub enum Mark {
     Malformed,
     /// Not read yet: the side reader has not answered for this process.
     Unread,
+    /// What is known is of another moment, and what it is now could not be had in time.
+    Stale,
     /// The directory argument is `AT_FDCWD`: relative to the working directory.
     WorkingDirectory,
     /// One of many: there was no memory for more groups, or values.
@@ -47,7 +49,7 @@ pub enum Mark {
 
 impl Mark {
     /// Every mark, for help texts, tests and decoders.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 17] = [
         Self::Running,
         Self::KernelThread,
         Self::KernelDirect,
@@ -59,6 +61,7 @@ impl Mark {
         Self::Dropped,
         Self::Malformed,
         Self::Unread,
+        Self::Stale,
         Self::WorkingDirectory,
         Self::Other,
         Self::Unrecorded,
@@ -81,6 +84,7 @@ impl Mark {
             Self::Dropped => "[dropped]",
             Self::Malformed => "[malformed]",
             Self::Unread => "[unread]",
+            Self::Stale => "[stale]",
             Self::WorkingDirectory => "[cwd]",
             Self::Other => "[other]",
             Self::Unrecorded => "[unrecorded]",

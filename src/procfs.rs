@@ -4,11 +4,17 @@
 //! never an error worth a message. Files are opened relative to a held directory descriptor, so a
 //! reused pid can not slip in between, and read with one `pread` each.
 
+pub mod host;
+
 use std::ffi::CStr;
+use std::ffi::OsStr;
+use std::ops::ControlFlow;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use host::HostFiles;
 use rustix::fs::{AtFlags, Mode, OFlags};
 use rustix::io::Errno;
 
@@ -89,6 +95,8 @@ pub struct Buffer {
 impl Buffer {
     /// One page: no per-thread file but a deep `stack` or a long `status` is larger.
     const INITIAL: usize = 4096;
+    /// A piece of a file that is read piece by piece.
+    const PIECE: usize = 64 << 10;
     /// Reads stop here: no file psn reads is larger, short of an attack on its memory.
     const MAX: usize = 16 << 20;
 
@@ -108,15 +116,6 @@ impl Buffer {
         }
         self.len = bytes.len();
     }
-}
-
-/// How far to read.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Extent {
-    /// One `pread` gives the file, unless it fills the buffer: every `single_open` file of /proc.
-    Once,
-    /// Until a read gives nothing, or this many bytes: files of many records, which come in pieces.
-    UntilEnd(usize),
 }
 
 /// Where a task's files are reached from.
@@ -146,6 +145,7 @@ pub struct ProcRoot {
     path: PathBuf,
     faults: Option<Arc<dyn Faults>>,
     attempts: Attempts,
+    host: Arc<HostFiles>,
 }
 
 impl std::fmt::Debug for ProcRoot {
@@ -164,7 +164,13 @@ impl ProcRoot {
     /// When `path` is not a directory that can be opened.
     pub fn open(path: &Path) -> std::io::Result<Self> {
         let fd = rustix::fs::open(path, OPEN_DIR, Mode::empty())?;
-        Ok(Self { fd: Arc::new(fd), path: path.to_owned(), faults: None, attempts: Attempts::default() })
+        Ok(Self {
+            fd: Arc::new(fd),
+            path: path.to_owned(),
+            faults: None,
+            attempts: Attempts::default(),
+            host: Arc::default(),
+        })
     }
 
     /// Makes calls fail as `faults` says: for tests.
@@ -177,8 +183,9 @@ impl ProcRoot {
     /// The same root for another part of psn, which accounts for its reads by itself.
     #[must_use]
     pub fn share(&self) -> Self {
-        let Self { fd, path, faults, .. } = self;
-        Self { fd: Arc::clone(fd), path: path.clone(), faults: faults.clone(), attempts: Attempts::default() }
+        let Self { fd, path, faults, host, .. } = self;
+        let (fd, host) = (Arc::clone(fd), Arc::clone(host));
+        Self { fd, path: path.clone(), faults: faults.clone(), attempts: Attempts::default(), host }
     }
 
     /// The reads that were attempted through this root.
@@ -201,22 +208,45 @@ impl ProcRoot {
         pid_name(link.to_bytes())
     }
 
-    /// Reads a file of the whole system, such as `loadavg`.
+    /// Reads a file of the whole host, such as `loadavg`, if it is on the file system of the root and answers in time. One
+    /// that does not is not asked again.
     ///
     /// # Errors
-    /// The class of the failure.
-    pub fn read_system<'b>(&self, name: &CStr, buffer: &'b mut Buffer) -> Result<&'b [u8], ReadError> {
-        let fd = self.open_at(self.fd.as_fd(), name, OPEN_FILE, None)?;
-        self.read(fd.as_fd(), None, Extent::Once, buffer)
+    /// The class of the failure: what is mounted over the file is [`ReadError::Unsupported`].
+    pub fn read_host<'b>(&self, name: &CStr, buffer: &'b mut Buffer) -> Result<&'b [u8], ReadError> {
+        self.inject(Call::Open, None)?;
+        let limit = self.inject(Call::Read, None)?;
+        let bytes = self.host.read(&self.fd, name)?;
+        buffer.store(limit.and_then(|limit| bytes.get(..limit)).unwrap_or(&bytes));
+        Ok(buffer.bytes())
     }
 
-    /// Reads what is mounted where, as psn sees it: a file of many lines.
+    /// The path of a long file of the whole host, such as `kallsyms`, if it is on the file system of the root, so that whoever
+    /// reads it by itself is not kept waiting.
     ///
     /// # Errors
     /// The class of the failure.
-    pub fn read_mounts<'b>(&self, buffer: &'b mut Buffer) -> Result<&'b [u8], ReadError> {
-        let fd = self.open_at(self.fd.as_fd(), c"self/mountinfo", OPEN_FILE, None)?;
-        self.read(fd.as_fd(), None, Extent::UntilEnd(Buffer::MAX), buffer)
+    pub fn host_path(&self, name: &CStr) -> Result<PathBuf, ReadError> {
+        self.host.check(&self.fd, name)?;
+        Ok(self.path.join(OsStr::from_bytes(name.to_bytes())))
+    }
+
+    /// A sentence for each file of the whole host that was not to be relied on.
+    #[must_use]
+    pub fn host_warnings(&self) -> Vec<String> {
+        let sentence = |(name, why): (String, &str)| {
+            let instead = match name.as_str() {
+                "loadavg" => "new tasks were found without it, by listing them at every look or by walks",
+                "meminfo" => "the number of files kept open was bounded by the limit on open files alone",
+                "sys/kernel/random/boot_id" => "the recording does not say of which boot it is",
+                "self/mountinfo" => "whether the mount hides processes is not known",
+                _ => "psn did without",
+            };
+            format!("{}/{name} {why}, and was not used: {instead}", self.path.display())
+        };
+        // Whoever misses the list of names says so.
+        let troubles = self.host.troubles().into_iter().filter(|(name, _)| name != "kallsyms");
+        troubles.map(sentence).collect()
     }
 
     /// The id of the PID namespace that a process is in, by its pid or as `self`.
@@ -238,13 +268,52 @@ impl ProcRoot {
         file: &str,
         buffer: &'b mut Buffer,
     ) -> Result<&'b [u8], ReadError> {
-        let extent = match source {
-            Source::Smaps => Extent::UntilEnd(Buffer::MAX),
-            Source::Cmdline => Extent::UntilEnd(CMDLINE_MAX),
-            _ => Extent::Once,
-        };
         let fd = self.open_at(self.fd.as_fd(), PathName::process(tgid, file).as_cstr(), OPEN_FILE, Some(source))?;
-        self.read(fd.as_fd(), Some(source), extent, buffer)
+        self.read(fd.as_fd(), Some(source), buffer)
+    }
+
+    /// Reads a long file of a process piece by piece, through its thread `tid` if one is given, until its end or until
+    /// `take` has enough.
+    ///
+    /// # Errors
+    /// The class of the failure, whatever was taken before.
+    pub fn stream(
+        &self,
+        tgid: u32,
+        tid: Option<u32>,
+        source: Source,
+        buffer: &mut Buffer,
+        take: &mut dyn FnMut(&[u8]) -> ControlFlow<()>,
+    ) -> Result<(), ReadError> {
+        let name = match tid {
+            Some(tid) => {
+                let parts = [Part::Number(tgid), Part::Text("task"), Part::Number(tid)];
+                PathName::new(&parts, source.name(), None)
+            }
+            None => PathName::process(tgid, source.name()),
+        };
+        let fd = self.open_at(self.fd.as_fd(), name.as_cstr(), OPEN_FILE, Some(source))?;
+        self.attempts.count(Some(source));
+        buffer.len = 0;
+        if buffer.bytes.len() < Buffer::PIECE {
+            buffer.bytes.resize(Buffer::PIECE, 0);
+        }
+        let mut offset = 0;
+        loop {
+            let result = self.inject(Call::Read, Some(source)).and_then(|limit| {
+                let read = rustix::io::pread(&fd, &mut *buffer.bytes, offset)?;
+                Ok(limit.map_or(read, |limit| read.min(limit)))
+            });
+            let read = match result {
+                Err(Errno::INTR) => continue,
+                other => other?,
+            };
+            offset += read as u64;
+            let piece = buffer.bytes.get(..read).unwrap_or_default();
+            if piece.is_empty() || take(piece).is_break() {
+                return Ok(());
+            }
+        }
     }
 
     /// Reads a link of a process by its pid, such as `exe`.
@@ -278,7 +347,7 @@ impl ProcRoot {
         source: Source,
         buffer: &'b mut Buffer,
     ) -> Result<&'b [u8], ReadError> {
-        self.read(fd, Some(source), Extent::Once, buffer)
+        self.read(fd, Some(source), buffer)
     }
 
     /// Opens, reads and closes a task's file.
@@ -293,7 +362,7 @@ impl ProcRoot {
         buffer: &'b mut Buffer,
     ) -> Result<&'b [u8], ReadError> {
         let fd = self.open_task_file(dir, tid, source)?;
-        self.read(fd.as_fd(), Some(source), Extent::Once, buffer)
+        self.read(fd.as_fd(), Some(source), buffer)
     }
 
     /// Reads a task's link: `ns/pid`, or `fd/N` where `number` is given. The target is never touched.
@@ -437,7 +506,6 @@ impl ProcRoot {
         &self,
         fd: BorrowedFd<'_>,
         source: Option<Source>,
-        extent: Extent,
         buffer: &'b mut Buffer,
     ) -> Result<&'b [u8], ReadError> {
         self.attempts.count(source);
@@ -458,22 +526,14 @@ impl ProcRoot {
             };
             let filled = read == free.len();
             buffer.len += read;
-            let done = match extent {
-                Extent::Once => !filled,
-                Extent::UntilEnd(limit) => read == 0 || buffer.len >= limit,
-            };
-            if done || buffer.len >= Buffer::MAX {
+            // One `pread` gives the file, unless it fills the buffer: every `single_open` file of /proc.
+            if !filled || buffer.len >= Buffer::MAX {
                 return Ok(buffer.bytes());
             }
-            if filled {
-                buffer.bytes.resize(buffer.bytes.len() * 2, 0);
-            }
+            buffer.bytes.resize(buffer.bytes.len() * 2, 0);
         }
     }
 }
-
-/// Bytes of a command line that are kept: arguments of a megabyte are possible, and of no use here.
-const CMDLINE_MAX: usize = 4096;
 
 /// Appends the numeric entries of a directory, read with as few calls as the buffer allows.
 fn list_numbers(dir: BorrowedFd<'_>, buffer: &mut Vec<u8>, numbers: &mut Vec<u32>) -> Result<(), ReadError> {

@@ -339,7 +339,9 @@ impl Report {
     #[must_use]
     #[expect(clippy::cast_precision_loss, reason = "counts far below 2^52")]
     pub fn achieved_hz(&self) -> f64 {
-        if self.meta.duration_s > 0.0 { self.ticks.completed as f64 / self.meta.duration_s } else { 0.0 }
+        // Of a run shorter than a period, one tick is all that was asked for.
+        let rate = if self.meta.duration_s > 0.0 { self.ticks.completed as f64 / self.meta.duration_s } else { 0.0 };
+        if self.ticks.completed == 1 { rate.min(self.meta.hz) } else { rate }
     }
 }
 

@@ -25,7 +25,7 @@ use std::time::Duration;
 use crate::aggregate::Aggregator;
 use crate::clock::monotonic_ns;
 use crate::column::Source;
-use crate::detail::{Context, Coverage, Instant, Observer, Place, read_stat};
+use crate::detail::{Context, Coverage, Instant, Observer, Place, read_stat, titles};
 use crate::health::Health;
 use crate::lookup::PerByte;
 use crate::parse::syscall::SyscallLine;
@@ -530,8 +530,9 @@ impl Sampler {
         let mut outcome = PassOutcome { is_complete: true, ..PassOutcome::default() };
         let mut round = self.begin();
         self.hand_out(&mut round, Arc::clone(set), Vec::new(), at);
-        let back = self.gather(round, Until { next_due_ns, stopped }, &mut outcome);
+        let mut back = self.gather(round, Until { next_due_ns, stopped }, &mut outcome);
         outcome.duration_ns = monotonic_ns().saturating_sub(at.now_ns);
+        finish_deferred(&mut back, at, Until { next_due_ns, stopped }, outcome.is_complete);
         self.collect(back, tick, &mut outcome);
         outcome
     }
@@ -567,6 +568,7 @@ impl Sampler {
         outcome.duration_ns = monotonic_ns().saturating_sub(at.now_ns);
         // Last, so that it is the home of the next walk, too.
         back.push(home);
+        finish_deferred(&mut back, at, Until { next_due_ns, stopped }, outcome.is_complete);
         self.collect(back, tick, &mut outcome);
         walked.map(|()| outcome)
     }
@@ -683,6 +685,7 @@ impl Sampler {
             Arc::make_mut(&mut self.quarantine).end(tgid, monotonic_ns());
         }
         lane.observer.fold.discard();
+        lane.observer.deferred().clear();
         lane.states = StateCounts::default();
         lane.observer.coverage = Coverage::default();
         self.health.take(&mut lane.observer.health);
@@ -701,6 +704,7 @@ impl Sampler {
                 lane.observer.coverage = Coverage::default();
             }
             lane.observer.fold.discard();
+            lane.observer.deferred().clear();
             outcome.states.take(&mut lane.states);
             self.health.take(&mut lane.observer.health);
             self.coverage.take(&mut lane.observer.coverage);
@@ -775,6 +779,15 @@ impl Drop for Sampler {
     fn drop(&mut self) {
         self.jobs.close();
     }
+}
+
+/// Waits for the titles that rows of these lanes wait for, as long as the tick allows, and counts the rows.
+fn finish_deferred(lanes: &mut [Box<Lane>], at: Instant, until: Until<'_>, is_complete: bool) {
+    let readers = lanes.iter_mut().find_map(|lane| lane.observer.deferred().readers().cloned());
+    let Some(readers) = readers.filter(|_| is_complete) else { return };
+    let with_mappings = lanes.iter_mut().any(|lane| lane.observer.deferred().wait_for_mappings());
+    readers.settle_rows(with_mappings, titles::deadline(at.now_ns, monotonic_ns(), until.next_due_ns), until.stopped);
+    lanes.iter_mut().for_each(|lane| lane.observer.finish_deferred(at));
 }
 
 /// The work of one pass that lanes are out for.

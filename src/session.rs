@@ -16,6 +16,7 @@ use crate::column::{Extract, Source, state_name};
 use crate::config::{Config, allowed_cpus};
 use crate::detail::{Context, Coverage};
 use crate::discover::{Discovered, Discoverer, Discovery, DiscoveryConfig};
+use crate::facts::{SideReaders, TITLES};
 use crate::fds::FdBudget;
 use crate::health::Health;
 use crate::histogram::Histogram;
@@ -180,7 +181,7 @@ pub fn record(
 pub fn header(config: &Config, args: Vec<String>) -> Result<Header, SessionError> {
     let root = ProcRoot::open(&config.root).map_err(|error| SessionError::Root { path: shown(&config.root), error })?;
     let mut buffer = Buffer::default();
-    let boot_id = root.read_system(c"sys/kernel/random/boot_id", &mut buffer).unwrap_or_default();
+    let boot_id = root.read_host(c"sys/kernel/random/boot_id", &mut buffer).unwrap_or_default();
     let boot_id = String::from_utf8_lossy(boot_id).trim().to_owned();
     let uname = rustix::system::uname();
     let (started_ns, monotonic_ns) = (realtime_ns(), monotonic_ns());
@@ -225,6 +226,8 @@ struct Session<'a> {
     cpu_at_start: Duration,
     discovery_health: Health,
     users: Arc<Users>,
+    side_readers: Option<Arc<SideReaders>>,
+    root: ProcRoot,
     /// psn's own process, if it is left out.
     excluded: Option<u32>,
     warnings: Vec<String>,
@@ -249,6 +252,11 @@ impl<'a> Session<'a> {
         let root =
             ProcRoot::open(&config.root).map_err(|error| SessionError::Root { path: shown(&config.root), error })?;
         let root = Arc::new(root);
+        let own_root = root.share();
+        if recorder.is_some() {
+            // The header was made before there was a report to say in that this cannot be had.
+            let _ = own_root.host_path(c"sys/kernel/random/boot_id");
+        }
         let mut selection = config.selection.clone();
         if !config.shows_itself {
             selection.excluded = root.own_pid();
@@ -276,6 +284,10 @@ impl<'a> Session<'a> {
             Some((walker, census)) => (Some(walker), discovery.with_census(census, must_walk(config))),
             None => (None, discovery),
         };
+        let side_readers = discovery.side_readers().cloned();
+        if let Some(readers) = &side_readers {
+            readers.keep_lines_of(config.plan.columns.iter().copied());
+        }
         let discoverer = Discoverer::start(discovery).map_err(|error| SessionError::Threads(error.to_string()))?;
         Ok(Self {
             config,
@@ -294,6 +306,8 @@ impl<'a> Session<'a> {
             cpu_at_start,
             discovery_health: Health::default(),
             users,
+            side_readers,
+            root: own_root,
             excluded,
             warnings,
         })
@@ -549,12 +563,17 @@ impl<'a> Session<'a> {
     #[expect(clippy::cast_precision_loss, reason = "times to be shown")]
     fn report(mut self, schedule: &Schedule, started_ns: u64, elapsed_ns: u64) -> Report {
         self.discovery_health.take(&mut self.discoverer.take_health());
+        if let Some(readers) = &self.side_readers {
+            self.discovery_health.take(&mut readers.take_health());
+        }
         let mut health = self.sampler.health().clone();
         health.take(&mut self.discovery_health);
         let expected = schedule.expected();
         let completed = u64::from(self.completed);
         // A run that ended by itself covered all its ticks' time; one that was stopped, the time it ran.
+        let whole_s = self.config.duration.map_or(f64::INFINITY, |duration| duration.as_secs_f64());
         let covered_s = if schedule.deadline().is_none() { expected as f64 / self.config.hz } else { 0.0 };
+        let covered_s = covered_s.min(whole_s);
         let fds = (self.found.fds.files + self.found.fds.dirs) as u64;
         let ms = |ns: u64| ns as f64 / 1e6;
         let uname = rustix::system::uname();
@@ -606,11 +625,8 @@ impl<'a> Session<'a> {
 
     fn all_warnings(&mut self) -> Vec<String> {
         let mut blockers = self.sampler.blockers();
-        blockers.extend(self.found.blockers.iter().map(|tgid| Blocker {
-            tgid: *tgid,
-            name: Vec::new(),
-            is_mute: false,
-        }));
+        let beside = self.side_readers.as_ref().map(|readers| readers.blockers()).unwrap_or_default();
+        blockers.extend(beside.into_iter().map(|tgid| Blocker { tgid, name: Vec::new(), is_mute: false }));
         // Of two of the same process, the one that has its name.
         blockers.sort_by_key(|blocker| (blocker.tgid, Reverse(blocker.name.clone())));
         blockers.dedup_by_key(|blocker| blocker.tgid);
@@ -625,6 +641,9 @@ impl<'a> Session<'a> {
                 self.too_large
             ));
         }
+        warnings.extend(self.side_readers.iter().flat_map(|readers| readers.warnings()));
+        warnings.extend(self.root.host_warnings());
+        warnings.extend(self.discoverer.stuck_since().map(|since| frozen_list(since, &self.config.root)));
         if lost > 0 {
             warnings.push(format!("of {lost} ticks nothing was recorded: the disk was too slow for them"));
         }
@@ -668,6 +687,16 @@ fn must_walk(config: &Config) -> bool {
     config.scan == Scan::Kernel || config.sources().contains(Source::Kernel)
 }
 
+/// What to say of a task list that is not made anew because whoever makes it does not come back.
+fn frozen_list(since: Duration, root: &std::path::Path) -> String {
+    format!(
+        "the task list is {:.0} seconds old: whoever lists the tasks is stuck in the kernel, in something under {}; what was born \
+         since was not seen",
+        since.as_secs_f64(),
+        root.display()
+    )
+}
+
 /// What to say of processes whose threads are not known.
 fn unlisted(found: &Discovered) -> Option<String> {
     let processes = match found.unlisted {
@@ -702,14 +731,15 @@ fn fd_budget(config: &Config, root: &ProcRoot) -> FdBudget {
     let wanted = config.fd_budget.map_or(0, |files| (files as u64).saturating_mul(4) / 3 + reserve);
     let limit = raise_fd_limit(wanted).saturating_sub(reserve);
     let mut buffer = Buffer::default();
-    let available_kb = root.read_system(c"meminfo", &mut buffer).ok().and_then(mem_available_kb);
+    let available_kb = root.read_host(c"meminfo", &mut buffer).ok().and_then(mem_available_kb);
     let affordable = available_kb.map_or(limit, |kb| kb / 20 / KERNEL_KB_PER_FD);
     let dirs = limit / 4;
     let files = (limit - dirs).min(affordable);
     let to_usize = |count: u64| usize::try_from(count).unwrap_or(usize::MAX);
     let files = config.fd_budget.map_or(to_usize(files), |wanted| wanted.min(to_usize(limit - dirs)));
     let details = config.plan.sources.iter().filter(|source| DetailFiles::keeps(*source)).count();
-    // Waiting threads are bracketed by `schedstat`, whether or not a column shows it.
-    let details_per_task = if details > 0 { (details + 1).min(DetailFiles::KEPT.len()) } else { 0 };
+    // Waiting threads are bracketed by `schedstat`, whether or not a column shows it, and titles are held against it.
+    let has_titles = TITLES.iter().any(|title| config.plan.sources.contains(*title));
+    let details_per_task = if details > 0 || has_titles { (details + 1).min(DetailFiles::KEPT.len()) } else { 0 };
     FdBudget { files, dirs: to_usize(dirs), details_per_task }
 }

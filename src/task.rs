@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, OnceLock};
 
 use crate::aggregate::LastValues;
 use crate::column::{Source, SourceSet};
-use crate::facts::ProcessFacts;
+use crate::facts::{ProcessFacts, Runs};
 use crate::procfs::{ReadError, TaskDir};
 
 /// How many of a thread's files may stay open.
@@ -127,6 +127,12 @@ impl Task {
         self.memory.get_or_init(Arc::default)
     }
 
+    /// The same, if there is anything, to be held on to.
+    #[must_use]
+    pub fn kept_memory(&self) -> Option<Arc<Mutex<Memory>>> {
+        self.memory.get().cloned()
+    }
+
     /// Takes over what was kept with the same thread before it was listed, unless something was kept since.
     pub fn inherit(&self, before: &Self) {
         if let Some(memory) = before.memory.get() {
@@ -187,7 +193,7 @@ pub struct Memory {
     /// Of those, the ones that do not exist.
     pub unsupported: SourceSet,
     /// What counted its switches when it was last looked at, to tell whether it moved on since.
-    pub switches: Option<Switches>,
+    pub switches: Option<Runs>,
     /// Whether it had not moved when it was last looked at.
     pub is_steady: bool,
     /// The name under which facts and refusals were learnt.
@@ -221,11 +227,6 @@ impl Memory {
         }
     }
 }
-
-/// What changes whenever a thread has been switched in: CPU time and time slices of `schedstat`, or,
-/// on a kernel that does not keep those, the voluntary and involuntary switches of `status`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Switches(pub u64, pub u64);
 
 /// A thread's facts that change too rarely to be read at every tick: the file's bytes, or why not.
 #[derive(Debug, Default)]

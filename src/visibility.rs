@@ -27,7 +27,7 @@ fn hidden_by_mount(config: &Config, root: &ProcRoot) -> Option<String> {
         return None;
     }
     let mut buffer = Buffer::default();
-    let mounts = root.read_mounts(&mut buffer).ok()?;
+    let mounts = root.read_host(c"self/mountinfo", &mut buffer).ok()?;
     let path = std::fs::canonicalize(&config.root).ok()?;
     let options = proc_mount_options(mounts, path.as_os_str().as_bytes())?;
     let value = hidepid(options)?;

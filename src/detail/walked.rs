@@ -9,6 +9,7 @@ use std::sync::Arc;
 use super::{Context, Instant, Observer, Reading, Subject, WAIT_SOURCES, held, needs_stat, read_stat};
 use crate::column::{Column, Source, SourceSet};
 use crate::extract::{Descriptor, Walked, descriptor, extract, has_ended, is_running};
+use crate::facts::Runs;
 use crate::observation::Mark;
 use crate::parse::stat::{self, Stat};
 use crate::procfs::{Buffer, ReadError};
@@ -148,8 +149,7 @@ impl Observer {
         blocked: bool,
         at: Instant,
     ) {
-        self.answers.reset();
-        self.unparsed = SourceSet::default();
+        self.forget_answers();
         let record = walked.record;
         let (mut name, mut line) = (std::mem::take(&mut self.name), std::mem::take(&mut self.again));
         name.clear();
@@ -246,7 +246,7 @@ impl Observer {
             return;
         }
         let switches = self.read_context_switches(context, reading);
-        if switches.map(|switches| switches.0.wrapping_add(switches.1)) != Some(record.switches) {
+        if switches != Some(Runs::Switches(record.switches)) {
             self.mark_torn();
         }
     }

@@ -1,6 +1,8 @@
 //! `/proc/PID/smaps`: for each mapping a header as in `maps`, then `Key:  value` lines (proc(5); `show_smap` in the kernel's
 //! `fs/proc/task_mmu.c`).
 
+use std::sync::Arc;
+
 use super::{cut, status};
 
 /// One mapping of the process's memory.
@@ -102,6 +104,94 @@ impl<'a> Mappings<'a> {
     }
 }
 
+/// The size lines that are wanted, by their keys; none stands for all.
+pub type Keys = Option<Arc<[&'static str]>>;
+
+/// What is kept of a long text that comes in pieces: the headers, and the lines that are wanted, without their padding. What it
+/// makes is read by [`mappings`] as the whole text would be.
+#[derive(Debug)]
+pub struct Digest {
+    keys: Keys,
+    text: Vec<u8>,
+    /// The beginning of a line whose end is in the next piece.
+    line: Vec<u8>,
+    /// Whether that line is longer than any is: what follows of it is left out.
+    is_overlong: bool,
+}
+
+impl Digest {
+    /// No line is longer: a path takes 4,096 bytes, and each of them four where it is escaped.
+    const LINE: usize = 32 << 10;
+
+    /// Nothing yet; of the size lines, those with these `keys` are kept.
+    #[must_use]
+    pub const fn new(keys: Keys) -> Self {
+        Self { keys, text: Vec::new(), line: Vec::new(), is_overlong: false }
+    }
+
+    /// The bytes kept.
+    #[must_use]
+    pub const fn len(&self) -> usize {
+        self.text.len()
+    }
+
+    /// Whether nothing was kept.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.text.is_empty()
+    }
+
+    /// Takes the next piece.
+    pub fn push(&mut self, mut piece: &[u8]) {
+        while let Some((end, rest)) = cut(piece, b'\n') {
+            piece = rest;
+            let mut line = std::mem::take(&mut self.line);
+            if line.is_empty() && !self.is_overlong {
+                self.keep(end);
+            } else if !self.is_overlong {
+                line.extend_from_slice(end);
+                self.keep(&line);
+            }
+            line.clear();
+            (self.line, self.is_overlong) = (line, false);
+        }
+        self.is_overlong |= self.line.len().saturating_add(piece.len()) > Self::LINE;
+        if !self.is_overlong {
+            self.line.extend_from_slice(piece);
+        }
+    }
+
+    /// What was kept, but for a line that did not end.
+    #[must_use]
+    pub fn finish(self) -> Vec<u8> {
+        self.text
+    }
+
+    fn keep(&mut self, line: &[u8]) {
+        if is_header(line) {
+            // Five words; then the path, behind the spaces that align it.
+            let place = memchr::memchr_iter(b' ', line).nth(4).unwrap_or(line.len());
+            let (numbers, path) = line.split_at_checked(place).unwrap_or((line, &[]));
+            self.text.extend_from_slice(numbers);
+            let path = strip_padding(path);
+            if !path.is_empty() {
+                self.text.push(b' ');
+                self.text.extend_from_slice(path);
+            }
+            self.text.push(b'\n');
+            return;
+        }
+        let Some((key, value)) = cut(line, b':') else { return };
+        let is_wanted = |keys: &Arc<[&'static str]>| keys.iter().any(|wanted| wanted.as_bytes() == key);
+        if self.keys.as_ref().is_none_or(is_wanted) {
+            self.text.extend_from_slice(key);
+            self.text.push(b':');
+            self.text.extend_from_slice(super::trim(value));
+            self.text.push(b'\n');
+        }
+    }
+}
+
 /// Whether a line is a header: those start with a lower-case hexadecimal digit, and keys with a capital.
 fn is_header(line: &[u8]) -> bool {
     matches!(line, [b'0'..=b'9' | b'a'..=b'f', ..])
@@ -156,6 +246,36 @@ mod tests {
         let found: Vec<_> = mappings(rollup).collect();
         assert_eq!(found.len(), 1);
         assert_eq!((found[0].pathname, found[0].kb(b"Rss")), (b"[rollup]".as_slice(), Some(1692)));
+    }
+
+    #[test]
+    fn a_digest_is_read_as_the_whole_would_be_in_pieces_of_any_length() {
+        let whole: Vec<_> = mappings(SMAPS).collect();
+        for piece in 1..SMAPS.len() {
+            let mut digest = Digest::new(Some(["Rss", "VmFlags"].into()));
+            SMAPS.chunks(piece).for_each(|piece| digest.push(piece));
+            let text = digest.finish();
+            assert!(memchr::memmem::find(&text, b"Size").is_none() && text.len() < SMAPS.len());
+            let kept: Vec<_> = mappings(&text).collect();
+            assert_eq!(kept.len(), whole.len(), "{piece}");
+            for (kept, whole) in kept.iter().zip(&whole) {
+                assert_eq!(Mapping { body: &[], ..*kept }, Mapping { body: &[], ..*whole });
+                assert_eq!((kept.kb(b"Rss"), kept.vm_flags()), (whole.kb(b"Rss"), whole.vm_flags()));
+            }
+        }
+        let mut all = Digest::new(None);
+        all.push(SMAPS);
+        assert_eq!(mappings(&all.finish()).next().unwrap().kb(b"Size"), Some(8));
+    }
+
+    #[test]
+    fn a_line_without_an_end_takes_no_memory() {
+        let mut digest = Digest::new(None);
+        (0..100).for_each(|_| digest.push(&[b'x'; 4096]));
+        assert!(digest.line.capacity() <= 2 * Digest::LINE);
+        digest.push(b"\n1000-2000 r--p 0 0:0 7\nRss: 3 kB\nRss: 4");
+        let text = digest.finish();
+        assert_eq!(text, b"1000-2000 r--p 0 0:0 7\nRss:3 kB\n");
     }
 
     #[test]

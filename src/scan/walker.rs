@@ -21,7 +21,7 @@ use crate::detail::{Instant, Observer};
 use crate::extract::Walked;
 use crate::facts::FACTS;
 use crate::plan::Plan;
-use crate::procfs::ProcRoot;
+use crate::procfs::{ProcRoot, ReadError};
 use crate::select::Selection;
 use crate::task::{Process, Task, TaskSet};
 
@@ -155,11 +155,13 @@ impl Walker {
     pub fn open(ground: &Ground, root: &ProcRoot, request: Request<'_>) -> Result<Self, Unavailable> {
         let Request { plan, selection } = request;
         let mut parts = wanted_parts(plan);
-        let list = root.path().join("kallsyms");
-        let mut nameless = None;
-        // Addresses without names tell nobody anything: then the names are read from /proc.
-        if let (1.., Err(error)) = (parts.frames, Symbols::are_shown(&list)) {
-            (parts.frames, nameless) = (0, Some(error));
+        let (mut list, mut nameless) = (PathBuf::new(), None);
+        if parts.frames > 0 {
+            // Addresses without names tell nobody anything: then the names are read from /proc.
+            match names_list(root) {
+                Ok(path) => list = path,
+                Err(error) => (parts.frames, nameless) = (0, Some(error)),
+            }
         }
         let selects_processes = !selection.is_everything();
         let selects_threads = selection.threads.is_some();
@@ -294,6 +296,19 @@ impl Walker {
         observer.health.record_dropped(Source::Kernel, rustix::io::Errno::NOBUFS, walk.overflowed);
         Ok((walk, rows))
     }
+}
+
+/// The list of the kernel's names, if it shows any.
+fn names_list(root: &ProcRoot) -> Result<PathBuf, SymbolsError> {
+    let unreadable = |error| SymbolsError::Unreadable { path: root.path().join("kallsyms"), error };
+    let list = root.host_path(c"kallsyms").map_err(|error| {
+        unreadable(match error {
+            ReadError::Unsupported => io::Error::other("something else is mounted over it"),
+            error => io::Error::other(error.to_string()),
+        })
+    })?;
+    Symbols::are_shown(&list)?;
+    Ok(list)
 }
 
 /// What the plan's columns need of a record.

@@ -177,12 +177,13 @@ const CASES: &[Case] = &[
         happens: |proc| {
             // The same process: its id and its start stay.
             let exe = Content::Link("/bin/tool".to_owned());
-            let tool = thread(10, "tool", 1).file("cgroup", "0::/tool\n");
+            // Who executes runs, and so what was known of the title is read again for the very row.
+            let tool = thread(10, "tool", 1).file("cgroup", "0::/tool\n").file("schedstat", "9000000 0 9\n");
             proc.add(&Process::new(10).thread(tool).file("exe", exe).file("cmdline", "tool\0"));
         },
         ends_a_kept_file: false,
         is_listed_again: false,
-        wanted: &[("shell | 1 | /1 | /bin/1 | shell-1", 1), ("tool | 1 | /tool | [unread] | [unread]", 1)],
+        wanted: &[("shell | 1 | /1 | /bin/1 | shell-1", 1), ("tool | 1 | /tool | /bin/tool | tool", 1)],
     },
     Case {
         name: "another-thread-executes-a-program",

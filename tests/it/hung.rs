@@ -255,3 +255,57 @@ fn a_listing_that_blocks_is_told_and_can_be_stopped() {
     let result = try_run(&proc, &["-p", "by", "-d", "1"], Some(Duration::from_millis(200)));
     assert!(matches!(result, Err(SessionError::StoppedEarly)), "{result:?}");
 }
+
+/// A named pipe among the files of the whole host.
+fn block_host_file(proc: &FakeProc, name: &str) {
+    let path = proc.path().join(name);
+    rustix::fs::mknodat(rustix::fs::CWD, &path, rustix::fs::FileType::Fifo, rustix::fs::Mode::from(0o644), 0).unwrap();
+}
+
+#[test]
+fn files_of_the_whole_host_that_block_are_done_without_and_told() {
+    let proc = FakeProc::of([waiting(7)]);
+    // It counts as psn's own proc root, where loadavg would tell of what is born.
+    std::os::unix::fs::symlink(std::process::id().to_string(), proc.path().join("self")).unwrap();
+    let files = ["loadavg", "meminfo"];
+    files.iter().for_each(|file| block_host_file(&proc, file));
+    let config = config(&proc, &["-g", "task", "--hz", "20", "-d", "2", "--discover-hz", "20", "--workers", "1"]);
+    let root = proc.path().to_owned();
+    let began = Instant::now();
+    let report = within(PATIENCE, move || {
+        let mut born = AtTick(10, move || FakeProc::add_at(&root, &waiting(9)));
+        session::run(&config, &Stop::default(), &mut born).unwrap()
+    });
+    assert!(began.elapsed() < STOP, "{:?}", began.elapsed());
+    let samples = samples(&report);
+    assert_eq!(samples["7"], report.ticks.completed);
+    // Seen within a refresh or two, not with the next full listing.
+    assert!(samples.get("9").is_some_and(|seen| *seen * 2 > report.ticks.completed), "{samples:?} {:?}", report.ticks);
+    for file in files {
+        let says = |warning: &&String| warning.contains(&format!("/{file} did not answer in time, and was not used"));
+        assert_eq!(report.warnings.iter().filter(says).count(), 1, "{:?}", report.warnings);
+    }
+}
+
+#[test]
+fn files_of_the_whole_host_that_block_do_not_keep_a_run_from_stopping() {
+    let proc = FakeProc::of([waiting(7)]);
+    ["loadavg", "meminfo", "self"].iter().for_each(|file| block_host_file(&proc, file));
+    run(&proc, &["-g", "task", "--hz", "20", "-d", "0"], Some(Duration::from_millis(1500)));
+}
+
+#[test]
+fn a_task_list_that_is_not_made_anew_any_more_is_told_with_its_age() {
+    let proc = FakeProc::of([waiting(7)]);
+    let config = config(&proc, &["-p", "bystander|late", "-g", "task", "--hz", "20", "-d", "4", "--discover-hz", "20"]);
+    let root = proc.path().to_owned();
+    let report = within(PATIENCE, move || {
+        let late = waiting(9).file("comm", Content::Fifo);
+        let mut stuck = AtTick(10, move || FakeProc::add_at(&root, &late));
+        session::run(&config, &Stop::default(), &mut stuck).unwrap()
+    });
+    unblock(&proc.path().join("9/comm"));
+    assert_all_ticks(&report, &["7"]);
+    let says = |warning: &String| warning.starts_with("the task list is ") && warning.contains(" seconds old: ");
+    assert!(report.warnings.iter().any(says), "{:?}", report.warnings);
+}

@@ -19,9 +19,10 @@ use psn_stress::storm::Builder;
 use psn_stress::{Kind, Storm, TaskGroup, Truth};
 use rustix::process::Signal;
 
-use crate::support::child::{Running, command, psn};
+use crate::support::child::{Running, command, has_program, is_root, psn};
+use crate::support::dir::Dir;
 use crate::support::report::{column, only, samples, value};
-use crate::support::{json, within};
+use crate::support::{json, skip, within};
 
 #[track_caller]
 fn config(args: &[&str]) -> Config {
@@ -346,4 +347,29 @@ fn psn_leaves_itself_out_unless_asked_for() {
     assert_eq!(rows_of(&[]).0, None);
     let (samples, ticks) = rows_of(&["--show-yourself"]);
     assert!(samples.is_some_and(|samples| samples >= 3 * ticks), "coordinator, discovery and workers: {samples:?}");
+}
+
+#[test]
+fn what_is_mounted_over_a_file_of_the_host_is_not_believed() {
+    if !is_root() || !has_program("unshare") {
+        return skip("mounting takes root and unshare");
+    }
+    let dir = Dir::new();
+    let (fixed, program) = (dir.path("loadavg"), dir.path("short-lived"));
+    fs::write(&fixed, "0.00 0.00 0.00 1/10 99\n").unwrap();
+    fs::copy("/bin/sleep", &program).unwrap();
+    let psn = format!("{} -q --scan proc -a -d 2.5 -g comm2 --discover-hz 20 --format json", env!("CARGO_BIN_EXE_psn"));
+    let script = format!("mount --bind {fixed} /proc/loadavg || exit 77; (sleep 0.7; {program} 1.5; :) & exec {psn}");
+    let mut shell = command("unshare");
+    shell.args(["-m", "sh", "-c", &script]);
+    let ended = Running::start(&mut shell).end();
+    if ended.status.code() == Some(77) {
+        return skip(&format!("nothing can be mounted here: {}", ended.stderr));
+    }
+    let report = json::parse(&ended);
+    let seen = report.samples(&["comm2"]).get("short-lived").copied().unwrap_or_default();
+    // A full listing, which needs no sign, comes too late.
+    assert!(seen * 4 > report.completed(), "{seen} of {} ticks", report.completed());
+    let warnings = report.0["warnings"].to_string();
+    assert!(warnings.contains("/proc/loadavg is not of the proc file system"), "{warnings}");
 }

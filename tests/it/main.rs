@@ -25,6 +25,9 @@ mod live;
 /// The kernel's own walk in the place of /proc.
 mod walk;
 
+/// Command lines and executables of the row's own moment, and facts that are long or outlive their first thread.
+mod titles;
+
 /// Lists of tasks while those come and go.
 mod listing;
 

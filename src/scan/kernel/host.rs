@@ -1,8 +1,11 @@
 //! What has to be known of psn itself before a program is loaded: its capabilities and namespaces, as the proc root shows them.
 
+use std::time::Duration;
+
 use crate::column::Source;
 use crate::parse::status;
 use crate::parse::system::{Loadavg, ns_id};
+use crate::procfs::host::within;
 use crate::procfs::{Buffer, ProcRoot};
 
 use super::unavailable::Unavailable;
@@ -10,6 +13,9 @@ use super::unavailable::Unavailable;
 /// Namespaces of the host itself have fixed numbers (`include/linux/proc_ns.h`).
 const INIT_USER_NS: u64 = 0xefff_fffd;
 const INIT_PID_NS: u64 = 0xefff_fffc;
+
+/// How long a file of sysfs may take.
+pub const SYSFS_PATIENCE: Duration = Duration::from_secs(1);
 
 /// The capabilities that loading and running a walk takes; `CAP_SYS_ADMIN` stands for both.
 const CAPABILITIES: [(u32, &str); 2] = [(39, "CAP_BPF"), (38, "CAP_PERFMON")];
@@ -75,7 +81,7 @@ fn check_capabilities(status: &[u8]) -> Result<(), Unavailable> {
 #[must_use]
 pub fn count_tasks(root: &ProcRoot) -> u64 {
     let mut buffer = Buffer::default();
-    let line = root.read_system(c"loadavg", &mut buffer).ok();
+    let line = root.read_host(c"loadavg", &mut buffer).ok();
     line.and_then(|line| Loadavg::parse(line).ok()).map_or(0, |loadavg| loadavg.total)
 }
 
@@ -126,8 +132,8 @@ pub fn raise_locked_memory() {
 /// Whether the kernel keeps its memory confidential, from programs too.
 #[must_use]
 pub fn is_locked_down() -> bool {
-    std::fs::read("/sys/kernel/security/lockdown")
-        .is_ok_and(|text| memchr::memmem::find(&text, b"[confidentiality]").is_some())
+    let text = within(SYSFS_PATIENCE, || std::fs::read("/sys/kernel/security/lockdown"));
+    text.is_some_and(|text| text.is_ok_and(|text| memchr::memmem::find(&text, b"[confidentiality]").is_some()))
 }
 
 #[cfg(test)]

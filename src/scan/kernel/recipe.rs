@@ -13,6 +13,7 @@ use super::state::State;
 use super::sys::{LoadError, Memory, Program, ProgramKind, Shared, Step};
 use super::unavailable::Unavailable;
 use crate::procfs::ProcRoot;
+use crate::procfs::host::within;
 
 /// What every program of ours starts from.
 #[derive(Debug)]
@@ -33,7 +34,11 @@ impl Ground {
     /// Why not.
     pub fn survey(root: &ProcRoot, btf_path: &Path) -> Result<Self, Unavailable> {
         let namespaces = host::check(root)?;
-        let bytes = std::fs::read(btf_path).map_err(|error| Unavailable::NoBtf { path: btf_path.to_owned(), error })?;
+        let path = btf_path.to_owned();
+        let bytes = within(host::SYSFS_PATIENCE, move || std::fs::read(path));
+        let bytes = bytes
+            .unwrap_or_else(|| Err(std::io::ErrorKind::TimedOut.into()))
+            .map_err(|error| Unavailable::NoBtf { path: btf_path.to_owned(), error })?;
         let btf = Btf::parse(&bytes).map_err(|error| Unavailable::Btf { path: btf_path.to_owned(), error })?;
         let layout = Layout::find(&btf).map_err(|lacks| Unavailable::Kernel { lacks, since: "5.8" })?;
         host::raise_locked_memory();

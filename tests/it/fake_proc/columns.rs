@@ -316,9 +316,11 @@ fn only_the_files_that_the_columns_need_are_opened() {
                 Source::Stat => true,
                 // What a thread waits for is bracketed by its switch counters, and a file by its system call.
                 Source::Schedstat | Source::Syscall if column.source == Source::Fd => true,
-                Source::Schedstat => {
-                    matches!(column.source, Source::Schedstat | Source::Syscall | Source::Wchan | Source::Stack)
-                }
+                // And whoever has run since may have another title.
+                Source::Schedstat => matches!(
+                    column.source,
+                    Source::Schedstat | Source::Syscall | Source::Wchan | Source::Stack | Source::Cmdline | Source::Exe
+                ),
                 // What is known of a program is known under its name.
                 Source::Comm => {
                     matches!(column.source, Source::Comm | Source::Cmdline | Source::Exe | Source::Smaps)

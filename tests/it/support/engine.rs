@@ -124,6 +124,9 @@ impl Engine {
     /// The same, with the next tick due at an instant of psn's clock.
     pub fn pass_until(&mut self, next_due_ns: u64) -> PassOutcome {
         let outcome = self.sampler.pass(&self.set, self.completed, next_due_ns, &|| false);
+        if let Some(readers) = self.discovery.side_readers() {
+            self.discovery_health.take(&mut readers.take_health());
+        }
         self.expected += 1;
         self.completed += u32::from(outcome.is_complete);
         outcome
