@@ -275,10 +275,7 @@ impl<'q> Tally<'q> {
         if !passes || !self.is_selected(pid, task, further) {
             return;
         }
-        let holds = plan.filters.iter().enumerate().all(|(slot, filters)| {
-            let value = self.row.value(slot);
-            filters.iter().all(|filter| filter.matches(value))
-        });
+        let holds = (0..plan.filters.len()).all(|slot| plan.may_hold(&self.row, slot));
         if holds {
             self.row.tid = u32::try_from(task).unwrap_or(0);
             self.row.tgid = u32::try_from(pid).unwrap_or(0);

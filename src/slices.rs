@@ -46,6 +46,8 @@ pub fn table(slices: Vec<Slice>, with_trend: bool) -> Report {
     }
     columns.insert(0, text_column("time"));
     Report {
+        unmeasured: Vec::new(),
+        sleepers: None,
         meta: facts.meta,
         title: "Active Threads".to_owned(),
         states: states.unwrap_or(crate::report::States::Active),

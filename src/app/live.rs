@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use anyhow::Context as _;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-use super::{print_report, stop_on_signals};
+use super::{in_charset, print_report, stop_on_signals};
 use crate::cli::SampleArgs;
 use crate::column::Source;
 use crate::config::{Config, DEFAULT_PROC_ROOT};
@@ -124,6 +124,7 @@ impl Terminal {
         let _ = io::stderr().write_all(banner(config).as_bytes());
         if io::stderr().is_terminal() {
             let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr_with_hz(5));
+            bar.set_style(in_charset(ProgressStyle::default_spinner()));
             bar.set_message("listing the threads");
             bar.enable_steady_tick(Duration::from_millis(200));
             terminal.bar = Some(bar);
@@ -180,7 +181,7 @@ impl Progress for Terminal {
                 None => "{spinner} {elapsed} {msg}",
             };
             if let Ok(style) = ProgressStyle::with_template(template) {
-                bar.set_style(style);
+                bar.set_style(in_charset(style));
             }
         }
         bar.set_position(due);

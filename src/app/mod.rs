@@ -7,11 +7,12 @@ use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
 
 use anyhow::Context as _;
+use indicatif::ProgressStyle;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
 use crate::cli::{Cli, Command, command};
 use crate::config::UsageError;
-use crate::output::{self, Format, Layout};
+use crate::output::{self, Charset, Format, Layout};
 use crate::report::Report;
 use crate::rights;
 use crate::session::Stop;
@@ -112,11 +113,27 @@ fn stop_on_signals() -> anyhow::Result<Stop> {
 
 /// Writes a report to standard output.
 fn print_report(report: &Report, format: Format, footer: bool, raw_csv: bool) -> anyhow::Result<()> {
-    let layout = Layout { width: terminal_width(), footer, defuse_formulas: !raw_csv };
+    let charset = match format {
+        Format::Table => charset(io::stdout().is_terminal()),
+        _ => Charset::of_programs(&|name| std::env::var_os(name), io::stdout().is_terminal()),
+    };
+    let layout = Layout { width: terminal_width(), footer, defuse_formulas: !raw_csv, charset };
     let mut out = io::BufWriter::with_capacity(1 << 16, io::stdout().lock());
     output::render(report, format, &layout, &mut out)
         .and_then(|()| out.flush())
         .context("cannot write the report to standard output")
+}
+
+/// The characters that texts for people may be made of, on a stream that is a terminal or is not.
+fn charset(is_terminal: bool) -> Charset {
+    Charset::of_people(&|name| std::env::var_os(name), is_terminal)
+}
+
+/// A bar on standard error, in characters that may be written there.
+fn in_charset(style: ProgressStyle) -> ProgressStyle {
+    let charset = charset(io::stderr().is_terminal());
+    let style = charset.bar().into_iter().fold(style, ProgressStyle::progress_chars);
+    charset.spinner().into_iter().fold(style, ProgressStyle::tick_chars)
 }
 
 /// Columns of the terminal that standard output is; none when it is not one.

@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-use super::{print_report, stop_on_signals};
+use super::{in_charset, print_report, stop_on_signals};
 use crate::cli::{DiffArgs, ExportArgs, SampleArgs};
 use crate::config::{self, UsageError};
 use crate::diff::{self, Side};
@@ -117,7 +117,9 @@ pub fn diff(args: &DiffArgs) -> anyhow::Result<()> {
         };
         let notes = diff::notes(before, after).into_iter().chain(left_out);
         let text: String = notes.map(|note| format!("{}\n", printable(note.as_bytes()))).collect();
-        return super::print(|out| out.write_all(format!("\n{text}").as_bytes()));
+        let text = format!("\n{text}");
+        let text = super::charset(io::stdout().is_terminal()).text(&text);
+        return super::print(|out| out.write_all(text.as_bytes()));
     }
     Ok(())
 }
@@ -163,7 +165,7 @@ impl<'a> Bar<'a> {
         let bar = (!quiet && io::stderr().is_terminal()).then(|| {
             let bar = ProgressBar::with_draw_target(Some(Self::STEPS), ProgressDrawTarget::hidden());
             if let Ok(style) = ProgressStyle::with_template("reading {bar:40} {percent}% {eta} left") {
-                bar.set_style(style);
+                bar.set_style(in_charset(style));
             }
             bar
         });

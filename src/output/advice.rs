@@ -1,7 +1,8 @@
 //! The sentences that a reader of the report must not miss: what makes it doubtful, and what would help.
 
-use super::footer::{count, milliseconds, rate};
-use crate::report::Report;
+use super::footer::{count, milliseconds, rate, thousands};
+use crate::report::{Report, States};
+use crate::sleepers::Sleepers;
 
 /// Fewer ticks than this say little: one of nine is 11%.
 const FEW_TICKS: u64 = 10;
@@ -18,6 +19,54 @@ pub fn warnings(report: &Report) -> Vec<String> {
         None
     };
     found.into_iter().chain(report.warnings.iter().cloned()).collect()
+}
+
+/// Waits that are told of by name, where threads slept.
+const MAX_WAITS: usize = 5;
+
+/// Why there are no rows, in words.
+pub fn nothing_seen(report: &Report) -> String {
+    let threads = match report.states {
+        _ if report.ticks.completed == 0 => return "no tick was taken".to_owned(),
+        States::Active => "active threads",
+        States::All => "threads",
+        States::Chosen => "threads in these states",
+    };
+    if report.coverage.rejected > 0 {
+        return format!(
+            "no {threads} met the conditions of --where; {} did not",
+            average(report.coverage.rejected, report.ticks.completed)
+        );
+    }
+    match &report.sleepers {
+        Some(sleepers) => format!("no active threads; {}", slept(sleepers)),
+        None if report.states == States::Active => {
+            format!("no {threads} were seen; -a shows sleeping and idle threads too")
+        }
+        None => format!("no {threads} were seen"),
+    }
+}
+
+/// `15 slept: 13.95 in epoll_wait, 1.00 in futex (-a shows them)`
+fn slept(sleepers: &Sleepers) -> String {
+    let waits = sleepers.waits.iter().take(MAX_WAITS);
+    let mut told: Vec<String> = waits.map(|(wait, average)| format!("{average:.2} in {wait}")).collect();
+    let rest: f64 = sleepers.waits.iter().skip(MAX_WAITS).map(|(_, average)| average).sum();
+    if sleepers.waits.len() > MAX_WAITS {
+        told.push(format!("{rest:.2} in others"));
+    }
+    let sample = if sleepers.looked_at < sleepers.threads {
+        format!("of {} threads, {} were looked at: ", thousands(sleepers.threads), thousands(sleepers.looked_at))
+    } else {
+        String::new()
+    };
+    format!("{sample}{:.0} slept: {} (-a shows them)", sleepers.slept, told.join(", "))
+}
+
+/// So many a tick.
+#[expect(clippy::cast_precision_loss, reason = "an average is shown with two decimals")]
+fn average(samples: u64, ticks: u64) -> String {
+    format!("{:.2} on average", samples as f64 / ticks.max(1) as f64)
 }
 
 fn few_ticks(completed: u64) -> String {
@@ -75,4 +124,47 @@ fn less_work(report: &Report) -> String {
         advice.push("more files kept open (ulimit -n, --fd-budget)");
     }
     format!("{} or a lower --hz would help", advice.join(", "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::output::fixture;
+
+    fn empty() -> Report {
+        Report { rows: Vec::new(), ..fixture::mysqld() }
+    }
+
+    #[test]
+    fn where_threads_slept_is_told_if_none_was_active() {
+        let waits = [("epoll_wait", 13.95), ("futex", 1.0)].map(|(wait, average)| (wait.to_owned(), average)).to_vec();
+        let sleepers = Sleepers { threads: 15, looked_at: 15, slept: 14.95, waits };
+        let mut report = Report { sleepers: Some(sleepers.clone()), ..empty() };
+        assert_eq!(
+            nothing_seen(&report),
+            "no active threads; 15 slept: 13.95 in epoll_wait, 1.00 in futex (-a shows them)"
+        );
+        let many = (0..7).map(|wait| (format!("wait{wait}"), f64::from(10 - wait))).collect();
+        report.sleepers = Some(Sleepers { threads: 100_000, looked_at: 1020, slept: 1000.0, waits: many });
+        assert_eq!(
+            nothing_seen(&report),
+            "no active threads; of 100,000 threads, 1,020 were looked at: 1000 slept: 10.00 in wait0, 9.00 in wait1, \
+             8.00 in wait2, 7.00 in wait3, 6.00 in wait4, 9.00 in others (-a shows them)"
+        );
+    }
+
+    #[test]
+    fn conditions_are_blamed_where_they_are_at_fault() {
+        let mut report = empty();
+        report.ticks.completed = 100;
+        report.coverage.rejected = 250;
+        assert_eq!(nothing_seen(&report), "no active threads met the conditions of --where; 2.50 on average did not");
+        report.states = States::All;
+        assert_eq!(nothing_seen(&report), "no threads met the conditions of --where; 2.50 on average did not");
+        report.states = States::Chosen;
+        report.coverage.rejected = 0;
+        assert_eq!(nothing_seen(&report), "no threads in these states were seen");
+        report.ticks.completed = 0;
+        assert_eq!(nothing_seen(&report), "no tick was taken");
+    }
 }
