@@ -263,7 +263,7 @@ pub fn extract(column: &Column, thread: Thread<'_>, row: &mut Observation) {
             push_text_or_none(row, cgroup::path(text));
         }),
         Extract::Container => with(thread.answers.bytes(Source::Cgroup), row, |text, row| {
-            push_text_or_none(row, cgroup::path(text).and_then(cgroup::container).map(short_container_id));
+            push_text_or_none(row, cgroup::container_of(text).map(short_container_id));
         }),
         Extract::PidNs => with(thread.answers.bytes(Source::PidNs), row, |link, row| {
             push_or_malformed(row, system::ns_id(link));
@@ -890,11 +890,35 @@ mod tests {
     }
 
     #[test]
+    fn what_is_not_measured_or_may_not_be_known_is_no_number() {
+        let line = stat_line("a", 'D', 0, 4096);
+        let masked = stat_line("a", 'D', 0, 1);
+        assert_eq!(value("delayacct_blkio_ticks", &line, &[]), "0");
+        for column in ["startcode", "endcode", "startstack", "arg_start", "exit_code"] {
+            assert_eq!(value(column, &masked, &[]), "[denied]", "{column}");
+            assert_ne!(value(column, &line, &[]), "[denied]", "{column}");
+        }
+        assert_eq!(value("utime", &masked, &[]), "0");
+        let stat = Stat::parse(line.as_bytes(), 52).unwrap();
+        let read = Answers::of(Measured { delays: false, sched: false });
+        let users = Users::default();
+        for column in ["delayacct_blkio_ticks", "sched_run_ns", "sched_wait_ns"] {
+            let mut row = Observation::default();
+            extract(Column::find(column).unwrap(), thread(&stat, &read, &users), &mut row);
+            assert_eq!(text_of(row.value(0)), "[unsupported]", "{column}");
+        }
+    }
+
+    #[test]
     fn facts_that_do_not_exist_are_a_dash() {
         let line = stat_line("a", 'S', PF_KTHREAD, 0);
         assert_eq!(value("cmdline", &line, &[(Source::Cmdline, "")]), "-");
         assert_eq!(value("exe", &line, &[(Source::Exe, "")]), "-");
         assert_eq!(value("container", &line, &[(Source::Cgroup, "0::/user.slice\n")]), "-");
+        let id = "4fe3bb200489d71428a82ddf32d053994fe3bb200489d71428a82ddf32d05399";
+        let hybrid = format!("5:memory:/docker/{id}\n0::/system.slice/docker.service\n");
+        assert_eq!(value("container", &line, &[(Source::Cgroup, &hybrid)]), "4fe3bb200489");
+        assert_eq!(value("cgroup", &line, &[(Source::Cgroup, &hybrid)]), "/system.slice/docker.service");
         assert_eq!(value("vmrss_kb", &line, &[(Source::Status, "Name:\ta\n")]), "-");
         assert_eq!(value("seccomp", &line, &[(Source::Status, "Name:\ta\n")]), "[unsupported]");
     }

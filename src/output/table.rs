@@ -12,6 +12,7 @@ use unicode_width::UnicodeWidthStr as _;
 use super::advice::nothing_seen;
 use super::charset::Charset;
 use super::escape::units;
+use crate::column::Column;
 use crate::report::{Align, Field, Report, ReportColumn, Row, decimal};
 
 /// No column of texts is made narrower than this.
@@ -53,10 +54,15 @@ fn cell<'a>(column: &ReportColumn, field: &'a Field, charset: Charset) -> Cow<'a
         Field::Scaled(number, divisor) => Cow::Owned(decimal(*number, *divisor)),
         Field::Decimal(number) => Cow::Owned(format!("{number:.2}")),
         Field::Text(bytes) if column.in_parentheses => Cow::Owned(format!("({})", charset.printable(bytes))),
-        Field::Text(bytes) if !column.is_dimension => charset.bars(bytes),
+        Field::Text(bytes) if is_of_psn(column) => charset.bars(bytes),
         Field::Text(bytes) => charset.printable(bytes),
         Field::Mark(mark) => Cow::Borrowed(mark.text()),
     }
+}
+
+/// Whether the column shows texts of psn's own making, such as a `trend`.
+fn is_of_psn(column: &ReportColumn) -> bool {
+    !column.name.contains(':') && Column::find(&column.name).is_none()
 }
 
 /// The width that each column would like.
