@@ -22,13 +22,13 @@ use crate::task::{Process, TaskSet};
 use crate::users::Users;
 
 /// Looks at the sleepers.
-const LOOKS: u32 = 5;
+const LOOKS: u32 = 3;
 
 /// Time between two looks.
 const PERIOD: Duration = Duration::from_millis(10);
 
 /// How long all looks may take together.
-const PATIENCE: Duration = Duration::from_millis(400);
+const PATIENCE: Duration = Duration::from_secs(1);
 
 /// Threads looked at, at most: those of a larger selection are sampled evenly.
 const MAX_THREADS: usize = 1024;

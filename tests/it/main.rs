@@ -25,6 +25,9 @@ mod live;
 /// The kernel's own walk in the place of /proc.
 mod walk;
 
+/// Figures that are what they seem to be: system calls of either table, what is not measured, what a terminal is shown.
+mod truth;
+
 /// Lists of tasks while those come and go.
 mod listing;
 

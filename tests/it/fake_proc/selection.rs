@@ -273,7 +273,7 @@ fn conditions_on_states_that_can_not_hold_are_errors() {
     assert!(asleep.contains("state S, which are left out; -a counts them too"), "{asleep}");
     assert!(error(&["--where", "comm = x and state_id in (I, Z)"]).contains("--states ZI them alone"));
     assert!(error(&["--states", "D", "--where", "state ~ Run"]).contains("--states R"));
-    assert_eq!(pids(&three(), &["-a", "--where", "state = R or state_id = D"]), set(&["10", "20", "30"]));
+    assert_eq!(pids(&three(), &["--where", "state = R or state_id = D"]), set(&["10", "20", "30"]));
 }
 
 #[test]
