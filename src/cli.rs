@@ -98,7 +98,7 @@ pub struct SampleArgs {
     #[arg(short, long)]
     pub all_states: bool,
 
-    /// Exactly these states, by letter: D, or RD
+    /// Exactly these states, by letter: D, or RD; R is running and waiting for a CPU
     #[arg(long, value_name = "LETTERS", conflicts_with = "all_states", value_parser = states)]
     pub states: Option<String>,
 

@@ -708,6 +708,7 @@ pub fn closest<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) ->
         .filter(|(score, _)| *score > 0.75)
         .collect();
     scored.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(b.1)));
+    scored.dedup_by_key(|(_, candidate)| *candidate);
     scored.into_iter().take(3).map(|(_, candidate)| candidate).collect()
 }
 
@@ -740,6 +741,7 @@ mod tests {
         let names = || COLUMNS.iter().map(|column| column.name);
         assert_eq!(closest("sycall", names()).first(), Some(&"syscall"));
         assert_eq!(closest("WCHN", names()).first(), Some(&"wchan"));
+        assert_eq!(closest("raed", ["read", "write", "read", "Read"]), ["Read", "read"]);
         assert!(closest("qqqqqq", names()).is_empty());
     }
 }

@@ -111,6 +111,14 @@ pub fn table(before: (&Side, &Report), after: (&Side, &Report), significant: boo
 #[must_use]
 pub fn notes(before: (&Side, &Report), after: (&Side, &Report)) -> Vec<String> {
     let mut notes = vec![describe("before", before), describe("after", after)];
+    let scans = [&before.1, &after.1].map(|report| report.meta.scan.as_str());
+    if matches!(scans, ["kernel", "proc"] | ["proc", "kernel"]) {
+        notes.push(
+            "one side was taken by the kernel's own walk and one through /proc: only the walk tells Running (ON CPU) from \
+             Runnable (waiting for CPU)"
+                .to_owned(),
+        );
+    }
     notes.extend(before.1.warnings.iter().chain(&after.1.warnings).cloned());
     notes.dedup();
     notes

@@ -1,6 +1,6 @@
 //! `--where`: conditions on columns, `COL OP VALUE` and `COL in (VALUE, ...)`, put together by `and`, `or` and parentheses.
 //!
-//! [`grammar`] cuts the text, [`domain`] knows what a column can show: a condition that can never hold is an error.
+//! `grammar` cuts the text, `domain` knows what a column can show: a condition that can never hold is an error.
 
 mod domain;
 mod grammar;

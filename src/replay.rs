@@ -209,6 +209,8 @@ struct Tally<'q> {
     passes: Histogram,
     lateness: Histogram,
     runs: Vec<Run>,
+    /// Rows that the conditions left out.
+    rejected: u64,
 }
 
 /// What is known of one run's ticks in a report.
@@ -231,6 +233,7 @@ impl<'q> Tally<'q> {
             passes: Histogram::default(),
             lateness: Histogram::default(),
             runs: Vec::new(),
+            rejected: 0,
         }
     }
 
@@ -276,6 +279,7 @@ impl<'q> Tally<'q> {
             return;
         }
         let holds = (0..plan.filters.len()).all(|slot| plan.may_hold(&self.row, slot));
+        self.rejected += u64::from(!holds);
         if holds {
             self.row.tid = u32::try_from(task).unwrap_or(0);
             self.row.tgid = u32::try_from(pid).unwrap_or(0);
@@ -304,10 +308,11 @@ impl<'q> Tally<'q> {
     /// The report; with the facts of the run if they are of the very ticks that were counted.
     fn report(self, facts: Option<&Facts>, warnings: Vec<String>) -> Report {
         let is_of = |facts: &&Facts| facts.ticks.completed == u64::from(self.ticks);
-        let facts = match facts.filter(is_of) {
+        let mut facts = match facts.filter(is_of) {
             Some(facts) => Facts { warnings: [facts.warnings.clone(), warnings].concat(), ..facts.clone() },
             None => self.facts(warnings),
         };
+        facts.coverage.rejected += self.rejected;
         Report::new(&self.question.plan, &self.aggregator, self.question.limit, facts)
     }
 

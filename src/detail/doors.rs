@@ -61,7 +61,6 @@ impl Doors {
         *self.may_read.get_or_insert_with(|| root.read_system(c"self/stack", buffer).is_ok())
     }
 
-    #[expect(clippy::cast_possible_truncation, reason = "the upper bits of a product, of which 13 are taken")]
     const fn index(tgid: u32, pc: u64) -> usize {
         let mixed = (pc ^ ((tgid as u64) << 40)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
         (mixed >> 32) as usize % Self::PLACES

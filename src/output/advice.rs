@@ -14,7 +14,7 @@ pub fn warnings(report: &Report) -> Vec<String> {
     let found = if ticks.missed > 0 {
         Some(rate_not_held(report))
     } else if ticks.completed < FEW_TICKS {
-        Some(few_ticks(ticks.completed))
+        Some(few_ticks(ticks.completed, report.meta.scan == "replay"))
     } else {
         None
     };
@@ -32,14 +32,17 @@ pub fn nothing_seen(report: &Report) -> String {
         States::All => "threads",
         States::Chosen => "threads in these states",
     };
+    let sleepers = report.sleepers.as_ref().filter(|_| report.states == States::Active);
     if report.coverage.rejected > 0 {
-        return format!(
-            "no {threads} met the conditions of --where; {} did not",
-            average(report.coverage.rejected, report.ticks.completed)
-        );
+        let others = average(report.coverage.rejected, report.ticks.completed);
+        let sleepers = sleepers.map_or_else(String::new, |sleepers| format!("; of those that do, {}", slept(sleepers)));
+        return format!("no {threads} met the conditions of --where ({others} did not){sleepers}");
     }
-    match &report.sleepers {
-        Some(sleepers) => format!("no active threads; {}", slept(sleepers)),
+    match sleepers {
+        Some(sleepers) => format!("no {threads}; {}", slept(sleepers)),
+        None if report.states == States::Active && report.meta.scan == "replay" => {
+            format!("no {threads} were seen; -a shows sleeping and idle threads too, if they were recorded")
+        }
         None if report.states == States::Active => {
             format!("no {threads} were seen; -a shows sleeping and idle threads too")
         }
@@ -69,12 +72,15 @@ fn average(samples: u64, ticks: u64) -> String {
     format!("{:.2} on average", samples as f64 / ticks.max(1) as f64)
 }
 
-fn few_ticks(completed: u64) -> String {
+fn few_ticks(completed: u64, is_replay: bool) -> String {
     let found = match completed {
         0 => "no tick was taken".to_owned(),
         1 => "only 1 tick was taken, a single moment".to_owned(),
         _ => format!("only {completed} ticks were taken, too few for more than a rough picture"),
     };
+    if is_replay {
+        return format!("{found}: take a longer time");
+    }
     format!("{found}: sample longer (-d) or more often (--hz)")
 }
 
@@ -119,8 +125,9 @@ fn less_work(report: &Report) -> String {
     if cost.workers < cost.cpus {
         advice.push("more --workers");
     }
-    // Most reads open and close: a matter of half the time again.
-    if cost.fds * 4 < report.tasks.threads {
+    // Most reads open and close: a matter of half the time again. A walk reads no files, and of a part of a recording it is
+    // not known.
+    if report.meta.scan == "proc" && cost.fds * 4 < report.tasks.threads {
         advice.push("more files kept open (ulimit -n, --fd-budget)");
     }
     format!("{} or a lower --hz would help", advice.join(", "))
@@ -154,13 +161,39 @@ mod tests {
     }
 
     #[test]
+    fn nothing_is_advised_that_would_not_help() {
+        let mut report = Report { warnings: Vec::new(), ..empty() };
+        (report.ticks.completed, report.ticks.missed, report.tasks.threads, report.cost.fds) = (50, 50, 1000, 0);
+        report.cost.pass_p50_ms = 1000.0;
+        assert!(warnings(&report)[0].contains("more files kept open"));
+        for scan in ["kernel", "replay"] {
+            report.meta.scan = scan.to_owned();
+            assert!(!warnings(&report)[0].contains("files kept open"), "{scan}");
+        }
+        (report.ticks.completed, report.ticks.missed) = (3, 0);
+        assert_eq!(
+            warnings(&report),
+            ["only 3 ticks were taken, too few for more than a rough picture: take a longer time"]
+        );
+        report.ticks.completed = 50;
+        assert!(nothing_seen(&report).ends_with("if they were recorded"));
+    }
+
+    #[test]
     fn conditions_are_blamed_where_they_are_at_fault() {
         let mut report = empty();
         report.ticks.completed = 100;
         report.coverage.rejected = 250;
-        assert_eq!(nothing_seen(&report), "no active threads met the conditions of --where; 2.50 on average did not");
+        assert_eq!(nothing_seen(&report), "no active threads met the conditions of --where (2.50 on average did not)");
+        let waits = vec![("futex".to_owned(), 2.0)];
+        report.sleepers = Some(Sleepers { threads: 15, looked_at: 15, slept: 2.0, waits });
+        assert_eq!(
+            nothing_seen(&report),
+            "no active threads met the conditions of --where (2.50 on average did not); of those that do, 2 slept: 2.00 \
+             in futex (-a shows them)"
+        );
         report.states = States::All;
-        assert_eq!(nothing_seen(&report), "no threads met the conditions of --where; 2.50 on average did not");
+        assert_eq!(nothing_seen(&report), "no threads met the conditions of --where (2.50 on average did not)");
         report.states = States::Chosen;
         report.coverage.rejected = 0;
         assert_eq!(nothing_seen(&report), "no threads in these states were seen");

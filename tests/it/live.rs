@@ -141,7 +141,7 @@ fn where_threads_sleep_is_told_if_none_is_active() {
         assert!(text.contains("no active threads; 2 slept: 2.00 in futex (-a shows them)"), "{scan}: {text}");
     }
     let text = printed(&["-p", &pids, "-a", "--where", "comm2 = nobody"]);
-    assert!(text.contains("no threads met the conditions of --where; 15.00 on average did not"), "{text}");
+    assert!(text.contains("no threads met the conditions of --where (15.00 on average did not)"), "{text}");
     let text = printed(&["-p", &pids, "--states", "D"]);
     assert!(text.contains("no threads in these states were seen"), "{text}");
 }
