@@ -228,4 +228,21 @@ mod tests {
         assert_eq!(table.rows[0].fields[0], Field::Decimal(4.0));
         assert_eq!(table.columns[0].name, "change");
     }
+
+    #[test]
+    fn a_walk_and_a_listing_are_not_compared_without_a_word() {
+        let of = |scan: &str| {
+            let mut report = report(&[(6.0, None, "Running (ON CPU)")], 100);
+            report.meta.scan = scan.to_owned();
+            report
+        };
+        let side = Side::parse("a.db").unwrap();
+        let told = |before: &str, after: &str| {
+            let (before, after) = (of(before), of(after));
+            let notes = notes((&side, &before), (&side, &after));
+            notes.iter().any(|note| note.contains("only the walk tells Running (ON CPU) from Runnable"))
+        };
+        assert!(told("kernel", "proc") && told("proc", "kernel"));
+        assert!(!told("kernel", "kernel") && !told("proc", "proc") && !told("replay", "proc"));
+    }
 }

@@ -1,4 +1,4 @@
-//! Where threads sleep, for a run that saw no active one: a few looks when it is over.
+//! Where threads sleep, for a run that saw no active one: a few looks when it is over. For a replay, what was recorded of them.
 //!
 //! A sleeping thread costs a run no more than the read that tells its state, so what it sleeps in is not known by then.
 
@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::aggregate::Aggregator;
 use crate::clock::{monotonic_ns, sleep_until};
+use crate::column::Column;
 use crate::config::Config;
 use crate::detail::Context;
 use crate::filter::Filter;
@@ -16,6 +17,8 @@ use crate::moment::nanoseconds;
 use crate::observation::Mark;
 use crate::plan::{Plan, PlanRequest, StateGate};
 use crate::procfs::ProcRoot;
+use crate::record::{Header, RecordError, Recording};
+use crate::replay::{self, Question, Watch};
 use crate::report::{Facts, Field, Report, Row, Ticks};
 use crate::sampler::Sampler;
 use crate::task::{Process, TaskSet};
@@ -57,7 +60,7 @@ pub fn look(
     set: &TaskSet,
     blocks: &dyn Fn(u32) -> bool,
 ) -> Option<Sleepers> {
-    let plan = plan(config)?;
+    let plan = plan(&config.filters, &WAITS)?;
     let sample = Arc::new(sample(set, blocks));
     let context = Context { root: Arc::new(root.share()), plan: plan.clone(), users: Arc::clone(users) };
     let aggregator = Arc::new(Aggregator::new(&plan));
@@ -74,16 +77,45 @@ pub fn look(
     }
     let ticks = Ticks { completed: looks.into(), ..Ticks::default() };
     let report = Report::new(&plan, &aggregator, None, Facts { ticks, ..Facts::default() });
-    let waits = waits(&report.rows);
-    let slept = waits.iter().map(|(_, average)| average).sum();
     let (threads, looked_at) = (set.threads() as u64, sample.threads() as u64);
-    (looks > 0 && !waits.is_empty()).then_some(Sleepers { threads, looked_at, slept, waits })
+    Sleepers::of(&report).map(|sleepers| Sleepers { threads, looked_at, ..sleepers })
 }
 
-/// What sleepers wait in, of those that meet the conditions of the run.
-fn plan(config: &Config) -> Option<Plan> {
-    let filters = config.filters.iter().map(|filter| Filter::parse(filter)).collect::<Result<_, _>>().ok()?;
-    let group_by = ["syscall", "wchan"].map(str::to_owned).to_vec();
+/// Where threads slept by `recordings` that have sleeping threads and their waits; nothing if one has not.
+///
+/// # Errors
+/// When a recording can not be read.
+pub fn recorded(
+    recordings: &mut [Box<dyn Recording>],
+    question: &Question,
+    watch: &mut Watch<'_>,
+) -> Result<Option<Sleepers>, RecordError> {
+    let has = |name: &&str| {
+        let is_in = |header: &Header| Column::find(name).is_some_and(|column| header.place(column).is_some());
+        recordings.iter().all(|recording| recording.header().states.contains('S') && is_in(recording.header()))
+    };
+    let columns: Vec<&str> = WAITS.into_iter().filter(has).collect();
+    let Some(plan) = plan(&question.filters, &columns) else { return Ok(None) };
+    let report = replay::report(recordings, &Question { plan, limit: None, ..question.clone() }, watch)?;
+    Ok(Sleepers::of(&report))
+}
+
+impl Sleepers {
+    /// Those whose waits a report counts.
+    fn of(report: &Report) -> Option<Self> {
+        let waits = waits(report);
+        let slept = waits.iter().map(|(_, average)| average).sum();
+        (report.ticks.completed > 0 && !waits.is_empty()).then_some(Self { slept, waits, ..Self::default() })
+    }
+}
+
+/// The columns that tell what a thread waits in.
+const WAITS: [&str; 2] = ["syscall", "wchan"];
+
+/// What sleepers wait in, of those that meet the conditions of the run, by these columns.
+fn plan(filters: &[String], columns: &[&str]) -> Option<Plan> {
+    let filters = filters.iter().map(|filter| Filter::parse(filter)).collect::<Result<_, _>>().ok()?;
+    let group_by = columns.iter().map(|name| (*name).to_owned()).collect();
     Plan::new(&PlanRequest { group_by, filters, ..PlanRequest::default() }, StateGate::only(b"S")).ok()
 }
 
@@ -112,10 +144,14 @@ fn sample(set: &TaskSet, blocks: &dyn Fn(u32) -> bool) -> TaskSet {
 }
 
 /// The averages by what is waited in, most first.
-fn waits(rows: &[Row]) -> Vec<(String, f64)> {
+fn waits(report: &Report) -> Vec<(String, f64)> {
+    let places = WAITS.map(|name| report.columns.iter().position(|column| column.name == name));
     let mut waits: Vec<(String, f64)> = Vec::new();
-    for row in rows {
-        let [_, Field::Decimal(average), syscall, wchan] = row.fields.as_slice() else { continue };
+    for Row { fields } in &report.rows {
+        let Some(Field::Decimal(average)) = fields.get(1) else { continue };
+        let field =
+            |place: Option<usize>| place.and_then(|place| fields.get(place)).unwrap_or(&Field::Mark(Mark::None));
+        let [syscall, wchan] = places.map(field);
         let wait = wait(syscall, wchan);
         match waits.iter_mut().find(|(known, _)| *known == wait) {
             Some((_, sum)) => *sum += average,
@@ -144,6 +180,8 @@ fn wait(syscall: &Field, wchan: &Field) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::output::fixture;
+    use crate::report::ReportColumn;
     use crate::task::Task;
 
     #[test]
@@ -151,7 +189,7 @@ mod tests {
         let text = |text: &str| Field::Text(text.as_bytes().into());
         let row =
             |average, syscall, wchan| Row { fields: vec![Field::Integer(0), Field::Decimal(average), syscall, wchan] };
-        let rows = [
+        let rows = vec![
             row(1.0, text("futex"), text("futex_do_wait")),
             row(2.0, Field::Mark(Mark::KernelThread), text("kthreadd")),
             row(8.5, text("epoll_wait"), text("do_epoll_wait")),
@@ -159,7 +197,12 @@ mod tests {
             row(0.2, Field::Mark(Mark::Denied), Field::Mark(Mark::Denied)),
             row(0.1, Field::Mark(Mark::Denied), text("pipe_read")),
         ];
-        let told: Vec<String> = waits(&rows).iter().map(|(wait, average)| format!("{average:.2} {wait}")).collect();
+        let column = |name: &str| ReportColumn { name: name.to_owned(), ..fixture::mysqld().columns[0].clone() };
+        let columns = ["samples", "avg_threads", "syscall", "wchan"].map(column).to_vec();
+        let told: Vec<String> = waits(&Report { rows, columns, ..fixture::mysqld() })
+            .iter()
+            .map(|(wait, average)| format!("{average:.2} {wait}"))
+            .collect();
         assert_eq!(
             told,
             [

@@ -17,10 +17,10 @@ use crate::plan::{Keep, Plan, PlanRequest, StateGate};
 use crate::record::open::{self, SinkOptions};
 use crate::record::{RecordError, Recording};
 use crate::replay::{self, Question};
-use crate::report::Report;
+use crate::report::{Report, States};
 use crate::select::ProcessSelection;
 use crate::session::Stop;
-use crate::{export, slices};
+use crate::{export, sleepers, slices};
 
 /// `psn -i`: the report on recordings.
 pub fn replay(args: &SampleArgs) -> anyhow::Result<()> {
@@ -38,12 +38,25 @@ pub fn replay(args: &SampleArgs) -> anyhow::Result<()> {
     let question = within(question, args.replay.from, args.replay.to, &mut recordings)?;
     let mut bar = Bar::new(args.quiet, &stop);
     let report = match args.replay.per {
-        None => replay::report(&mut recordings, &question, &mut |done| bar.update(done)),
+        None => report(&mut recordings, &question, &mut |done| bar.update(done)),
         Some(per) => replay::slices(&mut recordings, &question, nanoseconds(per), &mut |done| bar.update(done))
             .map(|slices| slices::table(slices, args.format == Format::Table)),
     };
     drop(bar);
     print_report(&report?, args.format, !args.quiet, args.raw_csv)
+}
+
+/// The report on `recordings`; without an active thread, with what the others did if that was recorded.
+fn report(
+    recordings: &mut [Box<dyn Recording>],
+    question: &Question,
+    watch: &mut replay::Watch<'_>,
+) -> Result<Report, RecordError> {
+    let mut report = replay::report(recordings, question, watch)?;
+    if report.rows.is_empty() && report.states == States::Active && report.sleepers.is_none() {
+        report.sleepers = sleepers::recorded(recordings, question, watch)?;
+    }
+    Ok(report)
 }
 
 /// The question about a part of the time only; the end that times may count back from is that of the recordings.
