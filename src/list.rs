@@ -27,7 +27,7 @@ const fn remarks(source: Source) -> &'static str {
              CPU and `Runnable (waiting for CPU)` one that waits for one; through `/proc` both are `Running (ON CPU)`, as nobody can\n\
              tell, and the report says so where there are more of them than CPUs. `--where state=R` and `--states R` mean both.\n\n\
              `delayacct_blkio_ticks` is `[unsupported]` where `kernel.task_delayacct` is 0, as it is by default since Linux 5.14.\n\
-             Addresses and the exit code of other users' processes are `[denied]`: the kernel shows 0 or 1 for them.\n"
+             Addresses and the exit code of other users' processes are `[denied]` without CAP_SYS_PTRACE: the kernel shows 0 or 1.\n"
         }
         Source::Syscall => {
             "\nOf threads in no system call: `[running]`, on a CPU or waiting for one; `[kernel_thread]`; `[kernel_direct]`, in the\n\
@@ -68,6 +68,9 @@ pub fn text() -> String {
         let _ = writeln!(text, "{name}: {}", path(source));
         if source.needs() != "-" {
             let _ = writeln!(text, "  needs: {}", source.needs());
+        }
+        if source == Source::Stat {
+            let _ = writeln!(text, "  needs, for addresses and exit_code: {}", Source::Exe.needs());
         }
         if source == Source::Kernel {
             let _ = writeln!(text, "  with --scan proc: {KERNEL_ONLY}");
