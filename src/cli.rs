@@ -17,7 +17,7 @@ Examples:
   psn -p 'mysqld|kwork' -G syscall,wchan  of the processes whose name matches
   psn -p 1234 -r -d 60                    of one process and its descendants, for a minute
   psn -a -p 1234 -g comm,state,syscall    its sleeping threads too
-  psn -G syscall,filename --where 'state = D'
+  psn -G syscall,filename --where 'state = D or comm in (mysqld, kjournald)'
   psn -s max_threads,ci95,utime_sec       more about each group
   psn --list                              every column there is
   psn -o night.db -G syscall,wchan -d 60  record what is reported
@@ -111,7 +111,7 @@ pub struct SampleArgs {
     #[arg(short, long)]
     pub all_states: bool,
 
-    /// Exactly these states, by letter: D, or RD
+    /// Exactly these states, by letter: D, or RD; R is running and waiting for a CPU
     #[arg(long, value_name = "LETTERS", conflicts_with = "all_states", value_parser = states)]
     pub states: Option<String>,
 
@@ -127,7 +127,8 @@ pub struct SampleArgs {
     #[arg(short, long, value_name = "COLS", value_delimiter = ',')]
     pub select: Vec<String>,
 
-    /// Count only rows for which this holds; OP is one of = != ~ !~ < <= > >= (repeatable)
+    /// Count only rows for which this holds (repeatable): OP is one of = != ~ !~ < <= > >=, or COL in (VALUE, ...); put
+    /// several together with and, or and parentheses, of which and binds closer
     #[arg(long = "where", value_name = "COL OP VALUE")]
     pub filters: Vec<String>,
 

@@ -445,7 +445,13 @@ pub static COLUMNS: &[Column] = &[
         "the process's name, which -p takes: its first thread's",
     ),
     Column::new("state_id", Text, Source::Stat, Extract::StateId, "state letter: R S D T t X Z P I"),
-    Column::new("state", Text, Source::Stat, Extract::State, "state name"),
+    Column::new(
+        "state",
+        Text,
+        Source::Stat,
+        Extract::State,
+        "state name; the kernel's own walk tells Running (ON CPU) from Runnable (waiting for CPU)",
+    ),
     Column::new("kthread", Id, Source::Stat, Extract::Kthread, "1 for a kernel thread, by its PF_KTHREAD flag"),
     Column::stat("ppid", field::PPID, Id, "parent process id"),
     Column::stat("pgrp", field::PGRP, Id, "process group id"),
@@ -520,7 +526,7 @@ pub static COLUMNS: &[Column] = &[
         Text,
         Source::Kernel,
         Extract::State2,
-        "state name, with Running (ON CPU) told from Runnable (waiting for CPU)",
+        "as state, but [unsupported] where running and waiting for a CPU are not told apart",
     ),
     // syscall
     Column::syscall("syscall", Text, SyscallPart::Name, "name of the system call the thread is blocked in"),
@@ -633,7 +639,7 @@ pub static COLUMNS: &[Column] = &[
         Text,
         Source::Cgroup,
         Extract::Container,
-        "container id in the control group's path (docker, containerd, podman, cri-o, LXC), 12 digits",
+        "container in a control group's path: 12 digits of its id (Docker, containerd, Podman, CRI-O), or its name (LXC, nspawn, ECS)",
     ),
     Column::new("pid_ns", Id, Source::PidNs, Extract::PidNs, "id of the PID namespace").since("3.8"),
     // smaps
@@ -671,6 +677,9 @@ static ALIASES: &[(&str, &str)] = &[
     ("private_hugetld_kb", "private_hugetlb_kb"),
 ];
 
+/// The letters of all states that a kernel has or had.
+pub const STATE_LETTERS: &str = "RSDTtXxZPIKW";
+
 /// The name of a state letter, as the original prints it.
 #[must_use]
 pub const fn state_name(letter: u8) -> Option<&'static str> {
@@ -690,6 +699,12 @@ pub const fn state_name(letter: u8) -> Option<&'static str> {
     })
 }
 
+/// The names under which threads in this state are shown: two of R, where it is known whether they have a CPU.
+pub fn state_names(letter: u8) -> impl Iterator<Item = &'static str> {
+    let waiting = state2_name(letter, false).filter(|_| letter == b'R');
+    state_name(letter).into_iter().chain(waiting)
+}
+
 /// The name of a state letter where it is known whether the thread is on a CPU: R stands for two states.
 #[must_use]
 pub const fn state2_name(letter: u8, is_on_cpu: bool) -> Option<&'static str> {
@@ -704,10 +719,11 @@ pub fn closest<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) ->
     let wanted = name.to_ascii_lowercase();
     let mut scored: Vec<(f64, &str)> = candidates
         .into_iter()
-        .map(|candidate| (strsim::jaro_winkler(&wanted, candidate), candidate))
+        .map(|candidate| (strsim::jaro_winkler(&wanted, &candidate.to_ascii_lowercase()), candidate))
         .filter(|(score, _)| *score > 0.75)
         .collect();
     scored.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(b.1)));
+    scored.dedup_by_key(|(_, candidate)| *candidate);
     scored.into_iter().take(3).map(|(_, candidate)| candidate).collect()
 }
 
@@ -740,6 +756,7 @@ mod tests {
         let names = || COLUMNS.iter().map(|column| column.name);
         assert_eq!(closest("sycall", names()).first(), Some(&"syscall"));
         assert_eq!(closest("WCHN", names()).first(), Some(&"wchan"));
+        assert_eq!(closest("raed", ["read", "write", "read", "Read"]), ["Read", "read"]);
         assert!(closest("qqqqqq", names()).is_empty());
     }
 }

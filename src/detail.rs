@@ -11,12 +11,14 @@
 //!
 //! A thread that the kernel's own walk found comes with most of this: see [`walked`].
 
+mod doors;
 pub mod titles;
 pub mod walked;
 
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, MutexGuard, TryLockError, TryLockResult};
 
+use self::doors::Doors;
 use crate::aggregate::{Fold, LastValues};
 use crate::column::{Column, Extract, Source, SourceSet};
 use crate::extract::{
@@ -30,9 +32,11 @@ use crate::lookup::PerSource;
 use crate::observation::{Mark, Observation};
 use crate::parse::smaps::{Mapping, mappings};
 use crate::parse::stat::Stat;
-use crate::parse::{schedstat, stat, status};
+use crate::parse::syscall::SyscallLine;
+use crate::parse::{self, schedstat, stack, stat, status};
 use crate::plan::{Plan, StateGate};
 use crate::procfs::{Buffer, ProcRoot, ReadError};
+use crate::syscall::{self, Abi};
 use crate::task::{DetailFiles, Memory, Permit, Process, Task, TaskFacts};
 use crate::users::Users;
 use titles::{Deferred, Mappings};
@@ -51,6 +55,8 @@ pub struct Coverage {
     pub denied: PerSource<u64>,
     /// Observations counted.
     pub rows: u64,
+    /// Threads that passed the state gate, and that the filters then left out.
+    pub rejected: u64,
 }
 
 impl Coverage {
@@ -59,6 +65,7 @@ impl Coverage {
         self.checked += other.checked;
         self.torn += other.torn;
         self.rows += other.rows;
+        self.rejected += other.rejected;
         for ((_, mine), (_, theirs)) in self.denied.iter_mut().zip(other.denied.iter()) {
             *mine += theirs;
         }
@@ -134,6 +141,10 @@ pub struct Observer {
     leader: Leader,
     /// What is kept with threads of which nothing is kept.
     spare: Memory,
+    /// By which doors programs come into the kernel.
+    doors: Doors,
+    /// A stack that is looked at for that alone.
+    stack: Buffer,
     /// Files read for this row whose bytes were counted as understood before they were parsed.
     unparsed: SourceSet,
     wait_sources: bool,
@@ -262,18 +273,20 @@ impl Observer {
             bracket: Bracket::None,
             deferred: Deferred::new(before(Source::Cmdline)),
             needs: Needs::of(&context.plan),
-            context,
             fold,
             health: Health::default(),
             coverage: Coverage::default(),
             place: Arc::default(),
-            answers: Answers::default(),
+            answers: Answers::of(context.plan.measured),
             row: Observation::default(),
             again: Buffer::default(),
             name: Vec::new(),
             leader: Leader::default(),
             spare: Memory::default(),
+            doors: Doors::default(),
+            stack: Buffer::default(),
             unparsed: SourceSet::default(),
+            context,
         }
     }
 
@@ -351,7 +364,7 @@ impl Observer {
 
     /// Fills in the slots and says whether the filters hold.
     fn fill(&mut self, context: &Context, subject: Subject<'_>, slots: std::ops::Range<usize>) -> bool {
-        slots.into_iter().all(|slot| match context.plan.columns.get(slot) {
+        let passes = slots.into_iter().all(|slot| match context.plan.columns.get(slot) {
             Some(column) => {
                 let thread = subject.thread(self.row.tgid, &self.answers, &context.users, None);
                 extract(column, thread, &mut self.row);
@@ -360,10 +373,12 @@ impl Observer {
                     let source = if column.source == Source::Fd { Source::Syscall } else { column.source };
                     self.note_malformed(source);
                 }
-                holds(&context.plan, slot, &self.row)
+                context.plan.may_hold(&self.row, slot)
             }
             None => true,
-        })
+        });
+        self.coverage.rejected += u64::from(!passes);
+        passes
     }
 
     /// Accounts for the last read of `source`, whose bytes turned out to be in no known format.
@@ -390,6 +405,9 @@ impl Observer {
         let moment = self.read_wait(context, &mut reading, subject, &mut again);
         self.coverage.checked += 1;
         self.bracket = if matches!(moment, Moment::Torn) { Bracket::Torn } else { Bracket::Held };
+        if !matches!(moment, Moment::Torn) {
+            self.doors.confirm();
+        }
         match moment {
             Moment::Same => self.finish(context, &mut reading, subject, at),
             Moment::Again => match Stat::parse(again.bytes(), context.plan.last_stat_field) {
@@ -493,7 +511,7 @@ impl Observer {
             let row = &mut self.row;
             let passes = columns.iter().enumerate().all(|(index, column): (usize, &&'static Column)| {
                 extract(column, thread, row);
-                holds(&context.plan, self.smaps_slot + index, row)
+                context.plan.may_hold(row, self.smaps_slot + index)
             });
             if passes {
                 self.fold.add(row, at.tick, last);
@@ -553,8 +571,9 @@ impl Observer {
 
     fn read_wait_files(&mut self, context: &Context, reading: &mut Reading<'_>, subject: Subject<'_>) {
         let wants = |source| context.plan.sources.contains(source) && !subject.knows(source);
-        let kernel_thread = subject.is_kernel_thread();
-        if wants(Source::Syscall) && !kernel_thread {
+        let thread = subject.thread(self.row.tgid, &self.answers, &context.users, None);
+        let makes_calls = !thread.is_kernel_thread() && !thread.is_io_worker();
+        if wants(Source::Syscall) && makes_calls {
             self.read(context, reading, Source::Syscall);
         }
         if wants(Source::Wchan) {
@@ -567,9 +586,43 @@ impl Observer {
         if has_no_wchan {
             self.note_refused_wchan(context, reading, subject);
         }
-        if wants(Source::Fd) && !kernel_thread {
+        if wants(Source::Syscall) && makes_calls && Abi::native() == Abi::X86_64 {
+            self.find_door(context, reading);
+        }
+        if wants(Source::Fd) && makes_calls {
             self.read_descriptor(context, reading, subject);
         }
+    }
+
+    /// Finds out whose numbers the thread's system call has, by its kernel stack if need be.
+    fn find_door(&mut self, context: &Context, reading: &Reading<'_>) {
+        self.doors.discard();
+        let call = self.answers.bytes(Source::Syscall).ok().and_then(|line| parse::syscall::parse(line).ok());
+        let Some(SyscallLine::Call { number, pc, .. }) = call else { return };
+        // Numbers of x32 tell themselves; and whoever is nowhere in a program is in no call of it.
+        if number >= syscall::X32_BIT || pc == 0 {
+            return;
+        }
+        let tgid = reading.process.tgid;
+        if let Some(known) = self.doors.known(tgid, pc) {
+            self.answers.entry = known;
+            return;
+        }
+        let entry = match self.answers.bytes(Source::Stack) {
+            Ok(text) => stack::entry(text),
+            Err(Mark::Unread) if self.doors.may_read(&context.root, &mut self.stack) => {
+                self.place.enter(Source::Stack);
+                let dir = reading.process.task_dir();
+                let result = context.root.read_task(dir, reading.task.tid, Source::Stack, &mut self.stack);
+                let result = result.and_then(|text| whole(Source::Stack, text));
+                self.health.record(Source::Stack, &result);
+                let Ok(text) = result else { return };
+                stack::entry(text)
+            }
+            Err(_) => return,
+        };
+        self.answers.entry = entry;
+        self.doors.find(tgid, pc, entry);
     }
 
     /// Accounts for a `wchan` that says nothing because it may not: a refusal, not to be asked for again.
@@ -762,10 +815,6 @@ struct Reading<'a> {
     process: &'a Process,
     task: &'a Task,
     memory: &'a mut Memory,
-}
-
-fn holds(plan: &Plan, slot: usize, row: &Observation) -> bool {
-    plan.filters.get(slot).is_none_or(|filters| filters.iter().all(|filter| filter.matches(row.value(slot))))
 }
 
 /// Whether a column shows a number of `stat` that is in no walk's record.

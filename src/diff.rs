@@ -142,6 +142,14 @@ pub fn notes(before: (&Side, &Report), after: (&Side, &Report)) -> Vec<String> {
         notes.extend(report.other.map(|other| format!("{name}: {other}")));
         notes.extend(report.warnings.iter().cloned());
     }
+    let scans = [&before.1, &after.1].map(|report| report.meta.scan.as_str());
+    if matches!(scans, ["kernel", "proc"] | ["proc", "kernel"]) {
+        notes.push(
+            "one side was taken by the kernel's own walk and one through /proc: only the walk tells Running (ON CPU) from \
+             Runnable (waiting for CPU)"
+                .to_owned(),
+        );
+    }
     notes.dedup();
     notes
 }
@@ -291,5 +299,22 @@ mod tests {
         assert!(
             table.warnings.iter().any(|warning| warning.starts_with("before: there was no memory for about 7 more"))
         );
+    }
+
+    #[test]
+    fn a_walk_and_a_listing_are_not_compared_without_a_word() {
+        let of = |scan: &str| {
+            let mut report = report(&[(6.0, None, "Running (ON CPU)")], 100);
+            report.meta.scan = scan.to_owned();
+            report
+        };
+        let side = Side::parse(OsStr::new("a.db")).unwrap();
+        let told = |before: &str, after: &str| {
+            let (before, after) = (of(before), of(after));
+            let notes = notes((&side, &before), (&side, &after));
+            notes.iter().any(|note| note.contains("only the walk tells Running (ON CPU) from Runnable"))
+        };
+        assert!(told("kernel", "proc") && told("proc", "kernel"));
+        assert!(!told("kernel", "kernel") && !told("proc", "proc") && !told("replay", "proc"));
     }
 }

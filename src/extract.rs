@@ -6,13 +6,15 @@ use crate::column::{
     Column, Extract, FilenameForm, SmapsPart, Source, SourceSet, StatusForm, SyscallPart, state_name, state2_name,
 };
 use crate::lookup::PerSource;
+use crate::measured::Measured;
 use crate::observation::{Mark, Observation, Value};
 use crate::parse::smaps::Mapping;
-use crate::parse::stat::{PF_KTHREAD, Stat, field};
+use crate::parse::stack::Entry;
+use crate::parse::stat::{PF_IO_WORKER, PF_KTHREAD, Stat, field};
 use crate::parse::syscall::SyscallLine;
 use crate::parse::{self, cgroup, cmdline, fd_link, io, schedstat, stack, status, system};
 use crate::procfs::{Buffer, ReadError};
-use crate::scan::kernel::{Call, TaskRecord};
+use crate::scan::kernel::{Call, Registers, TaskRecord};
 use crate::syscall::{self, Abi};
 use crate::users::Users;
 
@@ -36,6 +38,10 @@ pub struct Answers {
     marks: PerSource<Option<Mark>>,
     /// The descriptor that `fd` was read for, when the system call has one.
     pub descriptor: Descriptor,
+    /// How the thread came into the kernel, where its stack has told.
+    pub entry: Option<Entry>,
+    /// What the kernel measures: the same for every thread.
+    measured: Measured,
 }
 
 impl Default for Answers {
@@ -44,11 +50,19 @@ impl Default for Answers {
             buffers: PerSource::default(),
             marks: PerSource::from_fn(|| Some(Mark::Unread)),
             descriptor: Descriptor::None,
+            entry: None,
+            measured: Measured::default(),
         }
     }
 }
 
 impl Answers {
+    /// No answers of a kernel that measures so much.
+    #[must_use]
+    pub fn of(measured: Measured) -> Self {
+        Self { measured, ..Self::default() }
+    }
+
     /// The buffer to read `source` into.
     pub fn buffer(&mut self, source: Source) -> &mut Buffer {
         &mut self.buffers[source]
@@ -58,6 +72,7 @@ impl Answers {
     pub fn reset(&mut self) {
         self.marks = PerSource::from_fn(|| Some(Mark::Unread));
         self.descriptor = Descriptor::None;
+        self.entry = None;
     }
 
     /// Notes how the read of `source` went.
@@ -161,6 +176,15 @@ impl<'a> Thread<'a> {
         }
     }
 
+    /// Whether it is a worker that io_uring has made of a program's thread, by flag.
+    #[must_use]
+    pub fn is_io_worker(self) -> bool {
+        match self.walked {
+            Some(walked) => walked.record.is_io_worker(),
+            None => !self.is_kernel_thread() && self.stat.flags().is_some_and(|flags| flags & PF_IO_WORKER != 0),
+        }
+    }
+
     /// The mark that says all there is of what a walk found to wait for nothing, or lost sight of.
     ///
     /// A thread whose state says that it waits may be on a CPU still: it is about to sleep, and in no wait yet.
@@ -196,6 +220,9 @@ pub fn is_kernel_thread(stat: &Stat<'_>) -> bool {
 /// Appends the value of `column` to `row`.
 pub fn extract(column: &Column, thread: Thread<'_>, row: &mut Observation) {
     let stat = thread.stat;
+    if !thread.answers.measured.covers(column) {
+        return row.push_mark(Mark::Unsupported);
+    }
     match column.extract {
         Extract::Tgid => row.push_number(thread.tgid.into()),
         Extract::Tid => row.push_number(stat.tid.into()),
@@ -203,10 +230,7 @@ pub fn extract(column: &Column, thread: Thread<'_>, row: &mut Observation) {
         Extract::CommRaw => row.push_text(stat.comm),
         Extract::ProcessComm => process_comm(thread, row),
         Extract::StateId => row.push_text(&[stat.state]),
-        Extract::State => match state_name(stat.state) {
-            Some(name) => row.push_text(name.as_bytes()),
-            None => row.push_text(&[stat.state]),
-        },
+        Extract::State => state(thread, row),
         Extract::State2 => state2(thread, row),
         Extract::OnCpu => match thread.walked {
             Some(walked) => row.push_number(walked.record.is_on_cpu.into()),
@@ -240,7 +264,7 @@ pub fn extract(column: &Column, thread: Thread<'_>, row: &mut Observation) {
             push_text_or_none(row, cgroup::path(text));
         }),
         Extract::Container => with(thread.answers.bytes(Source::Cgroup), row, |text, row| {
-            push_text_or_none(row, cgroup::path(text).and_then(cgroup::container).map(short_container_id));
+            push_text_or_none(row, cgroup::container_of(text).map(short_container_id));
         }),
         Extract::PidNs => with(thread.answers.bytes(Source::PidNs), row, |link, row| {
             push_or_malformed(row, system::ns_id(link));
@@ -284,25 +308,41 @@ fn process_comm(thread: Thread<'_>, row: &mut Observation) {
     }
 }
 
-fn state2(thread: Thread<'_>, row: &mut Observation) {
+/// The state's name. Whether a thread has a CPU or waits for one is what /proc does not tell: there both are called by the
+/// original's one name.
+fn state(thread: Thread<'_>, row: &mut Observation) {
     let state = thread.stat.state;
     let name = match thread.walked {
         Some(walked) => state2_name(state, walked.record.is_on_cpu),
-        // Whether it has a CPU or waits for one is what /proc does not tell.
-        None if is_running(state) => return row.push_mark(Mark::Unsupported),
         None => state_name(state),
     };
     row.push_text(name.map_or(&[state], str::as_bytes));
 }
 
+fn state2(thread: Thread<'_>, row: &mut Observation) {
+    if thread.walked.is_none() && is_running(thread.stat.state) {
+        row.push_mark(Mark::Unsupported);
+    } else {
+        state(thread, row);
+    }
+}
+
 fn stat_number(number: usize, thread: Thread<'_>, row: &mut Observation) {
     let known = thread.walked.and_then(|walked| walked.number(number));
+    if is_masked(number) && thread.stat.number(field::STARTCODE) == Some(1) {
+        return row.push_mark(Mark::Denied);
+    }
     match known.or_else(|| thread.stat.number(number)) {
         Some(number) => row.push_number(number),
         None if thread.blocked => row.push_mark(Mark::Blocked),
         // Of a thread that a walk found, `stat` is one of the files that may not be had.
         None => row.push_mark(thread.walked.and(thread.answers.bytes(Source::Stat).err()).unwrap_or(Mark::Unsupported)),
     }
+}
+
+/// Whether `stat` shows a 0 or a 1 for the number to a reader who may not know it (`do_task_stat`).
+const fn is_masked(number: usize) -> bool {
+    matches!(number, field::STARTCODE..=field::KSTKEIP | field::START_DATA..=field::EXIT_CODE)
 }
 
 fn status_value(source: Source, key: &str, form: StatusForm, thread: Thread<'_>, row: &mut Observation) {
@@ -368,6 +408,9 @@ fn system_call(thread: Thread<'_>) -> Result<SystemCall, Mark> {
     if thread.is_kernel_thread() {
         return Err(Mark::KernelThread);
     }
+    if thread.is_io_worker() {
+        return Err(Mark::UserWorker);
+    }
     if let Some(mark) = thread.no_wait() {
         return Err(mark);
     }
@@ -378,8 +421,10 @@ fn system_call(thread: Thread<'_>) -> Result<SystemCall, Mark> {
         // The state says asleep and the file says running: it moved on.
         Ok(SyscallLine::Running) => Err(Mark::Torn),
         Ok(SyscallLine::Blocked { .. }) => Err(Mark::KernelDirect),
+        // No program is there: what is left of a system call is of the thread that made the worker.
+        Ok(SyscallLine::Call { sp: 0, pc: 0, .. }) => Err(Mark::UserWorker),
         Ok(SyscallLine::Call { number, args, sp, pc }) => {
-            Ok(SystemCall { abi: abi(thread.stat, sp), number, args, sp, pc })
+            Ok(SystemCall { abi: abi(thread, number, sp), number, args, sp, pc })
         }
         Err(_) => Err(Mark::Malformed),
     }
@@ -388,6 +433,7 @@ fn system_call(thread: Thread<'_>) -> Result<SystemCall, Mark> {
 /// The call in a record: there the kernel itself says whose numbers it uses.
 fn walked_call(call: Call) -> Result<SystemCall, Mark> {
     match call {
+        Call::Some { registers: Registers { sp: 0, ip: 0 }, .. } => Err(Mark::UserWorker),
         Call::Some { number, is_compat, args, registers } => {
             let abi = if is_compat { compat(Abi::native()) } else { Abi::native() };
             Ok(SystemCall { abi, number, args, sp: registers.sp, pc: registers.ip })
@@ -407,13 +453,21 @@ const fn compat(native: Abi) -> Abi {
     }
 }
 
-/// Whose numbers a thread's system calls are: a 32-bit program's are those of its own kind. Both the
-/// stack in use and the process's first one lie under 4 GiB then; a 64-bit program may put a
-/// thread's stack there, but not its first.
-fn abi(stat: &Stat<'_>, sp: u64) -> Abi {
+/// Whose numbers a thread's system calls are. The way by which it came into the kernel tells, if it is known; so does the
+/// number of an x32 program. Else a 32-bit program's are those of its own kind: both the stack in use and the process's
+/// first one lie under 4 GiB then. A 64-bit program may put a thread's stack there, but not its first.
+fn abi(thread: Thread<'_>, number: i64, sp: u64) -> Abi {
     const FOUR_GIB: u64 = 1 << 32;
-    let first_stack = stat.number(field::STARTSTACK).unwrap_or(0);
     let native = Abi::native();
+    if native == Abi::X86_64 && number >= syscall::X32_BIT {
+        return native;
+    }
+    match thread.answers.entry {
+        Some(Entry::Native) => return native,
+        Some(Entry::Compat) => return compat(native),
+        None => {}
+    }
+    let first_stack = thread.stat.number(field::STARTSTACK).unwrap_or(0);
     if sp >= FOUR_GIB || first_stack >= i128::from(FOUR_GIB) { native } else { compat(native) }
 }
 
@@ -471,7 +525,7 @@ fn filename(form: FilenameForm, thread: Thread<'_>, row: &mut Observation) {
     // No name without a system call: a refused or torn one leaves the file unknown, too.
     if let Err(mark) = system_call(thread) {
         row.push_mark(match mark {
-            Mark::Running | Mark::KernelThread | Mark::KernelDirect => Mark::None,
+            Mark::Running | Mark::KernelThread | Mark::KernelDirect | Mark::UserWorker => Mark::None,
             other => other,
         });
         return;
@@ -625,8 +679,6 @@ pub fn text_of(value: Value<'_>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::scan::kernel::Registers;
-
     /// A `stat` line of a user thread with plausible numbers; `startcode` at field 26.
     fn stat_line(comm: &str, state: char, flags: u64, startcode: u64) -> String {
         let mut fields = vec!["0".to_owned(); 49];
@@ -705,8 +757,57 @@ mod tests {
         assert_eq!(value("syscall", &kernel, &[zeros]), "[kernel_thread]");
         assert_eq!(value("kthread", &kernel, &[]), "1");
         let impostor = stat_line("kworker/0:0", 'S', 0, 4096);
-        assert_eq!(value("syscall", &impostor, &[zeros]), "read");
+        assert_eq!(value("syscall", &impostor, &[zeros]), "[user_worker]", "no program is at 0");
+        let read = (Source::Syscall, "0 0x0 0x0 0x0 0x0 0x0 0x0 0x7ffc0 0x7f00\n");
+        assert_eq!(value("syscall", &impostor, &[read]), "read");
         assert_eq!(value("kthread", &impostor, &[]), "0");
+    }
+
+    const STALE: &str = "426 0x5 0x1 0x0 0x0 0x0 0x0 0x0 0x0\n";
+
+    #[test]
+    fn a_worker_in_a_program_is_in_none_of_its_system_calls() {
+        let link = (Source::Fd, "/etc/hostname");
+        let io_worker = stat_line("iou-wrk-7", 'S', PF_IO_WORKER | 0x4000, 4096);
+        let vhost = stat_line("vhost-7", 'S', 0x4000, 4096);
+        for line in [&io_worker, &vhost] {
+            assert_eq!(value("syscall", line, &[(Source::Syscall, STALE), link]), "[user_worker]");
+            assert_eq!(value("syscall_id", line, &[(Source::Syscall, STALE)]), "[user_worker]");
+            for column in ["filename", "filename2", "basename", "arg0", "esp"] {
+                assert_eq!(value(column, line, &[(Source::Syscall, STALE), link]), "-", "{column}");
+            }
+            assert_eq!(value("wchan", line, &[(Source::Wchan, "io_wq_worker")]), "io_wq_worker");
+        }
+        // Whatever its file would say, and though it may not be read.
+        assert_eq!(value("syscall", &io_worker, &[(Source::Syscall, "[denied]")]), "[user_worker]");
+        assert_eq!(value("syscall", &vhost, &[(Source::Syscall, "[denied]")]), "[denied]");
+        // Before they were threads of programs, they were the kernel's own.
+        let older = stat_line("io_wqe_worker-0", 'S', PF_KTHREAD | PF_IO_WORKER, 0);
+        assert_eq!(value("syscall", &older, &[]), "[kernel_thread]");
+        assert_eq!(value("syscall", &stat_line("a", 'S', 0, 4096), &[(Source::Syscall, FSYNC)]), "fsync");
+    }
+
+    #[test]
+    #[cfg(target_arch = "x86_64")]
+    fn a_number_is_named_by_the_way_into_the_kernel() {
+        let named = |line: &str, syscall: &str, entry: Option<Entry>| {
+            let stat = Stat::parse(line.as_bytes(), 52).unwrap();
+            let (mut read, users) = (Answers::default(), Users::default());
+            read.store(Source::Syscall, syscall.as_bytes());
+            read.entry = entry;
+            let mut row = Observation::default();
+            extract(Column::find("syscall").unwrap(), thread(&stat, &read, &users), &mut row);
+            text_of(row.value(0))
+        };
+        let line = stat_line("a", 'S', 0, 4096);
+        let int80 = "162 0x0 0x0 0x0 0x0 0x0 0x0 0x7ffc0000000 0x401000\n";
+        assert_eq!(named(&line, int80, Some(Entry::Compat)), "nanosleep");
+        assert_eq!(named(&line, int80, Some(Entry::Native)), "sync");
+        // x32: its stacks lie where those of i386 do.
+        let low = line.replace("140722000000000", "4290000000");
+        let x32 = "1073741824 0x0 0x0 0x0 0x0 0x0 0x0 0xffb00000 0x401000\n";
+        assert_eq!(named(&low, x32, None), "read");
+        assert_eq!(named(&low, "3 0x0 0x0 0x0 0x0 0x0 0x0 0xffb00000 0x401000\n", None), "read", "i386");
     }
 
     #[test]
@@ -768,6 +869,11 @@ mod tests {
         assert_eq!(values(&asleep, "utime filename rchar"), "[unread] [unread] [unread]", "only files tell");
         let faulting = TaskRecord { call: Call::None(registers), ..asleep };
         assert_eq!(values(&faulting, "syscall filename"), "[kernel_direct] -");
+        let stale = Call::Some { number: 426, is_compat: false, args: [5; 6], registers: Registers { sp: 0, ip: 0 } };
+        let worker = TaskRecord { call: stale, ..asleep };
+        assert_eq!(values(&worker, "syscall syscall_id filename arg0"), "[user_worker] [user_worker] - -");
+        let worker = TaskRecord { flags: PF_IO_WORKER as u32, ..asleep };
+        assert_eq!(values(&worker, "syscall filename wchan"), "[user_worker] - futex_do_wait");
         let kernel = TaskRecord { flags: PF_KTHREAD as u32, call: Call::KernelThread, ..asleep };
         assert_eq!(values(&kernel, "syscall kthread wchan"), "[kernel_thread] 1 futex_do_wait");
     }
@@ -780,7 +886,9 @@ mod tests {
         let waiting = TaskRecord::in_state(b'R');
         assert_eq!(values(&waiting, "syscall wchan kstack oncpu"), "[running] 0 [running] 0");
         assert_eq!(walked_value("state2", &waiting), "Runnable (waiting for CPU)");
-        assert_eq!(walked_value("state", &waiting), "Running (ON CPU)", "as the original has it");
+        assert_eq!(walked_value("state", &waiting), "Runnable (waiting for CPU)");
+        assert_eq!(walked_value("state", &running), "Running (ON CPU)");
+        assert_eq!(walked_value("state_id", &waiting), "R");
         let ended = TaskRecord::in_state(b'Z');
         assert_eq!(values(&ended, "syscall wchan kstack oncpu"), "- 0 - 0");
         let falling_asleep = TaskRecord { is_on_cpu: true, ..TaskRecord::in_state(b'D') };
@@ -797,11 +905,35 @@ mod tests {
     }
 
     #[test]
+    fn what_is_not_measured_or_may_not_be_known_is_no_number() {
+        let line = stat_line("a", 'D', 0, 4096);
+        let masked = stat_line("a", 'D', 0, 1);
+        assert_eq!(value("delayacct_blkio_ticks", &line, &[]), "0");
+        for column in ["startcode", "endcode", "startstack", "arg_start", "exit_code"] {
+            assert_eq!(value(column, &masked, &[]), "[denied]", "{column}");
+            assert_ne!(value(column, &line, &[]), "[denied]", "{column}");
+        }
+        assert_eq!(value("utime", &masked, &[]), "0");
+        let stat = Stat::parse(line.as_bytes(), 52).unwrap();
+        let read = Answers::of(Measured { delays: false, sched: false });
+        let users = Users::default();
+        for column in ["delayacct_blkio_ticks", "sched_run_ns", "sched_wait_ns"] {
+            let mut row = Observation::default();
+            extract(Column::find(column).unwrap(), thread(&stat, &read, &users), &mut row);
+            assert_eq!(text_of(row.value(0)), "[unsupported]", "{column}");
+        }
+    }
+
+    #[test]
     fn facts_that_do_not_exist_are_a_dash() {
         let line = stat_line("a", 'S', PF_KTHREAD, 0);
         assert_eq!(value("cmdline", &line, &[(Source::Cmdline, "")]), "-");
         assert_eq!(value("exe", &line, &[(Source::Exe, "")]), "-");
         assert_eq!(value("container", &line, &[(Source::Cgroup, "0::/user.slice\n")]), "-");
+        let id = "4fe3bb200489d71428a82ddf32d053994fe3bb200489d71428a82ddf32d05399";
+        let hybrid = format!("5:memory:/docker/{id}\n0::/system.slice/docker.service\n");
+        assert_eq!(value("container", &line, &[(Source::Cgroup, &hybrid)]), "4fe3bb200489");
+        assert_eq!(value("cgroup", &line, &[(Source::Cgroup, &hybrid)]), "/system.slice/docker.service");
         assert_eq!(value("vmrss_kb", &line, &[(Source::Status, "Name:\ta\n")]), "-");
         assert_eq!(value("seccomp", &line, &[(Source::Status, "Name:\ta\n")]), "[unsupported]");
     }

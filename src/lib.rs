@@ -28,14 +28,14 @@
 //!   is to read, and what is kept with it), [`discover`] (keeps that current), [`fds`] (which
 //!   files stay open), [`facts`] (what may
 //!   block, read beside the sampling), [`users`], [`visibility`] (what is not shown), [`rights`]
-//!   (what psn may beyond its user)
+//!   (what psn may beyond its user), [`measured`] (of what the kernel keeps no measure), [`cpus`]
 //! - understood: [`parse`] (pure: bytes to fields), [`syscall`] (numbers to names), [`extract`]
 //!   (fields to column values)
 //! - sampled: [`sampler`] (one pass over the tasks), [`scan`] (the kernel's own walk in its place, where psn may
 //!   have it), [`detail`] (one active thread)
 //! - counted: [`intern`], [`aggregate`] within [`memory`] that is bounded, [`distinct`] (how many there was no room for), [`health`]
 //!   (every read accounted for), [`histogram`], [`lookup`]
-//! - told: [`report`] (counts to rows, pure), [`output`] (rows to bytes), [`mod@list`]
+//! - told: [`sleepers`] (where threads sleep, if none was active), [`report`] (counts to rows, pure), [`output`] (rows to bytes), [`mod@list`]
 //! - kept: [`record`] (rows to files, by a writer thread, and back), [`replay`] (files through the same counting),
 //!   [`slices`] (`--per`), [`diff`], [`export`], [`moment`] (times as people type them)
 //! - [`app`]: the command as its user meets it; [`signals`]
@@ -64,6 +64,7 @@ pub mod cli;
 pub mod clock;
 pub mod column;
 pub mod config;
+pub mod cpus;
 pub mod detail;
 pub mod diff;
 pub mod discover;
@@ -78,6 +79,7 @@ pub mod histogram;
 pub mod intern;
 pub mod list;
 pub mod lookup;
+pub mod measured;
 pub mod memory;
 pub mod moment;
 pub mod observation;
@@ -97,6 +99,7 @@ pub mod scan;
 pub mod select;
 pub mod session;
 pub mod signals;
+pub mod sleepers;
 pub mod slices;
 pub mod syscall;
 pub mod task;

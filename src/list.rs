@@ -19,6 +19,35 @@ fn path(source: Source) -> String {
 /// What becomes of the kernel walk's columns without it.
 const KERNEL_ONLY: &str = "oncpu is [unsupported], and so is state2 of threads in state R";
 
+/// What a reader of `docs/columns.md` must know of a file's columns, beside what each of them means.
+const fn remarks(source: Source) -> &'static str {
+    match source {
+        Source::Stat => {
+            "\n`state` is by the original's names. Where the kernel's own walk found the thread, `Running (ON CPU)` is one that has a\n\
+             CPU and `Runnable (waiting for CPU)` one that waits for one; through `/proc` both are `Running (ON CPU)`, as nobody can\n\
+             tell, and the report says so where there are more of them than CPUs. `--where state=R` and `--states R` mean both.\n\n\
+             `delayacct_blkio_ticks` is `[unsupported]` where `kernel.task_delayacct` is 0, as it is by default since Linux 5.14.\n\
+             Addresses and the exit code of other users' processes are `[denied]` without CAP_SYS_PTRACE: the kernel shows 0 or 1.\n"
+        }
+        Source::Syscall => {
+            "\nOf threads in no system call: `[running]`, on a CPU or waiting for one; `[kernel_thread]`; `[kernel_direct]`, in the\n\
+             kernel by another way, such as a page fault; `[user_worker]`, a worker that io_uring or vhost made of a program, which\n\
+             has the registers of a call of its maker's. A number without a name is one of no call that psn knows.\n\n\
+             On x86-64 a 64-bit program may call the kernel as a 32-bit one does (`int $0x80`), with other numbers. A walk knows.\n\
+             The file does not tell, but the kernel's stack does: where psn may read it (root), it is read once for each place in a\n\
+             program at which threads are met waiting. Without that right the number is taken to be a 64-bit one.\n"
+        }
+        Source::Schedstat => {
+            "\nBoth are `[unsupported]` on kernels that keep no such times (no `CONFIG_SCHEDSTATS`, and `kernel.task_delayacct` 0).\n"
+        }
+        Source::Cgroup => {
+            "\n`container` is looked for on every line of the file, for hosts with both versions of control groups. `--where` takes the\n\
+             whole id as well: `container = 4fe3bb2004...`.\n"
+        }
+        _ => "",
+    }
+}
+
 /// Columns by the file they come from, in the order of the registry.
 fn by_file() -> Vec<(&'static str, Source, Vec<&'static Column>)> {
     let mut files: Vec<(&'static str, Source, Vec<&'static Column>)> = Vec::new();
@@ -39,6 +68,9 @@ pub fn text() -> String {
         let _ = writeln!(text, "{name}: {}", path(source));
         if source.needs() != "-" {
             let _ = writeln!(text, "  needs: {}", source.needs());
+        }
+        if source == Source::Stat {
+            let _ = writeln!(text, "  needs, for addresses and exit_code: {}", Source::Exe.needs());
         }
         if source == Source::Kernel {
             let _ = writeln!(text, "  with --scan proc: {KERNEL_ONLY}");
@@ -70,7 +102,18 @@ pub fn markdown() -> String {
     let mut text = "# Columns\n\nMade from the registry in `src/column.rs`; a test holds the two together. `psn --list` shows the same.\n\n\
         Any column may stand in `-g`, `-G`, `-s` and `--where`. A *counter* only grows while its thread lives; a *gauge* goes up\n\
         and down; an *id* is a number that names something. In `-s` a bare name takes the sensible aggregate of its kind:\n\
-        counters the increase during the run, gauges the maximum, texts and ids the commonest value.\n"
+        counters the increase during the run, gauges the maximum, texts and ids the commonest value.\n\n\
+        ## Conditions\n\n\
+        `--where` takes `COLUMN OP VALUE`, with `OP` one of `= != ~ !~ < <= > >=` (`~` is a regular expression), or\n\
+        `COLUMN in (VALUE, ...)` and `COLUMN not in (...)`. Several are put together by `and`, `or` and parentheses; `and` binds\n\
+        closer than `or`, and several `--where` must all hold:\n\n\
+        ```sh\n\
+        psn --where 'state in (R, D)' --where 'comm = mysqld or user = mysql'\n\
+        psn --where '(state = D and syscall ~ ^f(data)?sync$) or wchan = jbd2_log_wait_commit'\n\
+        ```\n\n\
+        A value goes on until an `and` or `or` that begins another condition; in quotes it is taken as it stands. A value is typed\n\
+        as it is printed: names with or without the table's parentheses, escapes (`\\x1b`), marks (`[denied]`, `-`). What a column\n\
+        never shows (`state = Q`, `kthread = 7`, a digit in `comm`) is an error that says what it does.\n"
         .to_owned();
     for (name, source, columns) in by_file() {
         let needs = if source.needs() == "-" { "nothing: any user may read it" } else { source.needs() };
@@ -78,6 +121,7 @@ pub fn markdown() -> String {
         if source == Source::Kernel {
             let _ = write!(text, "\nNo file of `/proc` tells these: with `--scan proc`, {KERNEL_ONLY}.\n");
         }
+        text.push_str(remarks(source));
         if source == Source::Smaps {
             text.push_str(
                 "\nCostly: the kernel stalls the process while it is read, so it is read once a refresh of the task list at\n\

@@ -17,6 +17,9 @@ pub enum Mark {
     KernelThread,
     /// Blocked in the kernel outside any system call, for example in a page fault.
     KernelDirect,
+    /// A thread of a program that runs the kernel's code alone (`PF_IO_WORKER`, `PF_USER_WORKER`): a worker of io_uring or
+    /// vhost, which makes no system calls.
+    UserWorker,
     /// The kernel refused the read (`EACCES`, `EPERM`).
     Denied,
     /// The thread ended before the read.
@@ -49,10 +52,11 @@ pub enum Mark {
 
 impl Mark {
     /// Every mark, for help texts, tests and decoders.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 18] = [
         Self::Running,
         Self::KernelThread,
         Self::KernelDirect,
+        Self::UserWorker,
         Self::Denied,
         Self::Gone,
         Self::Unsupported,
@@ -76,6 +80,7 @@ impl Mark {
             Self::Running => "[running]",
             Self::KernelThread => "[kernel_thread]",
             Self::KernelDirect => "[kernel_direct]",
+            Self::UserWorker => "[user_worker]",
             Self::Denied => "[denied]",
             Self::Gone => "[gone]",
             Self::Unsupported => "[unsupported]",

@@ -1,8 +1,10 @@
 //! What a run reads and counts: the columns asked for, as one read plan.
 
-use crate::column::{Column, Extract, Kind, Source, SourceSet, closest};
+use crate::column::{Column, Extract, Kind, STATE_LETTERS, Source, SourceSet, closest, state_names};
 use crate::filter::{Filter, UnknownColumn, find_column};
 use crate::lookup::PerByte;
+use crate::measured::Measured;
+use crate::observation::Observation;
 use crate::parse::stat::field;
 
 /// How the values of a group's observations become one value.
@@ -189,7 +191,7 @@ pub struct Plan {
     pub measures: Vec<Measure>,
     /// The further columns of the report.
     pub selected: Vec<Selected>,
-    /// The filters of each slot.
+    /// The filters to look at when the value of a slot is known: each at every column that it is about.
     pub filters: Vec<Vec<Filter>>,
     /// The report's order.
     pub sort: SortKey,
@@ -201,6 +203,8 @@ pub struct Plan {
     pub last_stat_field: usize,
     /// What is kept of the observations.
     pub keep: Keep,
+    /// What the kernel measures.
+    pub measured: Measured,
 }
 
 /// What was asked for, as texts.
@@ -263,6 +267,19 @@ pub enum PlanError {
         /// The report's columns.
         columns: Vec<String>,
     },
+    /// Threads in the states that are wanted are not looked at.
+    #[error(
+        "--where: it wants threads in state {letters}, which are left out; -a counts them too, --states {letters} them alone"
+    )]
+    LeftOut {
+        /// The states.
+        letters: String,
+    },
+    /// There is no such state.
+    #[error(
+        "--where: no thread can meet all of these conditions on its state; for several states, write state in (R, D)"
+    )]
+    NoState,
     /// Nothing to group by.
     #[error("-g: name at least one column; psn --list shows them all")]
     NoDimensions,
@@ -279,8 +296,9 @@ impl Plan {
         let selections =
             request.select.iter().map(|item| selection(item, &mut columns)).collect::<Result<Vec<_>, _>>()?;
         for filter in &request.filters {
-            add(&mut columns, filter.column);
+            filter.conditions().into_iter().for_each(|condition| add(&mut columns, condition.column));
         }
+        check_states(&request.filters, &gate)?;
         for name in &request.record {
             let column = find_column(name).map_err(|error| PlanError::Column { option: "--record", error })?;
             add(&mut columns, column);
@@ -304,8 +322,15 @@ impl Plan {
             .collect();
         let mut filters = vec![Vec::new(); columns.len()];
         for filter in &request.filters {
-            if let Some(filters) = filters.get_mut(slot(filter.column.name)) {
-                filters.push(filter.clone());
+            let filter = filter.clone().placed(&|column| slot(column.name));
+            let mut places: Vec<usize> =
+                filter.conditions().iter().map(|condition| slot(condition.column.name)).collect();
+            places.sort_unstable();
+            places.dedup();
+            for place in places {
+                if let Some(filters) = filters.get_mut(place) {
+                    filters.push(filter.clone());
+                }
             }
         }
         let mut plan = Self {
@@ -319,11 +344,18 @@ impl Plan {
             last_stat_field: columns.iter().map(|column| last_field(column)).max().unwrap_or(0).max(field::STARTTIME),
             columns,
             keep: request.keep,
+            measured: Measured::default(),
         };
         if let Some(name) = &request.sort {
             plan.sort = plan.sort_key(name)?;
         }
         Ok(plan)
+    }
+
+    /// Whether the filters on the column at `slot` may hold for `row`, of which the values up to that one are known.
+    #[must_use]
+    pub fn may_hold(&self, row: &Observation, slot: usize) -> bool {
+        self.filters.get(slot).is_none_or(|filters| filters.iter().all(|filter| filter.may_hold(row, slot)))
     }
 
     /// The headers of the report's columns, in order.
@@ -349,6 +381,26 @@ impl Plan {
             None => Err(PlanError::Sort { name: name.to_owned(), columns: headers }),
         }
     }
+}
+
+/// Sees to it that a thread in some state that passes the gate may meet all filters.
+fn check_states(filters: &[Filter], gate: &StateGate) -> Result<(), PlanError> {
+    if filters.is_empty() {
+        return Ok(());
+    }
+    let wanted = |letter: &u8| {
+        state_names(*letter).any(|name| {
+            filters
+                .iter()
+                .all(|filter| filter.decide(&mut |condition| condition.may_be_in(*letter, name)) != Some(false))
+        })
+    };
+    let wanted: Vec<u8> = STATE_LETTERS.bytes().filter(wanted).collect();
+    if wanted.iter().any(|letter| gate.passes(*letter)) {
+        return Ok(());
+    }
+    let letters: String = wanted.into_iter().map(char::from).collect();
+    Err(if letters.is_empty() { PlanError::NoState } else { PlanError::LeftOut { letters } })
 }
 
 enum Selection {

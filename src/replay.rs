@@ -253,6 +253,8 @@ pub(crate) struct Tally<'q> {
     passes: Histogram,
     lateness: Histogram,
     runs: Vec<Run>,
+    /// Rows that the conditions left out.
+    rejected: u64,
 }
 
 /// What is known of one run's ticks in a report.
@@ -275,6 +277,7 @@ impl<'q> Tally<'q> {
             passes: Histogram::default(),
             lateness: Histogram::default(),
             runs: Vec::new(),
+            rejected: 0,
         }
     }
 
@@ -319,10 +322,8 @@ impl<'q> Tally<'q> {
         if !passes || !self.is_selected(pid, task, further) {
             return;
         }
-        let holds = plan.filters.iter().enumerate().all(|(slot, filters)| {
-            let value = self.row.value(slot);
-            filters.iter().all(|filter| filter.matches(value))
-        });
+        let holds = (0..plan.filters.len()).all(|slot| plan.may_hold(&self.row, slot));
+        self.rejected += u64::from(!holds);
         if holds {
             self.row.tid = u32::try_from(task).unwrap_or(0);
             self.row.tgid = u32::try_from(pid).unwrap_or(0);
@@ -349,10 +350,11 @@ impl<'q> Tally<'q> {
     /// The report; with the facts of the run if they are of the very ticks that were counted.
     pub(crate) fn report(self, facts: Option<&Facts>, warnings: Vec<String>) -> Report {
         let is_of = |facts: &&Facts| facts.ticks.completed == u64::from(self.ticks);
-        let facts = match facts.filter(is_of) {
+        let mut facts = match facts.filter(is_of) {
             Some(facts) => Facts { warnings: [facts.warnings.clone(), warnings].concat(), ..facts.clone() },
             None => self.facts(warnings),
         };
+        facts.coverage.rejected += self.rejected;
         Report::new(&self.question.plan, &self.aggregator, self.question.limit, facts)
     }
 

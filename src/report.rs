@@ -13,6 +13,7 @@ use crate::intern::Interner;
 use crate::memory::allocation;
 use crate::observation::Mark;
 use crate::plan::{Aggregate, Plan, SortKey, StateGate, Statistic};
+use crate::sleepers::Sleepers;
 
 /// Everything a run has to tell.
 #[derive(Debug, Clone, PartialEq)]
@@ -45,6 +46,10 @@ pub struct Report {
     pub other: Option<Other>,
     /// Sentences that a reader of the report must not miss.
     pub warnings: Vec<String>,
+    /// The names of columns that the kernel does not measure.
+    pub unmeasured: Vec<String>,
+    /// Where threads slept, if none was active.
+    pub sleepers: Option<Sleepers>,
 }
 
 /// What was run, where and when.
@@ -122,6 +127,10 @@ pub struct Tasks {
     pub skipped: u64,
     /// Threads that /proc shows and the kernel's walk does not: they are read through /proc.
     pub unseen: u64,
+    /// The most threads in state R in one tick, where those on a CPU can not be told from those that wait for one.
+    pub running_max: u64,
+    /// CPUs of the host, if there were fewer than that.
+    pub cpus: u64,
 }
 
 /// Groups that were counted as one, `[other]`, because there was no memory for more.
@@ -199,6 +208,8 @@ pub struct CoverageReport {
     pub torn: u64,
     /// Observations by file in which a refusal stands.
     pub denied: Vec<(String, u64)>,
+    /// Observations of threads in the states counted that the conditions left out.
+    pub rejected: u64,
 }
 
 /// How a column is laid out.
@@ -289,6 +300,10 @@ pub struct Facts {
     pub coverage: CoverageReport,
     /// See [`Report::warnings`].
     pub warnings: Vec<String>,
+    /// See [`Report::unmeasured`].
+    pub unmeasured: Vec<String>,
+    /// See [`Report::sleepers`].
+    pub sleepers: Option<Sleepers>,
 }
 
 impl Report {
@@ -304,6 +319,8 @@ impl Report {
             dropped: self.dropped.clone(),
             coverage: self.coverage.clone(),
             warnings: self.warnings.clone(),
+            unmeasured: self.unmeasured.clone(),
+            sleepers: self.sleepers.clone(),
         }
     }
 
@@ -314,6 +331,7 @@ impl Report {
         let texts = Texts(aggregator.interner());
         let mut rows: Vec<Row> = Vec::with_capacity(aggregator.len());
         aggregator.each_group(|key, group| rows.push(row(plan, key, group, ticks, texts)));
+        mark_unmeasured(&mut rows, plan, &facts.unmeasured);
         sort(&mut rows, plan);
         let left_out = limit.map_or(0, |limit| rows.len().saturating_sub(limit));
         rows.truncate(rows.len() - left_out);
@@ -332,6 +350,8 @@ impl Report {
             rows_left_out: left_out as u64,
             other: aggregator.other(),
             warnings: facts.warnings,
+            unmeasured: facts.unmeasured,
+            sleepers: facts.sleepers,
         }
     }
 
@@ -399,6 +419,20 @@ fn measure(plan: &Plan, index: usize, group: &Group, texts: Texts<'_>) -> Field 
             .map(|(cell, count)| (*count, texts.field(*cell, column)))
             .max_by(|a, b| a.0.cmp(&b.0).then_with(|| compare(&b.1, &a.1)))
             .map_or(none, |(_, field)| field),
+    }
+}
+
+/// Puts a mark where there is no value because the kernel measures none.
+fn mark_unmeasured(rows: &mut [Row], plan: &Plan, unmeasured: &[String]) {
+    for (place, selected) in plan.selected.iter().enumerate() {
+        let Statistic::Measure(index) = selected.statistic else { continue };
+        let column = plan.measures.get(index).and_then(|measure| plan.columns.get(measure.slot));
+        if column.is_some_and(|column| unmeasured.iter().any(|name| name == column.name)) {
+            let fields = rows.iter_mut().filter_map(|row| row.fields.get_mut(2 + place));
+            fields.filter(|field| **field == Field::Mark(Mark::None)).for_each(|field| {
+                *field = Field::Mark(Mark::Unsupported);
+            });
+        }
     }
 }
 

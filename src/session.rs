@@ -14,18 +14,20 @@ use crate::aggregate::Aggregator;
 use crate::clock::{Schedule, Wake, be_punctual, boottime_ns, monotonic_ns, process_cpu, realtime_ns, sleep_until};
 use crate::column::{Extract, Source, state_name};
 use crate::config::{Config, allowed_cpus};
+use crate::cpus;
 use crate::detail::{Context, Coverage};
 use crate::discover::{Discovered, Discoverer, Discovery, DiscoveryConfig};
 use crate::facts::{SideReaders, TITLES};
 use crate::fds::FdBudget;
 use crate::health::Health;
 use crate::histogram::Histogram;
+use crate::measured::Measured;
 use crate::memory::Memory;
 use crate::moment::nanoseconds;
 use crate::output::escape::printable;
 use crate::output::sentence::shown;
 use crate::parse::system::mem_available_kb;
-use crate::plan::Keep;
+use crate::plan::{Keep, Plan, StateGate};
 use crate::procfs::{Buffer, ProcRoot, ReadError, raise_fd_limit};
 use crate::record::header::{FORMAT, States};
 use crate::record::{Header, RecordedColumn, Recorder, TickInfo};
@@ -37,6 +39,7 @@ use crate::scan::kernel::Unavailable;
 use crate::scan::walker::{self, Walker};
 use crate::scan::{self, Scan};
 use crate::select::{ProcessSelection, Selection};
+use crate::sleepers::{self, Sleepers};
 use crate::task::{DetailFiles, TaskSet};
 use crate::users::Users;
 use crate::visibility;
@@ -231,6 +234,9 @@ struct Session<'a> {
     /// psn's own process, if it is left out.
     excluded: Option<u32>,
     warnings: Vec<String>,
+    measured: Measured,
+    /// The most threads in state R in one tick taken through /proc.
+    running_max: u64,
 }
 
 impl<'a> Session<'a> {
@@ -270,14 +276,16 @@ impl<'a> Session<'a> {
             all_states: config.plan.gate.is_open(),
             period: config.discover_period,
         };
-        let context =
-            Arc::new(Context { root: Arc::new(root.share()), plan: config.plan.clone(), users: Arc::clone(&users) });
+        let measured = Measured::by(&root);
+        let plan = Plan { measured, ..config.plan.clone() };
+        let context = Arc::new(Context { root: Arc::new(root.share()), plan, users: Arc::clone(&users) });
         let spare = recorder.as_ref().map(|recorder| recorder.spare_rows()).unwrap_or_default();
         let aggregator =
             Arc::new(Aggregator::within(&config.plan, &Memory::new(config.max_memory)).with_spare_rows(spare));
         let sampler = Sampler::new(context, Arc::clone(&aggregator), config.workers)
             .map_err(|error| SessionError::Threads(error.to_string()))?;
-        let warnings = visibility::warnings(config, &root);
+        let mut warnings = visibility::warnings(config, &root);
+        warnings.extend(measured.warning(&config.plan.columns));
         let Walks { programs, reason } = open_walks(config, &root, &discovery.selection)?;
         let discovery = Discovery::new(root, discovery, Arc::clone(&users));
         let (walker, discovery) = match programs {
@@ -310,6 +318,8 @@ impl<'a> Session<'a> {
             root: own_root,
             excluded,
             warnings,
+            measured,
+            running_max: 0,
         })
     }
 
@@ -337,6 +347,7 @@ impl<'a> Session<'a> {
             let mut outcome = self.take_tick(schedule.due_after(), &stopped)?;
             if outcome.is_complete {
                 self.completed += 1;
+                self.note_running(&outcome);
                 self.passes.record(outcome.duration_ns);
                 self.hand_over(&mut outcome, &schedule, time_ns, late_ns);
                 if self.can_no_longer_record() {
@@ -372,6 +383,28 @@ impl<'a> Session<'a> {
                 self.users.name(uid)
             });
         }
+    }
+
+    /// Notes how many threads ran or waited to, if it can not be told which of them it is.
+    fn note_running(&mut self, outcome: &PassOutcome) {
+        if self.walker.is_none() && self.config.plan.gate.passes(b'R') {
+            let running = outcome.states.iter().find(|(letter, _)| *letter == b'R').map_or(0, |(_, count)| count);
+            self.running_max = self.running_max.max(running);
+        }
+    }
+
+    /// Where threads sleep, if that is all they did.
+    fn sleepers(&self) -> Option<Sleepers> {
+        let plan = &self.config.plan;
+        let is_wanted = self.completed > 0 && plan.keep.counts() && plan.gate == StateGate::active();
+        if !is_wanted || self.aggregator.len() > 0 {
+            return None;
+        }
+        let mut blockers = self.side_readers.as_ref().map(|readers| readers.blockers()).unwrap_or_default();
+        blockers.extend(self.sampler.blockers().into_iter().map(|blocker| blocker.tgid));
+        let is_blocker = |tgid| blockers.contains(&tgid);
+        let look = || sleepers::look(self.config, &self.root, &self.users, &self.found.set, &is_blocker);
+        rights::raised(look).ok().flatten()
     }
 
     /// Gives a completed tick to the recorder, if there is one.
@@ -562,6 +595,10 @@ impl<'a> Session<'a> {
 
     #[expect(clippy::cast_precision_loss, reason = "times to be shown")]
     fn report(mut self, schedule: &Schedule, started_ns: u64, elapsed_ns: u64) -> Report {
+        let sleepers = self.sleepers();
+        // Only who has fewer than there were threads to run is asked for: what psn may use is the least there is.
+        let is_crowded = self.running_max > allowed_cpus() as u64;
+        let cpus = if is_crowded { cpus::online().filter(|cpus| self.running_max > *cpus) } else { None };
         self.discovery_health.take(&mut self.discoverer.take_health());
         if let Some(readers) = &self.side_readers {
             self.discovery_health.take(&mut readers.take_health());
@@ -601,6 +638,8 @@ impl<'a> Session<'a> {
                 threads: self.found.set.threads() as u64,
                 skipped: self.found.skipped,
                 unseen: self.found.unseen.as_ref().map_or(0, |unseen| unseen.set().threads() as u64),
+                running_max: self.running_max,
+                cpus: cpus.unwrap_or(0),
             },
             cost: Cost {
                 cpu_s: process_cpu().saturating_sub(self.cpu_at_start).as_secs_f64(),
@@ -619,6 +658,8 @@ impl<'a> Session<'a> {
             dropped: health.dropped().map(|(file, errno, count)| (file.to_owned(), message(errno), count)).collect(),
             coverage: coverage(self.sampler.coverage()),
             warnings: self.all_warnings(),
+            unmeasured: self.measured.lacks().map(str::to_owned).collect(),
+            sleepers,
         };
         Report::new(&self.config.plan, &self.aggregator, self.config.limit, facts)
     }
@@ -714,6 +755,7 @@ fn coverage(coverage: &Coverage) -> CoverageReport {
         checked: coverage.checked,
         torn: coverage.torn,
         denied: denied.map(|(source, count)| (source.name().to_owned(), *count)).collect(),
+        rejected: coverage.rejected,
     }
 }
 

@@ -45,13 +45,20 @@ impl Abi {
 }
 
 /// What x32 programs set in every number (`__X32_SYSCALL_BIT` in the kernel's `arch/x86/include/uapi/asm/unistd.h`).
-const X32_BIT: i64 = 0x4000_0000;
+pub(crate) const X32_BIT: i64 = 0x4000_0000;
 
 /// The name of system call `number`, as strace(1) prints it (`newfstatat`, `pread64`); `None` where there is no such call.
 #[inline]
 #[must_use]
 pub fn name(abi: Abi, number: i64) -> Option<&'static str> {
     Table::of(abi, number)?.name(number)
+}
+
+/// The names of all system calls, on any of the architectures; most occur several times.
+pub fn names() -> impl Iterator<Item = &'static str> {
+    const ABIS: [Abi; 5] = [Abi::X86_64, Abi::X86, Abi::Aarch64, Abi::Arm, Abi::Riscv64];
+    let numbers = || (0..NumberSet::END).chain(X32_BIT..X32_BIT + NumberSet::END);
+    ABIS.into_iter().flat_map(move |abi| numbers().filter_map(move |number| name(abi, number)))
 }
 
 /// Whether the first argument of system call `number` is a file descriptor, be it a file, a directory to start from

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use anyhow::Context as _;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-use super::{print_report, stop_on_signals, tell};
+use super::{in_charset, print_report, stop_on_signals, tell};
 use crate::cli::{RecordArgs, SampleArgs};
 use crate::column::Source;
 use crate::config::{Config, DEFAULT_PROC_ROOT};
@@ -133,6 +133,7 @@ impl Terminal {
         tell::text(&banner(config));
         if tell::is_terminal() {
             let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr_with_hz(5));
+            bar.set_style(in_charset(ProgressStyle::default_spinner()));
             bar.set_message("listing the threads");
             bar.enable_steady_tick(Duration::from_millis(200));
             terminal.bar = Some(bar);
@@ -189,7 +190,7 @@ impl Progress for Terminal {
                 None => "{spinner} {elapsed} {msg}",
             };
             if let Ok(style) = ProgressStyle::with_template(template) {
-                bar.set_style(style);
+                bar.set_style(in_charset(style));
             }
         }
         bar.set_position(due);

@@ -9,8 +9,10 @@ use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
 
 use crate::cli::{Cli, Command};
+use indicatif::ProgressStyle;
+
 use crate::config::UsageError;
-use crate::output::{self, Format, Layout};
+use crate::output::{self, Charset, Format, Layout};
 use crate::report::Report;
 use crate::session::Stop;
 use crate::{rights, signals};
@@ -127,17 +129,34 @@ const CANNOT_WRITE: &str = "cannot write the report to standard output";
 
 /// Writes a report to standard output.
 fn print_report(report: &Report, format: Format, footer: bool, raw_csv: bool) -> anyhow::Result<()> {
-    write_out(|out| output::render(report, format, &layout(footer, raw_csv), out))
+    write_out(|out| output::render(report, format, &layout(format, footer, raw_csv), out))
 }
 
-fn layout(footer: bool, raw_csv: bool) -> Layout {
-    Layout { width: terminal_width(), footer, defuse_formulas: !raw_csv }
+fn layout(format: Format, footer: bool, raw_csv: bool) -> Layout {
+    let is_terminal = io::stdout().is_terminal();
+    let charset = match format {
+        Format::Table => charset(is_terminal),
+        _ => Charset::of_programs(&|name| std::env::var_os(name), is_terminal),
+    };
+    Layout { width: terminal_width(), footer, defuse_formulas: !raw_csv, charset }
 }
 
 /// Writes to standard output as things come, which may be more than memory holds.
 fn write_out(write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> anyhow::Result<()> {
     let mut out = io::BufWriter::with_capacity(1 << 16, io::stdout().lock());
     write(&mut out).and_then(|()| out.flush()).context(CANNOT_WRITE)
+}
+
+/// The characters that texts for people may be made of, on a stream that is a terminal or is not.
+fn charset(is_terminal: bool) -> Charset {
+    Charset::of_people(&|name| std::env::var_os(name), is_terminal)
+}
+
+/// A bar on standard error, in characters that may be written there.
+fn in_charset(style: ProgressStyle) -> ProgressStyle {
+    let charset = charset(io::stderr().is_terminal());
+    let style = charset.bar().into_iter().fold(style, ProgressStyle::progress_chars);
+    charset.spinner().into_iter().fold(style, ProgressStyle::tick_chars)
 }
 
 /// Columns of the terminal that standard output is; none when it is not one.

@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-use super::{CANNOT_WRITE, layout, print_report, stop_on_signals, tell, write_out};
+use super::{CANNOT_WRITE, in_charset, layout, print_report, stop_on_signals, tell, write_out};
 use crate::cli::{DiffArgs, ExportArgs, SampleArgs};
 use crate::config::{self, UsageError};
 use crate::diff::{self, Side};
@@ -19,9 +19,10 @@ use crate::plan::{Keep, Plan, PlanRequest, StateGate};
 use crate::record::open::{self, SinkOptions};
 use crate::record::{RecordError, Recording};
 use crate::replay::{self, Question};
-use crate::report::Report;
+use crate::report::{Report, States};
 use crate::select::ProcessSelection;
 use crate::session::Stop;
+use crate::sleepers;
 use crate::slices::{self, Long, Matrix};
 
 /// `psn -i`: the report on recordings.
@@ -43,7 +44,7 @@ pub fn replay(args: &SampleArgs) -> anyhow::Result<()> {
     if let Some(per) = args.replay.per {
         return course(args, &mut recordings, &question, nanoseconds(per), bar);
     }
-    let report = replay::report(&mut recordings, &question, &mut |done| bar.update(done));
+    let report = report(&mut recordings, &question, &mut |done| bar.update(done));
     drop(bar);
     print_report(&told(report?), args.format, !args.quiet, args.raw_csv)?;
     check_whole(&lost(&recordings))
@@ -56,6 +57,19 @@ fn lost(recordings: &[Box<dyn Recording>]) -> Vec<String> {
 /// Fails, once all else is answered, because of what of recordings is lost.
 fn check_whole(lost: &[String]) -> anyhow::Result<()> {
     if lost.is_empty() { Ok(()) } else { anyhow::bail!("{}", sentence(&lost.join("; "))) }
+}
+
+/// The report on `recordings`; without an active thread, with what the others did if that was recorded.
+fn report(
+    recordings: &mut [Box<dyn Recording>],
+    question: &Question,
+    watch: &mut replay::Watch<'_>,
+) -> Result<Report, RecordError> {
+    let mut report = replay::report(recordings, question, watch)?;
+    if report.rows.is_empty() && report.states == States::Active && report.sleepers.is_none() {
+        report.sleepers = sleepers::recorded(recordings, question, watch)?;
+    }
+    Ok(report)
 }
 
 /// The report, with what is to be known of the times in it.
@@ -75,7 +89,7 @@ fn course(
     let mut survey = slices::survey(recordings, question, per_ns, &mut |done| bar.update(done / 2.0))?;
     survey.whole = told(survey.whole);
     let mut watch = |done: f64| bar.update(0.5 + done / 2.0);
-    let layout = layout(!args.quiet, args.raw_csv);
+    let layout = layout(args.format, !args.quiet, args.raw_csv);
     if args.format == Format::Table {
         let mut matrix = Matrix::new(&survey, per_ns, layout.width);
         slices::each(recordings, question, &survey, per_ns, &mut watch, &mut |slice| {
@@ -189,7 +203,9 @@ pub fn diff(args: &DiffArgs) -> anyhow::Result<()> {
         };
         let notes = diff::notes(before, after).into_iter().chain(left_out);
         let text: String = notes.map(|note| format!("{}\n", sentence(&note))).collect();
-        super::print(|out| out.write_all(format!("\n{text}").as_bytes()))?;
+        let text = format!("\n{text}");
+        let text = super::charset(std::io::IsTerminal::is_terminal(&std::io::stdout())).text(&text);
+        super::print(|out| out.write_all(text.as_bytes()))?;
     }
     check_whole(&gone)
 }
@@ -225,7 +241,7 @@ impl<'a> Bar<'a> {
         let bar = (!quiet && tell::is_terminal()).then(|| {
             let bar = ProgressBar::with_draw_target(Some(Self::STEPS), ProgressDrawTarget::hidden());
             if let Ok(style) = ProgressStyle::with_template("reading {bar:40} {percent}% {eta} left") {
-                bar.set_style(style);
+                bar.set_style(in_charset(style));
             }
             bar
         });

@@ -10,6 +10,7 @@ use super::{Context, Instant, Observer, Reading, Subject, WAIT_SOURCES, held, ne
 use crate::column::{Column, Source, SourceSet};
 use crate::extract::{Descriptor, Walked, descriptor, extract, has_ended, is_running};
 use crate::facts::Runs;
+use crate::filter::Condition;
 use crate::observation::Mark;
 use crate::parse::stat::{self, Stat};
 use crate::procfs::{Buffer, ReadError};
@@ -81,7 +82,7 @@ impl Observer {
         let any = missing.contains(Source::Wchan) || missing.contains(Source::Stack);
         let of_calls =
             missing.contains(Source::Syscall) || (missing.contains(Source::Fd) && self.has_descriptor(walked));
-        any || (of_calls && !record.is_kernel_thread())
+        any || (of_calls && !record.is_kernel_thread() && !record.is_io_worker())
     }
 
     fn has_descriptor(&self, walked: Walked<'_>) -> bool {
@@ -98,15 +99,18 @@ impl Observer {
         let plan = &context.plan;
         let stat = stat_of(walked.record, walked.record.comm());
         let subject = Subject { stat: &stat, walked: Some(walked), blocked: false };
-        plan.columns.iter().zip(&plan.filters).any(|(column, filters)| {
-            if filters.is_empty() || !is_told(column, walked) {
-                return false;
-            }
-            self.row.clear();
-            let thread = subject.thread(walked.record.tgid, &self.answers, &context.users, None);
-            extract(column, thread, &mut self.row);
-            !filters.iter().all(|filter| filter.matches(self.row.value(0)))
-        })
+        let thread = subject.thread(walked.record.tgid, &self.answers, &context.users, None);
+        let row = &mut self.row;
+        let mut known = |condition: &Condition| {
+            is_told(condition.column, walked).then(|| {
+                row.clear();
+                extract(condition.column, thread, row);
+                condition.matches(row.value(0))
+            })
+        };
+        let is_rejected = plan.filters.iter().flatten().any(|filter| filter.decide(&mut known) == Some(false));
+        self.coverage.rejected += u64::from(is_rejected);
+        is_rejected
     }
 
     /// Observes a thread that a walk found. `task` is where its files are reached from; it may be left out if there is no
@@ -248,6 +252,8 @@ impl Observer {
         let switches = self.read_context_switches(context, reading);
         if switches != Some(Runs::Switches(record.switches)) {
             self.mark_torn();
+        } else {
+            self.doors.confirm();
         }
     }
 }

@@ -1,7 +1,8 @@
 //! The sentences that a reader of the report must not miss: what makes it doubtful, and what would help.
 
-use super::footer::{count, milliseconds, rate};
-use crate::report::Report;
+use super::footer::{count, milliseconds, rate, thousands};
+use crate::report::{Report, States};
+use crate::sleepers::Sleepers;
 
 /// Fewer ticks than this say little: one of nine is 11%.
 const FEW_TICKS: u64 = 10;
@@ -13,7 +14,7 @@ pub fn warnings(report: &Report) -> Vec<String> {
     let found = if ticks.missed > 0 {
         Some(rate_not_held(report))
     } else if ticks.completed < FEW_TICKS {
-        Some(few_ticks(ticks.completed))
+        Some(few_ticks(ticks.completed, report.meta.scan == "replay"))
     } else {
         None
     };
@@ -21,12 +22,66 @@ pub fn warnings(report: &Report) -> Vec<String> {
     found.into_iter().chain(other).chain(report.warnings.iter().cloned()).collect()
 }
 
-fn few_ticks(completed: u64) -> String {
+/// Waits that are told of by name, where threads slept.
+const MAX_WAITS: usize = 5;
+
+/// Why there are no rows, in words.
+pub fn nothing_seen(report: &Report) -> String {
+    let threads = match report.states {
+        _ if report.ticks.completed == 0 => return "no tick was taken".to_owned(),
+        States::Active => "active threads",
+        States::All => "threads",
+        States::Chosen => "threads in these states",
+    };
+    let sleepers = report.sleepers.as_ref().filter(|_| report.states == States::Active);
+    if report.coverage.rejected > 0 {
+        let others = average(report.coverage.rejected, report.ticks.completed);
+        let sleepers = sleepers.map_or_else(String::new, |sleepers| format!("; of those that do, {}", slept(sleepers)));
+        return format!("no {threads} met the conditions of --where ({others} did not){sleepers}");
+    }
+    match sleepers {
+        Some(sleepers) => format!("no {threads}; {}", slept(sleepers)),
+        None if report.states == States::Active && report.meta.scan == "replay" => {
+            format!("no {threads} were seen; -a shows sleeping and idle threads too, if they were recorded")
+        }
+        None if report.states == States::Active => {
+            format!("no {threads} were seen; -a shows sleeping and idle threads too")
+        }
+        None => format!("no {threads} were seen"),
+    }
+}
+
+/// `15 slept: 13.95 in epoll_wait, 1.00 in futex (-a shows them)`
+fn slept(sleepers: &Sleepers) -> String {
+    let waits = sleepers.waits.iter().take(MAX_WAITS);
+    let mut told: Vec<String> = waits.map(|(wait, average)| format!("{average:.2} in {wait}")).collect();
+    let rest: f64 = sleepers.waits.iter().skip(MAX_WAITS).map(|(_, average)| average).sum();
+    if sleepers.waits.len() > MAX_WAITS {
+        told.push(format!("{rest:.2} in others"));
+    }
+    let sample = if sleepers.looked_at < sleepers.threads {
+        format!("of {} threads, {} were looked at: ", thousands(sleepers.threads), thousands(sleepers.looked_at))
+    } else {
+        String::new()
+    };
+    format!("{sample}{:.0} slept: {} (-a shows them)", sleepers.slept, told.join(", "))
+}
+
+/// So many a tick.
+#[expect(clippy::cast_precision_loss, reason = "an average is shown with two decimals")]
+fn average(samples: u64, ticks: u64) -> String {
+    format!("{:.2} on average", samples as f64 / ticks.max(1) as f64)
+}
+
+fn few_ticks(completed: u64, is_replay: bool) -> String {
     let found = match completed {
         0 => "no tick was taken".to_owned(),
         1 => "only 1 tick was taken, a single moment".to_owned(),
         _ => format!("only {completed} ticks were taken, too few for more than a rough picture"),
     };
+    if is_replay {
+        return format!("{found}: take a longer time");
+    }
     format!("{found}: sample longer (-d) or more often (--hz)")
 }
 
@@ -71,9 +126,79 @@ fn less_work(report: &Report) -> String {
     if cost.workers < cost.cpus {
         advice.push("more --workers");
     }
-    // Most reads open and close: a matter of half the time again.
-    if cost.fds.saturating_mul(4) < report.tasks.threads {
+    // Most reads open and close: a matter of half the time again. A walk reads no files, and of a part of a recording it is
+    // not known.
+    if report.meta.scan == "proc" && cost.fds.saturating_mul(4) < report.tasks.threads {
         advice.push("more files kept open (ulimit -n, --fd-budget)");
     }
     format!("{} or a lower --hz would help", advice.join(", "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::output::fixture;
+
+    fn empty() -> Report {
+        Report { rows: Vec::new(), ..fixture::mysqld() }
+    }
+
+    #[test]
+    fn where_threads_slept_is_told_if_none_was_active() {
+        let waits = [("epoll_wait", 13.95), ("futex", 1.0)].map(|(wait, average)| (wait.to_owned(), average)).to_vec();
+        let sleepers = Sleepers { threads: 15, looked_at: 15, slept: 14.95, waits };
+        let mut report = Report { sleepers: Some(sleepers.clone()), ..empty() };
+        assert_eq!(
+            nothing_seen(&report),
+            "no active threads; 15 slept: 13.95 in epoll_wait, 1.00 in futex (-a shows them)"
+        );
+        let many = (0..7).map(|wait| (format!("wait{wait}"), f64::from(10 - wait))).collect();
+        report.sleepers = Some(Sleepers { threads: 100_000, looked_at: 1020, slept: 1000.0, waits: many });
+        assert_eq!(
+            nothing_seen(&report),
+            "no active threads; of 100,000 threads, 1,020 were looked at: 1000 slept: 10.00 in wait0, 9.00 in wait1, \
+             8.00 in wait2, 7.00 in wait3, 6.00 in wait4, 9.00 in others (-a shows them)"
+        );
+    }
+
+    #[test]
+    fn nothing_is_advised_that_would_not_help() {
+        let mut report = Report { warnings: Vec::new(), ..empty() };
+        (report.ticks.completed, report.ticks.missed, report.tasks.threads, report.cost.fds) = (50, 50, 1000, 0);
+        report.cost.pass_p50_ms = 1000.0;
+        assert!(warnings(&report)[0].contains("more files kept open"));
+        for scan in ["kernel", "replay"] {
+            report.meta.scan = scan.to_owned();
+            assert!(!warnings(&report)[0].contains("files kept open"), "{scan}");
+        }
+        (report.ticks.completed, report.ticks.missed) = (3, 0);
+        assert_eq!(
+            warnings(&report),
+            ["only 3 ticks were taken, too few for more than a rough picture: take a longer time"]
+        );
+        report.ticks.completed = 50;
+        assert!(nothing_seen(&report).ends_with("if they were recorded"));
+    }
+
+    #[test]
+    fn conditions_are_blamed_where_they_are_at_fault() {
+        let mut report = empty();
+        report.ticks.completed = 100;
+        report.coverage.rejected = 250;
+        assert_eq!(nothing_seen(&report), "no active threads met the conditions of --where (2.50 on average did not)");
+        let waits = vec![("futex".to_owned(), 2.0)];
+        report.sleepers = Some(Sleepers { threads: 15, looked_at: 15, slept: 2.0, waits });
+        assert_eq!(
+            nothing_seen(&report),
+            "no active threads met the conditions of --where (2.50 on average did not); of those that do, 2 slept: 2.00 \
+             in futex (-a shows them)"
+        );
+        report.states = States::All;
+        assert_eq!(nothing_seen(&report), "no threads met the conditions of --where (2.50 on average did not)");
+        report.states = States::Chosen;
+        report.coverage.rejected = 0;
+        assert_eq!(nothing_seen(&report), "no threads in these states were seen");
+        report.ticks.completed = 0;
+        assert_eq!(nothing_seen(&report), "no tick was taken");
+    }
 }

@@ -14,6 +14,7 @@
 //! | a backslash before anything that could make the two of them one of these | `\\` |
 //! | any other backslash | itself, so that `\x2d` in the name of a systemd unit stays readable |
 //!
+//! In [ascii], for terminals of which it is not known that they take UTF-8, every character beyond ASCII is `\u{e9}`.
 //! In a [frame], `;` is `\x3b` as well, and so is as `\x20` the space before a number at the end.
 
 use std::borrow::Cow;
@@ -28,6 +29,12 @@ const MAX_MARKS: usize = 4;
 #[must_use]
 pub fn printable(bytes: &[u8]) -> Cow<'_, str> {
     escape(bytes, Notation::Cell)
+}
+
+/// The same in ASCII alone: every other character is spelt out.
+#[must_use]
+pub fn ascii(bytes: &[u8]) -> Cow<'_, str> {
+    escape(bytes, Notation::Ascii)
 }
 
 /// `bytes` as one frame of a folded stack, where `;` ends a frame and a number after a space is a count.
@@ -54,11 +61,40 @@ pub(super) fn units(text: &str) -> impl Iterator<Item = &str> {
     })
 }
 
+/// The bytes that [printable] text stands for, as far as it is: what is no escape stands for itself.
+#[must_use]
+pub fn unescape(text: &str) -> Vec<u8> {
+    let mut out = Vec::with_capacity(text.len());
+    for unit in units(text) {
+        let meant = match unit.as_bytes() {
+            [b'\\', b'\\'] => Some(b"\\".to_vec()),
+            [b'\\', b'x', high, low] => hex_byte(*high, *low).map(|byte| vec![byte]),
+            [b'\\', b'u', b'{', hex @ .., b'}'] => character(hex).map(|c| c.to_string().into_bytes()),
+            _ => None,
+        };
+        match meant {
+            // `\x2d` is how systemd spells a dash, and shown as it is.
+            Some(bytes) if unit.len() != 4 || bytes.iter().all(|byte| Notation::Cell.has_escape_for(*byte)) => {
+                out.extend(bytes);
+            }
+            _ => out.extend_from_slice(unit.as_bytes()),
+        }
+    }
+    out
+}
+
+fn character(hex: &[u8]) -> Option<char> {
+    let hex = std::str::from_utf8(hex).ok()?;
+    u32::from_str_radix(hex, 16).ok().and_then(char::from_u32)
+}
+
 /// Where escaped text stands decides what else must be escaped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Notation {
     Cell,
     Frame,
+    /// A cell that nothing but ASCII may be in.
+    Ascii,
 }
 
 impl Notation {
@@ -100,7 +136,7 @@ fn escape(bytes: &[u8], notation: Notation) -> Cow<'_, str> {
             match u8::try_from(c).ok().filter(u8::is_ascii) {
                 Some(byte) if notation.escapes(byte) => push_byte(&mut out, byte),
                 Some(b'\\') if notation.is_ambiguous_before(bytes.get(at..).unwrap_or_default()) => out.push_str(r"\\"),
-                None if is_hidden(c) || marks > MAX_MARKS => push_char(&mut out, c),
+                None if notation == Notation::Ascii || is_hidden(c) || marks > MAX_MARKS => push_char(&mut out, c),
                 _ => out.push(c),
             }
         }
@@ -185,7 +221,7 @@ mod tests {
     use proptest::prelude::*;
 
     /// The bytes that `text` stands for.
-    fn unescape(text: &str, notation: Notation) -> Vec<u8> {
+    fn unescape_in(text: &str, notation: Notation) -> Vec<u8> {
         let mut out = Vec::new();
         for unit in units(text) {
             match unit.as_bytes() {
@@ -315,10 +351,15 @@ mod tests {
         fn every_escape_can_be_undone(bytes in hostile()) {
             let text = printable(&bytes);
             assert_printable(&text);
-            prop_assert_eq!(unescape(&text, Notation::Cell), &*bytes, "{}", text);
+            prop_assert_eq!(unescape(&text), &*bytes, "{}", text);
+            prop_assert_eq!(unescape_in(&text, Notation::Cell), &*bytes, "{}", text);
+            let text = ascii(&bytes);
+            prop_assert!(text.is_ascii());
+            assert_printable(&text);
+            prop_assert_eq!(unescape(&text), &*bytes, "{}", text);
             let text = frame(&bytes);
             assert_printable(&text);
-            prop_assert_eq!(unescape(&text, Notation::Frame), &*bytes, "{}", text);
+            prop_assert_eq!(unescape_in(&text, Notation::Frame), &*bytes, "{}", text);
             prop_assert!(!text.contains(';'));
         }
 

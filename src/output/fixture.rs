@@ -46,6 +46,8 @@ fn row(samples: u64, fields: impl IntoIterator<Item = Field>) -> Row {
 /// An unremarkable run without a row, and without a dimension.
 pub fn empty() -> Report {
     Report {
+        unmeasured: Vec::new(),
+        sleepers: None,
         meta: Meta {
             version: "0.1.0".to_owned(),
             host: "db1".to_owned(),
@@ -60,7 +62,7 @@ pub fn empty() -> Report {
         title: "Active Threads".to_owned(),
         states: States::Active,
         ticks: Ticks { expected: 100, completed: 100, missed: 0, throttled: 0, abandoned: 0 },
-        tasks: Tasks { processes: 79, threads: 1412, skipped: 0, unseen: 0 },
+        tasks: Tasks { processes: 79, threads: 1412, skipped: 0, ..Tasks::default() },
         cost: Cost {
             cpu_s: 0.14,
             pass_p50_ms: 1.234,
@@ -134,7 +136,7 @@ pub fn walked() -> Report {
     report.meta.scan = "kernel".to_owned();
     report.meta.scan_level = Some("the open-coded walk".to_owned());
     report.tasks.unseen = 14;
-    report.coverage = CoverageReport { rows: 56, checked: 39, torn: 0, denied: Vec::new() };
+    report.coverage = CoverageReport { rows: 56, checked: 39, torn: 0, ..CoverageReport::default() };
     report.health.insert(0, ("kernel".to_owned(), Counts { ok: 140_000, ..Counts::default() }));
     report
 }
@@ -161,6 +163,7 @@ pub fn trouble() -> Report {
         checked: 412,
         torn: 3,
         denied: vec![("syscall".to_owned(), 290), ("stack".to_owned(), 4310), ("wchan".to_owned(), 1)],
+        ..CoverageReport::default()
     };
     report.rows_left_out = 1012;
     report.warnings =

@@ -8,6 +8,7 @@ use std::iter;
 use unicode_width::UnicodeWidthStr as _;
 
 use super::advice::warnings;
+use super::charset::Charset;
 use super::escape::printable;
 use super::sentence::sentence;
 use crate::column::Source;
@@ -22,27 +23,33 @@ const INDENT: usize = 10;
 const HANGING: usize = 2;
 
 /// Writes the account, broken into lines that a terminal of `width` columns does not break again.
-pub fn render(report: &Report, width: Option<usize>, out: &mut dyn Write) -> io::Result<()> {
+pub fn render(report: &Report, width: Option<usize>, charset: Charset, out: &mut dyn Write) -> io::Result<()> {
     let max = width.map_or(MAX_WIDTH, |width| width.min(MAX_WIDTH));
     writeln!(out)?;
     for (label, lines) in topics(report, width.is_some()) {
         let labels = iter::once(label).chain(iter::repeat(""));
         for (label, items) in labels.zip(lines) {
-            write_wrapped(&format!("{label:<INDENT$}"), &items, max, out)?;
+            write_wrapped(&format!("{label:<INDENT$}"), &in_charset(items, charset), max, out)?;
         }
     }
     for warning in warnings(report) {
         let warning = sentence(&warning).replace('\n', " ");
-        write_wrapped("warning:  ", &words(warning, width.is_some()), max, out)?;
+        let items = in_charset(words(warning, width.is_some()), charset);
+        write_wrapped("warning:  ", &items, max, out)?;
     }
     Ok(())
+}
+
+/// The parts of a line in the characters that may be written.
+fn in_charset(items: Items, charset: Charset) -> Items {
+    items.into_iter().map(|item| charset.text(&item).into_owned()).collect()
 }
 
 /// A line, in parts that are not broken.
 type Items = Vec<String>;
 
 /// The topics, and the lines there are to say of each; sentences in words if they are to be broken.
-fn topics(report: &Report, is_broken: bool) -> [(&'static str, Vec<Items>); 10] {
+fn topics(report: &Report, is_broken: bool) -> [(&'static str, Vec<Items>); 11] {
     let cost = &report.cost;
     let (pass, late) = if report.ticks.completed == 0 {
         (Vec::new(), Vec::new())
@@ -55,6 +62,7 @@ fn topics(report: &Report, is_broken: bool) -> [(&'static str, Vec<Items>); 10] 
     [
         ("ticks:", vec![ticks(report)]),
         ("threads:", vec![threads(report)]),
+        ("running:", running(report, is_broken)),
         ("scan:", scan(report, is_broken)),
         ("pass:", pass),
         ("late:", late),
@@ -88,6 +96,21 @@ fn threads(report: &Report) -> Items {
     }
     let skipped = thousands(tasks.skipped);
     vec![format!("{found};"), format!("up to {skipped} more may have been missed by the listing")]
+}
+
+/// What state R means, if more threads were in it than can have run.
+fn running(report: &Report, is_broken: bool) -> Vec<Items> {
+    let tasks = &report.tasks;
+    if tasks.cpus == 0 || tasks.running_max <= tasks.cpus {
+        return Vec::new();
+    }
+    let sentence = format!(
+        "up to {} threads at once in state R, on {}: R counts those that wait for a CPU, too; the kernel's own walk tells \
+         them apart",
+        thousands(tasks.running_max),
+        count(tasks.cpus, "CPU", "CPUs")
+    );
+    vec![words(sentence, is_broken)]
 }
 
 /// How threads were found, unless there is nothing to say but that it was as ever.
@@ -246,7 +269,7 @@ fn write_wrapped(label: &str, items: &[String], max: usize, out: &mut dyn Write)
 }
 
 /// `41,200`.
-fn thousands(number: u64) -> String {
+pub fn thousands(number: u64) -> String {
     let digits = number.to_string();
     let mut out = String::with_capacity(digits.len() + digits.len() / 3);
     for (index, digit) in digits.chars().enumerate() {
@@ -307,7 +330,7 @@ mod tests {
 
     fn rendered(report: &Report, width: Option<usize>) -> String {
         let mut out = Vec::new();
-        render(report, width, &mut out).unwrap();
+        render(report, width, Charset::Utf8, &mut out).unwrap();
         String::from_utf8(out).unwrap()
     }
 
@@ -353,6 +376,23 @@ mod tests {
         warning:  process 12 (\x1b[31m) blocks whoever reads its files in /proc: it is
                     stuck in exec
         ");
+    }
+
+    #[test]
+    fn more_threads_running_than_there_are_cpus_are_explained() {
+        let mut report = fixture::mysqld();
+        (report.tasks.running_max, report.tasks.cpus) = (6, 2);
+        let text = rendered(&report, None);
+        let line = text.lines().find(|line| line.starts_with("running:")).unwrap();
+        assert_eq!(
+            line,
+            "running:  up to 6 threads at once in state R, on 2 CPUs: R counts those that wait for a CPU, too; the \
+             kernel's own walk tells them apart"
+        );
+        for (running_max, cpus) in [(2, 2), (6, 0), (0, 0)] {
+            (report.tasks.running_max, report.tasks.cpus) = (running_max, cpus);
+            assert!(!rendered(&report, None).contains("running:"));
+        }
     }
 
     #[test]

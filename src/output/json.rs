@@ -103,6 +103,8 @@ fn head(report: &Report, keys: &Keys) -> Map<String, Value> {
                 "threads": tasks.threads,
                 "skipped": tasks.skipped,
                 "unseen": tasks.unseen,
+                "running_max": tasks.running_max,
+                "cpus": tasks.cpus,
             }),
         ),
         ("scan", json!(text(&meta.scan))),
@@ -122,8 +124,16 @@ fn head(report: &Report, keys: &Keys) -> Map<String, Value> {
         ("dropped", dropped.collect()),
         (
             "coverage",
-            json!({ "rows": coverage.rows, "checked": coverage.checked, "torn": coverage.torn, "denied": denied }),
+            json!({
+                "rows": coverage.rows,
+                "checked": coverage.checked,
+                "torn": coverage.torn,
+                "denied": denied,
+                "rejected": coverage.rejected,
+            }),
         ),
+        ("unmeasured", report.unmeasured.iter().map(|name| text(name)).collect()),
+        ("sleepers", sleepers(report)),
         (
             "warnings",
             warnings(report).iter().map(|warning| sentence(warning).into_owned().into()).collect::<Vec<Value>>().into(),
@@ -132,6 +142,20 @@ fn head(report: &Report, keys: &Keys) -> Map<String, Value> {
         ("columns", keys.0.iter().map(|(name, _)| name.as_str()).collect()),
     ];
     members.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
+}
+
+/// Where threads slept, if none was active and they were looked at.
+fn sleepers(report: &Report) -> Value {
+    report.sleepers.as_ref().map_or(Value::Null, |sleepers| {
+        let waits: Map<String, Value> =
+            sleepers.waits.iter().map(|(wait, average)| (text(wait), json!(average))).collect();
+        json!({
+            "threads": sleepers.threads,
+            "looked_at": sleepers.looked_at,
+            "slept": sleepers.slept,
+            "waits": waits,
+        })
+    })
 }
 
 fn text(text: &str) -> String {
@@ -240,14 +264,16 @@ mod tests {
           "hz": 20.0,
           "achieved_hz": 20.0,
           "ticks": {"expected":100,"completed":100,"missed":0,"throttled":0,"abandoned":0},
-          "tasks": {"processes":79,"threads":1412,"skipped":0,"unseen":0},
+          "tasks": {"processes":79,"threads":1412,"skipped":0,"unseen":0,"running_max":0,"cpus":0},
           "scan": "proc",
           "scan_level": null,
           "scan_reason": null,
           "cost": {"cpu_s":0.14,"pass_ms":{"p50":1.234,"p99":3.1,"max":4.56},"late_ms":{"p50":0.06,"p99":0.21,"max":0.31},"fds":512,"kernel_kb_est":2560},
           "health": [{"source":"stat","ok":141200,"gone":12,"denied":0,"unsupported":0,"timed_out":0,"dropped":0,"malformed":0}],
           "dropped": [],
-          "coverage": {"rows":0,"checked":0,"torn":0,"denied":{}},
+          "coverage": {"rows":0,"checked":0,"torn":0,"denied":{},"rejected":0},
+          "unmeasured": [],
+          "sleepers": null,
           "warnings": [],
           "rows_left_out": 0,
           "columns": ["samples","avg_threads","comm","state","syscall","wchan"],
@@ -275,14 +301,16 @@ mod tests {
           "hz": 20.0,
           "achieved_hz": 12.4,
           "ticks": {"expected":100,"completed":62,"missed":38,"throttled":0,"abandoned":0},
-          "tasks": {"processes":79,"threads":1412,"skipped":17,"unseen":0},
+          "tasks": {"processes":79,"threads":1412,"skipped":17,"unseen":0,"running_max":0,"cpus":0},
           "scan": "proc",
           "scan_level": null,
           "scan_reason": "psn lacks CAP_BPF\\x1b[31m; run psn as root",
           "cost": {"cpu_s":4.2,"pass_ms":{"p50":71.0,"p99":140.0,"max":1250.0},"late_ms":{"p50":0.06,"p99":0.21,"max":0.31},"fds":512,"kernel_kb_est":3145728},
           "health": [{"source":"stat","ok":141200,"gone":12,"denied":0,"unsupported":0,"timed_out":0,"dropped":0,"malformed":0},{"source":"syscall","ok":20,"gone":3,"denied":290,"unsupported":0,"timed_out":0,"dropped":0,"malformed":0},{"source":"wchan","ok":300,"gone":0,"denied":0,"unsupported":0,"timed_out":1,"dropped":7,"malformed":2},{"source":"stack","ok":0,"gone":0,"denied":4310,"unsupported":1,"timed_out":0,"dropped":0,"malformed":0}],
           "dropped": [{"source":"wchan","error":"Too many open files","count":5},{"source":"wchan","error":"Cannot allocate memory","count":2}],
-          "coverage": {"rows":4310,"checked":412,"torn":3,"denied":{"syscall":290,"stack":4310,"wchan":1}},
+          "coverage": {"rows":4310,"checked":412,"torn":3,"denied":{"syscall":290,"stack":4310,"wchan":1},"rejected":0},
+          "unmeasured": [],
+          "sleepers": null,
           "warnings": ["20 Hz could not be held (12.4 achieved, 38 ticks missed): a pass over the threads takes 71.0 ms, longer than the 50.0 ms between ticks; fewer columns, fewer processes (-p) or a lower --hz would help","process 12 (\\x1b[31m) blocks whoever reads its files in /proc: it is stuck in exec"],
           "rows_left_out": 1012,
           "columns": ["samples","avg_threads","comm","state","syscall","wchan"],

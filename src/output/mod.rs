@@ -4,6 +4,7 @@
 //! names, paths and messages are hostile until they have passed there.
 
 mod advice;
+pub mod charset;
 mod csv;
 pub mod escape;
 #[cfg(test)]
@@ -19,6 +20,9 @@ use std::io;
 use crate::report::Report;
 
 pub use advice::warnings;
+pub use charset::Charset;
+
+use charset::{AsciiWriter, Notation};
 
 /// The forms of a report.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -42,11 +46,13 @@ pub struct Layout {
     pub footer: bool,
     /// Whether CSV keeps spreadsheets from taking a name for a formula.
     pub defuse_formulas: bool,
+    /// The characters that may be written.
+    pub charset: Charset,
 }
 
 impl Default for Layout {
     fn default() -> Self {
-        Self { width: None, footer: true, defuse_formulas: true }
+        Self { width: None, footer: true, defuse_formulas: true, charset: Charset::Utf8 }
     }
 }
 
@@ -55,10 +61,15 @@ impl Default for Layout {
 /// # Errors
 /// Those of `out`. A closed pipe is one of them.
 pub fn render(report: &Report, format: Format, layout: &Layout, out: &mut dyn io::Write) -> io::Result<()> {
+    if format != Format::Table && layout.charset == Charset::Ascii {
+        let notation = if format == Format::Json { Notation::Json } else { Notation::Escape };
+        let layout = Layout { charset: Charset::Utf8, ..*layout };
+        return render(report, format, &layout, &mut AsciiWriter::new(out, notation));
+    }
     match format {
         Format::Table => {
-            table::render(report, layout.width, out)?;
-            if layout.footer { footer::render(report, layout.width, out) } else { Ok(()) }
+            table::render(report, layout.width, layout.charset, out)?;
+            if layout.footer { footer::render(report, layout.width, layout.charset, out) } else { Ok(()) }
         }
         Format::Csv => csv::render(report, layout.defuse_formulas, out),
         Format::Json => json::render(report, out),
@@ -71,7 +82,7 @@ pub fn render(report: &Report, format: Format, layout: &Layout, out: &mut dyn io
 /// # Errors
 /// Those of `out`.
 pub fn account(report: &Report, layout: &Layout, out: &mut dyn io::Write) -> io::Result<()> {
-    footer::render(report, layout.width, out)
+    footer::render(report, layout.width, layout.charset, out)
 }
 
 /// Writes rows without what comes before and after them.
@@ -86,7 +97,7 @@ pub(crate) fn more_rows(
     out: &mut dyn io::Write,
 ) -> io::Result<()> {
     match format {
-        Format::Table => table::render(report, layout.width, out),
+        Format::Table => table::render(report, layout.width, layout.charset, out),
         Format::Csv => csv::rows(report, layout.defuse_formulas, is_first, out),
         Format::Json => json::rows(report, is_first, out),
         Format::Folded => folded::render(report, out),
@@ -114,6 +125,32 @@ mod tests {
         assert!(footer.is_some_and(|footer| footer.starts_with("\nticks:")));
         for format in [Format::Csv, Format::Json, Format::Folded] {
             assert_eq!(rendered(format, &quiet), rendered(format, &Layout::default()));
+        }
+    }
+
+    #[test]
+    fn every_format_can_do_with_ascii() {
+        let mut report = fixture::trouble();
+        report.warnings.push("x\u{db}2J…".to_owned());
+        for (row, name) in report.rows.iter_mut().zip(["A\u{db}2JB", "日本語", "Привет", "🦀"]) {
+            row.fields[2] = fixture::text(name);
+        }
+        for format in [Format::Table, Format::Csv, Format::Json, Format::Folded] {
+            for width in [None, Some(80)] {
+                let layout = Layout { width, charset: Charset::Ascii, ..Layout::default() };
+                let mut out = Vec::new();
+                render(&report, format, &layout, &mut out).unwrap();
+                let text = String::from_utf8(out).unwrap();
+                assert!(text.is_ascii(), "{text}");
+                match format {
+                    Format::Json => {
+                        let object: serde_json::Value = serde_json::from_str(&text).unwrap();
+                        assert_eq!(object["rows"][0]["comm"], "A\u{db}2JB", "JSON has a spelling of its own");
+                    }
+                    Format::Table if width.is_some() => assert!(text.contains(r"A\u{db}2JB"), "{text}"),
+                    _ => assert!(text.contains(r"A\u{db}2JB"), "{text}"),
+                }
+            }
         }
     }
 

@@ -9,67 +9,69 @@ use std::iter;
 
 use unicode_width::UnicodeWidthStr as _;
 
-use super::escape::{printable, units};
-use crate::report::{Align, Field, Report, ReportColumn, Row, States, decimal};
+use super::advice::nothing_seen;
+use super::charset::Charset;
+use super::escape::units;
+use crate::column::Column;
+use crate::report::{Align, Field, Report, ReportColumn, Row, decimal};
 
 /// No column of texts is made narrower than this.
 const MIN_TEXT_WIDTH: usize = 4;
 const SEPARATOR: &str = " | ";
-const ELLIPSIS: &str = "…";
 
 /// Writes the table, `terminal` columns wide at most if its texts can be made that short.
-pub fn render(report: &Report, terminal: Option<usize>, out: &mut dyn Write) -> io::Result<()> {
-    let mut widths = natural_widths(report);
+pub fn render(report: &Report, terminal: Option<usize>, charset: Charset, out: &mut dyn Write) -> io::Result<()> {
+    let mut widths = natural_widths(report, charset);
     if let Some(terminal) = terminal {
         fit(&mut widths, &report.columns, terminal);
     }
     let total = table_width(&widths);
-    let title = format!("=== {} ", report.title);
+    let title = format!("=== {} ", charset.text(&report.title));
     writeln!(out, "\n{title}{}\n", "=".repeat(total.saturating_sub(title.width())))?;
     if report.rows.is_empty() {
-        return writeln!(out, " {}", nothing_seen(report));
+        return writeln!(out, " {}", charset.printable(nothing_seen(report).as_bytes()));
     }
-    let headers = report.columns.iter().map(|column| printable(column.name.as_bytes()));
-    write_line(&report.columns, &widths, headers, out)?;
+    let headers = report.columns.iter().map(|column| charset.printable(column.name.as_bytes()));
+    write_line(&report.columns, &widths, charset, headers, out)?;
     writeln!(out, "{}", "-".repeat(total))?;
     for row in &report.rows {
-        write_line(&report.columns, &widths, cells(&report.columns, row), out)?;
+        write_line(&report.columns, &widths, charset, cells(&report.columns, row, charset), out)?;
     }
     Ok(())
 }
 
-fn nothing_seen(report: &Report) -> &'static str {
-    match report.states {
-        _ if report.ticks.completed == 0 => "no tick was taken",
-        States::Active => "no active threads were seen; -a shows sleeping and idle threads too",
-        States::All => "no threads were seen",
-        States::Chosen => "no threads in these states were seen",
-    }
-}
-
 /// The cells of a row; those it lacks are empty.
-fn cells<'a>(columns: &'a [ReportColumn], row: &'a Row) -> impl Iterator<Item = Cow<'a, str>> {
+fn cells<'a>(columns: &'a [ReportColumn], row: &'a Row, charset: Charset) -> impl Iterator<Item = Cow<'a, str>> {
     let fields = row.fields.iter().map(Some).chain(iter::repeat(None));
-    columns.iter().zip(fields).map(|(column, field)| field.map_or(Cow::Borrowed(""), |field| cell(column, field)))
+    columns
+        .iter()
+        .zip(fields)
+        .map(move |(column, field)| field.map_or(Cow::Borrowed(""), |field| cell(column, field, charset)))
 }
 
-fn cell<'a>(column: &ReportColumn, field: &'a Field) -> Cow<'a, str> {
+fn cell<'a>(column: &ReportColumn, field: &'a Field, charset: Charset) -> Cow<'a, str> {
     match field {
         Field::Integer(number) => Cow::Owned(number.to_string()),
         Field::Scaled(number, divisor) => Cow::Owned(decimal(*number, *divisor)),
         Field::Decimal(number) => Cow::Owned(format!("{number:.2}")),
-        Field::Text(bytes) if column.in_parentheses => Cow::Owned(format!("({})", printable(bytes))),
-        Field::Text(bytes) => printable(bytes),
+        Field::Text(bytes) if column.in_parentheses => Cow::Owned(format!("({})", charset.printable(bytes))),
+        Field::Text(bytes) if is_of_psn(column) => charset.bars(bytes),
+        Field::Text(bytes) => charset.printable(bytes),
         Field::Mark(mark) => Cow::Borrowed(mark.text()),
     }
 }
 
+/// Whether the column shows texts of psn's own making, such as a `trend`.
+fn is_of_psn(column: &ReportColumn) -> bool {
+    !column.name.contains(':') && Column::find(&column.name).is_none()
+}
+
 /// The width that each column would like.
-fn natural_widths(report: &Report) -> Vec<usize> {
+fn natural_widths(report: &Report, charset: Charset) -> Vec<usize> {
     let mut widths: Vec<usize> =
-        report.columns.iter().map(|column| printable(column.name.as_bytes()).width()).collect();
+        report.columns.iter().map(|column| charset.printable(column.name.as_bytes()).width()).collect();
     for row in &report.rows {
-        for (width, cell) in widths.iter_mut().zip(cells(&report.columns, row)) {
+        for (width, cell) in widths.iter_mut().zip(cells(&report.columns, row, charset)) {
             *width = (*width).max(cell.width());
         }
     }
@@ -78,8 +80,8 @@ fn natural_widths(report: &Report) -> Vec<usize> {
 
 /// The width that the table would like.
 #[must_use]
-pub fn natural_width(report: &Report) -> usize {
-    table_width(&natural_widths(report))
+pub fn natural_width(report: &Report, charset: Charset) -> usize {
+    table_width(&natural_widths(report, charset))
 }
 
 /// The columns, the separators between them, and a space at either end.
@@ -102,13 +104,14 @@ fn fit(widths: &mut [usize], columns: &[ReportColumn], terminal: usize) {
 fn write_line<'a>(
     columns: &[ReportColumn],
     widths: &[usize],
+    charset: Charset,
     cells: impl Iterator<Item = Cow<'a, str>>,
     out: &mut dyn Write,
 ) -> io::Result<()> {
     let mut line = String::new();
     for ((column, width), cell) in columns.iter().zip(widths).zip(cells) {
         line.push_str(if line.is_empty() { " " } else { SEPARATOR });
-        let cell = shorten(&cell, *width, column.is_stack);
+        let cell = shorten(&cell, *width, column.is_stack, charset.ellipsis());
         let padding = iter::repeat_n(' ', width.saturating_sub(cell.width()));
         match column.align {
             Align::Right => line.extend(padding.chain(cell.chars())),
@@ -120,19 +123,19 @@ fn write_line<'a>(
 
 /// `text`, or as much of it as fits with an ellipsis. Parentheses stay closed. Of a stack the end is kept, because the
 /// innermost function says most.
-fn shorten(text: &str, width: usize, keep_end: bool) -> Cow<'_, str> {
+fn shorten<'a>(text: &'a str, width: usize, keep_end: bool, ellipsis: &str) -> Cow<'a, str> {
     if text.width() <= width {
         return Cow::Borrowed(text);
     }
-    let room = width.saturating_sub(ELLIPSIS.width());
+    let room = width.saturating_sub(ellipsis.width());
     if keep_end {
         let parts: Vec<&str> = units(text).collect();
         let kept = parts.len() - fitting(parts.iter().rev().copied(), room);
-        return Cow::Owned([ELLIPSIS].into_iter().chain(parts.into_iter().skip(kept)).collect());
+        return Cow::Owned([ellipsis].into_iter().chain(parts.into_iter().skip(kept)).collect());
     }
     let tail = if text.starts_with('(') && text.ends_with(')') { ")" } else { "" };
     let count = fitting(units(text), room.saturating_sub(tail.len()));
-    Cow::Owned(units(text).take(count).chain([ELLIPSIS, tail]).collect())
+    Cow::Owned(units(text).take(count).chain([ellipsis, tail]).collect())
 }
 
 /// How many of `parts` fit into `room`.
@@ -151,10 +154,11 @@ mod tests {
     use super::*;
     use crate::observation::Mark;
     use crate::output::fixture::{self, column, number, text};
+    use crate::report::States;
 
     fn rendered(report: &Report, terminal: Option<usize>) -> String {
         let mut out = Vec::new();
-        render(report, terminal, &mut out).unwrap();
+        render(report, terminal, Charset::Utf8, &mut out).unwrap();
         String::from_utf8(out).unwrap()
     }
 
@@ -276,12 +280,12 @@ mod tests {
 
     #[test]
     fn escapes_and_wide_characters_are_not_cut_in_two() {
-        assert_eq!(shorten(r"ab\x1bcd", 6, false), "ab…");
-        assert_eq!(shorten(r"ab\x1bcd", 7, false), r"ab\x1b…");
-        assert_eq!(shorten(r"ab\x1bcd", 6, true), "…cd");
-        assert_eq!(shorten("日本語", 4, false), "日…");
-        assert_eq!(shorten("(mysqld)", 7, false), "(mysq…)");
-        assert_eq!(shorten("abc", 3, false), "abc");
+        assert_eq!(shorten(r"ab\x1bcd", 6, false, "…"), "ab…");
+        assert_eq!(shorten(r"ab\x1bcd", 7, false, "…"), r"ab\x1b…");
+        assert_eq!(shorten(r"ab\x1bcd", 6, true, "…"), "…cd");
+        assert_eq!(shorten("日本語", 4, false, "…"), "日…");
+        assert_eq!(shorten("(mysqld)", 7, false, "…"), "(mysq…)");
+        assert_eq!(shorten("abc", 3, false, "…"), "abc");
     }
 
     #[test]

@@ -21,6 +21,19 @@ pub fn path(text: &[u8]) -> Option<&[u8]> {
     unified.filter(|path| *path != b"/").or(longest).or(unified)
 }
 
+/// The container that a thread is in, by the lines of its `cgroup`: as [`container`] has it, of any hierarchy.
+///
+/// On hosts that have both versions a runtime may use either, and leave the thread in a group of the host's in the other. The
+/// v2 path is looked at first.
+#[must_use]
+pub fn container_of(text: &[u8]) -> Option<&[u8]> {
+    let paths = |is_unified: bool| {
+        let of_kind = move |(hierarchy, path): (&[u8], _)| ((hierarchy == b"0") == is_unified).then_some(path);
+        lines(text).filter_map(split_line).filter_map(of_kind)
+    };
+    paths(true).chain(paths(false)).find_map(container)
+}
+
 /// `hierarchy:controllers:path` → the hierarchy's number and the path, which may hold more colons.
 fn split_line(line: &[u8]) -> Option<(&[u8], &[u8])> {
     let (hierarchy, rest) = cut(line, b':')?;
@@ -36,20 +49,27 @@ fn split_line(line: &[u8]) -> Option<(&[u8], &[u8])> {
 /// | containerd, Kubernetes | `cri-containerd-ID.scope`, `podUID/ID`, `…:cri-containerd:ID` |
 /// | Podman | `libpod-ID.scope`, `libpod-ID` |
 /// | CRI-O | `crio-ID.scope`, `crio-ID` |
-/// | LXC | `lxc.payload.NAME`, `lxc/NAME` |
+/// | Amazon ECS, Fargate | `ecs/TASK/ID`, `ecs/TASK/TASK-NUMBER` |
+/// | Cloud Foundry, Mesos | `garden/UUID`, `mesos/UUID` |
+/// | LXC, Incus | `lxc.payload.NAME`, `lxc/NAME` |
 /// | systemd-nspawn | `machine.slice/machine-NAME.scope`, `machine.slice/systemd-nspawn@NAME.service` |
 ///
-/// An `ID` is 64 lower-case hexadecimal digits, returned whole; a `NAME` is as the path has it, with systemd's `\x2d` escapes.
+/// An `ID` is 64 lower-case hexadecimal digits, a `TASK` 32, returned whole; a `NAME` is as the path has it, with systemd's
+/// `\x2d` escapes.
 /// The monitors of a container (`libpod-conmon-ID.scope`, `lxc.monitor.NAME`) are outside it.
 #[must_use]
 pub fn container(path: &[u8]) -> Option<&[u8]> {
+    let is_ecs = path.split(|&c| c == b'/').any(|component| component == b"ecs");
     let mut components = path.rsplit(|&c| c == b'/').peekable();
     while let Some(component) = components.next() {
         // A cgroup that was removed while a thread lingers in it.
         let component = component.strip_suffix(b" (deleted)").unwrap_or(component);
         let parent = components.peek().copied().unwrap_or_default();
-        let found =
-            hex_id(component).or_else(|| lxc_name(parent, component)).or_else(|| machine_name(parent, component));
+        let found = hex_id(component)
+            .or_else(|| task_id(component).filter(|_| is_ecs))
+            .or_else(|| Some(component).filter(|id| matches!(parent, b"garden" | b"mesos") && is_uuid(id)))
+            .or_else(|| lxc_name(parent, component))
+            .or_else(|| machine_name(parent, component));
         if found.is_some() {
             return found;
         }
@@ -60,11 +80,30 @@ pub fn container(path: &[u8]) -> Option<&[u8]> {
 /// The digits in the id of a container.
 const ID_LEN: usize = 64;
 
+const fn is_hex(c: u8) -> bool {
+    matches!(c, b'0'..=b'9' | b'a'..=b'f')
+}
+
+/// `TASK-NUMBER`: how Fargate names the containers of a task.
+fn task_id(component: &[u8]) -> Option<&[u8]> {
+    const TASK_LEN: usize = 32;
+    let (task, number) = component.split_at_checked(TASK_LEN)?;
+    let number = number.strip_prefix(b"-")?;
+    let is_task = task.iter().copied().all(is_hex) && !number.is_empty() && number.iter().all(u8::is_ascii_digit);
+    is_task.then_some(component)
+}
+
+/// `8-4-4-4-12` hexadecimal digits.
+fn is_uuid(component: &[u8]) -> bool {
+    let parts = component.split(|&c| c == b'-').map(|part| part.iter().copied().all(is_hex).then_some(part.len()));
+    parts.eq([8, 4, 4, 4, 12].map(Some))
+}
+
 /// `ID`, `runtime-ID`, `runtime-ID.scope` or `slice:runtime:ID` → `ID`.
 fn hex_id(component: &[u8]) -> Option<&[u8]> {
     let unit = component.strip_suffix(b".scope").unwrap_or(component);
     let (runtime, id) = unit.split_at_checked(unit.len().checked_sub(ID_LEN)?)?;
-    let is_hex = id.iter().all(|c| matches!(c, b'0'..=b'9' | b'a'..=b'f'));
+    let is_hex = id.iter().copied().all(is_hex);
     let delimited = matches!(runtime, [] | [.., b'-' | b':']);
     (is_hex && delimited && !runtime.ends_with(b"conmon-")).then_some(id)
 }
@@ -141,6 +180,45 @@ mod tests {
         check("/machine.slice/machine-arch\\x2dbox.scope/payload", Some("arch\\x2dbox"));
         check("/machine.slice/systemd-nspawn@debian.service/payload", Some("debian"));
         check("/docker/ID (deleted)", Some(ID));
+    }
+
+    #[test]
+    fn containers_of_any_hierarchy_are_found() {
+        let found = |text: &str| {
+            let text = text.replace("OTHER", OTHER).replace("ID", ID);
+            container_of(text.as_bytes()).map(|id| String::from_utf8_lossy(id).into_owned())
+        };
+        for text in [
+            "0::/docker/ID\n",
+            "5:memory:/docker/ID\n1:name=systemd:/\n0::/system.slice/docker.service\n",
+            "12:pids:/user.slice\n3:cpu,cpuacct:/docker/ID\n1:name=systemd:/user.slice/user-0.slice/session-3.scope\n0::/\n",
+            "2:cpu:/kubepods/podx/ID\n0::/system.slice/containerd.service\n",
+            "9:cpu:/a/very/long/path/of/the/host/that/is/no/container/at/all/but/longer/than/any/other/in/the/file\n8:pids:/docker/ID\n",
+            "4:cpu:/docker/OTHER\n0::/system.slice/docker-ID.scope\n",
+        ] {
+            assert_eq!(found(text).as_deref(), Some(ID), "{text}");
+        }
+        assert_eq!(found("5:memory:/lxc/web-1\n0::/\n").as_deref(), Some("web-1"));
+        assert_eq!(found("5:memory:/user.slice\n0::/user.slice\n"), None);
+        assert_eq!(found("garbage"), None);
+    }
+
+    #[test]
+    fn tasks_of_ecs_and_others_are_containers() {
+        let task = "34dc0b5e626f2c5c4c5170e34b10e765";
+        let container = format!("{task}-1234567890");
+        check(&format!("/ecs/{task}/{container}"), Some(&container));
+        check(&format!("/ecs/cluster/{task}/{container}"), Some(&container));
+        check(&format!("/ecs/{task}/{container}/init"), Some(&container));
+        check(&format!("/ecs/{task}/ID"), Some(ID));
+        check("/ecs/a0b1c2d3-0000-1111-2222-333344445555/ID", Some(ID));
+        check(&format!("/system.slice/{container}"), None);
+        check(&format!("/ecs/{task}"), None);
+        check(&format!("/ecs/{task}/{task}-"), None);
+        check(&format!("/ecs/{task}/{task}-12a"), None);
+        check("/garden/a0b1c2d3-0000-1111-2222-333344445555", Some("a0b1c2d3-0000-1111-2222-333344445555"));
+        check("/mesos/a0b1c2d3-0000-1111-2222-333344445555", Some("a0b1c2d3-0000-1111-2222-333344445555"));
+        check("/user/a0b1c2d3-0000-1111-2222-333344445555", None);
     }
 
     #[test]

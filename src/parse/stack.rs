@@ -73,6 +73,67 @@ pub fn is_scheduler_frame(name: &[u8]) -> bool {
     SCHEDULER_FRAMES.binary_search(&base_name(name)).is_ok()
 }
 
+/// By which of an x86-64 kernel's two doors a thread came in: it tells whose numbers its system calls have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Entry {
+    /// That of 64-bit programs, x32 among them.
+    Native,
+    /// One of those for 32-bit programs, which 64-bit ones may use too (`int $0x80`).
+    Compat,
+}
+
+/// The way into the kernel that a stack shows; x86-64 kernels only.
+#[must_use]
+pub fn entry(text: &[u8]) -> Option<Entry> {
+    frames(text).rev().find_map(|name| {
+        let name = base_name(name);
+        if name.starts_with(b"__x64_sys_") || NATIVE_ENTRIES.contains(&name) {
+            Some(Entry::Native)
+        } else if name.starts_with(b"__ia32_") || COMPAT_ENTRIES.contains(&name) {
+            Some(Entry::Compat)
+        } else {
+            None
+        }
+    })
+}
+
+/// `entry_SYSCALL_64` and what it calls, kernels 2.6.32 on.
+const NATIVE_ENTRIES: &[&[u8]] = &[
+    b"do_syscall_64",
+    b"do_syscall_x64",
+    b"entry_SYSCALL_64",
+    b"entry_SYSCALL_64_after_hwframe",
+    b"entry_SYSCALL_64_fastpath",
+    b"system_call_fastpath",
+    b"tracesys",
+];
+
+/// `entry_INT80_compat`, `entry_SYSENTER_compat`, `entry_SYSCALL_compat` and what they call, kernels 2.6.32 on.
+const COMPAT_ENTRIES: &[&[u8]] = &[
+    b"__do_fast_syscall_32",
+    b"asm_int80_emulation",
+    b"cstar_dispatch",
+    b"cstar_do_call",
+    b"do_SYSENTER_32",
+    b"do_fast_syscall_32",
+    b"do_int80_emulation",
+    b"do_int80_syscall_32",
+    b"do_syscall_32_irqs_on",
+    b"entry_INT80_32",
+    b"entry_INT80_compat",
+    b"entry_SYSCALL_compat",
+    b"entry_SYSCALL_compat_after_hwframe",
+    b"entry_SYSENTER_compat",
+    b"entry_SYSENTER_compat_after_hwframe",
+    b"ia32_do_call",
+    b"ia32_sysret",
+    b"ia32_tracesys",
+    b"int80_emulation",
+    b"sysenter_dispatch",
+    b"sysenter_do_call",
+    b"sysenter_tracesys",
+];
+
 /// What the thread sleeps in: the innermost function that is not the scheduler's. `None` where there is none.
 ///
 /// A substitute for `wchan`, which reads `0` where the kernel has no symbol for it or the reader may not know.
@@ -342,6 +403,25 @@ mod tests {
 
     fn names(text: &[u8]) -> Vec<String> {
         frames(text).map(|name| String::from_utf8_lossy(name).into_owned()).collect()
+    }
+
+    #[test]
+    fn the_way_into_the_kernel_is_told_by_the_outermost_frames() {
+        let native = "[<0>] hrtimer_nanosleep+0x1/0x2\n[<0>] __x64_sys_nanosleep+0x1/0x2\n[<0>] do_syscall_64+0x1/0x2\n\
+                      [<0>] entry_SYSCALL_64_after_hwframe+0x1/0x2\n";
+        assert_eq!(entry(native.as_bytes()), Some(Entry::Native));
+        let int80 = "[<0>] hrtimer_nanosleep+0x1/0x2\n[<0>] __ia32_sys_nanosleep_time32+0x1/0x2\n\
+                     [<0>] do_int80_emulation+0x1/0x2\n[<0>] asm_int80_emulation+0x1/0x2\n";
+        assert_eq!(entry(int80.as_bytes()), Some(Entry::Compat));
+        let old = "[<ffffffff810a1234>] hrtimer_nanosleep+0x1/0x2\n[<ffffffff8176c6e5>] ia32_do_call+0x13/0x13\n\
+                   [<ffffffffffffffff>] 0xffffffffffffffff\n";
+        assert_eq!(entry(old.as_bytes()), Some(Entry::Compat));
+        let fred =
+            "[<0>] pipe_read+0x1/0x2\n[<0>] do_int80_emulation+0x1/0x2\n[<0>] asm_fred_entrypoint_user+0x1/0x2\n";
+        assert_eq!(entry(fred.as_bytes()), Some(Entry::Compat));
+        let worker = "[<0>] io_wq_worker+0x1/0x2\n[<0>] ret_from_fork_asm+0x1/0x2\n";
+        assert_eq!(entry(worker.as_bytes()), None);
+        assert_eq!(entry(b""), None);
     }
 
     #[test]

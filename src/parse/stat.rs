@@ -10,6 +10,9 @@ use super::{Malformed, Number, cut_last, split_digits};
 /// may call itself `kworker/0:0`.
 pub const PF_KTHREAD: u64 = 0x0020_0000;
 
+/// The flag of io_uring's workers, in field 9: since Linux 5.12 threads of the program that uses it.
+pub const PF_IO_WORKER: u64 = 0x0000_0010;
+
 /// The numbers of the fields, counted from 1 as in proc(5), under the kernel's names.
 ///
 /// Kernels print 42 fields since 2.6.18, 44 since 2.6.24, 47 since 3.3 and 52 since 3.5.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::{AVERAGE, Slice, Survey};
 use crate::moment::{length, local, local_as};
 use crate::observation::Mark;
+use crate::output::Charset;
 use crate::output::natural_width;
 use crate::report::{Align, Field, Report, ReportColumn, Row};
 
@@ -176,7 +177,7 @@ fn columns_that_fit(survey: &Survey, terminal: Option<usize>) -> usize {
     /// A time or an average, and what is between two of them.
     const WIDTH: usize = "00:00:00".len() + " | ".len();
     let Some(terminal) = terminal else { return MAX_COLUMNS };
-    let others = natural_width(&survey.whole) + TREND_WIDTH.min(survey.len()) + " | ".len();
+    let others = natural_width(&survey.whole, Charset::Utf8) + TREND_WIDTH.min(survey.len()) + " | ".len();
     (terminal.saturating_sub(others) / WIDTH).clamp(MIN_COLUMNS, MAX_COLUMNS)
 }
 

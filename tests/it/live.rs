@@ -19,7 +19,7 @@ use psn_stress::storm::Builder;
 use psn_stress::{Kind, Storm, TaskGroup, Truth};
 use rustix::process::Signal;
 
-use crate::support::child::{Running, command, has_program, is_root, psn};
+use crate::support::child::{DEADLINE, Running, command, has_program, is_root, psn};
 use crate::support::dir::Dir;
 use crate::support::report::{column, only, samples, value};
 use crate::support::{json, skip, within};
@@ -112,12 +112,39 @@ fn the_program_prints_what_the_library_reports() {
     for (key, threads) in [
         ("storm-futex | Sleep (Interruptible) | futex", 20),
         ("storm-pipe | Sleep (Interruptible) | read", 7),
-        ("storm-spin | Running (ON CPU) | [running]", 2),
         ("storm-stopped | (stopped) | kill", 3),
     ] {
         assert_eq!(found.get(key), Some(&(threads * report.completed())), "{key} of {found:#?}");
     }
+    // With the kernel's walk, those that wait for a CPU are told from those that have one.
+    let spinning = ["Running (ON CPU)", "Runnable (waiting for CPU)"]
+        .map(|state| found.get(&format!("storm-spin | {state} | [running]")).copied().unwrap_or(0));
+    assert_eq!(spinning.iter().sum::<u64>(), 2 * report.completed(), "{found:#?}");
     assert_eq!(report.0["tasks"]["threads"], storm.truth().threads_total);
+}
+
+/// What the program prints of threads of which none is active.
+fn printed(args: &[&str]) -> String {
+    let mut psn = command(env!("CARGO_BIN_EXE_psn"));
+    Running::start(psn.args(args).args(["-d", "0.3", "-q"])).end().stdout
+}
+
+#[test]
+fn where_threads_sleep_is_told_if_none_is_active() {
+    let storm = Storm::builder().exactly(Kind::Epoll, 13).exactly(Kind::Futex, 2).deadline(DEADLINE).spawn().unwrap();
+    let pids = storm.truth().all_pids().filter(|pid| *pid != storm.root_pid());
+    let pids = pids.map(|pid| pid.to_string()).collect::<Vec<_>>().join(",");
+    for scan in ["proc", "auto"] {
+        let text = printed(&["--scan", scan, "-p", &pids]);
+        let told = "no active threads; 15 slept: 13.00 in epoll_pwait, 2.00 in futex (-a shows them)";
+        assert!(text.contains(told), "{scan}: {text}");
+        let text = printed(&["--scan", scan, "-p", &pids, "--where", "comm2 = storm-futex"]);
+        assert!(text.contains("no active threads; 2 slept: 2.00 in futex (-a shows them)"), "{scan}: {text}");
+    }
+    let text = printed(&["-p", &pids, "-a", "--where", "comm2 = nobody"]);
+    assert!(text.contains("no threads met the conditions of --where (15.00 on average did not)"), "{text}");
+    let text = printed(&["-p", &pids, "--states", "D"]);
+    assert!(text.contains("no threads in these states were seen"), "{text}");
 }
 
 #[test]

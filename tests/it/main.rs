@@ -27,6 +27,8 @@ mod walk;
 
 /// Command lines and executables of the row's own moment, and facts that are long or outlive their first thread.
 mod titles;
+/// Figures that are what they seem to be: system calls of either table, what is not measured, what a terminal is shown.
+mod truth;
 
 /// Lists of tasks while those come and go.
 mod listing;

@@ -43,6 +43,31 @@ const QUESTION: [&str; 6] =
     ["-a", "-G", "syscall,wchan", "-s", "max_threads,ci95,utime,minflt:max,comm2:common,task:example", "-q"];
 
 #[test]
+fn a_replay_without_active_threads_says_where_they_slept() {
+    let storm = Storm::builder().exactly(Kind::Futex, 5).exactly(Kind::Pipe, 2).spawn().unwrap();
+    let pids = storm.truth().all_pids().filter(|pid| *pid != storm.root_pid());
+    let pids = pids.map(|pid| pid.to_string()).collect::<Vec<_>>().join(",");
+    let dir = Dir::new();
+    let record = |name: &str, args: &[&str]| {
+        let path = dir.path(name);
+        let run = ["-p", &pids, "-d", "0.3", "-q", "-g", "comm2", "-o", &path];
+        success(&[&run[..], args].concat());
+        path
+    };
+    let asleep = record("asleep.db", &["-a", "--record", "syscall"]);
+    let text = success(&["-i", &asleep, "-q"]).stdout;
+    assert!(text.contains("no active threads; 7 slept: 5.00 in futex, 2.00 in read (-a shows them)"), "{text}");
+    let text = success(&["-i", &asleep, "-q", "--where", "comm2 = storm-pipe"]).stdout;
+    assert!(text.contains("no active threads; 2 slept: 2.00 in read (-a shows them)"), "{text}");
+    let text = success(&["-i", &asleep, "-q", "-a", "--where", "comm2 = nobody"]).stdout;
+    assert!(text.contains("no threads met the conditions of --where (7.00 on average did not)"), "{text}");
+    // Without their waits there is nothing to say of them.
+    let bare = record("bare.db", &["-a"]);
+    let text = success(&["-i", &bare, "-q"]).stdout;
+    assert!(text.contains("no active threads were seen; -a shows sleeping and idle threads too"), "{text}");
+}
+
+#[test]
 fn a_replay_gives_the_report_of_the_live_run_to_the_digit() {
     let storm = storm();
     let dir = Dir::new();

@@ -232,12 +232,26 @@ fn running_is_told_from_waiting_for_a_cpu() {
     let of = |key: &str| states.get(key).copied().unwrap_or(0);
     let ticks = kernel.completed();
     let running = of("Running (ON CPU) | 1 | Running (ON CPU)");
-    let waiting = of("Running (ON CPU) | 0 | Runnable (waiting for CPU)");
+    let waiting = of("Runnable (waiting for CPU) | 0 | Runnable (waiting for CPU)");
     assert_eq!(running + waiting, u64::from(spinners) * ticks, "{states:#?}");
     assert!(running <= cpus as u64 * ticks && waiting >= u64::from(spinners - 1) * ticks - cpus as u64 * ticks);
     assert!(running > 0, "{states:#?}");
     let shown = proc.samples(&["state", "oncpu", "state2"]);
     assert_eq!(shown.keys().collect::<Vec<_>>(), ["Running (ON CPU) | [unsupported] | [unsupported]"]);
+    // And says that it did not tell them apart.
+    assert!(proc.0["tasks"]["running_max"].as_u64().unwrap() >= u64::from(spinners), "{}", proc.0["tasks"]);
+    let online = proc.0["tasks"]["cpus"].as_u64().unwrap();
+    assert!(online == 0 || online < u64::from(spinners), "{}", proc.0["tasks"]);
+    assert_eq!(kernel.0["tasks"]["running_max"], 0, "it was told");
+    // By its letter both are found, and by its name either.
+    let only = |condition: &str| {
+        let args = ["--scan", "kernel", "-p", &root, "-r", "-d", "0.5", "-g", "state,state_id", "--where", condition];
+        json::sample(&[&args[..], &["--where", "comm2 = storm-spin"]].concat()).samples(&["state", "state_id"])
+    };
+    let both = ["Runnable (waiting for CPU) | R", "Running (ON CPU) | R"];
+    assert_eq!(only("state=R").keys().collect::<Vec<_>>(), both);
+    assert_eq!(only("state = Running (ON CPU)").keys().collect::<Vec<_>>(), both[1..]);
+    assert_eq!(only("state in ('Runnable (waiting for CPU)')").keys().collect::<Vec<_>>(), both[..1]);
 }
 
 #[test]

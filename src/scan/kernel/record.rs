@@ -212,6 +212,8 @@ pub struct Registers {
 impl TaskRecord<'_> {
     /// `PF_KTHREAD`
     const KERNEL_THREAD: u32 = 0x0020_0000;
+    /// `PF_IO_WORKER`
+    const IO_WORKER: u32 = 0x0000_0010;
     /// `PF_WQ_WORKER`
     const WORKER: u32 = 0x0000_0020;
     /// The most a name takes here.
@@ -261,6 +263,12 @@ impl TaskRecord<'_> {
     #[must_use]
     pub const fn is_kernel_thread(&self) -> bool {
         self.flags & Self::KERNEL_THREAD != 0
+    }
+
+    /// Whether it is a worker that io_uring has made of a program's thread.
+    #[must_use]
+    pub const fn is_io_worker(&self) -> bool {
+        self.flags & Self::IO_WORKER != 0 && !self.is_kernel_thread()
     }
 
     /// Whether /proc may show a longer name: of a worker it appends the work (`kworker/0:1-events`), and of kernel threads it

@@ -134,6 +134,13 @@ fn report(settings: &[u8], cells: &[&[u8]]) -> Report {
     });
     let number = |name: &str| ReportColumn { align: Align::Right, is_dimension: false, ..column(name) };
     Report {
+        unmeasured: vec![said.clone()],
+        sleepers: Some(psn::sleepers::Sleepers {
+            threads: 9,
+            looked_at: 8,
+            slept: 7.5,
+            waits: vec![(said.clone(), 7.0), (String::new(), 0.5)],
+        }),
         meta: Meta {
             version: said.clone(),
             host: said.clone(),
@@ -148,11 +155,11 @@ fn report(settings: &[u8], cells: &[&[u8]]) -> Report {
         title: "Active Threads".to_owned(),
         states: States::Active,
         ticks: Ticks { expected: 9, completed: 5, missed: 4, throttled: 1, abandoned: 3 },
-        tasks: Tasks { processes: 1, threads: 2, skipped: 3, unseen: 4 },
+        tasks: Tasks { processes: 1, threads: 2, skipped: 3, unseen: 4, running_max: 5, cpus: 2 },
         cost: Cost::default(),
         health: vec![(said.clone(), Counts { ok: 5, denied: 1, dropped: u64::MAX, ..Counts::default() })],
         dropped: vec![(said.clone(), said.clone(), 7)],
-        coverage: CoverageReport { rows: 9, checked: 5, torn: 1, denied: vec![(said.clone(), 3)] },
+        coverage: CoverageReport { rows: 9, checked: 5, torn: 1, denied: vec![(said.clone(), 3)], rejected: 2 },
         columns: vec![number("samples"), number("avg_threads"), column("comm"), column("filename"), column("kstack")],
         rows: rows.collect(),
         rows_left_out: 1,

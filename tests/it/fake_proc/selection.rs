@@ -249,10 +249,31 @@ fn rows_are_filtered_by_any_column() {
         (&["syscall_id > 0"], "20 30"),
         (&["syscall_id = [running]"], "10"),
         (&["filename = -"], "10 20 30"),
-        (&["state = D", "state = R"], ""),
+        (&["state = D or cpu = 0"], "10 20 30"),
+        (&["state = D and cpu > 1"], "30"),
+        (&["(cpu = 2 or syscall = [running]) and comm ~ a"], "10 30"),
+        (&["comm in (beta, (gamma))"], "20 30"),
+        (&["state not in (R, S)", "cpu = 1 or cpu = 2"], "20 30"),
+        // The names as CSV and JSON have them, without the table's parentheses.
+        (&["comm = (gamma)"], "30"),
     ] {
         assert_eq!(matching(filters), pids, "{filters:?}");
     }
+}
+
+#[test]
+fn conditions_on_states_that_can_not_hold_are_errors() {
+    let error = |args: &[&str]| {
+        let args = ["psn"].iter().chain(args);
+        let cli = <psn::cli::Cli as clap::Parser>::try_parse_from(args).unwrap();
+        psn::config::Config::new(&cli.sample).unwrap_err().to_string()
+    };
+    assert!(error(&["-a", "--where", "state = D", "--where", "state = R"]).contains("state in (R, D)"));
+    let asleep = error(&["--where", "state = S"]);
+    assert!(asleep.contains("state S, which are left out; -a counts them too"), "{asleep}");
+    assert!(error(&["--where", "comm = x and state_id in (I, Z)"]).contains("--states ZI them alone"));
+    assert!(error(&["--states", "D", "--where", "state ~ Run"]).contains("--states R"));
+    assert_eq!(pids(&three(), &["--where", "state = R or state_id = D"]), set(&["10", "20", "30"]));
 }
 
 #[test]

@@ -14,6 +14,8 @@ use psn::detail::Context;
 use psn::discover::{Discovery, DiscoveryConfig};
 use psn::fds::FdBudget;
 use psn::health::Health;
+use psn::measured::Measured;
+use psn::plan::Plan;
 use psn::procfs::{Faults, ProcRoot, ReadError};
 use psn::report::{CoverageReport, Facts, Report, Tasks, Ticks};
 use psn::sampler::{PassOutcome, Sampler};
@@ -82,8 +84,8 @@ impl Engine {
             all_states: config.plan.gate.is_open(),
             period: Duration::from_millis(500),
         };
-        let context =
-            Arc::new(Context { root: Arc::clone(&root), plan: config.plan.clone(), users: Arc::clone(&users) });
+        let plan = Plan { measured: Measured::by(&root), ..config.plan.clone() };
+        let context = Arc::new(Context { root: Arc::clone(&root), plan, users: Arc::clone(&users) });
         let aggregator = Arc::new(Aggregator::new(&config.plan));
         let sampler = Sampler::new(context, Arc::clone(&aggregator), config.workers).unwrap();
         Self {
@@ -171,7 +173,7 @@ impl Engine {
                 processes: self.set.processes().len() as u64,
                 threads: self.set.threads() as u64,
                 skipped: self.skipped,
-                unseen: 0,
+                ..Tasks::default()
             },
             health: health.by_file().into_iter().map(|(file, counts)| (file.to_owned(), counts)).collect(),
             dropped: health.dropped().map(|(file, errno, count)| (file.to_owned(), errno.to_string(), count)).collect(),
@@ -180,6 +182,7 @@ impl Engine {
                 checked: coverage.checked,
                 torn: coverage.torn,
                 denied: denied.map(|(source, count)| (source.name().to_owned(), *count)).collect(),
+                rejected: coverage.rejected,
             },
             ..Facts::default()
         };

@@ -1,0 +1,231 @@
+//! Where threads sleep, for a run that saw no active one: a few looks when it is over. For a replay, what was recorded of them.
+//!
+//! A sleeping thread costs a run no more than the read that tells its state, so what it sleeps in is not known by then.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::aggregate::Aggregator;
+use crate::clock::{monotonic_ns, sleep_until};
+use crate::column::Column;
+use crate::config::Config;
+use crate::detail::Context;
+use crate::filter::Filter;
+use crate::moment::nanoseconds;
+use crate::observation::Mark;
+use crate::plan::{Plan, PlanRequest, StateGate};
+use crate::procfs::ProcRoot;
+use crate::record::{Header, RecordError, Recording};
+use crate::replay::{self, Question, Watch};
+use crate::report::{Facts, Field, Report, Row, Ticks};
+use crate::sampler::Sampler;
+use crate::task::{Process, TaskSet};
+use crate::users::Users;
+
+/// Looks at the sleepers.
+const LOOKS: u32 = 3;
+
+/// Time between two looks.
+const PERIOD: Duration = Duration::from_millis(10);
+
+/// How long all looks may take together.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// Threads looked at, at most: those of a larger selection are sampled evenly.
+const MAX_THREADS: usize = 1024;
+
+/// Where threads slept.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Sleepers {
+    /// Threads of the selection.
+    pub threads: u64,
+    /// Of those, the ones looked at.
+    pub looked_at: u64,
+    /// Of those, the ones that slept, on average over the looks.
+    pub slept: f64,
+    /// In what, and how many on average; most first.
+    pub waits: Vec<(String, f64)>,
+}
+
+/// Looks at those of `set`, but for the processes that `blocks` says block their readers; nothing if there is nobody to
+/// look at, or if the conditions are on other states.
+#[must_use]
+pub fn look(
+    config: &Config,
+    root: &ProcRoot,
+    users: &Arc<Users>,
+    set: &TaskSet,
+    blocks: &dyn Fn(u32) -> bool,
+) -> Option<Sleepers> {
+    let plan = plan(&config.filters, &WAITS)?;
+    let sample = Arc::new(sample(set, blocks));
+    let context = Context { root: Arc::new(root.share()), plan: plan.clone(), users: Arc::clone(users) };
+    let aggregator = Arc::new(Aggregator::new(&plan));
+    let mut sampler = Sampler::new(Arc::new(context), Arc::clone(&aggregator), config.workers.min(2)).ok()?;
+    let deadline = monotonic_ns().saturating_add(nanoseconds(PATIENCE));
+    let is_over = || monotonic_ns() > deadline;
+    let mut looks = 0;
+    while looks < LOOKS && !is_over() {
+        if !sampler.pass(&sample, looks, deadline, &is_over).is_complete {
+            break;
+        }
+        looks += 1;
+        sleep_until(monotonic_ns().saturating_add(nanoseconds(PERIOD)), &is_over);
+    }
+    let ticks = Ticks { completed: looks.into(), ..Ticks::default() };
+    let report = Report::new(&plan, &aggregator, None, Facts { ticks, ..Facts::default() });
+    let (threads, looked_at) = (set.threads() as u64, sample.threads() as u64);
+    Sleepers::of(&report).map(|sleepers| Sleepers { threads, looked_at, ..sleepers })
+}
+
+/// Where threads slept by `recordings` that have sleeping threads and their waits; nothing if one has not.
+///
+/// # Errors
+/// When a recording can not be read.
+pub fn recorded(
+    recordings: &mut [Box<dyn Recording>],
+    question: &Question,
+    watch: &mut Watch<'_>,
+) -> Result<Option<Sleepers>, RecordError> {
+    let has = |name: &&str| {
+        let is_in = |header: &Header| Column::find(name).is_some_and(|column| header.place(column).is_some());
+        recordings.iter().all(|recording| recording.header().states.contains('S') && is_in(recording.header()))
+    };
+    let columns: Vec<&str> = WAITS.into_iter().filter(has).collect();
+    let Some(plan) = plan(&question.filters, &columns) else { return Ok(None) };
+    let report = replay::report(recordings, &Question { plan, limit: None, ..question.clone() }, watch)?;
+    Ok(Sleepers::of(&report))
+}
+
+impl Sleepers {
+    /// Those whose waits a report counts.
+    fn of(report: &Report) -> Option<Self> {
+        let waits = waits(report);
+        let slept = waits.iter().map(|(_, average)| average).sum();
+        (report.ticks.completed > 0 && !waits.is_empty()).then_some(Self { slept, waits, ..Self::default() })
+    }
+}
+
+/// The columns that tell what a thread waits in.
+const WAITS: [&str; 2] = ["syscall", "wchan"];
+
+/// What sleepers wait in, of those that meet the conditions of the run, by these columns.
+fn plan(filters: &[String], columns: &[&str]) -> Option<Plan> {
+    let filters = filters.iter().map(|filter| Filter::parse(filter)).collect::<Result<_, _>>().ok()?;
+    let group_by = columns.iter().map(|name| (*name).to_owned()).collect();
+    Plan::new(&PlanRequest { group_by, filters, ..PlanRequest::default() }, StateGate::only(b"S")).ok()
+}
+
+/// So many threads of `set` as may be looked at, as far apart as they are many.
+fn sample(set: &TaskSet, blocks: &dyn Fn(u32) -> bool) -> TaskSet {
+    let every = set.threads().div_ceil(MAX_THREADS).max(1);
+    let mut seen = 0_usize;
+    let mut processes: Vec<Arc<Process>> = Vec::new();
+    for process in set.processes().iter().filter(|process| !blocks(process.tgid)) {
+        let tasks: Box<[_]> = process
+            .tasks
+            .iter()
+            .filter(|_| {
+                seen += 1;
+                (seen - 1).is_multiple_of(every)
+            })
+            .cloned()
+            .collect();
+        if tasks.len() == process.tasks.len() {
+            processes.push(Arc::clone(process));
+        } else if !tasks.is_empty() {
+            processes.push(Arc::new(process.with_tasks(tasks)));
+        }
+    }
+    TaskSet::new(processes)
+}
+
+/// The averages by what is waited in, most first.
+fn waits(report: &Report) -> Vec<(String, f64)> {
+    let places = WAITS.map(|name| report.columns.iter().position(|column| column.name == name));
+    let mut waits: Vec<(String, f64)> = Vec::new();
+    for Row { fields } in &report.rows {
+        let Some(Field::Decimal(average)) = fields.get(1) else { continue };
+        let field =
+            |place: Option<usize>| place.and_then(|place| fields.get(place)).unwrap_or(&Field::Mark(Mark::None));
+        let [syscall, wchan] = places.map(field);
+        let wait = wait(syscall, wchan);
+        match waits.iter_mut().find(|(known, _)| *known == wait) {
+            Some((_, sum)) => *sum += average,
+            None => waits.push((wait, *average)),
+        }
+    }
+    waits.sort_by(|a, b| b.1.total_cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
+    waits
+}
+
+/// `epoll_wait`; where there is no system call, or none may be seen, the kernel's function.
+fn wait(syscall: &Field, wchan: &Field) -> String {
+    let function = match wchan {
+        Field::Text(name) if **name != *b"0" => Some(String::from_utf8_lossy(name)),
+        _ => None,
+    };
+    match (syscall, function) {
+        (Field::Text(name), _) => String::from_utf8_lossy(name).into_owned(),
+        (Field::Mark(Mark::Denied), None) => "what psn may not see".to_owned(),
+        (Field::Mark(Mark::Torn | Mark::Running), _) => "what they had left when it was read".to_owned(),
+        (_, Some(function)) => format!("wchan {function}"),
+        (_, None) => "what the kernel does not say".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::output::fixture;
+    use crate::report::ReportColumn;
+    use crate::task::Task;
+
+    #[test]
+    fn waits_are_told_by_system_call_and_else_by_function() {
+        let text = |text: &str| Field::Text(text.as_bytes().into());
+        let row =
+            |average, syscall, wchan| Row { fields: vec![Field::Integer(0), Field::Decimal(average), syscall, wchan] };
+        let rows = vec![
+            row(1.0, text("futex"), text("futex_do_wait")),
+            row(2.0, Field::Mark(Mark::KernelThread), text("kthreadd")),
+            row(8.5, text("epoll_wait"), text("do_epoll_wait")),
+            row(0.5, text("epoll_wait"), text("0")),
+            row(0.2, Field::Mark(Mark::Denied), Field::Mark(Mark::Denied)),
+            row(0.1, Field::Mark(Mark::Denied), text("pipe_read")),
+        ];
+        let column = |name: &str| ReportColumn { name: name.to_owned(), ..fixture::mysqld().columns[0].clone() };
+        let columns = ["samples", "avg_threads", "syscall", "wchan"].map(column).to_vec();
+        let told: Vec<String> = waits(&Report { rows, columns, ..fixture::mysqld() })
+            .iter()
+            .map(|(wait, average)| format!("{average:.2} {wait}"))
+            .collect();
+        assert_eq!(
+            told,
+            [
+                "9.00 epoll_wait",
+                "2.00 wchan kthreadd",
+                "1.00 futex",
+                "0.20 what psn may not see",
+                "0.10 wchan pipe_read"
+            ]
+        );
+    }
+
+    #[test]
+    fn of_a_large_selection_a_sample_is_looked_at() {
+        let process = |tgid: u32, threads: u32| {
+            let tasks = (tgid..tgid + threads).map(|tid| Arc::new(Task::new(tid))).collect();
+            Arc::new(Process::unlisted(tgid).with_tasks(tasks))
+        };
+        let set = TaskSet::new(vec![process(1, 1), process(10, 5000), process(9000, 3)]);
+        let sample = sample(&set, &|tgid| tgid == 9000);
+        assert!((900..=MAX_THREADS).contains(&sample.threads()), "{}", sample.threads());
+        assert!(sample.processes().iter().all(|process| process.tgid != 9000));
+        let few = TaskSet::new(vec![process(1, 1), process(10, 50)]);
+        assert_eq!(super::sample(&few, &|_| false).threads(), 51);
+    }
+}
