@@ -20,6 +20,7 @@ use rustix::io::Errno;
 
 use crate::column::Source;
 use crate::health::Attempts;
+use crate::output::sentence::shown;
 use crate::parse::system::{ns_id, pid_name};
 
 /// Why a read gave no usable bytes.
@@ -242,7 +243,7 @@ impl ProcRoot {
                 "self/mountinfo" => "whether the mount hides processes is not known",
                 _ => "psn did without",
             };
-            format!("{}/{name} {why}, and was not used: {instead}", self.path.display())
+            format!("{}/{name} {why}, and was not used: {instead}", shown(&self.path))
         };
         // Whoever misses the list of names says so.
         let troubles = self.host.troubles().into_iter().filter(|(name, _)| name != "kallsyms");

@@ -397,7 +397,7 @@ impl<'a> Session<'a> {
     fn sleepers(&self) -> Option<Sleepers> {
         let plan = &self.config.plan;
         let is_wanted = self.completed > 0 && plan.keep.counts() && plan.gate == StateGate::active();
-        if !is_wanted || self.aggregator.len() > 0 {
+        if !is_wanted || !self.aggregator.is_empty() {
             return None;
         }
         let mut blockers = self.side_readers.as_ref().map(|readers| readers.blockers()).unwrap_or_default();
@@ -734,7 +734,7 @@ fn frozen_list(since: Duration, root: &std::path::Path) -> String {
         "the task list is {:.0} seconds old: whoever lists the tasks is stuck in the kernel, in something under {}; what was born \
          since was not seen",
         since.as_secs_f64(),
-        root.display()
+        shown(root)
     )
 }
 

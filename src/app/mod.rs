@@ -154,7 +154,7 @@ fn charset(is_terminal: bool) -> Charset {
 
 /// A bar on standard error, in characters that may be written there.
 fn in_charset(style: ProgressStyle) -> ProgressStyle {
-    let charset = charset(io::stderr().is_terminal());
+    let charset = charset(tell::is_terminal());
     let style = charset.bar().into_iter().fold(style, ProgressStyle::progress_chars);
     charset.spinner().into_iter().fold(style, ProgressStyle::tick_chars)
 }

@@ -36,7 +36,7 @@ pub fn file_at(place: &Place, force: bool) -> Result<File, RecordError> {
     let failed = |error: rustix::io::Errno| RecordError::io(path, error.into());
     if let Ok(found) = place.stat() {
         if !force {
-            return Err(RecordError::Exists { path: path.display().to_string() });
+            return Err(RecordError::Exists { path: shown(path) });
         }
         match FileType::from_raw_mode(found.st_mode) {
             FileType::RegularFile => lock(&open_existing(place)?, path)?,
@@ -67,7 +67,7 @@ pub fn exclusively_at(place: &Place) -> rustix::io::Result<File> {
 pub fn remove_left(place: &Place, force: bool) -> Result<(), RecordError> {
     let Ok(found) = place.stat() else { return Ok(()) };
     if !force {
-        return Err(RecordError::Exists { path: place.path.display().to_string() });
+        return Err(RecordError::Exists { path: shown(&place.path) });
     }
     if !matches!(FileType::from_raw_mode(found.st_mode), FileType::RegularFile | FileType::Symlink) {
         return Err(RecordError::not_recording(&place.path, "it is neither a file nor a link, so --force leaves it"));

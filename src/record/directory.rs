@@ -15,6 +15,7 @@ use rustix::fs::{CWD, FileType, Mode, OFlags, Stat, fstat, openat, readlinkat};
 use rustix::process::{getegid, geteuid};
 
 use super::RecordError;
+use crate::output::sentence::shown;
 use crate::rights;
 
 /// Links that are followed on the way to one directory; the kernel follows no more.
@@ -75,7 +76,7 @@ pub fn trusted(path: &Path) -> Result<OwnedFd, RecordError> {
     let trust = Trust::of_this_process();
     let directory = walk(path, &trust)?;
     match trust.refusal(&fstat(&directory).map_err(failed)?) {
-        Some(reason) => Err(RecordError::Untrusted { path: path.display().to_string(), reason }),
+        Some(reason) => Err(RecordError::Untrusted { path: shown(path), reason }),
         None => Ok(directory),
     }
 }
@@ -86,7 +87,7 @@ pub fn trusted(path: &Path) -> Result<OwnedFd, RecordError> {
 /// When they can: who may write there.
 pub fn check(path: &Path, directory: &Stat) -> Result<(), RecordError> {
     let refusal = if rights::sees_others() { Trust::of_this_process().refusal(directory) } else { None };
-    refusal.map_or(Ok(()), |reason| Err(RecordError::Untrusted { path: path.display().to_string(), reason }))
+    refusal.map_or(Ok(()), |reason| Err(RecordError::Untrusted { path: shown(path), reason }))
 }
 
 /// Follows `path` from directory to directory, and of links only those of users that are trusted.
@@ -108,7 +109,7 @@ fn walk(path: &Path, trust: &Trust) -> Result<OwnedFd, RecordError> {
                 }
                 if !trust.has(found.st_uid) {
                     let reason = format!("{} is a link of uid {}", step.display(), found.st_uid);
-                    return Err(RecordError::Untrusted { path: path.display().to_string(), reason });
+                    return Err(RecordError::Untrusted { path: shown(path), reason });
                 }
                 for step in steps(&target(&here, &step).map_err(failed)?).into_iter().rev() {
                     todo.push_front(step);

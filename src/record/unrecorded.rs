@@ -4,6 +4,7 @@ use super::{Piece, Query, RecordError, Recording, Visit};
 use crate::column::Column;
 use crate::moment::timestamp;
 use crate::observation::{Mark, Value};
+use crate::output::sentence::shown;
 use crate::rows::Rows;
 
 /// Times that one sentence names.
@@ -49,7 +50,7 @@ pub fn check(recordings: &[Box<dyn Recording>], columns: &[&'static Column]) -> 
             recorded.push(name);
         }
     }
-    Err(RecordError::NotRecorded { path: first.path().display().to_string(), column: missing.name, recorded })
+    Err(RecordError::NotRecorded { path: shown(&first.path()), column: missing.name, recorded })
 }
 
 /// A sentence on each of `columns` that was not recorded at all times between `from_ns` and `to_ns`: when it was not.

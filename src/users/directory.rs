@@ -15,6 +15,7 @@ use rustix::fs::{Mode, OFlags};
 
 use super::{Answers, Users};
 use crate::config::DEFAULT_PROC_ROOT;
+use crate::output::sentence::shown;
 use crate::signals;
 
 /// The program that is asked where nothing else is said: by its path, for what `PATH` names is its user's affair.
@@ -111,7 +112,7 @@ impl Server {
         let read = file.and_then(|file| file.take(Users::MAX_PASSWD).read_to_end(&mut text));
         self.answers.add(passwd(&text));
         let world = match (world, read) {
-            (World::Other(_), Err(error)) => World::Unknown(format!("{}: {error}", self.passwd_path().display())),
+            (World::Other(_), Err(error)) => World::Unknown(format!("{}: {error}", shown(&self.passwd_path()))),
             (world, _) => world,
         };
         let known: HashSet<u32> = passwd(&text).map(|(uid, _)| uid).collect();
@@ -146,7 +147,7 @@ impl Server {
             Err(_) if is_default => World::Own,
             Err(error) => World::Unknown(format!(
                 "{} has the users of those processes, and can not be read: {error}",
-                self.passwd_path().display()
+                shown(&self.passwd_path())
             )),
         }
     }
@@ -179,7 +180,7 @@ impl Server {
         let mut child = match getent(&self.getent, uids) {
             Ok(child) => child,
             Err(error) => {
-                let reason = || format!("{} can not be run: {error}", self.getent.display());
+                let reason = || format!("{} can not be run: {error}", shown(&self.getent));
                 self.answers.fail(uids.len(), reason);
                 return Some(());
             }
