@@ -216,8 +216,8 @@ impl ProcRoot {
     /// The class of the failure: what is mounted over the file is [`ReadError::Unsupported`].
     pub fn read_host<'b>(&self, name: &CStr, buffer: &'b mut Buffer) -> Result<&'b [u8], ReadError> {
         self.inject(Call::Open, None)?;
-        let limit = self.inject(Call::Read, None)?;
         let bytes = self.host.read(&self.fd, name)?;
+        let limit = self.inject(Call::Read, None)?;
         buffer.store(limit.and_then(|limit| bytes.get(..limit)).unwrap_or(&bytes));
         Ok(buffer.bytes())
     }

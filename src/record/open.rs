@@ -125,7 +125,9 @@ fn open(path: &Path, stop: &Arc<AtomicBool>) -> Result<Vec<Box<dyn Recording>>, 
         (Content::Csv | Content::Gzip, _) | (Content::Unknown, Ok(Format::Csv)) => {
             vec![Box::new(CsvRecording::open(source, stop)?)]
         }
-        (Content::Parquet, _) | (Content::Unknown, Ok(Format::Parquet)) => return parquet::open(path, stop),
+        (Content::Parquet, _) | (Content::Unknown | Content::Empty, Ok(Format::Parquet)) => {
+            return parquet::open(path, stop);
+        }
         // A database that is being made may be in its log altogether.
         (Content::Empty, _) if !has_log(path) => return Err(RecordError::not_recording(path, "it is empty")),
         (Content::Sqlite | Content::Empty, _) | (Content::Unknown, Ok(Format::Sqlite)) => {

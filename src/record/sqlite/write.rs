@@ -310,7 +310,8 @@ mod tests {
     #[test]
     fn texts_are_remembered_within_their_bytes_and_have_one_id_each_all_the_same() {
         let db = Connection::open_in_memory().unwrap();
-        db.execute_batch("CREATE TABLE strings (id INTEGER PRIMARY KEY, text TEXT NOT NULL UNIQUE, sum INTEGER)").unwrap();
+        db.execute_batch("CREATE TABLE strings (id INTEGER PRIMARY KEY, text TEXT NOT NULL UNIQUE, sum INTEGER)")
+            .unwrap();
         let mut strings = Strings::default();
         let long = |number: u32| format!("{number}{}", "x".repeat(40_000)).into_bytes();
         let ids: Vec<i64> = (0..500).map(|number| strings.id(&db, Value::Text(&long(number))).unwrap()).collect();
