@@ -21,7 +21,7 @@ use std::time::{Duration, Instant};
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use psn::aggregate::{Aggregator, Fold, LastValues};
 use psn::observation::{Observation, Value};
-use psn::plan::{Plan, PlanRequest, StateGate};
+use psn::ask::plan::{Plan, PlanRequest, StateGate};
 use psn::sampler::SPARE_THREADS;
 use rayon::ThreadPool;
 

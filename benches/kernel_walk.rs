@@ -10,14 +10,14 @@ use std::time::{Duration, Instant};
 
 use psn::aggregate::Aggregator;
 use psn::detail::Context;
-use psn::plan::{Plan, PlanRequest, StateGate};
+use psn::ask::plan::{Plan, PlanRequest, StateGate};
 use psn::procfs::ProcRoot;
 use psn::sampler::Sampler;
 use psn::scan::census::Unseen;
 use psn::scan::kernel::symbols::Symbols;
 use psn::scan::kernel::{BareWalk, KernelScan, Level, Parts, Request, Unavailable};
 use psn::scan::walker;
-use psn::select::Selection;
+use psn::ask::select::Selection;
 use psn::users::Users;
 use psn_stress::{Kind, Storm};
 

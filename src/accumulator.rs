@@ -7,7 +7,7 @@ use foldhash::fast::RandomState;
 use crate::aggregate::Cell;
 use crate::memory::{Budget, table_entry};
 use crate::observation::{Mark, Value};
-use crate::plan::Aggregate;
+use crate::ask::plan::Aggregate;
 
 /// The last values of a thread's counters, one for each delta measure of the plan.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

@@ -24,7 +24,7 @@ use crate::distinct::Distinct;
 use crate::intern::{Interner, LocalInterner, Symbol};
 use crate::memory::{Budget, Memory, allocation, table_entry};
 use crate::observation::{Mark, Observation, Value};
-use crate::plan::{Aggregate, Keep, Measure, Plan};
+use crate::ask::plan::{Aggregate, Keep, Measure, Plan};
 use crate::report::{Other, Row};
 use crate::rows::{Rows, SpareRows};
 
@@ -596,7 +596,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::plan::{PlanRequest, StateGate};
+    use crate::ask::plan::{PlanRequest, StateGate};
 
     fn plan(group_by: &[&str], select: &[&str]) -> Plan {
         let request = PlanRequest {

@@ -370,7 +370,7 @@ fn number(text: &str, min: f64, max: f64, wanted: &str) -> Result<f64, String> {
 }
 
 fn states(text: &str) -> Result<String, String> {
-    if !text.is_empty() && text.bytes().all(|letter| crate::column::state_name(letter).is_some()) {
+    if !text.is_empty() && text.bytes().all(|letter| crate::ask::column::state_name(letter).is_some()) {
         Ok(text.to_owned())
     } else {
         Err("give state letters, of R S D T t X Z P I, as in RD".to_owned())

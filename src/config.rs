@@ -5,15 +5,15 @@ use std::sync::OnceLock;
 use std::time::Duration;
 
 use crate::cli::{RecordArgs, SampleArgs};
-use crate::column::SourceSet;
-use crate::filter::{Filter, FilterError};
-use crate::plan::{Keep, Plan, PlanError, PlanRequest, StateGate};
+use crate::ask::column::SourceSet;
+use crate::ask::filter::{Filter, FilterError};
+use crate::ask::plan::{Keep, Plan, PlanError, PlanRequest, StateGate};
 use crate::procfs::host::within;
 use crate::record::Format;
 use crate::record::header::{BASE, IDENTITY};
 use crate::record::open::SinkOptions;
 use crate::scan::Scan;
-use crate::select::{ProcessSelection, Selection};
+use crate::ask::select::{ProcessSelection, Selection};
 use crate::users::directory::GETENT;
 
 /// Where the kernel shows its processes.

@@ -1,6 +1,6 @@
 //! `psn export`: recordings from one format into another, without loss.
 
-use crate::column::Column;
+use crate::ask::column::Column;
 use crate::observation::{Mark, Value};
 use crate::output::sentence::shown;
 use crate::record::header::IDENTITY;

@@ -2,11 +2,11 @@
 
 use std::io::Write as _;
 
-use crate::column::{
+use crate::ask::column::{
     Column, Extract, FilenameForm, SmapsPart, Source, SourceSet, StatusForm, SyscallPart, state_name, state2_name,
 };
 use crate::lookup::PerSource;
-use crate::measured::Measured;
+use crate::ask::measured::Measured;
 use crate::observation::{Mark, Observation, Value};
 use crate::parse::smaps::Mapping;
 use crate::parse::stack::Entry;

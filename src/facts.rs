@@ -22,7 +22,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use foldhash::fast::RandomState;
 
-use crate::column::Source;
+use crate::ask::column::Source;
 use crate::procfs::ReadError;
 pub use reader::SideReaders;
 

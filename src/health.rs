@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 
-use crate::column::Source;
+use crate::ask::column::Source;
 use crate::lookup::PerSource;
 use crate::procfs::ReadError;
 

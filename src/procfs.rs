@@ -18,7 +18,7 @@ use host::HostFiles;
 use rustix::fs::{AtFlags, Mode, OFlags};
 use rustix::io::Errno;
 
-use crate::column::Source;
+use crate::ask::column::Source;
 use crate::health::Attempts;
 use crate::output::sentence::shown;
 use crate::parse::system::{ns_id, pid_name};

@@ -11,18 +11,18 @@ use foldhash::fast::RandomState;
 
 use self::clocks::Clocks;
 use crate::aggregate::{Aggregator, Fold, LastValues};
-use crate::column::Column;
+use crate::ask::column::Column;
 use crate::histogram::Histogram;
 use crate::memory::{Memory, table_entry};
 use crate::moment::local;
 use crate::observation::{Observation, Value};
 use crate::output::sentence::shown;
-use crate::plan::{Aggregate, Plan};
+use crate::ask::plan::{Aggregate, Plan};
 use crate::record::header::IDENTITY;
 use crate::record::unrecorded;
 use crate::record::{Header, Piece, Query, RecordError, Recording, TickInfo};
 use crate::report::{Facts, Meta, Report, Tasks, Ticks};
-use crate::select::ProcessSelection;
+use crate::ask::select::ProcessSelection;
 
 /// What is asked of recordings.
 #[derive(Debug, Clone)]
@@ -435,7 +435,7 @@ fn warnings(recordings: &mut [Box<dyn Recording>], question: &Question) -> Resul
                 .push(format!("{path}: the run was cut off, or still goes on; what it had written by then is here"));
         }
         let missing: String = (b'A'..=b'z')
-            .filter(|letter| crate::column::state_name(*letter).is_some())
+            .filter(|letter| crate::ask::column::state_name(*letter).is_some())
             .filter(|letter| question.plan.gate.passes(*letter) && !header.states.contains(char::from(*letter)))
             .map(char::from)
             .collect();

@@ -7,12 +7,12 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::aggregate::{Accumulator, Aggregator, Cell, Group};
-use crate::column::Column;
+use crate::ask::column::Column;
 use crate::health::Counts;
 use crate::intern::Interner;
 use crate::memory::allocation;
 use crate::observation::Mark;
-use crate::plan::{Aggregate, Plan, SortKey, StateGate, Statistic};
+use crate::ask::plan::{Aggregate, Plan, SortKey, StateGate, Statistic};
 use crate::sleepers::Sleepers;
 
 /// Everything a run has to tell.
@@ -449,7 +449,7 @@ fn columns(plan: &Plan) -> Vec<ReportColumn> {
         align: if column.kind.is_number() { Align::Right } else { Align::Left },
         is_dimension,
         in_parentheses: column.is_comm(),
-        is_stack: column.extract == crate::column::Extract::Stack,
+        is_stack: column.extract == crate::ask::column::Extract::Stack,
     };
     let mut columns = vec![number("samples"), number("avg_threads")];
     columns.extend(plan.selected.iter().map(|selected| {
@@ -517,7 +517,7 @@ mod tests {
     use super::*;
     use crate::aggregate::LastValues;
     use crate::observation::{Observation, Value};
-    use crate::plan::PlanRequest;
+    use crate::ask::plan::PlanRequest;
 
     #[test]
     fn scaled_numbers_are_exact() {

@@ -24,7 +24,7 @@ use std::time::Duration;
 
 use crate::aggregate::Aggregator;
 use crate::clock::monotonic_ns;
-use crate::column::Source;
+use crate::ask::column::Source;
 use crate::detail::{Context, Coverage, Instant, Observer, Place, read_stat, titles};
 use crate::health::Health;
 use crate::lookup::PerByte;

@@ -9,13 +9,13 @@ use serde::{Deserialize, Serialize};
 
 use crate::aggregate::Aggregator;
 use crate::clock::{monotonic_ns, sleep_until};
-use crate::column::Column;
+use crate::ask::column::Column;
 use crate::config::Config;
 use crate::detail::Context;
-use crate::filter::Filter;
+use crate::ask::filter::Filter;
 use crate::moment::nanoseconds;
 use crate::observation::Mark;
-use crate::plan::{Plan, PlanRequest, StateGate};
+use crate::ask::plan::{Plan, PlanRequest, StateGate};
 use crate::procfs::ProcRoot;
 use crate::record::{Header, RecordError, Recording};
 use crate::replay::{self, Question, Watch};

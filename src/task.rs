@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 
 use crate::aggregate::LastValues;
-use crate::column::{Source, SourceSet};
+use crate::ask::column::{Source, SourceSet};
 use crate::facts::{ProcessFacts, Runs};
 use crate::procfs::{ReadError, TaskDir};
 

@@ -8,8 +8,8 @@ use clap_complete::Shell;
 use clap_mangen::Man;
 
 use crate::cli::command;
-use crate::column::COLUMNS;
-use crate::plan::STATISTICS;
+use crate::ask::column::COLUMNS;
+use crate::ask::plan::STATISTICS;
 
 /// Options whose values are columns.
 const OF_COLUMNS: [&str; 6] = ["group_by", "append_group_by", "select", "filters", "sort", "record"];

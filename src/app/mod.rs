@@ -94,7 +94,7 @@ fn dispatch(cli: Cli) -> anyhow::Result<()> {
             Ok(())
         }),
         Some(Command::Man) => print(generate::manual),
-        None if cli.sample.list => print(|out| out.write_all(crate::list::text().as_bytes())),
+        None if cli.sample.list => print(|out| out.write_all(crate::ask::list::text().as_bytes())),
         None if !cli.sample.replay.input.is_empty() => recordings::replay(&cli.sample),
         None => live::sample(&cli.sample),
     }

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant as Time};
 
 use super::{Context, Instant, Observer, Reading, Subject, held};
-use crate::column::Source;
+use crate::ask::column::Source;
 use crate::extract::Walked;
 use crate::facts::{Fact, Look, ProcessFacts, Runs, SideReaders, TITLES, Witness};
 use crate::observation::Mark;

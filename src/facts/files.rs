@@ -4,7 +4,7 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use super::{Fact, Layout, Runs};
-use crate::column::Source;
+use crate::ask::column::Source;
 use crate::health::Health;
 use crate::parse::stat::{Stat, field};
 use crate::parse::{schedstat, smaps, stat, status};

@@ -11,7 +11,7 @@ use crossbeam_channel::{Receiver, Sender, unbounded};
 
 use super::files::{CMDLINE_BYTES, Files, SMAPS_BYTES, Subject};
 use super::{Budget, FACTS, Fact, ProcessFacts, TITLES, Witness, lock};
-use crate::column::{Column, Extract, SmapsPart, Source, SourceSet};
+use crate::ask::column::{Column, Extract, SmapsPart, Source, SourceSet};
 use crate::health::Health;
 use crate::parse::smaps;
 use crate::procfs::{Buffer, ProcRoot, ReadError};

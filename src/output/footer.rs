@@ -11,7 +11,7 @@ use super::advice::warnings;
 use super::charset::Charset;
 use super::escape::printable;
 use super::sentence::sentence;
-use crate::column::Source;
+use crate::ask::column::Source;
 use crate::health::Counts;
 use crate::report::Report;
 

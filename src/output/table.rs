@@ -12,7 +12,7 @@ use unicode_width::UnicodeWidthStr as _;
 use super::advice::nothing_seen;
 use super::charset::Charset;
 use super::escape::units;
-use crate::column::Column;
+use crate::ask::column::Column;
 use crate::report::{Align, Field, Report, ReportColumn, Row, decimal};
 
 /// No column of texts is made narrower than this.

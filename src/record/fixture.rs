@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use crate::column::Column;
+use crate::ask::column::Column;
 use crate::observation::{Mark, Value};
 use crate::record::header::{FORMAT, States};
 use crate::record::parquet::DatasetOptions;

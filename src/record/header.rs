@@ -5,7 +5,7 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use crate::column::{COLUMNS, Column, Kind};
+use crate::ask::column::{COLUMNS, Column, Kind};
 use crate::record::RecordError;
 use crate::sampler::StateCounts;
 

@@ -31,7 +31,7 @@ pub mod unrecorded;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use crate::column::Column;
+use crate::ask::column::Column;
 use crate::output::sentence::shown;
 use crate::report::Facts;
 use crate::rows::Rows;

@@ -1,7 +1,7 @@
 //! Columns that some recordings have and others have not: rows of those that have not show a mark.
 
 use super::{Piece, Query, RecordError, Recording, Visit};
-use crate::column::Column;
+use crate::ask::column::Column;
 use crate::moment::timestamp;
 use crate::observation::{Mark, Value};
 use crate::output::sentence::shown;

@@ -7,7 +7,7 @@ use std::io;
 use std::sync::Arc;
 
 use super::kernel::{Ground, KernelScan, Request, Unavailable};
-use crate::plan::StateGate;
+use crate::ask::plan::StateGate;
 use crate::procfs::ProcRoot;
 use crate::task::{Permit, Process, Task, TaskSet};
 

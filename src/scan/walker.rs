@@ -15,14 +15,14 @@ use super::census::Unseen;
 use super::kernel::symbols::{Symbols, SymbolsError};
 use super::kernel::{self, Ground, KernelScan, Level, Parts, TaskRecord, Unavailable, Walk};
 use super::roster::Roster;
-use crate::column::{Column, Extract, Source, SourceSet};
+use crate::ask::column::{Column, Extract, Source, SourceSet};
 use crate::detail::walked::{Need, knows_name};
 use crate::detail::{Instant, Observer};
 use crate::extract::Walked;
 use crate::facts::FACTS;
-use crate::plan::Plan;
+use crate::ask::plan::Plan;
 use crate::procfs::{ProcRoot, ReadError};
-use crate::select::Selection;
+use crate::ask::select::Selection;
 use crate::task::{Process, Task, TaskSet};
 
 /// What a walker is to look at.
@@ -346,7 +346,7 @@ fn is_real_user(column: &Column) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::plan::{PlanRequest, StateGate};
+    use crate::ask::plan::{PlanRequest, StateGate};
 
     fn plan(columns: &str) -> Plan {
         let group_by = columns.split(' ').map(str::to_owned).collect();

@@ -3,7 +3,7 @@
 
 use std::fs;
 
-use psn::column::Source;
+use psn::ask::column::Source;
 use psn::health::Counts;
 use psn::procfs::{Call, Fault, ReadError};
 

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use psn::column::Source;
+use psn::ask::column::Source;
 use psn::procfs::{Call, Fault};
 use rustix::io::Errno;
 

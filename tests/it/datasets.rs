@@ -12,7 +12,7 @@ use parquet::data_type::Int64Type;
 use parquet::file::properties::WriterProperties;
 use parquet::file::writer::SerializedFileWriter;
 use parquet::schema::types::Type;
-use psn::column::Column;
+use psn::ask::column::Column;
 use psn::observation::Value;
 use psn::record::header::FORMAT;
 use psn::record::open::{self, SinkOptions};

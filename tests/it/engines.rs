@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
-use psn::column::Column;
+use psn::ask::column::Column;
 use psn::record::open::{self, SinkOptions};
 use psn::record::{Header, Query, RecordedColumn, TickInfo};
 use psn::rows::Rows;

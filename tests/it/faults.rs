@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
-use psn::column::{COLUMNS, Source};
+use psn::ask::column::{COLUMNS, Source};
 use psn::health::Counts;
 use psn::procfs::{Call, Fault, Faults, ReadError};
 use psn::report::Report;

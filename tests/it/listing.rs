@@ -8,11 +8,11 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use psn::column::SourceSet;
+use psn::ask::column::SourceSet;
 use psn::discover::{Discovery, DiscoveryConfig};
 use psn::fds::FdBudget;
 use psn::procfs::ProcRoot;
-use psn::select::{ProcessSelection, Selection};
+use psn::ask::select::{ProcessSelection, Selection};
 use psn::task::TaskSet;
 use psn::users::Users;
 

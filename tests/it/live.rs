@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use clap::Parser as _;
 use psn::cli::Cli;
-use psn::column::{COLUMNS, Source};
+use psn::ask::column::{COLUMNS, Source};
 use psn::config::Config;
 use psn::report::Report;
 use psn::session::{self, Progress, SessionError, Status, Stop};

@@ -374,7 +374,7 @@ fn small(dir: &Dir, name: &str) -> (PathBuf, Vec<u8>) {
 
 /// Reads a recording in this process, which is much quicker than to start a psn for each of thousands of files.
 fn ticks_in(path: &Path) -> Option<usize> {
-    use psn::column::Column;
+    use psn::ask::column::Column;
     use psn::record::{Query, open};
     let mut recordings = open::recordings(&[path.to_owned()], &[], &std::sync::Arc::default()).ok()?;
     let query = Query { columns: vec![Column::find("comm2").unwrap()], from_ns: 0, to_ns: u64::MAX };

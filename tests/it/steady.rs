@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::process::Command;
 
-use psn::column::Source;
+use psn::ask::column::Source;
 use psn::procfs::Call;
 use psn_stress::{Kind, Storm};
 

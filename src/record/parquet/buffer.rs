@@ -13,7 +13,7 @@ use parquet::errors::ParquetError;
 use super::encode::{Eight, TextList};
 use super::schema;
 use super::table::TableWriter;
-use crate::column::Kind;
+use crate::ask::column::Kind;
 use crate::observation::{Mark, Value};
 use crate::record::{Header, RecordedColumn, text};
 use crate::rows::Rows;

@@ -179,7 +179,7 @@ impl ParquetRecording {
 
     /// What the decoder is to read.
     fn wanted(&self, query: &Query) -> Result<Vec<Wanted>, RecordError> {
-        let wanted = |column: &&'static crate::column::Column| {
+        let wanted = |column: &&'static crate::ask::column::Column| {
             let recorded = self.header.place(column).and_then(|place| self.header.columns.get(place));
             let recorded: &RecordedColumn = recorded.ok_or_else(|| RecordError::NotRecorded {
                 path: shown(&self.path),

@@ -10,7 +10,7 @@ use rusqlite::types::ValueRef;
 use rusqlite::{Connection, Statement};
 
 use super::connect::Trouble;
-use crate::column::Column;
+use crate::ask::column::Column;
 use crate::observation::{Mark, Value};
 use crate::rows::Rows;
 

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use super::connect::{Database, Trouble, shown};
 use super::joined::{self, Joined};
-use crate::column::Column;
+use crate::ask::column::Column;
 use crate::record::header::FORMAT;
 use crate::record::{
     Header, PIECE_BYTES, PIECE_ROWS, Piece, Query, RecordError, RecordedColumn, Recording, TickInfo, Visit,
@@ -52,7 +52,7 @@ impl OriginalRecording {
                 continue;
             }
             for name in database.table_columns(table).map_err(failed)? {
-                let known = crate::column::COLUMNS.iter().find(|column| column.name == name);
+                let known = crate::ask::column::COLUMNS.iter().find(|column| column.name == name);
                 if let Some(column) =
                     known.filter(|column| !columns.iter().any(|RecordedColumn { name, .. }| name == column.name))
                 {

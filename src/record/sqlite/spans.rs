@@ -6,7 +6,7 @@ use rusqlite::{Connection, OptionalExtension as _, Row, Statement};
 use super::connect::Trouble;
 use super::sums::{self, GroupSums, Sum};
 use super::write::group_spans;
-use crate::column::Column;
+use crate::ask::column::Column;
 use crate::observation::{Mark, Value};
 use crate::record::{Header, Query, text};
 use crate::rows::Rows;

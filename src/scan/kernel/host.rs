@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::column::Source;
+use crate::ask::column::Source;
 use crate::parse::status;
 use crate::parse::system::{Loadavg, ns_id};
 use crate::procfs::host::within;

@@ -10,7 +10,7 @@ use super::sys::{Program, Shared, Step};
 use super::unavailable::Unavailable;
 use super::waits::Waits;
 use super::{BTF_PATH, Level};
-use crate::plan::StateGate;
+use crate::ask::plan::StateGate;
 use crate::procfs::ProcRoot;
 
 /// What a walk is to look at and to take.

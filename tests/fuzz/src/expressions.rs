@@ -5,11 +5,11 @@
 use std::sync::Arc;
 
 use psn::aggregate::{Aggregator, LastValues};
-use psn::column::Source;
-use psn::filter::Filter;
+use psn::ask::column::Source;
+use psn::ask::filter::Filter;
 use psn::observation::{Mark, Observation, Value};
 use psn::output::{Format, Layout, render};
-use psn::plan::{Plan, PlanError, PlanRequest, SortKey, StateGate, Statistic};
+use psn::ask::plan::{Plan, PlanError, PlanRequest, SortKey, StateGate, Statistic};
 use psn::report::{Facts, Report, Ticks};
 
 /// Conditions, names of columns and items of `-s`.

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use psn::column::{COLUMNS, Column, Source};
+use psn::ask::column::{COLUMNS, Column, Source};
 use psn::observation::Mark;
 use psn::parse::stat::{PF_KTHREAD, field as stat_field};
 use psn::procfs::{Call, Fault};
@@ -341,7 +341,7 @@ fn a_field_that_the_kernel_does_not_print_is_unsupported_and_the_others_are_not(
         let row = only(&report);
         for ((name, expected), column) in EXPECTED.iter().map(|pair| (*pair, Column::find(pair.0).unwrap())) {
             let known = match column.extract {
-                psn::column::Extract::StatNumber(number) => number <= last,
+                psn::ask::column::Extract::StatNumber(number) => number <= last,
                 _ => true,
             };
             let wanted = if known { expected } else { "[unsupported]" };

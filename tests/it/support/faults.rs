@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
-use psn::column::Source;
+use psn::ask::column::Source;
 use psn::procfs::{Call, Fault, Faults};
 use rustix::io::Errno;
 

@@ -1,6 +1,6 @@
 //! What this kernel measures at all: of what it does not, /proc shows a 0, which is no measure of anything.
 
-use crate::column::{COLUMNS, Column, Extract};
+use crate::ask::column::{COLUMNS, Column, Extract};
 use crate::parse::stat::field;
 use crate::parse::{schedstat, trim};
 use crate::procfs::{Buffer, ProcRoot};

@@ -9,7 +9,7 @@ use std::cmp::Ordering;
 
 use regex::bytes::Regex;
 
-use crate::column::{COLUMNS, Column, closest};
+use crate::ask::column::{COLUMNS, Column, closest};
 use crate::observation::{Mark, Observation, Value};
 
 /// How a value is compared.

@@ -52,7 +52,7 @@ impl Selection {
                 Err("a pid is a number from 1 to 4294967295".to_owned())
             }
             None => Regex::new(text).map(ProcessSelection::Name).map_err(|error| {
-                format!("not a list of pids, and not a regex: {}", crate::filter::last_line(&error.to_string()))
+                format!("not a list of pids, and not a regex: {}", crate::ask::filter::last_line(&error.to_string()))
             }),
         }
     }

@@ -1,9 +1,9 @@
 //! What a run reads and counts: the columns asked for, as one read plan.
 
-use crate::column::{Column, Extract, Kind, STATE_LETTERS, Source, SourceSet, closest, state_names};
-use crate::filter::{Filter, UnknownColumn, find_column};
+use crate::ask::column::{Column, Extract, Kind, STATE_LETTERS, Source, SourceSet, closest, state_names};
+use crate::ask::filter::{Filter, UnknownColumn, find_column};
 use crate::lookup::PerByte;
-use crate::measured::Measured;
+use crate::ask::measured::Measured;
 use crate::observation::Observation;
 use crate::parse::stat::field;
 

@@ -10,7 +10,7 @@
 //! (Uninterruptible)`): it goes on until an `and` or `or` that begins another condition, or until the parenthesis that its
 //! condition stands in is closed. In quotes it is taken as it stands.
 
-use super::{Condition, FilterError, Node, find_column};
+use crate::ask::filter::{Condition, FilterError, Node, find_column};
 
 /// How deep parentheses may be nested.
 pub(super) const MAX_DEPTH: usize = 32;

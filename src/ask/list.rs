@@ -2,8 +2,8 @@
 
 use std::fmt::Write as _;
 
-use crate::column::{COLUMNS, Column, Source};
-use crate::plan::STATISTICS;
+use crate::ask::column::{COLUMNS, Column, Source};
+use crate::ask::plan::STATISTICS;
 
 /// The path of a source's file, with the ids in capitals.
 fn path(source: Source) -> String {

@@ -1,0 +1,8 @@
+//! What can be asked for: columns, filters, selections, and the plan that is made of them.
+
+pub mod column;
+pub mod filter;
+pub mod select;
+pub mod plan;
+pub mod list;
+pub mod measured;
