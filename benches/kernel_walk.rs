@@ -9,15 +9,15 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use psn::aggregate::Aggregator;
-use psn::detail::Context;
 use psn::ask::plan::{Plan, PlanRequest, StateGate};
+use psn::ask::select::Selection;
+use psn::detail::Context;
 use psn::procfs::ProcRoot;
 use psn::sampler::Sampler;
 use psn::scan::census::Unseen;
 use psn::scan::kernel::symbols::Symbols;
 use psn::scan::kernel::{BareWalk, KernelScan, Level, Parts, Request, Unavailable};
 use psn::scan::walker;
-use psn::ask::select::Selection;
 use psn::users::Users;
 use psn_stress::{Kind, Storm};
 

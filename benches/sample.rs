@@ -26,8 +26,8 @@ use std::sync::Arc;
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use psn::aggregate::Aggregator;
-use psn::detail::Context;
 use psn::ask::plan::{Plan, PlanRequest, StateGate};
+use psn::detail::Context;
 use psn::procfs::{ProcRoot, raise_fd_limit};
 use psn::sampler::Sampler;
 use psn::task::{Permit, Process, Task, TaskSet};

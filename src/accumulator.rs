@@ -5,9 +5,9 @@ use std::collections::HashMap;
 use foldhash::fast::RandomState;
 
 use crate::aggregate::Cell;
+use crate::ask::plan::Aggregate;
 use crate::memory::{Budget, table_entry};
 use crate::observation::{Mark, Value};
-use crate::ask::plan::Aggregate;
 
 /// The last values of a thread's counters, one for each delta measure of the plan.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

@@ -19,12 +19,12 @@ use foldhash::fast::RandomState;
 
 use crate::accumulator::number;
 pub use crate::accumulator::{Accumulator, LastValues};
+use crate::ask::plan::{Aggregate, Keep, Measure, Plan};
 use crate::batches::Batches;
 use crate::distinct::Distinct;
 use crate::intern::{Interner, LocalInterner, Symbol};
 use crate::memory::{Budget, Memory, allocation, table_entry};
 use crate::observation::{Mark, Observation, Value};
-use crate::ask::plan::{Aggregate, Keep, Measure, Plan};
 use crate::report::{Other, Row};
 use crate::rows::{Rows, SpareRows};
 

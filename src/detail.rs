@@ -21,6 +21,7 @@ use std::sync::{Arc, MutexGuard, TryLockError, TryLockResult};
 use self::doors::Doors;
 use crate::aggregate::{Fold, LastValues};
 use crate::ask::column::{Column, Extract, Source, SourceSet};
+use crate::ask::plan::{Plan, StateGate};
 use crate::extract::{
     Answers, Descriptor, Thread, Walked, descriptor, extract, has_ended, is_kernel_thread, is_no_wchan, is_running,
     wchan_was_refused,
@@ -34,7 +35,6 @@ use crate::parse::smaps::{Mapping, mappings};
 use crate::parse::stat::Stat;
 use crate::parse::syscall::SyscallLine;
 use crate::parse::{self, schedstat, stack, stat, status};
-use crate::ask::plan::{Plan, StateGate};
 use crate::procfs::{Buffer, ProcRoot, ReadError};
 use crate::syscall::{self, Abi};
 use crate::task::{DetailFiles, Memory, Permit, Process, Task, TaskFacts};

@@ -14,8 +14,9 @@ use std::time::Duration;
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, TrySendError, bounded};
 
-use crate::clock::monotonic_ns;
 use crate::ask::column::{Source, SourceSet};
+use crate::ask::select::{ProcessSelection, Selection};
+use crate::clock::monotonic_ns;
 use crate::facts::{ProcessFacts, SideReaders};
 use crate::fds::{FdBudget, FdUse};
 use crate::health::Health;
@@ -24,7 +25,6 @@ use crate::parse::system::Loadavg;
 use crate::procfs::{Buffer, ProcRoot, ReadError, TaskDir, TaskDirStatus};
 use crate::scan::census::{Census, Unseen};
 use crate::scan::is_worth_a_walk;
-use crate::ask::select::{ProcessSelection, Selection};
 use crate::task::{Permit, Process, Task, TaskSet};
 use crate::users::Users;
 

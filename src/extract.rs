@@ -5,8 +5,8 @@ use std::io::Write as _;
 use crate::ask::column::{
     Column, Extract, FilenameForm, SmapsPart, Source, SourceSet, StatusForm, SyscallPart, state_name, state2_name,
 };
-use crate::lookup::PerSource;
 use crate::ask::measured::Measured;
+use crate::lookup::PerSource;
 use crate::observation::{Mark, Observation, Value};
 use crate::parse::smaps::Mapping;
 use crate::parse::stack::Entry;

@@ -11,7 +11,7 @@ fn main() -> ExitCode {
         return psn::app::refuse(&refusal);
     }
     let args: Vec<_> = std::env::args_os().collect();
-    match psn::options::parse(&args) {
+    match psn::config::options::parse(&args) {
         Ok(cli) => psn::app::main(cli),
         Err(said) => psn::app::answer(&said),
     }

@@ -12,17 +12,17 @@ use foldhash::fast::RandomState;
 use self::clocks::Clocks;
 use crate::aggregate::{Aggregator, Fold, LastValues};
 use crate::ask::column::Column;
+use crate::ask::plan::{Aggregate, Plan};
+use crate::ask::select::ProcessSelection;
 use crate::histogram::Histogram;
 use crate::memory::{Memory, table_entry};
 use crate::moment::local;
 use crate::observation::{Observation, Value};
 use crate::output::sentence::shown;
-use crate::ask::plan::{Aggregate, Plan};
 use crate::record::header::IDENTITY;
 use crate::record::unrecorded;
 use crate::record::{Header, Piece, Query, RecordError, Recording, TickInfo};
 use crate::report::{Facts, Meta, Report, Tasks, Ticks};
-use crate::ask::select::ProcessSelection;
 
 /// What is asked of recordings.
 #[derive(Debug, Clone)]

@@ -8,11 +8,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::aggregate::{Accumulator, Aggregator, Cell, Group};
 use crate::ask::column::Column;
+use crate::ask::plan::{Aggregate, Plan, SortKey, StateGate, Statistic};
 use crate::health::Counts;
 use crate::intern::Interner;
 use crate::memory::allocation;
 use crate::observation::Mark;
-use crate::ask::plan::{Aggregate, Plan, SortKey, StateGate, Statistic};
 use crate::sleepers::Sleepers;
 
 /// Everything a run has to tell.
@@ -516,8 +516,8 @@ fn compare(a: &Field, b: &Field) -> Ordering {
 mod tests {
     use super::*;
     use crate::aggregate::LastValues;
-    use crate::observation::{Observation, Value};
     use crate::ask::plan::PlanRequest;
+    use crate::observation::{Observation, Value};
 
     #[test]
     fn scaled_numbers_are_exact() {

@@ -8,14 +8,14 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::aggregate::Aggregator;
-use crate::clock::{monotonic_ns, sleep_until};
 use crate::ask::column::Column;
+use crate::ask::filter::Filter;
+use crate::ask::plan::{Plan, PlanRequest, StateGate};
+use crate::clock::{monotonic_ns, sleep_until};
 use crate::config::Config;
 use crate::detail::Context;
-use crate::ask::filter::Filter;
 use crate::moment::nanoseconds;
 use crate::observation::Mark;
-use crate::ask::plan::{Plan, PlanRequest, StateGate};
 use crate::procfs::ProcRoot;
 use crate::record::{Header, RecordError, Recording};
 use crate::replay::{self, Question, Watch};

@@ -11,8 +11,8 @@ use std::os::unix::process::CommandExt as _;
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
-use psn::parse::{stack, stat, syscall};
 use psn::ask::plan::StateGate;
+use psn::parse::{stack, stat, syscall};
 use psn::procfs::ProcRoot;
 use psn::scan::kernel::symbols::{Symbols, SymbolsError};
 use psn::scan::kernel::{BareWalk, Call, KernelScan, Level, Parts, Request, TaskRecord, Unavailable, Walk};

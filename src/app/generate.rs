@@ -7,9 +7,9 @@ use clap::{Arg, Command, ValueHint};
 use clap_complete::Shell;
 use clap_mangen::Man;
 
-use crate::cli::command;
 use crate::ask::column::COLUMNS;
 use crate::ask::plan::STATISTICS;
+use crate::config::cli::command;
 
 /// Options whose values are columns.
 const OF_COLUMNS: [&str; 6] = ["group_by", "append_group_by", "select", "filters", "sort", "record"];

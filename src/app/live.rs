@@ -9,8 +9,8 @@ use anyhow::Context as _;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::{in_charset, print_report, stop_on_signals, tell};
-use crate::cli::{RecordArgs, SampleArgs};
 use crate::ask::column::Source;
+use crate::config::cli::{RecordArgs, SampleArgs};
 use crate::config::{Config, DEFAULT_PROC_ROOT};
 use crate::output::escape::printable;
 use crate::output::sentence::shown;

@@ -8,7 +8,7 @@ mod tell;
 use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
 
-use crate::cli::{Cli, Command};
+use crate::config::cli::{Cli, Command};
 use indicatif::ProgressStyle;
 
 use crate::config::UsageError;

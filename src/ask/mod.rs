@@ -2,7 +2,7 @@
 
 pub mod column;
 pub mod filter;
-pub mod select;
-pub mod plan;
 pub mod list;
 pub mod measured;
+pub mod plan;
+pub mod select;

@@ -2,8 +2,8 @@
 
 use crate::ask::column::{Column, Extract, Kind, STATE_LETTERS, Source, SourceSet, closest, state_names};
 use crate::ask::filter::{Filter, UnknownColumn, find_column};
-use crate::lookup::PerByte;
 use crate::ask::measured::Measured;
+use crate::lookup::PerByte;
 use crate::observation::Observation;
 use crate::parse::stat::field;
 

@@ -8,9 +8,9 @@ use std::sync::Arc;
 
 use super::{Context, Instant, Observer, Reading, Subject, WAIT_SOURCES, held, needs_stat, read_stat};
 use crate::ask::column::{Column, Source, SourceSet};
+use crate::ask::filter::Condition;
 use crate::extract::{Descriptor, Walked, descriptor, extract, has_ended, is_running};
 use crate::facts::Runs;
-use crate::ask::filter::Condition;
 use crate::observation::Mark;
 use crate::parse::stat::{self, Stat};
 use crate::procfs::{Buffer, ReadError};

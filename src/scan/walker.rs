@@ -16,13 +16,13 @@ use super::kernel::symbols::{Symbols, SymbolsError};
 use super::kernel::{self, Ground, KernelScan, Level, Parts, TaskRecord, Unavailable, Walk};
 use super::roster::Roster;
 use crate::ask::column::{Column, Extract, Source, SourceSet};
+use crate::ask::plan::Plan;
+use crate::ask::select::Selection;
 use crate::detail::walked::{Need, knows_name};
 use crate::detail::{Instant, Observer};
 use crate::extract::Walked;
 use crate::facts::FACTS;
-use crate::ask::plan::Plan;
 use crate::procfs::{ProcRoot, ReadError};
-use crate::ask::select::Selection;
 use crate::task::{Process, Task, TaskSet};
 
 /// What a walker is to look at.

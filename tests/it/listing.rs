@@ -9,10 +9,10 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use psn::ask::column::SourceSet;
+use psn::ask::select::{ProcessSelection, Selection};
 use psn::discover::{Discovery, DiscoveryConfig};
 use psn::fds::FdBudget;
 use psn::procfs::ProcRoot;
-use psn::ask::select::{ProcessSelection, Selection};
 use psn::task::TaskSet;
 use psn::users::Users;
 

@@ -7,8 +7,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Parser as _;
-use psn::cli::Cli;
 use psn::config::Config;
+use psn::config::cli::Cli;
 use psn::report::Report;
 use psn::session::{self, Stop};
 

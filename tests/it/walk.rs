@@ -5,8 +5,8 @@ use std::fs;
 use std::process::Command;
 
 use clap::Parser as _;
-use psn::cli::Cli;
 use psn::config::Config;
+use psn::config::cli::Cli;
 use psn::session::{self, Progress, Status, Stop};
 use psn_stress::storm::Builder;
 use psn_stress::{Kind, Storm};

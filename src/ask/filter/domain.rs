@@ -2,8 +2,8 @@
 
 use std::borrow::Cow;
 
-use crate::ask::filter::{Condition, FilterError, Operand, Test, scaled};
 use crate::ask::column::{Column, Extract, FilenameForm, STATE_LETTERS, SyscallPart, closest, state_name, state_names};
+use crate::ask::filter::{Condition, FilterError, Operand, Test, scaled};
 use crate::observation::{Mark, Value};
 use crate::output::escape::unescape;
 use crate::parse::{fd_link, star_digits};

@@ -7,9 +7,9 @@ use std::sync::Arc;
 use psn::aggregate::{Aggregator, LastValues};
 use psn::ask::column::Source;
 use psn::ask::filter::Filter;
+use psn::ask::plan::{Plan, PlanError, PlanRequest, SortKey, StateGate, Statistic};
 use psn::observation::{Mark, Observation, Value};
 use psn::output::{Format, Layout, render};
-use psn::ask::plan::{Plan, PlanError, PlanRequest, SortKey, StateGate, Statistic};
 use psn::report::{Facts, Report, Ticks};
 
 /// Conditions, names of columns and items of `-s`.

@@ -265,7 +265,7 @@ fn rows_are_filtered_by_any_column() {
 fn conditions_on_states_that_can_not_hold_are_errors() {
     let error = |args: &[&str]| {
         let args = ["psn"].iter().chain(args);
-        let cli = <psn::cli::Cli as clap::Parser>::try_parse_from(args).unwrap();
+        let cli = <psn::config::cli::Cli as clap::Parser>::try_parse_from(args).unwrap();
         psn::config::Config::new(&cli.sample).unwrap_err().to_string()
     };
     assert!(error(&["-a", "--where", "state = D", "--where", "state = R"]).contains("state in (R, D)"));

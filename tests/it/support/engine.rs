@@ -7,15 +7,15 @@ use std::time::Duration;
 
 use clap::Parser as _;
 use psn::aggregate::Aggregator;
-use psn::cli::Cli;
 use psn::ask::column::Extract;
+use psn::ask::measured::Measured;
+use psn::ask::plan::Plan;
 use psn::config::Config;
+use psn::config::cli::Cli;
 use psn::detail::Context;
 use psn::discover::{Discovery, DiscoveryConfig};
 use psn::fds::FdBudget;
 use psn::health::Health;
-use psn::ask::measured::Measured;
-use psn::ask::plan::Plan;
 use psn::procfs::{Faults, ProcRoot, ReadError};
 use psn::report::{CoverageReport, Facts, Report, Tasks, Ticks};
 use psn::sampler::{PassOutcome, Sampler};

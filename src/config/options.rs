@@ -7,7 +7,7 @@ use clap::error::ErrorKind;
 use clap::parser::ValueSource;
 use clap::{ArgMatches, Command, Error, FromArgMatches as _};
 
-use crate::cli::{self, Cli};
+use crate::config::cli::{self, Cli};
 use crate::output::escape::printable;
 
 /// What a command line has psn do, as far as options differ in it.

@@ -1,19 +1,22 @@
 //! From arguments to one validated, immutable configuration.
 
+pub mod cli;
+pub mod options;
+
 use std::path::PathBuf;
 use std::sync::OnceLock;
 use std::time::Duration;
 
-use crate::cli::{RecordArgs, SampleArgs};
 use crate::ask::column::SourceSet;
 use crate::ask::filter::{Filter, FilterError};
 use crate::ask::plan::{Keep, Plan, PlanError, PlanRequest, StateGate};
+use crate::ask::select::{ProcessSelection, Selection};
+use crate::config::cli::{RecordArgs, SampleArgs};
 use crate::procfs::host::within;
 use crate::record::Format;
 use crate::record::header::{BASE, IDENTITY};
 use crate::record::open::SinkOptions;
 use crate::scan::Scan;
-use crate::ask::select::{ProcessSelection, Selection};
 use crate::users::directory::GETENT;
 
 /// Where the kernel shows its processes.
@@ -250,7 +253,7 @@ mod tests {
     use clap::Parser;
 
     use super::*;
-    use crate::cli::Cli;
+    use crate::config::cli::Cli;
 
     fn config(line: &str) -> Result<Config, UsageError> {
         Config::new(&Cli::try_parse_from(line.split_whitespace()).unwrap().sample)
