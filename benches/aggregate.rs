@@ -19,8 +19,8 @@ use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
-use psn::aggregate::{Aggregator, Fold, LastValues};
 use psn::ask::plan::{Plan, PlanRequest, StateGate};
+use psn::count::{Aggregator, Fold, LastValues};
 use psn::observation::{Observation, Value};
 use psn::sampler::SPARE_THREADS;
 use rayon::ThreadPool;

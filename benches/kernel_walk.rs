@@ -8,9 +8,9 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use psn::aggregate::Aggregator;
 use psn::ask::plan::{Plan, PlanRequest, StateGate};
 use psn::ask::select::Selection;
+use psn::count::Aggregator;
 use psn::detail::Context;
 use psn::procfs::ProcRoot;
 use psn::sampler::Sampler;

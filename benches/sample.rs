@@ -25,8 +25,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
-use psn::aggregate::Aggregator;
 use psn::ask::plan::{Plan, PlanRequest, StateGate};
+use psn::count::Aggregator;
 use psn::detail::Context;
 use psn::procfs::{ProcRoot, raise_fd_limit};
 use psn::sampler::Sampler;

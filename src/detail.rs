@@ -19,9 +19,9 @@ use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, MutexGuard, TryLockError, TryLockResult};
 
 use self::doors::Doors;
-use crate::aggregate::{Fold, LastValues};
 use crate::ask::column::{Column, Extract, Source, SourceSet};
 use crate::ask::plan::{Plan, StateGate};
+use crate::count::{Fold, LastValues};
 use crate::extract::{
     Answers, Descriptor, Thread, Walked, descriptor, extract, has_ended, is_kernel_thread, is_no_wchan, is_running,
     wchan_was_refused,

@@ -56,27 +56,22 @@
 #![cfg_attr(not(test), deny(clippy::disallowed_methods, clippy::disallowed_macros))]
 #![cfg_attr(test, allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, clippy::cast_possible_wrap))]
 
-mod accumulator;
-pub mod aggregate;
 pub mod app;
 pub mod ask;
-mod batches;
 pub mod clock;
 pub mod config;
+pub mod count;
 pub mod cpus;
 pub mod detail;
 pub mod diff;
 pub mod discover;
-pub mod distinct;
 pub mod export;
 pub mod extract;
 pub mod facts;
 pub mod fds;
 pub mod health;
 pub mod histogram;
-pub mod intern;
 pub mod lookup;
-pub mod memory;
 pub mod moment;
 pub mod observation;
 pub mod output;

@@ -10,12 +10,12 @@ use std::collections::{HashMap, HashSet};
 use foldhash::fast::RandomState;
 
 use self::clocks::Clocks;
-use crate::aggregate::{Aggregator, Fold, LastValues};
 use crate::ask::column::Column;
 use crate::ask::plan::{Aggregate, Plan};
 use crate::ask::select::ProcessSelection;
+use crate::count::memory::{Memory, table_entry};
+use crate::count::{Aggregator, Fold, LastValues};
 use crate::histogram::Histogram;
-use crate::memory::{Memory, table_entry};
 use crate::moment::local;
 use crate::observation::{Observation, Value};
 use crate::output::sentence::shown;

@@ -6,12 +6,12 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::aggregate::{Accumulator, Aggregator, Cell, Group};
 use crate::ask::column::Column;
 use crate::ask::plan::{Aggregate, Plan, SortKey, StateGate, Statistic};
+use crate::count::intern::Interner;
+use crate::count::memory::allocation;
+use crate::count::{Accumulator, Aggregator, Cell, Group};
 use crate::health::Counts;
-use crate::intern::Interner;
-use crate::memory::allocation;
 use crate::observation::Mark;
 use crate::sleepers::Sleepers;
 
@@ -515,8 +515,8 @@ fn compare(a: &Field, b: &Field) -> Ordering {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::aggregate::LastValues;
     use crate::ask::plan::PlanRequest;
+    use crate::count::LastValues;
     use crate::observation::{Observation, Value};
 
     #[test]

@@ -22,9 +22,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use crate::aggregate::Aggregator;
 use crate::ask::column::Source;
 use crate::clock::monotonic_ns;
+use crate::count::Aggregator;
 use crate::detail::{Context, Coverage, Instant, Observer, Place, read_stat, titles};
 use crate::health::Health;
 use crate::lookup::PerByte;

@@ -10,13 +10,14 @@ use std::time::Duration;
 
 use rustix::io::Errno;
 
-use crate::aggregate::Aggregator;
 use crate::ask::column::{Extract, Source, state_name};
 use crate::ask::measured::Measured;
 use crate::ask::plan::{Keep, Plan, StateGate};
 use crate::ask::select::{ProcessSelection, Selection};
 use crate::clock::{Schedule, Wake, be_punctual, boottime_ns, monotonic_ns, process_cpu, realtime_ns, sleep_until};
 use crate::config::{Config, allowed_cpus};
+use crate::count::Aggregator;
+use crate::count::memory::Memory;
 use crate::cpus;
 use crate::detail::{Context, Coverage};
 use crate::discover::{Discovered, Discoverer, Discovery, DiscoveryConfig};
@@ -24,7 +25,6 @@ use crate::facts::{SideReaders, TITLES};
 use crate::fds::FdBudget;
 use crate::health::Health;
 use crate::histogram::Histogram;
-use crate::memory::Memory;
 use crate::moment::nanoseconds;
 use crate::output::escape::printable;
 use crate::output::sentence::shown;

@@ -7,12 +7,12 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::aggregate::Aggregator;
 use crate::ask::column::Column;
 use crate::ask::filter::Filter;
 use crate::ask::plan::{Plan, PlanRequest, StateGate};
 use crate::clock::{monotonic_ns, sleep_until};
 use crate::config::Config;
+use crate::count::Aggregator;
 use crate::detail::Context;
 use crate::moment::nanoseconds;
 use crate::observation::Mark;

@@ -17,7 +17,7 @@ pub use long::Long;
 pub use matrix::{Matrix, sparkline};
 
 use self::due::Due;
-use crate::memory::Memory;
+use crate::count::memory::Memory;
 use crate::record::{RecordError, Recording};
 use crate::replay::{self, LastCounters, Question, Tally, Watch};
 use crate::report::{Cost, Field, Report, Row, Ticks};

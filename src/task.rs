@@ -8,8 +8,8 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 
-use crate::aggregate::LastValues;
 use crate::ask::column::{Source, SourceSet};
+use crate::count::LastValues;
 use crate::facts::{ProcessFacts, Runs};
 use crate::procfs::{ReadError, TaskDir};
 

@@ -4,10 +4,10 @@
 
 use std::sync::Arc;
 
-use psn::aggregate::{Aggregator, LastValues};
 use psn::ask::column::Source;
 use psn::ask::filter::Filter;
 use psn::ask::plan::{Plan, PlanError, PlanRequest, SortKey, StateGate, Statistic};
+use psn::count::{Aggregator, LastValues};
 use psn::observation::{Mark, Observation, Value};
 use psn::output::{Format, Layout, render};
 use psn::report::{Facts, Report, Ticks};

@@ -6,12 +6,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Parser as _;
-use psn::aggregate::Aggregator;
 use psn::ask::column::Extract;
 use psn::ask::measured::Measured;
 use psn::ask::plan::Plan;
 use psn::config::Config;
 use psn::config::cli::Cli;
+use psn::count::Aggregator;
 use psn::detail::Context;
 use psn::discover::{Discovery, DiscoveryConfig};
 use psn::fds::FdBudget;

@@ -9,6 +9,12 @@
 //! counted in one group `[other]` with all its like, and before any of its texts is kept: names that are new at every tick
 //! cost a look-up each. How many groups are in there is estimated.
 
+pub mod accumulator;
+pub mod batches;
+pub mod distinct;
+pub mod intern;
+pub mod memory;
+
 use std::collections::HashMap;
 use std::hash::{BuildHasher as _, Hash as _, Hasher as _};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -17,13 +23,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 use dashmap::{DashMap, Entry};
 use foldhash::fast::RandomState;
 
-use crate::accumulator::number;
-pub use crate::accumulator::{Accumulator, LastValues};
 use crate::ask::plan::{Aggregate, Keep, Measure, Plan};
-use crate::batches::Batches;
-use crate::distinct::Distinct;
-use crate::intern::{Interner, LocalInterner, Symbol};
-use crate::memory::{Budget, Memory, allocation, table_entry};
+use crate::count::accumulator::number;
+pub use crate::count::accumulator::{Accumulator, LastValues};
+use crate::count::batches::Batches;
+use crate::count::distinct::Distinct;
+use crate::count::intern::{Interner, LocalInterner, Symbol};
+use crate::count::memory::{Budget, Memory, allocation, table_entry};
 use crate::observation::{Mark, Observation, Value};
 use crate::report::{Other, Row};
 use crate::rows::{Rows, SpareRows};

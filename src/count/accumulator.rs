@@ -4,9 +4,9 @@ use std::collections::HashMap;
 
 use foldhash::fast::RandomState;
 
-use crate::aggregate::Cell;
 use crate::ask::plan::Aggregate;
-use crate::memory::{Budget, table_entry};
+use crate::count::Cell;
+use crate::count::memory::{Budget, table_entry};
 use crate::observation::{Mark, Value};
 
 /// The last values of a thread's counters, one for each delta measure of the plan.
@@ -17,7 +17,7 @@ impl LastValues {
     /// The memory that the values of so many measures take.
     #[must_use]
     pub const fn cost(measures: usize) -> usize {
-        crate::memory::allocation(measures * size_of::<Option<i128>>())
+        crate::count::memory::allocation(measures * size_of::<Option<i128>>())
     }
 
     /// Stores `value` for the measure and returns how much it grew since the last one; none if that is no number of 128 bits.
