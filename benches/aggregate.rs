@@ -22,7 +22,7 @@ use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_m
 use psn::ask::plan::{Plan, PlanRequest, StateGate};
 use psn::count::{Aggregator, Fold, LastValues};
 use psn::observation::{Observation, Value};
-use psn::sampler::SPARE_THREADS;
+use psn::sample::SPARE_THREADS;
 use rayon::ThreadPool;
 
 const GROUPS: [usize; 3] = [10, 1_000, 100_000];

@@ -12,13 +12,13 @@ use psn::ask::plan::{Plan, PlanRequest, StateGate};
 use psn::ask::select::Selection;
 use psn::count::Aggregator;
 use psn::detail::Context;
+use psn::kernel::{BareWalk, KernelScan, Level, Parts, Request, Unavailable};
 use psn::procfs::ProcRoot;
-use psn::sampler::Sampler;
-use psn::scan::census::Unseen;
-use psn::scan::kernel::symbols::Symbols;
-use psn::scan::kernel::{BareWalk, KernelScan, Level, Parts, Request, Unavailable};
-use psn::scan::walker;
-use psn::users::Users;
+use psn::sample::Sampler;
+use psn::sample::walker;
+use psn::symbol::kernel::Symbols;
+use psn::tasks::census::Unseen;
+use psn::tasks::users::Users;
 use psn_stress::{Kind, Storm};
 
 const ROUNDS: usize = 15;
@@ -115,7 +115,7 @@ fn pass(name: &'static str, gate: &StateGate, columns: &str) -> Result<Contestan
     let plan = Plan::new(&PlanRequest { group_by, ..PlanRequest::default() }, gate.clone());
     let plan = plan.map_err(std::io::Error::other).map_err(failed("planning"))?;
     let root = Arc::new(proc_root()?);
-    let (mut walker, _) = psn::scan::open(&root, walker::Request { plan: &plan, selection: &Selection::all() })?;
+    let (mut walker, _) = walker::open(&root, walker::Request { plan: &plan, selection: &Selection::all() })?;
     walker.turn_to(&Arc::default(), &Unseen::default());
     let aggregator = Arc::new(Aggregator::new(&plan));
     let context = Arc::new(Context { root, plan, users: Arc::new(Users::default()) });

@@ -29,9 +29,9 @@ use psn::ask::plan::{Plan, PlanRequest, StateGate};
 use psn::count::Aggregator;
 use psn::detail::Context;
 use psn::procfs::{ProcRoot, raise_fd_limit};
-use psn::sampler::Sampler;
-use psn::task::{Permit, Process, Task, TaskSet};
-use psn::users::Users;
+use psn::sample::Sampler;
+use psn::tasks::users::Users;
+use psn::tasks::{Permit, Process, Task, TaskSet};
 
 /// Where files are memory.
 const TMPFS: &str = "/dev/shm";

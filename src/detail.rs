@@ -26,8 +26,6 @@ use crate::extract::{
     Answers, Descriptor, Thread, Walked, descriptor, extract, has_ended, is_kernel_thread, is_no_wchan, is_running,
     wchan_was_refused,
 };
-use crate::facts::Runs;
-use crate::facts::files::{slices, switches};
 use crate::health::Health;
 use crate::lookup::PerSource;
 use crate::observation::{Mark, Observation};
@@ -37,8 +35,10 @@ use crate::parse::syscall::SyscallLine;
 use crate::parse::{self, schedstat, stack, stat, status};
 use crate::procfs::{Buffer, ProcRoot, ReadError};
 use crate::syscall::{self, Abi};
-use crate::task::{DetailFiles, Memory, Permit, Process, Task, TaskFacts};
-use crate::users::Users;
+use crate::tasks::facts::Runs;
+use crate::tasks::facts::files::{slices, switches};
+use crate::tasks::users::Users;
+use crate::tasks::{DetailFiles, Memory, Permit, Process, Task, TaskFacts};
 use titles::{Deferred, Mappings};
 
 /// The sources that say what a thread waits for: only together with its state do they make sense.

@@ -6,6 +6,7 @@ use crate::ask::column::{
     Column, Extract, FilenameForm, SmapsPart, Source, SourceSet, StatusForm, SyscallPart, state_name, state2_name,
 };
 use crate::ask::measured::Measured;
+use crate::kernel::{Call, Registers, TaskRecord};
 use crate::lookup::PerSource;
 use crate::observation::{Mark, Observation, Value};
 use crate::parse::smaps::Mapping;
@@ -14,9 +15,8 @@ use crate::parse::stat::{PF_IO_WORKER, PF_KTHREAD, Stat, field};
 use crate::parse::syscall::SyscallLine;
 use crate::parse::{self, cgroup, cmdline, fd_link, io, schedstat, stack, status, system};
 use crate::procfs::{Buffer, ReadError};
-use crate::scan::kernel::{Call, Registers, TaskRecord};
 use crate::syscall::{self, Abi};
-use crate::users::Users;
+use crate::tasks::users::Users;
 
 impl From<ReadError> for Mark {
     fn from(error: ReadError) -> Self {

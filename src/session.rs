@@ -15,16 +15,15 @@ use crate::ask::measured::Measured;
 use crate::ask::plan::{Keep, Plan, StateGate};
 use crate::ask::select::{ProcessSelection, Selection};
 use crate::clock::{Schedule, Wake, be_punctual, boottime_ns, monotonic_ns, process_cpu, realtime_ns, sleep_until};
+use crate::config::Scan;
 use crate::config::{Config, allowed_cpus};
 use crate::count::Aggregator;
 use crate::count::memory::Memory;
 use crate::cpus;
 use crate::detail::{Context, Coverage};
-use crate::discover::{Discovered, Discoverer, Discovery, DiscoveryConfig};
-use crate::facts::{SideReaders, TITLES};
-use crate::fds::FdBudget;
 use crate::health::Health;
 use crate::histogram::Histogram;
+use crate::kernel::Unavailable;
 use crate::moment::nanoseconds;
 use crate::output::escape::printable;
 use crate::output::sentence::shown;
@@ -34,14 +33,15 @@ use crate::record::header::{FORMAT, States};
 use crate::record::{Header, RecordedColumn, Recorder, TickInfo};
 use crate::report::{Cost, CoverageReport, Facts, Meta, Report, Tasks, Ticks};
 use crate::rights;
-use crate::sampler::{Blocker, PassOutcome, Sampler};
-use crate::scan::census::Census;
-use crate::scan::kernel::Unavailable;
-use crate::scan::walker::{self, Walker};
-use crate::scan::{self, Scan};
+use crate::sample::walker::{self, Walker};
+use crate::sample::{Blocker, PassOutcome, Sampler};
 use crate::sleepers::{self, Sleepers};
-use crate::task::{DetailFiles, TaskSet};
-use crate::users::Users;
+use crate::tasks::census::Census;
+use crate::tasks::discover::{Discovered, Discoverer, Discovery, DiscoveryConfig};
+use crate::tasks::facts::{SideReaders, TITLES};
+use crate::tasks::fds::FdBudget;
+use crate::tasks::users::Users;
+use crate::tasks::{DetailFiles, TaskSet};
 use crate::visibility;
 
 /// Ends a run from another thread or from a signal handler.
@@ -713,7 +713,7 @@ fn open_walks(config: &Config, root: &ProcRoot, selection: &Selection) -> Result
     if config.scan == Scan::Proc {
         return Ok(Walks::default());
     }
-    match scan::open(root, walker::Request { plan: &config.plan, selection }) {
+    match walker::open(root, walker::Request { plan: &config.plan, selection }) {
         Ok((walker, census)) => {
             let reason = walker.refused().map(ToString::to_string);
             Ok(Walks { programs: Some((walker, census)), reason })

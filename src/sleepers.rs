@@ -20,9 +20,9 @@ use crate::procfs::ProcRoot;
 use crate::record::{Header, RecordError, Recording};
 use crate::replay::{self, Question, Watch};
 use crate::report::{Facts, Field, Report, Row, Ticks};
-use crate::sampler::Sampler;
-use crate::task::{Process, TaskSet};
-use crate::users::Users;
+use crate::sample::Sampler;
+use crate::tasks::users::Users;
+use crate::tasks::{Process, TaskSet};
 
 /// Looks at the sleepers.
 const LOOKS: u32 = 3;
@@ -182,7 +182,7 @@ mod tests {
     use super::*;
     use crate::output::fixture;
     use crate::report::ReportColumn;
-    use crate::task::Task;
+    use crate::tasks::Task;
 
     #[test]
     fn waits_are_told_by_system_call_and_else_by_function() {

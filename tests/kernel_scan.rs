@@ -12,10 +12,10 @@ use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use psn::ask::plan::StateGate;
+use psn::kernel::{BareWalk, Call, KernelScan, Level, Parts, Request, TaskRecord, Unavailable, Walk};
 use psn::parse::{stack, stat, syscall};
 use psn::procfs::ProcRoot;
-use psn::scan::kernel::symbols::{Symbols, SymbolsError};
-use psn::scan::kernel::{BareWalk, Call, KernelScan, Level, Parts, Request, TaskRecord, Unavailable, Walk};
+use psn::symbol::kernel::{Symbols, SymbolsError};
 use psn_stress::{Kind, Storm};
 
 const EVERYTHING: Parts = Parts { uid: true, leader: true, syscall: true, frames: Parts::MAX_FRAMES };

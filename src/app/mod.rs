@@ -175,7 +175,7 @@ mod tests {
 
     #[test]
     fn each_reason_is_told_once() {
-        let told = crate::session::SessionError::NoWalk(crate::scan::kernel::Unavailable::PidNamespace("x"));
+        let told = crate::session::SessionError::NoWalk(crate::kernel::Unavailable::PidNamespace("x"));
         let whole = told.to_string();
         assert_eq!(reasons(&anyhow::Error::from(told)), whole);
         let cause = || io::Error::other("no space");

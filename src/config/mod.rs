@@ -1,6 +1,9 @@
 //! From arguments to one validated, immutable configuration.
 
 pub mod cli;
+mod scan;
+
+pub use scan::Scan;
 pub mod options;
 
 use std::path::PathBuf;
@@ -16,8 +19,7 @@ use crate::procfs::host::within;
 use crate::record::Format;
 use crate::record::header::{BASE, IDENTITY};
 use crate::record::open::SinkOptions;
-use crate::scan::Scan;
-use crate::users::directory::GETENT;
+use crate::tasks::users::directory::GETENT;
 
 /// Where the kernel shows its processes.
 pub const DEFAULT_PROC_ROOT: &str = "/proc";

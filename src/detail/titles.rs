@@ -10,11 +10,11 @@ use std::time::{Duration, Instant as Time};
 use super::{Context, Instant, Observer, Reading, Subject, held};
 use crate::ask::column::Source;
 use crate::extract::Walked;
-use crate::facts::{Fact, Look, ProcessFacts, Runs, SideReaders, TITLES, Witness};
 use crate::observation::Mark;
 use crate::parse::stat::Stat;
 use crate::rows::Rows;
-use crate::task::Memory;
+use crate::tasks::Memory;
+use crate::tasks::facts::{Fact, Look, ProcessFacts, Runs, SideReaders, TITLES, Witness};
 
 /// How long rows wait for their titles at most, once the pass is over. A title that took longer is hardly of the row's moment.
 const PATIENCE: Duration = Duration::from_millis(100);

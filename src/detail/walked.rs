@@ -10,12 +10,12 @@ use super::{Context, Instant, Observer, Reading, Subject, WAIT_SOURCES, held, ne
 use crate::ask::column::{Column, Source, SourceSet};
 use crate::ask::filter::Condition;
 use crate::extract::{Descriptor, Walked, descriptor, extract, has_ended, is_running};
-use crate::facts::Runs;
+use crate::kernel::TaskRecord;
 use crate::observation::Mark;
 use crate::parse::stat::{self, Stat};
 use crate::procfs::{Buffer, ReadError};
-use crate::scan::kernel::TaskRecord;
-use crate::task::{Memory, Process, Task};
+use crate::tasks::facts::Runs;
+use crate::tasks::{Memory, Process, Task};
 
 /// Sources for which no file is read of every thread: they are in each record, or matter to threads that wait, or are read
 /// beside the sampling.

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::ask::column::{COLUMNS, Column, Kind};
 use crate::record::RecordError;
-use crate::sampler::StateCounts;
+use crate::sample::StateCounts;
 
 /// The version of the form of recordings; a reader refuses those of a later one.
 pub const FORMAT: u32 = 1;

@@ -370,7 +370,7 @@ fn vanish(source: Source, of: &str, errno: Errno) -> Verdict {
         Process::new(10).thread(thread.file("fd/7", Content::Link("/data".to_owned())))
     };
     let proc = FakeProc::of([victim(), Process::single(20, "neighbour", 'R')]);
-    let is_kept = psn::task::DetailFiles::keeps(source) || source == Source::Stat;
+    let is_kept = psn::tasks::DetailFiles::keeps(source) || source == Source::Stat;
     let call = if is_kept { Call::Read } else { Call::Open };
     // The first `stat` is that of the victim, whose neighbour needs its own.
     let times = if source == Source::Stat { 1 } else { u64::MAX };

@@ -7,7 +7,7 @@ use std::sync::OnceLock;
 use psn::observation::Mark;
 use psn::output::{Format, Layout};
 use psn::report::{Field, Report, Row};
-use psn::users::Users;
+use psn::tasks::users::Users;
 use serde_json::Value;
 use unicode_width::UnicodeWidthStr as _;
 

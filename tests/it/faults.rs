@@ -8,7 +8,7 @@ use psn::ask::column::{COLUMNS, Source};
 use psn::health::Counts;
 use psn::procfs::{Call, Fault, Faults, ReadError};
 use psn::report::Report;
-use psn::task::DetailFiles;
+use psn::tasks::DetailFiles;
 use rustix::io::Errno;
 
 use crate::support::engine::Engine;

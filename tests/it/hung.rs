@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use psn::report::Report;
-use psn::sampler::SPARE_THREADS;
+use psn::sample::SPARE_THREADS;
 use psn::session::{self, SessionError, Stop};
 
 use crate::support::engine::config;

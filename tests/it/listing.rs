@@ -10,11 +10,11 @@ use std::time::Duration;
 
 use psn::ask::column::SourceSet;
 use psn::ask::select::{ProcessSelection, Selection};
-use psn::discover::{Discovery, DiscoveryConfig};
-use psn::fds::FdBudget;
 use psn::procfs::ProcRoot;
-use psn::task::TaskSet;
-use psn::users::Users;
+use psn::tasks::TaskSet;
+use psn::tasks::discover::{Discovery, DiscoveryConfig};
+use psn::tasks::fds::FdBudget;
+use psn::tasks::users::Users;
 
 fn scans() -> u64 {
     let text = std::env::var("PSN_SCANS").ok();

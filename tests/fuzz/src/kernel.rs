@@ -1,7 +1,7 @@
 //! What the running kernel tells of itself.
 
-use psn::scan::kernel::btf::Btf;
-use psn::scan::kernel::layout::Layout;
+use psn::kernel::bpf::btf::Btf;
+use psn::kernel::layout::Layout;
 
 /// BTF: what is found lies where it says, and circles and avalanches of types end.
 pub fn btf(data: &[u8]) {
@@ -20,7 +20,7 @@ pub fn btf(data: &[u8]) {
         for path in [&["state"][..], &["comm"], &["thread_info", "cpu"], &["deeper"], &["bit"], &["x"], &["", ""], &[]]
         {
             let (member, field) = (structure.member(path), structure.field(path));
-            assert_eq!(field, member.and_then(psn::scan::kernel::btf::Member::bytes), "{path:?}");
+            assert_eq!(field, member.and_then(psn::kernel::bpf::btf::Member::bytes), "{path:?}");
             let Some(field) = field else { continue };
             assert!(field.size > 0);
             if let Some(element) = field.element(1, 8) {

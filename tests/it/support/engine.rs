@@ -13,14 +13,14 @@ use psn::config::Config;
 use psn::config::cli::Cli;
 use psn::count::Aggregator;
 use psn::detail::Context;
-use psn::discover::{Discovery, DiscoveryConfig};
-use psn::fds::FdBudget;
 use psn::health::Health;
 use psn::procfs::{Faults, ProcRoot, ReadError};
 use psn::report::{CoverageReport, Facts, Report, Tasks, Ticks};
-use psn::sampler::{PassOutcome, Sampler};
-use psn::task::{DetailFiles, TaskSet};
-use psn::users::Users;
+use psn::sample::{PassOutcome, Sampler};
+use psn::tasks::discover::{Discovery, DiscoveryConfig};
+use psn::tasks::fds::FdBudget;
+use psn::tasks::users::Users;
+use psn::tasks::{DetailFiles, TaskSet};
 
 use super::fake::FakeProc;
 

@@ -3,12 +3,12 @@
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
-use super::{Fact, Layout, Runs};
 use crate::ask::column::Source;
 use crate::health::Health;
 use crate::parse::stat::{Stat, field};
 use crate::parse::{schedstat, smaps, stat, status};
 use crate::procfs::{Buffer, ProcRoot, ReadError, TaskDir};
+use crate::tasks::facts::{Fact, Layout, Runs};
 
 /// Command lines are kept whole up to this length; of a longer one, half of it from either end.
 pub const CMDLINE_BYTES: usize = 128 << 10;

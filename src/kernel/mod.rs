@@ -15,29 +15,26 @@
 //!
 //! Nothing is attached to anything: the program runs while psn waits in a system call, and goes with psn's descriptors.
 
-mod asm;
-mod bare;
-pub mod btf;
-mod host;
+pub mod bare;
+pub mod bpf;
+pub mod host;
 pub mod layout;
-mod program;
-mod recipe;
-mod record;
-mod scan;
-mod state;
-pub mod symbols;
-mod sys;
-mod unavailable;
-mod waits;
+pub mod program;
+pub mod recipe;
+pub mod record;
+pub mod state;
+pub mod unavailable;
+pub mod waits;
+pub mod walk;
 
 use std::fmt;
 
 pub use bare::BareWalk;
 pub use recipe::Ground;
 pub use record::{Call, Parts, Registers, TaskRecord};
-pub use scan::{KernelScan, Request, Walk};
 pub use state::State;
 pub use unavailable::Unavailable;
+pub use walk::{KernelScan, Request, Walk};
 
 /// Where a kernel describes its types.
 pub const BTF_PATH: &str = "/sys/kernel/btf/vmlinux";

@@ -3,6 +3,8 @@
 //! Most of what a walk meets is told whole by its record: those threads are counted on the spot, without touching anything
 //! but the record. The others are handed on, to be looked up in /proc by whoever may block there.
 
+use crate::kernel::BTF_PATH;
+use crate::tasks::census::Census;
 use std::collections::HashMap;
 use std::fmt;
 use std::io;
@@ -11,19 +13,19 @@ use std::sync::Arc;
 
 use foldhash::fast::RandomState;
 
-use super::census::Unseen;
-use super::kernel::symbols::{Symbols, SymbolsError};
-use super::kernel::{self, Ground, KernelScan, Level, Parts, TaskRecord, Unavailable, Walk};
-use super::roster::Roster;
 use crate::ask::column::{Column, Extract, Source, SourceSet};
 use crate::ask::plan::Plan;
 use crate::ask::select::Selection;
 use crate::detail::walked::{Need, knows_name};
 use crate::detail::{Instant, Observer};
 use crate::extract::Walked;
-use crate::facts::FACTS;
+use crate::kernel::{self, Ground, KernelScan, Level, Parts, TaskRecord, Unavailable, Walk};
 use crate::procfs::{ProcRoot, ReadError};
-use crate::task::{Process, Task, TaskSet};
+use crate::sample::roster::Roster;
+use crate::symbol::kernel::{Symbols, SymbolsError};
+use crate::tasks::census::Unseen;
+use crate::tasks::facts::FACTS;
+use crate::tasks::{Process, Task, TaskSet};
 
 /// What a walker is to look at.
 #[derive(Debug, Clone, Copy)]
@@ -341,6 +343,17 @@ fn provided(plan: &Plan, parts: Parts) -> SourceSet {
 /// Whether the column shows the real user.
 fn is_real_user(column: &Column) -> bool {
     column.source == Source::Owner && matches!(column.extract, Extract::User | Extract::Status("Uid", _))
+}
+
+/// Makes the programs for the walks of a run.
+///
+/// # Errors
+/// Why there can be none.
+pub fn open(root: &ProcRoot, request: Request<'_>) -> Result<(Walker, Census), Unavailable> {
+    let ground = Ground::survey(root, BTF_PATH.as_ref())?;
+    let walker = Walker::open(&ground, root, request)?;
+    let census = Census::open(&ground, !request.selection.is_everything())?;
+    Ok((walker, census))
 }
 
 #[cfg(test)]

@@ -3,8 +3,8 @@
 //! A record is a row of 64-bit words: the fixed part, then the system call where it was asked for, then the stack where it
 //! was asked for, preceded by its length. So records are as long as their stacks are deep, and follow each other without gaps.
 
-use super::recipe::BootClock;
-use super::state::State;
+use crate::kernel::recipe::BootClock;
+use crate::kernel::state::State;
 
 /// Control words, by their offsets in bytes.
 pub mod control {
@@ -48,7 +48,7 @@ pub mod field {
     pub const UID: i32 = 20;
     /// `u8`, the state's number
     pub const STATE: i32 = 24;
-    /// `u8`, of [`super::mark`]
+    /// `u8`, of [`crate::kernel::mark`]
     pub const MARKS: i32 = 25;
     /// `u16`, the bits of `__state`
     pub const RAW_STATE: i32 = 26;

@@ -3,8 +3,8 @@
 
 use std::collections::HashMap;
 
-use super::btf::{Btf, Field, Structure, TypeId};
-use super::record::Parts;
+use crate::kernel::bpf::btf::{Btf, Field, Structure, TypeId};
+use crate::kernel::record::Parts;
 
 /// The kernel's task, and what hangs on it.
 #[derive(Debug, Clone)]
@@ -291,7 +291,7 @@ mod tests {
 
     #[test]
     fn a_kernels_own_description_is_found_whole() {
-        let bytes = include_bytes!("../../../tests/fuzz/corpus/btf/kernel");
+        let bytes = include_bytes!("../../tests/fuzz/corpus/btf/kernel");
         let layout = Layout::find(&Btf::parse(bytes).unwrap()).unwrap();
         assert_eq!((layout.state.offset, layout.exit_state.offset, layout.comm.size), (24, 56, 16));
         let walk = layout.walk.unwrap();
@@ -304,7 +304,7 @@ mod tests {
 
     #[test]
     fn what_is_missing_is_named() {
-        let bytes = include_bytes!("../../../tests/fuzz/corpus/btf/odd");
+        let bytes = include_bytes!("../../tests/fuzz/corpus/btf/odd");
         assert_eq!(Layout::find(&Btf::parse(bytes).unwrap()).unwrap_err(), "exit_state");
     }
 }

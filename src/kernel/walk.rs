@@ -3,14 +3,14 @@
 use std::io;
 use std::path::PathBuf;
 
-use super::recipe::{BootClock, Ground, Recipe, Room};
-use super::record::{Parts, Records, TaskRecord, control};
-use super::state::State;
-use super::sys::{Program, Shared, Step};
-use super::unavailable::Unavailable;
-use super::waits::Waits;
-use super::{BTF_PATH, Level};
 use crate::ask::plan::StateGate;
+use crate::kernel::bpf::sys::{Program, Shared, Step};
+use crate::kernel::recipe::{BootClock, Ground, Recipe, Room};
+use crate::kernel::record::{Parts, Records, TaskRecord, control};
+use crate::kernel::state::State;
+use crate::kernel::unavailable::Unavailable;
+use crate::kernel::waits::Waits;
+use crate::kernel::{BTF_PATH, Level};
 use crate::procfs::ProcRoot;
 
 /// What a walk is to look at and to take.

@@ -7,7 +7,7 @@ use std::collections::HashMap;
 
 use foldhash::fast::RandomState;
 
-use super::record::{Call, Raw, RawWait};
+use crate::kernel::record::{Call, Raw, RawWait};
 
 /// One task's wait.
 #[derive(Debug, Clone, Copy)]
@@ -135,8 +135,8 @@ impl Waits {
 
 #[cfg(test)]
 mod tests {
-    use super::super::record::Registers;
     use super::*;
+    use crate::kernel::record::Registers;
 
     /// The fixed part of a thread's record.
     fn fixed(tid: u32, start: u64, switches: u64) -> [u64; 7] {

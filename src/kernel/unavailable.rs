@@ -4,9 +4,9 @@ use std::fmt;
 use std::io;
 use std::path::PathBuf;
 
-use super::Level;
-use super::asm::AsmError;
-use super::btf::BtfError;
+use crate::kernel::Level;
+use crate::kernel::bpf::asm::AsmError;
+use crate::kernel::bpf::btf::BtfError;
 use crate::output::sentence::shown;
 
 /// Why there is no walk. `Display` says why and what would cure it, on one line each.

@@ -19,12 +19,12 @@
 //! so what changes from task to task (how much room is left, how many tasks were seen) lives in the maps' memory, and nothing
 //! but constant pointers lives in registers from one task to the next.
 
-use super::asm::{AsmError, Code, Helper, Place, Register, When};
-use super::btf::Field;
-use super::layout::{Ids, Layout, Walk};
-use super::record::{Parts, SEEN_SIZE, control, field, mark};
-use super::state;
-use super::sys::Memory;
+use crate::kernel::bpf::asm::{AsmError, Code, Helper, Place, Register, When};
+use crate::kernel::bpf::btf::Field;
+use crate::kernel::bpf::sys::Memory;
+use crate::kernel::layout::{Ids, Layout, Walk};
+use crate::kernel::record::{Parts, SEEN_SIZE, control, field, mark};
+use crate::kernel::state;
 use Register::{Frame, R0, R1, R2, R3, R4, R6, R7, R8, R9};
 use When::{Above, AnyBit, Equal, Negative, NotEqual};
 
@@ -190,11 +190,11 @@ impl Text<'_> {
         if let (Some(ids), 1..) = (self.layout.ids, self.level) {
             self.find_process_id(ids);
         }
-        if let Some(processes) = self.memory.processes.as_ref().map(super::sys::Shared::descriptor) {
+        if let Some(processes) = self.memory.processes.as_ref().map(crate::kernel::bpf::sys::Shared::descriptor) {
             self.load_tgid(R1);
             self.pass_bitmap(processes);
         }
-        if let Some(threads) = self.memory.threads.as_ref().map(super::sys::Shared::descriptor) {
+        if let Some(threads) = self.memory.threads.as_ref().map(crate::kernel::bpf::sys::Shared::descriptor) {
             self.load_tid(R1);
             self.pass_bitmap(threads);
         }

@@ -15,6 +15,10 @@
 //! states then come from `status`, which does not block), and a fresh lane takes its place on one of
 //! the pool's spare threads. The tick that lost the lane is discarded.
 
+pub mod queue;
+pub mod roster;
+pub mod walker;
+
 use std::collections::HashMap;
 use std::io;
 use std::ops::Range;
@@ -31,12 +35,12 @@ use crate::lookup::PerByte;
 use crate::parse::syscall::SyscallLine;
 use crate::parse::{stat, status, syscall};
 use crate::procfs::{Buffer, ProcRoot, ReadError};
-use crate::queue::Queue;
 use crate::rights;
 use crate::rows::Rows;
-use crate::scan::walker::{Row, Walker};
+use crate::sample::queue::Queue;
+use crate::sample::walker::{Row, Walker};
 use crate::syscall::Abi;
-use crate::task::{Process, Task, TaskSet};
+use crate::tasks::{Process, Task, TaskSet};
 
 /// Threads of the pool beyond the workers: each can replace one that is stuck in the kernel.
 pub const SPARE_THREADS: usize = 4;

@@ -7,7 +7,7 @@
 //!
 //! A program is written as calls in order. `Code::finish` turns jumps to labels into distances.
 
-use super::btf::{Field, TypeId};
+use crate::kernel::bpf::btf::{Field, TypeId};
 
 /// A register.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

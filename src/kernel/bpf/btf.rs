@@ -634,7 +634,7 @@ mod tests {
                 let _ = (structure.member(path), structure.field(path));
             }
         }
-        let _ = super::super::layout::Layout::find(&btf);
+        let _ = crate::kernel::layout::Layout::find(&btf);
     }
 
     #[test]
@@ -665,8 +665,8 @@ mod tests {
 
     #[test]
     fn no_damage_to_the_running_kernels_btf_panics() {
-        let Ok(whole) = std::fs::read(super::super::BTF_PATH) else {
-            eprintln!("skipped: this kernel has no {}", super::super::BTF_PATH);
+        let Ok(whole) = std::fs::read(crate::kernel::BTF_PATH) else {
+            eprintln!("skipped: this kernel has no {}", crate::kernel::BTF_PATH);
             return;
         };
         exercise(&whole);

@@ -3,12 +3,12 @@
 use std::io;
 use std::path::Path;
 
-use super::program;
-use super::recipe::{Ground, NO_LOOP, load, new_shared};
-use super::record::control;
-use super::sys::{Memory, Program, ProgramKind};
-use super::unavailable::Unavailable;
-use super::{BTF_PATH, Level};
+use crate::kernel::bpf::sys::{Memory, Program, ProgramKind};
+use crate::kernel::program;
+use crate::kernel::recipe::{Ground, NO_LOOP, load, new_shared};
+use crate::kernel::record::control;
+use crate::kernel::unavailable::Unavailable;
+use crate::kernel::{BTF_PATH, Level};
 use crate::procfs::ProcRoot;
 
 /// A walk with nothing in it but a count.

@@ -4,14 +4,20 @@
 //! facts, last counter values) hangs on the thread itself, and lives until the last set that lists
 //! the thread is dropped; so closing a file never races with reading it.
 
+pub mod census;
+pub mod discover;
+pub mod facts;
+pub mod fds;
+pub mod users;
+
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 
 use crate::ask::column::{Source, SourceSet};
 use crate::count::LastValues;
-use crate::facts::{ProcessFacts, Runs};
 use crate::procfs::{ReadError, TaskDir};
+use crate::tasks::facts::{ProcessFacts, Runs};
 
 /// How many of a thread's files may stay open.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

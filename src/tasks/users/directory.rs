@@ -13,10 +13,10 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::{Receiver, Sender, unbounded};
 use rustix::fs::{Mode, OFlags};
 
-use super::{Answers, Users};
 use crate::config::DEFAULT_PROC_ROOT;
 use crate::output::sentence::shown;
 use crate::signals;
+use crate::tasks::users::{Answers, Users};
 
 /// The program that is asked where nothing else is said: by its path, for what `PATH` names is its user's affair.
 pub const GETENT: &str = "/usr/bin/getent";
@@ -57,7 +57,7 @@ impl Users {
             silent: 0,
         };
         // The passwd file is the first to be waited for.
-        super::lock(&users.answers.account).pending = 1;
+        crate::tasks::users::lock(&users.answers.account).pending = 1;
         std::thread::Builder::new().name("psn-users".to_owned()).stack_size(256 << 10).spawn(move || server.run())?;
         Ok(users)
     }

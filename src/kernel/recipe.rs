@@ -3,15 +3,15 @@
 use std::io;
 use std::path::Path;
 
-use super::Level;
-use super::btf::Btf;
-use super::host::{self, Namespaces};
-use super::layout::Layout;
-use super::program;
-use super::record::{Parts, SEEN_SIZE, control};
-use super::state::State;
-use super::sys::{LoadError, Memory, Program, ProgramKind, Shared, Step};
-use super::unavailable::Unavailable;
+use crate::kernel::Level;
+use crate::kernel::bpf::btf::Btf;
+use crate::kernel::bpf::sys::{LoadError, Memory, Program, ProgramKind, Shared, Step};
+use crate::kernel::host::{self, Namespaces};
+use crate::kernel::layout::Layout;
+use crate::kernel::program;
+use crate::kernel::record::{Parts, SEEN_SIZE, control};
+use crate::kernel::state::State;
+use crate::kernel::unavailable::Unavailable;
 use crate::procfs::ProcRoot;
 use crate::procfs::host::within;
 

@@ -17,16 +17,16 @@ use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, TrySendError, bounde
 use crate::ask::column::{Source, SourceSet};
 use crate::ask::select::{ProcessSelection, Selection};
 use crate::clock::monotonic_ns;
-use crate::facts::{ProcessFacts, SideReaders};
-use crate::fds::{FdBudget, FdUse};
 use crate::health::Health;
 use crate::parse::status;
 use crate::parse::system::Loadavg;
 use crate::procfs::{Buffer, ProcRoot, ReadError, TaskDir, TaskDirStatus};
-use crate::scan::census::{Census, Unseen};
-use crate::scan::is_worth_a_walk;
-use crate::task::{Permit, Process, Task, TaskSet};
-use crate::users::Users;
+use crate::tasks::census::is_worth_a_walk;
+use crate::tasks::census::{Census, Unseen};
+use crate::tasks::facts::{ProcessFacts, SideReaders};
+use crate::tasks::fds::{FdBudget, FdUse};
+use crate::tasks::users::Users;
+use crate::tasks::{Permit, Process, Task, TaskSet};
 
 /// What discovery needs to know of the run.
 #[derive(Debug, Clone)]

@@ -8,7 +8,7 @@
 use std::cmp::Reverse;
 use std::sync::Arc;
 
-use crate::task::{Permit, Process, Task};
+use crate::tasks::{Permit, Process, Task};
 
 /// How many files may be kept open, and for what.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -8,7 +8,7 @@ use crate::parse::system::{Loadavg, ns_id};
 use crate::procfs::host::within;
 use crate::procfs::{Buffer, ProcRoot};
 
-use super::unavailable::Unavailable;
+use crate::kernel::unavailable::Unavailable;
 
 /// Namespaces of the host itself have fixed numbers (`include/linux/proc_ns.h`).
 const INIT_USER_NS: u64 = 0xefff_fffd;

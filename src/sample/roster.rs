@@ -8,8 +8,8 @@ use std::sync::Arc;
 
 use foldhash::fast::RandomState;
 
-use super::kernel::TaskRecord;
-use crate::task::{Process, Task, TaskSet};
+use crate::kernel::TaskRecord;
+use crate::tasks::{Process, Task, TaskSet};
 
 /// The task list, and whoever was met and is not on it yet.
 #[derive(Debug, Default)]

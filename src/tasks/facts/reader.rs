@@ -9,12 +9,12 @@ use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Sender, unbounded};
 
-use super::files::{CMDLINE_BYTES, Files, SMAPS_BYTES, Subject};
-use super::{Budget, FACTS, Fact, ProcessFacts, TITLES, Witness, lock};
 use crate::ask::column::{Column, Extract, SmapsPart, Source, SourceSet};
 use crate::health::Health;
 use crate::parse::smaps;
 use crate::procfs::{Buffer, ProcRoot, ReadError};
+use crate::tasks::facts::files::{CMDLINE_BYTES, Files, SMAPS_BYTES, Subject};
+use crate::tasks::facts::{Budget, FACTS, Fact, ProcessFacts, TITLES, Witness, lock};
 
 /// A read that takes longer is taken for stuck.
 const PATIENCE: Duration = Duration::from_millis(250);
@@ -388,7 +388,7 @@ impl Visit<'_> {
     /// Whether the thread has not run since its row was taken or, if it ran then, has run on since.
     fn confirms(&mut self, witness: Witness) -> Option<bool> {
         let Some(then) = witness.runs else { return Some(false) };
-        let by_switches = matches!(then, super::Runs::Switches(_));
+        let by_switches = matches!(then, crate::tasks::facts::Runs::Switches(_));
         let now = self.read(Source::Schedstat, |files, of| files.runs(of.tgid, witness.tid, by_switches))?;
         Some(now.is_some_and(|now| if witness.is_at_rest { now == then } else { now.is_same_slice(then) }))
     }

@@ -1,0 +1,3 @@
+//! Addresses to names.
+
+pub mod kernel;
