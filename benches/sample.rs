@@ -27,7 +27,7 @@ use std::sync::Arc;
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use psn::ask::plan::{Plan, PlanRequest, StateGate};
 use psn::count::Aggregator;
-use psn::detail::Context;
+use psn::observe::Context;
 use psn::procfs::{ProcRoot, raise_fd_limit};
 use psn::sample::Sampler;
 use psn::tasks::users::Users;

@@ -11,7 +11,8 @@
 //!
 //! A thread that the kernel's own walk found comes with most of this: see [`walked`].
 
-mod doors;
+pub mod doors;
+pub mod extract;
 pub mod titles;
 pub mod walked;
 
@@ -22,13 +23,13 @@ use self::doors::Doors;
 use crate::ask::column::{Column, Extract, Source, SourceSet};
 use crate::ask::plan::{Plan, StateGate};
 use crate::count::{Fold, LastValues};
-use crate::extract::{
-    Answers, Descriptor, Thread, Walked, descriptor, extract, has_ended, is_kernel_thread, is_no_wchan, is_running,
-    wchan_was_refused,
-};
 use crate::health::Health;
 use crate::lookup::PerSource;
 use crate::observation::{Mark, Observation};
+use crate::observe::extract::{
+    Answers, Descriptor, Thread, Walked, descriptor, extract, has_ended, is_kernel_thread, is_no_wchan, is_running,
+    wchan_was_refused,
+};
 use crate::parse::smaps::{Mapping, mappings};
 use crate::parse::stat::Stat;
 use crate::parse::syscall::SyscallLine;

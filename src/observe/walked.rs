@@ -6,12 +6,12 @@
 
 use std::sync::Arc;
 
-use super::{Context, Instant, Observer, Reading, Subject, WAIT_SOURCES, held, needs_stat, read_stat};
 use crate::ask::column::{Column, Source, SourceSet};
 use crate::ask::filter::Condition;
-use crate::extract::{Descriptor, Walked, descriptor, extract, has_ended, is_running};
 use crate::kernel::TaskRecord;
 use crate::observation::Mark;
+use crate::observe::extract::{Descriptor, Walked, descriptor, extract, has_ended, is_running};
+use crate::observe::{Context, Instant, Observer, Reading, Subject, WAIT_SOURCES, held, needs_stat, read_stat};
 use crate::parse::stat::{self, Stat};
 use crate::procfs::{Buffer, ReadError};
 use crate::tasks::facts::Runs;

@@ -7,10 +7,10 @@
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant as Time};
 
-use super::{Context, Instant, Observer, Reading, Subject, held};
 use crate::ask::column::Source;
-use crate::extract::Walked;
 use crate::observation::Mark;
+use crate::observe::extract::Walked;
+use crate::observe::{Context, Instant, Observer, Reading, Subject, held};
 use crate::parse::stat::Stat;
 use crate::rows::Rows;
 use crate::tasks::Memory;
@@ -133,10 +133,10 @@ impl Observer {
         let Some(facts) = reading.process.facts.as_ref().map(Arc::clone) else { return Title::Current };
         let (runs, is_at_rest) = match subject.walked {
             Some(Walked { record, .. }) => (Some(Runs::Switches(record.switches)), record.is_at_rest()),
-            None => (self.runs(context, reading), !super::is_running(subject.stat.state)),
+            None => (self.runs(context, reading), !crate::observe::is_running(subject.stat.state)),
         };
         // Who has ended runs no more.
-        let is_at_rest = is_at_rest || super::has_ended(subject.stat.state);
+        let is_at_rest = is_at_rest || crate::observe::has_ended(subject.stat.state);
         let witness = Witness { tid: subject.stat.tid, runs, is_at_rest };
         match facts.look(reading.process.tgid, witness) {
             Look::Current => Title::Current,
@@ -148,9 +148,9 @@ impl Observer {
     /// How often the thread had run at the row's moment; none if it moved on since, or if that can not be told.
     fn runs(&mut self, context: &Context, reading: &mut Reading<'_>) -> Option<Runs> {
         match self.bracket {
-            super::Bracket::None => self.read_switches(context, reading),
-            super::Bracket::Held => reading.memory.switches,
-            super::Bracket::Torn => None,
+            crate::observe::Bracket::None => self.read_switches(context, reading),
+            crate::observe::Bracket::Held => reading.memory.switches,
+            crate::observe::Bracket::Torn => None,
         }
     }
 
