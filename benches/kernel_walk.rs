@@ -13,7 +13,7 @@ use psn::ask::select::Selection;
 use psn::count::Aggregator;
 use psn::kernel::{BareWalk, KernelScan, Level, Parts, Request, Unavailable};
 use psn::observe::Context;
-use psn::procfs::ProcRoot;
+use psn::proc::ProcRoot;
 use psn::sample::Sampler;
 use psn::sample::walker;
 use psn::symbol::kernel::Symbols;

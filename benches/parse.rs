@@ -16,8 +16,8 @@ use std::hint::black_box;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use procfs::FromRead as _;
-use psn::parse::stat::{self, Stat};
-use psn::parse::{schedstat, stack, syscall};
+use psn::proc::parse::stat::{self, Stat};
+use psn::proc::parse::{schedstat, stack, syscall};
 
 const NORMAL: &[u8] = include_bytes!("data/stat.txt");
 const HOSTILE: &str = include_str!("data/stat-hostile.txt");

@@ -28,7 +28,7 @@ use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_m
 use psn::ask::plan::{Plan, PlanRequest, StateGate};
 use psn::count::Aggregator;
 use psn::observe::Context;
-use psn::procfs::{ProcRoot, raise_fd_limit};
+use psn::proc::{ProcRoot, raise_fd_limit};
 use psn::sample::Sampler;
 use psn::tasks::users::Users;
 use psn::tasks::{Permit, Process, Task, TaskSet};

@@ -7,7 +7,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
     // Before anything is read that its user names: arguments, TZ, the terminal's description.
-    if let Err(refusal) = psn::rights::begin() {
+    if let Err(refusal) = psn::proc::rights::begin() {
         return psn::app::refuse(&refusal);
     }
     let args: Vec<_> = std::env::args_os().collect();

@@ -11,8 +11,8 @@ use crate::ask::plan::{Aggregate, Plan, SortKey, StateGate, Statistic};
 use crate::count::intern::Interner;
 use crate::count::memory::allocation;
 use crate::count::{Accumulator, Aggregator, Cell, Group};
-use crate::health::Counts;
 use crate::observation::Mark;
+use crate::proc::health::Counts;
 use crate::sleepers::Sleepers;
 
 /// Everything a run has to tell.

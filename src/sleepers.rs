@@ -16,7 +16,7 @@ use crate::count::Aggregator;
 use crate::moment::nanoseconds;
 use crate::observation::Mark;
 use crate::observe::Context;
-use crate::procfs::ProcRoot;
+use crate::proc::ProcRoot;
 use crate::record::{Header, RecordError, Recording};
 use crate::replay::{self, Question, Watch};
 use crate::report::{Facts, Field, Report, Row, Ticks};

@@ -7,8 +7,8 @@ use rustix::thread::{CapabilitySet, capabilities};
 use crate::config::Config;
 use crate::output::escape::printable;
 use crate::output::sentence::shown;
-use crate::parse::system::{hidepid, proc_gid, proc_mount_options};
-use crate::procfs::{Buffer, ProcRoot};
+use crate::proc::parse::system::{hidepid, proc_gid, proc_mount_options};
+use crate::proc::{Buffer, ProcRoot};
 
 /// The id of the first PID namespace, which has every process of the host in it (include/linux/proc_ns.h,
 /// `PROC_PID_INIT_INO`).

@@ -13,8 +13,8 @@ use std::time::{Duration, Instant};
 
 use psn::ask::plan::StateGate;
 use psn::kernel::{BareWalk, Call, KernelScan, Level, Parts, Request, TaskRecord, Unavailable, Walk};
-use psn::parse::{stack, stat, syscall};
-use psn::procfs::ProcRoot;
+use psn::proc::ProcRoot;
+use psn::proc::parse::{stack, stat, syscall};
 use psn::symbol::kernel::{Symbols, SymbolsError};
 use psn_stress::{Kind, Storm};
 
@@ -116,7 +116,7 @@ fn assert_same_as_proc(record: &Owned, symbols: Option<&mut Symbols>) {
         assert_eq!(stat.comm.escape_ascii().to_string(), record.comm.escape_ascii().to_string());
     }
     let status = read(tgid, tid, "status").unwrap();
-    let uid = psn::parse::status::value(&status, b"Uid").and_then(psn::parse::status::first_number);
+    let uid = psn::proc::parse::status::value(&status, b"Uid").and_then(psn::proc::parse::status::first_number);
     assert_eq!(uid, record.uid.map(Into::into), "{record:?}");
     assert!(!record.has_moved && !record.is_on_cpu, "{record:?}");
     assert_same_wait(record, &read(tgid, tid, "syscall"));

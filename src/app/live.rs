@@ -14,9 +14,9 @@ use crate::config::cli::{RecordArgs, SampleArgs};
 use crate::config::{Config, DEFAULT_PROC_ROOT};
 use crate::output::escape::printable;
 use crate::output::sentence::shown;
+use crate::proc::rights;
 use crate::record::{Format, Recorder, Written, open};
 use crate::report::Report;
-use crate::rights;
 use crate::session::{self, Progress, SessionError, Status, Stop};
 
 /// How long a disk may take for what still waits to be written when a run is over.

@@ -15,7 +15,7 @@ use crate::config::UsageError;
 use crate::output::{self, Charset, Format, Layout};
 use crate::report::Report;
 use crate::session::Stop;
-use crate::{rights, signals};
+use crate::proc::{rights, signals};
 use anyhow::Context as _;
 
 /// Exit code of a run that failed.

@@ -3,7 +3,7 @@
 //! Pure data. [`Extract`] says which bytes a column is made of, [`crate::observe::extract`] makes it; the same
 //! table gives `--list`, the read plan, `docs/columns.md` and the schema of recordings.
 
-use crate::parse::stat::field;
+use crate::proc::parse::stat::field;
 
 /// A /proc file (or link) that a column comes from, cheapest first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]

@@ -1,9 +1,9 @@
 //! What this kernel measures at all: of what it does not, /proc shows a 0, which is no measure of anything.
 
 use crate::ask::column::{COLUMNS, Column, Extract};
-use crate::parse::stat::field;
-use crate::parse::{schedstat, trim};
-use crate::procfs::{Buffer, ProcRoot};
+use crate::proc::parse::stat::field;
+use crate::proc::parse::{schedstat, trim};
+use crate::proc::{Buffer, ProcRoot};
 
 /// What the kernel measures, as far as it can be known; what can not is taken to be measured.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

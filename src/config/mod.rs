@@ -15,7 +15,7 @@ use crate::ask::filter::{Filter, FilterError};
 use crate::ask::plan::{Keep, Plan, PlanError, PlanRequest, StateGate};
 use crate::ask::select::{ProcessSelection, Selection};
 use crate::config::cli::{RecordArgs, SampleArgs};
-use crate::procfs::host::within;
+use crate::proc::host::within;
 use crate::record::Format;
 use crate::record::header::{BASE, IDENTITY};
 use crate::record::open::SinkOptions;

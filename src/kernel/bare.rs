@@ -9,7 +9,7 @@ use crate::kernel::recipe::{Ground, NO_LOOP, load, new_shared};
 use crate::kernel::record::control;
 use crate::kernel::unavailable::Unavailable;
 use crate::kernel::{BTF_PATH, Level};
-use crate::procfs::ProcRoot;
+use crate::proc::ProcRoot;
 
 /// A walk with nothing in it but a count.
 #[derive(Debug)]

@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use crate::ask::column::Source;
-use crate::parse::status;
-use crate::parse::system::{Loadavg, ns_id};
-use crate::procfs::host::within;
-use crate::procfs::{Buffer, ProcRoot};
+use crate::proc::host::within;
+use crate::proc::parse::status;
+use crate::proc::parse::system::{Loadavg, ns_id};
+use crate::proc::{Buffer, ProcRoot};
 
 use crate::kernel::unavailable::Unavailable;
 

@@ -12,8 +12,8 @@ use crate::kernel::program;
 use crate::kernel::record::{Parts, SEEN_SIZE, control};
 use crate::kernel::state::State;
 use crate::kernel::unavailable::Unavailable;
-use crate::procfs::ProcRoot;
-use crate::procfs::host::within;
+use crate::proc::ProcRoot;
+use crate::proc::host::within;
 
 /// What every program of ours starts from.
 #[derive(Debug)]

@@ -11,7 +11,7 @@ use crate::kernel::state::State;
 use crate::kernel::unavailable::Unavailable;
 use crate::kernel::waits::Waits;
 use crate::kernel::{BTF_PATH, Level};
-use crate::procfs::ProcRoot;
+use crate::proc::ProcRoot;
 
 /// What a walk is to look at and to take.
 #[derive(Debug, Clone)]

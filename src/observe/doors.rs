@@ -4,8 +4,8 @@
 //! the number alone. Only the kernel's own stack tells which it was. It is the same whenever a thread waits at the same place
 //! of the same program, so the stack is read once for each such place, not for each thread or sample.
 
-use crate::parse::stack::Entry;
-use crate::procfs::{Buffer, ProcRoot};
+use crate::proc::parse::stack::Entry;
+use crate::proc::{Buffer, ProcRoot};
 
 /// The doors that were found, in a table of fixed size in which a later place may displace an earlier one.
 #[derive(Debug, Default)]

@@ -7,15 +7,15 @@ use crate::ask::column::{
 };
 use crate::ask::measured::Measured;
 use crate::kernel::{Call, Registers, TaskRecord};
-use crate::lookup::PerSource;
 use crate::observation::{Mark, Observation, Value};
-use crate::parse::smaps::Mapping;
-use crate::parse::stack::Entry;
-use crate::parse::stat::{PF_IO_WORKER, PF_KTHREAD, Stat, field};
-use crate::parse::syscall::SyscallLine;
-use crate::parse::{self, cgroup, cmdline, fd_link, io, schedstat, stack, status, system};
-use crate::procfs::{Buffer, ReadError};
-use crate::syscall::{self, Abi};
+use crate::proc::lookup::PerSource;
+use crate::proc::parse::smaps::Mapping;
+use crate::proc::parse::stack::Entry;
+use crate::proc::parse::stat::{PF_IO_WORKER, PF_KTHREAD, Stat, field};
+use crate::proc::parse::syscall::SyscallLine;
+use crate::proc::parse::{self, cgroup, cmdline, fd_link, io, schedstat, stack, status, system};
+use crate::proc::syscall::{self, Abi};
+use crate::proc::{Buffer, ReadError};
 use crate::tasks::users::Users;
 
 impl From<ReadError> for Mark {

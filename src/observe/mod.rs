@@ -23,19 +23,19 @@ use self::doors::Doors;
 use crate::ask::column::{Column, Extract, Source, SourceSet};
 use crate::ask::plan::{Plan, StateGate};
 use crate::count::{Fold, LastValues};
-use crate::health::Health;
-use crate::lookup::PerSource;
 use crate::observation::{Mark, Observation};
 use crate::observe::extract::{
     Answers, Descriptor, Thread, Walked, descriptor, extract, has_ended, is_kernel_thread, is_no_wchan, is_running,
     wchan_was_refused,
 };
-use crate::parse::smaps::{Mapping, mappings};
-use crate::parse::stat::Stat;
-use crate::parse::syscall::SyscallLine;
-use crate::parse::{self, schedstat, stack, stat, status};
-use crate::procfs::{Buffer, ProcRoot, ReadError};
-use crate::syscall::{self, Abi};
+use crate::proc::health::Health;
+use crate::proc::lookup::PerSource;
+use crate::proc::parse::smaps::{Mapping, mappings};
+use crate::proc::parse::stat::Stat;
+use crate::proc::parse::syscall::SyscallLine;
+use crate::proc::parse::{self, schedstat, stack, stat, status};
+use crate::proc::syscall::{self, Abi};
+use crate::proc::{Buffer, ProcRoot, ReadError};
 use crate::tasks::facts::Runs;
 use crate::tasks::facts::files::{slices, switches};
 use crate::tasks::users::Users;
@@ -832,7 +832,7 @@ fn whole(source: Source, text: &[u8]) -> Result<&[u8], ReadError> {
         // The one file without a newline, and the one that may be empty.
         Source::Wchan => Ok(text),
         Source::Stack if text.is_empty() => Ok(text),
-        _ => Ok(crate::parse::whole(text)?),
+        _ => Ok(crate::proc::parse::whole(text)?),
     }
 }
 

@@ -11,7 +11,7 @@ use crate::ask::column::Source;
 use crate::observation::Mark;
 use crate::observe::extract::Walked;
 use crate::observe::{Context, Instant, Observer, Reading, Subject, held};
-use crate::parse::stat::Stat;
+use crate::proc::parse::stat::Stat;
 use crate::rows::Rows;
 use crate::tasks::Memory;
 use crate::tasks::facts::{Fact, Look, ProcessFacts, Runs, SideReaders, TITLES, Witness};

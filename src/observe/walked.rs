@@ -12,8 +12,8 @@ use crate::kernel::TaskRecord;
 use crate::observation::Mark;
 use crate::observe::extract::{Descriptor, Walked, descriptor, extract, has_ended, is_running};
 use crate::observe::{Context, Instant, Observer, Reading, Subject, WAIT_SOURCES, held, needs_stat, read_stat};
-use crate::parse::stat::{self, Stat};
-use crate::procfs::{Buffer, ReadError};
+use crate::proc::parse::stat::{self, Stat};
+use crate::proc::{Buffer, ReadError};
 use crate::tasks::facts::Runs;
 use crate::tasks::{Memory, Process, Task};
 

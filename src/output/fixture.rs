@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use crate::health::Counts;
 use crate::observation::Mark;
+use crate::proc::health::Counts;
 use crate::report::{Align, Cost, CoverageReport, Field, Meta, Report, ReportColumn, Row, States, Tasks, Ticks};
 
 /// A dimension of texts.

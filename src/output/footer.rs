@@ -12,7 +12,7 @@ use super::charset::Charset;
 use super::escape::printable;
 use super::sentence::sentence;
 use crate::ask::column::Source;
-use crate::health::Counts;
+use crate::proc::health::Counts;
 use crate::report::Report;
 
 /// Lines are no longer than this, whatever the terminal.

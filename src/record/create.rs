@@ -11,7 +11,7 @@ use super::RecordError;
 use super::directory::check;
 pub use super::directory::{Place, trusted as trusted_directory};
 use crate::output::sentence::shown;
-use crate::rights;
+use crate::proc::rights;
 
 /// Permissions of new files: what is recorded with more rights than its user's tells of everyone's processes.
 pub fn file_mode() -> Mode {

@@ -16,7 +16,7 @@ use rustix::process::{getegid, geteuid};
 
 use super::RecordError;
 use crate::output::sentence::shown;
-use crate::rights;
+use crate::proc::rights;
 
 /// Links that are followed on the way to one directory; the kernel follows no more.
 const MAX_LINKS: usize = 40;

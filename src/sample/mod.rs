@@ -29,17 +29,17 @@ use std::time::Duration;
 use crate::ask::column::Source;
 use crate::clock::monotonic_ns;
 use crate::count::Aggregator;
-use crate::health::Health;
-use crate::lookup::PerByte;
 use crate::observe::{Context, Coverage, Instant, Observer, Place, read_stat, titles};
-use crate::parse::syscall::SyscallLine;
-use crate::parse::{stat, status, syscall};
-use crate::procfs::{Buffer, ProcRoot, ReadError};
-use crate::rights;
+use crate::proc::health::Health;
+use crate::proc::lookup::PerByte;
+use crate::proc::parse::syscall::SyscallLine;
+use crate::proc::parse::{stat, status, syscall};
+use crate::proc::rights;
+use crate::proc::syscall::Abi;
+use crate::proc::{Buffer, ProcRoot, ReadError};
 use crate::rows::Rows;
 use crate::sample::queue::Queue;
 use crate::sample::walker::{Row, Walker};
-use crate::syscall::Abi;
 use crate::tasks::{Process, Task, TaskSet};
 
 /// Threads of the pool beyond the workers: each can replace one that is stuck in the kernel.
@@ -842,7 +842,7 @@ fn is_blocked(os_tid: u32) -> bool {
 /// long without having a CPU: no process is to blame for that.
 fn waits_for_psn(line: &[u8]) -> bool {
     match syscall::parse(line) {
-        Ok(SyscallLine::Call { number, .. }) => crate::syscall::name(Abi::native(), number) == Some("futex"),
+        Ok(SyscallLine::Call { number, .. }) => crate::proc::syscall::name(Abi::native(), number) == Some("futex"),
         // On its way in or out of the kernel, or in a fault of its own memory.
         Ok(SyscallLine::Running | SyscallLine::Blocked { .. }) => true,
         Err(_) => false,

@@ -20,7 +20,7 @@ use crate::kernel::{self, Ground, KernelScan, Level, Parts, TaskRecord, Unavaila
 use crate::observe::extract::Walked;
 use crate::observe::walked::{Need, knows_name};
 use crate::observe::{Instant, Observer};
-use crate::procfs::{ProcRoot, ReadError};
+use crate::proc::{ProcRoot, ReadError};
 use crate::sample::roster::Roster;
 use crate::symbol::kernel::{Symbols, SymbolsError};
 use crate::tasks::census::Unseen;

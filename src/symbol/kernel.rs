@@ -1,6 +1,6 @@
 //! Names for addresses of the kernel's code, from `/proc/kallsyms`, and stacks as psn shows them.
 //!
-//! The texts are those that [`crate::parse::stack`] makes of `/proc/PID/stack`, and are made by its rules. Each address is
+//! The texts are those that [`crate::proc::parse::stack`] makes of `/proc/PID/stack`, and are made by its rules. Each address is
 //! looked up once, each stack is put together once: hosts have many threads, and few ways to wait.
 
 use std::collections::HashMap;
@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use foldhash::fast::RandomState;
 
 use crate::output::sentence::shown;
-use crate::parse::stack::{is_entry_frame, is_scheduler_frame};
+use crate::proc::parse::stack::{is_entry_frame, is_scheduler_frame};
 
 /// Why there are no names.
 #[derive(Debug, thiserror::Error)]
@@ -304,10 +304,10 @@ ffffffffc0000100 t bpf_prog_1 [bpf]
         let text = b"[<0>] schedule+0x10/0x100\n[<0>] pipe_read+0x10/0x100 [pipes]\n[<0>] vfs_read.isra.0+0x10/0x100\n\
             [<0>] ksys_read+0x10/0x100\n[<0>] entry_SYSCALL_64_after_hwframe+0x10/0x100\n";
         let mut expected = Vec::new();
-        crate::parse::stack::render(text, &mut expected);
+        crate::proc::parse::stack::render(text, &mut expected);
         for _ in 0..2 {
             assert_eq!(symbols.stack(&frames).escape_ascii().to_string(), expected.escape_ascii().to_string());
-            assert_eq!(symbols.wait_channel(&frames), crate::parse::stack::wait_channel(text));
+            assert_eq!(symbols.wait_channel(&frames), crate::proc::parse::stack::wait_channel(text));
         }
         assert_eq!(symbols.stack(&frames[4..]), b"-");
         assert_eq!(symbols.stack(&[]), b"-");

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use crate::ask::plan::StateGate;
 use crate::kernel::{Ground, KernelScan, Request, Unavailable};
-use crate::procfs::ProcRoot;
+use crate::proc::ProcRoot;
 use crate::tasks::{Permit, Process, Task, TaskSet};
 
 /// Tasks that /proc shows and a walk does not.

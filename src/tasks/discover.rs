@@ -17,10 +17,10 @@ use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, TrySendError, bounde
 use crate::ask::column::{Source, SourceSet};
 use crate::ask::select::{ProcessSelection, Selection};
 use crate::clock::monotonic_ns;
-use crate::health::Health;
-use crate::parse::status;
-use crate::parse::system::Loadavg;
-use crate::procfs::{Buffer, ProcRoot, ReadError, TaskDir, TaskDirStatus};
+use crate::proc::health::Health;
+use crate::proc::parse::status;
+use crate::proc::parse::system::Loadavg;
+use crate::proc::{Buffer, ProcRoot, ReadError, TaskDir, TaskDirStatus};
 use crate::tasks::census::is_worth_a_walk;
 use crate::tasks::census::{Census, Unseen};
 use crate::tasks::facts::{ProcessFacts, SideReaders};
@@ -292,7 +292,7 @@ impl Discovery {
     fn owner_of(&mut self, tid: u32) -> Option<u32> {
         let result = self.root.read_process(tid, Source::Status, Source::Status.name(), &mut self.buffer);
         self.health.record(Source::Status, &result);
-        crate::parse::system::pid_name(status::value(result.ok()?, b"Tgid")?)
+        crate::proc::parse::system::pid_name(status::value(result.ok()?, b"Tgid")?)
     }
 
     /// Decides for each listed pid whether it is meant, and forgets those no longer listed.
@@ -362,7 +362,8 @@ impl Discovery {
             // `status` never blocks, unlike `stat`.
             let result = self.root.read_process(*pid, Source::Status, "status", &mut self.buffer);
             self.health.record(Source::Status, &result);
-            let parent = result.ok().and_then(|text| status::value(text, b"PPid")).and_then(crate::parse::unsigned);
+            let parent =
+                result.ok().and_then(|text| status::value(text, b"PPid")).and_then(crate::proc::parse::unsigned);
             if let Some(known) = self.known.get_mut(pid) {
                 known.parent = parent.and_then(|parent| u32::try_from(parent).ok());
             }

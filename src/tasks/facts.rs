@@ -23,7 +23,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use foldhash::fast::RandomState;
 
 use crate::ask::column::Source;
-use crate::procfs::ReadError;
+use crate::proc::ReadError;
 pub use reader::SideReaders;
 
 /// The state of one fact.
@@ -447,7 +447,7 @@ mod tests {
 
     /// Facts with readers that read nothing by themselves.
     fn facts() -> Arc<ProcessFacts> {
-        let root = crate::procfs::ProcRoot::open(&std::env::temp_dir()).unwrap();
+        let root = crate::proc::ProcRoot::open(&std::env::temp_dir()).unwrap();
         let sources = [Source::Cmdline].into_iter().collect();
         Arc::new(ProcessFacts::of(&SideReaders::idle(&root, sources)))
     }

@@ -16,7 +16,7 @@ use std::sync::{Arc, Mutex, OnceLock};
 
 use crate::ask::column::{Source, SourceSet};
 use crate::count::LastValues;
-use crate::procfs::{ReadError, TaskDir};
+use crate::proc::{ReadError, TaskDir};
 use crate::tasks::facts::{ProcessFacts, Runs};
 
 /// How many of a thread's files may stay open.

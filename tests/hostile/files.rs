@@ -4,8 +4,8 @@
 use std::fs;
 
 use psn::ask::column::Source;
-use psn::health::Counts;
-use psn::procfs::{Call, Fault, ReadError};
+use psn::proc::health::Counts;
+use psn::proc::{Call, Fault, ReadError};
 
 use super::{Verdict, ensure, judge};
 use crate::support::engine::Engine;

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
 use psn::ask::column::{COLUMNS, Source};
-use psn::health::Counts;
-use psn::procfs::{Call, Fault, Faults, ReadError};
+use psn::proc::health::Counts;
+use psn::proc::{Call, Fault, Faults, ReadError};
 use psn::report::Report;
 use psn::tasks::DetailFiles;
 use rustix::io::Errno;

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use psn::ask::column::SourceSet;
 use psn::ask::select::{ProcessSelection, Selection};
-use psn::procfs::ProcRoot;
+use psn::proc::ProcRoot;
 use psn::tasks::TaskSet;
 use psn::tasks::discover::{Discovery, DiscoveryConfig};
 use psn::tasks::fds::FdBudget;

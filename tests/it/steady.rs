@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::process::Command;
 
 use psn::ask::column::Source;
-use psn::procfs::Call;
+use psn::proc::Call;
 use psn_stress::{Kind, Storm};
 
 use crate::support::alloc::allocations;

@@ -6,8 +6,8 @@ use crate::ask::column::{Column, Extract, FilenameForm, STATE_LETTERS, SyscallPa
 use crate::ask::filter::{Condition, FilterError, Operand, Test, scaled};
 use crate::observation::{Mark, Value};
 use crate::output::escape::unescape;
-use crate::parse::{fd_link, star_digits};
-use crate::syscall;
+use crate::proc::parse::{fd_link, star_digits};
+use crate::proc::syscall;
 
 /// Hexadecimal digits of a container's id that its column shows.
 const CONTAINER_DIGITS: usize = 12;
@@ -76,7 +76,7 @@ pub(super) fn check(condition: &Condition, value: &str) -> Result<(), FilterErro
         Extract::Kthread | Extract::OnCpu => hint_of_range(condition, 0, 1),
         Extract::Status("CoreDumping" | "THP_enabled" | "NoNewPrivs", _) => hint_of_range(condition, 0, 1),
         Extract::Status("Seccomp", _) => hint_of_range(condition, 0, 2),
-        Extract::StatNumber(crate::parse::stat::field::NICE) => hint_of_range(condition, -20, 19),
+        Extract::StatNumber(crate::proc::parse::stat::field::NICE) => hint_of_range(condition, -20, 19),
         Extract::Comm if is_equality => hint_of_form(condition, value, "comm2", star_digits),
         Extract::Filename(FilenameForm::Summary) if is_equality => {
             hint_of_form(condition, value, "filename2", fd_link::filename_sum)

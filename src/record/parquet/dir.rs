@@ -14,7 +14,7 @@ use rustix::io::Errno;
 use rustix::process::geteuid;
 
 use super::file::{Damage, Slice};
-use crate::rights;
+use crate::proc::rights;
 
 /// How directories are opened. A pipe in the place of one is not waited for.
 const DIRECTORY: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::NONBLOCK).union(OFlags::CLOEXEC);

@@ -4,10 +4,10 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use crate::ask::column::Source;
-use crate::health::Health;
-use crate::parse::stat::{Stat, field};
-use crate::parse::{schedstat, smaps, stat, status};
-use crate::procfs::{Buffer, ProcRoot, ReadError, TaskDir};
+use crate::proc::health::Health;
+use crate::proc::parse::stat::{Stat, field};
+use crate::proc::parse::{schedstat, smaps, stat, status};
+use crate::proc::{Buffer, ProcRoot, ReadError, TaskDir};
 use crate::tasks::facts::{Fact, Layout, Runs};
 
 /// Command lines are kept whole up to this length; of a longer one, half of it from either end.
@@ -158,7 +158,7 @@ pub fn slices(times: schedstat::Schedstat) -> Option<Runs> {
 /// How often a thread was switched out, by its `status`.
 #[must_use]
 pub fn switches(text: &[u8]) -> Option<u64> {
-    let count = |key: &[u8]| status::value(text, key).and_then(crate::parse::unsigned);
+    let count = |key: &[u8]| status::value(text, key).and_then(crate::proc::parse::unsigned);
     Some(count(b"voluntary_ctxt_switches")?.wrapping_add(count(b"nonvoluntary_ctxt_switches")?))
 }
 

@@ -10,9 +10,9 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::{Receiver, Sender, unbounded};
 
 use crate::ask::column::{Column, Extract, SmapsPart, Source, SourceSet};
-use crate::health::Health;
-use crate::parse::smaps;
-use crate::procfs::{Buffer, ProcRoot, ReadError};
+use crate::proc::health::Health;
+use crate::proc::parse::smaps;
+use crate::proc::{Buffer, ProcRoot, ReadError};
 use crate::tasks::facts::files::{CMDLINE_BYTES, Files, SMAPS_BYTES, Subject};
 use crate::tasks::facts::{Budget, FACTS, Fact, ProcessFacts, TITLES, Witness, lock};
 

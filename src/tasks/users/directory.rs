@@ -15,7 +15,7 @@ use rustix::fs::{Mode, OFlags};
 
 use crate::config::DEFAULT_PROC_ROOT;
 use crate::output::sentence::shown;
-use crate::signals;
+use crate::proc::signals;
 use crate::tasks::users::{Answers, Users};
 
 /// The program that is asked where nothing else is said: by its path, for what `PATH` names is its user's affair.

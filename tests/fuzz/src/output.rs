@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use psn::health::Counts;
 use psn::observation::Mark;
 use psn::output::escape::{frame, printable};
 use psn::output::{Format, Layout};
+use psn::proc::health::Counts;
 use psn::report::{Align, Cost, CoverageReport, Field, Meta, Report, ReportColumn, Row, States, Tasks, Ticks};
 use unicode_width::UnicodeWidthStr as _;
 

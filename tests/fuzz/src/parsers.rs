@@ -1,10 +1,14 @@
 //! The parsers: what they read back from what they understood is what they understood, whatever the bytes.
 
-use psn::parse::stat::{Stat, field};
-use psn::parse::status::first_number;
-use psn::parse::syscall::SyscallLine;
-use psn::parse::{cgroup, cmdline, fd_link as links, io, schedstat, smaps as maps, stack as stacks, system as host};
-use psn::parse::{hex, integer, star_digits, stat as stats, status as statuses, syscall as calls, trim, unsigned};
+use psn::proc::parse::stat::{Stat, field};
+use psn::proc::parse::status::first_number;
+use psn::proc::parse::syscall::SyscallLine;
+use psn::proc::parse::{
+    cgroup, cmdline, fd_link as links, io, schedstat, smaps as maps, stack as stacks, system as host,
+};
+use psn::proc::parse::{
+    hex, integer, star_digits, stat as stats, status as statuses, syscall as calls, trim, unsigned,
+};
 
 /// The last field of `stat` that any kernel prints.
 const LAST_FIELD: usize = field::EXIT_CODE;

@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 
 use psn::ask::column::{COLUMNS, Column, Source};
 use psn::observation::Mark;
-use psn::parse::stat::{PF_KTHREAD, field as stat_field};
-use psn::procfs::{Call, Fault};
+use psn::proc::parse::stat::{PF_KTHREAD, field as stat_field};
+use psn::proc::{Call, Fault};
 use psn::report::Field;
 use rustix::io::Errno;
 

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use psn::ask::column::Source;
-use psn::procfs::{Call, Fault};
+use psn::proc::{Call, Fault};
 use psn::report::Report;
 use rustix::io::Errno;
 

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use psn::ask::column::Source;
-use psn::procfs::{Call, Fault, Faults};
+use psn::proc::{Call, Fault, Faults};
 use psn::report::{Field, Report};
 use psn::session::{self, Stop};
 use psn_stress::names::HOSTILE;

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
 use psn::ask::column::Source;
-use psn::procfs::{Call, Fault, Faults};
+use psn::proc::{Call, Fault, Faults};
 use rustix::io::Errno;
 
 /// Which calls of one sort fail.

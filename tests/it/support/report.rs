@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use psn::health::Counts;
+use psn::proc::health::Counts;
 use psn::report::{Field, Report, Row, decimal};
 
 /// A field as text: a mark as it is printed, bytes that are not printable ASCII escaped.

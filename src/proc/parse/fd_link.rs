@@ -3,7 +3,7 @@
 //!
 //! Every socket and pipe has its own inode number, so they are shown with a `*` for it; otherwise each would be a row of its own.
 
-use super::{cut_last, star_digits};
+use crate::proc::parse::{cut_last, star_digits};
 
 /// Appends the target, with the digits starred if it is a socket or a pipe.
 #[inline]

@@ -3,7 +3,7 @@
 //! It is the process's own memory, so it can hold anything: no NUL at all, padding after a changed title, nothing (a kernel
 //! thread, a zombie, an `execve` with no arguments).
 
-use super::{cut, trim};
+use crate::proc::parse::{cut, trim};
 
 /// The bytes before the first NUL, without the white space around them, which programs that rewrite their title leave.
 #[inline]

@@ -4,7 +4,14 @@
 //! never an error worth a message. Files are opened relative to a held directory descriptor, so a
 //! reused pid can not slip in between, and read with one `pread` each.
 
+pub mod cpus;
+pub mod health;
 pub mod host;
+pub mod lookup;
+pub mod parse;
+pub mod rights;
+pub mod signals;
+pub mod syscall;
 
 use std::ffi::CStr;
 use std::ffi::OsStr;
@@ -19,9 +26,9 @@ use rustix::fs::{AtFlags, Mode, OFlags};
 use rustix::io::Errno;
 
 use crate::ask::column::Source;
-use crate::health::Attempts;
 use crate::output::sentence::shown;
-use crate::parse::system::{ns_id, pid_name};
+use crate::proc::health::Attempts;
+use crate::proc::parse::system::{ns_id, pid_name};
 
 /// Why a read gave no usable bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
@@ -56,8 +63,8 @@ impl From<Errno> for ReadError {
     }
 }
 
-impl From<crate::parse::Malformed> for ReadError {
-    fn from(_: crate::parse::Malformed) -> Self {
+impl From<crate::proc::parse::Malformed> for ReadError {
+    fn from(_: crate::proc::parse::Malformed) -> Self {
         Self::Malformed
     }
 }

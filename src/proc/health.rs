@@ -8,8 +8,8 @@ use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 
 use crate::ask::column::Source;
-use crate::lookup::PerSource;
-use crate::procfs::ReadError;
+use crate::proc::ReadError;
+use crate::proc::lookup::PerSource;
 
 /// The attempts on one file, by class.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]

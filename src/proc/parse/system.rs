@@ -1,6 +1,6 @@
 //! What is said of the whole host, and the names of `/proc`'s own entries.
 
-use super::{Malformed, cut, status, trim, unsigned};
+use crate::proc::parse::{Malformed, cut, status, trim, unsigned};
 
 /// `/proc/loadavg`, without the averages (proc(5); `loadavg_proc_show` in the kernel's `fs/proc/loadavg.c`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -19,7 +19,7 @@ impl Loadavg {
     /// # Errors
     /// [`Malformed`] unless the fourth and fifth words have that form and there is no sixth.
     pub fn parse(line: &[u8]) -> Result<Self, Malformed> {
-        Self::from_words(super::words(trim(line))).ok_or(Malformed)
+        Self::from_words(crate::proc::parse::words(trim(line))).ok_or(Malformed)
     }
 
     fn from_words<'a>(mut words: impl Iterator<Item = &'a [u8]>) -> Option<Self> {
@@ -38,11 +38,11 @@ pub fn proc_mount_options<'a>(mountinfo: &'a [u8], mount_point: &[u8]) -> Option
 }
 
 fn mount_options_of<'a>(line: &'a [u8], mount_point: &[u8]) -> Option<&'a [u8]> {
-    if super::words(line).nth(4)? != mount_point {
+    if crate::proc::parse::words(line).nth(4)? != mount_point {
         return None;
     }
     // Optional fields of any number end at a lone hyphen; then type, source and the super-block's options.
-    let mut words = super::words(line).skip_while(|word| *word != b"-").skip(1);
+    let mut words = crate::proc::parse::words(line).skip_while(|word| *word != b"-").skip(1);
     (words.next()? == b"proc").then_some(())?;
     words.nth(1)
 }

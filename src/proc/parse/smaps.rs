@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use super::{cut, status};
+use crate::proc::parse::{cut, status};
 
 /// One mapping of the process's memory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -186,7 +186,7 @@ impl Digest {
         if self.keys.as_ref().is_none_or(is_wanted) {
             self.text.extend_from_slice(key);
             self.text.push(b':');
-            self.text.extend_from_slice(super::trim(value));
+            self.text.extend_from_slice(crate::proc::parse::trim(value));
             self.text.push(b'\n');
         }
     }

@@ -3,8 +3,8 @@
 //! The second field is the thread's name in parentheses, raw: it may hold spaces, parentheses, newlines and bytes that are no
 //! text. Nothing after it can hold a `)`, so the name ends at the *last* one; a thread named `a) R 1 2` forges nothing.
 
-pub use super::whole;
-use super::{Malformed, Number, cut_last, split_digits};
+pub use crate::proc::parse::whole;
+use crate::proc::parse::{Malformed, Number, cut_last, split_digits};
 
 /// The bit of [`flags`](Stat::flags) that marks a kernel thread (`include/linux/sched.h`). A name proves nothing: any process
 /// may call itself `kworker/0:0`.

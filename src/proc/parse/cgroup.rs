@@ -1,7 +1,7 @@
 //! `/proc/PID/task/TID/cgroup`: `hierarchy:controllers:path` a line (cgroups(7); `proc_cgroup_show` in the kernel's
 //! `kernel/cgroup/cgroup.c`). The kernel refuses newlines in the names of cgroups, so a path cannot forge a line.
 
-use super::{cut, lines};
+use crate::proc::parse::{cut, lines};
 
 /// The path of the cgroup that says the most about the thread.
 ///

@@ -4,7 +4,7 @@
 //! A frame is `[<0>] function+0x1b/0x40 [module]`; kernels before 4.15 have the address for the `0`, and before 5.2 a last
 //! `[<ffffffffffffffff>] 0xffffffffffffffff`.
 
-use super::{cut, cut_last};
+use crate::proc::parse::{cut, cut_last};
 
 /// The functions on the stack, innermost first, without offsets and modules. Suffixes that the compiler gave (`.isra.0`) are
 /// part of the kernel's name and kept. An address without a symbol stays an address; the end mark of old kernels is left out.

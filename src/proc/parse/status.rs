@@ -3,7 +3,7 @@
 //! The first line is the thread's name. The kernel prints its newlines and backslashes as `\n` and `\\`, so a name cannot forge
 //! a line.
 
-use super::{Number, cut, trim};
+use crate::proc::parse::{Number, cut, trim};
 
 /// The value of the first line whose key is `key`, trimmed; keys are matched as the kernel prints them (`VmRSS`, `Uid`).
 #[inline]

@@ -1,6 +1,6 @@
 //! `/proc/PID/task/TID/syscall`: where a thread is (proc(5); `proc_pid_syscall` in the kernel's `fs/proc/base.c`).
 
-use super::{Malformed, Number, split_hex};
+use crate::proc::parse::{Malformed, Number, split_hex};
 
 /// What the line says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

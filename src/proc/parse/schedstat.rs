@@ -1,7 +1,7 @@
 //! `/proc/PID/task/TID/schedstat`: three counters (`proc_pid_schedstat` in the kernel's `fs/proc/base.c`;
 //! `Documentation/scheduler/sched-stats.rst`).
 
-use super::{Malformed, unsigned};
+use crate::proc::parse::{Malformed, unsigned};
 
 /// What the scheduler has counted for one thread since it started. All zero on a kernel that does not count.
 ///
