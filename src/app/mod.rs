@@ -13,9 +13,9 @@ use indicatif::ProgressStyle;
 
 use crate::config::UsageError;
 use crate::output::{self, Charset, Format, Layout};
+use crate::proc::{rights, signals};
 use crate::report::Report;
 use crate::session::Stop;
-use crate::proc::{rights, signals};
 use anyhow::Context as _;
 
 /// Exit code of a run that failed.

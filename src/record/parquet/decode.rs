@@ -9,10 +9,10 @@ use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded, unbounded};
 
 use super::file::Damage;
 use super::find::{LeftOut, Place, shown};
-use super::footer::Footer;
 use super::look::{self, Look};
-use super::rows::{RowReader, Wanted};
 use super::ticks::{TickNote, TickReader};
+use crate::record::parquet::read::footer::Footer;
+use crate::record::parquet::read::rows::{RowReader, Wanted};
 use crate::record::{PIECE_ROWS, Piece, Query, RecordError, TickInfo, Visit};
 use crate::rows::Rows;
 

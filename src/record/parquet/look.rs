@@ -7,10 +7,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use super::dir::Dir;
 use super::file::{Damage, Slice};
-use super::footer::Footer;
 use super::schema;
 use super::ticks::TickNote;
 use crate::record::Header;
+use crate::record::parquet::read::footer::Footer;
 
 /// What the header of a run may have in bytes: a hundred columns take seven thousand, and the rest is the command line.
 const MAX_HEADER: usize = 4 << 20;

@@ -26,37 +26,28 @@
 //! in half the room. They are also read by psn, which understands what it writes and no more: the crate's reader panics,
 //! recurses and allocates as a hostile file tells it to, and clones every text of every row.
 
-mod buffer;
-mod column;
 mod dataset;
 mod decode;
 mod dir;
-mod encode;
 mod file;
 mod find;
-mod footer;
-mod hybrid;
-mod keep;
 mod look;
-mod merge;
 mod name;
 mod page;
-mod part;
 mod read;
-mod rows;
+mod retention;
+mod rle;
 mod runs;
 mod schema;
-mod sink;
 mod sum;
-mod table;
-mod thrift;
 mod ticks;
+pub mod write;
 
 use std::path::Path;
 use std::time::Duration;
 
+pub use crate::record::parquet::write::sink::ParquetSink;
 pub use read::{ParquetRecording, open};
-pub use sink::ParquetSink;
 
 use super::{Header, RecordError, Sink};
 

@@ -5,8 +5,8 @@
 //! Parquet leaves to extensions, and that engines pass over.
 
 use super::file::{Damage, Slice};
-use super::hybrid;
-use super::thrift::Reader;
+use crate::record::parquet::read::thrift::Reader;
+use crate::record::parquet::rle;
 
 const MALFORMED: Damage = Damage::Form("a page is damaged");
 const CHANGED: Damage = Damage::Form("it is damaged: a page is not what its checksum says");
@@ -99,7 +99,7 @@ fn field(out: &mut Vec<u8>, step: u8, kind: u8) {
 }
 
 fn integer(out: &mut Vec<u8>, number: i64) {
-    hybrid::write_varint(((number << 1) ^ (number >> 63)).cast_unsigned(), out);
+    rle::write_varint(((number << 1) ^ (number >> 63)).cast_unsigned(), out);
 }
 
 impl PageHeader {

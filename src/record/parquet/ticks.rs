@@ -9,15 +9,15 @@ use std::sync::atomic::AtomicBool;
 use parquet::errors::ParquetError;
 use serde::{Deserialize, Serialize};
 
-use super::encode::{Eight, TextList};
 use super::file::{Damage, Slice};
-use super::footer::Footer;
-use super::rows::{RowReader, Wanted};
 use super::schema;
-use super::table::TableWriter;
 use crate::observation::Value;
 use crate::record::TickInfo;
 use crate::record::header::States;
+use crate::record::parquet::read::footer::Footer;
+use crate::record::parquet::read::rows::{RowReader, Wanted};
+use crate::record::parquet::write::encode::{Eight, TextList};
+use crate::record::parquet::write::table::TableWriter;
 use crate::rows::Rows;
 
 /// Ticks that are written, and read, at once.

@@ -2,7 +2,7 @@
 //!
 //! Reads what anybody may have written: it allocates nothing, and goes no deeper than [`MAX_DEPTH`].
 
-use super::file::Damage;
+use crate::record::parquet::file::Damage;
 
 /// The deepest nesting that is skipped: Parquet's own structures have less.
 const MAX_DEPTH: u32 = 16;

@@ -5,12 +5,12 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use super::file::{Damage, Slice};
-use super::footer::{Chunk, Codec, Leaf, Physical};
-use super::hybrid::{Hybrid, PADDING};
-use super::page::PageHeader;
-use super::schema;
 use crate::observation::{Mark, Value};
+use crate::record::parquet::file::{Damage, Slice};
+use crate::record::parquet::page::PageHeader;
+use crate::record::parquet::read::footer::{Chunk, Codec, Leaf, Physical};
+use crate::record::parquet::rle::{Hybrid, PADDING};
+use crate::record::parquet::schema;
 use crate::record::text;
 
 const MALFORMED: Damage = Damage::Form("a page is damaged");

@@ -11,17 +11,17 @@ use std::thread::JoinHandle;
 
 use parquet::file::metadata::{ParquetMetaData, ParquetMetaDataReader};
 
-use super::buffer::RowBuffer;
-use super::dataset::{self, Catalog, Entry};
-use super::dir::Dir;
-use super::file::{Damage, Slice};
-use super::footer::Footer;
-use super::look::{self, Json, Look};
-use super::name::{Hour, PartName};
-use super::part::{Complete, Notes, PartWriter, engine};
-use super::rows::{RowReader, Wanted};
-use super::schema;
-use super::ticks::TickReader;
+use crate::record::parquet::dataset::{self, Catalog, Entry};
+use crate::record::parquet::dir::Dir;
+use crate::record::parquet::file::{Damage, Slice};
+use crate::record::parquet::look::{self, Json, Look};
+use crate::record::parquet::name::{Hour, PartName};
+use crate::record::parquet::read::footer::Footer;
+use crate::record::parquet::read::rows::{RowReader, Wanted};
+use crate::record::parquet::schema;
+use crate::record::parquet::ticks::TickReader;
+use crate::record::parquet::write::buffer::RowBuffer;
+use crate::record::parquet::write::part::{Complete, Notes, PartWriter, engine};
 use crate::record::{PIECE_ROWS, RecordError};
 use crate::report::Facts;
 use crate::rows::Rows;

@@ -2,11 +2,11 @@
 
 use std::collections::HashSet;
 
-use super::file::{Damage, Slice};
-use super::schema;
-use super::sum;
-use super::thrift::Reader;
 use crate::output::escape::printable;
+use crate::record::parquet::file::{Damage, Slice};
+use crate::record::parquet::read::thrift::Reader;
+use crate::record::parquet::schema;
+use crate::record::parquet::sum;
 
 const MAGIC: [u8; 4] = *b"PAR1";
 

@@ -11,10 +11,10 @@ use parquet::file::metadata::{
 };
 use parquet::schema::types::{SchemaDescPtr, SchemaDescriptor, TypePtr};
 
-use super::encode::{Chunk, Encoder};
-use super::file::{Damage, Slice};
-use super::page::PageHeader;
-use super::sum;
+use crate::record::parquet::file::{Damage, Slice};
+use crate::record::parquet::page::PageHeader;
+use crate::record::parquet::sum;
+use crate::record::parquet::write::encode::{Chunk, Encoder};
 
 const MAGIC: &[u8] = b"PAR1";
 

@@ -8,14 +8,14 @@ use parquet::errors::ParquetError;
 use parquet::file::metadata::RowGroupMetaData;
 use parquet::schema::types::TypePtr;
 
-use super::buffer::RowBuffer;
-use super::dir::Dir;
-use super::file::Slice;
-use super::find::shown;
-use super::name::PartName;
-use super::schema;
-use super::table::TableWriter;
-use super::ticks::{Tick, TickNote, TickWriter};
+use crate::record::parquet::dir::Dir;
+use crate::record::parquet::file::Slice;
+use crate::record::parquet::find::shown;
+use crate::record::parquet::name::PartName;
+use crate::record::parquet::schema;
+use crate::record::parquet::ticks::{Tick, TickNote, TickWriter};
+use crate::record::parquet::write::buffer::RowBuffer;
+use crate::record::parquet::write::table::TableWriter;
 use crate::record::{RecordError, create};
 use crate::report::Facts;
 

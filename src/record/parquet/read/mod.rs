@@ -2,6 +2,11 @@
 //!
 //! When a dataset is opened, only what its parts say of themselves is read.
 
+pub mod column;
+pub mod footer;
+pub mod rows;
+pub mod thrift;
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -15,9 +20,9 @@ use super::file::Damage;
 use super::find::{LeftOut, Place, Walk, shown};
 use super::look::{Look, Lookout};
 use super::name::PartName;
-use super::rows::Wanted;
 use super::runs::{self, Run};
-use super::sink;
+use crate::record::parquet::read::rows::Wanted;
+use crate::record::parquet::write::sink;
 use crate::record::{Header, Query, RecordError, RecordedColumn, Recording, Visit};
 use crate::report::Facts;
 

@@ -8,18 +8,18 @@ use std::time::Instant;
 
 use parquet::schema::types::TypePtr;
 
-use super::DatasetOptions;
-use super::buffer::RowBuffer;
-use super::dataset::{Dataset, Entry};
-use super::dir::Dir;
-use super::find::shown;
-use super::keep::{self, Clock};
-use super::merge::{self, Merger, Target};
-use super::name::{Hour, PartName};
-use super::part::{Complete, Notes, PartWriter, engine};
-use super::schema;
-use super::ticks::Tick;
 use crate::moment::nanoseconds;
+use crate::record::parquet::DatasetOptions;
+use crate::record::parquet::dataset::{Dataset, Entry};
+use crate::record::parquet::dir::Dir;
+use crate::record::parquet::find::shown;
+use crate::record::parquet::name::{Hour, PartName};
+use crate::record::parquet::retention::{self, Clock};
+use crate::record::parquet::schema;
+use crate::record::parquet::ticks::Tick;
+use crate::record::parquet::write::buffer::RowBuffer;
+use crate::record::parquet::write::merge::{self, Merger, Target};
+use crate::record::parquet::write::part::{Complete, Notes, PartWriter, engine};
 use crate::record::repeats::Repeats;
 use crate::record::{Header, RecordError, Sink, TickInfo, create};
 use crate::report::Facts;
@@ -175,7 +175,7 @@ impl ParquetSink {
             let DatasetOptions { keep, max_size, .. } = self.options;
             let now_ns = self.clock.now(self.time_ns, Instant::now());
             let oldest_ns = keep.map(|keep| now_ns.saturating_sub(nanoseconds(keep)));
-            for name in keep::excess(&self.dataset.catalog, self.time_ns, oldest_ns, max_size) {
+            for name in retention::excess(&self.dataset.catalog, self.time_ns, oldest_ns, max_size) {
                 self.dataset.remove(&name);
             }
         }

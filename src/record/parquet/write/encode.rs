@@ -11,7 +11,7 @@ use parquet::data_type::ByteArray;
 use parquet::errors::ParquetError;
 use parquet::file::statistics::Statistics;
 
-use super::{hybrid, page};
+use crate::record::parquet::{page, rle};
 
 /// Rows of a page at most. Larger ones compress better: the same threads come again and again.
 const PAGE_ROWS: usize = 1 << 17;
@@ -277,12 +277,12 @@ impl Encoder {
                 runs.pop_front();
             }
             if now == rows {
-                hybrid::write_run(level, rows, 1, &mut self.levels);
+                rle::write_run(level, rows, 1, &mut self.levels);
                 return present;
             }
             self.scratch.extend(std::iter::repeat_n(level, now));
         }
-        hybrid::write(&self.scratch, 1, &mut self.levels);
+        rle::write(&self.scratch, 1, &mut self.levels);
         present
     }
 
@@ -360,7 +360,7 @@ impl<'a> Values<'a> {
             }
             Self::Places(places, width) => {
                 page.push(*width);
-                hybrid::write(places, *width, page);
+                rle::write(places, *width, page);
             }
         }
     }

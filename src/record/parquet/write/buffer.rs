@@ -10,11 +10,11 @@ use std::ops::Range;
 use foldhash::fast::RandomState;
 use parquet::errors::ParquetError;
 
-use super::encode::{Eight, TextList};
-use super::schema;
-use super::table::TableWriter;
 use crate::ask::column::Kind;
 use crate::observation::{Mark, Value};
+use crate::record::parquet::schema;
+use crate::record::parquet::write::encode::{Eight, TextList};
+use crate::record::parquet::write::table::TableWriter;
 use crate::record::{Header, RecordedColumn, text};
 use crate::rows::Rows;
 

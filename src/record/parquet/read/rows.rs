@@ -3,11 +3,11 @@
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use super::column::{ColumnReader, NO_TEXT, Numbers, Scratch};
-use super::file::{Damage, Slice};
-use super::footer::{Footer, Physical};
-use super::schema;
 use crate::observation::{Mark, Value};
+use crate::record::parquet::file::{Damage, Slice};
+use crate::record::parquet::read::column::{ColumnReader, NO_TEXT, Numbers, Scratch};
+use crate::record::parquet::read::footer::{Footer, Physical};
+use crate::record::parquet::schema;
 use crate::rows::Rows;
 
 /// Rows that are decoded at once.
@@ -267,8 +267,8 @@ impl TextColumn {
 mod tests {
     use super::*;
     use crate::record::fixture::Directory;
-    use crate::record::parquet::encode::TextList;
-    use crate::record::parquet::table::TableWriter;
+    use crate::record::parquet::write::encode::TextList;
+    use crate::record::parquet::write::table::TableWriter;
 
     /// A file of `columns` columns, in each of whose `rows` rows there is one and the same text; and how it is read.
     fn same_texts(root: &Directory, columns: usize, rows: usize, text: &str) -> Result<RowReader, Damage> {
