@@ -12,18 +12,18 @@ use crate::ask::plan::{Keep, Plan, PlanRequest, StateGate};
 use crate::ask::select::ProcessSelection;
 use crate::config::cli::{DiffArgs, ExportArgs, SampleArgs};
 use crate::config::{self, UsageError};
-use crate::diff::{self, Side};
-use crate::export;
 use crate::moment::{Moment, local, nanoseconds, unknown_zone};
 use crate::output::sentence::{sentence, shown};
 use crate::output::{self, Format, Layout};
 use crate::record::open::{self, SinkOptions};
 use crate::record::{RecordError, Recording};
+use crate::replay::diff::{self, Side};
+use crate::replay::export;
+use crate::replay::slices::{self, Long, Matrix};
 use crate::replay::{self, Question};
 use crate::report::{Report, States};
 use crate::session::Stop;
 use crate::sleepers;
-use crate::slices::{self, Long, Matrix};
 
 /// `psn -i`: the report on recordings.
 pub fn replay(args: &SampleArgs) -> anyhow::Result<()> {

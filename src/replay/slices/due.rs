@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use super::MAX_SLICES;
 use crate::moment::length;
 use crate::record::{Header, RecordError, TickInfo};
+use crate::replay::slices::MAX_SLICES;
 use crate::report::Ticks;
 
 /// The ticks of each slice, as they are read.

@@ -4,6 +4,9 @@
 //! the same question gives the same report, to the digit.
 
 mod clocks;
+pub mod diff;
+pub mod export;
+pub mod slices;
 
 use std::collections::{HashMap, HashSet};
 

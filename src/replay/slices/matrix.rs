@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use super::{AVERAGE, Slice, Survey};
 use crate::moment::{length, local, local_as};
 use crate::observation::Mark;
 use crate::output::Charset;
 use crate::output::natural_width;
+use crate::replay::slices::{AVERAGE, Slice, Survey};
 use crate::report::{Align, Field, Report, ReportColumn, Row};
 
 /// Characters of a sparkline at most; more slices than that are put together, the largest of them shown.

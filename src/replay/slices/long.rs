@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
-use super::{Slice, Survey};
 use crate::moment::timestamp;
 use crate::output::{self, Format, Layout};
+use crate::replay::slices::{Slice, Survey};
 use crate::report::{Align, Field, Report, ReportColumn, Row, Ticks};
 
 /// The columns before those of a report: of the slice, its ticks, how long passes took, and how late they were.
