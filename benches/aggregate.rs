@@ -21,7 +21,7 @@ use std::time::{Duration, Instant};
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use psn::ask::plan::{Plan, PlanRequest, StateGate};
 use psn::count::{Aggregator, Fold, LastValues};
-use psn::observation::{Observation, Value};
+use psn::row::observation::{Observation, Value};
 use psn::sample::SPARE_THREADS;
 use rayon::ThreadPool;
 

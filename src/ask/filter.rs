@@ -10,7 +10,7 @@ use std::cmp::Ordering;
 use regex::bytes::Regex;
 
 use crate::ask::column::{COLUMNS, Column, closest};
-use crate::observation::{Mark, Observation, Value};
+use crate::row::observation::{Mark, Observation, Value};
 
 /// How a value is compared.
 #[derive(Debug, Clone)]

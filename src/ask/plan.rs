@@ -3,9 +3,9 @@
 use crate::ask::column::{Column, Extract, Kind, STATE_LETTERS, Source, SourceSet, closest, state_names};
 use crate::ask::filter::{Filter, UnknownColumn, find_column};
 use crate::ask::measured::Measured;
-use crate::observation::Observation;
 use crate::proc::lookup::PerByte;
 use crate::proc::parse::stat::field;
+use crate::row::observation::Observation;
 
 /// How the values of a group's observations become one value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -7,7 +7,7 @@ use foldhash::fast::RandomState;
 use crate::ask::plan::Aggregate;
 use crate::count::Cell;
 use crate::count::memory::{Budget, table_entry};
-use crate::observation::{Mark, Value};
+use crate::row::observation::{Mark, Value};
 
 /// The last values of a thread's counters, one for each delta measure of the plan.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

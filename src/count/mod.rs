@@ -30,9 +30,9 @@ use crate::count::batches::Batches;
 use crate::count::distinct::Distinct;
 use crate::count::intern::{Interner, LocalInterner, Symbol};
 use crate::count::memory::{Budget, Memory, allocation, table_entry};
-use crate::observation::{Mark, Observation, Value};
 use crate::report::{Other, Row};
-use crate::rows::{Rows, SpareRows};
+use crate::row::observation::{Mark, Observation, Value};
+use crate::row::rows::{Rows, SpareRows};
 
 /// A value as part of a group's key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

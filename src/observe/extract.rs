@@ -7,7 +7,6 @@ use crate::ask::column::{
 };
 use crate::ask::measured::Measured;
 use crate::kernel::{Call, Registers, TaskRecord};
-use crate::observation::{Mark, Observation, Value};
 use crate::proc::lookup::PerSource;
 use crate::proc::parse::smaps::Mapping;
 use crate::proc::parse::stack::Entry;
@@ -16,6 +15,7 @@ use crate::proc::parse::syscall::SyscallLine;
 use crate::proc::parse::{self, cgroup, cmdline, fd_link, io, schedstat, stack, status, system};
 use crate::proc::syscall::{self, Abi};
 use crate::proc::{Buffer, ReadError};
+use crate::row::observation::{Mark, Observation, Value};
 use crate::tasks::users::Users;
 
 impl From<ReadError> for Mark {

@@ -23,7 +23,6 @@ use self::doors::Doors;
 use crate::ask::column::{Column, Extract, Source, SourceSet};
 use crate::ask::plan::{Plan, StateGate};
 use crate::count::{Fold, LastValues};
-use crate::observation::{Mark, Observation};
 use crate::observe::extract::{
     Answers, Descriptor, Thread, Walked, descriptor, extract, has_ended, is_kernel_thread, is_no_wchan, is_running,
     wchan_was_refused,
@@ -36,6 +35,7 @@ use crate::proc::parse::syscall::SyscallLine;
 use crate::proc::parse::{self, schedstat, stack, stat, status};
 use crate::proc::syscall::{self, Abi};
 use crate::proc::{Buffer, ProcRoot, ReadError};
+use crate::row::observation::{Mark, Observation};
 use crate::tasks::facts::Runs;
 use crate::tasks::facts::files::{slices, switches};
 use crate::tasks::users::Users;

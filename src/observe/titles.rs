@@ -8,11 +8,11 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant as Time};
 
 use crate::ask::column::Source;
-use crate::observation::Mark;
 use crate::observe::extract::Walked;
 use crate::observe::{Context, Instant, Observer, Reading, Subject, held};
 use crate::proc::parse::stat::Stat;
-use crate::rows::Rows;
+use crate::row::observation::Mark;
+use crate::row::rows::Rows;
 use crate::tasks::Memory;
 use crate::tasks::facts::{Fact, Look, ProcessFacts, Runs, SideReaders, TITLES, Witness};
 

@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use crate::observation::Mark;
 use crate::proc::health::Counts;
 use crate::report::{Align, Cost, CoverageReport, Field, Meta, Report, ReportColumn, Row, States, Tasks, Ticks};
+use crate::row::observation::Mark;
 
 /// A dimension of texts.
 pub fn column(name: &str) -> ReportColumn {

@@ -152,9 +152,9 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::observation::Mark;
     use crate::output::fixture::{self, column, number, text};
     use crate::report::States;
+    use crate::row::observation::Mark;
 
     fn rendered(report: &Report, terminal: Option<usize>) -> String {
         let mut out = Vec::new();

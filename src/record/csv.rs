@@ -21,10 +21,10 @@ use super::{
     Header, PIECE_ROWS, Piece, Query, RecordError, RecordedColumn, Recording, Sink, TickInfo, Visit, create, text,
 };
 use crate::moment::timestamp;
-use crate::observation::Value;
 use crate::output::sentence::shown;
 use crate::report::{Facts, decimal};
-use crate::rows::Rows;
+use crate::row::observation::Value;
+use crate::row::rows::Rows;
 
 const RECORDING: &str = "#recording";
 const TICK: &str = "#tick";
@@ -380,7 +380,7 @@ impl<'a> Reading<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::observation::Mark;
+    use crate::row::observation::Mark;
 
     #[test]
     fn decimals_come_back_to_the_last_digit() {

@@ -4,11 +4,11 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use crate::ask::column::Column;
-use crate::observation::{Mark, Value};
 use crate::record::header::{FORMAT, States};
 use crate::record::parquet::DatasetOptions;
 use crate::record::{Header, Query, RecordedColumn, Recording, Sink, TickInfo};
-use crate::rows::Rows;
+use crate::row::observation::{Mark, Value};
+use crate::row::rows::Rows;
 
 /// An empty directory, removed when dropped.
 pub struct Directory {

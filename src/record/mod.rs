@@ -34,7 +34,7 @@ use std::path::{Path, PathBuf};
 use crate::ask::column::Column;
 use crate::output::sentence::shown;
 use crate::report::Facts;
-use crate::rows::Rows;
+use crate::row::rows::Rows;
 
 pub use header::{Header, RecordedColumn, TickInfo};
 pub use recorder::{Recorder, Written};

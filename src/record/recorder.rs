@@ -13,7 +13,7 @@ use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, TryRecvError, bounde
 
 use super::{RecordError, Sink, TickInfo};
 use crate::report::Facts;
-use crate::rows::{Rows, SpareRows};
+use crate::row::rows::{Rows, SpareRows};
 
 /// Ticks that may wait to be written.
 const QUEUED_TICKS: usize = 4096;
@@ -227,7 +227,7 @@ mod tests {
     use std::sync::Mutex;
 
     use super::*;
-    use crate::observation::Value;
+    use crate::row::observation::Value;
 
     /// Keeps what it is given; waits at each tick until it may go on.
     struct Slow {

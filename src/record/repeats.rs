@@ -9,8 +9,8 @@ use foldhash::fast::RandomState;
 
 use super::Header;
 use super::header::IDENTITY;
-use crate::observation::Value;
-use crate::rows::Rows;
+use crate::row::observation::Value;
+use crate::row::rows::Rows;
 
 /// Remembers the rows of a tick to find them again in the next one.
 #[derive(Debug)]

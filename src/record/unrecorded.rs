@@ -3,9 +3,9 @@
 use super::{Piece, Query, RecordError, Recording, Visit};
 use crate::ask::column::Column;
 use crate::moment::timestamp;
-use crate::observation::{Mark, Value};
 use crate::output::sentence::shown;
-use crate::rows::Rows;
+use crate::row::observation::{Mark, Value};
+use crate::row::rows::Rows;
 
 /// Times that one sentence names.
 const MAX_NAMED: usize = 3;

@@ -11,8 +11,8 @@ use crate::ask::plan::{Aggregate, Plan, SortKey, StateGate, Statistic};
 use crate::count::intern::Interner;
 use crate::count::memory::allocation;
 use crate::count::{Accumulator, Aggregator, Cell, Group};
-use crate::observation::Mark;
 use crate::proc::health::Counts;
+use crate::row::observation::Mark;
 use crate::sleepers::Sleepers;
 
 /// Everything a run has to tell.
@@ -517,7 +517,7 @@ mod tests {
     use super::*;
     use crate::ask::plan::PlanRequest;
     use crate::count::LastValues;
-    use crate::observation::{Observation, Value};
+    use crate::row::observation::{Observation, Value};
 
     #[test]
     fn scaled_numbers_are_exact() {

@@ -37,7 +37,7 @@ use crate::proc::parse::{stat, status, syscall};
 use crate::proc::rights;
 use crate::proc::syscall::Abi;
 use crate::proc::{Buffer, ProcRoot, ReadError};
-use crate::rows::Rows;
+use crate::row::rows::Rows;
 use crate::sample::queue::Queue;
 use crate::sample::walker::{Row, Walker};
 use crate::tasks::{Process, Task, TaskSet};

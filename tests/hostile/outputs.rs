@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::sync::OnceLock;
 
-use psn::observation::Mark;
 use psn::output::{Format, Layout};
 use psn::report::{Field, Report, Row};
+use psn::row::observation::Mark;
 use psn::tasks::users::Users;
 use serde_json::Value;
 use unicode_width::UnicodeWidthStr as _;

@@ -13,11 +13,11 @@ use parquet::file::properties::WriterProperties;
 use parquet::file::writer::SerializedFileWriter;
 use parquet::schema::types::Type;
 use psn::ask::column::Column;
-use psn::observation::Value;
 use psn::record::header::FORMAT;
 use psn::record::open::{self, SinkOptions};
 use psn::record::{Header, RecordedColumn, TickInfo};
-use psn::rows::Rows;
+use psn::row::observation::Value;
+use psn::row::rows::Rows;
 use rustix::fs::{CWD, FileType};
 use rustix::process::Signal;
 

@@ -6,7 +6,7 @@ use std::process::Stdio;
 use psn::ask::column::Column;
 use psn::record::open::{self, SinkOptions};
 use psn::record::{Header, Query, RecordedColumn, TickInfo};
-use psn::rows::Rows;
+use psn::row::rows::Rows;
 use psn_stress::{Kind, Storm};
 
 use crate::support::child::{Running, command, has_program, run};

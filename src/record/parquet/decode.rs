@@ -14,7 +14,7 @@ use super::ticks::{TickNote, TickReader};
 use crate::record::parquet::read::footer::Footer;
 use crate::record::parquet::read::rows::{RowReader, Wanted};
 use crate::record::{PIECE_ROWS, Piece, Query, RecordError, TickInfo, Visit};
-use crate::rows::Rows;
+use crate::row::rows::Rows;
 
 /// Ticks that are handed over at once, at most.
 const PARCEL_TICKS: usize = 512;

@@ -15,8 +15,8 @@ use parquet::basic::{LogicalType, Repetition, TimeUnit, Type as Physical};
 use parquet::errors::ParquetError;
 use parquet::schema::types::{Type, TypePtr};
 
-use crate::observation::{Mark, Value};
 use crate::record::{Header, text};
+use crate::row::observation::{Mark, Value};
 
 /// What the keys of psn's notes in a file begin with.
 pub const NOTES: &str = "psn.";

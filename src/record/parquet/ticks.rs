@@ -11,14 +11,14 @@ use serde::{Deserialize, Serialize};
 
 use super::file::{Damage, Slice};
 use super::schema;
-use crate::observation::Value;
 use crate::record::TickInfo;
 use crate::record::header::States;
 use crate::record::parquet::read::footer::Footer;
 use crate::record::parquet::read::rows::{RowReader, Wanted};
 use crate::record::parquet::write::encode::{Eight, TextList};
 use crate::record::parquet::write::table::TableWriter;
-use crate::rows::Rows;
+use crate::row::observation::Value;
+use crate::row::rows::Rows;
 
 /// Ticks that are written, and read, at once.
 const BATCH: usize = 8192;

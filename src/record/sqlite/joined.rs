@@ -11,8 +11,8 @@ use rusqlite::{Connection, Statement};
 
 use super::connect::Trouble;
 use crate::ask::column::Column;
-use crate::observation::{Mark, Value};
-use crate::rows::Rows;
+use crate::row::observation::{Mark, Value};
+use crate::row::rows::Rows;
 
 /// Bytes that the other tables' rows of one tick may take together.
 const MAX_TICK_BYTES: usize = 64 << 20;

@@ -14,7 +14,7 @@ use crate::record::{
     Header, PIECE_BYTES, PIECE_ROWS, Piece, Query, RecordError, RecordedColumn, Recording, TickInfo, Visit,
 };
 use crate::report::Facts;
-use crate::rows::Rows;
+use crate::row::rows::Rows;
 
 /// A database of the original.
 #[derive(Debug)]

@@ -10,11 +10,11 @@ use super::schema::{APPLICATION_ID, WITH_SUMS};
 use super::spans::{Cell, Spans};
 use super::strings::Strings;
 use super::sums;
-use crate::observation::Value;
 use crate::record::header::States;
 use crate::record::{Header, PIECE_BYTES, PIECE_ROWS, Piece, Query, RecordError, Recording, TickInfo, Visit};
 use crate::report::Facts;
-use crate::rows::Rows;
+use crate::row::observation::Value;
+use crate::row::rows::Rows;
 
 /// Bytes of the header, or of the facts, at most; psn's have some thousand.
 const MAX_META_BYTES: usize = 1 << 20;

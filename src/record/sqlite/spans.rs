@@ -7,9 +7,9 @@ use super::connect::Trouble;
 use super::sums::{self, GroupSums, Sum};
 use super::write::group_spans;
 use crate::ask::column::Column;
-use crate::observation::{Mark, Value};
 use crate::record::{Header, Query, text};
-use crate::rows::Rows;
+use crate::row::observation::{Mark, Value};
+use crate::row::rows::Rows;
 
 /// Bytes of texts in columns of numbers that a group may have; psn's have next to none.
 const MAX_ODD_BYTES: usize = 32 << 20;

@@ -7,8 +7,8 @@ use rusqlite::Connection;
 use rusqlite::types::ValueRef;
 
 use super::sums;
-use crate::observation::{Mark, Value};
 use crate::record::text;
+use crate::row::observation::{Mark, Value};
 
 /// The texts in use lately.
 #[derive(Debug)]

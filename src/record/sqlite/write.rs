@@ -10,11 +10,11 @@ use rusqlite::{Connection, params};
 
 use super::sums::{self, GroupSums};
 use super::{fresh, schema};
-use crate::observation::{Mark, Value};
 use crate::record::repeats::Repeats;
 use crate::record::{Header, RecordError, Sink, TickInfo, text};
 use crate::report::Facts;
-use crate::rows::Rows;
+use crate::row::observation::{Mark, Value};
+use crate::row::rows::Rows;
 
 /// Spans of `columns` columns that a group of ticks may have, unless it is one tick with more: a reader holds them, in 64 MiB.
 pub fn group_spans(columns: usize) -> usize {

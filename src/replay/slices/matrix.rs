@@ -3,11 +3,11 @@
 use std::sync::Arc;
 
 use crate::moment::{length, local, local_as};
-use crate::observation::Mark;
 use crate::output::Charset;
 use crate::output::natural_width;
 use crate::replay::slices::{AVERAGE, Slice, Survey};
 use crate::report::{Align, Field, Report, ReportColumn, Row};
+use crate::row::observation::Mark;
 
 /// Characters of a sparkline at most; more slices than that are put together, the largest of them shown.
 const TREND_WIDTH: usize = 24;

@@ -8,9 +8,9 @@ use psn::ask::column::Source;
 use psn::ask::filter::Filter;
 use psn::ask::plan::{Plan, PlanError, PlanRequest, SortKey, StateGate, Statistic};
 use psn::count::{Aggregator, LastValues};
-use psn::observation::{Mark, Observation, Value};
 use psn::output::{Format, Layout, render};
 use psn::report::{Facts, Report, Ticks};
+use psn::row::observation::{Mark, Observation, Value};
 
 /// Conditions, names of columns and items of `-s`.
 pub fn expressions(data: &[u8]) {

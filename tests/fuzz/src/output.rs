@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use psn::observation::Mark;
 use psn::output::escape::{frame, printable};
 use psn::output::{Format, Layout};
 use psn::proc::health::Counts;
 use psn::report::{Align, Cost, CoverageReport, Field, Meta, Report, ReportColumn, Row, States, Tasks, Ticks};
+use psn::row::observation::Mark;
 use unicode_width::UnicodeWidthStr as _;
 
 /// Characters that reorder, hide or break text, by the tables of Unicode rather than psn's.

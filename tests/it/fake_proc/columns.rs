@@ -4,10 +4,10 @@
 use std::collections::BTreeSet;
 
 use psn::ask::column::{COLUMNS, Column, Source};
-use psn::observation::Mark;
 use psn::proc::parse::stat::{PF_KTHREAD, field as stat_field};
 use psn::proc::{Call, Fault};
 use psn::report::Field;
+use psn::row::observation::Mark;
 use rustix::io::Errno;
 
 use crate::support::engine::{Engine, sample};

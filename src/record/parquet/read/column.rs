@@ -5,13 +5,13 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use crate::observation::{Mark, Value};
 use crate::record::parquet::file::{Damage, Slice};
 use crate::record::parquet::page::PageHeader;
 use crate::record::parquet::read::footer::{Chunk, Codec, Leaf, Physical};
 use crate::record::parquet::rle::{Hybrid, PADDING};
 use crate::record::parquet::schema;
 use crate::record::text;
+use crate::row::observation::{Mark, Value};
 
 const MALFORMED: Damage = Damage::Form("a page is damaged");
 

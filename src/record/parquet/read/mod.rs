@@ -259,13 +259,13 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::observation::{Mark, Value};
     use crate::record::TickInfo;
     use crate::record::fixture::{
         COLUMNS, Directory, SECOND, START, a_part_a_tick, add, expected, header, parts, query, read, tick,
     };
     use crate::record::parquet::{DatasetOptions, create};
-    use crate::rows::Rows;
+    use crate::row::observation::{Mark, Value};
+    use crate::row::rows::Rows;
 
     /// Ticks of these values, a row each, through a file and back.
     fn round_trip(values: &[Vec<Value<'_>>]) -> Vec<(TickInfo, Vec<Vec<String>>)> {

@@ -3,12 +3,12 @@
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use crate::observation::{Mark, Value};
 use crate::record::parquet::file::{Damage, Slice};
 use crate::record::parquet::read::column::{ColumnReader, NO_TEXT, Numbers, Scratch};
 use crate::record::parquet::read::footer::{Footer, Physical};
 use crate::record::parquet::schema;
-use crate::rows::Rows;
+use crate::row::observation::{Mark, Value};
+use crate::row::rows::Rows;
 
 /// Rows that are decoded at once.
 const BATCH: usize = 4096;

@@ -11,12 +11,12 @@ use foldhash::fast::RandomState;
 use parquet::errors::ParquetError;
 
 use crate::ask::column::Kind;
-use crate::observation::{Mark, Value};
 use crate::record::parquet::schema;
 use crate::record::parquet::write::encode::{Eight, TextList};
 use crate::record::parquet::write::table::TableWriter;
 use crate::record::{Header, RecordedColumn, text};
-use crate::rows::Rows;
+use crate::row::observation::{Mark, Value};
+use crate::row::rows::Rows;
 
 /// The rows of a row group.
 pub struct RowBuffer {

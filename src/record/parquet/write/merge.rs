@@ -24,7 +24,7 @@ use crate::record::parquet::write::buffer::RowBuffer;
 use crate::record::parquet::write::part::{Complete, Notes, PartWriter, engine};
 use crate::record::{PIECE_ROWS, RecordError};
 use crate::report::Facts;
-use crate::rows::Rows;
+use crate::row::rows::Rows;
 
 /// Row groups of at least so many rows are good as they are, and copied without being decoded: what DuckDB makes them of.
 const GOOD_ROWS: u64 = 122_880;
@@ -380,12 +380,12 @@ mod tests {
     use std::path::PathBuf;
 
     use super::*;
-    use crate::observation::Value;
     use crate::record::fixture::{
         COLUMNS, Directory, START, a_part_a_tick, add, expected, header, parts, query, read, tick,
     };
     use crate::record::parquet::ticks::TickNote;
     use crate::record::parquet::{DatasetOptions, create, open};
+    use crate::row::observation::Value;
 
     /// A dataset of ten parts, and what is in it.
     fn ten_parts(root: &Path) -> Vec<PathBuf> {

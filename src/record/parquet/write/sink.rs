@@ -23,7 +23,7 @@ use crate::record::parquet::write::part::{Complete, Notes, PartWriter, engine};
 use crate::record::repeats::Repeats;
 use crate::record::{Header, RecordError, Sink, TickInfo, create};
 use crate::report::Facts;
-use crate::rows::Rows;
+use crate::row::rows::Rows;
 
 /// Rows of one row group, at most: what engines read in parallel, and memory that is used again and again.
 const GROUP_ROWS: usize = 1 << 17;

@@ -160,10 +160,10 @@ mod tests {
     use parquet::file::reader::{FileReader as _, SerializedFileReader};
     use parquet::record::Field;
 
-    use crate::observation::{Mark, Value};
     use crate::record::fixture::{COLUMNS, Directory, START, header, parts, tick};
     use crate::record::parquet::{DatasetOptions, create};
-    use crate::rows::Rows;
+    use crate::row::observation::{Mark, Value};
+    use crate::row::rows::Rows;
 
     /// Others can read it: here, the crate's own reader.
     #[test]

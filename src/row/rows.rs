@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use crate::observation::{Mark, Observation, Place, Value, Values};
+use crate::row::observation::{Mark, Observation, Place, Value, Values};
 
 /// The values of many observations, one after another.
 ///
