@@ -73,7 +73,5 @@ pub mod report;
 pub mod row;
 pub mod sample;
 pub mod session;
-pub mod sleepers;
 pub mod symbol;
 pub mod tasks;
-pub mod visibility;

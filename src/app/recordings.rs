@@ -23,7 +23,7 @@ use crate::replay::slices::{self, Long, Matrix};
 use crate::replay::{self, Question};
 use crate::report::{Report, States};
 use crate::session::Stop;
-use crate::sleepers;
+use crate::session::sleepers;
 
 /// `psn -i`: the report on recordings.
 pub fn replay(args: &SampleArgs) -> anyhow::Result<()> {

@@ -2,7 +2,7 @@
 
 use super::footer::{count, milliseconds, rate, thousands};
 use crate::report::{Report, States};
-use crate::sleepers::Sleepers;
+use crate::session::sleepers::Sleepers;
 
 /// Fewer ticks than this say little: one of nine is 11%.
 const FEW_TICKS: u64 = 10;

@@ -13,7 +13,7 @@ use crate::count::memory::allocation;
 use crate::count::{Accumulator, Aggregator, Cell, Group};
 use crate::proc::health::Counts;
 use crate::row::observation::Mark;
-use crate::sleepers::Sleepers;
+use crate::session::sleepers::Sleepers;
 
 /// Everything a run has to tell.
 #[derive(Debug, Clone, PartialEq)]

@@ -135,7 +135,7 @@ fn report(settings: &[u8], cells: &[&[u8]]) -> Report {
     let number = |name: &str| ReportColumn { align: Align::Right, is_dimension: false, ..column(name) };
     Report {
         unmeasured: vec![said.clone()],
-        sleepers: Some(psn::sleepers::Sleepers {
+        sleepers: Some(psn::session::sleepers::Sleepers {
             threads: 9,
             looked_at: 8,
             slept: 7.5,

@@ -3,6 +3,9 @@
 //! The caller's thread is the coordinator. It owns time and the stop flag, reads no file of any
 //! task, and waits for every other thread with a deadline, so that whatever hangs, the run ends.
 
+pub mod sleepers;
+pub mod visibility;
+
 use std::cmp::Reverse;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -35,14 +38,13 @@ use crate::record::{Header, RecordedColumn, Recorder, TickInfo};
 use crate::report::{Cost, CoverageReport, Facts, Meta, Report, Tasks, Ticks};
 use crate::sample::walker::{self, Walker};
 use crate::sample::{Blocker, PassOutcome, Sampler};
-use crate::sleepers::{self, Sleepers};
+use crate::session::sleepers::Sleepers;
 use crate::tasks::census::Census;
 use crate::tasks::discover::{Discovered, Discoverer, Discovery, DiscoveryConfig};
 use crate::tasks::facts::{SideReaders, TITLES};
 use crate::tasks::fds::FdBudget;
 use crate::tasks::users::Users;
 use crate::tasks::{DetailFiles, TaskSet};
-use crate::visibility;
 
 /// Ends a run from another thread or from a signal handler.
 #[derive(Debug, Clone, Default)]
