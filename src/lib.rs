@@ -58,12 +58,9 @@
 
 pub mod app;
 pub mod ask;
-pub mod clock;
 pub mod config;
 pub mod count;
-pub mod histogram;
 pub mod kernel;
-pub mod moment;
 pub mod observe;
 pub mod output;
 pub mod proc;
@@ -75,3 +72,4 @@ pub mod sample;
 pub mod session;
 pub mod symbol;
 pub mod tasks;
+pub mod time;

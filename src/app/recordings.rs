@@ -12,7 +12,6 @@ use crate::ask::plan::{Keep, Plan, PlanRequest, StateGate};
 use crate::ask::select::ProcessSelection;
 use crate::config::cli::{DiffArgs, ExportArgs, SampleArgs};
 use crate::config::{self, UsageError};
-use crate::moment::{Moment, local, nanoseconds, unknown_zone};
 use crate::output::sentence::{sentence, shown};
 use crate::output::{self, Format, Layout};
 use crate::record::open::{self, SinkOptions};
@@ -24,6 +23,7 @@ use crate::replay::{self, Question};
 use crate::report::{Report, States};
 use crate::session::Stop;
 use crate::session::sleepers;
+use crate::time::moment::{Moment, local, nanoseconds, unknown_zone};
 
 /// `psn -i`: the report on recordings.
 pub fn replay(args: &SampleArgs) -> anyhow::Result<()> {

@@ -7,8 +7,8 @@ use std::time::Duration;
 use clap::{Args, CommandFactory, Parser, Subcommand};
 
 use crate::config::Scan;
-use crate::moment::{Moment, parse_bytes, parse_duration, parse_duration_or_none, parse_duration_with_unit};
 use crate::output::Format;
+use crate::time::moment::{Moment, parse_bytes, parse_duration, parse_duration_or_none, parse_duration_with_unit};
 
 const EXAMPLES: &str = "\
 Examples:

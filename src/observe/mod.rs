@@ -90,7 +90,7 @@ pub struct Context {
 pub struct Instant {
     /// The tick's number, from 0.
     pub tick: u32,
-    /// The tick's start by [`crate::clock::monotonic_ns`].
+    /// The tick's start by [`crate::time::clock::monotonic_ns`].
     pub now_ns: u64,
 }
 

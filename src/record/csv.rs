@@ -20,11 +20,11 @@ use super::source::Source;
 use super::{
     Header, PIECE_ROWS, Piece, Query, RecordError, RecordedColumn, Recording, Sink, TickInfo, Visit, create, text,
 };
-use crate::moment::timestamp;
 use crate::output::sentence::shown;
 use crate::report::{Facts, decimal};
 use crate::row::observation::Value;
 use crate::row::rows::Rows;
+use crate::time::moment::timestamp;
 
 const RECORDING: &str = "#recording";
 const TICK: &str = "#tick";

@@ -2,10 +2,10 @@
 
 use super::{Piece, Query, RecordError, Recording, Visit};
 use crate::ask::column::Column;
-use crate::moment::timestamp;
 use crate::output::sentence::shown;
 use crate::row::observation::{Mark, Value};
 use crate::row::rows::Rows;
+use crate::time::moment::timestamp;
 
 /// Times that one sentence names.
 const MAX_NAMED: usize = 3;

@@ -1,7 +1,7 @@
 //! Clocks that were set back while they were recorded.
 
-use crate::moment::{length, local};
 use crate::record::{Header, TickInfo};
+use crate::time::moment::{length, local};
 
 /// Where within a run the host's clock was set back.
 #[derive(Debug, Default)]

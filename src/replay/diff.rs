@@ -10,11 +10,11 @@ use std::sync::Arc;
 
 use foldhash::fast::RandomState;
 
-use crate::moment::{Moment, local};
 use crate::output::escape::printable;
 use crate::output::sentence::shown;
 use crate::report::{Align, Field, Report, ReportColumn, Row};
 use crate::row::observation::Mark;
+use crate::time::moment::{Moment, local};
 
 /// One side of a comparison: a recording, or a window of it.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -18,14 +18,14 @@ use crate::ask::plan::{Aggregate, Plan};
 use crate::ask::select::ProcessSelection;
 use crate::count::memory::{Memory, table_entry};
 use crate::count::{Aggregator, Fold, LastValues};
-use crate::histogram::Histogram;
-use crate::moment::local;
 use crate::output::sentence::shown;
 use crate::record::header::IDENTITY;
 use crate::record::unrecorded;
 use crate::record::{Header, Piece, Query, RecordError, Recording, TickInfo};
 use crate::report::{Facts, Meta, Report, Tasks, Ticks};
 use crate::row::observation::{Observation, Value};
+use crate::time::histogram::Histogram;
+use crate::time::moment::local;
 
 /// What is asked of recordings.
 #[derive(Debug, Clone)]

@@ -27,7 +27,6 @@ use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering}
 use std::time::Duration;
 
 use crate::ask::column::Source;
-use crate::clock::monotonic_ns;
 use crate::count::Aggregator;
 use crate::observe::{Context, Coverage, Instant, Observer, Place, read_stat, titles};
 use crate::proc::health::Health;
@@ -41,6 +40,7 @@ use crate::row::rows::Rows;
 use crate::sample::queue::Queue;
 use crate::sample::walker::{Row, Walker};
 use crate::tasks::{Process, Task, TaskSet};
+use crate::time::clock::monotonic_ns;
 
 /// Threads of the pool beyond the workers: each can replace one that is stuck in the kernel.
 pub const SPARE_THREADS: usize = 4;

@@ -17,14 +17,11 @@ use crate::ask::column::{Extract, Source, state_name};
 use crate::ask::measured::Measured;
 use crate::ask::plan::{Keep, Plan, StateGate};
 use crate::ask::select::{ProcessSelection, Selection};
-use crate::clock::{Schedule, Wake, be_punctual, boottime_ns, monotonic_ns, process_cpu, realtime_ns, sleep_until};
 use crate::config::Scan;
 use crate::config::{Config, allowed_cpus};
 use crate::count::Aggregator;
 use crate::count::memory::Memory;
-use crate::histogram::Histogram;
 use crate::kernel::Unavailable;
-use crate::moment::nanoseconds;
 use crate::observe::{Context, Coverage};
 use crate::output::escape::printable;
 use crate::output::sentence::shown;
@@ -45,6 +42,11 @@ use crate::tasks::facts::{SideReaders, TITLES};
 use crate::tasks::fds::FdBudget;
 use crate::tasks::users::Users;
 use crate::tasks::{DetailFiles, TaskSet};
+use crate::time::clock::{
+    Schedule, Wake, be_punctual, boottime_ns, monotonic_ns, process_cpu, realtime_ns, sleep_until,
+};
+use crate::time::histogram::Histogram;
+use crate::time::moment::nanoseconds;
 
 /// Ends a run from another thread or from a signal handler.
 #[derive(Debug, Clone, Default)]

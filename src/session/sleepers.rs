@@ -10,10 +10,8 @@ use serde::{Deserialize, Serialize};
 use crate::ask::column::Column;
 use crate::ask::filter::Filter;
 use crate::ask::plan::{Plan, PlanRequest, StateGate};
-use crate::clock::{monotonic_ns, sleep_until};
 use crate::config::Config;
 use crate::count::Aggregator;
-use crate::moment::nanoseconds;
 use crate::observe::Context;
 use crate::proc::ProcRoot;
 use crate::record::{Header, RecordError, Recording};
@@ -23,6 +21,8 @@ use crate::row::observation::Mark;
 use crate::sample::Sampler;
 use crate::tasks::users::Users;
 use crate::tasks::{Process, TaskSet};
+use crate::time::clock::{monotonic_ns, sleep_until};
+use crate::time::moment::nanoseconds;
 
 /// Looks at the sleepers.
 const LOOKS: u32 = 3;

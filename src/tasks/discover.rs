@@ -16,7 +16,6 @@ use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, TrySendError, bounde
 
 use crate::ask::column::{Source, SourceSet};
 use crate::ask::select::{ProcessSelection, Selection};
-use crate::clock::monotonic_ns;
 use crate::proc::health::Health;
 use crate::proc::parse::status;
 use crate::proc::parse::system::Loadavg;
@@ -27,6 +26,7 @@ use crate::tasks::facts::{ProcessFacts, SideReaders};
 use crate::tasks::fds::{FdBudget, FdUse};
 use crate::tasks::users::Users;
 use crate::tasks::{Permit, Process, Task, TaskSet};
+use crate::time::clock::monotonic_ns;
 
 /// What discovery needs to know of the run.
 #[derive(Debug, Clone)]

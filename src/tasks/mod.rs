@@ -207,7 +207,7 @@ pub struct Memory {
     /// The whole of a name that a walk's record has but the beginning of, with how often the thread had been switched out when
     /// it was read: while it has not been again, it has the name still.
     pub whole_name: Option<(u64, Box<[u8]>)>,
-    /// When they were learnt, by the clock of [`crate::clock::monotonic_ns`].
+    /// When they were learnt, by the clock of [`crate::time::clock::monotonic_ns`].
     pub learnt_ns: u64,
 }
 

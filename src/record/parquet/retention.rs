@@ -6,7 +6,7 @@
 use std::time::{Duration, Instant};
 
 use super::dataset::{Catalog, Entry};
-use crate::moment::nanoseconds;
+use crate::time::moment::nanoseconds;
 
 /// Parts that begin so much later than now are of a clock that was wrong; by less, it may have been put right meanwhile.
 const AHEAD: Duration = Duration::from_secs(24 * 3600);

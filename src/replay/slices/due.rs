@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use crate::moment::length;
 use crate::record::{Header, RecordError, TickInfo};
 use crate::replay::slices::MAX_SLICES;
 use crate::report::Ticks;
+use crate::time::moment::length;
 
 /// The ticks of each slice, as they are read.
 ///

@@ -5,10 +5,10 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
-use crate::moment::timestamp;
 use crate::output::{self, Format, Layout};
 use crate::replay::slices::{Slice, Survey};
 use crate::report::{Align, Field, Report, ReportColumn, Row, Ticks};
+use crate::time::moment::timestamp;
 
 /// The columns before those of a report: of the slice, its ticks, how long passes took, and how late they were.
 const LEADING: [&str; 5] = ["time", "ticks_due", "ticks_taken", "pass_p99_ms", "late_p99_ms"];

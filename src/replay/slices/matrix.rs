@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
-use crate::moment::{length, local, local_as};
 use crate::output::Charset;
 use crate::output::natural_width;
 use crate::replay::slices::{AVERAGE, Slice, Survey};
 use crate::report::{Align, Field, Report, ReportColumn, Row};
 use crate::row::observation::Mark;
+use crate::time::moment::{length, local, local_as};
 
 /// Characters of a sparkline at most; more slices than that are put together, the largest of them shown.
 const TREND_WIDTH: usize = 24;

@@ -8,7 +8,6 @@ use std::time::Instant;
 
 use parquet::schema::types::TypePtr;
 
-use crate::moment::nanoseconds;
 use crate::record::parquet::DatasetOptions;
 use crate::record::parquet::dataset::{Dataset, Entry};
 use crate::record::parquet::dir::Dir;
@@ -24,6 +23,7 @@ use crate::record::repeats::Repeats;
 use crate::record::{Header, RecordError, Sink, TickInfo, create};
 use crate::report::Facts;
 use crate::row::rows::Rows;
+use crate::time::moment::nanoseconds;
 
 /// Rows of one row group, at most: what engines read in parallel, and memory that is used again and again.
 const GROUP_ROWS: usize = 1 << 17;

@@ -1,0 +1,5 @@
+//! Clocks, times as people type them, and histograms of durations.
+
+pub mod clock;
+pub mod histogram;
+pub mod moment;
