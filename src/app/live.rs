@@ -66,7 +66,7 @@ fn run(config: &Config, args: &SampleArgs, tell: impl FnOnce(&Report) -> anyhow:
         }
     };
     // First what is wanted at once; a disk that hangs must not keep it from being seen.
-    let told = tell(&report);
+    let told = stop.unstoppable(|| tell(&report));
     if let Some(recorder) = recorder {
         let path = config.recording.as_ref().map(|recording| shown(&recording.path)).unwrap_or_default();
         let written = finish(recorder, &report, &stop).with_context(|| limited("not everything was recorded"))?;

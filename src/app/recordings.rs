@@ -46,7 +46,8 @@ pub fn replay(args: &SampleArgs) -> anyhow::Result<()> {
     }
     let report = report(&mut recordings, &question, &mut |done| bar.update(done));
     drop(bar);
-    print_report(&told(report?), args.format, !args.quiet, args.raw_csv)?;
+    let report = told(report?);
+    stop.unstoppable(|| print_report(&report, args.format, !args.quiet, args.raw_csv))?;
     check_whole(&lost(&recordings))
 }
 
@@ -195,7 +196,7 @@ pub fn diff(args: &DiffArgs) -> anyhow::Result<()> {
     let (before, after) = ((&before.0, &before.1), (&after.0, &after.1));
     let report = told(diff::table(before, after, args.significant, limit));
     // The account of one run would say nothing of two.
-    print_report(&report, args.format, false, args.raw_csv)?;
+    stop.unstoppable(|| print_report(&report, args.format, false, args.raw_csv))?;
     if args.format == Format::Table && !args.quiet {
         let left_out = match report.rows_left_out {
             0 => None,

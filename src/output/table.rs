@@ -22,9 +22,11 @@ const SEPARATOR: &str = " | ";
 /// Writes the table, `terminal` columns wide at most if its texts can be made that short.
 pub fn render(report: &Report, terminal: Option<usize>, charset: Charset, out: &mut dyn Write) -> io::Result<()> {
     let mut widths = natural_widths(report, charset);
-    if let Some(terminal) = terminal {
-        fit(&mut widths, &report.columns, terminal);
+    match terminal {
+        Some(terminal) => fit(&mut widths, &report.columns, terminal),
+        None => limit_padding(&mut widths, report.rows.len()),
     }
+    let is_cut = terminal.is_some();
     let total = table_width(&widths);
     let title = format!("=== {} ", charset.text(&report.title));
     writeln!(out, "\n{title}{}\n", "=".repeat(total.saturating_sub(title.width())))?;
@@ -32,10 +34,10 @@ pub fn render(report: &Report, terminal: Option<usize>, charset: Charset, out: &
         return writeln!(out, " {}", charset.printable(nothing_seen(report).as_bytes()));
     }
     let headers = report.columns.iter().map(|column| charset.printable(column.name.as_bytes()));
-    write_line(&report.columns, &widths, charset, headers, out)?;
+    write_line(&report.columns, &widths, (charset, is_cut), headers, out)?;
     writeln!(out, "{}", "-".repeat(total))?;
     for row in &report.rows {
-        write_line(&report.columns, &widths, charset, cells(&report.columns, row, charset), out)?;
+        write_line(&report.columns, &widths, (charset, is_cut), cells(&report.columns, row, charset), out)?;
     }
     Ok(())
 }
@@ -101,17 +103,29 @@ fn fit(widths: &mut [usize], columns: &[ReportColumn], terminal: usize) {
     }
 }
 
+/// Bytes of padding that a table may have: a text of a megabyte must not make every row as long.
+const MAX_PADDING: usize = 64 << 20;
+
+/// Makes columns less wide if their padding in all rows would be too much; longer texts then stick out, and are whole.
+fn limit_padding(widths: &mut [usize], rows: usize) {
+    if rows.saturating_mul(table_width(widths)) > MAX_PADDING {
+        let most = (MAX_PADDING / rows.max(1) / widths.len().max(1)).max(1);
+        widths.iter_mut().for_each(|width| *width = (*width).min(most));
+    }
+}
+
+/// Writes a line; of cells that are wider than their columns what fits, if they are to be cut.
 fn write_line<'a>(
     columns: &[ReportColumn],
     widths: &[usize],
-    charset: Charset,
+    (charset, is_cut): (Charset, bool),
     cells: impl Iterator<Item = Cow<'a, str>>,
     out: &mut dyn Write,
 ) -> io::Result<()> {
     let mut line = String::new();
     for ((column, width), cell) in columns.iter().zip(widths).zip(cells) {
         line.push_str(if line.is_empty() { " " } else { SEPARATOR });
-        let cell = shorten(&cell, *width, column.is_stack, charset.ellipsis());
+        let cell = if is_cut { shorten(&cell, *width, column.is_stack, charset.ellipsis()) } else { cell };
         let padding = iter::repeat_n(' ', width.saturating_sub(cell.width()));
         match column.align {
             Align::Right => line.extend(padding.chain(cell.chars())),
@@ -276,6 +290,18 @@ mod tests {
         let rule = table.lines().find(|line| line.starts_with("---")).unwrap();
         assert!(rule.len() > 120_000 && table.lines().nth(1).unwrap().len() == rule.len(), "{}", rule.len());
         assert!(table.contains(&r"\xff".repeat(30_000)));
+    }
+
+    #[test]
+    fn one_long_text_does_not_make_every_row_as_long() {
+        let mut report = fixture::mysqld();
+        report.rows.truncate(1);
+        let row = report.rows[0].clone();
+        report.rows = vec![row; 2000];
+        report.rows[0].fields[2] = Field::Text(vec![b'x'; 1 << 20].into());
+        let table = rendered(&report, None);
+        assert!(table.len() < MAX_PADDING + (2 << 20), "{}", table.len());
+        assert!(table.contains(&"x".repeat(1 << 20)) && table.lines().count() > 2000);
     }
 
     #[test]

@@ -69,6 +69,17 @@ impl Stop {
     pub fn is_stopped(&self) -> bool {
         self.0.load(Ordering::Relaxed)
     }
+
+    /// Does what cannot be stopped half-way, such as printing: a signal that would stop a run ends psn at once meanwhile, as
+    /// it does when it comes again.
+    pub fn unstoppable<T>(&self, action: impl FnOnce() -> T) -> T {
+        let was_stopped = self.0.swap(true, Ordering::Relaxed);
+        let result = action();
+        if !was_stopped {
+            self.0.store(false, Ordering::Relaxed);
+        }
+        result
+    }
 }
 
 /// How far a run is.

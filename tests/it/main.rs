@@ -79,6 +79,9 @@ mod hung_fuse;
 /// Recordings: written, read back, cut off, asked.
 mod recordings;
 
+/// Databases in places where other users may write.
+mod strangers;
+
 /// Recordings that were damaged, as a user's psn reads them.
 mod damage;
 /// Datasets: of other users, damaged, hostile, of parts that differ.

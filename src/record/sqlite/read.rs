@@ -61,7 +61,7 @@ impl SqliteRecording {
             let columns = database.table_columns(table).map_err(failed)?;
             Ok::<bool, RecordError>(columns.iter().any(|column| column == "sum"))
         };
-        for table in ["meta", "ticks", "strings"] {
+        for table in ["ticks", "strings"] {
             if has_column(table)? != has_sums {
                 return Err(none("it is damaged: some of its checksums are missing"));
             }
@@ -219,24 +219,30 @@ impl Tick {
     }
 }
 
-/// The text that `meta` has under `name`.
+/// The text that `meta` has under `name`, checked against its checksum where there are any.
 fn meta(db: &Connection, name: &str, has_sums: bool, path: &Path) -> Result<Option<String>, RecordError> {
+    let text = meta_text(db, name, path)?;
+    if has_sums {
+        let sum = meta_text(db, &format!("{name}.sum"), path)?;
+        if sum != text.as_deref().map(|text| sums::of_meta(name, text).to_string()) {
+            let reason = format!("it is damaged: its {name} is not what its checksum says");
+            return Err(RecordError::not_recording(path, reason));
+        }
+    }
+    Ok(text)
+}
+
+fn meta_text(db: &Connection, name: &str, path: &Path) -> Result<Option<String>, RecordError> {
     let failed = |error: rusqlite::Error| RecordError::not_recording(path, shown(&error));
-    let damaged =
-        || RecordError::not_recording(path, format!("it is damaged: its {name} is not what its checksum says"));
-    let sum = if has_sums { "sum" } else { "0" };
-    let mut select = db.prepare(&format!("SELECT value, {sum} FROM meta WHERE name = ?1")).map_err(failed)?;
+    let mut select = db.prepare("SELECT value FROM meta WHERE name = ?1").map_err(failed)?;
     let mut rows = select.query([name]).map_err(failed)?;
     let Some(row) = rows.next().map_err(failed)? else { return Ok(None) };
-    let (value, sum) = (row.get_ref(0).map_err(failed)?, row.get_ref(1).map_err(failed)?);
-    let Ok(value) = value.as_str() else { return Err(damaged()) };
-    if has_sums && sum != ValueRef::Integer(sums::of_meta(name, value)) {
-        return Err(damaged());
-    }
-    if value.len() > MAX_META_BYTES {
+    let text = row.get_ref(0).map_err(failed)?.as_str();
+    let text = text.map_err(|_| RecordError::not_recording(path, format!("it is damaged: its {name} is no text")))?;
+    if text.len() > MAX_META_BYTES {
         return Err(RecordError::not_recording(path, format!("its {name} is longer than any of psn's")));
     }
-    Ok(Some(value.to_owned()))
+    Ok(Some(text.to_owned()))
 }
 
 impl Recording for SqliteRecording {

@@ -16,7 +16,7 @@ pub const WITH_SUMS: i32 = 1;
 pub fn create(header: &Header) -> String {
     let mut sql = format!(
         "PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {WITH_SUMS};
-         CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL, sum INTEGER NOT NULL) WITHOUT ROWID;
+         CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
          CREATE TABLE ticks (
              tick INTEGER PRIMARY KEY, time_ns INTEGER NOT NULL, late_ns INTEGER NOT NULL, pass_ns INTEGER NOT NULL,
              due INTEGER NOT NULL, throttled INTEGER NOT NULL, abandoned INTEGER NOT NULL, lost INTEGER NOT NULL,

@@ -280,7 +280,9 @@ enum Stored<'a> {
 }
 
 fn insert_meta(db: &Connection, name: &str, value: &str) -> rusqlite::Result<()> {
-    db.execute("INSERT INTO meta VALUES (?1, ?2, ?3)", params![name, value, sums::of_meta(name, value)])?;
+    let mut insert = db.prepare_cached("INSERT INTO meta VALUES (?1, ?2)")?;
+    insert.execute(params![name, value])?;
+    insert.execute(params![format!("{name}.sum"), sums::of_meta(name, value).to_string()])?;
     Ok(())
 }
 
