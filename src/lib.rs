@@ -9,41 +9,41 @@
 //!  (1 thread)                              (rayon pool)                       (lock-sharded)  (pure)
 //!   getdents on /proc and on kept            one pread on a kept fd             ▲
 //!   task/ directories                        per idle thread, or none:          │ the same rows, tick by tick
-//!                                            a walk in the kernel (`scan`);    replay
-//!                                            more (`detail`) only behind       ▲
+//!                                            a walk in the kernel;             replay
+//!                                            more (`observe`) only behind      ▲
 //!                                            the state gate                     │
 //!                                               └── rows ──► record ──► file ───┘
 //! ```
 //!
-//! The coordinator, [`session`], is the caller's thread. It owns the [`clock`] and the stop flag,
+//! The coordinator, [`session`], is the caller's thread. It owns the [clock](time::clock) and the stop flag,
 //! never reads a file of any task, and waits for every other thread with a deadline: a reader can be
 //! stuck in the kernel for ever, and the run must end all the same.
 //!
-//! One noun goes through it: an [`observation`], one thread at one instant; many of them are [`rows`].
+//! One noun goes through it: an [observation](row::observation), one thread at one instant; many of them are [rows](row::rows).
 //!
-//! # The modules, in the order of the flow
-//! - asked for: [`cli`] (names and help), [`options`] (which has a say in what), [`config`] (arguments made sense of), [`mod@column`] (what can
-//!   be asked for), [`filter`], [`select`], [`plan`] (what to read and count)
-//! - read: [`procfs`] (the only place that opens anything under the proc root), [`task`] (what there
-//!   is to read, and what is kept with it), [`discover`] (keeps that current), [`fds`] (which
-//!   files stay open), [`facts`] (what may
-//!   block, read beside the sampling), [`users`], [`visibility`] (what is not shown), [`rights`]
-//!   (what psn may beyond its user), [`measured`] (of what the kernel keeps no measure), [`cpus`]
-//! - understood: [`parse`] (pure: bytes to fields), [`syscall`] (numbers to names), [`extract`]
-//!   (fields to column values)
-//! - sampled: [`sampler`] (one pass over the tasks), [`scan`] (the kernel's own walk in its place, where psn may
-//!   have it), [`detail`] (one active thread)
-//! - counted: [`intern`], [`aggregate`] within [`memory`] that is bounded, [`distinct`] (how many there was no room for), [`health`]
-//!   (every read accounted for), [`histogram`], [`lookup`]
-//! - told: [`sleepers`] (where threads sleep, if none was active), [`report`] (counts to rows, pure), [`output`] (rows to bytes), [`mod@list`]
-//! - kept: [`record`] (rows to files, by a writer thread, and back), [`replay`] (files through the same counting),
-//!   [`slices`] (`--per`), [`diff`], [`export`], [`moment`] (times as people type them)
-//! - [`app`]: the command as its user meets it; [`signals`]
+//! # The rooms, from the door inward
+//! - [`app`]: the command as its user meets it: a live run, recordings, what is told on standard error
+//! - [`session`]: a live run: clock, coordination, warnings, where threads sleep if none was active
+//! - [`config`]: arguments made sense of; which option has a say in what
+//! - [`replay`]: recordings through the same counting: questions of later, `--per`, diff, export
+//! - [`record`]: rows to files and back: recorder, header, text; CSV, SQLite, Parquet
+//! - [`sample`]: one tick: the pass over the tasks, lanes, quarantine, the kernel's walk as a pass
+//! - [`output`]: a report becomes text: table, CSV, JSON, folded; the escaper, the only way from bytes to text
+//! - [`observe`]: one active thread: what is read of it, what values are made of that, titles of their own moment
+//! - [`report`]: counts to rows (pure), facts of a run
+//! - [`count`]: folds, groups, texts and the memory they may take: the lock-sharded aggregate
+//! - [`tasks`]: which tasks there are: the set, discovery, descriptors, slow facts, users, the census
+//! - [`kernel`]: the walk: [`kernel::bpf`], layout, program, record, recipe, waits, states
+//! - [`symbol`]: addresses to names
+//! - [`ask`]: what can be asked for: columns, filters, selections, the plan, what the kernel does not measure
+//! - [`proc`]: the only place that opens anything under the proc root: files, accounts, rights, signals, call names, [`proc::parse`]
+//! - [`row`]: the noun: an observation, and many of them
+//! - [`time`]: clock, moment, histogram
 //!
 //! # As a library
 //! ```no_run
 //! use clap::Parser as _;
-//! use psn::{cli::Cli, config::Config, session};
+//! use psn::{config::Config, config::cli::Cli, session};
 //!
 //! let cli = Cli::parse_from(["psn", "-G", "syscall,wchan", "-d", "1"]);
 //! let config = Config::new(&cli.sample)?;

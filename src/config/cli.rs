@@ -180,6 +180,7 @@ pub struct SampleArgs {
     #[arg(long, value_name = "PERCENT", value_parser = percent)]
     pub max_cpu: Option<f64>,
 
+    #[allow(rustdoc::broken_intra_doc_links, reason = "help for a terminal")]
     /// Memory that groups and their texts may take; groups beyond it are counted together as [other]
     #[arg(long, value_name = "SIZE", default_value = "256M", value_parser = memory)]
     pub max_memory: u64,
@@ -295,6 +296,7 @@ pub struct DiffArgs {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub limit: Option<u64>,
 
+    #[allow(rustdoc::broken_intra_doc_links, reason = "help for a terminal")]
     /// Memory that groups and their texts may take; groups beyond it are counted together as [other]
     #[arg(long, value_name = "SIZE", default_value = "256M", value_parser = memory)]
     pub max_memory: u64,

@@ -9,8 +9,8 @@
 //! counted in one group `[other]` with all its like, and before any of its texts is kept: names that are new at every tick
 //! cost a look-up each. How many groups are in there is estimated.
 
-pub mod accumulator;
-pub mod batches;
+pub(crate) mod accumulator;
+pub(crate) mod batches;
 pub mod distinct;
 pub mod intern;
 pub mod memory;

@@ -15,17 +15,17 @@
 //!
 //! Nothing is attached to anything: the program runs while psn waits in a system call, and goes with psn's descriptors.
 
-pub mod bare;
+mod bare;
 pub mod bpf;
-pub mod host;
+mod host;
 pub mod layout;
-pub mod program;
-pub mod recipe;
-pub mod record;
-pub mod state;
-pub mod unavailable;
-pub mod waits;
-pub mod walk;
+mod program;
+mod recipe;
+mod record;
+mod state;
+mod unavailable;
+mod waits;
+mod walk;
 
 use std::fmt;
 

@@ -48,7 +48,7 @@ pub mod field {
     pub const UID: i32 = 20;
     /// `u8`, the state's number
     pub const STATE: i32 = 24;
-    /// `u8`, of [`crate::kernel::mark`]
+    /// `u8`, of [`super::mark`]
     pub const MARKS: i32 = 25;
     /// `u16`, the bits of `__state`
     pub const RAW_STATE: i32 = 26;

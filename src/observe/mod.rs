@@ -11,7 +11,7 @@
 //!
 //! A thread that the kernel's own walk found comes with most of this: see [`walked`].
 
-pub mod doors;
+mod doors;
 pub mod extract;
 pub mod titles;
 pub mod walked;

@@ -27,7 +27,7 @@ pub fn file(path: &Path, force: bool) -> Result<File, RecordError> {
     file_at(&Place::of(path)?, force)
 }
 
-/// [`file`], at a place whose directory is held.
+/// [`file()`], at a place whose directory is held.
 ///
 /// # Errors
 /// When there is something at the place, and when it can not be made.

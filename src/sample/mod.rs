@@ -15,8 +15,8 @@
 //! states then come from `status`, which does not block), and a fresh lane takes its place on one of
 //! the pool's spare threads. The tick that lost the lane is discarded.
 
-pub mod queue;
-pub mod roster;
+mod queue;
+mod roster;
 pub mod walker;
 
 use std::collections::HashMap;

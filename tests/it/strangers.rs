@@ -119,7 +119,7 @@ fn root_records_no_database_where_others_can_exchange_it_and_adopts_nothing_plan
 fn a_database_that_goes_on_for_ever_is_refused_in_time_and_memory() {
     let dir = Dir::new();
     let path = recorded(&dir, "r.db");
-    let root: i64 = rusqlite::Connection::open(&path)
+    let root: u32 = rusqlite::Connection::open(&path)
         .unwrap()
         .query_row("SELECT rootpage FROM sqlite_schema WHERE name = 'ticks'", [], |row| row.get(0))
         .unwrap();

@@ -1,5 +1,5 @@
 //! What it takes to have a program in the kernel: an assembler, the kernel's own description of its types, and bpf(2).
 
-pub mod asm;
+pub(crate) mod asm;
 pub mod btf;
-pub mod sys;
+pub(crate) mod sys;

@@ -41,7 +41,7 @@ mod runs;
 mod schema;
 mod sum;
 mod ticks;
-pub mod write;
+mod write;
 
 use std::path::Path;
 use std::time::Duration;

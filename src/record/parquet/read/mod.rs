@@ -2,10 +2,10 @@
 //!
 //! When a dataset is opened, only what its parts say of themselves is read.
 
-pub mod column;
-pub mod footer;
-pub mod rows;
-pub mod thrift;
+pub(super) mod column;
+pub(super) mod footer;
+pub(super) mod rows;
+pub(super) mod thrift;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

@@ -1,8 +1,8 @@
 //! The writing side of a dataset.
 
-pub mod buffer;
-pub mod encode;
-pub mod merge;
-pub mod part;
-pub mod sink;
-pub mod table;
+pub(super) mod buffer;
+pub(super) mod encode;
+pub(super) mod merge;
+pub(super) mod part;
+pub(super) mod sink;
+pub(super) mod table;
