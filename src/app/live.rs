@@ -9,12 +9,12 @@ use anyhow::Context as _;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::{in_charset, print_report, stop_on_signals, tell};
-use crate::ask::column::Source;
 use crate::config::cli::{RecordArgs, SampleArgs};
 use crate::config::{Config, DEFAULT_PROC_ROOT};
 use crate::output::escape::printable;
 use crate::output::sentence::shown;
 use crate::proc::rights;
+use crate::proc::source::Source;
 use crate::record::{Format, Recorder, Written, open};
 use crate::report::Report;
 use crate::session::{self, Progress, SessionError, Status, Stop};

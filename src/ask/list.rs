@@ -2,8 +2,9 @@
 
 use std::fmt::Write as _;
 
-use crate::ask::column::{COLUMNS, Column, Source};
+use crate::ask::column::{COLUMNS, Column};
 use crate::ask::plan::STATISTICS;
+use crate::proc::source::Source;
 
 /// The path of a source's file, with the ids in capitals.
 fn path(source: Source) -> String {

@@ -1,10 +1,11 @@
 //! What a run reads and counts: the columns asked for, as one read plan.
 
-use crate::ask::column::{Column, Extract, Kind, STATE_LETTERS, Source, SourceSet, closest, state_names};
+use crate::ask::column::{Column, Extract, Kind, STATE_LETTERS, closest, state_names};
 use crate::ask::filter::{Filter, UnknownColumn, find_column};
 use crate::ask::measured::Measured;
 use crate::proc::lookup::PerByte;
 use crate::proc::parse::stat::field;
+use crate::proc::source::{Source, SourceSet};
 use crate::row::observation::Observation;
 
 /// How the values of a group's observations become one value.

@@ -10,12 +10,12 @@ use std::path::PathBuf;
 use std::sync::OnceLock;
 use std::time::Duration;
 
-use crate::ask::column::SourceSet;
 use crate::ask::filter::{Filter, FilterError};
 use crate::ask::plan::{Keep, Plan, PlanError, PlanRequest, StateGate};
 use crate::ask::select::{ProcessSelection, Selection};
 use crate::config::cli::{RecordArgs, SampleArgs};
 use crate::proc::host::within;
+use crate::proc::source::SourceSet;
 use crate::record::Format;
 use crate::record::header::{BASE, IDENTITY};
 use crate::record::open::SinkOptions;

@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use crate::ask::column::Source;
 use crate::proc::host::within;
 use crate::proc::parse::status;
 use crate::proc::parse::system::{Loadavg, ns_id};
+use crate::proc::source::Source;
 use crate::proc::{Buffer, ProcRoot};
 
 use crate::kernel::unavailable::Unavailable;

@@ -2,9 +2,7 @@
 
 use std::io::Write as _;
 
-use crate::ask::column::{
-    Column, Extract, FilenameForm, SmapsPart, Source, SourceSet, StatusForm, SyscallPart, state_name, state2_name,
-};
+use crate::ask::column::{Column, Extract, FilenameForm, SmapsPart, StatusForm, SyscallPart, state_name, state2_name};
 use crate::ask::measured::Measured;
 use crate::kernel::{Call, Registers, TaskRecord};
 use crate::proc::lookup::PerSource;
@@ -13,6 +11,7 @@ use crate::proc::parse::stack::Entry;
 use crate::proc::parse::stat::{PF_IO_WORKER, PF_KTHREAD, Stat, field};
 use crate::proc::parse::syscall::SyscallLine;
 use crate::proc::parse::{self, cgroup, cmdline, fd_link, io, schedstat, stack, status, system};
+use crate::proc::source::{Source, SourceSet};
 use crate::proc::syscall::{self, Abi};
 use crate::proc::{Buffer, ReadError};
 use crate::row::observation::{Mark, Observation, Value};

@@ -20,7 +20,7 @@ use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, MutexGuard, TryLockError, TryLockResult};
 
 use self::doors::Doors;
-use crate::ask::column::{Column, Extract, Source, SourceSet};
+use crate::ask::column::{Column, Extract};
 use crate::ask::plan::{Plan, StateGate};
 use crate::count::{Fold, LastValues};
 use crate::observe::extract::{
@@ -33,6 +33,7 @@ use crate::proc::parse::smaps::{Mapping, mappings};
 use crate::proc::parse::stat::Stat;
 use crate::proc::parse::syscall::SyscallLine;
 use crate::proc::parse::{self, schedstat, stack, stat, status};
+use crate::proc::source::{Source, SourceSet};
 use crate::proc::syscall::{self, Abi};
 use crate::proc::{Buffer, ProcRoot, ReadError};
 use crate::row::observation::{Mark, Observation};

@@ -7,10 +7,10 @@
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant as Time};
 
-use crate::ask::column::Source;
 use crate::observe::extract::Walked;
 use crate::observe::{Context, Instant, Observer, Reading, Subject, held};
 use crate::proc::parse::stat::Stat;
+use crate::proc::source::Source;
 use crate::row::observation::Mark;
 use crate::row::rows::Rows;
 use crate::tasks::Memory;

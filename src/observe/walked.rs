@@ -6,12 +6,13 @@
 
 use std::sync::Arc;
 
-use crate::ask::column::{Column, Source, SourceSet};
+use crate::ask::column::Column;
 use crate::ask::filter::Condition;
 use crate::kernel::TaskRecord;
 use crate::observe::extract::{Descriptor, Walked, descriptor, extract, has_ended, is_running};
 use crate::observe::{Context, Instant, Observer, Reading, Subject, WAIT_SOURCES, held, needs_stat, read_stat};
 use crate::proc::parse::stat::{self, Stat};
+use crate::proc::source::{Source, SourceSet};
 use crate::proc::{Buffer, ReadError};
 use crate::row::observation::Mark;
 use crate::tasks::facts::Runs;

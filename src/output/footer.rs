@@ -11,8 +11,8 @@ use super::advice::warnings;
 use super::charset::Charset;
 use super::escape::printable;
 use super::sentence::sentence;
-use crate::ask::column::Source;
 use crate::proc::health::Counts;
+use crate::proc::source::Source;
 use crate::report::Report;
 
 /// Lines are no longer than this, whatever the terminal.

@@ -7,9 +7,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 
-use crate::ask::column::Source;
 use crate::proc::ReadError;
 use crate::proc::lookup::PerSource;
+use crate::proc::source::Source;
 
 /// The attempts on one file, by class.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]

@@ -3,7 +3,7 @@
 
 use std::ops::{Index, IndexMut};
 
-use crate::ask::column::Source;
+use crate::proc::source::Source;
 
 /// An entry for every byte: state letters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

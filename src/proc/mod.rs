@@ -11,6 +11,7 @@ pub mod lookup;
 pub mod parse;
 pub mod rights;
 pub mod signals;
+pub mod source;
 pub mod syscall;
 
 use std::ffi::CStr;
@@ -25,10 +26,10 @@ use host::HostFiles;
 use rustix::fs::{AtFlags, Mode, OFlags};
 use rustix::io::Errno;
 
-use crate::ask::column::Source;
 use crate::output::sentence::shown;
 use crate::proc::health::Attempts;
 use crate::proc::parse::system::{ns_id, pid_name};
+use source::Source;
 
 /// Why a read gave no usable bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]

@@ -26,7 +26,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use crate::ask::column::Source;
 use crate::count::Aggregator;
 use crate::observe::{Context, Coverage, Instant, Observer, Place, read_stat, titles};
 use crate::proc::health::Health;
@@ -34,6 +33,7 @@ use crate::proc::lookup::PerByte;
 use crate::proc::parse::syscall::SyscallLine;
 use crate::proc::parse::{stat, status, syscall};
 use crate::proc::rights;
+use crate::proc::source::Source;
 use crate::proc::syscall::Abi;
 use crate::proc::{Buffer, ProcRoot, ReadError};
 use crate::row::rows::Rows;

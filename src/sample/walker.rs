@@ -13,13 +13,14 @@ use std::sync::Arc;
 
 use foldhash::fast::RandomState;
 
-use crate::ask::column::{Column, Extract, Source, SourceSet};
+use crate::ask::column::{Column, Extract};
 use crate::ask::plan::Plan;
 use crate::ask::select::Selection;
 use crate::kernel::{self, Ground, KernelScan, Level, Parts, TaskRecord, Unavailable, Walk};
 use crate::observe::extract::Walked;
 use crate::observe::walked::{Need, knows_name};
 use crate::observe::{Instant, Observer};
+use crate::proc::source::{Source, SourceSet};
 use crate::proc::{ProcRoot, ReadError};
 use crate::sample::roster::Roster;
 use crate::symbol::kernel::{Symbols, SymbolsError};

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use rustix::io::Errno;
 
-use crate::ask::column::{Extract, Source, state_name};
+use crate::ask::column::{Extract, state_name};
 use crate::ask::measured::Measured;
 use crate::ask::plan::{Keep, Plan, StateGate};
 use crate::ask::select::{ProcessSelection, Selection};
@@ -29,6 +29,7 @@ use crate::proc::cpus;
 use crate::proc::health::Health;
 use crate::proc::parse::system::mem_available_kb;
 use crate::proc::rights;
+use crate::proc::source::Source;
 use crate::proc::{Buffer, ProcRoot, ReadError, raise_fd_limit};
 use crate::record::header::{FORMAT, States};
 use crate::record::{Header, RecordedColumn, Recorder, TickInfo};

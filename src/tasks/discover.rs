@@ -14,11 +14,11 @@ use std::time::Duration;
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, TrySendError, bounded};
 
-use crate::ask::column::{Source, SourceSet};
 use crate::ask::select::{ProcessSelection, Selection};
 use crate::proc::health::Health;
 use crate::proc::parse::status;
 use crate::proc::parse::system::Loadavg;
+use crate::proc::source::{Source, SourceSet};
 use crate::proc::{Buffer, ProcRoot, ReadError, TaskDir, TaskDirStatus};
 use crate::tasks::census::is_worth_a_walk;
 use crate::tasks::census::{Census, Unseen};

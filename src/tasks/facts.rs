@@ -22,8 +22,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use foldhash::fast::RandomState;
 
-use crate::ask::column::Source;
 use crate::proc::ReadError;
+use crate::proc::source::Source;
 pub use reader::SideReaders;
 
 /// The state of one fact.

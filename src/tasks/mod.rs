@@ -14,8 +14,8 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 
-use crate::ask::column::{Source, SourceSet};
 use crate::count::LastValues;
+use crate::proc::source::{Source, SourceSet};
 use crate::proc::{ReadError, TaskDir};
 use crate::tasks::facts::{ProcessFacts, Runs};
 

@@ -3,8 +3,8 @@
 
 use std::fs;
 
-use psn::ask::column::Source;
 use psn::proc::health::Counts;
+use psn::proc::source::Source;
 use psn::proc::{Call, Fault, ReadError};
 
 use super::{Verdict, ensure, judge};

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use psn::ask::column::Source;
+use psn::proc::source::Source;
 use psn::proc::{Call, Fault};
 use rustix::io::Errno;
 

@@ -4,8 +4,9 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
-use psn::ask::column::{COLUMNS, Source};
+use psn::ask::column::COLUMNS;
 use psn::proc::health::Counts;
+use psn::proc::source::Source;
 use psn::proc::{Call, Fault, Faults, ReadError};
 use psn::report::Report;
 use psn::tasks::DetailFiles;

@@ -8,9 +8,9 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use psn::ask::column::SourceSet;
 use psn::ask::select::{ProcessSelection, Selection};
 use psn::proc::ProcRoot;
+use psn::proc::source::SourceSet;
 use psn::tasks::TaskSet;
 use psn::tasks::discover::{Discovery, DiscoveryConfig};
 use psn::tasks::fds::FdBudget;

@@ -10,9 +10,10 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use clap::Parser as _;
-use psn::ask::column::{COLUMNS, Source};
+use psn::ask::column::COLUMNS;
 use psn::config::Config;
 use psn::config::cli::Cli;
+use psn::proc::source::Source;
 use psn::report::Report;
 use psn::session::{self, Progress, SessionError, Status, Stop};
 use psn_stress::storm::Builder;

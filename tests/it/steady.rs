@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::process::Command;
 
-use psn::ask::column::Source;
 use psn::proc::Call;
+use psn::proc::source::Source;
 use psn_stress::{Kind, Storm};
 
 use crate::support::alloc::allocations;

@@ -2,7 +2,8 @@
 
 use std::fmt::Write as _;
 
-use crate::ask::column::{Column, Source};
+use crate::ask::column::Column;
+use crate::proc::source::Source;
 use crate::record::{Header, RecordedColumn};
 
 /// By what a database is known as a recording: `psn1`. `PRAGMA application_id`.

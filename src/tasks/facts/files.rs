@@ -3,10 +3,10 @@
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
-use crate::ask::column::Source;
 use crate::proc::health::Health;
 use crate::proc::parse::stat::{Stat, field};
 use crate::proc::parse::{schedstat, smaps, stat, status};
+use crate::proc::source::Source;
 use crate::proc::{Buffer, ProcRoot, ReadError, TaskDir};
 use crate::tasks::facts::{Fact, Layout, Runs};
 

@@ -9,9 +9,10 @@ use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Sender, unbounded};
 
-use crate::ask::column::{Column, Extract, SmapsPart, Source, SourceSet};
+use crate::ask::column::{Column, Extract, SmapsPart};
 use crate::proc::health::Health;
 use crate::proc::parse::smaps;
+use crate::proc::source::{Source, SourceSet};
 use crate::proc::{Buffer, ProcRoot, ReadError};
 use crate::tasks::facts::files::{CMDLINE_BYTES, Files, SMAPS_BYTES, Subject};
 use crate::tasks::facts::{Budget, FACTS, Fact, ProcessFacts, TITLES, Witness, lock};

@@ -4,11 +4,11 @@
 
 use std::sync::Arc;
 
-use psn::ask::column::Source;
 use psn::ask::filter::Filter;
 use psn::ask::plan::{Plan, PlanError, PlanRequest, SortKey, StateGate, Statistic};
 use psn::count::{Aggregator, LastValues};
 use psn::output::{Format, Layout, render};
+use psn::proc::source::Source;
 use psn::report::{Facts, Report, Ticks};
 use psn::row::observation::{Mark, Observation, Value};
 

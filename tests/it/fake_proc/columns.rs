@@ -3,8 +3,9 @@
 
 use std::collections::BTreeSet;
 
-use psn::ask::column::{COLUMNS, Column, Source};
+use psn::ask::column::{COLUMNS, Column};
 use psn::proc::parse::stat::{PF_KTHREAD, field as stat_field};
+use psn::proc::source::Source;
 use psn::proc::{Call, Fault};
 use psn::report::Field;
 use psn::row::observation::Mark;

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use psn::ask::column::Source;
+use psn::proc::source::Source;
 use psn::proc::{Call, Fault, Faults};
 use psn::report::{Field, Report};
 use psn::session::{self, Stop};

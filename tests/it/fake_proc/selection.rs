@@ -307,8 +307,8 @@ fn large_numbers_are_compared_to_the_last_digit() {
 #[test]
 fn a_filter_on_a_cheap_column_saves_the_costly_reads() {
     use crate::support::faults::Script;
-    use psn::ask::column::Source;
     use psn::proc::Call;
+    use psn::proc::source::Source;
     let script = Script::new().shared();
     let args = ["-a", "-g", "comm,rchar,syscall", "--where", "comm = beta", "--workers", "1"];
     let report = Engine::with_faults(&three(), &args, script.clone()).run(1);

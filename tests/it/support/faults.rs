@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
-use psn::ask::column::Source;
+use psn::proc::source::Source;
 use psn::proc::{Call, Fault, Faults};
 use rustix::io::Errno;
 
