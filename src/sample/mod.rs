@@ -15,32 +15,37 @@
 //! states then come from `status`, which does not block), and a fresh lane takes its place on one of
 //! the pool's spare threads. The tick that lost the lane is discarded.
 
+mod lane;
+mod quarantine;
 mod queue;
 mod roster;
+mod states;
 pub mod walker;
+mod watch;
+mod work;
 
 use std::collections::HashMap;
 use std::io;
-use std::ops::Range;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use crate::count::Aggregator;
-use crate::observe::{Context, Coverage, Instant, Observer, Place, read_stat, titles};
+use crate::observe::{Context, Coverage, Instant, Observer, titles};
 use crate::proc::health::Health;
-use crate::proc::lookup::PerByte;
-use crate::proc::parse::syscall::SyscallLine;
-use crate::proc::parse::{stat, status, syscall};
-use crate::proc::rights;
-use crate::proc::source::Source;
-use crate::proc::syscall::Abi;
-use crate::proc::{Buffer, ProcRoot, ReadError};
+use crate::proc::{Buffer, ReadError};
 use crate::row::rows::Rows;
 use crate::sample::queue::Queue;
 use crate::sample::walker::{Row, Walker};
-use crate::tasks::{Process, Task, TaskSet};
+use crate::tasks::TaskSet;
 use crate::time::clock::monotonic_ns;
+use lane::{Lane, note_name};
+use quarantine::{Quarantine, Sentence};
+use watch::{LostLane, Watch, is_blocked};
+use work::Work;
+
+pub use quarantine::Blocker;
+pub use states::StateCounts;
 
 /// Threads of the pool beyond the workers: each can replace one that is stuck in the kernel.
 pub const SPARE_THREADS: usize = 4;
@@ -57,370 +62,6 @@ const FAREWELL_NS: u64 = 500_000_000;
 
 /// How long a lane is waited for between two looks at the lanes.
 const LOOK: Duration = Duration::from_millis(5);
-
-/// What a lane is at, for the coordinator to see. On a cache line of its own: only the coordinator
-/// ever looks, and only when a pass is late.
-#[repr(align(128))]
-#[derive(Debug, Default)]
-struct Progress {
-    /// The pool thread's id as the kernel knows it; 0 before the lane runs.
-    os_tid: AtomicU32,
-    /// The process being read.
-    tgid: AtomicU32,
-    /// Threads visited in this pass.
-    visits: AtomicU64,
-    /// Whether the process is read by `status` alone.
-    is_careful: AtomicBool,
-}
-
-/// A lane that was given up: it is stuck in the kernel, as far as is known.
-#[derive(Debug)]
-struct LostLane {
-    progress: Arc<Progress>,
-    /// The process and file that it is stuck in.
-    tgid: u32,
-    source: Source,
-}
-
-/// The work of one pass, shared by its lanes.
-#[derive(Debug)]
-struct Work {
-    set: Arc<TaskSet>,
-    /// Threads that a walk met and of which files have to be read: the chunks after those of the set.
-    rows: Vec<Row>,
-    /// Each lane's next chunk, with where its run ends.
-    runs: Vec<Run>,
-    quarantine: Arc<Quarantine>,
-    /// Whether no more lanes may be lost: every process is read as if it were in quarantine.
-    is_cautious: bool,
-    cancelled: AtomicBool,
-    at: Instant,
-}
-
-#[repr(align(128))]
-#[derive(Debug)]
-struct Run {
-    next: AtomicUsize,
-    end: usize,
-}
-
-/// Threads of a walk that a lane takes at a time.
-const CHUNK_ROWS: usize = TaskSet::MIN_CHUNK;
-
-impl Work {
-    fn new(set: Arc<TaskSet>, rows: Vec<Row>, quarantine: Arc<Quarantine>, is_cautious: bool, at: Instant) -> Self {
-        Self { set, rows, runs: Vec::new(), quarantine, is_cautious, cancelled: AtomicBool::new(false), at }
-    }
-
-    fn chunks(&self) -> usize {
-        self.set.chunks() + self.rows.len().div_ceil(CHUNK_ROWS)
-    }
-
-    /// Deals the chunks to so many lanes.
-    fn deal(mut self, lanes: usize) -> Self {
-        let run = |run: Range<usize>| Run { next: AtomicUsize::new(run.start), end: run.end };
-        self.runs = shares(self.chunks(), lanes).map(run).collect();
-        self
-    }
-
-    /// The walked threads of a chunk; none of a chunk of the set.
-    fn rows(&self, chunk: usize) -> &[Row] {
-        let chunk = chunk.checked_sub(self.set.chunks()).and_then(|chunk| self.rows.chunks(CHUNK_ROWS).nth(chunk));
-        chunk.unwrap_or_default()
-    }
-
-    /// The next chunk for `lane`: of its own run first, then of the others'.
-    fn take(&self, lane: usize) -> Option<usize> {
-        if self.cancelled.load(Ordering::Relaxed) {
-            return None;
-        }
-        let runs = self.runs.iter().cycle().skip(lane).take(self.runs.len());
-        runs.filter_map(Run::take).next()
-    }
-}
-
-impl Run {
-    fn take(&self) -> Option<usize> {
-        // A look first: the counter of a finished run is not written again and again.
-        if self.next.load(Ordering::Relaxed) >= self.end {
-            return None;
-        }
-        let chunk = self.next.fetch_add(1, Ordering::Relaxed);
-        (chunk < self.end).then_some(chunk)
-    }
-}
-
-/// `count` things in `lanes` runs of equal length, to one.
-fn shares(count: usize, lanes: usize) -> impl Iterator<Item = Range<usize>> {
-    (0..lanes).map(move |lane| (count * lane / lanes)..(count * (lane + 1) / lanes))
-}
-
-/// Processes that block their readers. Such a process is not read in full while a lane is stuck in it,
-/// nor for a while after. One in which even `status` blocked, which no known kernel does, is not read at all.
-#[derive(Debug, Clone, Default)]
-pub struct Quarantine {
-    processes: HashMap<u32, Sentence>,
-}
-
-#[derive(Debug, Clone, Copy)]
-struct Sentence {
-    /// Lanes that are stuck in the process now.
-    stuck: u32,
-    until_ns: u64,
-    offences: u32,
-    /// Whether even `status` blocked.
-    is_mute: bool,
-}
-
-/// How the threads of a process are read.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Care {
-    /// In full.
-    None,
-    /// By `status`, which does not block.
-    Status,
-    /// Not at all.
-    Avoid,
-}
-
-/// A process that blocked a reader.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Blocker {
-    /// The process.
-    pub tgid: u32,
-    /// Its name, once `status` has told it.
-    pub name: Vec<u8>,
-    /// Whether even `status` blocked, so that its threads were not counted.
-    pub is_mute: bool,
-}
-
-impl Quarantine {
-    /// The first stay; each further offence doubles it.
-    const FIRST_NS: u64 = 1_000_000_000;
-    const MAX_DOUBLINGS: u32 = 10;
-    /// Processes that are remembered, beside those that hold a lane now.
-    const MAX_PROCESSES: usize = 1024;
-
-    /// A lane is stuck in the process, which it read by `status` alone if it `is_careful`.
-    fn begin(&mut self, tgid: u32, is_careful: bool) {
-        if self.processes.len() >= Self::MAX_PROCESSES {
-            self.processes.retain(|_, sentence| sentence.stuck > 0);
-        }
-        let sentence =
-            self.processes.entry(tgid).or_insert(Sentence { stuck: 0, until_ns: 0, offences: 0, is_mute: false });
-        sentence.stuck += 1;
-        sentence.offences += 1;
-        sentence.is_mute |= is_careful;
-    }
-
-    /// A lane that was stuck in the process has come back.
-    fn end(&mut self, tgid: u32, now_ns: u64) {
-        if let Some(sentence) = self.processes.get_mut(&tgid) {
-            sentence.stuck = sentence.stuck.saturating_sub(1);
-            let doublings = sentence.offences.saturating_sub(1).min(Self::MAX_DOUBLINGS);
-            sentence.until_ns = now_ns.saturating_add(Self::FIRST_NS << doublings);
-        }
-    }
-
-    /// How the threads of `tgid` are to be read.
-    #[inline]
-    fn care(&self, tgid: u32, now_ns: u64) -> Care {
-        if self.processes.is_empty() {
-            return Care::None;
-        }
-        match self.processes.get(&tgid) {
-            Some(sentence) if sentence.stuck == 0 && now_ns >= sentence.until_ns => Care::None,
-            Some(sentence) if sentence.is_mute => Care::Avoid,
-            Some(_) => Care::Status,
-            None => Care::None,
-        }
-    }
-}
-
-/// One lane: what a worker needs to visit threads, kept from pass to pass.
-#[derive(Debug)]
-struct Lane {
-    root: Arc<ProcRoot>,
-    observer: Observer,
-    stat: Buffer,
-    line: Vec<u8>,
-    /// The name of a thread of each process visited in quarantine.
-    blocked_names: HashMap<u32, Vec<u8>>,
-    progress: Arc<Progress>,
-    states: StateCounts,
-}
-
-/// Threads seen in each state, by letter.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct StateCounts(Box<PerByte<u64>>);
-
-impl Default for StateCounts {
-    fn default() -> Self {
-        Self(Box::new(PerByte::filled(0)))
-    }
-}
-
-impl StateCounts {
-    #[inline]
-    fn count(&mut self, letter: u8) {
-        self.add(letter, 1);
-    }
-
-    #[inline]
-    fn add(&mut self, letter: u8, count: u64) {
-        *self.0.at_mut(letter) += count;
-    }
-
-    fn take(&mut self, other: &mut Self) {
-        for (letter, count) in other.iter() {
-            self.add(letter, count);
-        }
-        *other = Self::default();
-    }
-
-    /// The letters that occurred, with their counts.
-    pub fn iter(&self) -> impl Iterator<Item = (u8, u64)> {
-        self.0.iter().filter(|(_, count)| *count > 0)
-    }
-
-    /// All threads.
-    #[must_use]
-    pub fn total(&self) -> u64 {
-        self.0.iter().map(|(_, count)| count).sum()
-    }
-}
-
-impl Lane {
-    fn run(&mut self, work: &Work, lane: usize) {
-        self.progress.os_tid.store(rustix::thread::gettid().as_raw_nonzero().get().unsigned_abs(), Ordering::Relaxed);
-        while let Some(chunk) = work.take(lane) {
-            for span in work.set.chunk(chunk) {
-                let Some((process, tasks)) = work.set.tasks(*span) else { continue };
-                let care = work.quarantine.care(process.tgid, work.at.now_ns);
-                if care == Care::Avoid {
-                    continue;
-                }
-                let blocked = work.is_cautious || care == Care::Status;
-                self.enter(process.tgid, blocked);
-                for task in tasks {
-                    self.note_visit();
-                    if blocked {
-                        self.visit_blocked(process, task, work.at);
-                    } else {
-                        self.visit(process, task, work.at);
-                    }
-                }
-            }
-            for row in work.rows(chunk) {
-                self.visit_walked(row, work);
-            }
-        }
-    }
-
-    /// Notes which process is read next.
-    fn enter(&self, tgid: u32, is_careful: bool) {
-        self.progress.tgid.store(tgid, Ordering::Relaxed);
-        self.progress.is_careful.store(is_careful, Ordering::Relaxed);
-    }
-
-    /// Notes that another thread is visited.
-    #[inline]
-    fn note_visit(&self) {
-        let visits = &self.progress.visits;
-        // Not a read-modify-write: this lane is the only writer.
-        visits.store(visits.load(Ordering::Relaxed).wrapping_add(1), Ordering::Relaxed);
-    }
-
-    /// Visits a thread that a walk met. Of a process that blocks its readers, the record has to do.
-    fn visit_walked(&mut self, row: &Row, work: &Work) {
-        let tgid = row.process.tgid;
-        let blocked = work.is_cautious || work.quarantine.care(tgid, work.at.now_ns) != Care::None;
-        let walked = row.walked();
-        if blocked {
-            note_name(&mut self.blocked_names, tgid, walked.record.comm());
-        }
-        self.enter(tgid, blocked);
-        self.note_visit();
-        self.observer.observe_walked(&row.process, Some(&row.task), walked, blocked, work.at);
-    }
-
-    /// Visits one thread: one read, and no more unless its state passes the gate.
-    #[inline]
-    fn visit(&mut self, process: &Process, task: &Task, at: Instant) {
-        if task.is_gone() {
-            return;
-        }
-        let result = read_stat(&self.root, process, task, &mut self.stat);
-        let result = result.and_then(|line| Ok((stat::state(stat::whole(line)?)?, line)));
-        match result {
-            Ok((state, line)) => {
-                self.observer.health.record_ok(Source::Stat, 1);
-                self.states.count(state);
-                if self.observer.gate().passes(state)
-                    && let Err(error) = self.observer.observe(process, task, line, false, at)
-                {
-                    self.observer.health.correct(Source::Stat, error);
-                }
-            }
-            Err(error) => {
-                self.observer.health.record_error(Source::Stat, error);
-                if error == ReadError::Gone {
-                    task.mark_gone();
-                }
-            }
-        }
-    }
-
-    /// Visits a thread of a process that blocks its readers, by the one file that never does.
-    #[cold]
-    fn visit_blocked(&mut self, process: &Process, task: &Task, at: Instant) {
-        if task.is_gone() {
-            return;
-        }
-        self.observer.place.enter(Source::Status);
-        let result = self.root.read_task(process.task_dir(), task.tid, Source::Status, &mut self.stat);
-        self.observer.place.enter(Source::Stat);
-        self.observer.health.record(Source::Status, &result);
-        match result.map(|text| stat_line_of_status(task.tid, text, &mut self.line)) {
-            Ok(Some(state)) => {
-                self.states.count(state);
-                if !self.blocked_names.contains_key(&process.tgid)
-                    && let Ok(stat) = stat::Stat::parse(&self.line, 0)
-                {
-                    note_name(&mut self.blocked_names, process.tgid, stat.comm);
-                }
-                if self.observer.gate().passes(state)
-                    && let Err(error) = self.observer.observe(process, task, &self.line, true, at)
-                {
-                    self.observer.health.correct(Source::Status, error);
-                }
-            }
-            Ok(None) => self.observer.health.correct(Source::Status, ReadError::Malformed),
-            Err(ReadError::Gone) => task.mark_gone(),
-            Err(_) => {}
-        }
-    }
-}
-
-/// Notes the name of a process that blocks its readers, of so many processes at most.
-fn note_name(names: &mut HashMap<u32, Vec<u8>>, tgid: u32, name: &[u8]) {
-    if names.len() < Quarantine::MAX_PROCESSES && !names.contains_key(&tgid) {
-        names.insert(tgid, name.to_vec());
-    }
-}
-
-/// Writes what `status` tells in the form of `stat`: tid, name and state. Returns the state.
-fn stat_line_of_status(tid: u32, text: &[u8], line: &mut Vec<u8>) -> Option<u8> {
-    let state = status::state(text)?;
-    line.clear();
-    line.extend_from_slice(itoa::Buffer::new().format(tid).as_bytes());
-    line.extend_from_slice(b" (");
-    status::unescape_name(status::name(text)?, line);
-    line.extend_from_slice(b") ");
-    line.push(state);
-    line.push(b'\n');
-    Some(state)
-}
 
 /// A lane on its way to a runner.
 struct Job {
@@ -815,83 +456,5 @@ struct Until<'a> {
     stopped: &'a dyn Fn() -> bool,
 }
 
-/// A lane that is out, as the coordinator watches it.
-struct Watch {
-    progress: Arc<Progress>,
-    place: Arc<Place>,
-    visits: u64,
-    since_ns: u64,
-}
-
-/// Whether a thread of psn's own is blocked in the kernel. It reads psn's own files, which can not
-/// block: only a process in exec or hung on its memory blocks its readers, and psn is neither.
-fn is_blocked(os_tid: u32) -> bool {
-    let path = |file: &str| format!("{}/self/task/{os_tid}/{file}", crate::config::DEFAULT_PROC_ROOT);
-    // Files of a program that was given capabilities are root's.
-    let read = |file: &str| rights::raised(|| std::fs::read(path(file))).flatten();
-    match read("stat") {
-        Ok(line) => {
-            let waits_for_psn = || waits_for_psn(&read("syscall").unwrap_or_default());
-            stat::state(&line).is_ok_and(|state| state != b'R') && !waits_for_psn()
-        }
-        Err(_) => true,
-    }
-}
-
-/// Whether a thread waits for another of psn's own, which on an overloaded host may hold a lock for
-/// long without having a CPU: no process is to blame for that.
-fn waits_for_psn(line: &[u8]) -> bool {
-    match syscall::parse(line) {
-        Ok(SyscallLine::Call { number, .. }) => crate::proc::syscall::name(Abi::native(), number) == Some("futex"),
-        // On its way in or out of the kernel, or in a fault of its own memory.
-        Ok(SyscallLine::Running | SyscallLine::Blocked { .. }) => true,
-        Err(_) => false,
-    }
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn shares_cover_everything_evenly() {
-        for (count, lanes) in [(0, 1), (1, 1), (7, 3), (391, 16), (16, 16)] {
-            let runs: Vec<_> = shares(count, lanes).collect();
-            assert_eq!(runs.iter().map(ExactSizeIterator::len).sum::<usize>(), count);
-            let (min, max) = (runs.iter().map(Range::len).min(), runs.iter().map(Range::len).max());
-            assert!(max.unwrap() - min.unwrap() <= 1);
-        }
-    }
-
-    #[test]
-    fn status_stands_in_for_stat() {
-        let mut line = Vec::new();
-        let text = b"Name:\ta)\\nb\nUmask:\t0022\nState:\tD (disk sleep)\nTgid:\t7\n";
-        assert_eq!(stat_line_of_status(7, text, &mut line), Some(b'D'));
-        assert_eq!(line, b"7 (a)\nb) D\n");
-        assert_eq!(stat_line_of_status(7, b"", &mut line), None);
-    }
-
-    #[test]
-    fn a_stay_in_quarantine_doubles_and_ends() {
-        let mut quarantine = Quarantine::default();
-        quarantine.begin(5, false);
-        assert_eq!(quarantine.care(5, u64::MAX), Care::Status, "while a lane is stuck");
-        quarantine.end(5, 0);
-        assert_eq!(quarantine.care(5, Quarantine::FIRST_NS - 1), Care::Status);
-        assert_eq!(quarantine.care(5, Quarantine::FIRST_NS), Care::None);
-        quarantine.begin(5, false);
-        quarantine.end(5, 0);
-        assert_eq!(quarantine.care(5, 2 * Quarantine::FIRST_NS - 1), Care::Status);
-        assert_eq!(quarantine.care(6, 0), Care::None);
-    }
-
-    #[test]
-    fn a_process_whose_status_blocks_is_left_alone() {
-        let mut quarantine = Quarantine::default();
-        quarantine.begin(5, false);
-        quarantine.begin(5, true);
-        assert_eq!(quarantine.care(5, u64::MAX), Care::Avoid);
-        assert_eq!(quarantine.care(6, 0), Care::None);
-    }
-}
+mod tests {}
