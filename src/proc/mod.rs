@@ -4,11 +4,16 @@
 //! never an error worth a message. Files are opened relative to a held directory descriptor, so a
 //! reused pid can not slip in between, and read with one `pread` each.
 
+mod attempts;
 pub mod cpus;
+mod error;
+mod faults;
 pub mod health;
 pub mod host;
+mod limits;
 pub mod lookup;
 pub mod parse;
+mod path;
 pub mod rights;
 pub mod signals;
 pub mod source;
@@ -27,72 +32,14 @@ use rustix::fs::{AtFlags, Mode, OFlags};
 use rustix::io::Errno;
 
 use crate::output::sentence::shown;
-use crate::proc::health::Attempts;
 use crate::proc::parse::system::{ns_id, pid_name};
+use path::{Part, PathName};
 use source::Source;
 
-/// Why a read gave no usable bytes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
-pub enum ReadError {
-    /// The task ended (`ENOENT`, `ESRCH`).
-    #[error("the task is gone")]
-    Gone,
-    /// The kernel refused (`EACCES`, `EPERM`).
-    #[error("permission denied")]
-    Denied,
-    /// This kernel has no such file or field.
-    #[error("not supported by this kernel")]
-    Unsupported,
-    /// The reader did not come back in time.
-    #[error("timed out")]
-    TimedOut,
-    /// The read failed for want of a resource or by an I/O error.
-    #[error("{}", std::io::Error::from_raw_os_error(.0.raw_os_error()))]
-    Dropped(Errno),
-    /// The bytes were in no known format.
-    #[error("not in the kernel's format")]
-    Malformed,
-}
-
-impl From<Errno> for ReadError {
-    fn from(errno: Errno) -> Self {
-        match errno {
-            Errno::NOENT | Errno::SRCH => Self::Gone,
-            Errno::ACCESS | Errno::PERM => Self::Denied,
-            other => Self::Dropped(other),
-        }
-    }
-}
-
-impl From<crate::proc::parse::Malformed> for ReadError {
-    fn from(_: crate::proc::parse::Malformed) -> Self {
-        Self::Malformed
-    }
-}
-
-/// A system call that a test may make fail.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Call {
-    /// Opening a file, a directory or a link.
-    Open,
-    /// Reading an open file.
-    Read,
-}
-
-/// What happens to a call instead of, or after, the kernel's answer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Fault {
-    /// The call fails with this error.
-    Fail(Errno),
-    /// The read gives at most this many bytes.
-    Short(usize),
-}
-
-/// A script of faults: how tests make any call on any file fail, without root and without luck.
-pub trait Faults: Send + Sync {
-    /// The fault for this call, if any. `source` is `None` for directories and system-wide files.
-    fn fault(&self, call: Call, source: Option<Source>) -> Option<Fault>;
-}
+pub use attempts::Attempts;
+pub use error::ReadError;
+pub use faults::{Call, Fault, Faults};
+pub use limits::raise_fd_limit;
 
 /// A reusable read buffer; grows, never shrinks.
 #[derive(Debug, Default)]
@@ -556,75 +503,6 @@ fn list_numbers(dir: BorrowedFd<'_>, buffer: &mut Vec<u8>, numbers: &mut Vec<u32
         }
     }
     Ok(())
-}
-
-enum Part<'a> {
-    Number(u32),
-    Text(&'a str),
-}
-
-/// A short relative path, NUL-terminated on the stack.
-struct PathName {
-    bytes: [u8; Self::CAPACITY],
-    len: usize,
-}
-
-impl PathName {
-    /// Room for `4294967295/task/4294967295/schedstat/4294967295` and the NUL.
-    const CAPACITY: usize = 64;
-
-    fn new(parts: &[Part<'_>], file: &str, number: Option<u32>) -> Self {
-        let mut name = Self { bytes: [0; Self::CAPACITY], len: 0 };
-        for part in parts {
-            match part {
-                Part::Number(number) => name.push(itoa::Buffer::new().format(*number).as_bytes()),
-                Part::Text(text) => name.push(text.as_bytes()),
-            }
-            name.push(b"/");
-        }
-        name.push(file.as_bytes());
-        if let Some(number) = number {
-            name.push(b"/");
-            name.push(itoa::Buffer::new().format(number).as_bytes());
-        }
-        name
-    }
-
-    fn process(tgid: u32, file: &str) -> Self {
-        Self::new(&[Part::Number(tgid)], file, None)
-    }
-
-    fn push(&mut self, bytes: &[u8]) {
-        // One byte stays 0, the terminator. Every caller's parts fit; a part that did not would be
-        // left out, and the open would fail with ENOENT.
-        let end = self.len + bytes.len();
-        if end < Self::CAPACITY
-            && let Some(room) = self.bytes.get_mut(self.len..end)
-        {
-            room.copy_from_slice(bytes);
-            self.len = end;
-        }
-    }
-
-    fn as_cstr(&self) -> &CStr {
-        CStr::from_bytes_until_nul(&self.bytes).unwrap_or_default()
-    }
-}
-
-/// Raises the soft limit of open files to the hard limit, and both to `wanted` where that is more and this user may
-/// (`CAP_SYS_RESOURCE`). Returns the soft limit.
-pub fn raise_fd_limit(wanted: u64) -> u64 {
-    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-    let limit = getrlimit(Resource::Nofile);
-    // Not raising it only means a smaller cache.
-    if limit.maximum.is_some_and(|maximum| maximum < wanted) {
-        let _ = setrlimit(Resource::Nofile, Rlimit { current: Some(wanted), maximum: Some(wanted) });
-    }
-    let limit = getrlimit(Resource::Nofile);
-    if limit.current != limit.maximum {
-        let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum });
-    }
-    getrlimit(Resource::Nofile).current.unwrap_or(1 << 20)
 }
 
 #[cfg(test)]

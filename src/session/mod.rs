@@ -3,168 +3,54 @@
 //! The caller's thread is the coordinator. It owns time and the stop flag, reads no file of any
 //! task, and waits for every other thread with a deadline, so that whatever hangs, the run ends.
 
+mod budget;
+mod error;
+mod header;
 pub mod sleepers;
+mod status;
 pub mod visibility;
+mod walks;
 
 use std::cmp::Reverse;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use rustix::io::Errno;
 
-use crate::ask::column::{Extract, state_name};
+use crate::ask::column::Extract;
 use crate::ask::measured::Measured;
 use crate::ask::plan::{Keep, Plan, StateGate};
-use crate::ask::select::{ProcessSelection, Selection};
+use crate::ask::select::ProcessSelection;
 use crate::config::Scan;
 use crate::config::{Config, allowed_cpus};
 use crate::count::Aggregator;
 use crate::count::memory::Memory;
-use crate::kernel::Unavailable;
 use crate::observe::{Context, Coverage};
 use crate::output::escape::printable;
 use crate::output::sentence::shown;
+use crate::proc::ProcRoot;
 use crate::proc::cpus;
 use crate::proc::health::Health;
-use crate::proc::parse::system::mem_available_kb;
 use crate::proc::rights;
-use crate::proc::source::Source;
-use crate::proc::{Buffer, ProcRoot, ReadError, raise_fd_limit};
-use crate::record::header::{FORMAT, States};
-use crate::record::{Header, RecordedColumn, Recorder, TickInfo};
+use crate::record::header::States;
+use crate::record::{Recorder, TickInfo};
 use crate::report::{Cost, CoverageReport, Facts, Meta, Report, Tasks, Ticks};
-use crate::sample::walker::{self, Walker};
+use crate::sample::walker::Walker;
 use crate::sample::{Blocker, PassOutcome, Sampler};
 use crate::session::sleepers::Sleepers;
-use crate::tasks::census::Census;
+use crate::tasks::TaskSet;
 use crate::tasks::discover::{Discovered, Discoverer, Discovery, DiscoveryConfig};
-use crate::tasks::facts::{SideReaders, TITLES};
-use crate::tasks::fds::FdBudget;
+use crate::tasks::facts::SideReaders;
 use crate::tasks::users::Users;
-use crate::tasks::{DetailFiles, TaskSet};
-use crate::time::clock::{
-    Schedule, Wake, be_punctual, boottime_ns, monotonic_ns, process_cpu, realtime_ns, sleep_until,
-};
+use crate::time::clock::{Schedule, Wake, be_punctual, monotonic_ns, process_cpu, realtime_ns, sleep_until};
 use crate::time::histogram::Histogram;
 use crate::time::moment::nanoseconds;
+use budget::{KERNEL_KB_PER_FD, fd_budget};
+use walks::{Walks, must_walk, open_walks};
 
-/// Ends a run from another thread or from a signal handler.
-#[derive(Debug, Clone, Default)]
-pub struct Stop(Arc<AtomicBool>);
-
-impl Stop {
-    /// The flag itself, for a signal handler to set.
-    #[must_use]
-    pub fn flag(&self) -> Arc<AtomicBool> {
-        Arc::clone(&self.0)
-    }
-
-    /// Asks the run to end.
-    pub fn stop(&self) {
-        self.0.store(true, Ordering::Relaxed);
-    }
-
-    /// Whether the run is to end.
-    #[must_use]
-    pub fn is_stopped(&self) -> bool {
-        self.0.load(Ordering::Relaxed)
-    }
-
-    /// Does what cannot be stopped half-way, such as printing: a signal that would stop a run ends psn at once meanwhile, as
-    /// it does when it comes again.
-    pub fn unstoppable<T>(&self, action: impl FnOnce() -> T) -> T {
-        let was_stopped = self.0.swap(true, Ordering::Relaxed);
-        let result = action();
-        if !was_stopped {
-            self.0.store(false, Ordering::Relaxed);
-        }
-        result
-    }
-}
-
-/// How far a run is.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub enum Status {
-    /// The first task list is being made.
-    Listing,
-    /// Sampling.
-    Sampling {
-        /// Ticks due so far, completed or missed.
-        due: u64,
-        /// Ticks completed.
-        completed: u64,
-        /// Ticks of the whole run, if it ends by itself.
-        total: Option<u64>,
-        /// Threads in the task set.
-        threads: usize,
-        /// The last pass took this long.
-        pass: Duration,
-        /// Samples per second so far.
-        achieved_hz: f64,
-    },
-}
-
-/// Is told how far a run is.
-pub trait Progress {
-    /// Called after each tick, and now and then while waiting.
-    fn update(&mut self, status: Status);
-}
-
-/// Progress for nobody.
-impl Progress for () {
-    fn update(&mut self, _status: Status) {}
-}
-
-/// Why a run gave no report.
-#[derive(Debug, thiserror::Error)]
-pub enum SessionError {
-    /// The proc root can not be used.
-    #[error("cannot open {path}: {error}; is it a mounted proc file system?")]
-    Root {
-        /// The path.
-        path: String,
-        /// What the kernel says.
-        error: std::io::Error,
-    },
-    /// The proc root can not be listed.
-    #[error("cannot list the processes in {path}: {error}")]
-    List {
-        /// The path.
-        path: String,
-        /// Why.
-        error: ReadError,
-    },
-    /// `-p` or `-t` matches nothing.
-    #[error("{0}")]
-    NothingSelected(String),
-    /// Threads of psn's own can not be had.
-    #[error("cannot start psn's own threads: {0}; lower --workers, or raise the limit on processes (ulimit -u)")]
-    Threads(String),
-    /// The first task list does not come.
-    #[error("{path} could not be listed within {seconds} seconds: something there blocks whoever reads it")]
-    ListingHangs {
-        /// The path.
-        path: String,
-        /// How long was waited.
-        seconds: u64,
-    },
-    /// Stopped before there was anything to report.
-    #[error("stopped before the first task list was complete")]
-    StoppedEarly,
-    /// Capabilities that psn was given can not be used.
-    #[error("cannot use the capabilities that psn was given: {0}")]
-    Rights(std::io::Error),
-    /// The kernel is to walk, and can not be made to.
-    #[error("--scan kernel: {0}")]
-    NoWalk(#[from] Unavailable),
-    /// The kernel's walk failed.
-    #[error("--scan kernel: a walk failed: {0}")]
-    Walk(std::io::Error),
-}
-
-/// Kernel memory that one kept file pins: its seq_file page, inode and dentry. docs/performance.md.
-const KERNEL_KB_PER_FD: u64 = 5;
+pub use error::SessionError;
+pub use header::header;
+pub use status::{Progress, Status, Stop};
 
 /// How long the first task list may take: a million threads take ten seconds.
 const LISTING_PATIENCE: Duration = Duration::from_secs(60);
@@ -191,37 +77,6 @@ pub fn record(
     recorder: &mut Recorder,
 ) -> Result<Report, SessionError> {
     Session::start(config, Some(recorder))?.run(stop, progress)
-}
-
-/// What a recording of a run as `config` says tells of itself; `args` is the command line.
-///
-/// # Errors
-/// When the proc root can not be used.
-pub fn header(config: &Config, args: Vec<String>) -> Result<Header, SessionError> {
-    let root = ProcRoot::open(&config.root).map_err(|error| SessionError::Root { path: shown(&config.root), error })?;
-    let mut buffer = Buffer::default();
-    let boot_id = root.read_host(c"sys/kernel/random/boot_id", &mut buffer).unwrap_or_default();
-    let boot_id = String::from_utf8_lossy(boot_id).trim().to_owned();
-    let uname = rustix::system::uname();
-    let (started_ns, monotonic_ns) = (realtime_ns(), monotonic_ns());
-    let letters = (b'A'..=b'z').filter(|letter| state_name(*letter).is_some() && config.plan.gate.passes(*letter));
-    Ok(Header {
-        format: FORMAT,
-        version: env!("CARGO_PKG_VERSION").to_owned(),
-        // One process of one boot starts at most one recording at a time.
-        run: format!("{boot_id}-{}-{monotonic_ns}", std::process::id()),
-        host: uname.nodename().to_string_lossy().into_owned(),
-        kernel: uname.release().to_string_lossy().into_owned(),
-        boot_id,
-        started_ns,
-        monotonic_ns,
-        boottime_ns: boottime_ns(),
-        hz: config.hz,
-        args,
-        states: letters.map(char::from).collect(),
-        filters: config.filters.clone(),
-        columns: config.plan.columns.iter().map(|column| RecordedColumn::of(column)).collect(),
-    })
 }
 
 struct Session<'a> {
@@ -716,34 +571,6 @@ impl<'a> Session<'a> {
     }
 }
 
-/// The kernel's own walk for a run.
-#[derive(Default)]
-struct Walks {
-    /// What it takes, if it may be had.
-    programs: Option<(Walker, Census)>,
-    /// Why there is none, or no better one.
-    reason: Option<String>,
-}
-
-fn open_walks(config: &Config, root: &ProcRoot, selection: &Selection) -> Result<Walks, SessionError> {
-    if config.scan == Scan::Proc {
-        return Ok(Walks::default());
-    }
-    match walker::open(root, walker::Request { plan: &config.plan, selection }) {
-        Ok((walker, census)) => {
-            let reason = walker.refused().map(ToString::to_string);
-            Ok(Walks { programs: Some((walker, census)), reason })
-        }
-        Err(error) if config.scan == Scan::Kernel => Err(error.into()),
-        Err(error) => Ok(Walks { programs: None, reason: Some(error.to_string()) }),
-    }
-}
-
-/// Whether the kernel is to walk even if it costs more than to read the selected threads' files.
-fn must_walk(config: &Config) -> bool {
-    config.scan == Scan::Kernel || config.sources().contains(Source::Kernel)
-}
-
 /// What to say of a task list that is not made anew because whoever makes it does not come back.
 fn frozen_list(since: Duration, root: &std::path::Path) -> String {
     format!(
@@ -777,27 +604,4 @@ fn coverage(coverage: &Coverage) -> CoverageReport {
 
 fn message(errno: Errno) -> String {
     std::io::Error::from_raw_os_error(errno.raw_os_error()).to_string()
-}
-
-/// How many files may be kept open: what the limit on descriptors leaves, and no more kernel memory
-/// than a twentieth of what is available.
-fn fd_budget(config: &Config, root: &ProcRoot) -> FdBudget {
-    /// Descriptors for everything else: standard streams, listings, reads of the moment.
-    const RESERVE: u64 = 64;
-    let reserve = RESERVE + 8 * config.workers as u64;
-    // A quarter of what there is goes to directories.
-    let wanted = config.fd_budget.map_or(0, |files| (files as u64).saturating_mul(4) / 3 + reserve);
-    let limit = raise_fd_limit(wanted).saturating_sub(reserve);
-    let mut buffer = Buffer::default();
-    let available_kb = root.read_host(c"meminfo", &mut buffer).ok().and_then(mem_available_kb);
-    let affordable = available_kb.map_or(limit, |kb| kb / 20 / KERNEL_KB_PER_FD);
-    let dirs = limit / 4;
-    let files = (limit - dirs).min(affordable);
-    let to_usize = |count: u64| usize::try_from(count).unwrap_or(usize::MAX);
-    let files = config.fd_budget.map_or(to_usize(files), |wanted| wanted.min(to_usize(limit - dirs)));
-    let details = config.plan.sources.iter().filter(|source| DetailFiles::keeps(*source)).count();
-    // Waiting threads are bracketed by `schedstat`, whether or not a column shows it, and titles are held against it.
-    let has_titles = TITLES.iter().any(|title| config.plan.sources.contains(*title));
-    let details_per_task = if details > 0 || has_titles { (details + 1).min(DetailFiles::KEPT.len()) } else { 0 };
-    FdBudget { files, dirs: to_usize(dirs), details_per_task }
 }
