@@ -48,7 +48,23 @@ pub fn replay(args: &SampleArgs) -> anyhow::Result<()> {
     drop(bar);
     let report = told(report?);
     stop.unstoppable(|| print_report(&report, args.format, !args.quiet, args.raw_csv))?;
+    tell_unseen(&recordings, args.format, args.quiet);
     check_whole(&lost(&recordings))
+}
+
+/// Says on standard error what readers of recordings warn of, such as damage, where the report has no place for it.
+fn tell_unseen(recordings: &[Box<dyn Recording>], format: Format, quiet: bool) {
+    let is_seen = match format {
+        Format::Json => true,
+        Format::Table => !quiet,
+        Format::Csv | Format::Folded => false,
+    };
+    if !is_seen {
+        recordings
+            .iter()
+            .flat_map(|recording| recording.warnings())
+            .for_each(|warning| tell::line(&format!("warning: {warning}")));
+    }
 }
 
 fn lost(recordings: &[Box<dyn Recording>]) -> Vec<String> {
@@ -107,7 +123,10 @@ fn course(
             }
             Ok(())
         })
-        .and_then(|()| check_whole(&lost(recordings)));
+        .and_then(|()| {
+            tell_unseen(recordings, args.format, args.quiet);
+            check_whole(&lost(recordings))
+        });
     }
     let mut out = std::io::BufWriter::with_capacity(1 << 16, std::io::stdout().lock());
     let mut failed = None;
@@ -123,6 +142,7 @@ fn course(
     }
     result?;
     long.end().and_then(|()| out.flush()).context(CANNOT_WRITE)?;
+    tell_unseen(recordings, args.format, args.quiet);
     check_whole(&lost(recordings))
 }
 
@@ -188,6 +208,7 @@ pub fn diff(args: &DiffArgs) -> anyhow::Result<()> {
         let question = within(question, side.from, side.to, &mut recordings)?;
         let report = replay::report(&mut recordings, &question, &mut |done| bar.update(done))?;
         gone.extend(lost(&recordings));
+        tell_unseen(&recordings, args.format, args.quiet);
         Ok((side, report))
     };
     let (before, after) = (side(&args.before)?, side(&args.after)?);

@@ -198,6 +198,22 @@ fn original(dir: &Dir) -> PathBuf {
     path
 }
 
+#[test]
+fn damage_is_told_whatever_the_report_has_no_place_for() {
+    let dir = Dir::new();
+    let path = dir.path("r.db");
+    let me = std::process::id().to_string();
+    let ended = run(&["-q", "-a", "-d", "0.5", "-p", &me, "-o", &path]);
+    assert!(ended.status.success(), "{ended:?}");
+    rusqlite::Connection::open(&path).unwrap().execute_batch("UPDATE ticks SET threads = 7 WHERE tick = 3").unwrap();
+    let lost = "it is damaged: 1 of its ticks are lost";
+    for format in ["table", "csv", "folded", "json"] {
+        let ended = run(&["-i", &path, "-a", "-q", "--format", format]);
+        let place = if format == "json" { &ended.stdout } else { &ended.stderr };
+        assert!(ended.status.success() && place.contains(lost), "{format}: {ended:?}");
+    }
+}
+
 /// What is wrong with how psn took it.
 fn fault(recorded: &Recorded, answered: &Measured) -> Option<String> {
     if answered.timed_out {
