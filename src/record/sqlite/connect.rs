@@ -101,12 +101,23 @@ impl Database {
         self.files.is_stopped()
     }
 
+    /// What to say if the last change was cut off.
+    pub fn cut_change(&self, path: &Path) -> Option<String> {
+        let (shown, journal) = (path.display(), sibling(path, "-journal"));
+        self.files.is_cut_within_a_change().then(|| {
+            format!(
+                "{shown}: it is damaged: its writer was cut off within a change, which is not undone here; sqlite3 undoes it by {}",
+                journal.display()
+            )
+        })
+    }
+
     /// What is odd about the files of the database at `path`, if anything.
     ///
     /// # Errors
     /// When they cannot be read.
     pub fn oddities(&self, path: &Path) -> rusqlite::Result<Vec<String>> {
-        let mut odd = Vec::new();
+        let mut odd: Vec<String> = self.cut_change(path).into_iter().collect();
         let shown = path.display();
         let number = |pragma: &str| self.db.query_row(pragma, [], |row| row.get::<_, i64>(0)).map(i64::unsigned_abs);
         let wants = number("PRAGMA page_size")?.saturating_mul(number("PRAGMA page_count")?);

@@ -36,6 +36,8 @@ enum Log {
 pub(super) struct Files {
     database: File,
     log: Log,
+    /// Whether a rollback journal beside it has a change that was cut off.
+    is_cut_within_a_change: bool,
     /// Ends every reading when it is set.
     stop: Arc<AtomicBool>,
 }
@@ -76,7 +78,13 @@ impl Files {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Log::None,
             Err(error) => return Err(RecordError::io(&log_path, error)),
         };
-        Ok(Self { database, log, stop: Arc::clone(stop) })
+        let is_cut_within_a_change = regular(&directory, &beside("-journal")).is_ok_and(|journal| is_hot(&journal));
+        Ok(Self { database, log, is_cut_within_a_change, stop: Arc::clone(stop) })
+    }
+
+    /// Whether a rollback journal beside it has a change that was cut off, which only a writer could undo.
+    pub(super) const fn is_cut_within_a_change(&self) -> bool {
+        self.is_cut_within_a_change
     }
 
     /// Whether there is a log.
@@ -138,6 +146,13 @@ fn regular(directory: &File, name: &Path) -> io::Result<File> {
         Err(error) => return Err(error.into()),
     };
     if file.metadata()?.is_file() { Ok(file) } else { Err(io::Error::other("it is not a regular file")) }
+}
+
+/// Whether a rollback journal holds anything: <https://sqlite.org/fileformat2.html#the_rollback_journal>.
+fn is_hot(journal: &File) -> bool {
+    const MAGIC: [u8; 8] = [0xd9, 0xd5, 0x05, 0xf9, 0x20, 0xa1, 0x63, 0xd7];
+    let mut start = [0; MAGIC.len()];
+    fill(journal, &mut start, 0).is_ok() && start == MAGIC
 }
 
 /// Copies a log. The header of a log changes when its writer begins it anew.

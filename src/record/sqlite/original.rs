@@ -150,10 +150,12 @@ impl Recording for OriginalRecording {
     }
 
     fn warnings(&self) -> Vec<String> {
-        vec![format!(
+        let cut = self.database.cut_change(&self.path);
+        let of_original = format!(
             "{}: written by the original, which keeps no ticks without threads, nor those missed",
             self.path.display()
-        )]
+        );
+        std::iter::once(of_original).chain(cut).collect()
     }
 
     fn is_of_original(&self) -> bool {
@@ -225,6 +227,14 @@ mod tests {
             })
             .unwrap();
         assert_eq!(seen, [(1, "my* D 151 jbd2_log_wait_commit".to_owned()), (2, "my* R 200 -".to_owned())]);
+        assert_eq!(recording.warnings().len(), 1);
+        // What SQLite leaves when its process is killed within a transaction.
+        let journal = super::super::files::sibling(&path, "-journal");
+        std::fs::write(&journal, [0xd9, 0xd5, 0x05, 0xf9, 0x20, 0xa1, 0x63, 0xd7, 0, 0, 0, 1]).unwrap();
+        let database = Database::open(&path, &std::sync::Arc::default()).unwrap();
+        let warnings = OriginalRecording::new(database, &path).unwrap().warnings();
+        assert!(warnings.iter().any(|warning| warning.contains("cut off within a change")), "{warnings:?}");
+        std::fs::remove_file(journal).unwrap();
         std::fs::remove_file(path).unwrap();
     }
 }
