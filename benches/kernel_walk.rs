@@ -86,16 +86,16 @@ fn storm(threads: u32) -> Result<(), Box<dyn std::error::Error>> {
 fn contestants() -> Result<Vec<Contestant>, Unavailable> {
     let (active, all) = (StateGate::active(), StateGate::all());
     let nothing = Parts::default();
-    let syscall = Parts { syscall: true, ..nothing };
-    let wchan = Parts { uid: true, syscall: true, frames: 1, ..nothing };
-    let everything = Parts { uid: true, leader: true, syscall: true, frames: Parts::MAX_FRAMES };
+    let call = Parts { call: true, ..nothing };
+    let wchan = Parts { uid: true, frames: 1, ..call };
+    let everything = Parts::everything();
     Ok(vec![
         bare()?,
         scan("active", &active, nothing, Level::OpenCoded)?,
         scan("active, everything", &active, everything, Level::OpenCoded)?,
         scan("-a", &all, nothing, Level::OpenCoded)?,
         scan("-a, uid", &all, Parts { uid: true, ..nothing }, Level::OpenCoded)?,
-        scan("-a, syscall", &all, syscall, Level::OpenCoded)?,
+        scan("-a, syscall", &all, call, Level::OpenCoded)?,
         scan("-a, 1 frame", &all, Parts { frames: 1, ..nothing }, Level::OpenCoded)?,
         scan("-a, syscall, wchan, uid", &all, wchan, Level::OpenCoded)?,
         scan("-a, everything", &all, everything, Level::OpenCoded)?,

@@ -18,7 +18,7 @@ use psn::proc::parse::{stack, stat, syscall};
 use psn::symbol::kernel::{Symbols, SymbolsError};
 use psn_stress::{Kind, Storm};
 
-const EVERYTHING: Parts = Parts { uid: true, leader: true, syscall: true, frames: Parts::MAX_FRAMES };
+const EVERYTHING: Parts = Parts::everything();
 
 fn root() -> ProcRoot {
     ProcRoot::open("/proc".as_ref()).unwrap()

@@ -1,17 +1,17 @@
-//! The floor that a scan's cost is measured against.
+//! A walk that only counts, for benchmarks: the least that any walk costs.
 
 use std::io;
 use std::path::Path;
 
 use crate::kernel::bpf::sys::{Memory, Program, ProgramKind};
+use crate::kernel::control;
 use crate::kernel::program;
 use crate::kernel::recipe::{Ground, NO_LOOP, load, new_shared};
-use crate::kernel::record::control;
 use crate::kernel::unavailable::Unavailable;
 use crate::kernel::{BTF_PATH, Level};
 use crate::proc::ProcRoot;
 
-/// A walk with nothing in it but a count.
+/// A program that walks the tasks and counts them.
 #[derive(Debug)]
 pub struct BareWalk(Program);
 
@@ -19,15 +19,15 @@ impl BareWalk {
     /// Loads the program.
     ///
     /// # Errors
-    /// Why it can not be had.
+    /// Why the kernel does not accept it.
     pub fn open(root: &ProcRoot) -> Result<Self, Unavailable> {
         let Ground { layout, .. } = Ground::survey(root, Path::new(BTF_PATH))?;
         let memory = Memory::with_control(new_shared("control", control::SIZE)?);
-        let code = program::bare(&layout, layout.walk.ok_or(NO_LOOP)?, &memory).map_err(Unavailable::Program)?;
+        let code = program::bare(layout.walk.ok_or(NO_LOOP)?, &memory).map_err(Unavailable::Program)?;
         Ok(Self(load("bare", Level::OpenCoded, ProgramKind::Syscall, &code, memory)?))
     }
 
-    /// Walks over all tasks, and returns their number, pid 0 included.
+    /// Walks over all tasks and returns their number, pid 0 included.
     ///
     /// # Errors
     /// When the kernel does not run the program.

@@ -1,4 +1,4 @@
-//! What has to be known of psn itself before a program is loaded: its capabilities and namespaces, as the proc root shows them.
+//! psn's own capabilities and namespaces, as the proc root shows them: whether psn may load a program at all.
 
 use std::time::Duration;
 
@@ -21,27 +21,27 @@ pub const SYSFS_PATIENCE: Duration = Duration::from_secs(1);
 const CAPABILITIES: [(u32, &str); 2] = [(39, "CAP_BPF"), (38, "CAP_PERFMON")];
 const SYS_ADMIN: u32 = 21;
 
-/// Where psn's PID namespace is in relation to the proc root's.
+/// The relation of psn's PID namespace to the proc root's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Namespaces {
-    /// Whether psn's own is the host's.
+    /// Whether psn's namespace is the host's own.
     pub is_init: bool,
-    /// How many levels the proc root's lies above psn's own.
+    /// The number of levels between psn's namespace and the proc root's, which lies above it.
     pub levels_up: u32,
 }
 
 impl Namespaces {
-    /// The depth of the proc root's namespace, `own` being that of psn's own.
+    /// The depth of the proc root's namespace, given the depth of psn's own.
     #[must_use]
     pub const fn level(self, own: u32) -> Option<u32> {
         own.checked_sub(self.levels_up)
     }
 }
 
-/// Looks whether a walk may be tried at all.
+/// Checks that a walk may be tried.
 ///
 /// # Errors
-/// Why not.
+/// Why it may not.
 pub fn check(root: &ProcRoot) -> Result<Namespaces, Unavailable> {
     /// `PROC_SUPER_MAGIC`
     const PROC: i64 = 0x9fa0;
@@ -62,7 +62,7 @@ pub fn check(root: &ProcRoot) -> Result<Namespaces, Unavailable> {
     if namespace("ns/user").is_some_and(|id| id != INIT_USER_NS) {
         return Err(Unavailable::UserNamespace);
     }
-    // One id for each namespace from the proc root's to psn's own.
+    // `NSpid` has an id for each namespace from the proc root's to psn's own.
     let ids = status::value(text, b"NSpid")
         .map_or(1, |ids| ids.split(u8::is_ascii_whitespace).filter(|id| !id.is_empty()).count());
     let levels_up = u32::try_from(ids.saturating_sub(1)).unwrap_or(u32::MAX);
@@ -77,7 +77,7 @@ fn check_capabilities(status: &[u8]) -> Result<(), Unavailable> {
     if missing.is_empty() || has(SYS_ADMIN) { Ok(()) } else { Err(Unavailable::Capability { missing }) }
 }
 
-/// The number of tasks on the host, roughly; 0 if it can not be told.
+/// The number of tasks on the host, roughly; 0 if it is not known.
 #[must_use]
 pub fn count_tasks(root: &ProcRoot) -> u64 {
     let mut buffer = Buffer::default();
@@ -85,7 +85,7 @@ pub fn count_tasks(root: &ProcRoot) -> u64 {
     line.and_then(|line| Loadavg::parse(line).ok()).map_or(0, |loadavg| loadavg.total)
 }
 
-/// The boot clock's offset in psn's time namespace, which /proc adds to the start times it shows.
+/// The offset of the boot clock in psn's time namespace, which /proc adds to the start times it shows.
 #[must_use]
 pub fn boottime_offset_ns(root: &ProcRoot) -> i64 {
     let Some(own) = root.own_pid() else { return 0 };
@@ -94,7 +94,7 @@ pub fn boottime_offset_ns(root: &ProcRoot) -> i64 {
     text.ok().and_then(parse_boottime_offset).unwrap_or(0)
 }
 
-/// `boottime  SECONDS NANOSECONDS`, the third and second last words of the line.
+/// The offset in the line `boottime SECONDS NANOSECONDS`.
 fn parse_boottime_offset(text: &[u8]) -> Option<i64> {
     let text = std::str::from_utf8(text).ok()?;
     let line = text.lines().find_map(|line| line.strip_prefix("boottime"))?;
@@ -103,7 +103,7 @@ fn parse_boottime_offset(text: &[u8]) -> Option<i64> {
     seconds.checked_mul(1_000_000_000)?.checked_add(ns)
 }
 
-/// Whether this kernel counts the memory of maps as locked memory: until Linux 5.11.
+/// Whether this kernel counts the memory of maps as locked memory: before Linux 5.11.
 #[must_use]
 pub fn accounts_locked_memory() -> bool {
     let release = rustix::system::uname().release().to_string_lossy().into_owned();
@@ -116,20 +116,20 @@ fn parse_release(release: &str) -> Option<(u32, u32)> {
     Some((numbers.next()?.ok()?, numbers.next()?.ok()?))
 }
 
-/// Raises the limit on locked memory as far as psn may, where it counts.
+/// Raises the limit on locked memory as far as psn may, on kernels that count maps.
 pub fn raise_locked_memory() {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
     if accounts_locked_memory() {
         let limit = getrlimit(Resource::Memlock);
         let unlimited = Rlimit { current: None, maximum: None };
         if setrlimit(Resource::Memlock, unlimited).is_err() {
-            // Whether it suffices is seen when a map is made.
+            // Making a map fails if this is not enough.
             let _ = setrlimit(Resource::Memlock, Rlimit { current: limit.maximum, ..limit });
         }
     }
 }
 
-/// Whether the kernel keeps its memory confidential, from programs too.
+/// Whether the kernel is locked down to keep its memory confidential, from BPF programs too.
 #[must_use]
 pub fn is_locked_down() -> bool {
     let text = within(SYSFS_PATIENCE, || std::fs::read("/sys/kernel/security/lockdown"));

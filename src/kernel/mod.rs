@@ -1,50 +1,57 @@
 //! The kernel's own walk over its tasks.
 //!
-//! Reading /proc costs some microseconds a thread, whatever the reader does: each visit is a system call, a lookup and a text.
-//! The kernel itself steps from one task to the next in a fraction of one. So, where psn may, it hands the kernel a small BPF
-//! program that walks the tasks, applies the state gate, and writes what was asked for of those that pass into shared memory.
-//! `docs/kernel-scan.md` tells the story for readers who have never seen BPF.
+//! Reading /proc costs some microseconds a thread, whatever the reader does: each thread is a system call, a lookup and a text.
+//! The kernel itself steps from one task to the next in a fraction of a microsecond. So, where psn may, it loads a small BPF
+//! program into the kernel. The program walks the tasks, applies the state gate, and writes records of the tasks that pass into
+//! memory that psn shares. `docs/kernel-scan.md` explains it for readers who have never seen BPF.
 //!
 //! ```text
-//! host ── may we?          btf ──► layout ──┐
-//! (capabilities,        (the kernel's own   ├──► program ──► sys ──► kernel
-//!  namespaces)           description)       │   (written with asm)     │ shared memory
-//!                        record, state ─────┘                         ▼
-//!                     (what both sides agree on) ────────────► TaskRecord ──► symbols
+//! host                     btf ──► types ──► layout ──┐
+//! (capabilities,           (where the kernel keeps    ├──► program ──► recipe ──► sys ──► kernel
+//!  namespaces)              what is read)             │    (instructions,                   │ shared
+//!                          parts ─────────────────────┤     by asm)                         │ memory
+//!                          (a file for each fact)     │                                     ▼
+//!                                                     └────────────► record, waits ◄── scan
+//!                                                                    (TaskRecord)
 //! ```
 //!
-//! Nothing is attached to anything: the program runs while psn waits in a system call, and goes with psn's descriptors.
+//! The program is attached to nothing: it runs while psn waits in a system call, and goes when psn's descriptors are closed.
 
 mod bare;
 pub mod bpf;
+mod clock;
+mod control;
 mod host;
 pub mod layout;
+mod parts;
 mod program;
 mod recipe;
 mod record;
-mod state;
+mod registers;
+mod types;
 mod unavailable;
 mod waits;
 mod walk;
+mod words;
 
 use std::fmt;
 
 pub use bare::BareWalk;
+pub use parts::state::State;
+pub use parts::{Call, Parts, Registers, TaskRecord};
 pub use recipe::Ground;
-pub use record::{Call, Parts, Registers, TaskRecord};
-pub use state::State;
 pub use unavailable::Unavailable;
 pub use walk::{KernelScan, Request, Walk};
 
-/// Where a kernel describes its types.
+/// Where the kernel describes its types.
 pub const BTF_PATH: &str = "/sys/kernel/btf/vmlinux";
 
-/// How the kernel is made to walk, best first.
+/// The way the kernel is made to walk, best first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Level {
-    /// A loop of our own over the task list, run by bpf(2): Linux 6.7 on.
+    /// The program has the loop over the tasks, and bpf(2) runs it: Linux 6.7 on.
     OpenCoded,
-    /// The kernel's iterator over tasks, which calls us for each: Linux 5.8 on.
+    /// The kernel has the loop and calls the program for each task: Linux 5.8 on.
     Iterator,
 }
 

@@ -1,4 +1,4 @@
-//! From what is known of the host to a program in its kernel.
+//! Makes the programs: surveys the host, makes the memory, assembles and loads.
 
 use std::io;
 use std::path::Path;
@@ -6,32 +6,35 @@ use std::path::Path;
 use crate::kernel::Level;
 use crate::kernel::bpf::btf::Btf;
 use crate::kernel::bpf::sys::{LoadError, Memory, Program, ProgramKind, Shared, Step};
+use crate::kernel::clock::BootClock;
+use crate::kernel::control;
 use crate::kernel::host::{self, Namespaces};
 use crate::kernel::layout::Layout;
-use crate::kernel::program;
-use crate::kernel::record::{Parts, SEEN_SIZE, control};
-use crate::kernel::state::State;
+use crate::kernel::parts::namespace::Namespace;
+use crate::kernel::parts::state::State;
+use crate::kernel::parts::{Form, Parts};
+use crate::kernel::program::{self, SEEN_SIZE};
 use crate::kernel::unavailable::Unavailable;
 use crate::proc::ProcRoot;
 use crate::proc::host::within;
 
-/// What every program of ours starts from.
+/// What psn knows of the host before it makes a program.
 #[derive(Debug)]
 pub struct Ground {
-    /// Where the kernel's fields lie.
+    /// Where the kernel keeps what a walk reads.
     pub(super) layout: Layout,
     namespaces: Namespaces,
-    /// How it tells when a task started.
+    /// For the times at which tasks started.
     pub(super) clock: BootClock,
-    /// The number of tasks on the host, of all PID namespaces, roughly; 0 if it can not be told.
+    /// The number of tasks on the host, of all PID namespaces, roughly; 0 if it is not known.
     pub tasks: u64,
 }
 
 impl Ground {
-    /// Looks whether a program may be tried at all, and what it has to know.
+    /// Checks that psn may load programs, and reads the kernel's types.
     ///
     /// # Errors
-    /// Why not.
+    /// Why there can be no walk.
     pub fn survey(root: &ProcRoot, btf_path: &Path) -> Result<Self, Unavailable> {
         let namespaces = host::check(root)?;
         let path = btf_path.to_owned();
@@ -45,7 +48,7 @@ impl Ground {
         Ok(Self { layout, namespaces, clock: BootClock::of(root), tasks: host::count_tasks(root) })
     }
 
-    /// How deep the PID namespace of the proc root lies.
+    /// The depth of the PID namespace of the proc root; 0 for the host's own.
     fn namespace_level(&self, level: Level) -> Result<u32, Unavailable> {
         if self.namespaces.is_init {
             return Ok(0);
@@ -58,7 +61,7 @@ impl Ground {
         let layout = &self.layout;
         let ids = layout.ids.ok_or(Unavailable::PidNamespace("this kernel's PID namespaces are not understood"))?;
         let memory = Memory::with_control(new_shared("control", control::SIZE)?);
-        let code = program::own_level(layout, ids, &memory).map_err(Unavailable::Program)?;
+        let code = program::own_level(ids, &memory).map_err(Unavailable::Program)?;
         let mut program = load("level", level, kind(layout, level)?, &code, memory)?;
         run_once(&mut program, level)
             .map_err(|error| Unavailable::System { what: "finding psn's namespace", error })?;
@@ -68,7 +71,7 @@ impl Ground {
     }
 }
 
-/// How the kernel is asked to run a program of this level.
+/// The way a program of this level is run.
 fn kind(layout: &Layout, level: Level) -> Result<ProgramKind, Unavailable> {
     match level {
         Level::OpenCoded => Ok(ProgramKind::Syscall),
@@ -87,55 +90,57 @@ fn run_once(program: &mut Program, level: Level) -> io::Result<()> {
     }
 }
 
-/// What a program is made from: kept, for it is made anew when it needs more memory.
+/// All that a program is made from but its memory. It is kept, because a program that needs more memory is made anew.
 #[derive(Debug)]
 pub struct Recipe {
     layout: Layout,
-    /// What it takes of each task.
-    pub parts: Parts,
-    /// How it walks.
+    /// The form of its records.
+    pub form: Form,
+    /// The way it walks.
     pub level: Level,
-    /// How deep the PID namespace of the proc root lies.
-    namespace_level: u32,
+    /// The PID namespace of the proc root; `None` if that is the host's own.
+    namespace: Option<Namespace>,
 }
 
-/// The memory to make a program with.
+/// The sizes of a program's memory.
 #[derive(Debug, Clone, Copy)]
 pub struct Room {
-    /// For records, in bytes.
+    /// Bytes for records.
     pub records: usize,
-    /// Tasks for which there are places to note what was seen of them.
+    /// The number of tasks for which there are places for the tokens of their waits.
     pub tasks: u64,
-    /// Whether there is a bit for each process id.
+    /// Whether there is a bit for each process id, so that processes can be selected.
     pub processes: bool,
-    /// Whether there is one for each thread id.
+    /// The same for threads.
     pub threads: bool,
 }
 
 impl Recipe {
-    /// For a walk of this level.
+    /// The recipe for a walk of this level that takes these parts, less those that the kernel cannot give.
     ///
     /// # Errors
-    /// Why there can be none.
+    /// Why there can be no such walk.
     pub fn new(ground: &Ground, parts: Parts, level: Level) -> Result<Self, Unavailable> {
         let layout = ground.layout.clone();
-        Ok(Self { parts: layout.reduce(parts), layout, level, namespace_level: ground.namespace_level(level)? })
+        let form = Form::new(&layout.parts, parts);
+        let namespace = Namespace::new(layout.ids, ground.namespace_level(level)?);
+        Ok(Self { layout, form, level, namespace })
     }
 
     /// The size of a record with the deepest stack.
     #[must_use]
     pub fn largest_record(&self) -> usize {
-        usize::try_from(self.parts.size() + self.parts.frames_size()).unwrap_or(usize::MAX)
+        usize::try_from(self.form.long() + self.form.max_frames_bytes()).unwrap_or(usize::MAX)
     }
 
-    /// Few records are larger: half of the deepest stack is deeper than most.
+    /// A size that few records exceed: most stacks are less than half as deep as the deepest.
     #[must_use]
     pub fn common_record(&self) -> usize {
-        usize::try_from(self.parts.size() + self.parts.frames_size() / 2).unwrap_or(usize::MAX)
+        usize::try_from(self.form.long() + self.form.max_frames_bytes() / 2).unwrap_or(usize::MAX)
     }
 
-    /// Places for what was seen of so many tasks, in bytes: 64 a task, so that with ids spread at random few tasks share
-    /// theirs, which costs each of them a stack at each walk; from 65,536 tasks on there is a place for each id there can be.
+    /// Bytes for the tokens of the waits of so many tasks: 64 places a task, so that few tasks share a place if ids are spread at
+    /// random. Two that share one cost a stack each in each walk. From 65,536 tasks on there is a place for each possible id.
     /// `benches/kernel_walk.rs`, 1,000 threads: with 8 a task, `-a, everything` costs three times as much.
     #[must_use]
     pub fn seen_bytes(tasks: u64) -> usize {
@@ -144,10 +149,10 @@ impl Recipe {
         usize::try_from(places).unwrap_or_default() * SEEN_SIZE
     }
 
-    /// Makes the program and its memory.
+    /// Makes a program with this memory.
     ///
     /// # Errors
-    /// Why it can not be had.
+    /// Why the kernel does not accept it.
     pub fn make(&self, room: Room) -> Result<Program, Unavailable> {
         const BITMAP_BYTES: usize = program::PID_LIMIT as usize / 8;
         let if_wanted = |wanted: bool, name, bytes| wanted.then(|| new_shared(name, bytes)).transpose();
@@ -157,15 +162,15 @@ impl Recipe {
             records: Some(new_shared("records", room.records.max(self.largest_record()))?),
             processes: if_wanted(room.processes, "processes", BITMAP_BYTES)?,
             threads: if_wanted(room.threads, "threads", BITMAP_BYTES)?,
-            seen: if_wanted(self.parts.takes_wait(), "seen", Self::seen_bytes(room.tasks))?,
+            seen: if_wanted(self.form.takes_wait(), "seen", Self::seen_bytes(room.tasks))?,
             ..Memory::with_control(control)
         })
     }
 
-    /// Makes the program anew, with the same settings and other room.
+    /// Makes a program with other memory, and copies the gate and the selection from the old one.
     ///
     /// # Errors
-    /// Why it can not be had.
+    /// Why the kernel does not accept it.
     pub fn remake(&self, old: &Memory, records: usize, tasks: u64) -> Result<Program, Unavailable> {
         let room = Room { records, tasks, processes: old.processes.is_some(), threads: old.threads.is_some() };
         let mut program = self.make(room)?;
@@ -180,19 +185,18 @@ impl Recipe {
     }
 
     fn load(&self, memory: Memory) -> Result<Program, Unavailable> {
-        let (layout, namespace) = (&self.layout, self.namespace_level);
+        let Self { layout, form, .. } = self;
+        let namespace = self.namespace.as_ref();
         let code = match self.level {
-            Level::OpenCoded => {
-                program::open_coded(layout, layout.walk.ok_or(NO_LOOP)?, &memory, self.parts, namespace)
-            }
-            Level::Iterator => program::iterator(layout, &memory, self.parts, namespace),
+            Level::OpenCoded => program::open_coded(layout, layout.walk.ok_or(NO_LOOP)?, &memory, form, namespace),
+            Level::Iterator => program::iterator(layout, &memory, form, namespace),
         };
         let code = code.map_err(Unavailable::Program)?;
         load("walk", self.level, kind(layout, self.level)?, &code, memory)
     }
 }
 
-/// Which state each combination of reported bits is.
+/// Writes the number of the state for each combination of reported bits.
 fn fill_state_table(control: &mut Shared) {
     let mut indexes = (0..=u8::MAX).map(|bits| State::of_bits(bits).index());
     for place in (control::STATES..control::STATES + control::STATES_LEN).step_by(8) {
@@ -201,15 +205,15 @@ fn fill_state_table(control: &mut Shared) {
     }
 }
 
-/// What a kernel without open-coded task iterators says.
+/// The reason on a kernel without open-coded task iterators.
 pub const NO_LOOP: Unavailable =
     Unavailable::Kernel { lacks: "task iterator for programs (bpf_iter_task_new)", since: "6.7" };
 const NO_ITERATOR: Unavailable = Unavailable::Kernel { lacks: "BPF iterator over tasks", since: "5.8" };
 
-/// Memory that a program will share with us.
+/// Makes memory to share with a program.
 ///
 /// # Errors
-/// Why it can not be had.
+/// Why the kernel makes none.
 pub fn new_shared(name: &str, bytes: usize) -> Result<Shared, Unavailable> {
     Shared::new(name, bytes).map_err(|error| refusal("memory for the walk", error))
 }
@@ -233,27 +237,5 @@ fn refusal(what: &'static str, error: io::Error) -> Unavailable {
         Some(libc::EPERM) => Unavailable::Refused(error),
         Some(libc::ENOSYS) => Unavailable::Kernel { lacks: "bpf(2)", since: "5.8 with CONFIG_BPF_SYSCALL" },
         _ => Unavailable::System { what, error },
-    }
-}
-
-/// How the kernel tells when a task started.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct BootClock {
-    /// Of USER_HZ, the unit of /proc.
-    pub ns_per_tick: u64,
-    /// The boot clock's offset in psn's time namespace.
-    pub offset_ns: i64,
-}
-
-impl BootClock {
-    fn of(root: &ProcRoot) -> Self {
-        let ns_per_tick = 1_000_000_000 / rustix::param::clock_ticks_per_second().max(1);
-        Self { ns_per_tick: ns_per_tick.max(1), offset_ns: host::boottime_offset_ns(root) }
-    }
-
-    /// A time of the kernel's boot clock in the unit of field 22 of `stat`.
-    #[must_use]
-    pub const fn ticks(self, start_boottime_ns: u64) -> u64 {
-        start_boottime_ns.wrapping_add_signed(self.offset_ns) / self.ns_per_tick
     }
 }

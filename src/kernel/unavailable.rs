@@ -1,4 +1,4 @@
-//! Why the kernel's own walk can not be had, and what would cure it.
+//! Why the kernel's own walk is not available, and what would make it so.
 
 use std::fmt;
 use std::io;
@@ -9,63 +9,63 @@ use crate::kernel::bpf::asm::AsmError;
 use crate::kernel::bpf::btf::BtfError;
 use crate::output::sentence::shown;
 
-/// Why there is no walk. `Display` says why and what would cure it, on one line each.
+/// Why there is no walk. `Display` gives the reason and the cure on one line.
 #[derive(Debug)]
 pub enum Unavailable {
     /// psn lacks capabilities.
     Capability {
-        /// Those it lacks.
+        /// The capabilities that it lacks.
         missing: Vec<&'static str>,
     },
-    /// psn is in a user namespace of its own, where capabilities do not count for BPF.
+    /// psn is in a user namespace other than the host's, where capabilities do not count for BPF.
     UserNamespace,
-    /// The proc root is no proc file system.
+    /// The proc root is not a proc file system.
     NotProc(PathBuf),
-    /// The proc root shows the ids of a PID namespace that the walk can not translate to.
+    /// The proc root shows the ids of a PID namespace for which a walk cannot find the ids.
     PidNamespace(&'static str),
-    /// The kernel does not describe its types.
+    /// The description of the kernel's types cannot be read.
     NoBtf {
-        /// Where it would.
+        /// The file.
         path: PathBuf,
-        /// What came of reading it.
+        /// The error of reading it.
         error: io::Error,
     },
-    /// The description is not understood.
+    /// The description is not BTF that psn understands.
     Btf {
-        /// Where it was read.
+        /// The file.
         path: PathBuf,
-        /// What is wrong with it.
+        /// What is wrong with its content.
         error: BtfError,
     },
-    /// The kernel has not got something that the walk is built on.
+    /// The kernel lacks something that the walk needs.
     Kernel {
         /// What it lacks.
         lacks: &'static str,
         /// The first release that has it.
         since: &'static str,
     },
-    /// The kernel refuses bpf(2) to psn in spite of its capabilities.
+    /// The kernel refuses bpf(2) although psn has the capabilities.
     Refused(io::Error),
-    /// The kernel accounts the memory of maps as locked, and the limit is too low.
+    /// The kernel counts the memory of maps as locked, and the limit is too low.
     LockedMemory,
-    /// The verifier does not accept the program.
+    /// The verifier rejects the program.
     Verifier {
-        /// The program.
+        /// The kind of program.
         level: Level,
-        /// The kernel's answer.
+        /// The error of bpf(2).
         error: io::Error,
-        /// The verifier's log.
+        /// The log of the verifier.
         log: String,
         /// Whether the kernel is locked down to keep its memory confidential.
         is_locked_down: bool,
     },
-    /// The program can not be assembled for this kernel.
+    /// The program cannot be assembled for this kernel.
     Program(AsmError),
-    /// A system call failed that should not.
+    /// A system call failed.
     System {
         /// What it was for.
         what: &'static str,
-        /// The kernel's answer.
+        /// The error.
         error: io::Error,
     },
 }
@@ -106,7 +106,7 @@ impl Unavailable {
         }
     }
 
-    /// What would make the walk possible, if anything short of a report to us would.
+    /// What the user can do to make the walk possible, if anything.
     #[must_use]
     pub fn cure(&self) -> Option<String> {
         let cure = match self {
@@ -127,7 +127,7 @@ impl Unavailable {
     }
 }
 
-/// The end of the verifier's log, where it says what it objects to; its statistics left out.
+/// The last lines of the verifier's log, which say what it objects to, without its statistics.
 fn last_words(log: &str) -> String {
     const LINES: usize = 4;
     let words: Vec<&str> = log.lines().filter(|line| !line.starts_with("processed ")).collect();

@@ -1,63 +1,66 @@
-//! What each task was last described to wait for.
+//! The waits that records described.
 //!
-//! The program describes a task's wait once, and from then on only says that it is the same, until the task has run. So what
-//! it said is kept here. Stacks are kept once each, for thousands of tasks wait in the same place.
+//! The program describes a wait once. From then on the records of the task only say that it is still in that wait, until it has
+//! run. So psn keeps each description here. Equal stacks are kept once, because thousands of tasks wait in the same place.
 
 use std::collections::HashMap;
 
 use foldhash::fast::RandomState;
 
-use crate::kernel::record::{Call, Raw, RawWait};
+use crate::kernel::parts::WaitFacts;
+use crate::kernel::record::{Raw, RawWait};
 
-/// One task's wait.
+/// The wait of one task.
 #[derive(Debug, Clone, Copy)]
 struct Wait {
     tid: u32,
-    /// Its stack's place among all.
+    /// The index of its stack.
     stack: u32,
     start: u64,
     switches: u64,
-    /// The walk in which the task was last seen.
+    /// The number of the walk in which the task was last seen.
     walk: u64,
-    call: Call,
+    facts: WaitFacts,
 }
 
-/// All tasks' waits.
+/// The waits of all tasks.
 ///
-/// They lie in the order in which tasks were first seen, which is nearly the order in which each walk comes by: so the next
-/// one asked for is mostly the next in memory, and need not be searched.
+/// They lie in the order in which the tasks were first seen, which is nearly the order of each walk. So the next wait that is
+/// asked for is mostly the next in memory, and is found without a search.
 #[derive(Debug, Default)]
 pub struct Waits {
     waits: Vec<Wait>,
-    /// Each thread's place among them.
+    /// The index of each thread's wait, by thread id.
     places: HashMap<u32, usize, RandomState>,
-    /// Where the next is likely to be.
+    /// The index of the wait that is likely to be asked for next.
     next: usize,
     stacks: Vec<Box<[u64]>>,
     stack_places: HashMap<Box<[u64]>, u32, RandomState>,
     walk: u64,
-    /// Tasks with a wait in this walk.
+    /// The number of tasks with a wait in this walk.
     seen: usize,
     is_incomplete: bool,
 }
 
 impl Waits {
-    /// Different stacks kept: far more than any kernel has been seen to have at once. Then all is forgotten.
+    /// The most stacks kept, far more than any kernel was seen to have at once. If there are more, everything is forgotten.
     const MAX_STACKS: usize = 1 << 16;
 
-    /// What the task of this record waits for, if that is known.
+    /// The wait of the task of this record, if it is known.
     #[inline]
-    pub(super) fn resolve(&mut self, raw: &Raw<'_>) -> Option<(Call, &[u64])> {
-        let (call, stack) = match raw.wait {
+    pub fn resolve(&mut self, raw: &Raw<'_>) -> Option<(&WaitFacts, &[u64])> {
+        let place = match raw.wait() {
             RawWait::None | RawWait::Moved => return None,
             RawWait::Same => self.recall(raw)?,
-            RawWait::Taken { call, frames } => self.keep(raw, call, frames),
+            RawWait::Taken => self.keep(raw),
         };
-        Some((call, self.stacks.get(stack as usize).map_or(&[], AsRef::as_ref)))
+        let wait = self.waits.get(place)?;
+        Some((&wait.facts, self.stacks.get(wait.stack as usize).map_or(&[], AsRef::as_ref)))
     }
 
+    /// The index of the wait that an earlier record described.
     #[inline]
-    fn recall(&mut self, raw: &Raw<'_>) -> Option<(Call, u32)> {
+    fn recall(&mut self, raw: &Raw<'_>) -> Option<usize> {
         let (tid, start, switches) = raw.identity();
         self.seen += 1;
         let place = self.place(tid);
@@ -67,25 +70,27 @@ impl Waits {
             return None;
         };
         wait.walk = self.walk;
-        Some((wait.call, wait.stack))
+        place
     }
 
-    fn keep(&mut self, raw: &Raw<'_>, call: Call, frames: &[u64]) -> (Call, u32) {
+    /// Keeps the wait that the record describes, and returns its index.
+    fn keep(&mut self, raw: &Raw<'_>) -> usize {
         let (tid, start, switches) = raw.identity();
         self.seen += 1;
+        let (facts, frames) = raw.facts();
         let stack = self.keep_stack(frames);
-        let wait = Wait { tid, stack, start, switches, walk: self.walk, call };
-        match self.place(tid).and_then(|place| self.waits.get_mut(place)) {
-            Some(known) => *known = wait,
-            None => {
-                self.places.insert(tid, self.waits.len());
-                self.waits.push(wait);
-            }
+        let wait = Wait { tid, stack, start, switches, walk: self.walk, facts };
+        let place = self.place(tid);
+        if let Some((place, known)) = place.and_then(|place| Some((place, self.waits.get_mut(place)?))) {
+            *known = wait;
+            return place;
         }
-        (call, stack)
+        self.places.insert(tid, self.waits.len());
+        self.waits.push(wait);
+        self.waits.len() - 1
     }
 
-    /// Where the thread's wait is, if there is one.
+    /// The index of the thread's wait, if there is one.
     #[inline]
     fn place(&mut self, tid: u32) -> Option<usize> {
         let place = match self.waits.get(self.next) {
@@ -106,9 +111,9 @@ impl Waits {
         place
     }
 
-    /// Begins a walk: forgets tasks that were not in the last one, once they are many.
+    /// Begins a walk. Forgets the tasks that were not in the last one, if they are many.
     pub fn begin(&mut self) {
-        /// So that a few are not worth the trouble.
+        /// So few tasks are not worth a pass over all waits.
         const SPARE: usize = 1024;
         if self.waits.len() > 2 * self.seen + SPARE {
             let last = self.walk;
@@ -120,8 +125,8 @@ impl Waits {
         self.next = 0;
     }
 
-    /// Whether the program has to describe everything again: it took something for known that is not known here, or there is
-    /// too much to keep.
+    /// Whether the program has to describe every wait anew: a record left out a wait that is not known here, or there are too
+    /// many stacks.
     #[must_use]
     pub fn must_be_told(&self) -> bool {
         self.is_incomplete || self.stacks.len() > Self::MAX_STACKS
@@ -135,29 +140,42 @@ impl Waits {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-    use crate::kernel::record::Registers;
+    use std::sync::LazyLock;
 
-    /// The fixed part of a thread's record.
-    fn fixed(tid: u32, start: u64, switches: u64) -> [u64; 7] {
-        [u64::from(tid).to_le(), start, 0, 0, switches, 0, 0]
+    use super::*;
+    use crate::kernel::parts::{Call, Form, Parts, marks};
+    use crate::kernel::record::made::{self, Header};
+
+    static FORM: LazyLock<Form> =
+        LazyLock::new(|| made::form(Parts { uid: false, leader: false, ..Parts::everything() }));
+
+    /// What is known of a wait: `ip` of its call, and its stack.
+    fn resolve(
+        waits: &mut Waits,
+        (tid, start, switches): (u32, u64, u64),
+        marks: i32,
+        wait: &[u64],
+    ) -> Option<(u64, Vec<u64>)> {
+        let header = Header { tid, start, switches, flags: 0, marks };
+        let words = made::words(&header, wait);
+        let (facts, frames) = waits.resolve(&made::raw(&words, &FORM))?;
+        let ip = match facts.call {
+            Call::None(registers) => registers.ip,
+            _ => switches,
+        };
+        Some((ip, frames.to_vec()))
     }
 
+    /// Shows a record whose call has the number of switches for its `ip`.
     fn taken(waits: &mut Waits, tid: u32, start: u64, switches: u64, frames: &[u64]) {
-        let call = Call::None(Registers { sp: tid.into(), ip: switches });
-        let raw = Raw { fixed: &fixed(tid, start, switches), leader: None, wait: RawWait::Taken { call, frames } };
-        assert_eq!(waits.resolve(&raw), Some((call, frames)));
+        // Of machines whose registers are not known there is no call.
+        let call = if FORM.parts().call { vec![u64::MAX, 0, 0, 0, 0, 0, 0, 0, switches] } else { vec![] };
+        let wait = [&call[..], &[8 * frames.len() as u64], frames].concat();
+        assert_eq!(resolve(waits, (tid, start, switches), marks::TAKEN, &wait), Some((switches, frames.to_vec())));
     }
 
     fn same(waits: &mut Waits, tid: u32, start: u64, switches: u64) -> Option<(u64, Vec<u64>)> {
-        let raw = Raw { fixed: &fixed(tid, start, switches), leader: None, wait: RawWait::Same };
-        match waits.resolve(&raw)? {
-            (Call::None(registers), frames) => {
-                assert_eq!(registers.sp, u64::from(tid));
-                Some((registers.ip, frames.to_vec()))
-            }
-            other => panic!("{other:?}"),
-        }
+        resolve(waits, (tid, start, switches), marks::SAME, &[])
     }
 
     #[test]

@@ -1,41 +1,44 @@
-//! The walk as its user meets it: what is asked for, how it is done, how it went.
+//! A walk: the request, the passes over the tasks, and the records that are handed over.
 
 use std::io;
 use std::path::PathBuf;
 
 use crate::ask::plan::StateGate;
 use crate::kernel::bpf::sys::{Program, Shared, Step};
-use crate::kernel::recipe::{BootClock, Ground, Recipe, Room};
-use crate::kernel::record::{Parts, Records, TaskRecord, control};
-use crate::kernel::state::State;
+use crate::kernel::clock::BootClock;
+use crate::kernel::control;
+use crate::kernel::parts::state::State;
+use crate::kernel::parts::{Parts, TaskRecord};
+use crate::kernel::recipe::{Ground, Recipe, Room};
+use crate::kernel::record::Records;
 use crate::kernel::unavailable::Unavailable;
 use crate::kernel::waits::Waits;
 use crate::kernel::{BTF_PATH, Level};
 use crate::proc::ProcRoot;
 
-/// What a walk is to look at and to take.
+/// Which tasks a walk looks at, and what it takes of them.
 #[derive(Debug, Clone)]
 pub struct Request {
     /// The states that pass; see [`KernelScan::set_gate`].
     pub gate: StateGate,
-    /// What to take of those that do.
+    /// What to take of the tasks that pass.
     pub parts: Parts,
-    /// Whether only chosen processes are looked at: see [`KernelScan::select_processes`].
+    /// Whether only selected processes pass: see [`KernelScan::select_processes`].
     pub selects_processes: bool,
-    /// Whether only chosen threads are: see [`KernelScan::select_threads`].
+    /// Whether only selected threads pass: see [`KernelScan::select_threads`].
     pub selects_threads: bool,
-    /// The ways to try, in this order.
+    /// The levels to try, in this order.
     pub levels: Vec<Level>,
-    /// Room for records at first; it grows by itself.
+    /// Bytes for records at first; the memory grows as needed.
     pub buffer_bytes: usize,
-    /// It never grows beyond this: then a walk takes several passes.
+    /// The most bytes for records. Where these do not suffice, a walk takes several passes.
     pub max_buffer_bytes: usize,
-    /// Where the kernel's types are described.
+    /// The file with the kernel's types.
     pub btf_path: PathBuf,
 }
 
 impl Default for Request {
-    /// Every active thread of the host, with nothing but the fixed part of its record.
+    /// Every active thread of the host, with no more than what every record has.
     fn default() -> Self {
         Self {
             gate: StateGate::active(),
@@ -50,27 +53,27 @@ impl Default for Request {
     }
 }
 
-/// How a walk went.
+/// The counts of a walk.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Walk {
-    /// Tasks seen in each state, by the state's number; pid 0 is none.
+    /// Tasks seen in each state, by the state's number, without pid 0.
     states: [u64; control::COUNTS_LEN as usize],
     /// Records handed over.
     pub records: u64,
-    /// Tasks that passed and are not among the records, for want of room.
+    /// Tasks that passed and have no record, because there was no room.
     pub overflowed: u64,
-    /// How often the task list was walked: more than once where the room did not suffice at first.
+    /// How often the program walked the tasks: more than once if there was not enough room at first.
     pub passes: u32,
 }
 
 impl Walk {
-    /// All tasks seen, whether they passed or not.
+    /// The number of tasks seen, whether they passed or not.
     #[must_use]
     pub fn tasks(&self) -> u64 {
         self.states.iter().sum()
     }
 
-    /// The states that occurred, with the number of tasks in each.
+    /// The states in which tasks were seen, with the number of tasks in each.
     pub fn states(&self) -> impl Iterator<Item = (State, u64)> {
         let counts =
             State::all().map(|state| (state, self.states.get(usize::from(state.index())).copied().unwrap_or(0)));
@@ -86,19 +89,20 @@ pub struct KernelScan {
     waits: Waits,
     clock: BootClock,
     max_buffer_bytes: usize,
-    /// The ids' last bits by which a walk is cut where the room can not grow: one less than a power of two.
+    /// The last bits of thread ids by which a walk is cut into slices if the memory cannot grow: one less than a power of two.
     slice_mask: u64,
-    /// The most tasks that passed in a walk: for so many there are places to note what was seen of them.
+    /// The most tasks that passed in a walk, for which there are places for the tokens of their waits.
     most_passed: u64,
-    /// Whether no more such places can be had.
+    /// Whether the kernel refused more such places.
     is_widest: bool,
     refused: Option<Unavailable>,
 }
 
 impl KernelScan {
-    /// Slices a walk is cut into at most.
+    /// The most slices of a walk.
     const MAX_SLICES: u64 = 1024;
-    /// Room is never larger: programs can not reach further than twice this from a map's start (`BPF_MAX_VAR_OFF`).
+    /// The most bytes for records, whatever the request: programs cannot reach further than twice this from the start of a map
+    /// (`BPF_MAX_VAR_OFF`).
     const MAX_BUFFER_BYTES: usize = 256 << 20;
 
     /// Loads the best program that this kernel accepts, for the tasks that `root` shows.
@@ -109,7 +113,7 @@ impl KernelScan {
         Self::open_on(&Ground::survey(root, &request.btf_path)?, request)
     }
 
-    /// The same, for one of several scans of a host, which is surveyed once for all of them: `btf_path` is not looked at.
+    /// The same on a host that was surveyed already; `btf_path` is not used.
     ///
     /// # Errors
     /// Why there is none.
@@ -118,7 +122,7 @@ impl KernelScan {
         for level in &request.levels {
             match Self::open_level(ground, request, *level) {
                 Ok(scan) => return Ok(Self { refused, ..scan }),
-                // That a kernel is too old for the next level says less than what went wrong with this one.
+                // Why an earlier level failed says more than that the kernel is too old for this one.
                 Err(Unavailable::Kernel { .. }) if refused.is_some() => {}
                 Err(error) => refused = Some(error),
             }
@@ -153,44 +157,45 @@ impl KernelScan {
         Ok(scan)
     }
 
-    /// How it walks.
+    /// The level of the program.
     #[must_use]
     pub const fn level(&self) -> Level {
         self.recipe.level
     }
 
-    /// What it takes of each task: what was asked for, less what this kernel can not give.
+    /// What it takes of each task: the parts of the request, less those that this kernel cannot give.
     #[must_use]
-    pub const fn parts(&self) -> Parts {
-        self.recipe.parts
+    pub fn parts(&self) -> Parts {
+        self.recipe.form.parts()
     }
 
-    /// Why a better way was not taken, if one was tried.
+    /// Why an earlier level of the request failed, if one did.
     #[must_use]
     pub const fn refused(&self) -> Option<&Unavailable> {
         self.refused.as_ref()
     }
 
-    /// Lets tasks in these states pass from the next walk on.
+    /// From the next walk on, tasks in these states pass.
     pub fn set_gate(&mut self, gate: &StateGate) {
         let passing = State::all().filter(|state| gate.passes(state.letter()));
         let bits = passing.fold(0, |bits, state| bits | 1 << state.index());
         self.control_mut().set(control::GATE, bits);
     }
 
-    /// Looks at the threads of these processes only, from the next walk on. False if the request did not say
+    /// From the next walk on, only the threads of these processes pass. False, without effect, unless the request had
     /// [`Request::selects_processes`].
     pub fn select_processes(&mut self, tgids: impl IntoIterator<Item = u32>) -> bool {
         select(self.program.memory_mut().processes.as_mut(), tgids)
     }
 
-    /// Looks at these threads only, from the next walk on. False if the request did not say [`Request::selects_threads`].
+    /// From the next walk on, only these threads pass. False, without effect, unless the request had
+    /// [`Request::selects_threads`].
     pub fn select_threads(&mut self, tids: impl IntoIterator<Item = u32>) -> bool {
         select(self.program.memory_mut().threads.as_mut(), tids)
     }
 
-    /// Walks over all tasks once and hands over a record of each that passes, in the kernel's order: processes by age, threads
-    /// by age within their process.
+    /// Walks over all tasks and calls `visit` with the record of each that passes, in the kernel's order: processes by age, the
+    /// threads of a process by age.
     ///
     /// # Errors
     /// When the kernel does not run the program.
@@ -207,8 +212,8 @@ impl KernelScan {
         Ok(walk)
     }
 
-    /// A pass can not be resumed: where the room did not suffice it is made larger and the pass made again; where it can not
-    /// be, the threads are taken in two slices by a further bit of their ids.
+    /// A pass cannot be resumed. If the records did not fit, the memory grows and the pass is made again; if it cannot grow, the
+    /// threads are taken in two slices, by one more bit of their ids.
     fn walk_open_coded(&mut self, visit: &mut dyn FnMut(&TaskRecord<'_>)) -> io::Result<Walk> {
         let mut walk = Walk::default();
         let mut slices: Vec<_> = (0..=self.slice_mask).map(|slice| (self.slice_mask, slice)).collect();
@@ -220,7 +225,7 @@ impl KernelScan {
             if missed > 0 && self.grow(missed) {
                 slices.push((mask, slice));
             } else if missed > 0 && mask + 1 < Self::MAX_SLICES {
-                // What was described in this pass is handed over in another.
+                // The records of this pass are dropped, and so are the waits that only they describe.
                 self.forget();
                 self.slice_mask = 2 * mask + 1;
                 slices.extend([(self.slice_mask, slice), (self.slice_mask, slice + mask + 1)]);
@@ -233,7 +238,7 @@ impl KernelScan {
         Ok(walk)
     }
 
-    /// The kernel's iterator pauses when there is no room, and goes on after the records were taken.
+    /// The kernel's iterator pauses when there is no room, and continues after the records were handed over.
     fn walk_iterator(&mut self, visit: &mut dyn FnMut(&TaskRecord<'_>)) -> io::Result<Walk> {
         let mut walk = Walk { passes: 1, ..Walk::default() };
         self.start_pass(0, 0);
@@ -259,22 +264,21 @@ impl KernelScan {
         }
     }
 
-    /// Hands the records over and empties the room.
+    /// Calls `visit` with each record, and empties the memory.
     fn hand_over(&mut self, visit: &mut dyn FnMut(&TaskRecord<'_>)) -> u64 {
         let used = usize::try_from(self.control().get(control::USED) / 8).unwrap_or(usize::MAX);
         let words = self.program.memory().records.as_ref().map_or(&[][..], Shared::words);
-        let parts = self.recipe.parts;
         let mut count = 0;
-        for raw in Records::new(words.get(..used).unwrap_or(words), parts) {
+        for raw in Records::new(words.get(..used).unwrap_or(words), &self.recipe.form) {
             let wait = self.waits.resolve(&raw);
-            visit(&raw.record(wait, parts, self.clock));
+            visit(&raw.task(wait, self.clock));
             count += 1;
         }
         self.control_mut().set(control::USED, 0);
         count
     }
 
-    /// Has every task described anew.
+    /// Makes the program describe every wait anew.
     fn forget(&mut self) {
         self.waits.clear();
         if let Some(seen) = &mut self.program.memory_mut().seen {
@@ -282,7 +286,7 @@ impl KernelScan {
         }
     }
 
-    /// Makes room for so many records more; false if it can not be had.
+    /// Makes room for `missed` more records; false if there can be none.
     fn grow(&mut self, missed: u64) -> bool {
         let memory = self.program.memory();
         let room = memory.records.as_ref().map_or(0, Shared::len);
@@ -294,14 +298,14 @@ impl KernelScan {
         let wanted = wanted.unwrap_or(usize::MAX).max(2 * room).min(self.max_buffer_bytes);
         match self.recipe.remake(memory, wanted, self.most_passed) {
             Ok(program) => self.replace(program),
-            // What there is has to do.
+            // The memory never grows again.
             Err(_) => self.max_buffer_bytes = room,
         }
         self.max_buffer_bytes > room
     }
 
-    /// Keeps the places for what was seen such that few of the tasks that pass share theirs. Failing that, some are described again
-    /// and again.
+    /// Makes more places for the tokens of waits, if many of the tasks that passed have to share theirs. If there can be no more,
+    /// the waits of those that share a place are described in each walk.
     fn widen(&mut self, passed: u64) {
         self.most_passed = self.most_passed.max(passed);
         let memory = self.program.memory();
@@ -334,13 +338,13 @@ impl KernelScan {
     }
 }
 
-/// Sets the bits of these ids, and no others.
+/// Sets the bits of these ids and clears all others; false if there is no bitmap.
 fn select(bitmap: Option<&mut Shared>, ids: impl IntoIterator<Item = u32>) -> bool {
     let Some(bitmap) = bitmap else { return false };
     let words = bitmap.words_mut();
     words.fill(0);
     for id in ids {
-        // Bit 0 is the lowest of the first byte, whatever the byte order.
+        // The program reads bytes: bit 0 is the lowest of the first byte, whatever the byte order.
         if let Some(word) = words.get_mut(id as usize / 64) {
             *word |= (1_u64 << (id % 64)).to_le();
         }

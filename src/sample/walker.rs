@@ -321,7 +321,7 @@ fn wanted_parts(plan: &Plan) -> Parts {
     Parts {
         uid: plan.columns.iter().any(|column| is_real_user(column)),
         leader: wants(Source::Comm),
-        syscall: wants(Source::Syscall),
+        call: wants(Source::Syscall),
         frames,
     }
 }
@@ -333,7 +333,7 @@ fn provided(plan: &Plan, parts: Parts) -> SourceSet {
     let provided = [
         (Source::Kernel, true),
         (Source::Comm, parts.leader),
-        (Source::Syscall, parts.syscall),
+        (Source::Syscall, parts.call),
         (Source::Wchan, parts.frames > 0),
         (Source::Stack, parts.frames == Parts::MAX_FRAMES),
         (Source::Owner, tells_owner),
@@ -371,8 +371,8 @@ mod tests {
     fn no_more_is_taken_than_the_columns_show() {
         let parts = |columns| wanted_parts(&plan(columns));
         assert_eq!(parts("comm state cpu oncpu"), Parts::default());
-        assert_eq!(parts("syscall"), Parts { syscall: true, ..Parts::default() });
-        assert_eq!(parts("filename"), Parts { syscall: true, ..Parts::default() });
+        assert_eq!(parts("syscall"), Parts { call: true, ..Parts::default() });
+        assert_eq!(parts("filename"), Parts { call: true, ..Parts::default() });
         assert_eq!(parts("wchan user"), Parts { uid: true, frames: 1, ..Parts::default() });
         assert_eq!(parts("kstack wchan"), Parts { frames: Parts::MAX_FRAMES, ..Parts::default() });
         assert_eq!(parts("gid"), Parts::default());
@@ -381,7 +381,7 @@ mod tests {
     #[test]
     fn what_is_not_taken_is_not_provided() {
         let provides = |columns, parts| provided(&plan(columns), parts).iter().collect::<Vec<_>>();
-        let all = Parts { uid: true, leader: false, syscall: true, frames: Parts::MAX_FRAMES };
+        let all = Parts { leader: false, ..Parts::everything() };
         assert_eq!(
             provides("uid syscall wchan kstack", all),
             [Source::Kernel, Source::Syscall, Source::Wchan, Source::Stack, Source::Owner]

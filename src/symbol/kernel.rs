@@ -1,7 +1,7 @@
-//! Names for addresses of the kernel's code, from `/proc/kallsyms`, and stacks as psn shows them.
+//! Names of the kernel's functions, from `/proc/kallsyms`, and stacks as psn shows them.
 //!
-//! The texts are those that [`crate::proc::parse::stack`] makes of `/proc/PID/stack`, and are made by its rules. Each address is
-//! looked up once, each stack is put together once: hosts have many threads, and few ways to wait.
+//! A stack has the same text as [`crate::proc::parse::stack`] makes of `/proc/PID/stack`. Each address is looked up once and the
+//! text of each stack is made once, because many threads wait in few places.
 
 use std::collections::HashMap;
 use std::fs::File;
@@ -16,25 +16,25 @@ use crate::proc::parse::stack::{is_entry_frame, is_scheduler_frame};
 /// Why there are no names.
 #[derive(Debug, thiserror::Error)]
 pub enum SymbolsError {
-    /// The list can not be read.
+    /// The list cannot be read.
     #[error("{path}: {error}", path = shown(.path))]
     Unreadable {
-        /// Where it is.
+        /// The file.
         path: PathBuf,
-        /// What the kernel says.
+        /// The error of reading it.
         error: io::Error,
     },
-    /// All addresses are 0: the kernel hides them.
+    /// All addresses are 0, because the kernel hides them.
     #[error(
         "the kernel hides its addresses from psn: run it as root, and set the sysctl kernel.kptr_restrict to 0 or 1"
     )]
     Hidden,
-    /// The list is empty, or is none.
+    /// The list is empty, or is not a list of symbols.
     #[error("no kernel symbols in the list")]
     Empty,
 }
 
-/// Bytes of one of the arenas.
+/// A range of bytes of an arena.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Span {
     start: u32,
@@ -47,13 +47,13 @@ impl Span {
         arena.get(start..start + self.length as usize).unwrap_or_default()
     }
 
-    /// What was appended to `arena` since it was `start` bytes long; none past 4 GiB.
+    /// The bytes that were appended to `arena` since it was `start` bytes long; `None` past 4 GiB.
     fn since(arena: &[u8], start: usize) -> Option<Self> {
         Some(Self { start: u32::try_from(start).ok()?, length: u32::try_from(arena.len() - start).ok()? })
     }
 }
 
-/// A symbol: a function, or something else that ends the function before it.
+/// A symbol: a function with its name, or something without one that ends the function before it.
 #[derive(Debug, Clone, Copy)]
 struct Symbol {
     address: u64,
@@ -73,7 +73,7 @@ struct Frame {
 pub struct Symbols {
     symbols: Vec<Symbol>,
     names: Vec<u8>,
-    /// The length of `names` before addresses without a name were added.
+    /// The length of `names` before texts for addresses without a symbol were appended.
     loaded: usize,
     frames: HashMap<u64, Frame, RandomState>,
     stacks: HashMap<Box<[u64]>, Span, RandomState>,
@@ -81,24 +81,25 @@ pub struct Symbols {
 }
 
 impl Symbols {
-    /// Addresses and stacks remembered; far more than any kernel has been seen to have. Then it starts anew.
+    /// The most addresses and the most stacks remembered, far more than any kernel was seen to have. If there are more, they are
+    /// forgotten.
     const MAX_REMEMBERED: usize = 1 << 16;
-    /// No function is longer: what lies further from a symbol belongs to code that came after the list was read.
+    /// The most bytes of a function. An address further from its symbol is of code that was loaded after the list was read.
     const MAX_FUNCTION_BYTES: u64 = 1 << 20;
 
     /// Reads the list, which takes some tenths of a second.
     ///
     /// # Errors
-    /// When there are no names in it.
+    /// Why it has no names.
     pub fn load(path: &Path) -> Result<Self, SymbolsError> {
         let unreadable = |error| SymbolsError::Unreadable { path: path.to_owned(), error };
         Self::read(&mut BufReader::new(File::open(path).map_err(unreadable)?)).map_err(unreadable)?.finish()
     }
 
-    /// Whether there are names to be had: looks at the list's beginning.
+    /// Checks at the beginning of the list whether it has names.
     ///
     /// # Errors
-    /// When there are no names in it.
+    /// Why it has none.
     pub fn are_shown(path: &Path) -> Result<(), SymbolsError> {
         let unreadable = |error| SymbolsError::Unreadable { path: path.to_owned(), error };
         let list = BufReader::new(File::open(path).map_err(unreadable)?);
@@ -114,16 +115,16 @@ impl Symbols {
         Err(error)
     }
 
-    /// Takes the list apart: lines of `address type name [module]`.
+    /// Reads the text of a list: lines of `address type name [module]`.
     ///
     /// # Errors
-    /// When there are no names in it.
+    /// Why it has no names.
     pub fn parse(text: &[u8]) -> Result<Self, SymbolsError> {
         let mut text = text;
         Self::read(&mut text).map_err(|_| SymbolsError::Empty)?.finish()
     }
 
-    /// Collects the list, line by line: it is long, and little of it is kept.
+    /// Reads the list line by line, because it is long and little of it is kept.
     fn read(list: &mut dyn BufRead) -> io::Result<Self> {
         let mut all = Self {
             symbols: Vec::new(),
@@ -155,10 +156,10 @@ impl Symbols {
         if self.symbols.iter().all(|symbol| symbol.address == 0) {
             return Err(SymbolsError::Hidden);
         }
-        // Of several at one address the kernel shows the first. The sort keeps their order.
+        // Of several symbols at one address the kernel shows the first. The sort keeps their order.
         self.symbols.sort_by_key(|symbol| symbol.address);
         self.symbols.dedup_by_key(|symbol| symbol.address);
-        // Of data, only that no code lies there.
+        // Of a run of data symbols the first suffices: it ends the function before it.
         self.symbols.dedup_by(|later, earlier| later.name.is_none() && earlier.name.is_none());
         self.symbols.shrink_to_fit();
         self.names.shrink_to_fit();
@@ -166,20 +167,20 @@ impl Symbols {
         Ok(self)
     }
 
-    /// The name of the function that a return address lies in; the address itself, as `0x…`, where there is none.
+    /// The name of the function that a return address lies in; the address itself, as `0x…`, if it lies in none.
     pub fn name(&mut self, return_address: u64) -> &[u8] {
         let frame = self.frame(return_address);
         frame.name.of(&self.names)
     }
 
-    /// What a task with this stack, innermost frame first, sleeps in: the innermost function that is not the scheduler's.
+    /// The function that a task with this stack, innermost frame first, sleeps in: the innermost that is not the scheduler's.
     pub fn wait_channel(&mut self, frames: &[u64]) -> Option<&[u8]> {
         let frame = frames.iter().map(|address| self.frame(*address)).find(|frame| !frame.is_scheduler)?;
         Some(frame.name.of(&self.names))
     }
 
-    /// This stack, given innermost frame first, as one line, outermost first: `vfs_read()->pipe_read()`, without entry frames;
-    /// `-` when nothing is left.
+    /// The text of a stack: `vfs_read()->pipe_read()`, outermost frame first, without entry frames; `-` if no other frame is left.
+    /// `frames` has the innermost first.
     pub fn stack(&mut self, frames: &[u64]) -> &[u8] {
         if let Some(span) = self.stacks.get(frames) {
             return span.of(&self.texts);
@@ -230,8 +231,8 @@ impl Symbols {
         frame
     }
 
-    /// A call may be its function's last instruction: then the return address is the next function's first. So the kernel, too,
-    /// asks for the byte before (`%pB`).
+    /// The name of the function that the byte before a return address lies in. A call may be the last instruction of its function,
+    /// and the return address then is the start of the next one. The kernel does the same (`%pB`).
     fn find(&self, return_address: u64) -> Option<Span> {
         let address = return_address.checked_sub(1)?;
         let after = self.symbols.partition_point(|symbol| symbol.address <= address);
@@ -246,7 +247,7 @@ fn append(arena: &mut Vec<u8>, bytes: &[u8]) -> Option<Span> {
     Span::since(arena, start)
 }
 
-/// `ffffffff81000000 T name`, a tab, `[module]`
+/// Address, type and name in a line `ffffffff81000000 T name`, which may end in a tab and `[module]`.
 fn parse_line(line: &[u8]) -> Option<(u64, u8, &[u8])> {
     let end = memchr::memchr(b' ', line)?;
     let (address, rest) = line.split_at_checked(end)?;

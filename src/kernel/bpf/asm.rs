@@ -1,19 +1,20 @@
-//! A small assembler for BPF: registers, places in memory, labels, and one method for each instruction that a walk needs.
+//! A small assembler for BPF: registers, places in memory, labels, and a method for each instruction that a walk needs.
 //!
 //! The instruction set is 64-bit, with ten registers and a frame of 512 bytes (`Documentation/bpf/standardization` in the
 //! kernel's source). An instruction is 8 bytes: operation, registers, a 16-bit offset and a 32-bit constant; two of them
 //! where a 64-bit constant is loaded. By convention a call takes its arguments in `R1` to `R5`, clobbers these, returns in
 //! `R0` and keeps `R6` to `R9`; `Frame` is the read-only frame pointer.
 //!
-//! A program is written as calls in order. `Code::finish` turns jumps to labels into distances.
+//! The methods append instructions in the order in which they are called. [`Code::finish`] turns jumps to labels into distances.
 
-use crate::kernel::bpf::btf::{Field, TypeId};
+use crate::kernel::bpf::btf::TypeId;
+use crate::kernel::bpf::field::Field;
 
 /// A register.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Register {
-    /// What a call returned; what the program returns.
+    /// The result of a call, and of the program.
     R0 = 0,
     /// First argument of a call, or of the program.
     R1,
@@ -31,11 +32,11 @@ pub enum Register {
     R8,
     /// Kept by calls.
     R9,
-    /// The end of the frame, which lies below it.
+    /// The end of the frame, which lies at lower addresses.
     Frame,
 }
 
-/// How many bytes an access moves.
+/// The number of bytes that a load or store moves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Width {
@@ -82,7 +83,7 @@ impl Register {
         Place { base: self, offset: offset as i64, width: Some(Width::U64) }
     }
 
-    /// A field of the structure it points to, as wide as the kernel has it.
+    /// A field of the structure that the register points to, as wide as the kernel has it.
     #[must_use]
     pub const fn field(self, field: Field) -> Place {
         let width = match field.size {
@@ -96,12 +97,12 @@ impl Register {
     }
 }
 
-/// The second operand of arithmetic and of comparisons: a register or a constant, which is extended with its sign.
+/// The second operand of arithmetic and of comparisons.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Operand {
-    /// A register's 64 bits.
+    /// The 64 bits of a register.
     Register(Register),
-    /// A constant.
+    /// A constant, extended to 64 bits with its sign.
     Constant(i32),
 }
 
@@ -117,7 +118,7 @@ impl From<i32> for Operand {
     }
 }
 
-/// 64-bit arithmetic, by the numbers of the instruction set.
+/// Operations of 64-bit arithmetic, by their numbers in the instruction set.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
 enum Arithmetic {
@@ -129,7 +130,7 @@ enum Arithmetic {
     Move = 0xb0,
 }
 
-/// When a jump is taken; unsigned unless it says otherwise.
+/// The condition of a jump; numbers are unsigned unless it says otherwise.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
 pub enum When {
@@ -137,15 +138,15 @@ pub enum When {
     Equal = 0x10,
     /// `>`
     Above = 0x20,
-    /// `a & b`: a bit in common
+    /// `a & b`: the operands have a bit in common
     AnyBit = 0x40,
     /// `!=`
     NotEqual = 0x50,
-    /// `<` of signed numbers
+    /// `<`, of signed numbers
     Negative = 0xc0,
 }
 
-/// A place in the program that jumps go to.
+/// The name of a place in the program that jumps go to.
 pub type Label = &'static str;
 
 /// The kernel's helper functions that the walk calls, by the numbers of `include/uapi/linux/bpf.h`.
@@ -162,16 +163,16 @@ pub enum Helper {
     TaskPtRegs = 175,
 }
 
-/// What can be wrong with a program text.
+/// Why instructions are no program.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum AsmError {
-    /// A jump goes nowhere, or too far.
+    /// A jump goes to a label that does not exist or is too far away.
     #[error("no label '{0}' within reach")]
     Label(Label),
-    /// Two places have one name.
+    /// Two places have the same label.
     #[error("two labels '{0}'")]
     Twice(Label),
-    /// A field lies further from its structure's start than an instruction can say, or is of no width that a register holds.
+    /// A field is too far from the start of its structure for an instruction, or is not 1, 2, 4 or 8 bytes wide.
     #[error("instruction {0}: the field at offset {1} can not be reached")]
     Field(usize, i64),
 }
@@ -191,15 +192,15 @@ mod class {
     pub const EXIT: u8 = 0x90;
 }
 
-/// What the source register's number means where the instruction has no source register.
+/// What the number of the source register means in an instruction that has none.
 mod pseudo {
-    /// The constant is a map's descriptor; the value, the address of the map's first value.
+    /// The constant is the descriptor of a map, and stands for the address of the map's first value.
     pub const MAP_VALUE: u8 = 2;
     /// The constant is the BTF id of a kernel function.
     pub const KERNEL_FUNCTION: u8 = 2;
 }
 
-/// A program in the making.
+/// A program that is being written.
 #[derive(Debug, Default)]
 pub struct Code {
     instructions: Vec<Instruction>,
@@ -219,7 +220,7 @@ struct Instruction {
 }
 
 impl Instruction {
-    /// As the kernel reads it.
+    /// The instruction in the kernel's form.
     fn encode(self) -> u64 {
         let registers =
             if cfg!(target_endian = "little") { self.from << 4 | self.to } else { self.to << 4 | self.from };
@@ -236,7 +237,7 @@ impl Code {
         Self::default()
     }
 
-    /// Jumps to `label` come here.
+    /// Gives this place a label.
     pub fn label(&mut self, label: Label) {
         if self.labels.iter().any(|(known, _)| *known == label) {
             self.error.get_or_insert(AsmError::Twice(label));
@@ -256,6 +257,18 @@ impl Code {
         let (offset, width) = self.resolve(to);
         let operation = class::STORE | class::MEMORY | width as u8;
         self.push(Instruction { operation, to: to.base as u8, from: from as u8, offset, constant: 0 });
+    }
+
+    /// `*(to) = *(from)`, through `R1`
+    pub fn copy(&mut self, to: Place, from: Place) {
+        self.load(Register::R1, from);
+        self.store(to, Register::R1);
+    }
+
+    /// `*(to) = 0`, through `R2`
+    pub fn clear(&mut self, to: Place) {
+        self.set(Register::R2, 0);
+        self.store(to, Register::R2);
     }
 
     /// `to = operand`
@@ -328,10 +341,10 @@ impl Code {
         self.push(Instruction { operation: class::JUMP | class::EXIT, ..Instruction::default() });
     }
 
-    /// The program as the kernel takes it.
+    /// The program in the kernel's form.
     ///
     /// # Errors
-    /// The first thing that is wrong with it.
+    /// The first mistake in it.
     pub fn finish(mut self) -> Result<Vec<u64>, AsmError> {
         if let Some(error) = self.error {
             return Err(error);

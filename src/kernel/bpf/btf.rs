@@ -1,29 +1,31 @@
-//! BTF, the kernel's description of its own types (`Documentation/bpf/btf.rst` in the kernel's source), as far as a walk
-//! needs it: where a field of a structure lies, what an enumerator's value is, which id a function has.
+//! A reader of BTF, the kernel's description of its own types (`Documentation/bpf/btf.rst` in the kernel's source), as far as a
+//! walk needs it: offsets of fields, values of enumerators, ids of functions.
 //!
-//! A pure reader over bytes. It trusts none of them: every offset is checked, every recursion has a budget, and nothing
-//! panics or allocates more than a few bytes a type.
+//! The reader trusts no byte: it checks every offset, every recursion has a budget, and it neither panics nor allocates more than
+//! a few bytes for each type.
 
 use std::collections::HashMap;
+
+pub use crate::kernel::bpf::field::{Field, Member};
 
 /// The id of a type: its place in the type section, from 1. 0 is `void`.
 pub type TypeId = u32;
 
-/// Why bytes are no BTF.
+/// Why bytes are not BTF.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum BtfError {
-    /// The header is cut, or its magic number is not that of this machine's byte order.
+    /// The header is cut, or its magic number is not the one in this machine's byte order.
     #[error("no BTF header")]
     Header,
     /// A section lies outside the file.
     #[error("a section of the BTF lies outside the file")]
     Sections,
-    /// A type is cut, or of a kind that this version has never heard of and can not step over.
+    /// A type is cut, or of an unknown kind, so that its length is unknown too.
     #[error("type {id} of the BTF is cut or of unknown kind {kind}")]
     Type {
         /// The type.
         id: TypeId,
-        /// The kind it says it is.
+        /// The number of its kind.
         kind: u32,
     },
 }
@@ -51,67 +53,25 @@ mod kind {
     pub const ENUM64: u32 = 19;
 }
 
-/// Where a member lies in its structure.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Member {
-    /// From the start of the outermost structure.
-    pub bit_offset: u32,
-    /// 0 where the type has no size.
-    pub bit_size: u32,
-}
-
-impl Member {
-    /// The member's place in bytes; none for a bit field.
-    #[must_use]
-    pub const fn bytes(self) -> Option<Field> {
-        if self.bit_offset.is_multiple_of(8) && self.bit_size.is_multiple_of(8) && self.bit_size > 0 {
-            Some(Field { offset: self.bit_offset / 8, size: self.bit_size / 8 })
-        } else {
-            None
-        }
-    }
-}
-
-/// A place in a structure, in bytes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Field {
-    /// From the start of the structure.
-    pub offset: u32,
-    /// Of the whole field: all elements of an array.
-    pub size: u32,
-}
-
-impl Field {
-    /// The element at `index` of an array of elements of `size` bytes; none outside the array.
-    #[must_use]
-    pub const fn element(self, index: u32, size: u32) -> Option<Self> {
-        let Some(offset) = index.checked_mul(size) else { return None };
-        match offset.checked_add(size) {
-            Some(end) if end <= self.size => Some(Self { offset: self.offset + offset, size }),
-            _ => None,
-        }
-    }
-}
-
-/// A type's fixed part: name, kind, and the word whose meaning depends on the kind.
+/// The words that every type begins with.
 #[derive(Debug, Clone, Copy)]
 struct Head {
     name: u32,
     kind: u32,
-    /// How many members, enumerators or parameters follow.
+    /// The number of members, enumerators or parameters that follow.
     count: u32,
-    /// Whether members carry bit sizes, or enumerators a sign.
+    /// Whether members have bit sizes, or enumerators a sign.
     flag: bool,
-    /// A size in bytes, or another type's id.
+    /// A size in bytes or the id of another type, depending on the kind.
     size_or_type: u32,
-    /// Where what follows the fixed part starts.
+    /// The offset of what follows.
     tail: usize,
 }
 
 impl Head {
     const SIZE: usize = 12;
 
-    /// The length of what follows; none for an unknown kind.
+    /// The length of what follows, in bytes; `None` for an unknown kind.
     fn tail_size(&self) -> Option<usize> {
         let each = match self.kind {
             kind::INT | kind::VAR | kind::DECL_TAG => return Some(4),
@@ -133,12 +93,12 @@ impl Head {
     }
 }
 
-/// A kernel's types.
+/// The types of a kernel.
 #[derive(Debug)]
 pub struct Btf<'a> {
     types: &'a [u8],
     strings: &'a [u8],
-    /// Where each type starts, by id less 1.
+    /// The offset of each type in `types`; the type with id 1 is the first.
     starts: Vec<u32>,
 }
 
@@ -148,7 +108,7 @@ impl<'a> Btf<'a> {
     /// Finds the types in the bytes of `/sys/kernel/btf/vmlinux`.
     ///
     /// # Errors
-    /// What is wrong with them.
+    /// Why the bytes are not BTF.
     pub fn parse(bytes: &'a [u8]) -> Result<Self, BtfError> {
         // struct btf_header: magic, version, flags, hdr_len; then offsets and lengths after the header.
         let magic = u16::from_ne_bytes(array(bytes, 0).ok_or(BtfError::Header)?);
@@ -203,7 +163,7 @@ impl<'a> Btf<'a> {
         self.head_at(start as usize)
     }
 
-    /// The name at an offset into the strings; empty where there is none.
+    /// The name at an offset into the strings; empty past their end.
     fn name(&self, offset: u32) -> &'a [u8] {
         let rest = self.strings.get(offset as usize..).unwrap_or_default();
         rest.get(..memchr::memchr(0, rest).unwrap_or(rest.len())).unwrap_or_default()
@@ -221,7 +181,7 @@ impl<'a> Btf<'a> {
         self.starts.len()
     }
 
-    /// Whether there are no types at all.
+    /// Whether there are no types.
     #[must_use]
     pub const fn is_empty(&self) -> bool {
         self.starts.is_empty()
@@ -231,7 +191,8 @@ impl<'a> Btf<'a> {
         (1..).zip(&self.starts).filter_map(|(id, start)| Some((id, self.head_at(*start as usize)?)))
     }
 
-    /// The ids of the kernel's functions of these names, found in one go; those it does not have are absent.
+    /// The ids of the functions of these names, found in one pass over all types. Functions that the kernel does not have are left
+    /// out.
     #[must_use]
     pub fn functions<'n>(&self, names: &[&'n str]) -> HashMap<&'n str, TypeId> {
         let mut found = HashMap::new();
@@ -243,7 +204,7 @@ impl<'a> Btf<'a> {
         found
     }
 
-    /// The values of the enumerators of these names, whichever enumerations they are of, found in one go.
+    /// The values of the enumerators of these names, of any enumeration, found in one pass over all types.
     #[must_use]
     pub fn enumerators<'n>(&self, names: &[&'n str]) -> HashMap<&'n str, i64> {
         let mut found = HashMap::new();
@@ -265,7 +226,7 @@ impl<'a> Btf<'a> {
         found
     }
 
-    /// The value at `at` of an enumeration.
+    /// The value at the offset `at` of an enumeration.
     fn value(&self, enumeration: &Head, at: usize) -> Option<i64> {
         let low = u32_at(self.types, at)?;
         Some(match (enumeration.kind, enumeration.flag) {
@@ -275,7 +236,7 @@ impl<'a> Btf<'a> {
         })
     }
 
-    /// The structures of these names, found in one go; those it does not have are absent.
+    /// The structures of these names, found in one pass over all types. Structures that the kernel does not have are left out.
     #[must_use]
     pub fn structures<'n>(&self, names: &[&'n str]) -> HashMap<&'n str, Structure<'_>> {
         let mut found = HashMap::new();
@@ -287,9 +248,9 @@ impl<'a> Btf<'a> {
         found
     }
 
-    /// Steps over names and qualifiers: `typedef`, `const`, `volatile`, tags.
+    /// The type behind names and qualifiers: `typedef`, `const`, `volatile`, tags.
     fn resolve(&self, mut id: TypeId) -> Option<Head> {
-        /// More in a row than any program has; a circle ends here.
+        /// More names and qualifiers than any type has; a circle of them ends here.
         const DEPTH: usize = 32;
         for _ in 0..DEPTH {
             let head = self.head(id)?;
@@ -303,9 +264,9 @@ impl<'a> Btf<'a> {
         None
     }
 
-    /// The size of a type in bits; 0 where it has none.
+    /// The size of a type in bits; 0 if it has none.
     fn bits(&self, id: TypeId) -> u32 {
-        /// Dimensions of an array, and more.
+        /// More dimensions than any array has.
         const DEPTH: usize = 8;
         let (mut id, mut elements) = (id, 1_u32);
         for _ in 0..DEPTH {
@@ -338,27 +299,27 @@ pub struct Structure<'a> {
     head: Head,
 }
 
-/// One entry of a structure.
+/// A member as BTF has it.
 struct Entry {
     name: u32,
     id: TypeId,
     bit_offset: u32,
-    /// For a bit field that says so.
+    /// The size of a bit field; `None` for other members, and for bit fields of the older encoding.
     bit_size: Option<u32>,
 }
 
 impl Structure<'_> {
-    /// Its size in bytes.
+    /// The size in bytes.
     #[must_use]
     pub const fn size(&self) -> u32 {
         self.head.size_or_type
     }
 
-    /// The member at the end of `path`; each name but the last is of a structure within. Members of unnamed structures and
-    /// unions are found as C finds them.
+    /// The member at the end of `path`: each name but the last is that of a member that is itself a structure. Members of unnamed
+    /// structures and unions are found as in C.
     #[must_use]
     pub fn member(&self, path: &[&str]) -> Option<Member> {
-        /// Entries looked at, in all: far more than any path of a kernel needs.
+        /// Members looked at: far more than any path of a kernel needs.
         const BUDGET: u32 = 65_536;
         let (name, rest) = path.split_first()?;
         let mut budget = BUDGET;
@@ -372,15 +333,15 @@ impl Structure<'_> {
         Some(Member { bit_offset: bit_offset.checked_add(inner.bit_offset)?, ..inner })
     }
 
-    /// The place in bytes of the member at the end of `path`.
+    /// The place in bytes of the member at the end of `path`; see [`Structure::member`].
     #[must_use]
     pub fn field(&self, path: &[&str]) -> Option<Field> {
         self.member(path)?.bytes()
     }
 
-    /// The entry of this name here or in unnamed structures, and the bits before the one that has it.
+    /// The member of this name, and the bit offset of the structure that has it: this one, or an unnamed one within.
     fn search(&self, name: &str, base: u32, depth: u32, budget: &mut u32) -> Option<(Entry, u32)> {
-        /// Unnamed structures within each other.
+        /// More levels of unnamed structures than any kernel has.
         const DEPTH: u32 = 16;
         for index in 0..self.head.count {
             *budget = budget.checked_sub(1)?;
@@ -408,7 +369,7 @@ impl Structure<'_> {
         let at = self.head.tail + 12 * index as usize;
         let word = |place| u32_at(self.btf.types, at + place);
         let (name, id, offset) = (word(0)?, word(4)?, word(8)?);
-        // With the flag set the offset's upper byte is the size of a bit field, 0 for any other member.
+        // If the flag is set, the upper byte of the offset is the size of a bit field, 0 for any other member.
         Some(match (self.head.flag, offset >> 24) {
             (false, _) => Entry { name, id, bit_offset: offset, bit_size: None },
             (true, 0) => Entry { name, id, bit_offset: offset & 0x00ff_ffff, bit_size: None },

@@ -1,13 +1,15 @@
-//! Everything of the walk that is not memory-safe by itself: bpf(2), and the memory shared with a program.
+//! The unsafe part of the walk: bpf(2), and the memory shared with a program.
 //!
-//! What a program and its maps hold goes with their descriptors, which are closed on exec and with the process, however it
-//! ends. Nothing is pinned.
+//! The kernel frees a program and its maps when their descriptors are closed, which happens on exec and when the process ends,
+//! however it ends. Nothing is pinned.
 #![allow(unsafe_code)]
 
 use std::ffi::{c_int, c_long};
 use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::ptr::NonNull;
+
+use crate::kernel::bpf::attr;
 
 /// Commands of bpf(2), by the numbers of `include/uapi/linux/bpf.h`.
 #[derive(Debug, Clone, Copy)]
@@ -20,88 +22,13 @@ enum Command {
     IterCreate = 33,
 }
 
-/// How a program is run.
+/// The way a program is run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ProgramKind {
-    /// Called by its owner, through a system call: `BPF_PROG_TYPE_SYSCALL`.
+    /// psn runs it by a system call: `BPF_PROG_TYPE_SYSCALL`.
     Syscall,
-    /// Called for each object of a kernel iterator, whose BTF id this is: `BPF_PROG_TYPE_TRACING`.
+    /// A kernel iterator, whose BTF id this is, calls it for each object: `BPF_PROG_TYPE_TRACING`.
     Iterator(u32),
-}
-
-/// The part of `union bpf_attr` that each command reads. The kernel takes a shorter union than its own for one filled up with
-/// zeros. None has padding.
-mod attr {
-    #[repr(C)]
-    #[derive(Default)]
-    pub struct MapCreate {
-        pub map_type: u32,
-        pub key_size: u32,
-        pub value_size: u32,
-        pub max_entries: u32,
-        pub map_flags: u32,
-        pub inner_map_fd: u32,
-        pub numa_node: u32,
-        pub map_name: [u8; 16],
-    }
-
-    #[repr(C)]
-    #[derive(Default)]
-    pub struct ProgLoad {
-        pub prog_type: u32,
-        pub insn_cnt: u32,
-        pub insns: u64,
-        pub license: u64,
-        pub log_level: u32,
-        pub log_size: u32,
-        pub log_buf: u64,
-        pub kern_version: u32,
-        pub prog_flags: u32,
-        pub prog_name: [u8; 16],
-        pub prog_ifindex: u32,
-        pub expected_attach_type: u32,
-        pub prog_btf_fd: u32,
-        pub func_info_rec_size: u32,
-        pub func_info: u64,
-        pub func_info_cnt: u32,
-        pub line_info_rec_size: u32,
-        pub line_info: u64,
-        pub line_info_cnt: u32,
-        pub attach_btf_id: u32,
-    }
-
-    #[repr(C)]
-    #[derive(Default)]
-    pub struct TestRun {
-        pub prog_fd: u32,
-        pub retval: u32,
-        pub data_size_in: u32,
-        pub data_size_out: u32,
-        pub data_in: u64,
-        pub data_out: u64,
-        pub repeat: u32,
-        pub duration: u32,
-        pub ctx_size_in: u32,
-        pub ctx_size_out: u32,
-        pub ctx_in: u64,
-        pub ctx_out: u64,
-    }
-
-    #[repr(C)]
-    #[derive(Default)]
-    pub struct LinkCreate {
-        pub prog_fd: u32,
-        pub target_fd: u32,
-        pub attach_type: u32,
-        pub flags: u32,
-    }
-
-    #[repr(C)]
-    #[derive(Default)]
-    pub struct IterCreate {
-        pub link_fd: u32,
-        pub flags: u32,
-    }
 }
 
 /// Calls bpf(2).
@@ -110,17 +37,17 @@ mod attr {
 /// `T` must be the struct of `attr` for `command`, and every address in it must be valid for what the command does with it.
 unsafe fn bpf<T>(command: Command, attr: &mut T) -> io::Result<c_long> {
     let size = size_of::<T>();
-    // SAFETY: `attr` is valid for reads and writes of `size` bytes; for what it points to the caller vouches.
+    // SAFETY: `attr` is valid for reads and writes of `size` bytes; the caller vouches for the addresses in it.
     match unsafe { libc::syscall(libc::SYS_bpf, command as c_int, std::ptr::from_mut(attr), size) } {
         result @ 0.. => Ok(result),
         _ => Err(io::Error::last_os_error()),
     }
 }
 
-/// Makes a descriptor of what bpf(2) returned.
+/// The descriptor that bpf(2) returned.
 fn owned(result: c_long) -> io::Result<OwnedFd> {
     let fd = RawFd::try_from(result).map_err(io::Error::other)?;
-    // SAFETY: the kernel has just made this descriptor for us, closed on exec; nobody else has it.
+    // SAFETY: the kernel has just made this descriptor for psn, closed on exec; nothing else owns it.
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
@@ -128,7 +55,7 @@ fn number(fd: &OwnedFd) -> u32 {
     fd.as_raw_fd().cast_unsigned()
 }
 
-/// `psn_` and a name, as the kernel takes it.
+/// `psn_` and a name, in the kernel's form.
 fn object_name(name: &str) -> [u8; 16] {
     let mut bytes = [0; 16];
     for (to, from) in bytes.iter_mut().take(15).zip(b"psn_".iter().chain(name.as_bytes())) {
@@ -137,7 +64,7 @@ fn object_name(name: &str) -> [u8; 16] {
     bytes
 }
 
-/// Memory that a program and we both see: an array map of one value.
+/// Memory that psn shares with a program: an array map of one value.
 #[derive(Debug)]
 pub struct Shared {
     map: OwnedFd,
@@ -147,7 +74,7 @@ pub struct Shared {
 
 // SAFETY: the mapping is plain memory that this value owns alone.
 unsafe impl Send for Shared {}
-// SAFETY: through a shared reference it can only be read; see `Shared::words`.
+// SAFETY: a shared reference only allows reads; see `Shared::words`.
 unsafe impl Sync for Shared {}
 
 impl Shared {
@@ -156,10 +83,10 @@ impl Shared {
     /// `BPF_F_MMAPABLE`
     const MMAPABLE: u32 = 1 << 10;
 
-    /// At least `bytes` bytes of zeros.
+    /// Makes at least `bytes` bytes of memory, filled with zeros.
     ///
     /// # Errors
-    /// What the kernel says.
+    /// The error of the system call.
     pub fn new(name: &str, bytes: usize) -> io::Result<Self> {
         let bytes = bytes.next_multiple_of(rustix::param::page_size());
         let mut attr = attr::MapCreate {
@@ -183,13 +110,13 @@ impl Shared {
         Ok(Self { map, start, words: bytes / size_of::<u64>() })
     }
 
-    /// The map's descriptor, as the constant of an instruction.
+    /// The descriptor of the map, which instructions name it by.
     #[must_use]
     pub fn descriptor(&self) -> i32 {
         self.map.as_raw_fd()
     }
 
-    /// The memory's size in bytes.
+    /// The size in bytes.
     #[must_use]
     pub const fn len(&self) -> usize {
         self.words * size_of::<u64>()
@@ -203,7 +130,7 @@ impl Shared {
         unsafe { std::slice::from_raw_parts(self.start.as_ptr(), self.words) }
     }
 
-    /// The word at an offset in bytes; 0 outside.
+    /// The word at an offset in bytes; 0 past the end.
     #[must_use]
     pub fn get(&self, place: i32) -> u64 {
         usize::try_from(place / 8).ok().and_then(|word| self.words().get(word)).copied().unwrap_or(0)
@@ -216,14 +143,14 @@ impl Shared {
         }
     }
 
-    /// Makes it the same as another, as far as both go.
+    /// Copies the words of another memory, as many as both have.
     pub fn copy_from(&mut self, other: &Self) {
         for (to, from) in self.words_mut().iter_mut().zip(other.words()) {
             *to = *from;
         }
     }
 
-    /// The memory, to be written.
+    /// The memory, for writing.
     pub const fn words_mut(&mut self) -> &mut [u64] {
         // SAFETY: as in `words`, and `self` is borrowed exclusively.
         unsafe { std::slice::from_raw_parts_mut(self.start.as_ptr(), self.words) }
@@ -232,39 +159,40 @@ impl Shared {
 
 impl Drop for Shared {
     fn drop(&mut self) {
-        // SAFETY: the mapping is ours and nobody holds a reference into it any more. Should this fail it stays until we end.
+        // SAFETY: the mapping is ours and nobody holds a reference into it any more. Should this
+        // fail, the mapping stays until psn ends.
         unsafe { libc::munmap(self.start.as_ptr().cast(), self.len()) };
     }
 }
 
-/// The memory of a walk: whatever its program may write.
+/// The memory of a walk: all that its program may write.
 #[derive(Debug)]
 pub struct Memory {
-    /// What the program is told and what it counts.
+    /// What psn tells the program, and what the program counts.
     pub control: Shared,
-    /// What it found; absent where it only counts.
+    /// The records; `None` for a program that only counts.
     pub records: Option<Shared>,
-    /// A bit for each process id to look at; absent where all are.
+    /// One bit for each process id, set for those that pass; `None` if all pass.
     pub processes: Option<Shared>,
     /// The same for thread ids.
     pub threads: Option<Shared>,
-    /// What was last described, by thread id; absent where what tasks wait for is not taken.
+    /// A token of the wait that was last described, by thread id; `None` if no waits are.
     pub seen: Option<Shared>,
 }
 
 impl Memory {
-    /// No memory but this.
+    /// The memory of a program that only has a control map.
     #[must_use]
     pub const fn with_control(control: Shared) -> Self {
         Self { control, records: None, processes: None, threads: None, seen: None }
     }
 }
 
-/// A program that the kernel has verified, and the memory that is its own.
+/// A program in the kernel, and its memory, which no other program has.
 #[derive(Debug)]
 pub struct Program {
     program: OwnedFd,
-    /// For an iterator: what keeps it and the program together.
+    /// The link between an iterator and the program; `None` for a program of another kind.
     link: Option<OwnedFd>,
     memory: Memory,
 }
@@ -274,13 +202,13 @@ pub struct Program {
 pub struct LoadError {
     /// The kernel's answer.
     pub error: io::Error,
-    /// The verifier's words, if it came to that.
+    /// The log of the verifier; empty if it did not run.
     pub log: String,
 }
 
 impl Program {
-    /// The licence the kernel is told. Some helpers are there only for programs under one compatible with its own; this one
-    /// is, for the programs are ours.
+    /// The licence that psn tells the kernel. Some helpers may only be called by programs whose licence is compatible with the
+    /// kernel's. psn's own programs are under this one.
     const LICENCE: &std::ffi::CStr = c"Dual MIT/GPL";
     /// `BPF_PROG_TYPE_TRACING`
     const TRACING: u32 = 26;
@@ -288,20 +216,20 @@ impl Program {
     const SYSCALL: u32 = 31;
     /// `BPF_TRACE_ITER`
     const TRACE_ITER: u32 = 28;
-    /// `BPF_F_SLEEPABLE`, which programs for bpf(2) have to be.
+    /// `BPF_F_SLEEPABLE`, which the kernel demands of programs of the kind `SYSCALL`.
     const SLEEPABLE: u32 = 1 << 4;
 
-    /// Has the kernel verify and compile `code`, which was assembled for `memory`.
+    /// Loads `code`, which was assembled for `memory`: the kernel verifies and compiles it.
     ///
     /// # Errors
-    /// The kernel's answer, with the verifier's log if it came to that.
+    /// The error of the system call, with the log of the verifier if it ran.
     pub fn load(name: &str, kind: ProgramKind, code: &[u64], memory: Memory) -> Result<Self, LoadError> {
         let quiet = |error| LoadError { error, log: String::new() };
         let program = match load(name, kind, code, &mut []) {
             Ok(program) => program,
             Err(error) if matches!(error.raw_os_error(), Some(libc::EACCES | libc::EINVAL | libc::E2BIG)) => {
                 let mut log = vec![0; 16 << 20];
-                // The first answer stands: with a full log, the second would be that there is no space.
+                // The error to report is the first: if the log fills up, the second is that there is no space.
                 let _ = load(name, kind, code, &mut log);
                 log.truncate(memchr::memchr(0, &log).unwrap_or(log.len()));
                 return Err(LoadError { error, log: String::from_utf8_lossy(&log).into_owned() });
@@ -321,15 +249,15 @@ impl Program {
         &self.memory
     }
 
-    /// The memory, to be written.
+    /// The memory, for writing.
     pub const fn memory_mut(&mut self) -> &mut Memory {
         &mut self.memory
     }
 
-    /// Runs the program once; not for iterators.
+    /// Runs a program of the kind [`ProgramKind::Syscall`] once.
     ///
     /// # Errors
-    /// What the kernel says.
+    /// The error of the system call.
     pub fn run(&mut self) -> io::Result<()> {
         let mut attr = attr::TestRun { prog_fd: number(&self.program), ..attr::TestRun::default() };
         // SAFETY: the struct is the command's and its addresses are null, with lengths of 0. What the program writes is its own
@@ -341,7 +269,7 @@ impl Program {
     /// Starts an iteration; only for iterators.
     ///
     /// # Errors
-    /// What the kernel says.
+    /// The error of the system call.
     pub fn iterate(&self) -> io::Result<Iteration> {
         let link = self.link.as_ref().ok_or(io::ErrorKind::Unsupported)?;
         let mut attr = attr::IterCreate { link_fd: number(link), flags: 0 };
@@ -349,12 +277,12 @@ impl Program {
         Ok(Iteration { file: owned(unsafe { bpf(Command::IterCreate, &mut attr)? })? })
     }
 
-    /// Goes on with an iteration of this program until its end or a pause.
+    /// Continues an iteration of this program until its end or a pause.
     ///
     /// # Errors
-    /// What the kernel says.
+    /// The error of the system call.
     pub fn step(&mut self, iteration: &mut Iteration) -> io::Result<Step> {
-        // The program writes nothing to the file: what it has to say is in its memory.
+        // The program writes nothing to the file: its records are in its memory.
         let mut nothing = [0; 64];
         match rustix::io::read(&iteration.file, &mut nothing) {
             Ok(0) => Ok(Step::Done),
@@ -405,10 +333,10 @@ pub struct Iteration {
     file: OwnedFd,
 }
 
-/// Why an iteration came back.
+/// Why an iteration stopped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Step {
-    /// All objects were visited.
+    /// The program was called for all objects.
     Done,
     /// The program asked for a pause, or the kernel did after very many objects.
     Paused,

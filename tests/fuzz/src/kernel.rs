@@ -28,7 +28,5 @@ pub fn btf(data: &[u8]) {
             }
         }
     }
-    if let Ok(layout) = Layout::find(&btf) {
-        assert!([layout.pid, layout.tgid, layout.state].iter().all(|field| field.size > 0));
-    }
+    let _ = Layout::find(&btf);
 }

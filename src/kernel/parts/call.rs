@@ -1,0 +1,176 @@
+//! The system call in which the task waits, with its arguments and the user's registers.
+
+use super::part::Part;
+use super::{identity, marks};
+use crate::kernel::bpf::asm::Register::{R0, R1};
+use crate::kernel::bpf::asm::{Code, Helper, When};
+use crate::kernel::bpf::btf::Structure;
+use crate::kernel::bpf::field::Field;
+use crate::kernel::registers::{MARKS, RECORD, TASK};
+use crate::kernel::types::{Names, Types};
+use crate::kernel::words::Words;
+
+/// `i64`
+const NUMBER: i32 = 0;
+/// `u64[6]`
+const ARGS: i32 = NUMBER + 8;
+/// `u64`
+const SP: i32 = ARGS + 6 * 8;
+/// `u64`
+const IP: i32 = SP + 8;
+
+/// How a task came into the kernel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Call {
+    /// Not asked for, or not known: the task was running, had ended, or moved on.
+    #[default]
+    Unknown,
+    /// The task is a thread of the kernel's own.
+    KernelThread,
+    /// Not through a system call: a page fault, a signal stop.
+    None(Registers),
+    /// Through a system call.
+    Some {
+        /// The number in the table of the program.
+        number: i64,
+        /// Whether that is the table of 32-bit programs.
+        is_compat: bool,
+        /// The arguments as the registers hold them.
+        args: [u64; 6],
+        /// Where the program is.
+        registers: Registers,
+    },
+}
+
+/// Where a program is in its own code.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Registers {
+    /// The stack pointer.
+    pub sp: u64,
+    /// The program counter.
+    pub ip: u64,
+}
+
+/// The fields of `struct pt_regs` that a system call uses, and how to tell a 32-bit program's call.
+#[derive(Debug, Clone, Copy)]
+pub struct Fields {
+    number: Field,
+    args: [Field; 6],
+    /// The arguments of 32-bit programs.
+    compat_args: [Field; 6],
+    sp: Field,
+    ip: Field,
+    /// A word of `task_struct`.
+    compat_word: Field,
+    /// The bits of that word that are set while a 32-bit program is in a system call.
+    compat_bits: i32,
+}
+
+impl Part for Fields {
+    type Value = Call;
+
+    const NAMES: Names = Names { structures: &["pt_regs"], functions: &[], constants: &["BPF_FUNC_task_pt_regs"] };
+    const SIZE: i32 = IP + 8;
+
+    fn find(types: &Types<'_>) -> Option<Self> {
+        types.constant("BPF_FUNC_task_pt_regs")?;
+        Self::of_machine(types, types.structure("pt_regs")?)
+    }
+
+    /// The user's registers lie on the kernel's stack.
+    fn write(&self, code: &mut Code, at: i32) {
+        identity::jump_if_kernel_thread(code, "no call"); //       if (!(record->flags & PF_KTHREAD)) {
+        code.set(R1, TASK);
+        code.call(Helper::TaskPtRegs); //                              regs = task_pt_regs(task);
+        code.copy(RECORD.u64(at + NUMBER), R0.field(self.number));
+        code.copy(RECORD.u64(at + SP), R0.field(self.sp));
+        code.copy(RECORD.u64(at + IP), R0.field(self.ip));
+        code.load(R1, TASK.field(self.compat_word));
+        code.jump_if(R1, When::AnyBit, self.compat_bits, "32-bit"); // if (!(task->thread_info.status & TS_COMPAT))
+        write_args(code, at, self.args); //                                copy the arguments
+        code.jump("no call"); //                                       else {
+        code.label("32-bit");
+        code.or(MARKS, marks::COMPAT);
+        write_args(code, at, self.compat_args); //                         copy those of 32-bit programs }
+        code.label("no call"); //                                  }
+    }
+
+    fn read(record: Words<'_>, at: i32) -> Call {
+        if identity::is_kernel_thread(identity::read_flags(record)) {
+            return Call::KernelThread;
+        }
+        let mut args = [0; 6];
+        for (arg, place) in args.iter_mut().zip((at + ARGS..).step_by(8)) {
+            *arg = record.u64(place);
+        }
+        let registers = Registers { sp: record.u64(at + SP), ip: record.u64(at + IP) };
+        let is_compat = marks::read(record) & marks::COMPAT != 0;
+        // The kernel itself looks at the lower half alone (`syscall_get_nr`).
+        let [a, b, c, d, ..] = record.u64(at + NUMBER).to_le_bytes();
+        match i32::from_le_bytes([a, b, c, d]) {
+            -1 => Call::None(registers),
+            number => Call::Some { number: number.into(), is_compat, args, registers },
+        }
+    }
+}
+
+fn write_args(code: &mut Code, at: i32, args: [Field; 6]) {
+    for (index, arg) in (0..).zip(args) {
+        code.copy(RECORD.u64(at + ARGS + 8 * index), R0.field(arg));
+    }
+}
+
+impl Fields {
+    /// As `arch/x86/include/asm/syscall.h` has it.
+    #[cfg(target_arch = "x86_64")]
+    fn of_machine(types: &Types<'_>, registers: &Structure<'_>) -> Option<Self> {
+        /// `TS_COMPAT`
+        const COMPAT: i32 = 0x2;
+        let fields = |names: [&str; 6]| all(names.map(|name| registers.field(&[name])));
+        Some(Self {
+            number: registers.field(&["orig_ax"])?,
+            args: fields(["di", "si", "dx", "r10", "r8", "r9"])?,
+            compat_args: fields(["bx", "cx", "dx", "si", "di", "bp"])?,
+            sp: registers.field(&["sp"])?,
+            ip: registers.field(&["ip"])?,
+            compat_word: types.task(&["thread_info", "status"])?,
+            compat_bits: COMPAT,
+        })
+    }
+
+    /// As `arch/arm64/include/asm/syscall.h` has it.
+    #[cfg(target_arch = "aarch64")]
+    fn of_machine(types: &Types<'_>, registers: &Structure<'_>) -> Option<Self> {
+        /// `_TIF_32BIT`
+        const COMPAT: i32 = 1 << 22;
+        let general = registers.field(&["regs"])?;
+        let register = |index| general.element(index, 8);
+        let first = registers.field(&["orig_x0"]);
+        let args = all([first, register(1), register(2), register(3), register(4), register(5)])?;
+        Some(Self {
+            number: registers.field(&["syscallno"])?,
+            args,
+            compat_args: args,
+            sp: registers.field(&["sp"])?,
+            ip: registers.field(&["pc"])?,
+            compat_word: types.task(&["thread_info", "flags"])?,
+            compat_bits: COMPAT,
+        })
+    }
+
+    /// Of other machines the registers are not known; psn reads the system call from /proc.
+    #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
+    fn of_machine(_: &Types<'_>, _: &Structure<'_>) -> Option<Self> {
+        None
+    }
+}
+
+/// All of the fields, or `None` if one is missing.
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
+fn all<const N: usize>(fields: [Option<Field>; N]) -> Option<[Field; N]> {
+    let mut found = [Field { offset: 0, size: 0 }; N];
+    for (to, from) in found.iter_mut().zip(fields) {
+        *to = from?;
+    }
+    Some(found)
+}

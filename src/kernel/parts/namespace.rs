@@ -1,0 +1,144 @@
+//! The ids of a task in another PID namespace than the host's own.
+
+use crate::kernel::bpf::asm::Register::{Frame, R0, R1, R2, R3};
+use crate::kernel::bpf::asm::{Code, Helper, Label, Place, When};
+use crate::kernel::bpf::field::Field;
+use crate::kernel::control;
+use crate::kernel::registers::{CONTROL, TASK};
+use crate::kernel::types::{Names, Types};
+
+/// Where in the program's frame `struct upid thread` is: the thread's id.
+const THREAD: i32 = -16;
+/// Where in the frame `struct upid process` is: the process's id.
+const PROCESS: i32 = -32;
+/// The frame is free below.
+pub const FRAME_END: i32 = PROCESS;
+
+/// Where the kernel keeps the ids that a task has in each PID namespace in which it is visible.
+#[derive(Debug, Clone, Copy)]
+pub struct Ids {
+    /// `task_struct.thread_pid`
+    thread_pid: Field,
+    /// `task_struct.signal`
+    signal: Field,
+    /// `signal_struct.pids[PIDTYPE_TGID]`
+    tgid_pid: Field,
+    /// `pid.level`: the depth of the innermost namespace.
+    level: Field,
+    /// The offset of `pid.numbers`: one `struct upid` for each namespace, from the outermost.
+    pub(in super::super) numbers: u32,
+    /// The size of `struct upid`.
+    upid_size: u32,
+    /// `upid.nr`: the id.
+    upid_nr: Field,
+    /// `upid.ns`: the namespace.
+    upid_ns: Field,
+}
+
+impl Ids {
+    /// What has to be looked for.
+    pub const NAMES: Names = Names {
+        structures: &["pid", "upid", "signal_struct"],
+        functions: &[],
+        constants: &["BPF_FUNC_get_current_task_btf"],
+    };
+
+    /// Finds them.
+    pub fn find(types: &Types<'_>) -> Option<Self> {
+        /// `PIDTYPE_TGID`
+        const TGID: u32 = 1;
+        types.constant("BPF_FUNC_get_current_task_btf")?;
+        Some(Self {
+            thread_pid: types.task(&["thread_pid"])?,
+            signal: types.task(&["signal"])?,
+            tgid_pid: types.field("signal_struct", &["pids"])?.element(TGID, 8)?,
+            level: types.field("pid", &["level"])?,
+            // An array of no stated length, and so of no size.
+            numbers: types.structure("pid")?.member(&["numbers"])?.bit_offset / 8,
+            // The frame has room for 16 bytes.
+            upid_size: Some(types.structure("upid")?.size()).filter(|size| *size <= 16)?,
+            upid_nr: types.field("upid", &["nr"])?,
+            upid_ns: types.field("upid", &["ns"])?,
+        })
+    }
+
+    /// Writes the depth of psn's own PID namespace into the control map.
+    pub fn write_own_level(&self, code: &mut Code) {
+        code.call(Helper::GetCurrentTaskBtf); //                   current
+        code.load(R1, R0.field(self.thread_pid)); //               pid = current->thread_pid;
+        code.jump_if(R1, When::Equal, 0, "no pid"); //             if (pid)
+        code.load(R1, R1.field(self.level));
+        code.store(CONTROL.u64(control::LEVEL), R1); //                control->level = pid->level;
+        code.label("no pid");
+    }
+}
+
+/// The PID namespace whose ids are wanted.
+#[derive(Debug, Clone, Copy)]
+pub struct Namespace {
+    ids: Ids,
+    /// Its depth, at least 1.
+    level: u32,
+}
+
+impl Namespace {
+    /// The namespace at this depth; `None` for the host's own, whose ids are in `task_struct` itself.
+    pub fn new(ids: Option<Ids>, level: u32) -> Option<Self> {
+        ids.filter(|_| level > 0).map(|ids| Self { ids, level })
+    }
+
+    /// Writes the address of the namespace into the control map: psn's own, or the one above it at that depth.
+    pub fn write_address(&self, code: &mut Code) {
+        code.call(Helper::GetCurrentTaskBtf); //                   current
+        code.load(R3, R0.field(self.ids.thread_pid)); //           pid = current->thread_pid;
+        self.read_number(code, THREAD); //                         thread = pid->numbers[LEVEL];
+        code.load(R1, Frame.u64(THREAD + self.ids.upid_ns.offset.cast_signed()));
+        code.store(CONTROL.u64(control::NAMESPACE), R1); //        control->namespace = thread.ns;
+    }
+
+    /// Finds the thread's id. Jumps to `hidden` if the thread has none: it is being freed, or not visible in the namespace.
+    pub fn find_thread(&self, code: &mut Code, hidden: Label) {
+        code.load(R3, TASK.field(self.ids.thread_pid)); //         pid = task->thread_pid;
+        code.jump_if(R3, When::Equal, 0, hidden); //               if (!pid) goto hidden;
+        code.load(R1, R3.field(self.ids.level));
+        code.set(R2, self.level.cast_signed());
+        code.jump_if(R2, When::Above, R1, hidden); //              if (LEVEL > pid->level) goto hidden;
+        self.read_number(code, THREAD); //                         thread = pid->numbers[LEVEL];
+    }
+
+    /// Jumps to `hidden` if the thread is in another namespace of the same depth than the one whose address was written.
+    pub fn check_address(&self, code: &mut Code, hidden: Label) {
+        code.load(R1, Frame.u64(THREAD + self.ids.upid_ns.offset.cast_signed()));
+        code.load(R2, CONTROL.u64(control::NAMESPACE));
+        code.jump_if(R1, When::NotEqual, R2, hidden); //           if (thread.ns != control->namespace) goto hidden;
+    }
+
+    /// Finds the process's id, of a thread that is visible in the namespace. Jumps to `hidden` if the process is being freed.
+    pub fn find_process(&self, code: &mut Code, hidden: Label) {
+        code.load(R3, TASK.field(self.ids.signal));
+        code.jump_if(R3, When::Equal, 0, hidden);
+        code.load(R3, R3.field(self.ids.tgid_pid)); //             pid = task->signal->pids[PIDTYPE_TGID];
+        code.jump_if(R3, When::Equal, 0, hidden); //               if (!pid) goto hidden;
+        self.read_number(code, PROCESS); //                        process = pid->numbers[LEVEL];
+    }
+
+    /// Copies `pid->numbers[LEVEL]` into the frame, with `pid` in `R3`. A helper does it, because the verifier does not know the
+    /// length of that array.
+    fn read_number(&self, code: &mut Code, to: i32) {
+        code.add(R3, (self.ids.numbers + self.level * self.ids.upid_size).cast_signed());
+        code.set(R1, Frame);
+        code.add(R1, to);
+        code.set(R2, self.ids.upid_size.cast_signed());
+        code.call(Helper::ProbeReadKernel);
+    }
+
+    /// Where the thread's id is, once it was found.
+    pub fn tid(&self) -> Place {
+        Frame.u32(THREAD + self.ids.upid_nr.offset.cast_signed())
+    }
+
+    /// Where the process's id is, once it was found.
+    pub fn tgid(&self) -> Place {
+        Frame.u32(PROCESS + self.ids.upid_nr.offset.cast_signed())
+    }
+}

@@ -1,0 +1,85 @@
+//! The kernel's stack of the task: return addresses, innermost first.
+//!
+//! The only part whose length varies, so it is the last in a record: its length in bytes as a word, then the addresses.
+
+use crate::kernel::bpf::asm::Register::{self, R0, R1, R2, R3, R4};
+use crate::kernel::bpf::asm::{Code, Helper, When};
+use crate::kernel::registers::{RECORD, TASK};
+use crate::kernel::types::{Names, Types};
+use crate::kernel::words::Words;
+
+/// As many frames as /proc shows (`MAX_STACK_TRACE_DEPTH`).
+pub const MAX_FRAMES: u8 = 64;
+
+/// That programs may ask this kernel for stacks.
+#[derive(Debug, Clone, Copy)]
+pub struct Fields;
+
+impl Fields {
+    /// What has to be looked for.
+    pub const NAMES: Names = Names { constants: &["BPF_FUNC_get_task_stack"], ..Names::NONE };
+
+    /// Whether they may.
+    pub fn find(types: &Types<'_>) -> Option<Self> {
+        types.constant("BPF_FUNC_get_task_stack").map(|_| Self)
+    }
+}
+
+/// A stack in a record.
+#[derive(Debug, Clone, Copy)]
+pub struct Placed {
+    at: i32,
+    frames: u8,
+}
+
+impl Placed {
+    /// Places a stack of so many frames at the end of a record, if any are wanted.
+    pub fn new(fields: Option<Fields>, frames: u8, end: &mut i32) -> Option<Self> {
+        fields.filter(|_| frames > 0)?;
+        let at = *end;
+        *end = at + 8;
+        Some(Self { at, frames: frames.min(MAX_FRAMES) })
+    }
+
+    /// How many frames are taken at most.
+    pub const fn frames(self) -> u8 {
+        self.frames
+    }
+
+    /// The size of that many frames, in bytes.
+    pub fn max_bytes(self) -> i32 {
+        8 * i32::from(self.frames)
+    }
+
+    /// Writes the stack. The kernel leaves out the scheduler's own frames.
+    pub fn write(self, code: &mut Code) {
+        code.clear(RECORD.u64(self.at)); //                        record->stack.bytes = 0;
+        code.set(R1, TASK);
+        code.set(R2, RECORD);
+        code.add(R2, self.at + 8);
+        code.set(R3, self.max_bytes());
+        code.set(R4, 0);
+        code.call(Helper::GetTaskStack); //                        n = bpf_get_task_stack(task, record->stack.frames, size, 0);
+        code.jump_if(R0, When::Negative, 0, "no stack"); //        if (n >= 0)
+        code.store(RECORD.u64(self.at), R0); //                        record->stack.bytes = n;
+        code.label("no stack");
+    }
+
+    /// `to += record->stack.bytes`
+    pub fn add_bytes(self, code: &mut Code, to: Register) {
+        code.load(R2, RECORD.u64(self.at));
+        code.add(to, R2);
+    }
+
+    /// The length of the stack that begins in these words, in bytes.
+    #[inline]
+    pub fn read_bytes(self, record: Words<'_>) -> u64 {
+        record.u64(self.at)
+    }
+
+    /// The stack at the end of a record.
+    #[inline]
+    pub fn read(self, record: Words<'_>) -> &[u64] {
+        record.from(self.at + 8)
+    }
+}
