@@ -286,6 +286,23 @@ pub enum PlanError {
     NoDimensions,
 }
 
+/// The filters by the slots of their columns: those of several columns stand at each, to be asked as soon as one is known.
+fn placed(filters: &[Filter], columns: usize, slot: &dyn Fn(&str) -> usize) -> Vec<Vec<Filter>> {
+    let mut at = vec![Vec::new(); columns];
+    for filter in filters {
+        let filter = filter.clone().placed(&|column| slot(column.name));
+        let mut places: Vec<usize> = filter.conditions().iter().map(|condition| slot(condition.column.name)).collect();
+        places.sort_unstable();
+        places.dedup();
+        for place in places {
+            if let Some(filters) = at.get_mut(place) {
+                filters.push(filter.clone());
+            }
+        }
+    }
+    at
+}
+
 impl Plan {
     /// Makes the plan for `request`, with the states that `gate` lets through.
     ///
@@ -321,19 +338,7 @@ impl Plan {
                 },
             })
             .collect();
-        let mut filters = vec![Vec::new(); columns.len()];
-        for filter in &request.filters {
-            let filter = filter.clone().placed(&|column| slot(column.name));
-            let mut places: Vec<usize> =
-                filter.conditions().iter().map(|condition| slot(condition.column.name)).collect();
-            places.sort_unstable();
-            places.dedup();
-            for place in places {
-                if let Some(filters) = filters.get_mut(place) {
-                    filters.push(filter.clone());
-                }
-            }
-        }
+        let filters = placed(&request.filters, columns.len(), &slot);
         let mut plan = Self {
             dimensions: dimensions.iter().map(|column| slot(column.name)).collect(),
             measures,

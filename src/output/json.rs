@@ -13,7 +13,8 @@ use serde_json::{Map, Value, json};
 use super::advice::warnings;
 use super::escape::printable;
 use super::sentence::sentence;
-use crate::report::{Field, Report, Row, decimal};
+use crate::proc::health::Counts;
+use crate::report::{Cost, CoverageReport, Field, Report, Row, decimal};
 
 /// Writes the object.
 pub fn render(report: &Report, out: &mut dyn Write) -> io::Result<()> {
@@ -61,24 +62,6 @@ pub fn end(
 /// Everything but the rows.
 fn head(report: &Report, keys: &Keys) -> Map<String, Value> {
     let Report { meta, ticks, tasks, cost, coverage, .. } = report;
-    let health = report.health.iter().map(|(source, counts)| {
-        json!({
-            "source": text(source),
-            "ok": counts.ok,
-            "gone": counts.gone,
-            "denied": counts.denied,
-            "unsupported": counts.unsupported,
-            "timed_out": counts.timed_out,
-            "dropped": counts.dropped,
-            "malformed": counts.malformed,
-        })
-    });
-    let dropped = report
-        .dropped
-        .iter()
-        .map(|(source, error, count)| json!({ "source": text(source), "error": text(error), "count": count }));
-    let denied: Map<String, Value> =
-        coverage.denied.iter().map(|(source, count)| (text(source), json!(count))).collect();
     let members = [
         ("version", json!(text(&meta.version))),
         ("host", json!(text(&meta.host))),
@@ -110,28 +93,10 @@ fn head(report: &Report, keys: &Keys) -> Map<String, Value> {
         ("scan", json!(text(&meta.scan))),
         ("scan_level", json!(meta.scan_level.as_deref().map(text))),
         ("scan_reason", json!(meta.scan_reason.as_deref().map(text))),
-        (
-            "cost",
-            json!({
-                "cpu_s": cost.cpu_s,
-                "pass_ms": { "p50": cost.pass_p50_ms, "p99": cost.pass_p99_ms, "max": cost.pass_max_ms },
-                "late_ms": { "p50": cost.late_p50_ms, "p99": cost.late_p99_ms, "max": cost.late_max_ms },
-                "fds": cost.fds,
-                "kernel_kb_est": cost.kernel_kb_est,
-            }),
-        ),
-        ("health", health.collect()),
-        ("dropped", dropped.collect()),
-        (
-            "coverage",
-            json!({
-                "rows": coverage.rows,
-                "checked": coverage.checked,
-                "torn": coverage.torn,
-                "denied": denied,
-                "rejected": coverage.rejected,
-            }),
-        ),
+        ("cost", self::cost(cost)),
+        ("health", report.health.iter().map(health).collect()),
+        ("dropped", report.dropped.iter().map(dropped).collect()),
+        ("coverage", self::coverage(coverage)),
         ("unmeasured", report.unmeasured.iter().map(|name| text(name)).collect()),
         ("sleepers", sleepers(report)),
         (
@@ -142,6 +107,45 @@ fn head(report: &Report, keys: &Keys) -> Map<String, Value> {
         ("columns", keys.0.iter().map(|(name, _)| name.as_str()).collect()),
     ];
     members.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
+}
+
+fn cost(cost: &Cost) -> Value {
+    json!({
+        "cpu_s": cost.cpu_s,
+        "pass_ms": { "p50": cost.pass_p50_ms, "p99": cost.pass_p99_ms, "max": cost.pass_max_ms },
+        "late_ms": { "p50": cost.late_p50_ms, "p99": cost.late_p99_ms, "max": cost.late_max_ms },
+        "fds": cost.fds,
+        "kernel_kb_est": cost.kernel_kb_est,
+    })
+}
+
+fn health((source, counts): &(String, Counts)) -> Value {
+    json!({
+        "source": text(source),
+        "ok": counts.ok,
+        "gone": counts.gone,
+        "denied": counts.denied,
+        "unsupported": counts.unsupported,
+        "timed_out": counts.timed_out,
+        "dropped": counts.dropped,
+        "malformed": counts.malformed,
+    })
+}
+
+fn dropped((source, error, count): &(String, String, u64)) -> Value {
+    json!({ "source": text(source), "error": text(error), "count": count })
+}
+
+fn coverage(coverage: &CoverageReport) -> Value {
+    let denied: Map<String, Value> =
+        coverage.denied.iter().map(|(source, count)| (text(source), json!(count))).collect();
+    json!({
+        "rows": coverage.rows,
+        "checked": coverage.checked,
+        "torn": coverage.torn,
+        "denied": denied,
+        "rejected": coverage.rejected,
+    })
 }
 
 /// Where threads slept, if none was active and they were looked at.

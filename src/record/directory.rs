@@ -132,6 +132,13 @@ fn steps(path: &Path) -> VecDeque<OsString> {
     known.map(|component| component.as_os_str().to_owned()).collect()
 }
 
+/// The name or path of what lies beside a file: the file's, with `suffix`.
+pub fn with_suffix(name: impl AsRef<OsStr>, suffix: &str) -> OsString {
+    let mut name = name.as_ref().to_owned();
+    name.push(suffix);
+    name
+}
+
 /// Where something is to be made: the directory, held, and the name in it.
 #[derive(Debug)]
 pub struct Place {
@@ -167,14 +174,8 @@ impl Place {
     /// # Errors
     /// When there are no descriptors left.
     pub fn beside(&self, suffix: &str) -> Result<Self, RecordError> {
-        let with_suffix = |name: &OsStr| {
-            let mut name = name.to_owned();
-            name.push(suffix);
-            name
-        };
         let directory = self.directory.try_clone().map_err(|error| RecordError::io(&self.path, error))?;
-        let path = PathBuf::from(with_suffix(self.path.as_os_str()));
-        Ok(Self { directory, name: with_suffix(&self.name), path })
+        Ok(Self { directory, name: with_suffix(&self.name, suffix), path: with_suffix(&self.path, suffix).into() })
     }
 }
 

@@ -7,6 +7,7 @@ use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use super::csv::{CsvRecording, CsvSink};
+use super::directory::with_suffix;
 use super::parquet::{self, DatasetOptions};
 use super::source::{Content, Source};
 use super::sqlite::{self, SqliteSink};
@@ -143,7 +144,5 @@ const NO_FORMAT: &str = "it begins like none: recordings are SQLite (.db, .sqlit
 
 /// Whether there is a log beside the database at `path`.
 fn has_log(path: &Path) -> bool {
-    let mut log = path.as_os_str().to_owned();
-    log.push("-wal");
-    Path::new(&log).symlink_metadata().is_ok_and(|log| log.len() > 0)
+    Path::new(&with_suffix(path, "-wal")).symlink_metadata().is_ok_and(|log| log.len() > 0)
 }

@@ -3,6 +3,7 @@
 //! The caller's thread is the coordinator. It owns time and the stop flag, reads no file of any
 //! task, and waits for every other thread with a deadline, so that whatever hangs, the run ends.
 
+mod account;
 mod budget;
 mod error;
 mod header;
@@ -11,32 +12,27 @@ mod status;
 pub mod visibility;
 mod walks;
 
-use std::cmp::Reverse;
 use std::sync::Arc;
 use std::time::Duration;
-
-use rustix::io::Errno;
 
 use crate::ask::column::Extract;
 use crate::ask::measured::Measured;
 use crate::ask::plan::{Keep, Plan, StateGate};
-use crate::ask::select::ProcessSelection;
+use crate::ask::select::{ProcessSelection, Selection};
+use crate::config::Config;
 use crate::config::Scan;
-use crate::config::{Config, allowed_cpus};
 use crate::count::Aggregator;
 use crate::count::memory::Memory;
-use crate::observe::{Context, Coverage};
-use crate::output::escape::printable;
+use crate::observe::Context;
 use crate::output::sentence::shown;
 use crate::proc::ProcRoot;
-use crate::proc::cpus;
 use crate::proc::health::Health;
 use crate::proc::rights;
 use crate::record::header::States;
 use crate::record::{Recorder, TickInfo};
-use crate::report::{Cost, CoverageReport, Facts, Meta, Report, Tasks, Ticks};
+use crate::report::Report;
 use crate::sample::walker::Walker;
-use crate::sample::{Blocker, PassOutcome, Sampler};
+use crate::sample::{PassOutcome, Sampler};
 use crate::session::sleepers::Sleepers;
 use crate::tasks::TaskSet;
 use crate::tasks::discover::{Discovered, Discoverer, Discovery, DiscoveryConfig};
@@ -45,7 +41,7 @@ use crate::tasks::users::Users;
 use crate::time::clock::{Schedule, Wake, be_punctual, monotonic_ns, process_cpu, realtime_ns, sleep_until};
 use crate::time::histogram::Histogram;
 use crate::time::moment::nanoseconds;
-use budget::{KERNEL_KB_PER_FD, fd_budget};
+use budget::fd_budget;
 use walks::{Walks, must_walk, open_walks};
 
 pub use error::SessionError;
@@ -110,6 +106,45 @@ struct Session<'a> {
     running_max: u64,
 }
 
+/// Where task lists come from, and the walks that take ticks over them.
+struct Lists {
+    discoverer: Discoverer,
+    walker: Option<Walker>,
+    /// Why there is no walk, or no better one.
+    reason: Option<String>,
+    side_readers: Option<Arc<SideReaders>>,
+}
+
+/// Starts the discovery of the tasks of `selection`, with walks if they may be had.
+fn lists(
+    config: &Config,
+    root: Arc<ProcRoot>,
+    selection: Selection,
+    users: &Arc<Users>,
+    names_users: bool,
+) -> Result<Lists, SessionError> {
+    let discovery = DiscoveryConfig {
+        selection,
+        sources: config.sources(),
+        names_users,
+        budget: fd_budget(config, &root),
+        all_states: config.plan.gate.is_open(),
+        period: config.discover_period,
+    };
+    let Walks { programs, reason } = open_walks(config, &root, &discovery.selection)?;
+    let discovery = Discovery::new(root, discovery, Arc::clone(users));
+    let (walker, discovery) = match programs {
+        Some((walker, census)) => (Some(walker), discovery.with_census(census, must_walk(config))),
+        None => (None, discovery),
+    };
+    let side_readers = discovery.side_readers().cloned();
+    if let Some(readers) = &side_readers {
+        readers.keep_lines_of(config.plan.columns.iter().copied());
+    }
+    let discoverer = Discoverer::start(discovery).map_err(|error| SessionError::Threads(error.to_string()))?;
+    Ok(Lists { discoverer, walker, reason, side_readers })
+}
+
 impl<'a> Session<'a> {
     fn start(config: &'a Config, recorder: Option<&'a mut Recorder>) -> Result<Self, SessionError> {
         let cpu_at_start = process_cpu();
@@ -139,14 +174,6 @@ impl<'a> Session<'a> {
             selection.excluded = root.own_pid();
         }
         let excluded = selection.excluded;
-        let discovery = DiscoveryConfig {
-            selection,
-            sources: config.sources(),
-            names_users,
-            budget: fd_budget(config, &root),
-            all_states: config.plan.gate.is_open(),
-            period: config.discover_period,
-        };
         let measured = Measured::by(&root);
         let plan = Plan { measured, ..config.plan.clone() };
         let context = Arc::new(Context { root: Arc::new(root.share()), plan, users: Arc::clone(&users) });
@@ -157,17 +184,7 @@ impl<'a> Session<'a> {
             .map_err(|error| SessionError::Threads(error.to_string()))?;
         let mut warnings = visibility::warnings(config, &root);
         warnings.extend(measured.warning(&config.plan.columns));
-        let Walks { programs, reason } = open_walks(config, &root, &discovery.selection)?;
-        let discovery = Discovery::new(root, discovery, Arc::clone(&users));
-        let (walker, discovery) = match programs {
-            Some((walker, census)) => (Some(walker), discovery.with_census(census, must_walk(config))),
-            None => (None, discovery),
-        };
-        let side_readers = discovery.side_readers().cloned();
-        if let Some(readers) = &side_readers {
-            readers.keep_lines_of(config.plan.columns.iter().copied());
-        }
-        let discoverer = Discoverer::start(discovery).map_err(|error| SessionError::Threads(error.to_string()))?;
+        let Lists { discoverer, walker, reason, side_readers } = lists(config, root, selection, &users, names_users)?;
         Ok(Self {
             config,
             recorder,
@@ -463,122 +480,6 @@ impl<'a> Session<'a> {
             achieved_hz: f64::from(self.completed) / elapsed_s,
         }
     }
-
-    #[expect(clippy::cast_precision_loss, reason = "times to be shown")]
-    fn report(mut self, schedule: &Schedule, started_ns: u64, elapsed_ns: u64) -> Report {
-        let sleepers = self.sleepers();
-        // Only who has fewer than there were threads to run is asked for: what psn may use is the least there is.
-        let is_crowded = self.running_max > allowed_cpus() as u64;
-        let cpus = if is_crowded { cpus::online().filter(|cpus| self.running_max > *cpus) } else { None };
-        self.discovery_health.take(&mut self.discoverer.take_health());
-        if let Some(readers) = &self.side_readers {
-            self.discovery_health.take(&mut readers.take_health());
-        }
-        let mut health = self.sampler.health().clone();
-        health.take(&mut self.discovery_health);
-        let expected = schedule.expected();
-        let completed = u64::from(self.completed);
-        // A run that ended by itself covered all its ticks' time; one that was stopped, the time it ran.
-        let whole_s = self.config.duration.map_or(f64::INFINITY, |duration| duration.as_secs_f64());
-        let covered_s = if schedule.deadline().is_none() { expected as f64 / self.config.hz } else { 0.0 };
-        let covered_s = covered_s.min(whole_s);
-        let fds = (self.found.fds.files + self.found.fds.dirs) as u64;
-        let ms = |ns: u64| ns as f64 / 1e6;
-        let uname = rustix::system::uname();
-        let facts = Facts {
-            meta: Meta {
-                version: env!("CARGO_PKG_VERSION").to_owned(),
-                host: uname.nodename().to_string_lossy().into_owned(),
-                kernel: uname.release().to_string_lossy().into_owned(),
-                started_ns,
-                duration_s: (elapsed_ns as f64 / 1e9).max(covered_s),
-                hz: self.config.hz,
-                scan: if self.walker.is_some() { "kernel" } else { "proc" }.to_owned(),
-                scan_level: self.walker.as_ref().map(|walker| walker.level().to_string()),
-                scan_reason: self.scan_reason.take(),
-            },
-            ticks: Ticks {
-                expected,
-                completed,
-                missed: expected.saturating_sub(completed),
-                throttled: schedule.throttled(),
-                abandoned: self.abandoned,
-            },
-            tasks: Tasks {
-                processes: self.found.set.processes().len() as u64,
-                threads: self.found.set.threads() as u64,
-                skipped: self.found.skipped,
-                unseen: self.found.unseen.as_ref().map_or(0, |unseen| unseen.set().threads() as u64),
-                running_max: self.running_max,
-                cpus: cpus.unwrap_or(0),
-            },
-            cost: Cost {
-                cpu_s: process_cpu().saturating_sub(self.cpu_at_start).as_secs_f64(),
-                pass_p50_ms: ms(self.passes.quantile_ns(0.5)),
-                pass_p99_ms: ms(self.passes.quantile_ns(0.99)),
-                pass_max_ms: ms(self.passes.max_ns()),
-                late_p50_ms: ms(self.lateness.quantile_ns(0.5)),
-                late_p99_ms: ms(self.lateness.quantile_ns(0.99)),
-                late_max_ms: ms(self.lateness.max_ns()),
-                fds,
-                workers: self.config.workers as u64,
-                cpus: allowed_cpus() as u64,
-                kernel_kb_est: fds * KERNEL_KB_PER_FD,
-            },
-            health: health.by_file().into_iter().map(|(file, counts)| (file.to_owned(), counts)).collect(),
-            dropped: health.dropped().map(|(file, errno, count)| (file.to_owned(), message(errno), count)).collect(),
-            coverage: coverage(self.sampler.coverage()),
-            warnings: self.all_warnings(),
-            unmeasured: self.measured.lacks().map(str::to_owned).collect(),
-            sleepers,
-        };
-        Report::new(&self.config.plan, &self.aggregator, self.config.limit, facts)
-    }
-
-    fn all_warnings(&mut self) -> Vec<String> {
-        let mut blockers = self.sampler.blockers();
-        let beside = self.side_readers.as_ref().map(|readers| readers.blockers()).unwrap_or_default();
-        blockers.extend(beside.into_iter().map(|tgid| Blocker { tgid, name: Vec::new(), is_mute: false }));
-        // Of two of the same process, the one that has its name.
-        blockers.sort_by_key(|blocker| (blocker.tgid, Reverse(blocker.name.clone())));
-        blockers.dedup_by_key(|blocker| blocker.tgid);
-        let mut warnings = std::mem::take(&mut self.warnings);
-        let nameless = self.walker.as_ref().and_then(Walker::nameless);
-        warnings.extend(nameless.map(|why| format!("wchan and kstack were read from /proc: {why}")));
-        warnings.extend(unlisted(&self.found));
-        let lost = self.recorder.as_ref().map_or(0, |recorder| recorder.lost()).saturating_sub(self.too_large);
-        if self.too_large > 0 {
-            warnings.push(format!(
-                "of {} ticks nothing was recorded: their rows take more than --max-memory; record fewer columns, or allow more",
-                self.too_large
-            ));
-        }
-        warnings.extend(self.side_readers.iter().flat_map(|readers| readers.warnings()));
-        warnings.extend(self.root.host_warnings());
-        warnings.extend(self.discoverer.stuck_since().map(|since| frozen_list(since, &self.config.root)));
-        if lost > 0 {
-            warnings.push(format!("of {lost} ticks nothing was recorded: the disk was too slow for them"));
-        }
-        warnings.extend(blockers.into_iter().map(|Blocker { tgid, name, is_mute }| {
-            let name = if name.is_empty() { String::new() } else { format!(" ({})", printable(&name)) };
-            format!(
-                "process {tgid}{name} blocks whoever reads its files in /proc: it is stuck in exec, or hung on I/O while \
-                 it holds its memory lock{}",
-                if is_mute { "; not even its status could be read, so its threads were not counted" } else { "" }
-            )
-        }));
-        warnings
-    }
-}
-
-/// What to say of a task list that is not made anew because whoever makes it does not come back.
-fn frozen_list(since: Duration, root: &std::path::Path) -> String {
-    format!(
-        "the task list is {:.0} seconds old: whoever lists the tasks is stuck in the kernel, in something under {}; what was born \
-         since was not seen",
-        since.as_secs_f64(),
-        shown(root)
-    )
 }
 
 /// What to say of processes whose threads are not known.
@@ -589,19 +490,4 @@ fn unlisted(found: &Discovered) -> Option<String> {
         many => format!("{many} processes"),
     };
     Some(format!("the threads of {processes} could not be listed, and some may be missing; the reads of task say why"))
-}
-
-fn coverage(coverage: &Coverage) -> CoverageReport {
-    let denied = coverage.denied.iter().filter(|(_, count)| **count > 0);
-    CoverageReport {
-        rows: coverage.rows,
-        checked: coverage.checked,
-        torn: coverage.torn,
-        denied: denied.map(|(source, count)| (source.name().to_owned(), *count)).collect(),
-        rejected: coverage.rejected,
-    }
-}
-
-fn message(errno: Errno) -> String {
-    std::io::Error::from_raw_os_error(errno.raw_os_error()).to_string()
 }

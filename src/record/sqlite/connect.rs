@@ -8,10 +8,11 @@ use rusqlite::config::DbConfig;
 use rusqlite::limits::Limit;
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 
-use super::files::{Files, Which, sibling};
+use super::files::{Files, Which};
 use super::vfs;
 use crate::output::escape::printable;
 use crate::record::RecordError;
+use crate::record::directory::with_suffix;
 
 /// No text of a recording is longer; what is, is none of psn's.
 const MAX_LENGTH: i32 = 16 << 20;
@@ -103,11 +104,11 @@ impl Database {
 
     /// What to say if the last change was cut off.
     pub fn cut_change(&self, path: &Path) -> Option<String> {
-        let (shown, journal) = (path.display(), sibling(path, "-journal"));
+        let (shown, journal) = (path.display(), with_suffix(path, "-journal"));
         self.files.is_cut_within_a_change().then(|| {
             format!(
                 "{shown}: it is damaged: its writer was cut off within a change, which is not undone here; sqlite3 undoes it by {}",
-                journal.display()
+                Path::new(&journal).display()
             )
         })
     }
@@ -128,10 +129,10 @@ impl Database {
         let mut versions = [0; 2];
         let is_logged = self.files.read_at(Which::Database, &mut versions, 18).is_ok_and(|len| len == 2);
         if is_logged && versions == [2, 2] && !self.files.has_log() {
-            let log = sibling(path, "-wal");
+            let log = with_suffix(path, "-wal");
             odd.push(format!(
                 "{shown}: its log {} is missing: what was written last is in there; copy both files",
-                log.display()
+                Path::new(&log).display()
             ));
         }
         Ok(odd)

@@ -15,6 +15,7 @@ use rustix::fs::{CWD, Mode, OFlags};
 use rustix::io::Errno;
 
 use crate::record::RecordError;
+use crate::record::directory::with_suffix;
 
 /// Bytes of a log that are copied, so that a writer who goes on does not change it meanwhile. A longer one is read where it
 /// is: the checksums of the recording tell whether it changed.
@@ -67,18 +68,14 @@ impl Files {
         );
         let database = regular(&directory, Path::new(name)).map_err(failed)?;
         let owner = database.metadata().map_err(failed)?.uid();
-        let beside = |suffix: &str| {
-            let mut name = name.to_owned();
-            name.push(suffix);
-            PathBuf::from(name)
-        };
-        let log_path = sibling(path, "-wal");
-        let log = match regular(&directory, &beside("-wal")) {
+        let log_path = PathBuf::from(with_suffix(path, "-wal"));
+        let log = match regular(&directory, Path::new(&with_suffix(name, "-wal"))) {
             Ok(log) => copy(log, owner).map_err(|error| RecordError::io(&log_path, error))?,
             Err(error) if error.kind() == io::ErrorKind::NotFound => Log::None,
             Err(error) => return Err(RecordError::io(&log_path, error)),
         };
-        let is_cut_within_a_change = regular(&directory, &beside("-journal")).is_ok_and(|journal| is_hot(&journal));
+        let is_cut_within_a_change =
+            regular(&directory, Path::new(&with_suffix(name, "-journal"))).is_ok_and(|journal| is_hot(&journal));
         Ok(Self { database, log, is_cut_within_a_change, stop: Arc::clone(stop) })
     }
 
@@ -128,13 +125,6 @@ impl Files {
             }
         }
     }
-}
-
-/// The path of what lies beside the file at `path`.
-pub(super) fn sibling(path: &Path, suffix: &str) -> PathBuf {
-    let mut name = path.as_os_str().to_owned();
-    name.push(suffix);
-    PathBuf::from(name)
 }
 
 /// Opens the regular file `name` of a directory to be read. A pipe or a device under that name is refused, not waited for.

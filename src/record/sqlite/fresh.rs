@@ -45,28 +45,28 @@ impl Fresh {
     /// longer than that.
     ///
     /// # Errors
-    /// Those of SQLite, and of `write`.
+    /// Those of SQLite and of `write`, and when one of the files cannot be made.
     pub(super) fn fill(
         self,
         write: impl FnOnce(&Connection) -> rusqlite::Result<()>,
-    ) -> rusqlite::Result<(Connection, File)> {
+    ) -> Result<(Connection, File), RecordError> {
+        let failed = |error: rusqlite::Error| RecordError::engine(&self.place.path, error);
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
             | OpenFlags::SQLITE_OPEN_NO_MUTEX
             | OpenFlags::SQLITE_OPEN_NOFOLLOW
             | OpenFlags::SQLITE_OPEN_PRIVATE_CACHE;
-        let db = Connection::open_with_flags(&self.path, flags)?;
+        let db = Connection::open_with_flags(&self.path, flags).map_err(failed)?;
         // The first tables are in the file itself, so that it is known for a recording without its log. They are written
         // without a journal: until then nothing can be lost.
-        db.execute_batch("PRAGMA page_size = 4096; PRAGMA journal_mode = MEMORY; PRAGMA temp_store = MEMORY;")?;
-        write(&db)?;
+        db.execute_batch("PRAGMA page_size = 4096; PRAGMA journal_mode = MEMORY; PRAGMA temp_store = MEMORY;")
+            .map_err(failed)?;
+        write(&db).map_err(failed)?;
         for suffix in ["-wal", "-shm"] {
-            let made =
-                self.place.beside(suffix).map(|place| create::exclusively_at(&place).map_err(std::io::Error::from));
-            let made = made.map_err(|error| rusqlite::Error::ToSqlConversionFailure(Box::new(error)))?;
-            made.map_err(|error| rusqlite::Error::ToSqlConversionFailure(Box::new(error)))?;
+            let place = self.place.beside(suffix)?;
+            create::exclusively_at(&place).map_err(|error| RecordError::io(&place.path, error.into()))?;
         }
         // Readers see what was flushed while psn goes on writing. Synced at each commit, so that it outlasts the host.
-        db.execute_batch("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;")?;
+        db.execute_batch("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;").map_err(failed)?;
         Ok((db, self.lock))
     }
 }

@@ -229,7 +229,7 @@ mod tests {
         assert_eq!(seen, [(1, "my* D 151 jbd2_log_wait_commit".to_owned()), (2, "my* R 200 -".to_owned())]);
         assert_eq!(recording.warnings().len(), 1);
         // What SQLite leaves when its process is killed within a transaction.
-        let journal = super::super::files::sibling(&path, "-journal");
+        let journal = crate::record::directory::with_suffix(&path, "-journal");
         std::fs::write(&journal, [0xd9, 0xd5, 0x05, 0xf9, 0x20, 0xa1, 0x63, 0xd7, 0, 0, 0, 1]).unwrap();
         let database = Database::open(&path, &std::sync::Arc::default()).unwrap();
         let warnings = OriginalRecording::new(database, &path).unwrap().warnings();

@@ -85,22 +85,23 @@ impl SqliteRecording {
     fn visit_ticks(&mut self, query: &Query, visit: &mut Visit<'_>) -> Result<Losses, Trouble> {
         let Self { database, strings, header, has_sums, ticks: written, .. } = self;
         let db = &database.db;
+        let has_sums = *has_sums;
         // What it reads is bounded: each row comes once, in order.
         database.be_patient();
         let last: i64 = db.query_row("SELECT coalesce(max(tick), 0) FROM ticks", [], |row| row.get(0))?;
-        let sum = if *has_sums { "sum" } else { "0" };
+        let sum = if has_sums { "sum" } else { "0" };
         let mut ticks = db.prepare(&format!(
             "SELECT tick, time_ns, late_ns, pass_ns, due, throttled, abandoned, lost, processes, threads, first_row, \
              row_count, states, {sum} FROM ticks ORDER BY tick"
         ))?;
         let mut ticks = ticks.query([])?;
-        let mut spans = Spans::new(db, query, header, *has_sums)?;
+        let mut spans = Spans::new(db, query, header, has_sums)?;
         let mut losses = Losses::default();
-        let mut rows = Rows::new(query.columns.len());
+        let mut reading = Reading { db, strings, rows: Rows::new(query.columns.len()), visit };
         let mut next = None;
         let mut damaged = None;
         while let Some(row) = ticks.next()? {
-            let Tick { tick, info, first_row, count, is_whole } = Tick::of(row, *has_sums)?;
+            let Tick { tick, info, first_row, count, is_whole } = Tick::of(row, has_sums)?;
             if next.is_some_and(|next| tick < next) {
                 return Err(Trouble::Malformed("its ticks are out of order"));
             }
@@ -115,24 +116,10 @@ impl SqliteRecording {
             }
             #[expect(clippy::cast_precision_loss, reason = "progress to be shown")]
             let progress = tick as f64 / (last as f64).max(1.0);
-            rows.clear();
+            reading.rows.clear();
             if count > 0 {
-                let read = spans.of_tick(tick, first_row, &mut |cells, odd| {
-                    if rows.len() >= PIECE_ROWS || rows.size() >= PIECE_BYTES {
-                        visit(Piece { tick: &info, rows: &rows, is_last: false, progress })?;
-                        rows.clear();
-                    }
-                    for cell in cells {
-                        rows.push(match cell {
-                            Cell::Number(number) => Value::Number((*number).into()),
-                            Cell::String(id) => strings.get(db, *id)?,
-                            Cell::Mark(mark) => Value::Mark(*mark),
-                            Cell::Odd(place) => odd.value(*place, 0),
-                        });
-                    }
-                    Ok(())
-                });
-                match read {
+                let row = &mut |cells: &[Cell], odd: &Rows| reading.row(cells, odd, &info, progress);
+                match spans.of_tick(tick, first_row, row) {
                     Err(Trouble::Damaged) => {
                         damaged = Some(first_row);
                         losses.ticks += 1;
@@ -141,10 +128,10 @@ impl SqliteRecording {
                     read => read?,
                 }
             }
-            visit(Piece { tick: &info, rows: &rows, is_last: true, progress })?;
+            reading.hand_on(&info, true, progress)?;
         }
         losses.ticks += written.map_or(0, |written| missing(next.unwrap_or(0), written));
-        losses.texts = strings.take_damaged();
+        losses.texts = reading.strings.take_damaged();
         Ok(losses)
     }
 
@@ -153,6 +140,37 @@ impl SqliteRecording {
         if !self.warnings.contains(&warning) {
             self.warnings.push(warning);
         }
+    }
+}
+
+/// The rows of a tick on their way to a visitor.
+struct Reading<'a, 'v> {
+    db: &'a Connection,
+    strings: &'a mut Strings,
+    rows: Rows,
+    visit: &'a mut Visit<'v>,
+}
+
+impl Reading<'_, '_> {
+    /// Adds a row, and hands on what is there first if that is enough for a piece.
+    fn row(&mut self, cells: &[Cell], odd: &Rows, tick: &TickInfo, progress: f64) -> Result<(), Trouble> {
+        if self.rows.len() >= PIECE_ROWS || self.rows.size() >= PIECE_BYTES {
+            self.hand_on(tick, false, progress)?;
+            self.rows.clear();
+        }
+        for cell in cells {
+            self.rows.push(match cell {
+                Cell::Number(number) => Value::Number((*number).into()),
+                Cell::String(id) => self.strings.get(self.db, *id)?,
+                Cell::Mark(mark) => Value::Mark(*mark),
+                Cell::Odd(place) => odd.value(*place, 0),
+            });
+        }
+        Ok(())
+    }
+
+    fn hand_on(&mut self, tick: &TickInfo, is_last: bool, progress: f64) -> Result<(), RecordError> {
+        (self.visit)(Piece { tick, rows: &self.rows, is_last, progress })
     }
 }
 

@@ -119,13 +119,12 @@ impl SqliteSink {
     /// # Errors
     /// When there is something at the path, when another psn writes it, and when it can not be made.
     pub fn create(path: &Path, header: &Header, force: bool) -> Result<Self, RecordError> {
-        let failed = |error: rusqlite::Error| RecordError::engine(path, error);
         let fresh = fresh::Fresh::create(path, force)?;
         let write = |db: &Connection| -> rusqlite::Result<()> {
             db.execute_batch(&format!("BEGIN;{}COMMIT;", schema::create(header)))?;
             insert_meta(db, "header", &serde_json::to_string(header).unwrap_or_default())
         };
-        let (db, lock) = fresh.fill(write).map_err(failed)?;
+        let (db, lock) = fresh.fill(write)?;
         let places = vec!["?"; header.columns.len() + 2].join(", ");
         Ok(Self {
             path: path.to_owned(),
