@@ -20,7 +20,8 @@ use std::time::{Duration, Instant};
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use psn::ask::plan::{Plan, PlanRequest, StateGate};
-use psn::count::{Aggregator, Fold, LastValues};
+use psn::count::{Aggregator, Fold};
+use psn::row::last::LastValues;
 use psn::row::observation::{Observation, Value};
 use psn::sample::SPARE_THREADS;
 use rayon::ThreadPool;

@@ -28,7 +28,7 @@
 //! - [`replay`]: recordings through the same counting: questions of later, `--per`, diff, export
 //! - [`record`]: rows to files and back: recorder, header, text; CSV, SQLite, Parquet
 //! - [`sample`]: one tick: the pass over the tasks, lanes, quarantine, the kernel's walk as a pass
-//! - [`output`]: a report becomes text: table, CSV, JSON, folded; the escaper, the only way from bytes to text
+//! - [`output`]: a report becomes text: table, CSV, JSON, folded
 //! - [`observe`]: one active thread: what is read of it, what values are made of that, titles of their own moment
 //! - [`report`]: counts to rows (pure), facts of a run
 //! - [`count`]: folds, groups, texts and the memory they may take: the lock-sharded aggregate
@@ -38,6 +38,7 @@
 //! - [`ask`]: what can be asked for: columns, filters, selections, the plan, what the kernel does not measure
 //! - [`proc`]: the only place that opens anything under the proc root: files, accounts, rights, signals, call names, [`proc::parse`]
 //! - [`row`]: the noun: an observation, and many of them
+//! - [`text`]: bytes and numbers to text that is safe to show: the escaper, sentences, decimals
 //! - [`time`]: clock, moment, histogram
 //!
 //! # As a library
@@ -72,4 +73,5 @@ pub mod sample;
 pub mod session;
 pub mod symbol;
 pub mod tasks;
+pub mod text;
 pub mod time;

@@ -8,16 +8,19 @@ use std::time::{Duration, Instant};
 use anyhow::Context as _;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-use super::{in_charset, print_report, stop_on_signals, tell};
+use super::out::{in_charset, print_report};
+use super::stop::stop_on_signals;
+use super::tell;
+use crate::config::Config;
 use crate::config::cli::{RecordArgs, SampleArgs};
-use crate::config::{Config, DEFAULT_PROC_ROOT};
-use crate::output::escape::printable;
-use crate::output::sentence::shown;
+use crate::proc::DEFAULT_ROOT;
 use crate::proc::rights;
 use crate::proc::source::Source;
 use crate::record::{Format, Recorder, Written, open};
 use crate::report::Report;
 use crate::session::{self, Progress, SessionError, Status, Stop};
+use crate::text::escape::printable;
+use crate::text::sentence::shown;
 
 /// How long a disk may take for what still waits to be written when a run is over.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -44,7 +47,7 @@ fn run(config: &Config, args: &SampleArgs, tell: impl FnOnce(&Report) -> anyhow:
             .with_context(|| format!("--nice: cannot set the nice value to {nice}"))?;
     }
     // Another directory may be anything.
-    if config.root != Path::new(DEFAULT_PROC_ROOT) {
+    if config.root != Path::new(DEFAULT_ROOT) {
         rights::give_up().context("cannot give up capabilities")?;
     }
     let mut recorder = recorder(config)?;

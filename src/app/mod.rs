@@ -2,21 +2,20 @@
 
 mod generate;
 mod live;
+mod out;
 mod recordings;
+mod stop;
 mod tell;
 
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, Write};
 use std::process::ExitCode;
 
 use crate::config::cli::{Cli, Command};
-use indicatif::ProgressStyle;
 
 use crate::config::UsageError;
-use crate::output::{self, Charset, Format, Layout};
 use crate::proc::{rights, signals};
-use crate::report::Report;
-use crate::session::Stop;
 use anyhow::Context as _;
+use out::print;
 
 /// Exit code of a run that failed.
 const FAILURE: u8 = 1;
@@ -107,66 +106,6 @@ fn samples(cli: &Cli) -> bool {
         Some(_) => false,
         None => !cli.sample.list && cli.sample.replay.input.is_empty(),
     }
-}
-
-/// Writes to standard output, and says so when something was lost on the way.
-fn print(write: impl FnOnce(&mut Vec<u8>) -> io::Result<()>) -> anyhow::Result<()> {
-    let mut text = Vec::new();
-    write(&mut text).context("cannot make the output")?;
-    let mut out = io::stdout().lock();
-    out.write_all(&text).and_then(|()| out.flush()).context("cannot write to standard output")
-}
-
-/// A flag that Ctrl-C and its like set; the second of them ends psn at once.
-fn stop_on_signals() -> anyhow::Result<Stop> {
-    let stop = Stop::default();
-    signals::stop_by(&stop.flag()).context("cannot handle signals")?;
-    Ok(stop)
-}
-
-/// What is wrong when standard output is.
-const CANNOT_WRITE: &str = "cannot write the report to standard output";
-
-/// Writes a report to standard output.
-fn print_report(report: &Report, format: Format, footer: bool, raw_csv: bool) -> anyhow::Result<()> {
-    write_out(|out| output::render(report, format, &layout(format, footer, raw_csv), out))
-}
-
-fn layout(format: Format, footer: bool, raw_csv: bool) -> Layout {
-    let is_terminal = io::stdout().is_terminal();
-    let charset = match format {
-        Format::Table => charset(is_terminal),
-        _ => Charset::of_programs(&|name| std::env::var_os(name), is_terminal),
-    };
-    Layout { width: terminal_width(), footer, defuse_formulas: !raw_csv, charset }
-}
-
-/// Writes to standard output as things come, which may be more than memory holds.
-fn write_out(write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> anyhow::Result<()> {
-    let mut out = io::BufWriter::with_capacity(1 << 16, io::stdout().lock());
-    write(&mut out).and_then(|()| out.flush()).context(CANNOT_WRITE)
-}
-
-/// The characters that texts for people may be made of, on a stream that is a terminal or is not.
-fn charset(is_terminal: bool) -> Charset {
-    Charset::of_people(&|name| std::env::var_os(name), is_terminal)
-}
-
-/// A bar on standard error, in characters that may be written there.
-fn in_charset(style: ProgressStyle) -> ProgressStyle {
-    let charset = charset(tell::is_terminal());
-    let style = charset.bar().into_iter().fold(style, ProgressStyle::progress_chars);
-    charset.spinner().into_iter().fold(style, ProgressStyle::tick_chars)
-}
-
-/// Columns of the terminal that standard output is; none when it is not one.
-fn terminal_width() -> Option<usize> {
-    let stdout = io::stdout();
-    if !stdout.is_terminal() {
-        return None;
-    }
-    let size = rustix::termios::tcgetwinsize(&stdout).ok();
-    size.map(|size| usize::from(size.ws_col)).filter(|columns| *columns > 0)
 }
 
 #[cfg(test)]

@@ -7,12 +7,13 @@ use std::time::Duration;
 use anyhow::Context as _;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-use super::{CANNOT_WRITE, in_charset, layout, print_report, stop_on_signals, tell, write_out};
+use super::out::{CANNOT_WRITE, charset, in_charset, layout, print, print_report, write_out};
+use super::stop::stop_on_signals;
+use super::tell;
 use crate::ask::plan::{Keep, Plan, PlanRequest, StateGate};
 use crate::ask::select::ProcessSelection;
 use crate::config::cli::{DiffArgs, ExportArgs, SampleArgs};
 use crate::config::{self, UsageError};
-use crate::output::sentence::{sentence, shown};
 use crate::output::{self, Format, Layout};
 use crate::record::open::{self, SinkOptions};
 use crate::record::{RecordError, Recording};
@@ -23,6 +24,7 @@ use crate::replay::{self, Question};
 use crate::report::{Report, States};
 use crate::session::Stop;
 use crate::session::sleepers;
+use crate::text::sentence::{sentence, shown};
 use crate::time::moment::{Moment, local, nanoseconds, unknown_zone};
 
 /// `psn -i`: the report on recordings.
@@ -226,8 +228,8 @@ pub fn diff(args: &DiffArgs) -> anyhow::Result<()> {
         let notes = diff::notes(before, after).into_iter().chain(left_out);
         let text: String = notes.map(|note| format!("{}\n", sentence(&note))).collect();
         let text = format!("\n{text}");
-        let text = super::charset(std::io::IsTerminal::is_terminal(&std::io::stdout())).text(&text);
-        super::print(|out| out.write_all(text.as_bytes()))?;
+        let text = charset(std::io::IsTerminal::is_terminal(&std::io::stdout())).text(&text);
+        print(|out| out.write_all(text.as_bytes()))?;
     }
     check_whole(&gone)
 }

@@ -3,7 +3,7 @@
 
 use std::io::{self, IsTerminal as _, Write as _};
 
-use crate::output::sentence::sentence;
+use crate::text::sentence::sentence;
 
 /// Writes a line.
 pub fn line(text: &str) {

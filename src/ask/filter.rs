@@ -278,7 +278,9 @@ impl Condition {
         match value {
             Value::Text(text) => regex.is_match(text),
             Value::Mark(mark) => regex.is_match(mark.text().as_bytes()),
-            Value::Number(number) => regex.is_match(crate::report::decimal(number, self.column.divisor).as_bytes()),
+            Value::Number(number) => {
+                regex.is_match(crate::text::decimal::decimal(number, self.column.divisor).as_bytes())
+            }
         }
     }
 }

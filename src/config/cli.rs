@@ -157,7 +157,7 @@ pub struct SampleArgs {
     pub scan: Scan,
 
     /// Another proc root
-    #[arg(long, value_name = "DIR", default_value = crate::config::DEFAULT_PROC_ROOT)]
+    #[arg(long, value_name = "DIR", default_value = crate::proc::DEFAULT_ROOT)]
     pub procfs: PathBuf,
 
     /// Threads that read /proc in parallel [default: the cores psn may run on]

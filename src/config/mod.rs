@@ -21,9 +21,6 @@ use crate::record::header::{BASE, IDENTITY};
 use crate::record::open::SinkOptions;
 use crate::tasks::users::directory::GETENT;
 
-/// Where the kernel shows its processes.
-pub const DEFAULT_PROC_ROOT: &str = "/proc";
-
 /// Everything a run needs to know.
 #[derive(Debug, Clone)]
 pub struct Config {

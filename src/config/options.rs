@@ -8,7 +8,7 @@ use clap::parser::ValueSource;
 use clap::{ArgMatches, Command, Error, FromArgMatches as _};
 
 use crate::config::cli::{self, Cli};
-use crate::output::escape::printable;
+use crate::text::escape::printable;
 
 /// What a command line has psn do, as far as options differ in it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

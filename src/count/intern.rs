@@ -10,7 +10,8 @@ use std::sync::{Arc, PoisonError, RwLock};
 use dashmap::{DashMap, Entry};
 use foldhash::fast::RandomState;
 
-use crate::count::memory::{Budget, allocation, table_entry};
+use crate::count::memory::Budget;
+use crate::row::memory::{allocation, table_entry};
 
 /// An interned text: equal symbols are equal texts, within one interner.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]

@@ -24,13 +24,15 @@ use dashmap::{DashMap, Entry};
 use foldhash::fast::RandomState;
 
 use crate::ask::plan::{Aggregate, Keep, Measure, Plan};
+pub use crate::count::accumulator::Accumulator;
 use crate::count::accumulator::number;
-pub use crate::count::accumulator::{Accumulator, LastValues};
 use crate::count::batches::Batches;
 use crate::count::distinct::Distinct;
 use crate::count::intern::{Interner, LocalInterner, Symbol};
-use crate::count::memory::{Budget, Memory, allocation, table_entry};
+use crate::count::memory::{Budget, Memory};
 use crate::report::{Other, Row};
+use crate::row::last::LastValues;
+use crate::row::memory::{allocation, table_entry};
 use crate::row::observation::{Mark, Observation, Value};
 use crate::row::rows::{Rows, SpareRows};
 

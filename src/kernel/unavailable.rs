@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use crate::kernel::Level;
 use crate::kernel::bpf::asm::AsmError;
 use crate::kernel::bpf::btf::BtfError;
-use crate::output::sentence::shown;
+use crate::text::sentence::shown;
 
 /// Why there is no walk. `Display` gives the reason and the cure on one line.
 #[derive(Debug)]

@@ -22,7 +22,7 @@ use std::sync::{Arc, MutexGuard, TryLockError, TryLockResult};
 use self::doors::Doors;
 use crate::ask::column::{Column, Extract};
 use crate::ask::plan::{Plan, StateGate};
-use crate::count::{Fold, LastValues};
+use crate::count::Fold;
 use crate::observe::extract::{
     Answers, Descriptor, Thread, Walked, descriptor, extract, has_ended, is_kernel_thread, is_no_wchan, is_running,
     wchan_was_refused,
@@ -36,6 +36,7 @@ use crate::proc::parse::{self, schedstat, stack, stat, status};
 use crate::proc::source::{Source, SourceSet};
 use crate::proc::syscall::{self, Abi};
 use crate::proc::{Buffer, ProcRoot, ReadError};
+use crate::row::last::LastValues;
 use crate::row::observation::{Mark, Observation};
 use crate::tasks::facts::Runs;
 use crate::tasks::facts::files::{slices, switches};

@@ -1,8 +1,8 @@
 //! The sentences that a reader of the report must not miss: what makes it doubtful, and what would help.
 
-use super::footer::{count, milliseconds, rate, thousands};
+use super::figures::{count, milliseconds, rate, thousands};
+use crate::report::Sleepers;
 use crate::report::{Report, States};
-use crate::session::sleepers::Sleepers;
 
 /// Fewer ticks than this say little: one of nine is 11%.
 const FEW_TICKS: u64 = 10;

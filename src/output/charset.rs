@@ -7,7 +7,7 @@ use std::borrow::Cow;
 use std::ffi::OsString;
 use std::io::{self, Write};
 
-use super::escape::{self, printable};
+use crate::text::escape::{self, printable};
 
 /// The characters that may be written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

@@ -6,8 +6,9 @@
 use std::borrow::Cow;
 use std::io::{self, Write};
 
-use super::escape::{is_formula, printable};
-use crate::report::{Field, Report, decimal};
+use crate::report::{Field, Report};
+use crate::text::decimal::decimal;
+use crate::text::escape::{is_formula, printable};
 
 /// Writes the names of the columns, and the rows.
 pub fn render(report: &Report, defuse_formulas: bool, out: &mut dyn Write) -> io::Result<()> {

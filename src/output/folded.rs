@@ -7,8 +7,9 @@
 use std::borrow::Cow;
 use std::io::{self, Write};
 
-use super::escape::frame;
-use crate::report::{Field, Report, decimal};
+use crate::report::{Field, Report};
+use crate::text::decimal::decimal;
+use crate::text::escape::frame;
 
 /// Writes the lines.
 pub fn render(report: &Report, out: &mut dyn Write) -> io::Result<()> {

@@ -11,10 +11,11 @@ use std::io::{self, Write};
 use serde_json::{Map, Value, json};
 
 use super::advice::warnings;
-use super::escape::printable;
-use super::sentence::sentence;
 use crate::proc::health::Counts;
-use crate::report::{Cost, CoverageReport, Field, Report, Row, decimal};
+use crate::report::{Cost, CoverageReport, Field, Report, Row};
+use crate::text::decimal::decimal;
+use crate::text::escape::printable;
+use crate::text::sentence::sentence;
 
 /// Writes the object.
 pub fn render(report: &Report, out: &mut dyn Write) -> io::Result<()> {

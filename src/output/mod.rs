@@ -6,13 +6,12 @@
 mod advice;
 pub mod charset;
 mod csv;
-pub mod escape;
+mod figures;
 #[cfg(test)]
 pub(crate) mod fixture;
 mod folded;
 mod footer;
 mod json;
-pub mod sentence;
 mod table;
 
 use std::io;

@@ -11,9 +11,10 @@ use unicode_width::UnicodeWidthStr as _;
 
 use super::advice::nothing_seen;
 use super::charset::Charset;
-use super::escape::units;
 use crate::ask::column::Column;
-use crate::report::{Align, Field, Report, ReportColumn, Row, decimal};
+use crate::report::{Align, Field, Report, ReportColumn, Row};
+use crate::text::decimal::decimal;
+use crate::text::escape::units;
 
 /// No column of texts is made narrower than this.
 const MIN_TEXT_WIDTH: usize = 4;

@@ -31,8 +31,8 @@ use host::HostFiles;
 use rustix::fs::{AtFlags, Mode, OFlags};
 use rustix::io::Errno;
 
-use crate::output::sentence::shown;
 use crate::proc::parse::system::{ns_id, pid_name};
+use crate::text::sentence::shown;
 use path::{Part, PathName};
 use source::Source;
 
@@ -40,6 +40,9 @@ pub use attempts::Attempts;
 pub use error::ReadError;
 pub use faults::{Call, Fault, Faults};
 pub use limits::raise_fd_limit;
+
+/// Where the kernel shows its processes.
+pub const DEFAULT_ROOT: &str = "/proc";
 
 /// A reusable read buffer; grows, never shrinks.
 #[derive(Debug, Default)]

@@ -10,8 +10,8 @@ use rustix::fs::{AtFlags, FileType, FlockOperation, Mode, OFlags, flock, openat,
 use super::RecordError;
 use super::directory::check;
 pub use super::directory::{Place, trusted as trusted_directory};
-use crate::output::sentence::shown;
 use crate::proc::rights;
+use crate::text::sentence::shown;
 
 /// Permissions of new files: what is recorded with more rights than its user's tells of everyone's processes.
 pub fn file_mode() -> Mode {

@@ -20,10 +20,11 @@ use super::source::Source;
 use super::{
     Header, PIECE_ROWS, Piece, Query, RecordError, RecordedColumn, Recording, Sink, TickInfo, Visit, create, text,
 };
-use crate::output::sentence::shown;
-use crate::report::{Facts, decimal};
+use crate::report::Facts;
 use crate::row::observation::Value;
 use crate::row::rows::Rows;
+use crate::text::decimal::decimal;
+use crate::text::sentence::shown;
 use crate::time::moment::timestamp;
 
 const RECORDING: &str = "#recording";

@@ -15,8 +15,8 @@ use rustix::fs::{CWD, FileType, Mode, OFlags, Stat, fstat, openat, readlinkat};
 use rustix::process::{getegid, geteuid};
 
 use super::RecordError;
-use crate::output::sentence::shown;
 use crate::proc::rights;
+use crate::text::sentence::shown;
 
 /// Links that are followed on the way to one directory; the kernel follows no more.
 const MAX_LINKS: usize = 40;

@@ -32,9 +32,9 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::ask::column::Column;
-use crate::output::sentence::shown;
 use crate::report::Facts;
 use crate::row::rows::Rows;
+use crate::text::sentence::shown;
 
 pub use header::{Header, RecordedColumn, TickInfo};
 pub use recorder::{Recorder, Written};

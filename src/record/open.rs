@@ -12,7 +12,7 @@ use super::parquet::{self, DatasetOptions};
 use super::source::{Content, Source};
 use super::sqlite::{self, SqliteSink};
 use super::{Format, Header, RecordError, Recording, Sink};
-use crate::output::sentence::shown;
+use crate::text::sentence::shown;
 
 /// How a recording is written.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -170,7 +170,7 @@ fn unnamed() -> io::Result<File> {
     let made = rustix::fs::open(&directory, flags, Mode::RUSR | Mode::WUSR);
     made.map(File::from).map_err(|error| {
         let reason = io::Error::from(error);
-        let directory = crate::output::sentence::shown(&directory);
+        let directory = crate::text::sentence::shown(&directory);
         io::Error::new(reason.kind(), format!("what comes by a pipe is kept in {directory} (TMPDIR): {reason}"))
     })
 }

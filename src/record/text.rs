@@ -8,8 +8,8 @@
 use std::borrow::Cow;
 use std::io::Write as _;
 
-use crate::output::escape::{is_formula, printable};
 use crate::row::observation::{Mark, Value};
+use crate::text::escape::{is_formula, printable};
 
 /// What escaped texts begin with.
 const ESCAPED: &str = "\\e:";

@@ -2,9 +2,9 @@
 
 use super::{Piece, Query, RecordError, Recording, Visit};
 use crate::ask::column::Column;
-use crate::output::sentence::shown;
 use crate::row::observation::{Mark, Value};
 use crate::row::rows::Rows;
+use crate::text::sentence::shown;
 use crate::time::moment::timestamp;
 
 /// Times that one sentence names.

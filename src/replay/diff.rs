@@ -10,10 +10,10 @@ use std::sync::Arc;
 
 use foldhash::fast::RandomState;
 
-use crate::output::escape::printable;
-use crate::output::sentence::shown;
 use crate::report::{Align, Field, Report, ReportColumn, Row};
 use crate::row::observation::Mark;
+use crate::text::escape::printable;
+use crate::text::sentence::shown;
 use crate::time::moment::{Moment, local};
 
 /// One side of a comparison: a recording, or a window of it.

@@ -1,13 +1,13 @@
 //! `psn export`: recordings from one format into another, without loss.
 
 use crate::ask::column::Column;
-use crate::output::sentence::shown;
 use crate::record::header::IDENTITY;
 use crate::record::open::{self, SinkOptions};
 use crate::record::{Format, Header, Query, RecordError, RecordedColumn, Recording};
 use crate::replay::Watch;
 use crate::row::observation::{Mark, Value};
 use crate::row::rows::Rows;
+use crate::text::sentence::shown;
 
 /// What was copied.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

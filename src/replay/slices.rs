@@ -17,13 +17,11 @@ pub use long::Long;
 pub use matrix::{Matrix, sparkline};
 
 use self::due::Due;
+pub use self::due::MAX_SLICES;
 use crate::count::memory::Memory;
 use crate::record::{RecordError, Recording};
 use crate::replay::{self, LastCounters, Question, Tally, Watch};
 use crate::report::{Cost, Field, Report, Row, Ticks};
-
-/// Slices at most: what is known of each takes memory.
-pub const MAX_SLICES: usize = 250_000;
 
 /// Slices that are counted at a time where recordings do not come in the order of time.
 const AT_ONCE: usize = 64;

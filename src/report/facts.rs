@@ -1,7 +1,7 @@
 //! What a report says of the run that its rows do not.
 
+use super::sleepers::Sleepers;
 use crate::proc::health::Counts;
-use crate::session::sleepers::Sleepers;
 use serde::{Deserialize, Serialize};
 
 /// What was run, where and when.

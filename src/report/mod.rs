@@ -1,6 +1,7 @@
 //! From counts and accounting to the rows that are printed. Pure: no I/O, no clock, no global state.
 
 mod facts;
+mod sleepers;
 
 use std::cmp::Ordering;
 use std::fmt;
@@ -9,13 +10,13 @@ use std::sync::Arc;
 use crate::ask::column::Column;
 use crate::ask::plan::{Aggregate, Plan, SortKey, StateGate, Statistic};
 use crate::count::intern::Interner;
-use crate::count::memory::allocation;
 use crate::count::{Accumulator, Aggregator, Cell, Group};
 use crate::proc::health::Counts;
+use crate::row::memory::allocation;
 use crate::row::observation::Mark;
-use crate::session::sleepers::Sleepers;
 
 pub use facts::{Cost, CoverageReport, Facts, Meta, Tasks, Ticks};
+pub use sleepers::Sleepers;
 
 /// Everything a run has to tell.
 #[derive(Debug, Clone, PartialEq)]
@@ -165,19 +166,6 @@ pub enum Field {
     Text(Arc<[u8]>),
     /// A mark in the place of a value.
     Mark(Mark),
-}
-
-/// A number divided by `divisor`, exactly, with as many decimals as the divisor has zeros.
-#[must_use]
-pub fn decimal(number: i128, divisor: u32) -> String {
-    if divisor <= 1 {
-        return number.to_string();
-    }
-    let decimals = divisor.ilog10() as usize;
-    let divisor = u128::from(divisor);
-    let sign = if number < 0 { "-" } else { "" };
-    let magnitude = number.unsigned_abs();
-    format!("{sign}{}.{:0decimals$}", magnitude / divisor, magnitude % divisor)
 }
 
 impl Report {
@@ -390,16 +378,8 @@ fn compare(a: &Field, b: &Field) -> Ordering {
 mod tests {
     use super::*;
     use crate::ask::plan::PlanRequest;
-    use crate::count::LastValues;
+    use crate::row::last::LastValues;
     use crate::row::observation::{Observation, Value};
-
-    #[test]
-    fn scaled_numbers_are_exact() {
-        assert_eq!(decimal(151, 100), "1.51");
-        assert_eq!(decimal(-5, 100), "-0.05");
-        assert_eq!(decimal(7, 1), "7");
-        assert_eq!(decimal(i128::from(u64::MAX), 100), "184467440737095516.15");
-    }
 
     fn report(sort: Option<&str>, limit: Option<usize>) -> Report {
         let split = |text: &str| text.split(',').map(str::to_owned).collect();

@@ -29,7 +29,7 @@ pub(super) struct Watch {
 /// Whether a thread of psn's own is blocked in the kernel. It reads psn's own files, which can not
 /// block: only a process in exec or hung on its memory blocks its readers, and psn is neither.
 pub(super) fn is_blocked(os_tid: u32) -> bool {
-    let path = |file: &str| format!("{}/self/task/{os_tid}/{file}", crate::config::DEFAULT_PROC_ROOT);
+    let path = |file: &str| format!("{}/self/task/{os_tid}/{file}", crate::proc::DEFAULT_ROOT);
     // Files of a program that was given capabilities are root's.
     let read = |file: &str| rights::raised(|| std::fs::read(path(file))).flatten();
     match read("stat") {

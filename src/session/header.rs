@@ -3,10 +3,10 @@
 use super::error::SessionError;
 use crate::ask::column::state_name;
 use crate::config::Config;
-use crate::output::sentence::shown;
 use crate::proc::{Buffer, ProcRoot};
 use crate::record::header::FORMAT;
 use crate::record::{Header, RecordedColumn};
+use crate::text::sentence::shown;
 use crate::time::clock::{boottime_ns, monotonic_ns, realtime_ns};
 
 /// What a recording of a run as `config` says tells of itself; `args` is the command line.

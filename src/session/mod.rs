@@ -24,16 +24,16 @@ use crate::config::Scan;
 use crate::count::Aggregator;
 use crate::count::memory::Memory;
 use crate::observe::Context;
-use crate::output::sentence::shown;
 use crate::proc::ProcRoot;
 use crate::proc::health::Health;
 use crate::proc::rights;
 use crate::record::header::States;
 use crate::record::{Recorder, TickInfo};
-use crate::report::Report;
+use crate::report::{Report, Sleepers};
 use crate::sample::walker::Walker;
 use crate::sample::{PassOutcome, Sampler};
-use crate::session::sleepers::Sleepers;
+use crate::text::sentence::shown;
+
 use crate::tasks::TaskSet;
 use crate::tasks::discover::{Discovered, Discoverer, Discovery, DiscoveryConfig};
 use crate::tasks::facts::SideReaders;
@@ -381,7 +381,7 @@ impl<'a> Session<'a> {
     /// What to say when psn itself is meant, by its id or one of its threads', or by its name alone, and is left out.
     fn excluded_though_meant(&self) -> Option<String> {
         let pid = self.excluded?;
-        let own = |file: &str| format!("{}/self/{file}", crate::config::DEFAULT_PROC_ROOT);
+        let own = |file: &str| format!("{}/self/{file}", crate::proc::DEFAULT_ROOT);
         let is_meant = match &self.config.selection.processes {
             ProcessSelection::Pids(pids) => pids.contains(&pid),
             ProcessSelection::Name(regex) => {

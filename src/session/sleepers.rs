@@ -5,8 +5,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
-
 use crate::ask::column::Column;
 use crate::ask::filter::Filter;
 use crate::ask::plan::{Plan, PlanRequest, StateGate};
@@ -16,7 +14,7 @@ use crate::observe::Context;
 use crate::proc::ProcRoot;
 use crate::record::{Header, RecordError, Recording};
 use crate::replay::{self, Question, Watch};
-use crate::report::{Facts, Field, Report, Row, Ticks};
+use crate::report::{Facts, Field, Report, Row, Sleepers, Ticks};
 use crate::row::observation::Mark;
 use crate::sample::Sampler;
 use crate::tasks::users::Users;
@@ -35,20 +33,6 @@ const PATIENCE: Duration = Duration::from_secs(1);
 
 /// Threads looked at, at most: those of a larger selection are sampled evenly.
 const MAX_THREADS: usize = 1024;
-
-/// Where threads slept.
-#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
-#[serde(default)]
-pub struct Sleepers {
-    /// Threads of the selection.
-    pub threads: u64,
-    /// Of those, the ones looked at.
-    pub looked_at: u64,
-    /// Of those, the ones that slept, on average over the looks.
-    pub slept: f64,
-    /// In what, and how many on average; most first.
-    pub waits: Vec<(String, f64)>,
-}
 
 /// Looks at those of `set`, but for the processes that `blocks` says block their readers; nothing if there is nobody to
 /// look at, or if the conditions are on other states.
@@ -78,7 +62,7 @@ pub fn look(
     let ticks = Ticks { completed: looks.into(), ..Ticks::default() };
     let report = Report::new(&plan, &aggregator, None, Facts { ticks, ..Facts::default() });
     let (threads, looked_at) = (set.threads() as u64, sample.threads() as u64);
-    Sleepers::of(&report).map(|sleepers| Sleepers { threads, looked_at, ..sleepers })
+    told(&report).map(|sleepers| Sleepers { threads, looked_at, ..sleepers })
 }
 
 /// Where threads slept by `recordings` that have sleeping threads and their waits; nothing if one has not.
@@ -97,16 +81,14 @@ pub fn recorded(
     let columns: Vec<&str> = WAITS.into_iter().filter(has).collect();
     let Some(plan) = plan(&question.filters, &columns) else { return Ok(None) };
     let report = replay::report(recordings, &Question { plan, limit: None, ..question.clone() }, watch)?;
-    Ok(Sleepers::of(&report))
+    Ok(told(&report))
 }
 
-impl Sleepers {
-    /// Those whose waits a report counts.
-    fn of(report: &Report) -> Option<Self> {
-        let waits = waits(report);
-        let slept = waits.iter().map(|(_, average)| average).sum();
-        (report.ticks.completed > 0 && !waits.is_empty()).then_some(Self { slept, waits, ..Self::default() })
-    }
+/// Those whose waits a report counts.
+fn told(report: &Report) -> Option<Sleepers> {
+    let waits = waits(report);
+    let slept = waits.iter().map(|(_, average)| average).sum();
+    (report.ticks.completed > 0 && !waits.is_empty()).then_some(Sleepers { slept, waits, ..Sleepers::default() })
 }
 
 /// The columns that tell what a thread waits in.

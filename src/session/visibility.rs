@@ -5,10 +5,10 @@ use std::os::unix::ffi::OsStrExt as _;
 use rustix::thread::{CapabilitySet, capabilities};
 
 use crate::config::Config;
-use crate::output::escape::printable;
-use crate::output::sentence::shown;
 use crate::proc::parse::system::{hidepid, proc_gid, proc_mount_options};
 use crate::proc::{Buffer, ProcRoot};
+use crate::text::escape::printable;
+use crate::text::sentence::shown;
 
 /// The id of the first PID namespace, which has every process of the host in it (include/linux/proc_ns.h,
 /// `PROC_PID_INIT_INO`).

@@ -10,8 +10,8 @@ use std::path::{Path, PathBuf};
 
 use foldhash::fast::RandomState;
 
-use crate::output::sentence::shown;
 use crate::proc::parse::stack::{is_entry_frame, is_scheduler_frame};
+use crate::text::sentence::shown;
 
 /// Why there are no names.
 #[derive(Debug, thiserror::Error)]

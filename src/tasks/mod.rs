@@ -14,9 +14,9 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 
-use crate::count::LastValues;
 use crate::proc::source::{Source, SourceSet};
 use crate::proc::{ReadError, TaskDir};
+use crate::row::last::LastValues;
 use crate::tasks::facts::{ProcessFacts, Runs};
 
 /// How many of a thread's files may stay open.

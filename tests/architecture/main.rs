@@ -23,7 +23,7 @@ use tree::Tree;
 /// The rooms of psn from the top: each imports only from those below it.
 const ROOMS: &[&str] = &[
     "app", "session", "config", "replay", "record", "sample", "output", "observe", "report", "count", "tasks",
-    "kernel", "symbol", "ask", "proc", "row", "time",
+    "kernel", "symbol", "ask", "proc", "row", "text", "time",
 ];
 
 /// The modules of psn that are tables of data and may be longer than a file: which, and why they are in one piece.

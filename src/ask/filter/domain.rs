@@ -4,10 +4,10 @@ use std::borrow::Cow;
 
 use crate::ask::column::{Column, Extract, FilenameForm, STATE_LETTERS, SyscallPart, closest, state_name, state_names};
 use crate::ask::filter::{Condition, FilterError, Operand, Test, scaled};
-use crate::output::escape::unescape;
 use crate::proc::parse::{fd_link, star_digits};
 use crate::proc::syscall;
 use crate::row::observation::{Mark, Value};
+use crate::text::escape::unescape;
 
 /// Hexadecimal digits of a container's id that its column shows.
 const CONTAINER_DIGITS: usize = 12;

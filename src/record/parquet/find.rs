@@ -12,8 +12,8 @@ use rustix::fs::FileType;
 use super::dir::{Dir, Found};
 use super::file::{Damage, Slice};
 use super::look::Lookout;
-use crate::output::escape::printable;
 use crate::record::RecordError;
+use crate::text::escape::printable;
 
 /// A path as it is told: names in a dataset may be anybody's.
 pub fn shown(path: &Path) -> String {

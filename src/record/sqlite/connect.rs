@@ -10,9 +10,9 @@ use rusqlite::{Connection, ErrorCode, OpenFlags};
 
 use super::files::{Files, Which};
 use super::vfs;
-use crate::output::escape::printable;
 use crate::record::RecordError;
 use crate::record::directory::with_suffix;
+use crate::text::escape::printable;
 
 /// No text of a recording is longer; what is, is none of psn's.
 const MAX_LENGTH: i32 = 16 << 20;

@@ -3,9 +3,11 @@
 use std::collections::BTreeMap;
 
 use crate::record::{Header, RecordError, TickInfo};
-use crate::replay::slices::MAX_SLICES;
 use crate::report::Ticks;
 use crate::time::moment::length;
+
+/// Slices at most: what is known of each takes memory.
+pub const MAX_SLICES: usize = 250_000;
 
 /// The ticks of each slice, as they are read.
 ///

@@ -13,10 +13,10 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::{Receiver, Sender, unbounded};
 use rustix::fs::{Mode, OFlags};
 
-use crate::config::DEFAULT_PROC_ROOT;
-use crate::output::sentence::shown;
+use crate::proc::DEFAULT_ROOT;
 use crate::proc::signals;
 use crate::tasks::users::{Answers, Users};
+use crate::text::sentence::shown;
 
 /// The program that is asked where nothing else is said: by its path, for what `PATH` names is its user's affair.
 pub const GETENT: &str = "/usr/bin/getent";
@@ -139,7 +139,7 @@ impl Server {
 
     /// Whose processes are shown: this system's, if its first process has the same passwd file.
     fn world(&self) -> World {
-        let is_default = self.root == Path::new(DEFAULT_PROC_ROOT);
+        let is_default = self.root == Path::new(DEFAULT_ROOT);
         match open_passwd(&self.root) {
             Ok(file) if is_same(&file, Path::new(PASSWD)) => World::Own,
             Ok(file) => World::Other(file),

@@ -6,10 +6,11 @@ use std::sync::Arc;
 
 use psn::ask::filter::Filter;
 use psn::ask::plan::{Plan, PlanError, PlanRequest, SortKey, StateGate, Statistic};
-use psn::count::{Aggregator, LastValues};
+use psn::count::Aggregator;
 use psn::output::{Format, Layout, render};
 use psn::proc::source::Source;
 use psn::report::{Facts, Report, Ticks};
+use psn::row::last::LastValues;
 use psn::row::observation::{Mark, Observation, Value};
 
 /// Conditions, names of columns and items of `-s`.

@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use psn::output::escape::{frame, printable};
 use psn::output::{Format, Layout};
 use psn::proc::health::Counts;
 use psn::report::{Align, Cost, CoverageReport, Field, Meta, Report, ReportColumn, Row, States, Tasks, Ticks};
 use psn::row::observation::Mark;
+use psn::text::escape::{frame, printable};
 use unicode_width::UnicodeWidthStr as _;
 
 /// Characters that reorder, hide or break text, by the tables of Unicode rather than psn's.
@@ -135,7 +135,7 @@ fn report(settings: &[u8], cells: &[&[u8]]) -> Report {
     let number = |name: &str| ReportColumn { align: Align::Right, is_dimension: false, ..column(name) };
     Report {
         unmeasured: vec![said.clone()],
-        sleepers: Some(psn::session::sleepers::Sleepers {
+        sleepers: Some(psn::report::Sleepers {
             threads: 9,
             looked_at: 8,
             slept: 7.5,

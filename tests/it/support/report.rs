@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use psn::proc::health::Counts;
-use psn::report::{Field, Report, Row, decimal};
+use psn::report::{Field, Report, Row};
+use psn::text::decimal::decimal;
 
 /// A field as text: a mark as it is printed, bytes that are not printable ASCII escaped.
 pub fn text(field: &Field) -> String {

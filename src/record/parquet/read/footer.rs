@@ -2,11 +2,11 @@
 
 use std::collections::HashSet;
 
-use crate::output::escape::printable;
 use crate::record::parquet::file::{Damage, Slice};
 use crate::record::parquet::read::thrift::Reader;
 use crate::record::parquet::schema;
 use crate::record::parquet::sum;
+use crate::text::escape::printable;
 
 const MAGIC: [u8; 4] = *b"PAR1";
 

@@ -51,7 +51,7 @@ pub fn frame(bytes: &[u8]) -> Cow<'_, str> {
 }
 
 /// The smallest parts that printable text may be cut into: characters, and whole escapes.
-pub(super) fn units(text: &str) -> impl Iterator<Item = &str> {
+pub(crate) fn units(text: &str) -> impl Iterator<Item = &str> {
     let mut rest = text;
     std::iter::from_fn(move || {
         let first = rest.chars().next()?;

@@ -1,0 +1,12 @@
+//! What ends a run early.
+
+use crate::proc::signals;
+use crate::session::Stop;
+use anyhow::Context as _;
+
+/// A flag that Ctrl-C and its like set; the second of them ends psn at once.
+pub(super) fn stop_on_signals() -> anyhow::Result<Stop> {
+    let stop = Stop::default();
+    signals::stop_by(&stop.flag()).context("cannot handle signals")?;
+    Ok(stop)
+}
