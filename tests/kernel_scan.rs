@@ -9,6 +9,8 @@ use std::fs;
 use std::io::{BufRead as _, BufReader};
 use std::os::unix::process::CommandExt as _;
 use std::process::{Child, Command, Output, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use psn::ask::plan::StateGate;
@@ -712,4 +714,73 @@ fn a_killed_psn_leaves_nothing() {
     }
     std::thread::sleep(Duration::from_millis(300));
     assert_leaves_nothing(child, all);
+}
+
+/// A thread that sleeps again and again, and says when it goes to sleep.
+fn sleeper(nap: Duration, asleep_ns: Arc<AtomicU64>, stop: Arc<AtomicBool>) -> impl FnOnce() -> Duration {
+    move || {
+        while !stop.load(Ordering::Relaxed) {
+            asleep_ns.store(psn::time::clock::monotonic_ns(), Ordering::SeqCst);
+            std::thread::sleep(nap);
+        }
+        nap
+    }
+}
+
+/// By the sleepers' own clocks. A sleeper may lose its CPU between the look at the clock and the sleep, so that its wait is
+/// shorter than it believes; never longer. Half of them at least do not.
+#[test]
+fn a_wait_is_as_old_as_its_thread_knows() {
+    for mut scan in scans(Parts { queued: true, left: true, ..Parts::default() }) {
+        let stop = Arc::new(AtomicBool::new(false));
+        let naps = [3, 20, 150, 10_000].map(Duration::from_millis);
+        let sleepers: Vec<_> = naps
+            .into_iter()
+            .map(|nap| {
+                let asleep_ns = Arc::new(AtomicU64::new(0));
+                let (tell, tid) = std::sync::mpsc::channel();
+                let work = sleeper(nap, Arc::clone(&asleep_ns), Arc::clone(&stop));
+                std::thread::spawn(move || {
+                    tell.send(rustix::thread::gettid().as_raw_nonzero().get().cast_unsigned()).unwrap();
+                    work()
+                });
+                (tid.recv().unwrap(), asleep_ns, nap)
+            })
+            .collect();
+        let mut off: BTreeMap<Duration, Vec<i64>> = BTreeMap::new();
+        for _ in 0..200 {
+            std::thread::sleep(Duration::from_micros(5300));
+            let before = sleepers.iter().map(|(_, asleep_ns, _)| asleep_ns.load(Ordering::SeqCst)).collect::<Vec<_>>();
+            let mut seen = BTreeMap::new();
+            scan.walk(&mut |record| {
+                seen.insert(record.tid, (record.waited, record.queued.seen_ns));
+            })
+            .unwrap();
+            for ((tid, asleep_ns, nap), before) in sleepers.iter().zip(before) {
+                let (waited, seen_ns) = seen[tid];
+                if before == asleep_ns.load(Ordering::SeqCst)
+                    && let Some(waited) = waited
+                {
+                    assert!(!waited.is_most);
+                    let known = seen_ns.saturating_sub(before).cast_signed();
+                    off.entry(*nap).or_default().push(known - waited.ns.cast_signed());
+                }
+            }
+        }
+        stop.store(true, Ordering::Relaxed);
+        for (nap, mut off) in off {
+            off.sort_unstable();
+            eprintln!(
+                "{:?} {nap:?}: {} waits, {:?} {:?} {:?}",
+                scan.level(),
+                off.len(),
+                off[0],
+                off[off.len() / 2],
+                off[off.len() - 1]
+            );
+            assert!(off.len() >= 20, "{nap:?}: {off:?}");
+            assert!(off[0] > -100_000, "{nap:?}: no wait is older than its thread: {off:?}");
+            assert!(off[off.len() / 2] < 200_000, "{nap:?}: {off:?}");
+        }
+    }
 }

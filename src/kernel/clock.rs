@@ -1,7 +1,14 @@
-//! The kernel's boot clock, in which it keeps when a task started.
+//! The kernel's clocks: the boot clock, in which it keeps when a task started, and the scheduler's, in which it keeps since when a
+//! task waits.
+
+use std::time::Duration;
 
 use crate::kernel::host;
+use crate::kernel::parts::TaskRecord;
+use crate::kernel::parts::state::State;
 use crate::proc::ProcRoot;
+use crate::time::clock::monotonic_ns;
+use crate::time::moment::nanoseconds;
 
 /// Turns times of the kernel's boot clock into clock ticks, as /proc shows them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,5 +29,113 @@ impl BootClock {
     /// A time in the unit of field 22 of `stat`.
     pub const fn ticks(self, boottime_ns: u64) -> u64 {
         boottime_ns.wrapping_add_signed(self.offset_ns) / self.ns_per_tick
+    }
+}
+
+/// How long a task has been off its CPU.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Waited {
+    /// Nanoseconds.
+    pub ns: u64,
+    /// Whether it may be less: of a task of a real-time class, whose last run counts too.
+    pub is_most: bool,
+}
+
+/// How far the scheduler's clock is behind `CLOCK_MONOTONIC`.
+///
+/// The two drift apart: the scheduler's counts from its own start, and no time server corrects it. A walk notes the time since
+/// psn was put on a CPU, which the scheduler noted by its own clock. That is the distance of the clocks and psn's way from there
+/// to the walk, some 20 µs. The least of the last half second, at least, is nearest to the distance alone.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct SchedClock {
+    /// The least of this stretch of time.
+    least: Option<i64>,
+    /// That of the one before.
+    least_before: Option<i64>,
+    /// When this one began.
+    began_ns: u64,
+}
+
+impl SchedClock {
+    /// How long a stretch of time is: within two of them the clocks drift apart by less than 10 µs, unless they are being adjusted.
+    const STRETCH: Duration = Duration::from_millis(500);
+
+    /// Takes what a walk noted: see [`APART`](crate::kernel::control::APART).
+    pub fn note(&mut self, apart: u64) {
+        if apart != 0 {
+            self.note_at(apart.cast_signed(), monotonic_ns());
+        }
+    }
+
+    fn note_at(&mut self, apart: i64, now_ns: u64) {
+        let age_ns = now_ns.saturating_sub(self.began_ns);
+        if age_ns >= nanoseconds(Self::STRETCH) {
+            self.least_before = self.least.take().filter(|_| age_ns < 2 * nanoseconds(Self::STRETCH));
+            self.began_ns = now_ns;
+        }
+        self.least = Some(self.least.map_or(apart, |least| least.min(apart)));
+    }
+
+    /// The distance; `None` before the first walk.
+    fn apart(&self) -> Option<i64> {
+        let least = self.least?;
+        Some(self.least_before.map_or(least, |before| before.min(least)))
+    }
+
+    /// How long a task has been off its CPU.
+    pub fn waited(&self, task: &TaskRecord<'_>) -> Option<Waited> {
+        let since = if task.state == State::RUNNING { task.queued.since } else { task.left };
+        if task.is_on_cpu || since.ns == 0 || task.queued.seen_ns == 0 {
+            return None;
+        }
+        let seen_ns = task.queued.seen_ns.checked_add_signed(self.apart()?.checked_neg()?)?;
+        // The distance is some microseconds too large, so that a wait can seem to begin after it was seen.
+        Some(Waited { ns: seen_ns.saturating_sub(since.ns), is_most: since.is_earliest })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kernel::parts::{Queued, Since};
+
+    #[test]
+    fn the_distance_is_the_least_of_late() {
+        let mut clock = SchedClock::default();
+        let second = 1_000_000_000;
+        for (now_ns, apart, expected) in [
+            (second, 900, 900),
+            (second + 50_000_000, 700, 700),
+            (second + 499_000_000, 800, 700),
+            (second + 600_000_000, 790, 700),
+            (second + 1_050_000_000, 720, 700),
+            (second + 1_150_000_000, 760, 720),
+            (9 * second, -4, -4),
+            (20 * second, 30, 30),
+        ] {
+            clock.note_at(apart, now_ns);
+            assert_eq!(clock.apart(), Some(expected), "at {now_ns}");
+        }
+    }
+
+    #[test]
+    fn a_wait_is_as_long_as_the_clocks_say() {
+        let mut clock = SchedClock::default();
+        let at = |seen_ns, ns| Queued { seen_ns, since: Since { ns, is_earliest: false } };
+        let runnable = TaskRecord { queued: at(1_000_000, 700_000), ..TaskRecord::in_state(b'R') };
+        assert_eq!(clock.waited(&runnable), None, "the distance of the clocks is not known yet");
+        clock.note_at(-100_000, 1);
+        let waited = |task: TaskRecord<'_>| clock.waited(&task).map(|waited| (waited.ns, waited.is_most));
+        assert_eq!(waited(runnable), Some((400_000, false)));
+        assert_eq!(waited(TaskRecord { is_on_cpu: true, ..runnable }), None);
+        let left = |ns, is_earliest| TaskRecord {
+            queued: at(1_000_000, 0),
+            left: Since { ns, is_earliest },
+            ..TaskRecord::in_state(b'S')
+        };
+        assert_eq!(waited(left(100_000, false)), Some((1_000_000, false)));
+        assert_eq!(waited(left(100_000, true)), Some((1_000_000, true)));
+        assert_eq!(waited(left(1_100_005, false)), Some((0, false)), "not less than nothing");
+        assert_eq!(waited(left(0, false)), None, "not known");
     }
 }

@@ -14,6 +14,8 @@ pub const SLICE: i32 = 32;
 pub const NAMESPACE: i32 = 40;
 /// The depth of psn's own PID namespace.
 pub const LEVEL: i32 = 48;
+/// `CLOCK_MONOTONIC` less the time at which psn was last put on a CPU, by the scheduler's clock; 0 until it is noted.
+pub const APART: i32 = 56;
 /// Tasks seen in each state: one word for each state number.
 pub const COUNTS: i32 = 64;
 /// The number of those words, a power of two.

@@ -37,6 +37,7 @@ mod words;
 use std::fmt;
 
 pub use bare::BareWalk;
+pub use clock::Waited;
 pub use parts::state::State;
 pub use parts::{Call, Parts, Registers, TaskRecord};
 pub use recipe::Ground;

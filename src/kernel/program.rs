@@ -69,6 +69,7 @@ pub fn open_coded(
     if let Some(namespace) = namespace {
         namespace.write_address(&mut code);
     }
+    form.write_clocks(&mut code);
     loop_over_tasks(code, walk, |code| {
         let mut text = Text { code, layout, memory, form, way: Way::OpenCoded, namespace };
         text.visit();
@@ -91,6 +92,12 @@ pub fn iterator(
     code.load(TASK, R1.u64(8)); //                                 task = ctx->task;
     set_control(&mut code, memory);
     code.jump_if(TASK, Equal, 0, "next"); //                       if (!task) return 0;   // the end
+    if form.needs_clocks() {
+        code.load(R1, CONTROL.u64(control::APART));
+        code.jump_if(R1, NotEqual, 0, "clocks"); //               if (!control->apart)
+        form.write_clocks(&mut code); //                               control->apart = …;   // at the first task
+        code.label("clocks");
+    }
     let mut text = Text { code, layout, memory, form, way: Way::Iterator, namespace };
     text.visit();
     text.code.label("next");
@@ -408,14 +415,19 @@ mod tests {
         let uid = Parts { uid: true, ..Parts::default() };
         let call = Parts { call: true, ..Parts::default() };
         let frames = Parts { frames: 1, ..Parts::default() };
-        let all = Parts { leader: false, ..Parts::everything() };
-        let lengths = [Parts::default(), uid, call, frames, all].map(|parts| [length(parts, 0), length(parts, 2)]);
+        let all = Parts { leader: false, queued: false, left: false, ..Parts::everything() };
+        let queued = Parts { queued: true, ..Parts::default() };
+        let left = Parts { left: true, ..Parts::default() };
+        let lengths =
+            [Parts::default(), uid, call, frames, all, queued, left].map(|parts| [length(parts, 0), length(parts, 2)]);
         let before = [
             [(118, 107), (149, 126)],
             [(122, 111), (153, 130)],
             [(203, 192), (234, 211)],
             [(176, 165), (207, 184)],
             [(219, 208), (250, 227)],
+            [(142, 133), (173, 152)],
+            [(176, 165), (207, 184)],
         ];
         for (now, before) in lengths.into_iter().flatten().zip(before.into_iter().flatten()) {
             assert!(now.0 <= before.0 && now.1 <= before.1, "{lengths:?}");

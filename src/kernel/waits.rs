@@ -146,8 +146,9 @@ mod tests {
     use crate::kernel::parts::{Call, Form, Parts, marks};
     use crate::kernel::record::made::{self, Header};
 
-    static FORM: LazyLock<Form> =
-        LazyLock::new(|| made::form(Parts { uid: false, leader: false, ..Parts::everything() }));
+    static FORM: LazyLock<Form> = LazyLock::new(|| {
+        made::form(Parts { uid: false, leader: false, queued: false, left: false, ..Parts::everything() })
+    });
 
     /// What is known of a wait: `ip` of its call, and its stack.
     fn resolve(

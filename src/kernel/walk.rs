@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use crate::ask::plan::StateGate;
 use crate::kernel::bpf::sys::{Program, Shared, Step};
-use crate::kernel::clock::BootClock;
+use crate::kernel::clock::{BootClock, SchedClock};
 use crate::kernel::control;
 use crate::kernel::parts::state::State;
 use crate::kernel::parts::{Parts, TaskRecord};
@@ -88,6 +88,7 @@ pub struct KernelScan {
     program: Program,
     waits: Waits,
     clock: BootClock,
+    sched_clock: SchedClock,
     max_buffer_bytes: usize,
     /// The last bits of thread ids by which a walk is cut into slices if the memory cannot grow: one less than a power of two.
     slice_mask: u64,
@@ -147,6 +148,7 @@ impl KernelScan {
             program,
             waits: Waits::default(),
             clock: ground.clock,
+            sched_clock: SchedClock::default(),
             max_buffer_bytes,
             slice_mask: 0,
             most_passed,
@@ -257,6 +259,7 @@ impl KernelScan {
         let control = self.control_mut();
         control.set(control::USED, 0);
         control.set(control::MISSED, 0);
+        control.set(control::APART, 0);
         control.set(control::SLICE_MASK, mask);
         control.set(control::SLICE, slice);
         for index in 0..control::COUNTS_LEN {
@@ -266,12 +269,15 @@ impl KernelScan {
 
     /// Calls `visit` with each record, and empties the memory.
     fn hand_over(&mut self, visit: &mut dyn FnMut(&TaskRecord<'_>)) -> u64 {
+        self.sched_clock.note(self.control().get(control::APART));
         let used = usize::try_from(self.control().get(control::USED) / 8).unwrap_or(usize::MAX);
         let words = self.program.memory().records.as_ref().map_or(&[][..], Shared::words);
         let mut count = 0;
         for raw in Records::new(words.get(..used).unwrap_or(words), &self.recipe.form) {
             let wait = self.waits.resolve(&raw);
-            visit(&raw.task(wait, self.clock));
+            let mut task = raw.task(wait, self.clock);
+            task.waited = self.sched_clock.waited(&task);
+            visit(&task);
             count += 1;
         }
         self.control_mut().set(control::USED, 0);

@@ -323,6 +323,7 @@ fn wanted_parts(plan: &Plan) -> Parts {
         leader: wants(Source::Comm),
         call: wants(Source::Syscall),
         frames,
+        ..Parts::default()
     }
 }
 

@@ -123,6 +123,7 @@ impl From<i32> for Operand {
 #[repr(u8)]
 enum Arithmetic {
     Add = 0x00,
+    Subtract = 0x10,
     Or = 0x40,
     And = 0x50,
     ShiftLeft = 0x60,
@@ -153,6 +154,8 @@ pub type Label = &'static str;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(i32)]
 pub enum Helper {
+    /// `u64 bpf_ktime_get_ns(void)`: `CLOCK_MONOTONIC`
+    KtimeGetNs = 5,
     /// `long bpf_probe_read_kernel(void *to, u32 size, const void *from)`
     ProbeReadKernel = 113,
     /// `long bpf_get_task_stack(struct task_struct *, void *buffer, u32 size, u64 flags)`: bytes written
@@ -279,6 +282,11 @@ impl Code {
     /// `to += operand`
     pub fn add(&mut self, to: Register, operand: impl Into<Operand>) {
         self.arithmetic(Arithmetic::Add, to, operand.into());
+    }
+
+    /// `to -= operand`
+    pub fn subtract(&mut self, to: Register, operand: impl Into<Operand>) {
+        self.arithmetic(Arithmetic::Subtract, to, operand.into());
     }
 
     /// `to |= operand`

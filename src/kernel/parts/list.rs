@@ -130,6 +130,7 @@ macro_rules! parts {
                     $($wait: wait.map_or_else(Default::default, |(facts, _)| facts.$wait),)*
                     frames: wait.map_or(&[], |(_, frames)| frames),
                     has_moved,
+                    waited: None,
                     comm,
                 }
             }
@@ -169,6 +170,8 @@ macro_rules! parts {
             pub frames: &'a [u64],
             /// Whether the task moved on while it was looked at, so that what it waits for is not known although it was asked for.
             pub has_moved: bool,
+            /// How long the task has been off its CPU when it was seen; `None` if it was on one, or if it was not asked for.
+            pub waited: Option<crate::kernel::clock::Waited>,
             /// The name, up to the first 0.
             pub(crate) comm: [u8; 16],
         }
@@ -190,6 +193,7 @@ macro_rules! parts {
                     $($wait: self.$wait,)*
                     frames: &[],
                     has_moved: self.has_moved,
+                    waited: self.waited,
                     comm: self.comm,
                 }
             }

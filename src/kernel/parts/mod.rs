@@ -18,10 +18,12 @@ mod call;
 pub mod cpu;
 pub mod identity;
 mod leader;
+mod left;
 mod list;
 pub mod marks;
 pub mod namespace;
 mod part;
+mod queued;
 mod stack;
 pub mod state;
 mod user;
@@ -31,6 +33,10 @@ use crate::kernel::types::{Names, Types};
 use crate::kernel::words::Words;
 
 pub use call::{Call, Registers};
+#[cfg(test)]
+pub use left::Since;
+#[cfg(test)]
+pub use queued::Queued;
 
 use part::{Part, Placed, align, read};
 
@@ -40,10 +46,14 @@ list::parts! {
         uid: user::Fields,
         /// The name of the process, filled up with zeros.
         leader: leader::Fields,
+        /// When the walk saw the task, and since when it waits for a CPU.
+        queued: queued::Fields,
     }
     each_wait {
         /// The system call, its arguments and the user's registers.
         call: call::Fields,
+        /// When the task left its CPU.
+        left: left::Fields,
     }
 }
 
@@ -52,6 +62,18 @@ list::parts! {
 pub const HEADER: usize = align(identity::END, 8) as usize / 8;
 
 impl Form {
+    /// Writes the instructions that note how much the scheduler's clock is apart, if a part needs it.
+    pub fn write_clocks(&self, code: &mut Code) {
+        if let Some(queued) = self.queued {
+            queued.part().write_clocks(code);
+        }
+    }
+
+    /// Whether a part needs to know how much the scheduler's clock is apart.
+    pub const fn needs_clocks(&self) -> bool {
+        self.queued.is_some()
+    }
+
     /// Whether anything is taken of what tasks wait for.
     pub const fn takes_wait(&self) -> bool {
         self.end > self.wait

@@ -41,6 +41,11 @@ impl<P: Part> Placed<P> {
         Some(Self { part, at })
     }
 
+    /// The part.
+    pub const fn part(&self) -> &P {
+        &self.part
+    }
+
     /// Writes the instructions that fill the part.
     pub fn write(&self, code: &mut Code) {
         self.part.write(code, self.at);

@@ -1,0 +1,81 @@
+//! When the walk saw a task, and since when it waits for a CPU if it does.
+//!
+//! Two clocks: the walk's is `CLOCK_MONOTONIC`, all else is by the scheduler's. How far they are apart is told by
+//! [`SchedClock`](crate::kernel::clock::SchedClock).
+
+use super::left::{self, Since};
+use super::part::Part;
+use crate::kernel::bpf::asm::Register::{R0, R2};
+use crate::kernel::bpf::asm::{Code, Helper, When};
+use crate::kernel::bpf::field::Field;
+use crate::kernel::control;
+use crate::kernel::registers::{CONTROL, INDEX, RECORD, TASK};
+use crate::kernel::types::{Names, Types};
+use crate::kernel::words::Words;
+
+/// `u64`: when the walk was here, by `CLOCK_MONOTONIC`
+const SEEN: i32 = 0;
+/// `u64`: since when the task waits for a CPU; 0 if it is not in state R, and of no meaning if it is on a CPU
+const SINCE: i32 = SEEN + 8;
+
+/// What is known of a task's wait for a CPU.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Queued {
+    /// When the walk saw the task, nanoseconds of `CLOCK_MONOTONIC`.
+    pub seen_ns: u64,
+    /// Since when it waits for a CPU, if it does.
+    pub since: Since,
+}
+
+/// The fields of `task_struct`.
+#[derive(Debug, Clone, Copy)]
+pub struct Fields {
+    last_arrival: Field,
+    last_queued: Field,
+    left: left::Fields,
+}
+
+impl Fields {
+    /// Notes how much the clocks are apart, and psn's way from the scheduler to here: `control->apart = ktime - current->last_arrival`.
+    /// Uses `INDEX`.
+    pub(super) fn write_clocks(&self, code: &mut Code) {
+        code.call(Helper::GetCurrentTaskBtf);
+        code.load(INDEX, R0.field(self.last_arrival)); //          arrival = current->sched_info.last_arrival;
+        code.call(Helper::KtimeGetNs);
+        code.subtract(R0, INDEX);
+        code.store(CONTROL.u64(control::APART), R0); //            control->apart = bpf_ktime_get_ns() - arrival;
+    }
+}
+
+impl Part for Fields {
+    type Value = Queued;
+
+    const NAMES: Names = Names::NONE;
+    const SIZE: i32 = SINCE + 8;
+
+    fn find(types: &Types<'_>) -> Option<Self> {
+        Some(Self {
+            last_arrival: types.task(&["sched_info", "last_arrival"])?,
+            last_queued: types.task(&["sched_info", "last_queued"])?,
+            left: left::Fields::find(types)?,
+        })
+    }
+
+    /// A task in a queue has the time at which it got there. One whose control group has used up its time may be in none: it waits
+    /// since it left its CPU.
+    fn write(&self, code: &mut Code, at: i32) {
+        code.call(Helper::KtimeGetNs);
+        code.store(RECORD.u64(at + SEEN), R0); //                  record->seen = bpf_ktime_get_ns();
+        code.set(R2, 0);
+        code.jump_if(INDEX, When::NotEqual, 0, "queued: known"); // if (index == R) {
+        code.load(R2, TASK.field(self.last_queued)); //                since = task->sched_info.last_queued;
+        code.and(R2, -2);
+        code.jump_if(R2, When::NotEqual, 0, "queued: known"); //       if (!since)
+        self.left.load(code, "queued: realtime", "queued: known"); //      since = …; }
+        code.store(left::place(at + SINCE), R2); //                record->since = since;
+    }
+
+    fn read(record: Words<'_>, at: i32) -> Queued {
+        Queued { seen_ns: record.u64(at + SEEN), since: left::since(record, at + SINCE) }
+    }
+}
