@@ -784,3 +784,74 @@ fn a_wait_is_as_old_as_its_thread_knows() {
         }
     }
 }
+
+/// A control group with a twentieth of a CPU; `None` where none can be made. It goes with the value.
+struct SlowGroup(std::path::PathBuf);
+
+impl SlowGroup {
+    fn new() -> Option<Self> {
+        let name = format!("psn-test-{}", std::process::id());
+        let version_2 = (std::path::Path::new("/sys/fs/cgroup"), "cpu.max", "5000 100000");
+        let version_1 = (std::path::Path::new("/sys/fs/cgroup/cpu"), "cpu.cfs_quota_us", "5000");
+        for (parent, file, limit) in [version_2, version_1] {
+            // What is no file system of control groups would make an ordinary directory.
+            if !parent.join("cgroup.procs").exists() {
+                continue;
+            }
+            let group = parent.join(&name);
+            if fs::create_dir(&group).is_ok() {
+                let group = Self(group);
+                if fs::write(group.0.join(file), limit).is_ok() {
+                    return Some(group);
+                }
+            }
+        }
+        None
+    }
+}
+
+impl Drop for SlowGroup {
+    fn drop(&mut self) {
+        // Its processes have been killed; the kernel needs a moment to see them gone.
+        for _ in 0..500 {
+            if fs::remove_dir(&self.0).is_ok() {
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+}
+
+#[test]
+fn a_task_whose_group_has_used_up_its_time_is_throttled() {
+    let Some(group) = SlowGroup::new() else {
+        return eprintln!("skipped: no control group with a CPU limit can be made here");
+    };
+    let spinner = Killed(Command::new("sh").args(["-c", "while :; do :; done"]).spawn().unwrap());
+    fs::write(group.0.join("cgroup.procs"), spinner.0.id().to_string()).unwrap();
+    for mut scan in scans(Parts { queued: true, throttled: true, left: true, ..Parts::default() }) {
+        let (mut throttled, mut others) = (0, 0);
+        for _ in 0..100 {
+            std::thread::sleep(Duration::from_micros(9700));
+            scan.walk(&mut |record| {
+                if record.tid != spinner.0.id() {
+                    others += u32::from(record.throttled && record.tgid == std::process::id());
+                } else if record.throttled {
+                    throttled += 1;
+                    let waited = record.waited.unwrap();
+                    assert!(
+                        record.state.letter() == b'R' && !record.is_on_cpu && waited.ns < 10_000_000_000,
+                        "{record:?}"
+                    );
+                }
+            })
+            .unwrap();
+        }
+        assert!(
+            throttled >= 50 && others == 0,
+            "{:?}: {throttled} of 100, {others} times this test itself",
+            scan.level()
+        );
+    }
+    drop(spinner);
+}

@@ -228,7 +228,8 @@ mod tests {
     use crate::kernel::parts::{Call, Parts, Registers};
 
     /// Everything but the name of the process.
-    const ALL: Parts = Parts { leader: false, queued: false, left: false, ..Parts::everything() };
+    const ALL: Parts =
+        Parts { leader: false, queued: false, throttled: false, left: false, io: false, ..Parts::everything() };
     const CLOCK: BootClock = BootClock { ns_per_tick: 10_000_000, offset_ns: -10_000_000 };
 
     fn words(flags: u32, marks: i32, wait: &[u64]) -> Vec<u64> {
@@ -312,7 +313,7 @@ mod tests {
         assert_eq!(bytes(Parts { uid: true, ..Parts::default() }), (56, 56));
         assert_eq!(bytes(Parts { frames: 1, ..Parts::default() }), (56, 72));
         #[cfg(target_arch = "x86_64")]
-        assert_eq!(bytes(Parts::everything()), (88, 88 + 72 + 8 + 8 + 64 * 8));
+        assert_eq!(bytes(Parts::everything()), (96, 96 + 72 + 16 + 8 + 64 * 8));
     }
 
     #[test]

@@ -147,7 +147,15 @@ mod tests {
     use crate::kernel::record::made::{self, Header};
 
     static FORM: LazyLock<Form> = LazyLock::new(|| {
-        made::form(Parts { uid: false, leader: false, queued: false, left: false, ..Parts::everything() })
+        made::form(Parts {
+            uid: false,
+            leader: false,
+            queued: false,
+            throttled: false,
+            left: false,
+            io: false,
+            ..Parts::everything()
+        })
     });
 
     /// What is known of a wait: `ip` of its call, and its stack.

@@ -21,6 +21,27 @@ impl Member {
     }
 }
 
+impl Member {
+    /// The place of a bit field of one bit; `None` for anything else. Bits are numbered from the lowest, as on all machines that
+    /// store the lowest byte first.
+    #[must_use]
+    pub const fn bit(self) -> Option<Bit> {
+        if self.bit_size != 1 || cfg!(target_endian = "big") {
+            return None;
+        }
+        Some(Bit { byte: Field { offset: self.bit_offset / 8, size: 1 }, mask: 1 << (self.bit_offset % 8) })
+    }
+}
+
+/// The place of a bit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Bit {
+    /// The byte that it is in.
+    pub byte: Field,
+    /// The byte with this bit alone.
+    pub mask: i32,
+}
+
 /// The place of a member, in bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Field {

@@ -17,6 +17,7 @@
 mod call;
 pub mod cpu;
 pub mod identity;
+mod io;
 mod leader;
 mod left;
 mod list;
@@ -26,6 +27,7 @@ mod part;
 mod queued;
 mod stack;
 pub mod state;
+mod throttled;
 mod user;
 
 use crate::kernel::bpf::asm::Code;
@@ -48,12 +50,16 @@ list::parts! {
         leader: leader::Fields,
         /// When the walk saw the task, and since when it waits for a CPU.
         queued: queued::Fields,
+        /// Whether the task may not run because its control group has used up its CPU time.
+        throttled: throttled::Fields,
     }
     each_wait {
         /// The system call, its arguments and the user's registers.
         call: call::Fields,
         /// When the task left its CPU.
         left: left::Fields,
+        /// Whether the task waits for I/O.
+        io: io::Fields,
     }
 }
 
