@@ -855,3 +855,87 @@ fn a_task_whose_group_has_used_up_its_time_is_throttled() {
     }
     drop(spinner);
 }
+
+/// A thread that blocks in what it is given to do, by its id.
+fn blocked(work: impl FnOnce() + Send + 'static) -> u32 {
+    let (tell, tid) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        tell.send(rustix::thread::gettid().as_raw_nonzero().get().cast_unsigned()).unwrap();
+        work();
+    });
+    let tid = tid.recv().unwrap();
+    wait_for_state(tid, b'S');
+    // It may have waited for something else first.
+    std::thread::sleep(Duration::from_millis(20));
+    tid
+}
+
+/// Threads that wait on each kind of socket, and on a pipe, with what is to be told of the file.
+#[test]
+fn the_file_that_is_waited_for_is_told_with_both_its_ends() {
+    use std::io::Read as _;
+    use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
+    use std::os::fd::AsRawFd as _;
+    use std::os::unix::fs::MetadataExt as _;
+    use std::os::unix::net::UnixStream;
+
+    let inode = |fd: i32| fs::metadata(format!("/proc/self/fd/{fd}")).unwrap().ino();
+    // Thread, inode, and of a socket: family, type, state, both ends, the process at the other one.
+    type Told = (u16, u16, u8, Option<(SocketAddr, SocketAddr)>, Option<u32>);
+    let mut expected: Vec<(u32, u64, Option<Told>)> = Vec::new();
+    let mut kept: Vec<Box<dyn std::any::Any>> = Vec::new();
+    for address in ["127.0.0.1:0", "[::1]:0"] {
+        let Ok(listener) = TcpListener::bind(address) else { continue };
+        let here = listener.local_addr().unwrap();
+        let family = if here.is_ipv4() { 2 } else { 10 };
+        let mut client = TcpStream::connect(here).unwrap();
+        let (server, there) = listener.accept().unwrap();
+        let fd = client.as_raw_fd();
+        let ends = (client.local_addr().unwrap(), client.peer_addr().unwrap());
+        let tid = blocked(move || drop(client.read(&mut [0])));
+        expected.push((tid, inode(fd), Some((family, 1, 1, Some(ends), None))));
+        let fd = server.as_raw_fd();
+        let mut reader = server.try_clone().unwrap();
+        let number = inode(reader.as_raw_fd());
+        assert_eq!(number, inode(fd));
+        let tid = blocked(move || drop(reader.read(&mut [0])));
+        expected.push((tid, number, Some((family, 1, 1, Some((here, there)), None))));
+        kept.push(Box::new(server));
+        let number = inode(listener.as_raw_fd());
+        let nobody = SocketAddr::new(if here.is_ipv4() { [0; 4].into() } else { [0_u16; 8].into() }, 0);
+        let tid = blocked(move || drop(listener.accept()));
+        expected.push((tid, number, Some((family, 1, 10, Some((here, nobody)), None))));
+    }
+    let udp = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let (here, number) = (udp.local_addr().unwrap(), inode(udp.as_raw_fd()));
+    let tid = blocked(move || drop(udp.recv(&mut [0])));
+    expected.push((tid, number, Some((2, 2, 7, Some((here, "0.0.0.0:0".parse().unwrap())), None))));
+    let (mut one, other) = UnixStream::pair().unwrap();
+    let number = inode(one.as_raw_fd());
+    let tid = blocked(move || drop(one.read(&mut [0])));
+    expected.push((tid, number, Some((1, 1, 1, None, Some(std::process::id())))));
+    kept.push(Box::new(other));
+    let (mut reader, writer) = std::io::pipe().unwrap();
+    let number = inode(reader.as_raw_fd());
+    let tid = blocked(move || drop(reader.read(&mut [0])));
+    expected.push((tid, number, None));
+    kept.push(Box::new(writer));
+
+    for mut scan in scans(Parts { file: true, ..Parts::default() }) {
+        let mut files = BTreeMap::new();
+        for _ in 0..2 {
+            scan.walk(&mut |record| {
+                files.insert(record.tid, record.file);
+            })
+            .unwrap();
+            for (tid, inode, socket) in &expected {
+                let file = files[tid].unwrap_or_else(|| panic!("{:?}: {socket:?}", scan.level()));
+                assert_eq!(file.inode, *inode);
+                let told =
+                    file.socket.map(|socket| (socket.family, socket.kind, socket.state, socket.ends, socket.peer_pid));
+                assert_eq!(told, *socket, "{:?}", scan.level());
+            }
+        }
+    }
+    drop(kept);
+}

@@ -228,8 +228,15 @@ mod tests {
     use crate::kernel::parts::{Call, Parts, Registers};
 
     /// Everything but the name of the process.
-    const ALL: Parts =
-        Parts { leader: false, queued: false, throttled: false, left: false, io: false, ..Parts::everything() };
+    const ALL: Parts = Parts {
+        leader: false,
+        queued: false,
+        throttled: false,
+        left: false,
+        io: false,
+        file: false,
+        ..Parts::everything()
+    };
     const CLOCK: BootClock = BootClock { ns_per_tick: 10_000_000, offset_ns: -10_000_000 };
 
     fn words(flags: u32, marks: i32, wait: &[u64]) -> Vec<u64> {

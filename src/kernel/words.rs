@@ -18,6 +18,12 @@ impl<'a> Words<'a> {
         if at % 8 == 0 { u32::from_ne_bytes([a, b, c, d]) } else { u32::from_ne_bytes([e, f, g, h]) }
     }
 
+    /// The two bytes at an offset that is a multiple of 2; 0 past the end.
+    #[inline]
+    pub fn u16(self, at: i32) -> u16 {
+        u16::from_ne_bytes([self.u8(at), self.u8(at + 1)])
+    }
+
     /// The sixteen bytes at an offset that is a multiple of 8; 0 past the end.
     #[inline]
     pub fn name(self, at: i32) -> [u8; 16] {

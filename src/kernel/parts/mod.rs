@@ -16,6 +16,7 @@
 
 mod call;
 pub mod cpu;
+mod file;
 pub mod identity;
 mod io;
 mod leader;
@@ -35,6 +36,7 @@ use crate::kernel::types::{Names, Types};
 use crate::kernel::words::Words;
 
 pub use call::{Call, Registers};
+pub use file::{OpenFile, Socket};
 #[cfg(test)]
 pub use left::Since;
 #[cfg(test)]
@@ -60,6 +62,8 @@ list::parts! {
         left: left::Fields,
         /// Whether the task waits for I/O.
         io: io::Fields,
+        /// The file that is the first argument of the system call.
+        file: file::Fields,
     }
 }
 

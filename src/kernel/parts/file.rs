@@ -1,0 +1,320 @@
+//! The file whose descriptor is the first argument of the system call in which the task waits, taken from the task's own table of
+//! files; and if it is a socket, its two ends.
+//!
+//! Not every call has a descriptor as its first argument: whoever reads this has to know the call. Other threads of the process may
+//! close files meanwhile. So the program looks at the table once more in the end: if it has the same file still, that was open all
+//! the while, and what was read of it is its own.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+
+use super::identity;
+use super::part::Part;
+use crate::kernel::bpf::asm::Register::{R0, R1, R2, R3};
+use crate::kernel::bpf::asm::{Code, Helper, When};
+use crate::kernel::bpf::field::Field;
+use crate::kernel::registers::{RECORD, TASK};
+use crate::kernel::types::{Names, Types};
+use crate::kernel::words::Words;
+
+/// `u64`: the place in the table, then the file that is there at the end
+const PLACE: i32 = 0;
+/// `u64`: the file
+const FILE: i32 = PLACE + 8;
+/// `u64`: a pointer on the way
+const POINTER: i32 = FILE + 8;
+/// `u64`: the inode's number
+const INODE: i32 = POINTER + 8;
+/// `u8[16]`: the other end's address
+const REMOTE: i32 = INODE + 8;
+/// `u8[16]`: this end's address
+const LOCAL: i32 = REMOTE + 16;
+/// `u32`: the process at the other end of a UNIX socket
+const PEER: i32 = LOCAL + 16;
+/// `u16`: type and rights (`i_mode`)
+const MODE: i32 = PEER + 4;
+/// `u16`: `AF_…`
+const FAMILY: i32 = MODE + 2;
+/// `u16`, lowest byte last: the other end's port
+const REMOTE_PORT: i32 = FAMILY + 2;
+/// `u16`: this end's port
+const LOCAL_PORT: i32 = REMOTE_PORT + 2;
+/// `u16`: `SOCK_…`
+const TYPE: i32 = LOCAL_PORT + 2;
+/// `u16`: `IPPROTO_…`
+const PROTOCOL: i32 = TYPE + 2;
+/// `u8`: `TCP_…`, which other families use as well
+const STATE: i32 = PROTOCOL + 2;
+const END: i32 = STATE + 8;
+
+/// `S_IFMT` and `S_IFSOCK`
+const FORMAT: i32 = 0o170_000;
+const SOCKET: i32 = 0o140_000;
+/// `AF_UNIX`
+const UNIX: i32 = 1;
+
+/// An open file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct OpenFile {
+    /// The inode's number.
+    pub inode: u64,
+    /// Type and rights, as in `st_mode`.
+    pub mode: u16,
+    /// What it is connected to, if it is a socket.
+    pub socket: Option<Socket>,
+}
+
+/// A socket.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Socket {
+    /// `AF_…`
+    pub family: u16,
+    /// `SOCK_…`
+    pub kind: u16,
+    /// `IPPROTO_…`; 0 if it is not known.
+    pub protocol: u16,
+    /// `TCP_…`, 1 if it is connected and 10 if it listens; of UNIX sockets as well.
+    pub state: u8,
+    /// Both ends of a socket of the internet: this one and the other. Unspecified if there is none.
+    pub ends: Option<(SocketAddr, SocketAddr)>,
+    /// The process that connected a UNIX socket, or that listened where it was connected to, by the host's own ids.
+    pub peer_pid: Option<u32>,
+}
+
+/// The kernel's fields.
+#[derive(Debug, Clone, Copy)]
+pub struct Fields {
+    /// The first argument, in `struct pt_regs`.
+    argument: Field,
+    files: Field,
+    table: Field,
+    max: Field,
+    files_of_table: Field,
+    inode: Field,
+    number: Field,
+    mode: Field,
+    socket: Socks,
+}
+
+/// The fields of sockets.
+#[derive(Debug, Clone, Copy)]
+struct Socks {
+    /// `file.private_data`
+    socket: Field,
+    kind: Field,
+    sock: Field,
+    family: Field,
+    state: Field,
+    protocol: Option<Field>,
+    remote_port: Field,
+    local_port: Field,
+    remote: Field,
+    local: Field,
+    remote_6: Option<Field>,
+    local_6: Option<Field>,
+    peer: Option<Field>,
+    /// `pid.numbers[0].nr`
+    peer_number: u32,
+}
+
+impl Socks {
+    fn find(types: &Types<'_>) -> Option<Self> {
+        let common = |name| types.field("sock", &["__sk_common", name]);
+        // The array's length is not known, but where it begins.
+        let numbers = types.structure("pid").and_then(|pid| pid.member(&["numbers"]));
+        let number = numbers.zip(types.field("upid", &["nr"]));
+        Some(Self {
+            socket: types.field("file", &["private_data"])?,
+            kind: types.field("socket", &["type"])?,
+            sock: types.field("socket", &["sk"])?,
+            family: common("skc_family")?,
+            state: common("skc_state")?,
+            protocol: types.field("sock", &["sk_protocol"]),
+            remote_port: common("skc_dport")?,
+            local_port: common("skc_num")?,
+            remote: common("skc_daddr")?,
+            local: common("skc_rcv_saddr")?,
+            remote_6: common("skc_v6_daddr"),
+            local_6: common("skc_v6_rcv_saddr"),
+            peer: types.field("sock", &["sk_peer_pid"]).filter(|_| number.is_some()),
+            peer_number: number.map_or(0, |(numbers, nr)| numbers.bit_offset / 8 + nr.offset),
+        })
+    }
+}
+
+/// `*(record + to) = *(R3 + field)`, as many bytes; whatever `R3` is. Zeros if there is nothing.
+fn fetch(code: &mut Code, to: i32, size: i32, offset: u32) {
+    code.add(R3, offset.cast_signed());
+    code.set(R1, RECORD);
+    code.add(R1, to);
+    code.set(R2, size);
+    code.call(Helper::ProbeReadKernel);
+}
+
+/// The same from where the pointer at `from` points to.
+fn follow(code: &mut Code, from: i32, to: i32, size: i32, offset: u32) {
+    code.load(R3, RECORD.u64(from));
+    fetch(code, to, size, offset);
+}
+
+impl Fields {
+    /// The words are cleared, as not every path fills them.
+    fn clear(code: &mut Code, at: i32) {
+        code.set(R2, 0);
+        for word in (at..at + END).step_by(8) {
+            code.store(RECORD.u64(word), R2);
+        }
+    }
+
+    fn write_socket(&self, code: &mut Code, at: i32) {
+        let socks = self.socket;
+        follow(code, at + FILE, at + POINTER, 8, socks.socket.offset); //      socket = file->private_data;
+        follow(code, at + POINTER, at + TYPE, 2, socks.kind.offset);
+        follow(code, at + POINTER, at + POINTER, 8, socks.sock.offset); //     sk = socket->sk;
+        for (to, field) in [
+            (FAMILY, socks.family),
+            (REMOTE_PORT, socks.remote_port),
+            (LOCAL_PORT, socks.local_port),
+            (STATE, socks.state),
+        ] {
+            follow(code, at + POINTER, at + to, field.size.cast_signed().min(2), field.offset);
+        }
+        if let Some(protocol) = socks.protocol {
+            follow(code, at + POINTER, at + PROTOCOL, protocol.size.cast_signed().min(2), protocol.offset);
+        }
+        if let Some(peer) = socks.peer {
+            code.load(R1, RECORD.u16(at + FAMILY));
+            code.jump_if(R1, When::NotEqual, UNIX, "file: internet"); //       if (sk->family == AF_UNIX) {
+            follow(code, at + POINTER, at + POINTER, 8, peer.offset); //           pid = sk->sk_peer_pid;
+            follow(code, at + POINTER, at + PEER, 4, socks.peer_number); //        peer = pid->numbers[0].nr;
+            code.jump("file: check"); //                                       } else {
+            code.label("file: internet");
+        }
+        let addresses_6 = socks.remote_6.zip(socks.local_6);
+        let (remote, local) = addresses_6.unwrap_or((socks.remote, socks.local));
+        if addresses_6.is_some() {
+            code.load(R1, RECORD.u16(at + FAMILY));
+            code.jump_if(R1, When::Equal, i32::from(INET), "file: version 4");
+            for (to, field) in [(REMOTE, remote), (LOCAL, local)] {
+                follow(code, at + POINTER, at + to, 16, field.offset);
+            }
+            code.jump("file: check");
+            code.label("file: version 4");
+        }
+        for (to, field) in [(REMOTE, socks.remote), (LOCAL, socks.local)] {
+            follow(code, at + POINTER, at + to, 4, field.offset); //               addresses … }
+        }
+    }
+}
+
+/// `AF_INET` and `AF_INET6`
+const INET: u16 = 2;
+const INET_6: u16 = 10;
+
+impl Part for Fields {
+    type Value = Option<OpenFile>;
+
+    const NAMES: Names = Names {
+        structures: &["pt_regs", "files_struct", "fdtable", "file", "inode", "socket", "sock", "pid", "upid"],
+        constants: &["BPF_FUNC_task_pt_regs"],
+        ..Names::NONE
+    };
+    const SIZE: i32 = END;
+
+    fn find(types: &Types<'_>) -> Option<Self> {
+        types.constant("BPF_FUNC_task_pt_regs")?;
+        Some(Self {
+            argument: first_argument(types)?,
+            files: types.task(&["files"])?,
+            table: types.field("files_struct", &["fdt"])?,
+            max: types.field("fdtable", &["max_fds"])?,
+            files_of_table: types.field("fdtable", &["fd"])?,
+            inode: types.field("file", &["f_inode"])?,
+            number: types.field("inode", &["i_ino"])?,
+            mode: types.field("inode", &["i_mode"])?,
+            socket: Socks::find(types)?,
+        })
+    }
+
+    fn write(&self, code: &mut Code, at: i32) {
+        Self::clear(code, at);
+        identity::jump_if_kernel_thread(code, "file: none");
+        code.set(R1, TASK);
+        code.call(Helper::TaskPtRegs); //                                      fd = task_pt_regs(task)->di;
+        code.load(R3, R0.field(self.argument));
+        code.load(R1, TASK.field(self.files));
+        code.jump_if(R1, When::Equal, 0, "file: none"); //                     if (!task->files) goto none;
+        code.load(R1, R1.field(self.table)); //                                table = task->files->fdt;
+        code.load(R2, R1.field(self.max));
+        code.jump_if(R3, When::Above, R2, "file: none"); //                    if (fd >= table->max_fds) goto none;
+        code.jump_if(R3, When::Equal, R2, "file: none");
+        code.load(R1, R1.field(self.files_of_table));
+        code.shift_left(R3, 3);
+        code.add(R3, R1);
+        code.store(RECORD.u64(at + PLACE), R3); //                             place = &table->fd[fd];
+        fetch(code, at + FILE, 8, 0); //                                       file = *place;
+        follow(code, at + FILE, at + POINTER, 8, self.inode.offset);
+        follow(code, at + POINTER, at + INODE, 8, self.number.offset); //      inode = file->f_inode->i_ino;
+        follow(code, at + POINTER, at + MODE, 2, self.mode.offset); //         mode = file->f_inode->i_mode;
+        code.load(R1, RECORD.u16(at + MODE));
+        code.and(R1, FORMAT);
+        code.jump_if(R1, When::NotEqual, SOCKET, "file: check"); //            if ((mode & S_IFMT) == S_IFSOCK) {
+        self.write_socket(code, at); //                                            … }
+        code.label("file: check");
+        follow(code, at + PLACE, at + PLACE, 8, 0); //                         // the same as at first?
+        code.label("file: none");
+    }
+
+    fn read(record: Words<'_>, at: i32) -> Option<OpenFile> {
+        let file = record.u64(at + FILE);
+        if file == 0 || file != record.u64(at + PLACE) {
+            return None;
+        }
+        let mode = record.u16(at + MODE);
+        let is_socket = i32::from(mode) & FORMAT == SOCKET;
+        Some(OpenFile { inode: record.u64(at + INODE), mode, socket: is_socket.then(|| read_socket(record, at)) })
+    }
+}
+
+fn read_socket(record: Words<'_>, at: i32) -> Socket {
+    let family = record.u16(at + FAMILY);
+    let port = u16::from_be_bytes(record.u16(at + REMOTE_PORT).to_ne_bytes());
+    let end = |place, port| Some(SocketAddr::new(address(record, family, at + place)?, port));
+    let ends = end(LOCAL, record.u16(at + LOCAL_PORT)).zip(end(REMOTE, port));
+    let peer_pid = Some(record.u32(at + PEER)).filter(|pid| i32::from(family) == UNIX && *pid != 0);
+    Socket {
+        family,
+        kind: record.u16(at + TYPE),
+        protocol: record.u16(at + PROTOCOL),
+        state: record.u8(at + STATE),
+        ends,
+        peer_pid,
+    }
+}
+
+/// An address of the internet; one of version 4 in the clothes of version 6 is shown as what it is.
+fn address(record: Words<'_>, family: u16, at: i32) -> Option<IpAddr> {
+    let halves = [record.u64(at).to_ne_bytes(), record.u64(at + 8).to_ne_bytes()];
+    let [[a, b, c, d, ..], _] = halves;
+    match family {
+        INET => Some(Ipv4Addr::new(a, b, c, d).into()),
+        INET_6 => {
+            let mut bytes = [0; 16];
+            for (to, from) in bytes.iter_mut().zip(halves.as_flattened()) {
+                *to = *from;
+            }
+            Some(Ipv6Addr::from(bytes).to_canonical())
+        }
+        _ => None,
+    }
+}
+
+/// The first argument of a system call.
+fn first_argument(types: &Types<'_>) -> Option<Field> {
+    if cfg!(target_arch = "x86_64") {
+        types.field("pt_regs", &["di"])
+    } else if cfg!(target_arch = "aarch64") {
+        types.field("pt_regs", &["orig_x0"])
+    } else {
+        None
+    }
+}
