@@ -21,6 +21,7 @@ pub mod cgroup;
 pub mod cmdline;
 pub mod fd_link;
 pub mod io;
+pub mod net;
 pub mod schedstat;
 pub mod smaps;
 pub mod stack;
