@@ -13,6 +13,7 @@
 
 mod doors;
 pub mod extract;
+pub mod idle;
 pub mod titles;
 pub mod walked;
 
