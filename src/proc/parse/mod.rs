@@ -20,7 +20,9 @@
 pub mod cgroup;
 pub mod cmdline;
 pub mod fd_link;
+pub mod fdinfo;
 pub mod io;
+pub mod mountinfo;
 pub mod net;
 pub mod schedstat;
 pub mod smaps;
