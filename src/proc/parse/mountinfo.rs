@@ -57,7 +57,7 @@ fn unescaped(field: &[u8]) -> Cow<'_, [u8]> {
 }
 
 fn octal(digits: &[u8; 3]) -> Option<u8> {
-    let value = digits.iter().try_fold(0_u32, |value, digit| Some(value * 8 + char::from(*digit).to_digit(8)?))?;
+    let value = digits.iter().try_fold(0_u32, |value, digit| Some(value << 3 | char::from(*digit).to_digit(8)?))?;
     u8::try_from(value).ok()
 }
 

@@ -72,8 +72,8 @@ pub fn unix(line: &[u8]) -> Option<UnixSocket<'_>> {
 /// `0100007F:1F90`: the address as 32-bit words of the machine's own byte order, and the port.
 fn end(text: &[u8]) -> Option<SocketAddr> {
     let colon = text.iter().position(|byte| *byte == b':')?;
-    let (address, port) = (text.get(..colon)?, text.get(colon + 1..)?);
-    let port = u16::try_from(hex(port)?).ok()?;
+    let (address, port) = text.split_at_checked(colon)?;
+    let port = u16::try_from(hex(port.strip_prefix(b":")?)?).ok()?;
     let mut words = address.chunks_exact(8);
     let mut word = || Some(u32::try_from(hex(words.next()?)?).ok()?.to_ne_bytes());
     let address: IpAddr = match address.len() {
