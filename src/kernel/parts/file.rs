@@ -76,6 +76,8 @@ pub struct Socket {
     pub state: u8,
     /// Both ends of a socket of the internet: this one and the other. Unspecified if there is none.
     pub ends: Option<(SocketAddr, SocketAddr)>,
+    /// Whether a UNIX socket has a name: that on which its process was connected to has, that which it connected seldom.
+    pub is_named: bool,
     /// The process that connected a UNIX socket, or that listened where it was connected to, by the host's own ids.
     pub peer_pid: Option<u32>,
 }
@@ -112,6 +114,8 @@ struct Socks {
     remote_6: Option<Field>,
     local_6: Option<Field>,
     peer: Option<Field>,
+    /// `unix_sock.addr`
+    name: Option<Field>,
     /// `pid.numbers[0].nr`
     peer_number: u32,
 }
@@ -135,6 +139,7 @@ impl Socks {
             local: common("skc_rcv_saddr")?,
             remote_6: common("skc_v6_daddr"),
             local_6: common("skc_v6_rcv_saddr"),
+            name: types.field("unix_sock", &["addr"]),
             peer: types.field("sock", &["sk_peer_pid"]).filter(|_| number.is_some()),
             peer_number: number.map_or(0, |(numbers, nr)| numbers.bit_offset / 8 + nr.offset),
         })
@@ -184,6 +189,9 @@ impl Fields {
         if let Some(peer) = socks.peer {
             code.load(R1, RECORD.u16(at + FAMILY));
             code.jump_if(R1, When::NotEqual, UNIX, "file: internet"); //       if (sk->family == AF_UNIX) {
+            if let Some(name) = socks.name {
+                follow(code, at + POINTER, at + REMOTE, 8, name.offset); //        name = sk->addr;
+            }
             follow(code, at + POINTER, at + POINTER, 8, peer.offset); //           pid = sk->sk_peer_pid;
             follow(code, at + POINTER, at + PEER, 4, socks.peer_number); //        peer = pid->numbers[0].nr;
             code.jump("file: check"); //                                       } else {
@@ -214,7 +222,18 @@ impl Part for Fields {
     type Value = Option<OpenFile>;
 
     const NAMES: Names = Names {
-        structures: &["pt_regs", "files_struct", "fdtable", "file", "inode", "socket", "sock", "pid", "upid"],
+        structures: &[
+            "pt_regs",
+            "files_struct",
+            "fdtable",
+            "file",
+            "inode",
+            "socket",
+            "sock",
+            "unix_sock",
+            "pid",
+            "upid",
+        ],
         constants: &["BPF_FUNC_task_pt_regs"],
         ..Names::NONE
     };
@@ -287,6 +306,7 @@ fn read_socket(record: Words<'_>, at: i32) -> Socket {
         protocol: record.u16(at + PROTOCOL),
         state: record.u8(at + STATE),
         ends,
+        is_named: i32::from(family) == UNIX && record.u64(at + REMOTE) != 0,
         peer_pid,
     }
 }
