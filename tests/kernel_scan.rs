@@ -934,6 +934,11 @@ fn the_file_that_is_waited_for_is_told_with_both_its_ends() {
                 let told =
                     file.socket.map(|socket| (socket.family, socket.kind, socket.state, socket.ends, socket.peer_pid));
                 assert_eq!(told, *socket, "{:?}", scan.level());
+                if let Some(peer) = file.socket.filter(|socket| socket.peer_pid.is_some()) {
+                    let own = fs::read("/proc/self/comm").unwrap();
+                    assert_eq!(peer.peer_comm[..own.len() - 1], own[..own.len() - 1], "{:?}", scan.level());
+                    assert!(!peer.is_named);
+                }
             }
         }
     }

@@ -100,6 +100,36 @@ pub enum SmapsPart {
     VmFlags,
 }
 
+/// What is told of the age of a wait.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WaitPart {
+    /// Nanoseconds.
+    Nanoseconds,
+    /// Microseconds.
+    Microseconds,
+    /// Whether it is exact, and not a bound.
+    IsExact,
+}
+
+/// What is told of a socket.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SocketPart {
+    /// The protocol.
+    Protocol,
+    /// This end.
+    Local,
+    /// The other end.
+    Remote,
+    /// The other end's port.
+    RemotePort,
+    /// The state of the connection.
+    State,
+    /// The process at the other end.
+    PeerPid,
+    /// Its name.
+    PeerComm,
+}
+
 /// Which bytes a column is made of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Extract {
@@ -121,6 +151,14 @@ pub enum Extract {
     State2,
     /// `1` for a thread that is on a CPU, `0` for one that is not.
     OnCpu,
+    /// `1` for a thread that waits for I/O, `0` for one that does not.
+    IoWait,
+    /// How long the thread has waited.
+    Waited(WaitPart),
+    /// Whether the thread waits for work.
+    Idle,
+    /// An end of a socket.
+    Socket(SocketPart),
     /// The `PF_KTHREAD` flag as `1` or `0`.
     Kthread,
     /// A number of `stat`, by proc(5)'s field number.
@@ -221,6 +259,17 @@ impl Column {
         Self::new(name, kind, Source::Smaps, Extract::Smaps(part), help)
     }
 
+    const fn socket(name: &'static str, kind: Kind, part: SocketPart, help: &'static str) -> Self {
+        Self::new(name, kind, Source::Socket, Extract::Socket(part), help)
+    }
+
+    /// A time in microseconds that is shown in milliseconds.
+    const fn milliseconds(name: &'static str, source: Source, extract: Extract, help: &'static str) -> Self {
+        let mut column = Self::new(name, Kind::Gauge, source, extract, help);
+        column.divisor = 1000;
+        column
+    }
+
     const fn since(mut self, kernel: &'static str) -> Self {
         self.since = kernel;
         self
@@ -274,7 +323,7 @@ pub static COLUMNS: &[Column] = &[
         Text,
         Source::Stat,
         Extract::State,
-        "state name; the kernel's own walk tells Running (ON CPU) from Runnable (waiting for CPU)",
+        "state name; the kernel's own walk tells Running (ON CPU) from Runnable (waiting for CPU, or throttled by its cgroup)",
     ),
     Column::new("kthread", Id, Source::Stat, Extract::Kthread, "1 for a kernel thread, by its PF_KTHREAD flag"),
     Column::stat("ppid", field::PPID, Id, "parent process id"),
@@ -352,6 +401,34 @@ pub static COLUMNS: &[Column] = &[
         Extract::State2,
         "as state, but [unsupported] where running and waiting for a CPU are not told apart",
     ),
+    Column::new(
+        "iowait",
+        Id,
+        Source::Kernel,
+        Extract::IoWait,
+        "1 for a thread that waits for I/O, as the kernel counts it, 0 for one that does not",
+    ),
+    // How long it waits.
+    Column::new(
+        "wait_ns",
+        Gauge,
+        Source::Wait,
+        Extract::Waited(WaitPart::Nanoseconds),
+        "time off the CPU in this wait, nanoseconds; in state R, time waiting for a CPU",
+    ),
+    Column::milliseconds(
+        "wait_ms",
+        Source::Wait,
+        Extract::Waited(WaitPart::Microseconds),
+        "time off the CPU in this wait, milliseconds; in state R, time waiting for a CPU",
+    ),
+    Column::new(
+        "wait_exact",
+        Id,
+        Source::Wait,
+        Extract::Waited(WaitPart::IsExact),
+        "1 if the time is exact, 0 if the wait may have lasted longer (through /proc), or less long (real-time threads)",
+    ),
     // syscall
     Column::syscall("syscall", Text, SyscallPart::Name, "name of the system call the thread is blocked in"),
     Column::syscall("syscall_id", Id, SyscallPart::Id, "number of that system call"),
@@ -372,6 +449,32 @@ pub static COLUMNS: &[Column] = &[
     Column::filename("filenamesum", FilenameForm::Summary, "file of the descriptor argument, each run of digits as *"),
     Column::filename("basename", FilenameForm::Basename, "last component of filename"),
     Column::filename("dirname", FilenameForm::Dirname, "directory of filename"),
+    // The socket of the descriptor argument
+    Column::socket(
+        "proto",
+        Text,
+        SocketPart::Protocol,
+        "protocol of the socket in the descriptor argument: tcp, udp, unix ...",
+    ),
+    Column::socket("local", Text, SocketPart::Local, "its own address and port"),
+    Column::socket("remote", Text, SocketPart::Remote, "address and port of the other end"),
+    Column::socket("remote_port", Id, SocketPart::RemotePort, "port of the other end"),
+    Column::socket("conn_state", Text, SocketPart::State, "state of the connection: ESTABLISHED, LISTEN ..."),
+    Column::socket(
+        "peer_pid",
+        Id,
+        SocketPart::PeerPid,
+        "process at the other end of a UNIX socket, or that listened where it was connected to",
+    ),
+    Column::socket("peer_comm", Text, SocketPart::PeerComm, "name of that process"),
+    // What it waits for
+    Column::new(
+        "idle",
+        Text,
+        Source::Idle,
+        Extract::Idle,
+        "whether a sleeping thread waits for work: yes, no or maybe, and what it waits for",
+    ),
     // wchan, stack
     Column::new("wchan", Text, Source::Wchan, Extract::Wchan, "kernel function the thread sleeps in"),
     Column::new(
@@ -523,19 +626,15 @@ pub const fn state_name(letter: u8) -> Option<&'static str> {
     })
 }
 
-/// The names under which threads in this state are shown: two of R, where it is known whether they have a CPU.
-pub fn state_names(letter: u8) -> impl Iterator<Item = &'static str> {
-    let waiting = state2_name(letter, false).filter(|_| letter == b'R');
-    state_name(letter).into_iter().chain(waiting)
-}
+/// A thread in state R that has no CPU.
+pub const RUNNABLE: &str = "Runnable (waiting for CPU)";
 
-/// The name of a state letter where it is known whether the thread is on a CPU: R stands for two states.
-#[must_use]
-pub const fn state2_name(letter: u8, is_on_cpu: bool) -> Option<&'static str> {
-    match letter {
-        b'R' if !is_on_cpu => Some("Runnable (waiting for CPU)"),
-        _ => state_name(letter),
-    }
+/// A thread in state R that may have no CPU: its control group has used up its time.
+pub const THROTTLED: &str = "Runnable (throttled by its cgroup)";
+
+/// The names under which threads in this state are shown: three of R, where it is known whether they have a CPU.
+pub fn state_names(letter: u8) -> impl Iterator<Item = &'static str> {
+    state_name(letter).into_iter().chain([RUNNABLE, THROTTLED].into_iter().filter(move |_| letter == b'R'))
 }
 
 /// Up to three names of `candidates` that `name` may have been meant to be, closest first.

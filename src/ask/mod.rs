@@ -2,6 +2,7 @@
 
 pub mod column;
 pub mod filter;
+pub mod idle;
 pub mod list;
 pub mod measured;
 pub mod plan;

@@ -468,8 +468,14 @@ fn sources(columns: &[&'static Column]) -> SourceSet {
     sources.insert(Source::Stat);
     for column in columns {
         sources.insert(column.source);
-        if column.source == Source::Fd {
+        if matches!(column.source, Source::Fd | Source::Socket | Source::Idle) {
             sources.insert(Source::Syscall);
+        }
+        if matches!(column.source, Source::Socket | Source::Idle) {
+            sources.insert(Source::Fd);
+        }
+        if column.source == Source::Idle {
+            sources.insert(Source::Wchan);
         }
     }
     sources
@@ -482,7 +488,7 @@ fn last_field(column: &Column) -> usize {
         // The text addresses tell whether a wait channel of 0 was refused; see `extract`.
         Extract::Wchan => field::STARTCODE,
         // The address of the first stack tells a 32-bit program.
-        Extract::Syscall(_) | Extract::Filename(_) => field::STARTSTACK,
+        Extract::Syscall(_) | Extract::Filename(_) | Extract::Socket(_) | Extract::Idle => field::STARTSTACK,
         _ => 0,
     }
 }

@@ -2,9 +2,16 @@
 
 use std::io::Write as _;
 
-use crate::ask::column::{Column, Extract, FilenameForm, SmapsPart, StatusForm, SyscallPart, state_name, state2_name};
+use crate::ask::column::{
+    Column, Extract, FilenameForm, RUNNABLE, SmapsPart, StatusForm, SyscallPart, THROTTLED, state_name,
+};
 use crate::ask::measured::Measured;
 use crate::kernel::{Call, Registers, TaskRecord};
+use crate::observe::{
+    idle::idle,
+    socket::{self, socket},
+    waited::waited,
+};
 use crate::proc::lookup::PerSource;
 use crate::proc::parse::smaps::Mapping;
 use crate::proc::parse::stack::Entry;
@@ -162,7 +169,7 @@ pub struct Thread<'a> {
 
 impl<'a> Thread<'a> {
     /// What the walk tells, if that is all there is to know from `source`.
-    fn walked_instead_of(self, source: Source) -> Option<Walked<'a>> {
+    pub(super) fn walked_instead_of(self, source: Source) -> Option<Walked<'a>> {
         self.walked.filter(|walked| walked.provides.contains(source))
     }
 
@@ -235,6 +242,18 @@ pub fn extract(column: &Column, thread: Thread<'_>, row: &mut Observation) {
             Some(walked) => row.push_number(walked.record.is_on_cpu.into()),
             None => row.push_mark(Mark::Unsupported),
         },
+        Extract::IoWait => match thread.walked {
+            Some(walked) if !walked.record.is_at_rest() => row.push_number(0),
+            Some(walked) if walked.record.has_moved => row.push_mark(Mark::Torn),
+            Some(walked) => match walked.record.io {
+                Some(is_io) => row.push_number(is_io.into()),
+                None => row.push_mark(Mark::Unsupported),
+            },
+            None => row.push_mark(Mark::Unsupported),
+        },
+        Extract::Waited(part) => waited(part, thread, row),
+        Extract::Idle => idle(thread, row),
+        Extract::Socket(part) => socket(part, thread, row),
         Extract::Kthread => row.push_number(thread.is_kernel_thread().into()),
         Extract::StatNumber(number) => stat_number(number, thread, row),
         Extract::Status(key, form) => status_value(column.source, key, form, thread, row),
@@ -312,8 +331,10 @@ fn process_comm(thread: Thread<'_>, row: &mut Observation) {
 fn state(thread: Thread<'_>, row: &mut Observation) {
     let state = thread.stat.state;
     let name = match thread.walked {
-        Some(walked) => state2_name(state, walked.record.is_on_cpu),
-        None => state_name(state),
+        Some(walked) if is_running(state) && !walked.record.is_on_cpu => {
+            Some(if walked.record.throttled { THROTTLED } else { RUNNABLE })
+        }
+        _ => state_name(state),
     };
     row.push_text(name.map_or(&[state], str::as_bytes));
 }
@@ -384,10 +405,10 @@ fn user(thread: Thread<'_>, row: &mut Observation) {
 
 /// A system call that a thread is blocked in.
 #[derive(Debug, Clone, Copy)]
-struct SystemCall {
-    abi: Abi,
-    number: i64,
-    args: [u64; 6],
+pub(super) struct SystemCall {
+    pub abi: Abi,
+    pub number: i64,
+    pub args: [u64; 6],
     sp: u64,
     pc: u64,
 }
@@ -396,7 +417,7 @@ struct SystemCall {
 ///
 /// # Errors
 /// The mark for the columns `syscall` and `syscall_id`.
-fn system_call(thread: Thread<'_>) -> Result<SystemCall, Mark> {
+pub(super) fn system_call(thread: Thread<'_>) -> Result<SystemCall, Mark> {
     let state = thread.stat.state;
     if is_running(state) {
         return Err(Mark::Running);
@@ -541,6 +562,11 @@ fn filename(form: FilenameForm, thread: Thread<'_>, row: &mut Observation) {
         }
         Descriptor::None => return row.push_mark(Mark::None),
     };
+    if let Some(socket) = socket::file(thread).and_then(|file| file.socket)
+        && matches!(form, FilenameForm::Normal | FilenameForm::Raw | FilenameForm::Summary)
+    {
+        return row.push_text_with(|out| socket::connection(&socket, form == FilenameForm::Summary, out));
+    }
     with(thread.answers.bytes(Source::Fd), row, |link, row| {
         row.push_text_with(|out| {
             match form {

@@ -13,7 +13,10 @@
 
 mod doors;
 pub mod extract;
-pub mod idle;
+mod idle;
+mod socket;
+mod waited;
+
 pub mod titles;
 pub mod walked;
 
@@ -46,7 +49,7 @@ use crate::tasks::{DetailFiles, Memory, Permit, Process, Task, TaskFacts};
 use titles::{Deferred, Mappings};
 
 /// The sources that say what a thread waits for: only together with its state do they make sense.
-const WAIT_SOURCES: [Source; 4] = [Source::Syscall, Source::Wchan, Source::Stack, Source::Fd];
+const WAIT_SOURCES: [Source; 5] = [Source::Syscall, Source::Wchan, Source::Wait, Source::Stack, Source::Fd];
 
 /// How much of what was asked for could be told.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -411,6 +414,7 @@ impl Observer {
         self.bracket = if matches!(moment, Moment::Torn) { Bracket::Torn } else { Bracket::Held };
         if !matches!(moment, Moment::Torn) {
             self.doors.confirm();
+            self.note_age(reading.memory, reading.memory.switches, at);
         }
         match moment {
             Moment::Same => self.finish(context, &mut reading, subject, at),
@@ -426,6 +430,17 @@ impl Observer {
             Moment::Torn => self.finish_torn(context, &mut reading, subject, at),
         }
         self.again = again;
+    }
+
+    /// Answers how long the thread has slept, no less, since it was first seen with so many switches.
+    fn note_age(&mut self, memory: &mut Memory, switches: Option<Runs>, at: Instant) {
+        let Some(switches) = switches else { return self.answers.set(Source::Wait, Err(Mark::Unsupported)) };
+        let (_, since_ns) = *memory.sleep.insert(match memory.sleep {
+            Some((known, since_ns)) if known == switches => (known, since_ns),
+            _ => (switches, at.now_ns),
+        });
+        let age_ns = at.now_ns.saturating_sub(since_ns);
+        self.answers.store(Source::Wait, itoa::Buffer::new().format(age_ns).as_bytes());
     }
 
     fn finish_torn(&mut self, context: &Context, reading: &mut Reading<'_>, subject: Subject<'_>, at: Instant) {
@@ -685,6 +700,8 @@ impl Observer {
     fn read(&mut self, context: &Context, reading: &mut Reading<'_>, source: Source) {
         match source {
             Source::Task | Source::Kernel | Source::Stat | Source::Fd => {}
+            // By what else was read.
+            Source::Wait | Source::Socket | Source::Idle => {}
             Source::Comm => self.read_process_name(context, reading),
             // Facts of the process, which no lane reads.
             Source::Cmdline | Source::Exe | Source::Smaps => {}

@@ -27,8 +27,11 @@ const NOT_OF_EVERY_THREAD: SourceSet = SourceSet::of(&[
     Source::Comm,
     Source::Syscall,
     Source::Wchan,
+    Source::Wait,
     Source::Stack,
     Source::Fd,
+    Source::Socket,
+    Source::Idle,
     Source::Cmdline,
     Source::Exe,
 ]);
@@ -80,7 +83,7 @@ impl Observer {
         if !record.is_at_rest() || record.has_moved {
             return false;
         }
-        let any = missing.contains(Source::Wchan) || missing.contains(Source::Stack);
+        let any = [Source::Wchan, Source::Wait, Source::Stack].into_iter().any(|source| missing.contains(source));
         let of_calls =
             missing.contains(Source::Syscall) || (missing.contains(Source::Fd) && self.has_descriptor(walked));
         any || (of_calls && !record.is_kernel_thread() && !record.is_io_worker())
@@ -178,7 +181,7 @@ impl Observer {
         }
         if self.begin(context, record.tgid, record.starttime_ticks, subject) {
             if !blocked {
-                self.read_rest_of_wait(context, &mut reading, subject, record);
+                self.read_rest_of_wait(context, &mut reading, subject, record, at);
             }
             self.finish(context, &mut reading, subject, at);
         }
@@ -232,6 +235,7 @@ impl Observer {
         reading: &mut Reading<'_>,
         subject: Subject<'_>,
         record: &TaskRecord<'_>,
+        at: Instant,
     ) {
         let state = subject.stat.state;
         if !self.wait_sources || is_running(state) || has_ended(state) {
@@ -246,7 +250,10 @@ impl Observer {
             return;
         }
         self.read_wait_files(context, reading, subject);
-        let has_read = |source| self.answers.bytes(source) != Err(Mark::Unread);
+        if context.plan.sources.contains(Source::Wait) && !subject.knows(Source::Wait) {
+            self.note_age(reading.memory, Some(Runs::Switches(record.switches)), at);
+        }
+        let has_read = |source| source != Source::Wait && self.answers.bytes(source) != Err(Mark::Unread);
         if !WAIT_SOURCES.into_iter().any(has_read) {
             return;
         }

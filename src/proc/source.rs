@@ -18,6 +18,8 @@ pub enum Source {
     Syscall,
     /// `task/TID/wchan`.
     Wchan,
+    /// How long the thread has been off its CPU: by the walk, or by the switches that psn has seen.
+    Wait,
     /// `task/TID/io`.
     Io,
     /// `task/TID/stack`.
@@ -26,6 +28,10 @@ pub enum Source {
     Status,
     /// `task/TID/fd/N`, the link of the system call's first argument.
     Fd,
+    /// The two ends of the socket in the descriptor argument.
+    Socket,
+    /// Whether the thread waits for work: by system call, descriptor and wait channel.
+    Idle,
     /// The ids in `task/TID/status`, which change so rarely that they are kept with the thread.
     Owner,
     /// `task/TID/cgroup`.
@@ -42,7 +48,7 @@ pub enum Source {
 
 impl Source {
     /// Every source, cheapest first.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 20] = [
         Self::Task,
         Self::Kernel,
         Self::Stat,
@@ -50,10 +56,13 @@ impl Source {
         Self::Schedstat,
         Self::Syscall,
         Self::Wchan,
+        Self::Wait,
         Self::Io,
         Self::Stack,
         Self::Status,
         Self::Fd,
+        Self::Socket,
+        Self::Idle,
         Self::Owner,
         Self::Cgroup,
         Self::PidNs,
@@ -76,10 +85,13 @@ impl Source {
             Self::Schedstat => "schedstat",
             Self::Syscall => "syscall",
             Self::Wchan => "wchan",
+            Self::Wait => "wait",
             Self::Io => "io",
             Self::Stack => "stack",
             Self::Status | Self::Owner => "status",
             Self::Fd => "fd",
+            Self::Socket => "socket",
+            Self::Idle => "idle",
             Self::Cgroup => "cgroup",
             Self::PidNs => "ns/pid",
             Self::Cmdline => "cmdline",
@@ -91,7 +103,7 @@ impl Source {
     /// Whether it is a file, or a link: not so the task list and the kernel's walk.
     #[must_use]
     pub const fn is_file(self) -> bool {
-        !matches!(self, Self::Task | Self::Kernel)
+        !matches!(self, Self::Task | Self::Kernel | Self::Wait | Self::Socket | Self::Idle)
     }
 
     /// What a reader needs to read it of another user's process (proc(5), `ptrace_may_access`).
@@ -102,13 +114,14 @@ impl Source {
             | Self::Stat
             | Self::Comm
             | Self::Schedstat
+            | Self::Wait
             | Self::Status
             | Self::Owner
             | Self::Cgroup
             | Self::Cmdline => "-",
             Self::Kernel => "the kernel's own walk: CAP_BPF + CAP_PERFMON (root), Linux 5.8",
             Self::Wchan | Self::PidNs | Self::Exe => "own process, or CAP_SYS_PTRACE",
-            Self::Syscall | Self::Io | Self::Fd | Self::Smaps => {
+            Self::Syscall | Self::Io | Self::Fd | Self::Socket | Self::Idle | Self::Smaps => {
                 "own process, or CAP_SYS_PTRACE + CAP_DAC_READ_SEARCH (root)"
             }
             Self::Stack => "CAP_SYS_ADMIN + CAP_SYS_PTRACE + CAP_DAC_READ_SEARCH (root)",

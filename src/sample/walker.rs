@@ -318,12 +318,17 @@ fn names_list(root: &ProcRoot) -> Result<PathBuf, SymbolsError> {
 fn wanted_parts(plan: &Plan) -> Parts {
     let wants = |source| plan.sources.contains(source);
     let frames = if wants(Source::Stack) { Parts::MAX_FRAMES } else { u8::from(wants(Source::Wchan)) };
+    let shows = |is_wanted: fn(Extract) -> bool| plan.columns.iter().any(|column| is_wanted(column.extract));
     Parts {
         uid: plan.columns.iter().any(|column| is_real_user(column)),
         leader: wants(Source::Comm),
         call: wants(Source::Syscall),
         frames,
-        ..Parts::default()
+        queued: wants(Source::Wait),
+        left: wants(Source::Wait),
+        throttled: shows(|extract| matches!(extract, Extract::State | Extract::State2)),
+        io: shows(|extract| extract == Extract::IoWait),
+        file: wants(Source::Fd),
     }
 }
 
@@ -336,6 +341,9 @@ fn provided(plan: &Plan, parts: Parts) -> SourceSet {
         (Source::Comm, parts.leader),
         (Source::Syscall, parts.call),
         (Source::Wchan, parts.frames > 0),
+        (Source::Wait, parts.queued && parts.left),
+        (Source::Socket, parts.call && parts.file),
+        (Source::Idle, parts.call && parts.file && parts.frames > 0),
         (Source::Stack, parts.frames == Parts::MAX_FRAMES),
         (Source::Owner, tells_owner),
     ];

@@ -200,6 +200,8 @@ pub struct Memory {
     pub unsupported: SourceSet,
     /// What counted its switches when it was last looked at, to tell whether it moved on since.
     pub switches: Option<Runs>,
+    /// What counted its switches when it was first seen in the sleep that it was last seen in, and when that was.
+    pub sleep: Option<(Runs, u64)>,
     /// Whether it had not moved when it was last looked at.
     pub is_steady: bool,
     /// The name under which facts and refusals were learnt.

@@ -80,6 +80,8 @@ pub struct Socket {
     pub is_named: bool,
     /// The process that connected a UNIX socket, or that listened where it was connected to, by the host's own ids.
     pub peer_pid: Option<u32>,
+    /// Its name, filled up with zeros; all zeros if it has ended.
+    pub peer_comm: [u8; 16],
 }
 
 /// The kernel's fields.
@@ -118,6 +120,8 @@ struct Socks {
     name: Option<Field>,
     /// `pid.numbers[0].nr`
     peer_number: u32,
+    /// `pid.tasks[PIDTYPE_PID].first`, and from there to `task_struct.comm`.
+    peer_name: Option<(u32, i32)>,
 }
 
 impl Socks {
@@ -126,6 +130,9 @@ impl Socks {
         // The array's length is not known, but where it begins.
         let numbers = types.structure("pid").and_then(|pid| pid.member(&["numbers"]));
         let number = numbers.zip(types.field("upid", &["nr"]));
+        let start = |structure: &str, name| Some(types.structure(structure)?.member(&[name])?.bit_offset / 8);
+        let links = start("task_struct", "pid_links").zip(start("task_struct", "comm"));
+        let peer_name = start("pid", "tasks").zip(links);
         Some(Self {
             socket: types.field("file", &["private_data"])?,
             kind: types.field("socket", &["type"])?,
@@ -141,6 +148,8 @@ impl Socks {
             local_6: common("skc_v6_rcv_saddr"),
             name: types.field("unix_sock", &["addr"]),
             peer: types.field("sock", &["sk_peer_pid"]).filter(|_| number.is_some()),
+            peer_name: peer_name
+                .map(|(tasks, (links, comm))| (tasks, comm.cast_signed().wrapping_sub(links.cast_signed()))),
             peer_number: number.map_or(0, |(numbers, nr)| numbers.bit_offset / 8 + nr.offset),
         })
     }
@@ -194,6 +203,13 @@ impl Fields {
             }
             follow(code, at + POINTER, at + POINTER, 8, peer.offset); //           pid = sk->sk_peer_pid;
             follow(code, at + POINTER, at + PEER, 4, socks.peer_number); //        peer = pid->numbers[0].nr;
+            if let Some((tasks, name)) = socks.peer_name {
+                follow(code, at + POINTER, at + POINTER, 8, tasks); //                 peer = pid_task(pid, PIDTYPE_PID);
+                code.load(R3, RECORD.u64(at + POINTER));
+                code.jump_if(R3, When::Equal, 0, "file: check");
+                code.add(R3, name);
+                fetch(code, at + LOCAL, 16, 0); //                                     name = peer->comm;
+            }
             code.jump("file: check"); //                                       } else {
             code.label("file: internet");
         }
@@ -307,6 +323,7 @@ fn read_socket(record: Words<'_>, at: i32) -> Socket {
         state: record.u8(at + STATE),
         ends,
         is_named: i32::from(family) == UNIX && record.u64(at + REMOTE) != 0,
+        peer_comm: if peer_pid.is_some() { record.name(at + LOCAL) } else { [0; 16] },
         peer_pid,
     }
 }

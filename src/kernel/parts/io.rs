@@ -13,7 +13,7 @@ use crate::kernel::words::Words;
 pub struct Fields(Bit);
 
 impl Part for Fields {
-    type Value = bool;
+    type Value = Option<bool>;
 
     const NAMES: Names = Names::NONE;
     const SIZE: i32 = 1;
@@ -29,7 +29,7 @@ impl Part for Fields {
     }
 
     #[inline]
-    fn read(record: Words<'_>, at: i32) -> bool {
-        record.u8(at) != 0
+    fn read(record: Words<'_>, at: i32) -> Option<bool> {
+        Some(record.u8(at) != 0)
     }
 }

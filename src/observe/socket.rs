@@ -1,0 +1,192 @@
+//! The socket in the descriptor argument of a thread's system call.
+
+use std::io::Write as _;
+
+use crate::ask::column::SocketPart;
+use crate::kernel::{OpenFile, Socket};
+use crate::observe::extract::{Descriptor, Thread};
+use crate::proc::source::Source;
+use crate::row::observation::{Mark, Observation};
+
+/// `AF_…` and `SOCK_…`, of which a column shows more than the number.
+const UNIX: u16 = 1;
+const STREAM: u16 = 1;
+/// `TCP_LISTEN`
+const LISTEN: u8 = 10;
+
+/// The states of a connection by number (`include/net/tcp_states.h`), under the names of ss(8) and netstat(8).
+const STATES: [&str; 14] = [
+    "-",
+    "ESTABLISHED",
+    "SYN_SENT",
+    "SYN_RECV",
+    "FIN_WAIT1",
+    "FIN_WAIT2",
+    "TIME_WAIT",
+    "CLOSE",
+    "CLOSE_WAIT",
+    "LAST_ACK",
+    "LISTEN",
+    "CLOSING",
+    "NEW_SYN_RECV",
+    "BOUND_INACTIVE",
+];
+
+/// The file in the descriptor argument, if a walk took it.
+pub fn file(thread: Thread<'_>) -> Option<OpenFile> {
+    matches!(thread.answers.descriptor, Descriptor::Fd(_)).then_some(thread.walked?.record.file).flatten()
+}
+
+/// Appends what is known of the socket.
+pub fn socket(part: SocketPart, thread: Thread<'_>, row: &mut Observation) {
+    match known(thread) {
+        Ok(socket) => push(part, &socket, row),
+        Err(mark) => row.push_mark(mark),
+    }
+}
+
+fn known(thread: Thread<'_>) -> Result<Socket, Mark> {
+    match thread.answers.descriptor {
+        Descriptor::Fd(_) => {}
+        _ => return Err(Mark::None),
+    }
+    match file(thread) {
+        Some(file) => file.socket.ok_or(Mark::None),
+        None => Err(match thread.answers.bytes(Source::Fd) {
+            Err(mark) => mark,
+            Ok(link) if link.starts_with(b"socket:") => Mark::Unsupported,
+            Ok(_) => Mark::None,
+        }),
+    }
+}
+
+fn push(part: SocketPart, socket: &Socket, row: &mut Observation) {
+    let end = |row: &mut Observation,
+               pick: fn(&(std::net::SocketAddr, std::net::SocketAddr)) -> std::net::SocketAddr| {
+        match socket.ends.as_ref().map(pick).filter(|end| end.port() != 0) {
+            Some(end) => row.push_text_with(|out| {
+                // Writing to a vector can not fail.
+                let _ = write!(out, "{end}");
+            }),
+            None => row.push_mark(Mark::None),
+        }
+    };
+    match part {
+        SocketPart::Protocol => row.push_text(protocol(socket).as_bytes()),
+        SocketPart::Local => end(row, |(local, _)| *local),
+        SocketPart::Remote => end(row, |(_, remote)| *remote),
+        SocketPart::RemotePort => match socket.ends.filter(|(_, remote)| remote.port() != 0) {
+            Some((_, remote)) => row.push_number(remote.port().into()),
+            None => row.push_mark(Mark::None),
+        },
+        SocketPart::State => match STATES.get(usize::from(socket.state)) {
+            Some(name) if socket.kind == STREAM => row.push_text(name.as_bytes()),
+            _ => row.push_mark(Mark::None),
+        },
+        SocketPart::PeerPid => match socket.peer_pid {
+            Some(pid) => row.push_number(pid.into()),
+            None => row.push_mark(Mark::None),
+        },
+        SocketPart::PeerComm => match peer_comm(socket) {
+            [] => row.push_mark(Mark::None),
+            name => row.push_text(name),
+        },
+    }
+}
+
+fn peer_comm(socket: &Socket) -> &[u8] {
+    socket.peer_comm.split(|byte| *byte == 0).next().unwrap_or_default()
+}
+
+fn protocol(socket: &Socket) -> &'static str {
+    /// `AF_INET` and `AF_INET6`
+    const INTERNET: [u16; 2] = [2, 10];
+    match (socket.family, socket.kind) {
+        (UNIX, _) => "unix",
+        (16, _) => "netlink",
+        (17, _) => "packet",
+        (40, _) => "vsock",
+        (family, kind) if INTERNET.contains(&family) => match (socket.protocol, kind) {
+            (6, _) | (0, STREAM) => "tcp",
+            (17, _) | (0, 2) => "udp",
+            (132, _) => "sctp",
+            (262, _) => "mptcp",
+            _ => "raw",
+        },
+        _ => "other",
+    }
+}
+
+/// Appends the connection: `tcp 10.0.0.5:41822->10.0.0.9:5432`, `listen tcp 0.0.0.0:80`, `unix->pid 812 (postgres)`. As a
+/// summary, the port that is one of many is a `*`.
+pub fn connection(socket: &Socket, is_summary: bool, out: &mut Vec<u8>) {
+    if socket.state == LISTEN && socket.kind == STREAM {
+        out.extend_from_slice(b"listen ");
+    }
+    out.extend_from_slice(protocol(socket).as_bytes());
+    if let Some((local, remote)) = &socket.ends {
+        let [here, there] = [local, remote].map(|end| is_summary && is_one_of_many(*end, *local, *remote));
+        write_end(local, here, b' ', out);
+        if remote.port() != 0 {
+            out.extend_from_slice(b"->");
+            write_end(remote, there, b'>', out);
+        }
+    } else if let Some(pid) = socket.peer_pid {
+        let _ = if is_summary { write!(out, "->pid *") } else { write!(out, "->pid {pid}") };
+        let name = peer_comm(socket);
+        if !name.is_empty() {
+            out.extend_from_slice(b" (");
+            out.extend_from_slice(name);
+            out.push(b')');
+        }
+    }
+}
+
+fn write_end(end: &std::net::SocketAddr, is_starred: bool, before: u8, out: &mut Vec<u8>) {
+    if before == b' ' {
+        out.push(b' ');
+    }
+    // Writing to a vector can not fail.
+    let _ = match (is_starred, end) {
+        (false, end) => write!(out, "{end}"),
+        (true, std::net::SocketAddr::V4(end)) => write!(out, "{}:*", end.ip()),
+        (true, std::net::SocketAddr::V6(end)) => write!(out, "[{}]:*", end.ip()),
+    };
+}
+
+/// The first port that the kernel gives to clients (`net.ipv4.ip_local_port_range`, unless it was changed).
+const FIRST_EPHEMERAL: u16 = 32_768;
+
+/// Whether this end of a connection has a port that the kernel gave it. Of two such, it is this one if the other is a service's.
+fn is_one_of_many(end: std::net::SocketAddr, local: std::net::SocketAddr, remote: std::net::SocketAddr) -> bool {
+    let other = if end == local { remote } else { local };
+    end.port() >= FIRST_EPHEMERAL && other.port() != 0 && (other.port() < FIRST_EPHEMERAL || end == local)
+}
+
+/// Which end of the connection the process is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Role {
+    /// It was connected to, or takes messages from anybody.
+    Server,
+    /// It connected.
+    Client,
+    /// It cannot be told.
+    Unknown,
+}
+
+/// Which end the process is, by the ports: who connects gets one from the kernel. Of UNIX sockets, by who has a name.
+pub fn role(socket: &Socket) -> Role {
+    match &socket.ends {
+        Some((_, remote)) if remote.port() == 0 => Role::Server,
+        Some((local, remote)) => match [local, remote].map(|end| end.port() >= FIRST_EPHEMERAL) {
+            [false, true] => Role::Server,
+            [true, false] => Role::Client,
+            _ => Role::Unknown,
+        },
+        None if socket.family == UNIX && socket.is_named => Role::Server,
+        None if socket.family == UNIX && socket.peer_pid.is_some() => Role::Client,
+        None if socket.family == UNIX => Role::Unknown,
+        // Netlink and its like: messages from the kernel.
+        None => Role::Server,
+    }
+}
