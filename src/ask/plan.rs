@@ -130,6 +130,13 @@ impl StateGate {
         gate
     }
 
+    /// The same, and this state.
+    #[must_use]
+    pub fn and(mut self, letter: u8) -> Self {
+        *self.passes.at_mut(letter) = true;
+        self
+    }
+
     /// Exactly these states.
     #[must_use]
     pub fn only(letters: &[u8]) -> Self {

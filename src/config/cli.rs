@@ -25,6 +25,15 @@ Examples:
   psn record -o /var/lib/psn/ --keep 7d   record for ever, of the last seven days
   psn diff night.db@-30m..-15m night.db@-15m..";
 
+/// Which sleeping threads `--waits` shows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Waits {
+    /// Those that wait for somebody
+    Sure,
+    /// Those that may wait for somebody, too
+    All,
+}
+
 /// A passive sampling profiler: what every thread on this host is doing, and what it waits for.
 ///
 /// psn reads the state of every thread from /proc at a fixed rate, or has the kernel walk over them
@@ -110,6 +119,18 @@ pub struct SampleArgs {
     /// Sleeping and idle threads too: states S, Z, I and P, which psn record has and all else leaves out
     #[arg(short, long)]
     pub all_states: bool,
+
+    /// Active threads, and sleeping ones that wait for somebody: not those that wait for work (column idle); all adds those of which
+    /// neither can be told
+    #[arg(
+        long,
+        value_name = "WHICH",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "sure",
+        conflicts_with_all = ["all_states", "states"]
+    )]
+    pub waits: Option<Waits>,
 
     /// Exactly these states, by letter: D, or RD; R is running and waiting for a CPU
     #[arg(long, value_name = "LETTERS", conflicts_with = "all_states", value_parser = states)]

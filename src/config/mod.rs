@@ -13,7 +13,7 @@ use std::time::Duration;
 use crate::ask::filter::{Filter, FilterError};
 use crate::ask::plan::{Keep, Plan, PlanError, PlanRequest, StateGate};
 use crate::ask::select::{ProcessSelection, Selection};
-use crate::config::cli::{RecordArgs, SampleArgs};
+use crate::config::cli::{RecordArgs, SampleArgs, Waits};
 use crate::proc::host::within;
 use crate::proc::source::SourceSet;
 use crate::record::Format;
@@ -146,7 +146,7 @@ impl Config {
             fd_budget: args.fd_budget,
             max_memory: args.max_memory,
             getent: GETENT.into(),
-            filters: args.filters.clone(),
+            filters: conditions(args),
             recording: recording(args)?,
         })
     }
@@ -173,7 +173,7 @@ pub fn plan(args: &SampleArgs, keep: Keep) -> Result<Plan, UsageError> {
     let request = PlanRequest {
         group_by: [names(&args.group_by), names(&args.append_group_by)].concat(),
         select: names(&args.select),
-        filters: filters(&args.filters)?,
+        filters: filters(&conditions(args))?,
         sort: args.sort.clone(),
         record,
         keep,
@@ -181,9 +181,25 @@ pub fn plan(args: &SampleArgs, keep: Keep) -> Result<Plan, UsageError> {
     let gate = match &args.states {
         Some(letters) => StateGate::only(letters.as_bytes()),
         None if args.all_states => StateGate::all(),
+        None if args.waits.is_some() => StateGate::active().and(b'S'),
         None => StateGate::active(),
     };
     Ok(Plan::new(&request, gate)?)
+}
+
+/// The conditions of `--where`, and that of `--waits`.
+#[must_use]
+pub fn conditions(args: &SampleArgs) -> Vec<String> {
+    let waits = args.waits.map(condition).map(str::to_owned);
+    waits.into_iter().chain(args.filters.iter().cloned()).collect()
+}
+
+/// The condition that `--waits` stands for.
+const fn condition(waits: Waits) -> &'static str {
+    match waits {
+        Waits::Sure => "state_id != S or idle ~ '^no'",
+        Waits::All => "state_id != S or idle !~ '^yes'",
+    }
 }
 
 /// The conditions of `--where`.

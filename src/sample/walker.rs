@@ -342,8 +342,6 @@ fn provided(plan: &Plan, parts: Parts) -> SourceSet {
         (Source::Syscall, parts.call),
         (Source::Wchan, parts.frames > 0),
         (Source::Wait, parts.queued && parts.left),
-        (Source::Socket, parts.call && parts.file),
-        (Source::Idle, parts.call && parts.file && parts.frames > 0),
         (Source::Stack, parts.frames == Parts::MAX_FRAMES),
         (Source::Owner, tells_owner),
     ];
