@@ -46,6 +46,22 @@ pub enum FileKind {
     Other,
 }
 
+impl FileKind {
+    /// As people call it.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Terminal => "a terminal",
+            Self::Pipe => "a pipe",
+            Self::ServerSocket => "a socket, as the server",
+            Self::ClientSocket => "a socket, as the client",
+            Self::Socket => "a socket, as either",
+            Self::Events => "an eventfd, timerfd, signalfd or inotify",
+            Self::Other => "any other file",
+        }
+    }
+}
+
 /// What is known of a thread that sleeps.
 #[derive(Debug, Clone, Copy)]
 pub struct Sleep<'a> {
@@ -278,6 +294,17 @@ impl When {
 }
 
 impl Futex {
+    /// What is so about the word and the operation, for people.
+    #[must_use]
+    pub const fn condition(self) -> &'static str {
+        match self {
+            Self::Lock => "whose word is 2",
+            Self::PriorityInheritance => "with priority inheritance (FUTEX_LOCK_PI)",
+            Self::ThreadEnd => "that processes may share, whose word is the id of a thread",
+            Self::Any => "with any other word",
+        }
+    }
+
     /// futex(2): word, operation, value.
     fn applies(self, [_, operation, value, ..]: [u64; 6]) -> bool {
         /// `FUTEX_PRIVATE_FLAG`, `FUTEX_CLOCK_REALTIME`

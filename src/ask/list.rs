@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use crate::ask::column::{COLUMNS, Column};
+use crate::ask::idle::{RULES, Rule, When};
 use crate::ask::plan::STATISTICS;
 use crate::proc::source::Source;
 
@@ -12,13 +13,16 @@ fn path(source: Source) -> String {
         Source::Task => "/proc/PID/task/ (the directory itself)".to_owned(),
         Source::Kernel => "--scan kernel".to_owned(),
         Source::Fd => "/proc/PID/task/TID/fd/N".to_owned(),
+        Source::Wait => "--scan kernel, or /proc/PID/task/TID/schedstat".to_owned(),
+        Source::Socket => "--scan kernel".to_owned(),
+        Source::Idle => "/proc/PID/task/TID/syscall, wchan and fd/N".to_owned(),
         Source::Comm | Source::Cmdline | Source::Exe | Source::Smaps => format!("/proc/PID/{}", source.name()),
         _ => format!("/proc/PID/task/TID/{}", source.name()),
     }
 }
 
 /// What becomes of the kernel walk's columns without it.
-const KERNEL_ONLY: &str = "oncpu is [unsupported], and so is state2 of threads in state R";
+const KERNEL_ONLY: &str = "oncpu and iowait are [unsupported], and so is state2 of threads in state R";
 
 /// What a reader of `docs/columns.md` must know of a file's columns, beside what each of them means.
 const fn remarks(source: Source) -> &'static str {
@@ -93,6 +97,70 @@ pub fn text() -> String {
         "  COL:max :avg :sum           gauge    of a column of numbers\n  \
          COL:delta                   counter  the increase of a counter during the run\n  \
          COL:common :example         text     the commonest value; the value of the earliest sample\n",
+    );
+    text.push_str(
+        "\nwhat a sleeping thread waits for, as column idle tells it; the first rule that applies decides:\n",
+    );
+    for rule in RULES {
+        let _ = writeln!(text, "  {:<26}  {}", verdict(rule), condition(rule.when));
+    }
+    text.push_str("  maybe                       anything else\n");
+    text
+}
+
+/// The value of column `idle`.
+fn verdict(rule: &Rule) -> String {
+    format!("{}: {}", rule.verdict.name(), rule.what)
+}
+
+/// When a rule applies.
+fn condition(when: When) -> String {
+    match when {
+        When::KernelThread => "a thread of the kernel's own".to_owned(),
+        When::Uninterruptible => "state D".to_owned(),
+        When::Kernel(functions) => format!("sleeps in {}", functions.join(", ")),
+        When::NoCall => "in no system call".to_owned(),
+        When::Calls(calls) => calls.join(", "),
+        When::Files(calls, kinds) => {
+            let kinds: Vec<&str> = kinds.iter().map(|kind| kind.name()).collect();
+            format!("{} of {}", calls.join(", "), kinds.join(" or "))
+        }
+        When::Futex(futex) => format!("futex {}", futex.condition()),
+        When::Fcntl(commands) => {
+            let commands: Vec<String> = commands.iter().map(u64::to_string).collect();
+            format!("fcntl with command {}", commands.join(" or "))
+        }
+    }
+}
+
+/// What `docs/idle.md` holds.
+#[must_use]
+pub fn idle_markdown() -> String {
+    let mut text = "# Which sleepers really wait\n\nMade from the rules in `src/ask/idle.rs`; a test holds the two together.\n\n\
+        A server's threads sleep for two reasons: there is no work, or something they need is not there: a lock, an answer, a\n\
+        disk. Both are state `S`. `psn --waits` shows active threads and the sleepers that wait for somebody or something;\n\
+        `psn --waits=all` adds those of which it cannot be told. The column `idle` is what decides: `no` (it waits for somebody),\n\
+        `yes` (it waits for work) or `maybe`, and what it waits for. With `wait_ms` it says how long.\n\n\
+        The rules are tried from top to bottom, and the first that applies decides. Where a rule asks for the function that a\n\
+        thread sleeps in, that is the column `wchan`.\n\n\
+        | `idle` | when | why |\n|---|---|---|\n"
+        .to_owned();
+    for rule in RULES {
+        let _ = writeln!(text, "| `{}` | {} | {} |", verdict(rule), condition(rule.when), rule.reason);
+    }
+    text.push_str(
+        "| `maybe` | anything else | |\n\n\
+         ## Which end of a connection a process is\n\n\
+         Who connects gets a port from the kernel: 32768 or above (`net.ipv4.ip_local_port_range`), while services have lower ones.\n\
+         So a process whose own port is below and whose peer's is above is the server, and the other way round the client. Where\n\
+         both are above or both below it cannot be told. A UNIX socket that was connected to has a name, one that was connected\n\
+         seldom has. All of that is told by the kernel's walk; through `/proc` it is not known which end a process is: `maybe`.\n\n\
+         ## What cannot be told\n\n\
+         - **Condition variables, semaphores, Java monitors, Go and Rust locks**: the kernel sees a futex with a counter. A pool's\n\
+           idle threads and threads that wait for each other look alike: `maybe`. How long they wait (`wait_ms`) often tells.\n\
+         - **Event loops** count as idle. PostgreSQL waits for heavyweight locks (rows, tables) in an event loop, on nothing but its\n\
+           own latch.\n\
+         - **Pipes**: whoever reads an empty pipe counts as waiting for the writer, though that may have nothing to say.\n",
     );
     text
 }
@@ -170,12 +238,14 @@ mod tests {
     }
 
     #[test]
-    fn the_column_reference_is_up_to_date() {
-        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/columns.md");
-        if std::env::var_os("PSN_UPDATE_DOCS").is_some() {
-            std::fs::write(path, markdown()).unwrap();
+    fn the_pages_made_from_tables_are_up_to_date() {
+        for (name, made) in [("columns.md", markdown()), ("idle.md", idle_markdown())] {
+            let path = format!("{}/docs/{name}", env!("CARGO_MANIFEST_DIR"));
+            if std::env::var_os("PSN_UPDATE_DOCS").is_some() {
+                std::fs::write(&path, &made).unwrap();
+            }
+            let kept = std::fs::read_to_string(path).unwrap_or_default();
+            assert!(kept == made, "docs/{name} is out of date: PSN_UPDATE_DOCS=1 cargo test writes it anew");
         }
-        let kept = std::fs::read_to_string(path).unwrap();
-        assert!(kept == markdown(), "docs/columns.md is out of date: PSN_UPDATE_DOCS=1 cargo test writes it anew");
     }
 }
