@@ -944,3 +944,45 @@ fn the_file_that_is_waited_for_is_told_with_both_its_ends() {
     }
     drop(kept);
 }
+
+/// A thread that waits for an epoll instance to which these are added.
+fn waits_for(files: Vec<std::os::fd::OwnedFd>) -> u32 {
+    use rustix::event::epoll;
+    let set = epoll::create(epoll::CreateFlags::CLOEXEC).unwrap();
+    for file in &files {
+        epoll::add(&set, file, epoll::EventData::new_u64(0), epoll::EventFlags::IN).unwrap();
+    }
+    blocked(move || {
+        let mut events = Vec::with_capacity(1);
+        let _ = epoll::wait(&set, rustix::buffer::spare_capacity(&mut events), None);
+        drop(files);
+    })
+}
+
+#[test]
+fn the_set_of_an_epoll_instance_is_told_by_kinds() {
+    let event = || rustix::event::eventfd(0, rustix::event::EventfdFlags::CLOEXEC).unwrap();
+    let pair = || std::os::unix::net::UnixStream::pair().unwrap();
+    let (reader, writer) = std::io::pipe().unwrap();
+    let (one, other) = pair();
+    let expected = [
+        (waits_for(vec![event()]), (0, 0, 1, false)),
+        (waits_for(vec![event(), one.into(), reader.into()]), (1, 1, 1, false)),
+        (waits_for((0..40).map(|_| event()).collect()), (0, 0, 7, true)),
+        (waits_for(vec![]), (0, 0, 0, false)),
+    ];
+    for mut scan in scans(Parts { epoll: true, ..Parts::default() }) {
+        let mut sets = BTreeMap::new();
+        for _ in 0..2 {
+            scan.walk(&mut |record| {
+                sets.insert(record.tid, record.epoll);
+            })
+            .unwrap();
+            for (tid, expected) in expected {
+                let set = sets[&tid].unwrap();
+                assert_eq!((set.sockets, set.pipes, set.others, set.has_more), expected, "{:?}", scan.level());
+            }
+        }
+    }
+    drop((writer, other));
+}

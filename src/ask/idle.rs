@@ -77,6 +77,8 @@ pub struct Sleep<'a> {
     pub args: [u64; 6],
     /// The file of the descriptor argument.
     pub file: Option<FileKind>,
+    /// Whether it waits in epoll_wait(2) for a few files of which some are pipes and none are sockets.
+    pub watches_pipes: bool,
     /// The functions of the kernel's stack, or the one that it sleeps in, as they are shown.
     pub kernel: &'a [u8],
 }
@@ -98,6 +100,8 @@ pub enum When {
     Files(&'static [&'static str], &'static [FileKind]),
     /// In futex(2), with such a word.
     Futex(Futex),
+    /// In epoll_wait(2) without a time limit, for a few files of which some are pipes and none are sockets.
+    WakeUp,
     /// In fcntl(2), with such a command.
     Fcntl(&'static [u64]),
 }
@@ -138,6 +142,7 @@ const WRITES: &[&str] = &[
     "write", "writev", "pwrite64", "pwritev", "pwritev2", "sendto", "sendmsg", "sendmmsg", "send", "sendfile",
     "vmsplice",
 ];
+const EPOLLS: &[&str] = &["epoll_wait", "epoll_pwait"];
 const POLLS: &[&str] =
     &["epoll_wait", "epoll_pwait", "epoll_pwait2", "poll", "ppoll", "select", "pselect6", "_newselect"];
 const SLEEPS: &[&str] = &["nanosleep", "clock_nanosleep", "pause", "rt_sigtimedwait", "rt_sigsuspend", "sigsuspend"];
@@ -249,6 +254,12 @@ pub static RULES: &[Rule] = &[
         "disk",
         "a disk has not finished",
     ),
+    rule(
+        When::WakeUp,
+        Verdict::No,
+        "wake-up",
+        "no client can wake it, and no time: another process of the same program must, as in PostgreSQL's waits for row locks",
+    ),
     rule(When::Calls(POLLS), Verdict::Yes, "poll", "an event loop: none of the files it watches has anything new"),
     rule(When::Calls(SLEEPS), Verdict::Yes, "time", "a thread that sleeps for a time, or until a signal"),
     rule(
@@ -288,6 +299,7 @@ impl When {
             Self::Calls(calls) => is_in(calls),
             Self::Files(calls, kinds) => sleep.file.is_some_and(|kind| kinds.contains(&kind)) && is_in(calls),
             Self::Futex(futex) => is_in(&["futex", "futex_time64", "futex_wait"]) && futex.applies(sleep.args),
+            Self::WakeUp => sleep.watches_pipes && is_in(EPOLLS) && is_endless(sleep.args[3]),
             Self::Fcntl(commands) => is_in(&["fcntl", "fcntl64"]) && commands.contains(&sleep.args[1]),
         }
     }
@@ -330,6 +342,11 @@ impl Futex {
     }
 }
 
+/// Whether a time limit in milliseconds is none: -1, or any other negative `int`.
+const fn is_endless(timeout: u64) -> bool {
+    timeout & 1 << 31 != 0
+}
+
 /// Whether `text`, functions with anything but letters between them, has this one.
 fn has_function(text: &[u8], function: &[u8]) -> bool {
     let is_part = |byte: Option<&u8>| byte.is_some_and(|byte| byte.is_ascii_alphanumeric() || *byte == b'_');
@@ -345,6 +362,7 @@ mod tests {
 
     fn sleep() -> Sleep<'static> {
         Sleep {
+            watches_pipes: false,
             state: b'S',
             is_kernel_thread: false,
             call: None,
@@ -394,6 +412,16 @@ mod tests {
         assert_eq!(told(&Sleep { is_kernel_thread: true, ..sleep() }), "yes: kernel thread");
         assert_eq!(told(&Sleep { is_in_no_call: true, ..sleep() }), "no: page fault");
         assert_eq!(told(&Sleep { state: b'D', call: Some(b"poll"), ..sleep() }), "no: uninterruptible");
+    }
+
+    #[test]
+    fn an_event_loop_that_only_its_own_program_can_wake_waits() {
+        let epoll = |watches_pipes, timeout| {
+            told(&Sleep { call: Some(b"epoll_wait"), args: [3, 0, 1, timeout, 0, 0], watches_pipes, ..sleep() })
+        };
+        assert_eq!(epoll(true, 0xffff_ffff), "no: wake-up");
+        assert_eq!(epoll(true, 200), "yes: poll");
+        assert_eq!(epoll(false, 0xffff_ffff), "yes: poll");
     }
 
     #[test]

@@ -126,6 +126,9 @@ fn condition(when: When) -> String {
             format!("{} of {}", calls.join(", "), kinds.join(" or "))
         }
         When::Futex(futex) => format!("futex {}", futex.condition()),
+        When::WakeUp => {
+            "epoll_wait without a time limit, on at most 7 files, some of them pipes and none a socket".to_owned()
+        }
         When::Fcntl(commands) => {
             let commands: Vec<String> = commands.iter().map(u64::to_string).collect();
             format!("fcntl with command {}", commands.join(" or "))
@@ -158,8 +161,8 @@ pub fn idle_markdown() -> String {
          ## What cannot be told\n\n\
          - **Condition variables, semaphores, Java monitors, Go and Rust locks**: the kernel sees a futex with a counter. A pool's\n\
            idle threads and threads that wait for each other look alike: `maybe`. How long they wait (`wait_ms`) often tells.\n\
-         - **Event loops** count as idle. PostgreSQL waits for heavyweight locks (rows, tables) in an event loop, on nothing but its\n\
-           own latch.\n\
+         - **Event loops** count as idle, but for those that only their own program can wake. So PostgreSQL's waits for heavyweight\n\
+           locks (rows, tables) are told from its idle sessions, which watch a client; its background workers have time limits.\n\
          - **Pipes**: whoever reads an empty pipe counts as waiting for the writer, though that may have nothing to say.\n",
     );
     text

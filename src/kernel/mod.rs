@@ -39,7 +39,7 @@ use std::fmt;
 pub use bare::BareWalk;
 pub use clock::Waited;
 pub use parts::state::State;
-pub use parts::{Call, OpenFile, Parts, Registers, Socket, TaskRecord};
+pub use parts::{Call, EpollSet, OpenFile, Parts, Registers, Socket, TaskRecord};
 pub use recipe::Ground;
 pub use unavailable::Unavailable;
 pub use walk::{KernelScan, Request, Walk};

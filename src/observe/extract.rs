@@ -562,10 +562,13 @@ fn filename(form: FilenameForm, thread: Thread<'_>, row: &mut Observation) {
         }
         Descriptor::None => return row.push_mark(Mark::None),
     };
-    if let Some(socket) = socket::file(thread).and_then(|file| file.socket)
-        && matches!(form, FilenameForm::Normal | FilenameForm::Raw | FilenameForm::Summary)
-    {
-        return row.push_text_with(|out| socket::connection(&socket, form == FilenameForm::Summary, out));
+    if matches!(form, FilenameForm::Normal | FilenameForm::Raw | FilenameForm::Summary) {
+        if let Some(socket) = socket::file(thread).and_then(|file| file.socket) {
+            return row.push_text_with(|out| socket::connection(&socket, form == FilenameForm::Summary, out));
+        }
+        if let Some(set) = socket::watched(thread) {
+            return row.push_text_with(|out| socket::epoll(set, out));
+        }
     }
     with(thread.answers.bytes(Source::Fd), row, |link, row| {
         row.push_text_with(|out| {

@@ -26,6 +26,7 @@ pub fn idle(thread: Thread<'_>, row: &mut Observation) {
         is_in_no_call: call.as_ref().err() == Some(&Mark::KernelDirect),
         args: call.as_ref().map_or([0; 6], |call| call.args),
         file: kind_of_file(thread),
+        watches_pipes: socket::watched(thread).is_some_and(|set| set.sockets == 0 && set.pipes > 0 && !set.has_more),
         kernel: wait_channel(thread),
     };
     match decide(&sleep) {

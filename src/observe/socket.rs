@@ -3,7 +3,7 @@
 use std::io::Write as _;
 
 use crate::ask::column::SocketPart;
-use crate::kernel::{OpenFile, Socket};
+use crate::kernel::{EpollSet, OpenFile, Socket};
 use crate::observe::extract::{Descriptor, Thread};
 use crate::proc::source::Source;
 use crate::row::observation::{Mark, Observation};
@@ -35,6 +35,33 @@ const STATES: [&str; 14] = [
 /// The file in the descriptor argument, if a walk took it.
 pub fn file(thread: Thread<'_>) -> Option<OpenFile> {
     matches!(thread.answers.descriptor, Descriptor::Fd(_)).then_some(thread.walked?.record.file).flatten()
+}
+
+/// The files that are watched by the epoll instance in the descriptor argument, if a walk took them.
+pub fn watched(thread: Thread<'_>) -> Option<EpollSet> {
+    matches!(thread.answers.descriptor, Descriptor::Fd(_)).then_some(thread.walked?.record.epoll).flatten()
+}
+
+/// Appends how many files of which kind an epoll instance watches: `epoll: 2 sockets, 1 pipe`.
+pub fn epoll(set: EpollSet, out: &mut Vec<u8>) {
+    out.extend_from_slice(b"epoll: ");
+    if set.has_more {
+        return out.extend_from_slice(b"more than 7 files");
+    }
+    let mut is_first = true;
+    for (count, one, many) in
+        [(set.sockets, "socket", "sockets"), (set.pipes, "pipe", "pipes"), (set.others, "other", "others")]
+    {
+        if count > 0 {
+            let before = if is_first { "" } else { ", " };
+            // Writing to a vector can not fail.
+            let _ = write!(out, "{before}{count} {}", if count == 1 { one } else { many });
+            is_first = false;
+        }
+    }
+    if is_first {
+        out.extend_from_slice(b"nothing");
+    }
 }
 
 /// Appends what is known of the socket.

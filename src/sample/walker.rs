@@ -329,6 +329,7 @@ fn wanted_parts(plan: &Plan) -> Parts {
         throttled: shows(|extract| matches!(extract, Extract::State | Extract::State2)),
         io: shows(|extract| extract == Extract::IoWait),
         file: wants(Source::Fd),
+        epoll: wants(Source::Idle) || wants(Source::Fd),
     }
 }
 

@@ -10,7 +10,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use super::identity;
 use super::part::Part;
 use crate::kernel::bpf::asm::Register::{R0, R1, R2, R3};
-use crate::kernel::bpf::asm::{Code, Helper, When};
+use crate::kernel::bpf::asm::{Code, Helper, Label, When};
 use crate::kernel::bpf::field::Field;
 use crate::kernel::registers::{RECORD, TASK};
 use crate::kernel::types::{Names, Types};
@@ -155,8 +155,16 @@ impl Socks {
     }
 }
 
+/// Clears the words of a part that not every path fills, through `R2`.
+pub(super) fn clear(code: &mut Code, at: i32, size: i32) {
+    code.set(R2, 0);
+    for word in (at..at + size).step_by(8) {
+        code.store(RECORD.u64(word), R2);
+    }
+}
+
 /// `*(record + to) = *(R3 + field)`, as many bytes; whatever `R3` is. Zeros if there is nothing.
-fn fetch(code: &mut Code, to: i32, size: i32, offset: u32) {
+pub(super) fn fetch(code: &mut Code, to: i32, size: i32, offset: u32) {
     code.add(R3, offset.cast_signed());
     code.set(R1, RECORD);
     code.add(R1, to);
@@ -171,12 +179,29 @@ fn follow(code: &mut Code, from: i32, to: i32, size: i32, offset: u32) {
 }
 
 impl Fields {
-    /// The words are cleared, as not every path fills them.
-    fn clear(code: &mut Code, at: i32) {
-        code.set(R2, 0);
-        for word in (at..at + END).step_by(8) {
-            code.store(RECORD.u64(word), R2);
-        }
+    /// Finds the file of the first argument, and its place in the table of files; jumps to `none` if it has none. Both are
+    /// offsets in the record.
+    pub(super) fn write_file(&self, code: &mut Code, place: i32, file: i32, none: Label) {
+        code.set(R1, TASK);
+        code.call(Helper::TaskPtRegs); //                                      fd = task_pt_regs(task)->di;
+        code.load(R3, R0.field(self.argument));
+        code.load(R1, TASK.field(self.files));
+        code.jump_if(R1, When::Equal, 0, none); //                             if (!task->files) goto none;
+        code.load(R1, R1.field(self.table)); //                                table = task->files->fdt;
+        code.load(R2, R1.field(self.max));
+        code.jump_if(R3, When::Above, R2, none); //                            if (fd >= table->max_fds) goto none;
+        code.jump_if(R3, When::Equal, R2, none);
+        code.load(R1, R1.field(self.files_of_table));
+        code.shift_left(R3, 3);
+        code.add(R3, R1);
+        code.store(RECORD.u64(place), R3); //                                  place = &table->fd[fd];
+        fetch(code, file, 8, 0); //                                            file = *place;
+    }
+
+    /// Writes type and rights of a file; all are offsets in the record.
+    pub(super) fn write_mode(&self, code: &mut Code, file: i32, pointer: i32, mode: i32) {
+        follow(code, file, pointer, 8, self.inode.offset);
+        follow(code, pointer, mode, 2, self.mode.offset);
     }
 
     fn write_socket(&self, code: &mut Code, at: i32) {
@@ -271,25 +296,12 @@ impl Part for Fields {
     }
 
     fn write(&self, code: &mut Code, at: i32) {
-        Self::clear(code, at);
+        clear(code, at, END);
         identity::jump_if_kernel_thread(code, "file: none");
-        code.set(R1, TASK);
-        code.call(Helper::TaskPtRegs); //                                      fd = task_pt_regs(task)->di;
-        code.load(R3, R0.field(self.argument));
-        code.load(R1, TASK.field(self.files));
-        code.jump_if(R1, When::Equal, 0, "file: none"); //                     if (!task->files) goto none;
-        code.load(R1, R1.field(self.table)); //                                table = task->files->fdt;
-        code.load(R2, R1.field(self.max));
-        code.jump_if(R3, When::Above, R2, "file: none"); //                    if (fd >= table->max_fds) goto none;
-        code.jump_if(R3, When::Equal, R2, "file: none");
-        code.load(R1, R1.field(self.files_of_table));
-        code.shift_left(R3, 3);
-        code.add(R3, R1);
-        code.store(RECORD.u64(at + PLACE), R3); //                             place = &table->fd[fd];
-        fetch(code, at + FILE, 8, 0); //                                       file = *place;
+        self.write_file(code, at + PLACE, at + FILE, "file: none"); //         place = …; file = *place;
         follow(code, at + FILE, at + POINTER, 8, self.inode.offset);
         follow(code, at + POINTER, at + INODE, 8, self.number.offset); //      inode = file->f_inode->i_ino;
-        follow(code, at + POINTER, at + MODE, 2, self.mode.offset); //         mode = file->f_inode->i_mode;
+        self.write_mode(code, at + FILE, at + POINTER, at + MODE); //          mode = file->f_inode->i_mode;
         code.load(R1, RECORD.u16(at + MODE));
         code.and(R1, FORMAT);
         code.jump_if(R1, When::NotEqual, SOCKET, "file: check"); //            if ((mode & S_IFMT) == S_IFSOCK) {

@@ -16,6 +16,7 @@
 
 mod call;
 pub mod cpu;
+mod epoll;
 mod file;
 pub mod identity;
 mod io;
@@ -36,6 +37,7 @@ use crate::kernel::types::{Names, Types};
 use crate::kernel::words::Words;
 
 pub use call::{Call, Registers};
+pub use epoll::EpollSet;
 pub use file::{OpenFile, Socket};
 #[cfg(test)]
 pub use left::Since;
@@ -64,6 +66,8 @@ list::parts! {
         io: io::Fields,
         /// The file that is the first argument of the system call.
         file: file::Fields,
+        /// The files that the epoll instance watches in which the task waits.
+        epoll: epoll::Fields,
     }
 }
 
