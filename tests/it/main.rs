@@ -25,6 +25,9 @@ mod live;
 /// The kernel's own walk in the place of /proc.
 mod walk;
 
+/// How long threads wait, and for what.
+mod waits;
+
 /// Command lines and executables of the row's own moment, and facts that are long or outlive their first thread.
 mod titles;
 /// Figures that are what they seem to be: system calls of either table, what is not measured, what a terminal is shown.

@@ -33,7 +33,9 @@ fn texts(column: &'static Column, value: &str) -> Vec<Vec<u8>> {
             if names.is_empty() { vec![vec![*letter]] } else { names }
         }
         // The table shows names in parentheses, so they are typed in parentheses; a name may have some of its own.
-        (Extract::Comm | Extract::CommRaw, text @ [b'(', name @ .., b')']) => vec![name.to_vec(), text.to_vec()],
+        (Extract::Comm | Extract::CommRaw | Extract::ProcessComm, text @ [b'(', name @ .., b')']) => {
+            vec![name.to_vec(), text.to_vec()]
+        }
         (Extract::Container, text) => vec![short_id(text).to_vec()],
         (_, text) => vec![text.to_vec()],
     };
