@@ -95,6 +95,8 @@ pub fn text() -> String {
     }
     text.push_str(
         "  COL:max :avg :sum           gauge    of a column of numbers\n  \
+         COL:p50 :p95 :p99           gauge    what so many percent of its numbers do not exceed, within 1.6%\n  \
+         COL:distinct                gauge    how many different values there are, exact up to 256\n  \
          COL:delta                   counter  the increase of a counter during the run\n  \
          COL:common :example         text     the commonest value; the value of the earliest sample\n",
     );

@@ -24,16 +24,24 @@ pub enum Aggregate {
     Example,
     /// The commonest value; of equally common ones the least.
     Common,
+    /// The number that so many percent of the observations do not exceed.
+    Percentile(u8),
+    /// How many different values there are.
+    Distinct,
 }
 
 impl Aggregate {
-    const NAMES: [(&'static str, Self); 6] = [
+    const NAMES: [(&'static str, Self); 10] = [
         ("max", Self::Max),
         ("avg", Self::Avg),
         ("sum", Self::Sum),
         ("delta", Self::Delta),
         ("example", Self::Example),
         ("common", Self::Common),
+        ("p50", Self::Percentile(50)),
+        ("p95", Self::Percentile(95)),
+        ("p99", Self::Percentile(99)),
+        ("distinct", Self::Distinct),
     ];
 
     /// The sensible one for a kind of column: what a bare name in `-s` means.
@@ -47,7 +55,7 @@ impl Aggregate {
 
     /// Whether it needs numbers.
     const fn needs_numbers(self) -> bool {
-        matches!(self, Self::Max | Self::Avg | Self::Sum | Self::Delta)
+        matches!(self, Self::Max | Self::Avg | Self::Sum | Self::Delta | Self::Percentile(_))
     }
 }
 

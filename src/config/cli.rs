@@ -144,7 +144,7 @@ pub struct SampleArgs {
     #[arg(short = 'G', long, value_name = "COLS", value_delimiter = ',')]
     pub append_group_by: Vec<String>,
 
-    /// Show these too: max_threads, ci95, or COL:max, :avg, :sum, :delta, :example, :common
+    /// Show these too: max_threads, ci95, or COL:max, :avg, :sum, :p50, :p95, :p99, :delta, :distinct, :example, :common
     #[arg(short, long, value_name = "COLS", value_delimiter = ',')]
     pub select: Vec<String>,
 

@@ -50,6 +50,7 @@ const OPTIONS: [(&str, About); 39] = [
     ("recursive", About::Sampling),
     ("all_states", About::All),
     ("states", About::All),
+    ("waits", About::All),
     ("active", About::All),
     // What psn groups by, it records as well.
     ("group_by", About::All),

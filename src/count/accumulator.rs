@@ -6,8 +6,10 @@ use foldhash::fast::RandomState;
 
 use crate::ask::plan::Aggregate;
 use crate::count::Cell;
+use crate::count::different::Different;
 use crate::count::memory::Budget;
-use crate::row::memory::table_entry;
+use crate::count::quantiles::Quantiles;
+use crate::row::memory::{allocation, table_entry};
 use crate::row::observation::{Mark, Value};
 
 /// What became of the values of one measure in one group.
@@ -28,6 +30,10 @@ pub enum Accumulator {
     Example(Option<(u32, u32, Cell)>),
     /// How often each value occurred; those for which there was no room as `[other]`.
     Common(HashMap<Cell, u64, RandomState>),
+    /// How many there are of each size.
+    Quantiles(Box<Quantiles>),
+    /// How many different ones.
+    Distinct(Box<Different>),
 }
 
 impl Accumulator {
@@ -37,6 +43,17 @@ impl Accumulator {
             Aggregate::Avg | Aggregate::Sum | Aggregate::Delta => Self::Sum { sum: 0, count: 0 },
             Aggregate::Example => Self::Example(None),
             Aggregate::Common => Self::Common(HashMap::default()),
+            Aggregate::Percentile(_) => Self::Quantiles(Box::default()),
+            Aggregate::Distinct => Self::Distinct(Box::default()),
+        }
+    }
+
+    /// The memory that one takes beside its place among those of its group, when it is empty.
+    pub(crate) const fn cost(aggregate: Aggregate) -> usize {
+        match aggregate {
+            Aggregate::Percentile(_) => allocation(size_of::<Quantiles>()),
+            Aggregate::Distinct => allocation(size_of::<Different>()),
+            _ => 0,
         }
     }
 
@@ -46,9 +63,11 @@ impl Accumulator {
     }
 
     /// Adds a number; those of a counter are given as how much it grew, none where that is no number.
+    /// A table takes its memory from `budget`; returns how much.
     #[inline]
-    pub(crate) fn add_number(&mut self, number: Option<i128>) {
+    pub(crate) fn add_number(&mut self, number: Option<i128>, budget: &Budget) -> usize {
         match (&mut *self, number) {
+            (Self::Quantiles(quantiles), Some(number)) => return quantiles.add(number, budget),
             (Self::Max(max), number) => *max = (*max).max(number),
             (Self::Sum { sum, count }, Some(number)) => match sum.checked_add(number) {
                 Some(more) => (*sum, *count) = (more, *count + 1),
@@ -56,6 +75,15 @@ impl Accumulator {
             },
             (Self::Sum { .. }, None) => *self = Self::Overflow,
             _ => {}
+        }
+        0
+    }
+
+    /// Adds the hash of a value. What it takes it takes from `budget`; returns how much.
+    pub(crate) fn add_hash(&mut self, hash: u64, budget: &Budget) -> usize {
+        match self {
+            Self::Distinct(different) => different.add(hash, budget),
+            _ => 0,
         }
     }
 
@@ -89,6 +117,8 @@ impl Accumulator {
             {
                 *mine = Some(*theirs);
             }
+            (Self::Quantiles(mine), Self::Quantiles(theirs)) => return mine.merge(theirs, budget),
+            (Self::Distinct(mine), Self::Distinct(theirs)) => return mine.merge(theirs, budget),
             (Self::Common(mine), Self::Common(theirs)) => {
                 return theirs.iter().map(|(cell, number)| count(mine, *cell, *number, budget)).sum();
             }
@@ -105,6 +135,8 @@ impl Accumulator {
             Self::Overflow => *self = Self::Sum { sum: 0, count: 0 },
             Self::Example(example) => *example = None,
             Self::Common(counts) => counts.clear(),
+            Self::Quantiles(quantiles) => quantiles.clear(),
+            Self::Distinct(different) => different.clear(),
         }
     }
 

@@ -8,7 +8,7 @@ const BITS: u32 = 11;
 const REGISTERS: usize = 1 << BITS;
 
 /// An estimate of the number of different hashes.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Distinct(Box<[u8]>);
 
 impl Default for Distinct {

@@ -11,9 +11,11 @@
 
 pub(crate) mod accumulator;
 pub(crate) mod batches;
+mod different;
 pub mod distinct;
 pub mod intern;
 pub mod memory;
+mod quantiles;
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher as _, Hash as _, Hasher as _};
@@ -74,7 +76,8 @@ impl Layout {
     #[must_use]
     pub fn new(plan: &Plan) -> Self {
         let key = allocation(plan.dimensions.len() * size_of::<Cell>() + 2 * size_of::<usize>());
-        let accumulators = allocation(plan.measures.len() * size_of::<Accumulator>());
+        let beside: usize = plan.measures.iter().map(|measure| Accumulator::cost(measure.aggregate)).sum();
+        let accumulators = allocation(plan.measures.len() * size_of::<Accumulator>()) + beside;
         let batches = allocation(Batches::KEPT * size_of::<u64>());
         Self {
             dimensions: plan.dimensions.clone(),
@@ -188,6 +191,10 @@ impl Fold {
             // a write that all workers contend for.
             let Some(measure) = self.layout.measures.get(index).copied() else { break };
             let value = row.value(measure.slot);
+            if measure.aggregate == Aggregate::Distinct {
+                self.note_different(place, index, value);
+                continue;
+            }
             let cell = Accumulator::is_of_cells(measure.aggregate)
                 .then(|| self.cell(value).unwrap_or(Cell::Mark(Mark::Other)));
             let Some(accumulator) = self.groups.get_mut(place).and_then(|group| group.accumulators.get_mut(index))
@@ -197,9 +204,9 @@ impl Fold {
             match (cell, number(value)) {
                 (Some(cell), _) => self.taken += accumulator.add_cell(cell, tick, row.tid, &self.budget),
                 (None, Some(number)) if measure.aggregate == Aggregate::Delta => {
-                    accumulator.add_number(last.increase(index, number));
+                    self.taken += accumulator.add_number(last.increase(index, number), &self.budget);
                 }
-                (None, Some(number)) => accumulator.add_number(Some(number)),
+                (None, Some(number)) => self.taken += accumulator.add_number(Some(number), &self.budget),
                 (None, None) => {}
             }
         }
@@ -208,6 +215,18 @@ impl Fold {
                 self.touched.push(place);
             }
             group.count += 1;
+        }
+    }
+
+    /// Notes a value, of which only matters whether it is there; a mark is none.
+    fn note_different(&mut self, place: usize, index: usize, value: Value<'_>) {
+        if matches!(value, Value::Mark(_)) {
+            return;
+        }
+        let hash = self.layout.hash(std::iter::once(value));
+        let group = self.groups.get_mut(place);
+        if let Some(accumulator) = group.and_then(|group| group.accumulators.get_mut(index)) {
+            self.taken += accumulator.add_hash(hash, &self.budget);
         }
     }
 

@@ -276,6 +276,15 @@ fn measure(plan: &Plan, index: usize, group: &Group, texts: Texts<'_>) -> Field 
         }
         Accumulator::Sum { sum, .. } => texts.field(Cell::Number(*sum), column),
         Accumulator::Example(Some((_, _, cell))) => texts.field(*cell, column),
+        Accumulator::Quantiles(quantiles) => match (measure.aggregate, quantiles.is_incomplete()) {
+            (Aggregate::Percentile(percent), false) => {
+                quantiles.percentile(percent).map_or(none, |number| texts.field(Cell::Number(number), column))
+            }
+            _ => Field::Mark(Mark::Other),
+        },
+        Accumulator::Distinct(different) => {
+            different.number().map_or(Field::Mark(Mark::Other), |number| Field::Integer(number.into()))
+        }
         Accumulator::Common(counts) => counts
             .iter()
             .map(|(cell, count)| (*count, texts.field(*cell, column)))
@@ -317,7 +326,11 @@ fn columns(plan: &Plan) -> Vec<ReportColumn> {
     columns.extend(plan.selected.iter().map(|selected| {
         let column = match selected.statistic {
             Statistic::MaxThreads | Statistic::Ci95 => None,
-            Statistic::Measure(index) => plan.measures.get(index).and_then(|measure| plan.columns.get(measure.slot)),
+            Statistic::Measure(index) => plan
+                .measures
+                .get(index)
+                .filter(|measure| measure.aggregate != Aggregate::Distinct)
+                .and_then(|measure| plan.columns.get(measure.slot)),
         };
         column.map_or_else(|| number(&selected.header), |column| of(&selected.header, column, false))
     }));

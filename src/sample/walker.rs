@@ -378,9 +378,15 @@ mod tests {
     #[test]
     fn no_more_is_taken_than_the_columns_show() {
         let parts = |columns| wanted_parts(&plan(columns));
-        assert_eq!(parts("comm state cpu oncpu"), Parts::default());
+        assert_eq!(parts("comm cpu oncpu"), Parts::default());
+        assert_eq!(parts("comm state"), Parts { throttled: true, ..Parts::default() });
         assert_eq!(parts("syscall"), Parts { call: true, ..Parts::default() });
-        assert_eq!(parts("filename"), Parts { call: true, ..Parts::default() });
+        let file = Parts { call: true, file: true, epoll: true, ..Parts::default() };
+        assert_eq!(parts("filename"), file);
+        assert_eq!(parts("peer_pid"), file);
+        assert_eq!(parts("idle"), Parts { frames: 1, ..file });
+        assert_eq!(parts("iowait"), Parts { io: true, ..Parts::default() });
+        assert_eq!(parts("wait_ms"), Parts { queued: true, left: true, ..Parts::default() });
         assert_eq!(parts("wchan user"), Parts { uid: true, frames: 1, ..Parts::default() });
         assert_eq!(parts("kstack wchan"), Parts { frames: Parts::MAX_FRAMES, ..Parts::default() });
         assert_eq!(parts("gid"), Parts::default());
@@ -392,7 +398,7 @@ mod tests {
         let all = Parts { leader: false, ..Parts::everything() };
         assert_eq!(
             provides("uid syscall wchan kstack", all),
-            [Source::Kernel, Source::Syscall, Source::Wchan, Source::Stack, Source::Owner]
+            [Source::Kernel, Source::Syscall, Source::Wchan, Source::Wait, Source::Stack, Source::Owner]
         );
         assert!(!provides("uid gid", all).contains(&Source::Owner), "gid is in no record");
         assert_eq!(provides("wchan", Parts::default()), [Source::Kernel]);

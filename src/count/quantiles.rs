@@ -1,0 +1,162 @@
+//! The quantiles of numbers, in little memory: numbers are counted in ranges that are narrow against their size.
+
+use std::collections::HashMap;
+
+use foldhash::fast::RandomState;
+
+use crate::count::memory::Budget;
+use crate::row::memory::table_entry;
+
+/// Ranges of a power of two: a quantile is off by 1.6% of itself at most. Numbers below 128 are exact.
+const SUB_BITS: u32 = 6;
+
+/// How many numbers there were in each range.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Quantiles {
+    counts: HashMap<i16, u64, RandomState>,
+    /// Numbers for which there was no memory.
+    lost: u64,
+}
+
+impl Quantiles {
+    /// Counts a number so many times. Returns the memory that was taken.
+    fn count(&mut self, range: i16, times: u64, budget: &Budget) -> usize {
+        if let Some(known) = self.counts.get_mut(&range) {
+            *known += times;
+            return 0;
+        }
+        // A table grows to twice its size.
+        let taken = if self.counts.len() < self.counts.capacity() {
+            0
+        } else {
+            self.counts.capacity().max(4) * table_entry(size_of::<(i16, u64)>())
+        };
+        if budget.take(taken) {
+            self.counts.insert(range, times);
+            return taken;
+        }
+        self.lost += times;
+        0
+    }
+
+    /// Counts a number. Returns the memory that was taken.
+    pub fn add(&mut self, number: i128, budget: &Budget) -> usize {
+        self.count(range_of(number), 1, budget)
+    }
+
+    /// Counts all that `other` has counted. Returns the memory that was taken.
+    pub fn merge(&mut self, other: &Self, budget: &Budget) -> usize {
+        self.lost += other.lost;
+        other.counts.iter().map(|(range, times)| self.count(*range, *times, budget)).sum()
+    }
+
+    /// Forgets the numbers; the table keeps its memory.
+    pub fn clear(&mut self) {
+        self.counts.clear();
+        self.lost = 0;
+    }
+
+    /// Whether numbers are missing, so that there is no telling.
+    #[must_use]
+    pub const fn is_incomplete(&self) -> bool {
+        self.lost > 0
+    }
+
+    /// The number that so many percent do not exceed; none if there are no numbers.
+    #[must_use]
+    pub fn percentile(&self, percent: u8) -> Option<i128> {
+        let total: u64 = self.counts.values().sum();
+        let rank = (u128::from(total) * u128::from(percent)).div_ceil(100).max(1);
+        let mut ranges: Vec<(i16, u64)> = self.counts.iter().map(|(range, times)| (*range, *times)).collect();
+        ranges.sort_unstable();
+        let mut seen = 0;
+        ranges.into_iter().find_map(|(range, times)| {
+            seen += u128::from(times);
+            (seen >= rank).then(|| middle_of(range))
+        })
+    }
+}
+
+/// The range of a number. Ranges are in the order of their numbers.
+fn range_of(number: i128) -> i16 {
+    let size = number.unsigned_abs();
+    let sub = 1_u128 << SUB_BITS;
+    let index = match size.checked_ilog2() {
+        Some(log) if log > SUB_BITS => u128::from(log - SUB_BITS) * sub + (size >> (log - SUB_BITS)),
+        _ => size,
+    };
+    let index = i16::try_from(index).unwrap_or(i16::MAX);
+    if number < 0 { -index } else { index }
+}
+
+/// The number in the middle of a range.
+fn middle_of(range: i16) -> i128 {
+    let index = u128::from(range.unsigned_abs());
+    let sub = 1_u128 << SUB_BITS;
+    let size = if index < 2 * sub {
+        index
+    } else {
+        let shift = u32::try_from(index / sub - 1).unwrap_or(0);
+        let least = (sub + index % sub) << shift;
+        least + ((1_u128 << shift) - 1) / 2
+    };
+    let size = i128::try_from(size).unwrap_or(i128::MAX);
+    if range < 0 { -size } else { size }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn of(numbers: impl IntoIterator<Item = i128>) -> Quantiles {
+        let budget = Budget::new(usize::MAX);
+        let mut quantiles = Quantiles::default();
+        for number in numbers {
+            quantiles.add(number, &budget);
+        }
+        quantiles
+    }
+
+    #[test]
+    fn small_numbers_are_exact_and_large_ones_nearly() {
+        let percentiles = |quantiles: &Quantiles| [50, 95, 99, 100].map(|percent| quantiles.percentile(percent));
+        assert_eq!(percentiles(&of(1..=100)), [Some(50), Some(95), Some(99), Some(100)]);
+        assert_eq!(percentiles(&of([-20, 0, 19])), [Some(0), Some(19), Some(19), Some(19)]);
+        assert_eq!(of([]).percentile(50), None);
+        assert_eq!(of([7]).percentile(50), Some(7));
+        let median = of((1..=1001).map(|number| number * 1_000_000)).percentile(50).unwrap();
+        assert!((492_000_000..=509_000_000).contains(&median), "{median}");
+    }
+
+    #[test]
+    fn without_memory_there_is_no_telling() {
+        let budget = Budget::new(0);
+        let mut quantiles = Quantiles::default();
+        assert_eq!(quantiles.add(1, &budget), 0);
+        assert!(quantiles.is_incomplete());
+        quantiles.clear();
+        assert!(!quantiles.is_incomplete());
+    }
+
+    proptest! {
+        #[test]
+        fn a_number_is_near_the_middle_of_its_range(number: i128) {
+            let middle = middle_of(range_of(number));
+            prop_assert!(middle.abs_diff(number) <= number.unsigned_abs() / 127, "{middle}");
+        }
+
+        #[test]
+        fn ranges_are_in_order(a: i128, b: i128) {
+            prop_assert_eq!(range_of(a.min(b)).min(range_of(a.max(b))), range_of(a.min(b)));
+        }
+
+        #[test]
+        fn put_together_they_are_as_if_counted_at_once(a in prop::collection::vec(-9999..9999_i128, 0..99), b in prop::collection::vec(any::<i128>(), 0..99)) {
+            let mut both = of(a.clone());
+            both.merge(&of(b.clone()), &Budget::new(usize::MAX));
+            prop_assert_eq!(both, of(a.into_iter().chain(b)));
+        }
+    }
+}
