@@ -41,7 +41,7 @@ enum About {
 }
 
 /// Every option of sampling, recording and replay, by its name.
-const OPTIONS: [(&str, About); 39] = [
+const OPTIONS: [(&str, About); 40] = [
     ("duration", About::Sampling),
     ("hz", About::Sampling),
     ("discover_hz", About::Sampling),
@@ -199,6 +199,9 @@ mod tests {
         let name = format!("--{}", argument.get_long().unwrap());
         if !argument.get_action().takes_values() {
             return vec![name];
+        }
+        if argument.get_id() == "waits" {
+            return vec![format!("{name}=all")];
         }
         let value = match argument.get_id().as_str() {
             "duration" | "flush" | "keep" | "per" => "5s",
