@@ -107,6 +107,8 @@ pub enum WaitPart {
     Nanoseconds,
     /// Microseconds.
     Microseconds,
+    /// When it began, nanoseconds since 1970.
+    Since,
     /// Whether it is exact, and not a bound.
     IsExact,
 }
@@ -421,6 +423,13 @@ pub static COLUMNS: &[Column] = &[
         Source::Wait,
         Extract::Waited(WaitPart::Microseconds),
         "time off the CPU in this wait, milliseconds; in state R, time waiting for a CPU",
+    ),
+    Column::new(
+        "wait_since_ns",
+        Id,
+        Source::Wait,
+        Extract::Waited(WaitPart::Since),
+        "when this wait began, nanoseconds since 1970; recordings have it, and the others follow from it",
     ),
     Column::new(
         "wait_exact",

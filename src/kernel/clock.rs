@@ -7,7 +7,7 @@ use crate::kernel::host;
 use crate::kernel::parts::TaskRecord;
 use crate::kernel::parts::state::State;
 use crate::proc::ProcRoot;
-use crate::time::clock::monotonic_ns;
+use crate::time::clock::{monotonic_ns, realtime_ns};
 use crate::time::moment::nanoseconds;
 
 /// Turns times of the kernel's boot clock into clock ticks, as /proc shows them.
@@ -37,6 +37,8 @@ impl BootClock {
 pub struct Waited {
     /// Nanoseconds.
     pub ns: u64,
+    /// Since when, nanoseconds since 1970: the same as long as the wait lasts, or until the clock is set by more than 50 µs.
+    pub since_ns: u64,
     /// Whether it may be less: of a task of a real-time class, whose last run counts too.
     pub is_most: bool,
 }
@@ -54,6 +56,8 @@ pub struct SchedClock {
     least_before: Option<i64>,
     /// When this one began.
     began_ns: u64,
+    /// The time since 1970 less that of `CLOCK_MONOTONIC`.
+    real: i64,
 }
 
 impl SchedClock {
@@ -63,7 +67,9 @@ impl SchedClock {
     /// Takes what a walk noted: see [`APART`](crate::kernel::control::APART).
     pub fn note(&mut self, apart: u64) {
         if apart != 0 {
-            self.note_at(apart.cast_signed(), monotonic_ns());
+            let now_ns = monotonic_ns();
+            self.real = realtime_ns().cast_signed().wrapping_sub(now_ns.cast_signed());
+            self.note_at(apart.cast_signed(), now_ns);
         }
     }
 
@@ -82,15 +88,21 @@ impl SchedClock {
         Some(self.least_before.map_or(least, |before| before.min(least)))
     }
 
-    /// How long a task has been off its CPU.
-    pub fn waited(&self, task: &TaskRecord<'_>) -> Option<Waited> {
+    /// How long a task has been off its CPU. `anchor` is kept as long as the wait lasts, 0 at first: since when it lasts.
+    pub fn waited(&self, task: &TaskRecord<'_>, anchor: &mut u64) -> Option<Waited> {
+        /// The clocks may be so much off.
+        const TOLERANCE_NS: u64 = 50_000;
         let since = if task.state == State::RUNNING { task.queued.since } else { task.left };
         if task.is_on_cpu || since.ns == 0 || task.queued.seen_ns == 0 {
             return None;
         }
-        let seen_ns = task.queued.seen_ns.checked_add_signed(self.apart()?.checked_neg()?)?;
+        let since_ns = since.ns.checked_add_signed(self.apart()?)?.checked_add_signed(self.real)?;
+        if anchor.abs_diff(since_ns) > TOLERANCE_NS {
+            *anchor = since_ns;
+        }
+        let seen_ns = task.queued.seen_ns.checked_add_signed(self.real)?;
         // The distance is some microseconds too large, so that a wait can seem to begin after it was seen.
-        Some(Waited { ns: seen_ns.saturating_sub(since.ns), is_most: since.is_earliest })
+        Some(Waited { ns: seen_ns.saturating_sub(*anchor), since_ns: *anchor, is_most: since.is_earliest })
     }
 }
 
@@ -123,19 +135,40 @@ mod tests {
         let mut clock = SchedClock::default();
         let at = |seen_ns, ns| Queued { seen_ns, since: Since { ns, is_earliest: false } };
         let runnable = TaskRecord { queued: at(1_000_000, 700_000), ..TaskRecord::in_state(b'R') };
-        assert_eq!(clock.waited(&runnable), None, "the distance of the clocks is not known yet");
+        assert_eq!(clock.waited(&runnable, &mut 0), None, "the distance of the clocks is not known yet");
         clock.note_at(-100_000, 1);
-        let waited = |task: TaskRecord<'_>| clock.waited(&task).map(|waited| (waited.ns, waited.is_most));
-        assert_eq!(waited(runnable), Some((400_000, false)));
+        clock.real = 5_000_000_000;
+        let waited = |task: TaskRecord<'_>| {
+            clock.waited(&task, &mut 0).map(|waited| (waited.ns, waited.since_ns - 5_000_000_000, waited.is_most))
+        };
+        assert_eq!(waited(runnable), Some((400_000, 600_000, false)));
         assert_eq!(waited(TaskRecord { is_on_cpu: true, ..runnable }), None);
         let left = |ns, is_earliest| TaskRecord {
             queued: at(1_000_000, 0),
             left: Since { ns, is_earliest },
             ..TaskRecord::in_state(b'S')
         };
-        assert_eq!(waited(left(100_000, false)), Some((1_000_000, false)));
-        assert_eq!(waited(left(100_000, true)), Some((1_000_000, true)));
-        assert_eq!(waited(left(1_100_005, false)), Some((0, false)), "not less than nothing");
+        assert_eq!(waited(left(200_000, false)), Some((900_000, 100_000, false)));
+        assert_eq!(waited(left(200_000, true)), Some((900_000, 100_000, true)));
+        assert_eq!(waited(left(1_100_005, false)), Some((0, 1_000_005, false)), "not less than nothing");
         assert_eq!(waited(left(0, false)), None, "not known");
+    }
+
+    #[test]
+    fn the_start_of_a_wait_stays_while_the_clocks_drift() {
+        let mut clock = SchedClock::default();
+        let asleep = |seen_ns| TaskRecord {
+            queued: Queued { seen_ns, since: Since::default() },
+            left: Since { ns: 1_000_000_000, is_earliest: false },
+            ..TaskRecord::in_state(b'S')
+        };
+        let mut anchor = 0;
+        let mut since = |apart: i64, seen_ns| {
+            clock = SchedClock { least: Some(apart), ..SchedClock::default() };
+            clock.waited(&asleep(seen_ns), &mut anchor).map(|waited| (waited.since_ns, waited.ns)).unwrap()
+        };
+        assert_eq!(since(1000, 2_000_000_000), (1_000_001_000, 999_999_000));
+        assert_eq!(since(30_000, 3_000_000_000), (1_000_001_000, 1_999_999_000), "within what the clocks may be off");
+        assert_eq!(since(60_000, 4_000_000_000), (1_000_060_000, 2_999_940_000));
     }
 }

@@ -20,7 +20,20 @@ struct Wait {
     switches: u64,
     /// The number of the walk in which the task was last seen.
     walk: u64,
+    /// Since when it lasts; 0 until that was asked for.
+    since_ns: u64,
     facts: WaitFacts,
+}
+
+/// What is known of a wait.
+#[derive(Debug)]
+pub struct Known<'a> {
+    /// All but its stack.
+    pub facts: &'a WaitFacts,
+    /// Its stack.
+    pub frames: &'a [u64],
+    /// Since when it lasts; 0 until that was asked for.
+    pub since_ns: &'a mut u64,
 }
 
 /// The waits of all tasks.
@@ -48,14 +61,15 @@ impl Waits {
 
     /// The wait of the task of this record, if it is known.
     #[inline]
-    pub fn resolve(&mut self, raw: &Raw<'_>) -> Option<(&WaitFacts, &[u64])> {
+    pub fn resolve(&mut self, raw: &Raw<'_>) -> Option<Known<'_>> {
         let place = match raw.wait() {
             RawWait::None | RawWait::Moved => return None,
             RawWait::Same => self.recall(raw)?,
             RawWait::Taken => self.keep(raw),
         };
-        let wait = self.waits.get(place)?;
-        Some((&wait.facts, self.stacks.get(wait.stack as usize).map_or(&[], AsRef::as_ref)))
+        let wait = self.waits.get_mut(place)?;
+        let frames = self.stacks.get(wait.stack as usize).map_or(&[][..], AsRef::as_ref);
+        Some(Known { facts: &wait.facts, frames, since_ns: &mut wait.since_ns })
     }
 
     /// The index of the wait that an earlier record described.
@@ -79,7 +93,7 @@ impl Waits {
         self.seen += 1;
         let (facts, frames) = raw.facts();
         let stack = self.keep_stack(frames);
-        let wait = Wait { tid, stack, start, switches, walk: self.walk, facts };
+        let wait = Wait { tid, stack, start, switches, walk: self.walk, since_ns: 0, facts };
         let place = self.place(tid);
         if let Some((place, known)) = place.and_then(|place| Some((place, self.waits.get_mut(place)?))) {
             *known = wait;
@@ -167,7 +181,7 @@ mod tests {
     ) -> Option<(u64, Vec<u64>)> {
         let header = Header { tid, start, switches, flags: 0, marks };
         let words = made::words(&header, wait);
-        let (facts, frames) = waits.resolve(&made::raw(&words, &FORM))?;
+        let Known { facts, frames, .. } = waits.resolve(&made::raw(&words, &FORM))?;
         let ip = match facts.call {
             Call::None(registers) => registers.ip,
             _ => switches,

@@ -12,7 +12,7 @@ use crate::kernel::parts::{Parts, TaskRecord};
 use crate::kernel::recipe::{Ground, Recipe, Room};
 use crate::kernel::record::Records;
 use crate::kernel::unavailable::Unavailable;
-use crate::kernel::waits::Waits;
+use crate::kernel::waits::{Known, Waits};
 use crate::kernel::{BTF_PATH, Level};
 use crate::proc::ProcRoot;
 
@@ -275,8 +275,13 @@ impl KernelScan {
         let mut count = 0;
         for raw in Records::new(words.get(..used).unwrap_or(words), &self.recipe.form) {
             let wait = self.waits.resolve(&raw);
+            let mut runnable = 0;
+            let (wait, since_ns) = match wait {
+                Some(Known { facts, frames, since_ns }) => (Some((facts, frames)), since_ns),
+                None => (None, &mut runnable),
+            };
             let mut task = raw.task(wait, self.clock);
-            task.waited = self.sched_clock.waited(&task);
+            task.waited = self.sched_clock.waited(&task, since_ns);
             visit(&task);
             count += 1;
         }

@@ -46,6 +46,8 @@ pub struct Answers {
     pub descriptor: Descriptor,
     /// How the thread came into the kernel, where its stack has told.
     pub entry: Option<Entry>,
+    /// Since when psn has seen the thread in this sleep, and now, nanoseconds since 1970.
+    pub slept: Option<(u64, u64)>,
     /// What the kernel measures: the same for every thread.
     measured: Measured,
 }
@@ -57,6 +59,7 @@ impl Default for Answers {
             marks: PerSource::from_fn(|| Some(Mark::Unread)),
             descriptor: Descriptor::None,
             entry: None,
+            slept: None,
             measured: Measured::default(),
         }
     }
@@ -79,6 +82,7 @@ impl Answers {
         self.marks = PerSource::from_fn(|| Some(Mark::Unread));
         self.descriptor = Descriptor::None;
         self.entry = None;
+        self.slept = None;
     }
 
     /// Notes how the read of `source` went.

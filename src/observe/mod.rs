@@ -46,6 +46,7 @@ use crate::tasks::facts::Runs;
 use crate::tasks::facts::files::{slices, switches};
 use crate::tasks::users::Users;
 use crate::tasks::{DetailFiles, Memory, Permit, Process, Task, TaskFacts};
+use crate::time::clock::realtime_ns;
 use titles::{Deferred, Mappings};
 
 /// The sources that say what a thread waits for: only together with its state do they make sense.
@@ -414,7 +415,9 @@ impl Observer {
         self.bracket = if matches!(moment, Moment::Torn) { Bracket::Torn } else { Bracket::Held };
         if !matches!(moment, Moment::Torn) {
             self.doors.confirm();
-            self.note_age(reading.memory, reading.memory.switches, at);
+            if context.plan.sources.contains(Source::Wait) {
+                self.note_age(reading.memory, reading.memory.switches);
+            }
         }
         match moment {
             Moment::Same => self.finish(context, &mut reading, subject, at),
@@ -432,15 +435,16 @@ impl Observer {
         self.again = again;
     }
 
-    /// Answers how long the thread has slept, no less, since it was first seen with so many switches.
-    fn note_age(&mut self, memory: &mut Memory, switches: Option<Runs>, at: Instant) {
+    /// Notes since when the thread was seen to have been switched so often: it has slept no less.
+    fn note_age(&mut self, memory: &mut Memory, switches: Option<Runs>) {
         let Some(switches) = switches else { return self.answers.set(Source::Wait, Err(Mark::Unsupported)) };
+        let now_ns = realtime_ns();
         let (_, since_ns) = *memory.sleep.insert(match memory.sleep {
             Some((known, since_ns)) if known == switches => (known, since_ns),
-            _ => (switches, at.now_ns),
+            _ => (switches, now_ns),
         });
-        let age_ns = at.now_ns.saturating_sub(since_ns);
-        self.answers.store(Source::Wait, itoa::Buffer::new().format(age_ns).as_bytes());
+        self.answers.slept = Some((since_ns, now_ns));
+        self.answers.store(Source::Wait, &[]);
     }
 
     fn finish_torn(&mut self, context: &Context, reading: &mut Reading<'_>, subject: Subject<'_>, at: Instant) {

@@ -2,7 +2,6 @@
 
 use crate::ask::column::WaitPart;
 use crate::observe::extract::{Thread, has_ended, is_running};
-use crate::proc::parse;
 use crate::proc::source::Source;
 use crate::row::observation::{Mark, Observation};
 
@@ -13,21 +12,31 @@ use crate::row::observation::{Mark, Observation};
 pub fn waited(part: WaitPart, thread: Thread<'_>, row: &mut Observation) {
     match age(thread) {
         Err(mark) => row.push_mark(mark),
-        Ok((_, is_exact)) if part == WaitPart::IsExact => row.push_number(is_exact.into()),
-        Ok((ns, _)) if part == WaitPart::Microseconds => row.push_number((ns / 1000).into()),
-        Ok((ns, _)) => row.push_number(ns.into()),
+        Ok(age) => row.push_number(match part {
+            WaitPart::Nanoseconds => age.ns.into(),
+            WaitPart::Microseconds => (age.ns / 1000).into(),
+            WaitPart::Since => age.since_ns.into(),
+            WaitPart::IsExact => age.is_exact.into(),
+        }),
     }
 }
 
-/// Nanoseconds, and whether they are exact.
-fn age(thread: Thread<'_>) -> Result<(u64, bool), Mark> {
+/// The age of a wait.
+struct Age {
+    ns: u64,
+    /// When the wait began, nanoseconds since 1970.
+    since_ns: u64,
+    is_exact: bool,
+}
+
+fn age(thread: Thread<'_>) -> Result<Age, Mark> {
     let state = thread.stat.state;
     if has_ended(state) {
         return Err(Mark::None);
     }
     if let Some(walked) = thread.walked_instead_of(Source::Wait) {
         return match walked.record.waited {
-            Some(waited) => Ok((waited.ns, !waited.is_most)),
+            Some(waited) => Ok(Age { ns: waited.ns, since_ns: waited.since_ns, is_exact: !waited.is_most }),
             None if walked.record.is_on_cpu => Err(if is_running(state) { Mark::Running } else { Mark::None }),
             // It came to its CPU, or left it, while it was looked at.
             None => Err(Mark::Torn),
@@ -36,6 +45,7 @@ fn age(thread: Thread<'_>) -> Result<(u64, bool), Mark> {
     if is_running(state) {
         return Err(Mark::Unsupported);
     }
-    let text = thread.answers.bytes(Source::Wait)?;
-    parse::unsigned(text).map(|ns| (ns, false)).ok_or(Mark::Malformed)
+    let (since_ns, now_ns) = thread.answers.slept.ok_or(Mark::None)?;
+    thread.answers.bytes(Source::Wait)?;
+    Ok(Age { ns: now_ns.saturating_sub(since_ns), since_ns, is_exact: false })
 }

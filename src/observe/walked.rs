@@ -181,7 +181,7 @@ impl Observer {
         }
         if self.begin(context, record.tgid, record.starttime_ticks, subject) {
             if !blocked {
-                self.read_rest_of_wait(context, &mut reading, subject, record, at);
+                self.read_rest_of_wait(context, &mut reading, subject, record);
             }
             self.finish(context, &mut reading, subject, at);
         }
@@ -235,7 +235,6 @@ impl Observer {
         reading: &mut Reading<'_>,
         subject: Subject<'_>,
         record: &TaskRecord<'_>,
-        at: Instant,
     ) {
         let state = subject.stat.state;
         if !self.wait_sources || is_running(state) || has_ended(state) {
@@ -251,7 +250,7 @@ impl Observer {
         }
         self.read_wait_files(context, reading, subject);
         if context.plan.sources.contains(Source::Wait) && !subject.knows(Source::Wait) {
-            self.note_age(reading.memory, Some(Runs::Switches(record.switches)), at);
+            self.note_age(reading.memory, Some(Runs::Switches(record.switches)));
         }
         let has_read = |source| source != Source::Wait && self.answers.bytes(source) != Err(Mark::Unread);
         if !WAIT_SOURCES.into_iter().any(has_read) {

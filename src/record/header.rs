@@ -16,7 +16,7 @@ pub const FORMAT: u32 = 1;
 pub const IDENTITY: [&str; 4] = ["pid", "task", "starttime", "state_id"];
 
 /// Columns that are recorded beside those that a run asks for: what either scan tells of a thread without a further read.
-pub const BASE: [&str; 5] = ["comm", "comm2", "pcomm", "state", "processor"];
+pub const BASE: [&str; 7] = ["comm", "comm2", "pcomm", "state", "processor", "wait_since_ns", "wait_exact"];
 
 /// What was recorded, where and how.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

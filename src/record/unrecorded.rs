@@ -1,7 +1,8 @@
-//! Columns that some recordings have and others have not: rows of those that have not show a mark.
+//! Columns that some recordings have and others have not: rows of those that have not show what follows from another column, or
+//! a mark.
 
-use super::{Piece, Query, RecordError, Recording, Visit};
-use crate::ask::column::Column;
+use super::{Header, Piece, Query, RecordError, Recording, TickInfo, Visit};
+use crate::ask::column::{Column, Extract, WaitPart};
 use crate::row::observation::{Mark, Value};
 use crate::row::rows::Rows;
 use crate::text::sentence::shown;
@@ -10,26 +11,81 @@ use crate::time::moment::timestamp;
 /// Times that one sentence names.
 const MAX_NAMED: usize = 3;
 
-/// Visits the ticks of `recording` as if it had each column of `query`: where it has not, values are
-/// [`Mark::Unrecorded`].
+/// Where the values of a column come from.
+#[derive(Debug, Clone, Copy)]
+enum Origin {
+    /// The recording has them, as the value at this place of its rows.
+    Recorded(usize),
+    /// They follow from the start of the wait, which is at this place.
+    Wait(WaitPart, usize),
+    /// It does not have them.
+    Nowhere,
+}
+
+/// The column that the age of a wait follows from.
+const SINCE: &str = "wait_since_ns";
+
+/// Whether the values of `column` are in the recording or follow from what is.
+fn has(header: &Header, column: &Column) -> bool {
+    header.place(column).is_some() || base_of(column).is_some_and(|base| header.place(base).is_some())
+}
+
+/// The column that the values of `column` follow from, if there is one.
+fn base_of(column: &Column) -> Option<&'static Column> {
+    match column.extract {
+        Extract::Waited(WaitPart::Nanoseconds | WaitPart::Microseconds) => Column::find(SINCE),
+        _ => None,
+    }
+}
+
+/// The age of a wait in a tick.
+fn age(part: WaitPart, since: Value<'_>, tick: &TickInfo) -> Value<'static> {
+    match since {
+        Value::Number(since_ns) => {
+            let age_ns = (i128::from(tick.time_ns) - since_ns).max(0);
+            Value::Number(if part == WaitPart::Microseconds { age_ns / 1000 } else { age_ns })
+        }
+        Value::Mark(mark) => Value::Mark(mark),
+        Value::Text(_) => Value::Mark(Mark::Malformed),
+    }
+}
+
+/// Visits the ticks of `recording` as if it had each column of `query`. Of those that it has not, the age of a wait follows from
+/// its start; the values of others are [`Mark::Unrecorded`].
 ///
 /// # Errors
 /// Those of the reading.
 pub fn read(recording: &mut dyn Recording, query: &Query, visit: &mut Visit<'_>) -> Result<(), RecordError> {
-    let is_recorded = |column: &&'static Column| recording.header().place(column).is_some();
-    let recorded: Vec<bool> = query.columns.iter().map(is_recorded).collect();
-    if !recorded.contains(&false) {
+    let header = recording.header();
+    if query.columns.iter().all(|column| header.place(column).is_some()) {
         return recording.read(query, visit);
     }
-    let narrow = Query { columns: query.columns.iter().copied().filter(is_recorded).collect(), ..query.clone() };
-    let mut wide = Rows::new(recorded.len());
-    recording.read(&narrow, &mut |piece| {
+    let mut columns: Vec<&'static Column> = Vec::new();
+    let origins: Vec<Origin> = query
+        .columns
+        .iter()
+        .map(|column| {
+            let mut read = |column: &'static Column| {
+                columns.push(column);
+                columns.len() - 1
+            };
+            match (base_of(column), column.extract) {
+                _ if header.place(column).is_some() => Origin::Recorded(read(column)),
+                (Some(base), Extract::Waited(part)) if header.place(base).is_some() => Origin::Wait(part, read(base)),
+                _ => Origin::Nowhere,
+            }
+        })
+        .collect();
+    let mut wide = Rows::new(origins.len());
+    recording.read(&Query { columns, ..query.clone() }, &mut |piece| {
         wide.clear();
         for row in 0..piece.rows.len() {
-            let mut place = 0;
-            for is_recorded in &recorded {
-                wide.push(if *is_recorded { piece.rows.value(row, place) } else { Value::Mark(Mark::Unrecorded) });
-                place += usize::from(*is_recorded);
+            for origin in &origins {
+                wide.push(match *origin {
+                    Origin::Recorded(place) => piece.rows.value(row, place),
+                    Origin::Wait(part, place) => age(part, piece.rows.value(row, place), piece.tick),
+                    Origin::Nowhere => Value::Mark(Mark::Unrecorded),
+                });
             }
         }
         visit(Piece { rows: &wide, ..piece })
@@ -41,7 +97,7 @@ pub fn read(recording: &mut dyn Recording, query: &Query, visit: &mut Visit<'_>)
 /// # Errors
 /// When one was not.
 pub fn check(recordings: &[Box<dyn Recording>], columns: &[&'static Column]) -> Result<(), RecordError> {
-    let is_recorded = |column: &Column| recordings.iter().any(|recording| recording.header().place(column).is_some());
+    let is_recorded = |column: &Column| recordings.iter().any(|recording| has(recording.header(), column));
     let Some(missing) = columns.iter().find(|column| !is_recorded(column)) else { return Ok(()) };
     let Some(first) = recordings.first() else { return Ok(()) };
     let mut recorded: Vec<String> = Vec::new();
@@ -71,7 +127,7 @@ pub fn sentences(
         seen.push(column.name);
         let (mut times, mut more) = (Vec::new(), 0);
         for recording in &mut *recordings {
-            if recording.header().place(column).is_some() {
+            if has(recording.header(), column) {
                 continue;
             }
             let Some((first, last)) = recording.span()?.filter(|(first, last)| *last >= from_ns && *first < to_ns)
