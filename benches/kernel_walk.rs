@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use psn::ask::plan::{Plan, PlanRequest, StateGate};
 use psn::ask::select::Selection;
 use psn::count::Aggregator;
-use psn::kernel::{BareWalk, KernelScan, Level, Parts, Request, Unavailable};
+use psn::kernel::{BareWalk, KernelScan, Level, Parts, Unavailable, WalkRequest};
 use psn::observe::Context;
 use psn::proc::ProcRoot;
 use psn::sample::Sampler;
@@ -44,7 +44,7 @@ fn main() {
 fn start_up() -> Result<(), Box<dyn std::error::Error>> {
     let root = ProcRoot::open("/proc".as_ref())?;
     let started = Instant::now();
-    KernelScan::open(&root, &Request::default())?;
+    KernelScan::open(&root, &WalkRequest::default())?;
     println!("open                {:>9.1?}", started.elapsed());
     let started = Instant::now();
     Symbols::load("/proc/kallsyms".as_ref())?;
@@ -136,7 +136,7 @@ fn bare() -> Result<Contestant, Unavailable> {
 }
 
 fn scan(name: &'static str, gate: &StateGate, parts: Parts, level: Level) -> Result<Contestant, Unavailable> {
-    let request = Request { gate: gate.clone(), parts, levels: vec![level], ..Request::default() };
+    let request = WalkRequest { gate: gate.clone(), parts, levels: vec![level], ..WalkRequest::default() };
     let mut scan = KernelScan::open(&proc_root()?, &request)?;
     let walk = move || {
         let walk = scan.walk(&mut |record| {

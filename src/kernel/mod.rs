@@ -19,29 +19,29 @@
 
 mod bare;
 pub mod bpf;
+mod builder;
 mod clock;
 mod control;
 mod host;
 pub mod layout;
 mod parts;
 mod program;
-mod recipe;
 mod record;
+mod record_words;
 mod registers;
 mod types;
 mod unavailable;
 mod waits;
 mod walk;
-mod words;
 
 use std::fmt;
 
 pub use bare::BareWalk;
-pub use parts::state::State;
-pub use parts::{Call, Parts, Registers, TaskRecord};
-pub use recipe::Ground;
+pub use builder::HostInfo;
+pub use parts::state::TaskState;
+pub use parts::{Parts, RecordedCall, Registers, TaskRecord};
 pub use unavailable::Unavailable;
-pub use walk::{KernelScan, Request, Walk};
+pub use walk::{KernelScan, WalkCounts, WalkRequest};
 
 /// Where the kernel describes its types.
 pub const BTF_PATH: &str = "/sys/kernel/btf/vmlinux";

@@ -9,10 +9,10 @@ use crate::kernel::bpf::asm::Register;
 pub const CONTROL: Register = Register::R6;
 /// `struct task_struct *task`
 pub const TASK: Register = Register::R7;
-/// `unsigned int index`: the number of the task's state, until [`MARKS`] takes the register.
+/// `unsigned int index`: the number of the task's state, until [`FLAG_BITS`] takes the register.
 pub const INDEX: Register = Register::R8;
-/// `unsigned int marks`: see [`marks`](crate::kernel::parts::marks).
-pub const MARKS: Register = Register::R8;
+/// `unsigned int record_flags`: see [`record_flags`](crate::kernel::parts::record_flags).
+pub const FLAG_BITS: Register = Register::R8;
 /// `unsigned int state`: the bits of `task->__state`, until [`RECORD`] takes the register.
 pub const STATE: Register = Register::R9;
 /// `struct record *record`

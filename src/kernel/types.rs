@@ -3,11 +3,11 @@
 use std::collections::HashMap;
 
 use crate::kernel::bpf::btf::{Btf, Structure, TypeId};
-use crate::kernel::bpf::field::Field;
+use crate::kernel::bpf::field::StructField;
 
 /// Names to look for.
 #[derive(Debug, Clone, Copy)]
-pub struct Names {
+pub struct TypeNames {
     /// Structures beside `task_struct`.
     pub structures: &'static [&'static str],
     /// Functions that a program calls, or whose id it needs.
@@ -16,7 +16,7 @@ pub struct Names {
     pub constants: &'static [&'static str],
 }
 
-impl Names {
+impl TypeNames {
     /// No names: `task_struct` is enough.
     pub const NONE: Self = Self { structures: &[], functions: &[], constants: &[] };
 }
@@ -31,8 +31,8 @@ pub struct Types<'a> {
 
 impl<'a> Types<'a> {
     /// Looks for all these names.
-    pub fn find(btf: &'a Btf<'_>, names: &[&[Names]]) -> Self {
-        let all = |names_of: fn(&Names) -> &'static [&'static str]| -> Vec<&'static str> {
+    pub fn find(btf: &'a Btf<'_>, names: &[&[TypeNames]]) -> Self {
+        let all = |names_of: fn(&TypeNames) -> &'static [&'static str]| -> Vec<&'static str> {
             names.iter().copied().flatten().flat_map(|names| names_of(names).iter().copied()).collect()
         };
         let mut structures = all(|names| names.structures);
@@ -50,12 +50,12 @@ impl<'a> Types<'a> {
     }
 
     /// The member of `task_struct` at the end of a path: see [`Structure::field`].
-    pub fn task(&self, path: &[&str]) -> Option<Field> {
+    pub fn task(&self, path: &[&str]) -> Option<StructField> {
         self.field("task_struct", path)
     }
 
     /// The same for another structure.
-    pub fn field(&self, structure: &str, path: &[&str]) -> Option<Field> {
+    pub fn field(&self, structure: &str, path: &[&str]) -> Option<StructField> {
         self.structure(structure)?.field(path)
     }
 
@@ -63,7 +63,7 @@ impl<'a> Types<'a> {
     ///
     /// # Errors
     /// Its name, if the kernel has no such member.
-    pub fn required(&self, name: &'static str) -> Result<Field, &'static str> {
+    pub fn required(&self, name: &'static str) -> Result<StructField, &'static str> {
         self.structure("task_struct").ok_or("task_struct")?.field(&[name]).ok_or(name)
     }
 

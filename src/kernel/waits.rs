@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use foldhash::fast::RandomState;
 
 use crate::kernel::parts::WaitFacts;
-use crate::kernel::record::{Raw, RawWait};
+use crate::kernel::record::{RawRecord, WaitInfo};
 
 /// The wait of one task.
 #[derive(Debug, Clone, Copy)]
@@ -48,11 +48,11 @@ impl Waits {
 
     /// The wait of the task of this record, if it is known.
     #[inline]
-    pub fn resolve(&mut self, raw: &Raw<'_>) -> Option<(&WaitFacts, &[u64])> {
+    pub fn resolve(&mut self, raw: &RawRecord<'_>) -> Option<(&WaitFacts, &[u64])> {
         let place = match raw.wait() {
-            RawWait::None | RawWait::Moved => return None,
-            RawWait::Same => self.recall(raw)?,
-            RawWait::Taken => self.keep(raw),
+            WaitInfo::None | WaitInfo::Moved => return None,
+            WaitInfo::Same => self.recall(raw)?,
+            WaitInfo::Taken => self.keep(raw),
         };
         let wait = self.waits.get(place)?;
         Some((&wait.facts, self.stacks.get(wait.stack as usize).map_or(&[], AsRef::as_ref)))
@@ -60,7 +60,7 @@ impl Waits {
 
     /// The index of the wait that an earlier record described.
     #[inline]
-    fn recall(&mut self, raw: &Raw<'_>) -> Option<usize> {
+    fn recall(&mut self, raw: &RawRecord<'_>) -> Option<usize> {
         let (tid, start, switches) = raw.identity();
         self.seen += 1;
         let place = self.place(tid);
@@ -74,7 +74,7 @@ impl Waits {
     }
 
     /// Keeps the wait that the record describes, and returns its index.
-    fn keep(&mut self, raw: &Raw<'_>) -> usize {
+    fn keep(&mut self, raw: &RawRecord<'_>) -> usize {
         let (tid, start, switches) = raw.identity();
         self.seen += 1;
         let (facts, frames) = raw.facts();
@@ -143,24 +143,24 @@ mod tests {
     use std::sync::LazyLock;
 
     use super::*;
-    use crate::kernel::parts::{Call, Form, Parts, marks};
+    use crate::kernel::parts::{Parts, RecordLayout, RecordedCall, record_flags};
     use crate::kernel::record::made::{self, Header};
 
-    static FORM: LazyLock<Form> =
-        LazyLock::new(|| made::form(Parts { uid: false, leader: false, ..Parts::everything() }));
+    static FORM: LazyLock<RecordLayout> =
+        LazyLock::new(|| made::record_layout(Parts { uid: false, leader: false, ..Parts::everything() }));
 
     /// What is known of a wait: `ip` of its call, and its stack.
     fn resolve(
         waits: &mut Waits,
         (tid, start, switches): (u32, u64, u64),
-        marks: i32,
+        record_flags: i32,
         wait: &[u64],
     ) -> Option<(u64, Vec<u64>)> {
-        let header = Header { tid, start, switches, flags: 0, marks };
+        let header = Header { tid, start, switches, flags: 0, record_flags };
         let words = made::words(&header, wait);
         let (facts, frames) = waits.resolve(&made::raw(&words, &FORM))?;
         let ip = match facts.call {
-            Call::None(registers) => registers.ip,
+            RecordedCall::None(registers) => registers.ip,
             _ => switches,
         };
         Some((ip, frames.to_vec()))
@@ -171,11 +171,14 @@ mod tests {
         // Of machines whose registers are not known there is no call.
         let call = if FORM.parts().call { vec![u64::MAX, 0, 0, 0, 0, 0, 0, 0, switches] } else { vec![] };
         let wait = [&call[..], &[8 * frames.len() as u64], frames].concat();
-        assert_eq!(resolve(waits, (tid, start, switches), marks::TAKEN, &wait), Some((switches, frames.to_vec())));
+        assert_eq!(
+            resolve(waits, (tid, start, switches), record_flags::TAKEN, &wait),
+            Some((switches, frames.to_vec()))
+        );
     }
 
     fn same(waits: &mut Waits, tid: u32, start: u64, switches: u64) -> Option<(u64, Vec<u64>)> {
-        resolve(waits, (tid, start, switches), marks::SAME, &[])
+        resolve(waits, (tid, start, switches), record_flags::SAME, &[])
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::io::Write as _;
 use super::contents::{Descriptor, FileContents};
 use super::thread::Thread;
 use crate::ask::column::{FilenameForm, SyscallPart};
-use crate::kernel::{Call, Registers};
+use crate::kernel::{RecordedCall, Registers};
 use crate::proc::parse::stack::Entry;
 use crate::proc::parse::stat::field;
 use crate::proc::parse::syscall::SyscallLine;
@@ -61,16 +61,16 @@ fn system_call(thread: &Thread<'_>, contents: &FileContents) -> Result<SystemCal
 }
 
 /// The call in a record, in which the kernel says whether it is of the 32-bit table.
-fn recorded_call(call: Call) -> Result<SystemCall, Mark> {
+fn recorded_call(call: RecordedCall) -> Result<SystemCall, Mark> {
     match call {
-        Call::Some { registers: Registers { sp: 0, ip: 0 }, .. } => Err(Mark::UserWorker),
-        Call::Some { number, is_compat, args, registers } => {
+        RecordedCall::Some { registers: Registers { sp: 0, ip: 0 }, .. } => Err(Mark::UserWorker),
+        RecordedCall::Some { number, is_compat, args, registers } => {
             let abi = if is_compat { compat(Abi::native()) } else { Abi::native() };
             Ok(SystemCall { abi, number, args, sp: registers.sp, pc: registers.ip })
         }
-        Call::None(_) => Err(Mark::KernelDirect),
-        Call::KernelThread => Err(Mark::KernelThread),
-        Call::Unknown => Err(Mark::Torn),
+        RecordedCall::None(_) => Err(Mark::KernelDirect),
+        RecordedCall::KernelThread => Err(Mark::KernelThread),
+        RecordedCall::Unknown => Err(Mark::Torn),
     }
 }
 

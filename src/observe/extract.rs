@@ -308,7 +308,7 @@ pub(crate) fn text_of(value: crate::row::observation::Value<'_>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::kernel::{Call, Registers};
+    use crate::kernel::{RecordedCall, Registers};
     use crate::observe::call::descriptor;
     use crate::proc::parse::stack::Entry;
     use crate::proc::parse::stat::{PF_IO_WORKER, PF_KTHREAD, Stat};
@@ -484,7 +484,7 @@ mod tests {
     #[test]
     fn a_record_says_what_the_files_would() {
         let registers = Registers { sp: 0x7ffc0, ip: 0x7f00 };
-        let call = |number, is_compat| Call::Some { number, is_compat, args: [5, 0, 0, 0, 0, 0], registers };
+        let call = |number, is_compat| RecordedCall::Some { number, is_compat, args: [5, 0, 0, 0, 0, 0], registers };
         let asleep = TaskRecord { call: call(74, false), uid: Some(12), ..TaskRecord::in_state(b'S') };
         assert_eq!(
             values(&asleep, "task comm state_id cpu flags starttime kthread uid user"),
@@ -498,14 +498,15 @@ mod tests {
             assert_eq!(walked_value("syscall", &compat), "pause");
         }
         assert_eq!(values(&asleep, "utime filename rchar"), "[unread] [unread] [unread]", "only files tell");
-        let faulting = TaskRecord { call: Call::None(registers), ..asleep };
+        let faulting = TaskRecord { call: RecordedCall::None(registers), ..asleep };
         assert_eq!(values(&faulting, "syscall filename"), "[kernel_direct] -");
-        let stale = Call::Some { number: 426, is_compat: false, args: [5; 6], registers: Registers { sp: 0, ip: 0 } };
+        let stale =
+            RecordedCall::Some { number: 426, is_compat: false, args: [5; 6], registers: Registers { sp: 0, ip: 0 } };
         let worker = TaskRecord { call: stale, ..asleep };
         assert_eq!(values(&worker, "syscall syscall_id filename arg0"), "[user_worker] [user_worker] - -");
         let worker = TaskRecord { flags: PF_IO_WORKER as u32, ..asleep };
         assert_eq!(values(&worker, "syscall filename wchan"), "[user_worker] - futex_do_wait");
-        let kernel = TaskRecord { flags: PF_KTHREAD as u32, call: Call::KernelThread, ..asleep };
+        let kernel = TaskRecord { flags: PF_KTHREAD as u32, call: RecordedCall::KernelThread, ..asleep };
         assert_eq!(values(&kernel, "syscall kthread wchan"), "[kernel_thread] 1 futex_do_wait");
     }
 

@@ -16,7 +16,7 @@ use foldhash::fast::RandomState;
 use crate::ask::column::{Column, Extract};
 use crate::ask::plan::Plan;
 use crate::ask::select::Selection;
-use crate::kernel::{self, Ground, KernelScan, Level, Parts, TaskRecord, Unavailable, Walk};
+use crate::kernel::{self, HostInfo, KernelScan, Level, Parts, TaskRecord, Unavailable, WalkCounts};
 use crate::observe::walked::{Need, knows_name};
 use crate::observe::{Observer, Thread, TickTime};
 use crate::proc::source::{Source, SourceSet};
@@ -154,7 +154,7 @@ impl Walker {
     ///
     /// # Errors
     /// Why there is none.
-    pub fn open(ground: &Ground, root: &ProcRoot, request: Request<'_>) -> Result<Self, Unavailable> {
+    pub fn open(host: &HostInfo, root: &ProcRoot, request: Request<'_>) -> Result<Self, Unavailable> {
         let Request { plan, selection } = request;
         let mut parts = wanted_parts(plan);
         let (mut list, mut nameless) = (PathBuf::new(), None);
@@ -167,14 +167,14 @@ impl Walker {
         }
         let selects_processes = !selection.is_everything();
         let selects_threads = selection.threads.is_some();
-        let request = kernel::Request {
+        let request = kernel::WalkRequest {
             gate: plan.gate.clone(),
             parts,
             selects_processes,
             selects_threads,
-            ..kernel::Request::default()
+            ..kernel::WalkRequest::default()
         };
-        let scan = KernelScan::open_on(ground, &request)?;
+        let scan = KernelScan::open_on(host, &request)?;
         Ok(Self {
             provides: provided(plan, scan.parts()),
             names: if scan.parts().frames > 0 { Naming::Wanted(list) } else { Naming::None },
@@ -257,7 +257,7 @@ impl Walker {
     ///
     /// # Errors
     /// When the kernel does not run the program.
-    pub(crate) fn walk(&mut self, observer: &mut Observer, at: TickTime) -> io::Result<(Walk, Vec<Row>)> {
+    pub(crate) fn walk(&mut self, observer: &mut Observer, at: TickTime) -> io::Result<(WalkCounts, Vec<Row>)> {
         let Self { scan, names, provides, needs_facts, excluded, roster, unseen, nobody, no_names, .. } = self;
         let provides = *provides;
         let mut rows = Vec::new();
@@ -350,9 +350,9 @@ fn is_real_user(column: &Column) -> bool {
 /// # Errors
 /// Why there can be none.
 pub fn open(root: &ProcRoot, request: Request<'_>) -> Result<(Walker, Census), Unavailable> {
-    let ground = Ground::survey(root, BTF_PATH.as_ref())?;
-    let walker = Walker::open(&ground, root, request)?;
-    let census = Census::open(&ground, !request.selection.is_everything())?;
+    let host = HostInfo::survey(root, BTF_PATH.as_ref())?;
+    let walker = Walker::open(&host, root, request)?;
+    let census = Census::open(&host, !request.selection.is_everything())?;
     Ok((walker, census))
 }
 

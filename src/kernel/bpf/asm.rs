@@ -8,7 +8,7 @@
 //! The methods append instructions in the order in which they are called. [`Code::finish`] turns jumps to labels into distances.
 
 use crate::kernel::bpf::btf::TypeId;
-use crate::kernel::bpf::field::Field;
+use crate::kernel::bpf::field::StructField;
 
 /// A register.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,7 +52,7 @@ pub enum Width {
 
 /// A place in memory: `*(width *)(base + offset)`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Place {
+pub struct MemoryOperand {
     base: Register,
     offset: i64,
     width: Option<Width>,
@@ -61,31 +61,31 @@ pub struct Place {
 impl Register {
     /// One byte.
     #[must_use]
-    pub const fn u8(self, offset: i32) -> Place {
-        Place { base: self, offset: offset as i64, width: Some(Width::U8) }
+    pub const fn u8(self, offset: i32) -> MemoryOperand {
+        MemoryOperand { base: self, offset: offset as i64, width: Some(Width::U8) }
     }
 
     /// Two bytes.
     #[must_use]
-    pub const fn u16(self, offset: i32) -> Place {
-        Place { base: self, offset: offset as i64, width: Some(Width::U16) }
+    pub const fn u16(self, offset: i32) -> MemoryOperand {
+        MemoryOperand { base: self, offset: offset as i64, width: Some(Width::U16) }
     }
 
     /// Four bytes.
     #[must_use]
-    pub const fn u32(self, offset: i32) -> Place {
-        Place { base: self, offset: offset as i64, width: Some(Width::U32) }
+    pub const fn u32(self, offset: i32) -> MemoryOperand {
+        MemoryOperand { base: self, offset: offset as i64, width: Some(Width::U32) }
     }
 
     /// Eight bytes.
     #[must_use]
-    pub const fn u64(self, offset: i32) -> Place {
-        Place { base: self, offset: offset as i64, width: Some(Width::U64) }
+    pub const fn u64(self, offset: i32) -> MemoryOperand {
+        MemoryOperand { base: self, offset: offset as i64, width: Some(Width::U64) }
     }
 
     /// A field of the structure that the register points to, as wide as the kernel has it.
     #[must_use]
-    pub const fn field(self, field: Field) -> Place {
+    pub const fn field(self, field: StructField) -> MemoryOperand {
         let width = match field.size {
             1 => Some(Width::U8),
             2 => Some(Width::U16),
@@ -93,26 +93,26 @@ impl Register {
             8 => Some(Width::U64),
             _ => None,
         };
-        Place { base: self, offset: field.offset as i64, width }
+        MemoryOperand { base: self, offset: field.offset as i64, width }
     }
 }
 
 /// The second operand of arithmetic and of comparisons.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Operand {
+pub enum ValueOperand {
     /// The 64 bits of a register.
     Register(Register),
     /// A constant, extended to 64 bits with its sign.
     Constant(i32),
 }
 
-impl From<Register> for Operand {
+impl From<Register> for ValueOperand {
     fn from(register: Register) -> Self {
         Self::Register(register)
     }
 }
 
-impl From<i32> for Operand {
+impl From<i32> for ValueOperand {
     fn from(constant: i32) -> Self {
         Self::Constant(constant)
     }
@@ -174,7 +174,7 @@ pub enum AsmError {
     Twice(Label),
     /// A field is too far from the start of its structure for an instruction, or is not 1, 2, 4 or 8 bytes wide.
     #[error("instruction {0}: the field at offset {1} can not be reached")]
-    Field(usize, i64),
+    FieldOutOfReach(usize, i64),
 }
 
 /// Operation classes and modes, by the numbers of `include/uapi/linux/bpf_common.h` and `bpf.h`.
@@ -246,58 +246,58 @@ impl Code {
     }
 
     /// `to = *(place)`
-    pub fn load(&mut self, to: Register, from: Place) {
+    pub fn load(&mut self, to: Register, from: MemoryOperand) {
         let (offset, width) = self.resolve(from);
         let operation = class::LOAD | class::MEMORY | width as u8;
         self.push(Instruction { operation, to: to as u8, from: from.base as u8, offset, constant: 0 });
     }
 
     /// `*(place) = from`
-    pub fn store(&mut self, to: Place, from: Register) {
+    pub fn store(&mut self, to: MemoryOperand, from: Register) {
         let (offset, width) = self.resolve(to);
         let operation = class::STORE | class::MEMORY | width as u8;
         self.push(Instruction { operation, to: to.base as u8, from: from as u8, offset, constant: 0 });
     }
 
     /// `*(to) = *(from)`, through `R1`
-    pub fn copy(&mut self, to: Place, from: Place) {
+    pub fn copy(&mut self, to: MemoryOperand, from: MemoryOperand) {
         self.load(Register::R1, from);
         self.store(to, Register::R1);
     }
 
     /// `*(to) = 0`, through `R2`
-    pub fn clear(&mut self, to: Place) {
+    pub fn clear(&mut self, to: MemoryOperand) {
         self.set(Register::R2, 0);
         self.store(to, Register::R2);
     }
 
     /// `to = operand`
-    pub fn set(&mut self, to: Register, operand: impl Into<Operand>) {
+    pub fn set(&mut self, to: Register, operand: impl Into<ValueOperand>) {
         self.arithmetic(Arithmetic::Move, to, operand.into());
     }
 
     /// `to += operand`
-    pub fn add(&mut self, to: Register, operand: impl Into<Operand>) {
+    pub fn add(&mut self, to: Register, operand: impl Into<ValueOperand>) {
         self.arithmetic(Arithmetic::Add, to, operand.into());
     }
 
     /// `to |= operand`
-    pub fn or(&mut self, to: Register, operand: impl Into<Operand>) {
+    pub fn or(&mut self, to: Register, operand: impl Into<ValueOperand>) {
         self.arithmetic(Arithmetic::Or, to, operand.into());
     }
 
     /// `to &= operand`
-    pub fn and(&mut self, to: Register, operand: impl Into<Operand>) {
+    pub fn and(&mut self, to: Register, operand: impl Into<ValueOperand>) {
         self.arithmetic(Arithmetic::And, to, operand.into());
     }
 
     /// `to <<= operand`
-    pub fn shift_left(&mut self, to: Register, operand: impl Into<Operand>) {
+    pub fn shift_left(&mut self, to: Register, operand: impl Into<ValueOperand>) {
         self.arithmetic(Arithmetic::ShiftLeft, to, operand.into());
     }
 
     /// `to >>= operand`, filling with zeros
-    pub fn shift_right(&mut self, to: Register, operand: impl Into<Operand>) {
+    pub fn shift_right(&mut self, to: Register, operand: impl Into<ValueOperand>) {
         self.arithmetic(Arithmetic::ShiftRight, to, operand.into());
     }
 
@@ -310,7 +310,7 @@ impl Code {
     }
 
     /// `if (a when b) goto label`
-    pub fn jump_if(&mut self, a: Register, when: When, b: impl Into<Operand>, label: Label) {
+    pub fn jump_if(&mut self, a: Register, when: When, b: impl Into<ValueOperand>, label: Label) {
         let (mode, from, constant) = split(b.into());
         self.jumps.push((label, self.instructions.len()));
         let operation = class::JUMP | when as u8 | mode;
@@ -360,7 +360,7 @@ impl Code {
         Ok(self.instructions.into_iter().map(Instruction::encode).collect())
     }
 
-    fn arithmetic(&mut self, arithmetic: Arithmetic, to: Register, operand: Operand) {
+    fn arithmetic(&mut self, arithmetic: Arithmetic, to: Register, operand: ValueOperand) {
         let (mode, from, constant) = split(operand);
         let operation = class::ALU64 | arithmetic as u8 | mode;
         self.push(Instruction { operation, to: to as u8, from, offset: 0, constant });
@@ -370,21 +370,21 @@ impl Code {
         self.instructions.push(instruction);
     }
 
-    fn resolve(&mut self, place: Place) -> (i16, Width) {
+    fn resolve(&mut self, place: MemoryOperand) -> (i16, Width) {
         if let (Ok(offset), Some(width)) = (i16::try_from(place.offset), place.width) {
             return (offset, width);
         }
         let width = place.width.unwrap_or(Width::U64);
-        let error = AsmError::Field(self.instructions.len(), place.offset);
+        let error = AsmError::FieldOutOfReach(self.instructions.len(), place.offset);
         self.error.get_or_insert(error);
         (0, width)
     }
 }
 
-fn split(operand: Operand) -> (u8, u8, i32) {
+fn split(operand: ValueOperand) -> (u8, u8, i32) {
     match operand {
-        Operand::Register(register) => (class::REGISTER, register as u8, 0),
-        Operand::Constant(constant) => (0, 0, constant),
+        ValueOperand::Register(register) => (class::REGISTER, register as u8, 0),
+        ValueOperand::Constant(constant) => (0, 0, constant),
     }
 }
 
@@ -478,10 +478,10 @@ mod tests {
         code.label("far");
         assert_eq!(code.finish(), Err(AsmError::Label("far")));
 
-        for field in [Field { offset: 0, size: 3 }, Field { offset: 40_000, size: 4 }] {
+        for field in [StructField { offset: 0, size: 3 }, StructField { offset: 40_000, size: 4 }] {
             let mut code = Code::new();
             code.load(R1, R2.field(field));
-            assert_eq!(code.finish(), Err(AsmError::Field(0, field.offset.into())));
+            assert_eq!(code.finish(), Err(AsmError::FieldOutOfReach(0, field.offset.into())));
         }
     }
 }

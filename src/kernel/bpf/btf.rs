@@ -6,7 +6,7 @@
 
 use std::collections::HashMap;
 
-pub use crate::kernel::bpf::field::{Field, Member};
+pub use crate::kernel::bpf::field::{Member, StructField};
 
 /// The id of a type: its place in the type section, from 1. 0 is `void`.
 pub type TypeId = u32;
@@ -55,7 +55,7 @@ mod kind {
 
 /// The words that every type begins with.
 #[derive(Debug, Clone, Copy)]
-struct Head {
+struct TypeHeader {
     name: u32,
     kind: u32,
     /// The number of members, enumerators or parameters that follow.
@@ -68,7 +68,7 @@ struct Head {
     tail: usize,
 }
 
-impl Head {
+impl TypeHeader {
     const SIZE: usize = 12;
 
     /// The length of what follows, in bytes; `None` for an unknown kind.
@@ -146,19 +146,19 @@ impl<'a> Btf<'a> {
         Ok(())
     }
 
-    fn head_at(&self, at: usize) -> Option<Head> {
+    fn head_at(&self, at: usize) -> Option<TypeHeader> {
         let info = u32_at(self.types, at + 4)?;
-        Some(Head {
+        Some(TypeHeader {
             name: u32_at(self.types, at)?,
             kind: (info >> 24) & 0x1f,
             count: info & 0xffff,
             flag: info >> 31 == 1,
             size_or_type: u32_at(self.types, at + 8)?,
-            tail: at + Head::SIZE,
+            tail: at + TypeHeader::SIZE,
         })
     }
 
-    fn head(&self, id: TypeId) -> Option<Head> {
+    fn head(&self, id: TypeId) -> Option<TypeHeader> {
         let start = *self.starts.get(id.checked_sub(1)? as usize)?;
         self.head_at(start as usize)
     }
@@ -187,7 +187,7 @@ impl<'a> Btf<'a> {
         self.starts.is_empty()
     }
 
-    fn heads(&self) -> impl Iterator<Item = (TypeId, Head)> {
+    fn heads(&self) -> impl Iterator<Item = (TypeId, TypeHeader)> {
         (1..).zip(&self.starts).filter_map(|(id, start)| Some((id, self.head_at(*start as usize)?)))
     }
 
@@ -227,7 +227,7 @@ impl<'a> Btf<'a> {
     }
 
     /// The value at the offset `at` of an enumeration.
-    fn value(&self, enumeration: &Head, at: usize) -> Option<i64> {
+    fn value(&self, enumeration: &TypeHeader, at: usize) -> Option<i64> {
         let low = u32_at(self.types, at)?;
         Some(match (enumeration.kind, enumeration.flag) {
             (kind::ENUM64, _) => (u64::from(u32_at(self.types, at + 4)?) << 32 | u64::from(low)).cast_signed(),
@@ -249,7 +249,7 @@ impl<'a> Btf<'a> {
     }
 
     /// The type behind names and qualifiers: `typedef`, `const`, `volatile`, tags.
-    fn resolve(&self, mut id: TypeId) -> Option<Head> {
+    fn resolve(&self, mut id: TypeId) -> Option<TypeHeader> {
         /// More names and qualifiers than any type has; a circle of them ends here.
         const DEPTH: usize = 32;
         for _ in 0..DEPTH {
@@ -296,11 +296,11 @@ impl<'a> Btf<'a> {
 #[derive(Debug, Clone, Copy)]
 pub struct Structure<'a> {
     btf: &'a Btf<'a>,
-    head: Head,
+    head: TypeHeader,
 }
 
 /// A member as BTF has it.
-struct Entry {
+struct MemberEntry {
     name: u32,
     id: TypeId,
     bit_offset: u32,
@@ -335,12 +335,12 @@ impl Structure<'_> {
 
     /// The place in bytes of the member at the end of `path`; see [`Structure::member`].
     #[must_use]
-    pub fn field(&self, path: &[&str]) -> Option<Field> {
+    pub fn field(&self, path: &[&str]) -> Option<StructField> {
         self.member(path)?.bytes()
     }
 
     /// The member of this name, and the bit offset of the structure that has it: this one, or an unnamed one within.
-    fn search(&self, name: &str, base: u32, depth: u32, budget: &mut u32) -> Option<(Entry, u32)> {
+    fn search(&self, name: &str, base: u32, depth: u32, budget: &mut u32) -> Option<(MemberEntry, u32)> {
         /// More levels of unnamed structures than any kernel has.
         const DEPTH: u32 = 16;
         for index in 0..self.head.count {
@@ -365,15 +365,15 @@ impl Structure<'_> {
         matches!(head.kind, kind::STRUCT | kind::UNION).then_some(Self { btf: self.btf, head })
     }
 
-    fn entry(&self, index: u32) -> Option<Entry> {
+    fn entry(&self, index: u32) -> Option<MemberEntry> {
         let at = self.head.tail + 12 * index as usize;
         let word = |place| u32_at(self.btf.types, at + place);
         let (name, id, offset) = (word(0)?, word(4)?, word(8)?);
         // If the flag is set, the upper byte of the offset is the size of a bit field, 0 for any other member.
         Some(match (self.head.flag, offset >> 24) {
-            (false, _) => Entry { name, id, bit_offset: offset, bit_size: None },
-            (true, 0) => Entry { name, id, bit_offset: offset & 0x00ff_ffff, bit_size: None },
-            (true, size) => Entry { name, id, bit_offset: offset & 0x00ff_ffff, bit_size: Some(size) },
+            (false, _) => MemberEntry { name, id, bit_offset: offset, bit_size: None },
+            (true, 0) => MemberEntry { name, id, bit_offset: offset & 0x00ff_ffff, bit_size: None },
+            (true, size) => MemberEntry { name, id, bit_offset: offset & 0x00ff_ffff, bit_size: Some(size) },
         })
     }
 }
@@ -523,7 +523,7 @@ mod tests {
         let task = btf.structures(&["task_struct"])["task_struct"];
         assert_eq!(task.member(&["bit"]), Some(Member { bit_offset: 771, bit_size: 1 }));
         assert_eq!(task.field(&["bit"]), None);
-        assert_eq!(task.field(&["bits"]), Some(Field { offset: 97, size: 1 }));
+        assert_eq!(task.field(&["bits"]), Some(StructField { offset: 97, size: 1 }));
         assert_eq!(task.member(&["open"]), Some(Member { bit_offset: 960, bit_size: 0 }));
         assert_eq!(task.field(&["open"]), None, "an array of no stated length");
     }
@@ -546,8 +546,8 @@ mod tests {
 
     #[test]
     fn elements_stay_in_their_array() {
-        let array = Field { offset: 32, size: 16 };
-        assert_eq!(array.element(1, 8), Some(Field { offset: 40, size: 8 }));
+        let array = StructField { offset: 32, size: 16 };
+        assert_eq!(array.element(1, 8), Some(StructField { offset: 40, size: 8 }));
         assert_eq!(array.element(2, 8), None);
         assert_eq!(array.element(u32::MAX, 8), None);
     }
@@ -595,7 +595,7 @@ mod tests {
                 let _ = (structure.member(path), structure.field(path));
             }
         }
-        let _ = crate::kernel::layout::Layout::find(&btf);
+        let _ = crate::kernel::layout::KernelLayout::find(&btf);
     }
 
     #[test]

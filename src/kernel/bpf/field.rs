@@ -12,9 +12,9 @@ pub struct Member {
 impl Member {
     /// The place in bytes; `None` for a bit field.
     #[must_use]
-    pub const fn bytes(self) -> Option<Field> {
+    pub const fn bytes(self) -> Option<StructField> {
         if self.bit_offset.is_multiple_of(8) && self.bit_size.is_multiple_of(8) && self.bit_size > 0 {
-            Some(Field { offset: self.bit_offset / 8, size: self.bit_size / 8 })
+            Some(StructField { offset: self.bit_offset / 8, size: self.bit_size / 8 })
         } else {
             None
         }
@@ -23,14 +23,14 @@ impl Member {
 
 /// The place of a member, in bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Field {
+pub struct StructField {
     /// From the start of the structure.
     pub offset: u32,
     /// Of the whole field: all elements of an array.
     pub size: u32,
 }
 
-impl Field {
+impl StructField {
     /// The element at `index` of an array of elements of `size` bytes; `None` past the end of the array.
     #[must_use]
     pub const fn element(self, index: u32, size: u32) -> Option<Self> {

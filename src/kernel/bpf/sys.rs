@@ -66,18 +66,18 @@ fn object_name(name: &str) -> [u8; 16] {
 
 /// Memory that psn shares with a program: an array map of one value.
 #[derive(Debug)]
-pub struct Shared {
+pub struct SharedMap {
     map: OwnedFd,
     start: NonNull<u64>,
     words: usize,
 }
 
 // SAFETY: the mapping is plain memory that this value owns alone.
-unsafe impl Send for Shared {}
-// SAFETY: a shared reference only allows reads; see `Shared::words`.
-unsafe impl Sync for Shared {}
+unsafe impl Send for SharedMap {}
+// SAFETY: a shared reference only allows reads; see `SharedMap::words`.
+unsafe impl Sync for SharedMap {}
 
-impl Shared {
+impl SharedMap {
     /// `BPF_MAP_TYPE_ARRAY`
     const ARRAY: u32 = 2;
     /// `BPF_F_MMAPABLE`
@@ -157,7 +157,7 @@ impl Shared {
     }
 }
 
-impl Drop for Shared {
+impl Drop for SharedMap {
     fn drop(&mut self) {
         // SAFETY: the mapping is ours and nobody holds a reference into it any more. Should this
         // fail, the mapping stays until psn ends.
@@ -167,23 +167,23 @@ impl Drop for Shared {
 
 /// The memory of a walk: all that its program may write.
 #[derive(Debug)]
-pub struct Memory {
+pub struct Maps {
     /// What psn tells the program, and what the program counts.
-    pub control: Shared,
+    pub control: SharedMap,
     /// The records; `None` for a program that only counts.
-    pub records: Option<Shared>,
+    pub records: Option<SharedMap>,
     /// One bit for each process id, set for those that pass; `None` if all pass.
-    pub processes: Option<Shared>,
+    pub processes: Option<SharedMap>,
     /// The same for thread ids.
-    pub threads: Option<Shared>,
+    pub threads: Option<SharedMap>,
     /// A token of the wait that was last described, by thread id; `None` if no waits are.
-    pub seen: Option<Shared>,
+    pub seen: Option<SharedMap>,
 }
 
-impl Memory {
+impl Maps {
     /// The memory of a program that only has a control map.
     #[must_use]
-    pub const fn with_control(control: Shared) -> Self {
+    pub const fn with_control(control: SharedMap) -> Self {
         Self { control, records: None, processes: None, threads: None, seen: None }
     }
 }
@@ -194,7 +194,7 @@ pub struct Program {
     program: OwnedFd,
     /// The link between an iterator and the program; `None` for a program of another kind.
     link: Option<OwnedFd>,
-    memory: Memory,
+    maps: Maps,
 }
 
 /// Why a program was not loaded.
@@ -219,11 +219,11 @@ impl Program {
     /// `BPF_F_SLEEPABLE`, which the kernel demands of programs of the kind `SYSCALL`.
     const SLEEPABLE: u32 = 1 << 4;
 
-    /// Loads `code`, which was assembled for `memory`: the kernel verifies and compiles it.
+    /// Loads `code`, which was assembled for `maps`: the kernel verifies and compiles it.
     ///
     /// # Errors
     /// The error of the system call, with the log of the verifier if it ran.
-    pub fn load(name: &str, kind: ProgramKind, code: &[u64], memory: Memory) -> Result<Self, LoadError> {
+    pub fn load(name: &str, kind: ProgramKind, code: &[u64], maps: Maps) -> Result<Self, LoadError> {
         let quiet = |error| LoadError { error, log: String::new() };
         let program = match load(name, kind, code, &mut []) {
             Ok(program) => program,
@@ -240,18 +240,18 @@ impl Program {
             ProgramKind::Syscall => None,
             ProgramKind::Iterator(_) => Some(link(&program).map_err(quiet)?),
         };
-        Ok(Self { program, link, memory })
+        Ok(Self { program, link, maps })
     }
 
     /// The memory.
     #[must_use]
-    pub const fn memory(&self) -> &Memory {
-        &self.memory
+    pub const fn maps(&self) -> &Maps {
+        &self.maps
     }
 
     /// The memory, for writing.
-    pub const fn memory_mut(&mut self) -> &mut Memory {
-        &mut self.memory
+    pub const fn maps_mut(&mut self) -> &mut Maps {
+        &mut self.maps
     }
 
     /// Runs a program of the kind [`ProgramKind::Syscall`] once.

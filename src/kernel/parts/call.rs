@@ -1,14 +1,14 @@
 //! The system call in which the task waits, with its arguments and the user's registers.
 
-use super::part::Part;
-use super::{identity, marks};
+use super::part::RecordPart;
+use super::{identity, record_flags};
 use crate::kernel::bpf::asm::Register::{R0, R1};
 use crate::kernel::bpf::asm::{Code, Helper, When};
 use crate::kernel::bpf::btf::Structure;
-use crate::kernel::bpf::field::Field;
-use crate::kernel::registers::{MARKS, RECORD, TASK};
-use crate::kernel::types::{Names, Types};
-use crate::kernel::words::Words;
+use crate::kernel::bpf::field::StructField;
+use crate::kernel::record_words::RecordWords;
+use crate::kernel::registers::{FLAG_BITS, RECORD, TASK};
+use crate::kernel::types::{TypeNames, Types};
 
 /// `i64`
 const NUMBER: i32 = 0;
@@ -21,7 +21,7 @@ const IP: i32 = SP + 8;
 
 /// How a task came into the kernel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Call {
+pub enum RecordedCall {
     /// Not asked for, or not known: the task was running, had ended, or moved on.
     #[default]
     Unknown,
@@ -53,23 +53,24 @@ pub struct Registers {
 
 /// The fields of `struct pt_regs` that a system call uses, and how to tell a 32-bit program's call.
 #[derive(Debug, Clone, Copy)]
-pub struct Fields {
-    number: Field,
-    args: [Field; 6],
+pub struct CallFields {
+    number: StructField,
+    args: [StructField; 6],
     /// The arguments of 32-bit programs.
-    compat_args: [Field; 6],
-    sp: Field,
-    ip: Field,
+    compat_args: [StructField; 6],
+    sp: StructField,
+    ip: StructField,
     /// A word of `task_struct`.
-    compat_word: Field,
+    compat_word: StructField,
     /// The bits of that word that are set while a 32-bit program is in a system call.
     compat_bits: i32,
 }
 
-impl Part for Fields {
-    type Value = Call;
+impl RecordPart for CallFields {
+    type Value = RecordedCall;
 
-    const NAMES: Names = Names { structures: &["pt_regs"], functions: &[], constants: &["BPF_FUNC_task_pt_regs"] };
+    const NAMES: TypeNames =
+        TypeNames { structures: &["pt_regs"], functions: &[], constants: &["BPF_FUNC_task_pt_regs"] };
     const SIZE: i32 = IP + 8;
 
     fn find(types: &Types<'_>) -> Option<Self> {
@@ -90,37 +91,37 @@ impl Part for Fields {
         write_args(code, at, self.args); //                                copy the arguments
         code.jump("no call"); //                                       else {
         code.label("32-bit");
-        code.or(MARKS, marks::COMPAT);
+        code.or(FLAG_BITS, record_flags::COMPAT);
         write_args(code, at, self.compat_args); //                         copy those of 32-bit programs }
         code.label("no call"); //                                  }
     }
 
-    fn read(record: Words<'_>, at: i32) -> Call {
+    fn read(record: RecordWords<'_>, at: i32) -> RecordedCall {
         if identity::is_kernel_thread(identity::read_flags(record)) {
-            return Call::KernelThread;
+            return RecordedCall::KernelThread;
         }
         let mut args = [0; 6];
         for (arg, place) in args.iter_mut().zip((at + ARGS..).step_by(8)) {
             *arg = record.u64(place);
         }
         let registers = Registers { sp: record.u64(at + SP), ip: record.u64(at + IP) };
-        let is_compat = marks::read(record) & marks::COMPAT != 0;
+        let is_compat = record_flags::read(record) & record_flags::COMPAT != 0;
         // The kernel itself looks at the lower half alone (`syscall_get_nr`).
         let [a, b, c, d, ..] = record.u64(at + NUMBER).to_le_bytes();
         match i32::from_le_bytes([a, b, c, d]) {
-            -1 => Call::None(registers),
-            number => Call::Some { number: number.into(), is_compat, args, registers },
+            -1 => RecordedCall::None(registers),
+            number => RecordedCall::Some { number: number.into(), is_compat, args, registers },
         }
     }
 }
 
-fn write_args(code: &mut Code, at: i32, args: [Field; 6]) {
+fn write_args(code: &mut Code, at: i32, args: [StructField; 6]) {
     for (index, arg) in (0..).zip(args) {
         code.copy(RECORD.u64(at + ARGS + 8 * index), R0.field(arg));
     }
 }
 
-impl Fields {
+impl CallFields {
     /// As `arch/x86/include/asm/syscall.h` has it.
     #[cfg(target_arch = "x86_64")]
     fn of_machine(types: &Types<'_>, registers: &Structure<'_>) -> Option<Self> {
@@ -167,8 +168,8 @@ impl Fields {
 
 /// All of the fields, or `None` if one is missing.
 #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
-fn all<const N: usize>(fields: [Option<Field>; N]) -> Option<[Field; N]> {
-    let mut found = [Field { offset: 0, size: 0 }; N];
+fn all<const N: usize>(fields: [Option<StructField>; N]) -> Option<[StructField; N]> {
+    let mut found = [StructField { offset: 0, size: 0 }; N];
     for (to, from) in found.iter_mut().zip(fields) {
         *to = from?;
     }

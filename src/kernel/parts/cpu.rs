@@ -4,16 +4,16 @@
 //! kernel counts a context switch whenever a task leaves a CPU. So a task that is on no CPU before and after its wait was
 //! read, with the same number of switches, was on none in between.
 
-use super::marks;
+use super::record_flags;
 use crate::kernel::bpf::asm::Register::{self, R1, R2, R3, R4};
 use crate::kernel::bpf::asm::{Code, Label, When};
-use crate::kernel::bpf::field::Field;
-use crate::kernel::registers::{MARKS, RECORD, TASK};
+use crate::kernel::bpf::field::StructField;
+use crate::kernel::record_words::RecordWords;
+use crate::kernel::registers::{FLAG_BITS, RECORD, TASK};
 use crate::kernel::types::Types;
-use crate::kernel::words::Words;
 
 /// `u32`: which CPU; 0 on a kernel for one CPU.
-const CPU: i32 = marks::END;
+const CPU: i32 = record_flags::END;
 /// `u64`: how often the task left a CPU.
 const SWITCHES: i32 = CPU + 4;
 /// Where the next part of a record begins.
@@ -21,16 +21,16 @@ pub const END: i32 = SWITCHES + 8;
 
 /// The fields of `task_struct`.
 #[derive(Debug, Clone, Copy)]
-pub struct Fields {
+pub struct CpuFields {
     /// `thread_info.cpu`; before Linux 5.16, `cpu`. Absent on a kernel for one CPU.
-    cpu: Option<Field>,
+    cpu: Option<StructField>,
     /// Absent on a kernel for one CPU.
-    on_cpu: Option<Field>,
-    nvcsw: Field,
-    nivcsw: Field,
+    on_cpu: Option<StructField>,
+    nvcsw: StructField,
+    nivcsw: StructField,
 }
 
-impl Fields {
+impl CpuFields {
     /// Finds them.
     ///
     /// # Errors
@@ -54,11 +54,11 @@ impl Fields {
 
     /// Marks the task if it is on a CPU, and notes how often it has left one.
     pub fn write_rest(&self, code: &mut Code) {
-        code.set(MARKS, 0); //                                     marks = 0;
+        code.set(FLAG_BITS, 0); //                                 flag_bits = 0;
         if let Some(on_cpu) = self.on_cpu {
             code.load(R2, TASK.field(on_cpu));
             code.jump_if(R2, When::Equal, 0, "off cpu"); //        if (task->on_cpu)
-            code.set(MARKS, marks::ON_CPU); //                         marks = ON_CPU;
+            code.set(FLAG_BITS, record_flags::ON_CPU); //              flag_bits = ON_CPU;
             code.label("off cpu");
         }
         self.load_switches(code, R2, R3);
@@ -91,12 +91,12 @@ pub fn load_noted_switches(code: &mut Code, to: Register) {
 
 /// The CPU in a record.
 #[inline]
-pub fn read_cpu(record: Words<'_>) -> u32 {
+pub fn read_cpu(record: RecordWords<'_>) -> u32 {
     record.u32(CPU)
 }
 
 /// How often the task of a record had left a CPU.
 #[inline]
-pub fn read_switches(record: Words<'_>) -> u64 {
+pub fn read_switches(record: RecordWords<'_>) -> u64 {
     record.u64(SWITCHES)
 }

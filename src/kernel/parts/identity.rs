@@ -3,12 +3,12 @@
 use super::cpu;
 use super::namespace::Namespace;
 use crate::kernel::bpf::asm::Register::{self, R1};
-use crate::kernel::bpf::asm::{Code, Label, Place, When};
-use crate::kernel::bpf::field::Field;
+use crate::kernel::bpf::asm::{Code, Label, MemoryOperand, When};
+use crate::kernel::bpf::field::StructField;
 use crate::kernel::clock::BootClock;
+use crate::kernel::record_words::RecordWords;
 use crate::kernel::registers::{RECORD, TASK};
 use crate::kernel::types::Types;
-use crate::kernel::words::Words;
 
 /// `u32`
 const TID: i32 = cpu::END;
@@ -32,17 +32,17 @@ const WORKER: i32 = 0x0000_0020;
 
 /// The fields of `task_struct`.
 #[derive(Debug, Clone, Copy)]
-pub struct Fields {
+pub struct IdentityFields {
     /// The thread's id.
-    pid: Field,
+    pid: StructField,
     /// The process's id.
-    tgid: Field,
-    start_boottime: Field,
-    comm: Field,
-    flags: Field,
+    tgid: StructField,
+    start_boottime: StructField,
+    comm: StructField,
+    flags: StructField,
 }
 
-impl Fields {
+impl IdentityFields {
     /// Finds them.
     ///
     /// # Errors
@@ -63,12 +63,12 @@ impl Fields {
     }
 
     /// Where the thread's id is in the wanted PID namespace.
-    pub fn tid(&self, namespace: Option<&Namespace>) -> Place {
+    pub fn tid(&self, namespace: Option<&Namespace>) -> MemoryOperand {
         namespace.map_or(TASK.field(self.pid), Namespace::tid)
     }
 
     /// Where the process's id is in the wanted PID namespace.
-    pub fn tgid(&self, namespace: Option<&Namespace>) -> Place {
+    pub fn tgid(&self, namespace: Option<&Namespace>) -> MemoryOperand {
         namespace.map_or(TASK.field(self.tgid), Namespace::tgid)
     }
 
@@ -100,7 +100,7 @@ pub fn load_noted_start(code: &mut Code, to: Register) {
 
 /// What is read back of it.
 #[derive(Debug, Clone, Copy)]
-pub struct Identity {
+pub struct TaskIdentity {
     /// The thread's id.
     pub tid: u32,
     /// The process's id.
@@ -115,8 +115,8 @@ pub struct Identity {
 
 /// The identity in a record.
 #[inline]
-pub fn read(record: Words<'_>, clock: BootClock) -> Identity {
-    Identity {
+pub fn read(record: RecordWords<'_>, clock: BootClock) -> TaskIdentity {
+    TaskIdentity {
         tid: read_tid(record),
         tgid: record.u32(TGID),
         starttime_ticks: clock.ticks(read_start_ns(record)),
@@ -127,19 +127,19 @@ pub fn read(record: Words<'_>, clock: BootClock) -> Identity {
 
 /// The thread's id in a record.
 #[inline]
-pub fn read_tid(record: Words<'_>) -> u32 {
+pub fn read_tid(record: RecordWords<'_>) -> u32 {
     record.u32(TID)
 }
 
 /// When the task of a record started, in nanoseconds of the boot clock.
 #[inline]
-pub fn read_start_ns(record: Words<'_>) -> u64 {
+pub fn read_start_ns(record: RecordWords<'_>) -> u64 {
     record.u64(START)
 }
 
 /// The `PF_…` bits in a record.
 #[inline]
-pub fn read_flags(record: Words<'_>) -> u32 {
+pub fn read_flags(record: RecordWords<'_>) -> u32 {
     record.u32(FLAGS)
 }
 

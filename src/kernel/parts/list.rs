@@ -1,7 +1,7 @@
 //! What follows from the list of parts: the request, the kernel's fields, the form of a record, and the record that psn reads.
 
 /// Makes these types of a list of parts: a name in [`Parts`](super::Parts) and in [`TaskRecord`](super::TaskRecord), and the type
-/// that implements [`Part`](super::Part).
+/// that implements [`RecordPart`](super::part::RecordPart).
 macro_rules! parts {
     (
         each_walk { $($(#[$walk_doc:meta])* $walk:ident: $Walk:ty,)* }
@@ -29,48 +29,48 @@ macro_rules! parts {
 
         /// Where the kernel keeps each part; `None` for a part that it cannot give.
         #[derive(Debug, Clone, Copy)]
-        pub struct Fields {
+        pub struct PartFields {
             $(pub $walk: Option<$Walk>,)*
             $(pub $wait: Option<$Wait>,)*
-            pub frames: Option<stack::Fields>,
+            pub frames: Option<stack::StackFields>,
         }
 
-        impl Fields {
+        impl PartFields {
             /// What has to be looked for.
-            pub const NAMES: &[Names] = &[$(<$Walk>::NAMES,)* $(<$Wait>::NAMES,)* stack::Fields::NAMES];
+            pub const NAMES: &[TypeNames] = &[$(<$Walk>::NAMES,)* $(<$Wait>::NAMES,)* stack::StackFields::NAMES];
 
             /// Finds them.
             pub fn find(types: &Types<'_>) -> Self {
                 Self {
                     $($walk: <$Walk>::find(types),)*
                     $($wait: <$Wait>::find(types),)*
-                    frames: stack::Fields::find(types),
+                    frames: stack::StackFields::find(types),
                 }
             }
         }
 
         /// The form of a record: the parts that are taken, each with its place.
         #[derive(Debug, Clone, Copy)]
-        pub struct Form {
-            $($walk: Option<Placed<$Walk>>,)*
-            $($wait: Option<Placed<$Wait>>,)*
-            frames: Option<stack::Placed>,
+        pub struct RecordLayout {
+            $($walk: Option<PlacedPart<$Walk>>,)*
+            $($wait: Option<PlacedPart<$Wait>>,)*
+            frames: Option<stack::PlacedStack>,
             /// Where the parts of a wait begin, and a record without them ends.
             wait: i32,
             /// Where the frames of the stack begin, and a record without them ends.
             end: i32,
         }
 
-        impl Form {
+        impl RecordLayout {
             /// The form for these parts, less those that the kernel cannot give.
-            pub fn new(fields: &Fields, parts: Parts) -> Self {
+            pub fn new(fields: &PartFields, parts: Parts) -> Self {
                 let mut end = identity::END;
-                $(let $walk = Placed::new(fields.$walk, parts.$walk, &mut end);)*
+                $(let $walk = PlacedPart::new(fields.$walk, parts.$walk, &mut end);)*
                 end = align(end, 8);
                 let wait = end;
-                $(let $wait = Placed::new(fields.$wait, parts.$wait, &mut end);)*
+                $(let $wait = PlacedPart::new(fields.$wait, parts.$wait, &mut end);)*
                 end = align(end, 8);
-                let frames = stack::Placed::new(fields.frames, parts.frames, &mut end);
+                let frames = stack::PlacedStack::new(fields.frames, parts.frames, &mut end);
                 Self { $($walk,)* $($wait,)* frames, wait, end }
             }
 
@@ -79,7 +79,7 @@ macro_rules! parts {
                 Parts {
                     $($walk: self.$walk.is_some(),)*
                     $($wait: self.$wait.is_some(),)*
-                    frames: self.frames.map_or(0, stack::Placed::frames),
+                    frames: self.frames.map_or(0, stack::PlacedStack::frames),
                 }
             }
 
@@ -102,7 +102,7 @@ macro_rules! parts {
 
             /// Reads what a record with the parts of a wait tells of it, all but its stack.
             #[inline]
-            pub fn wait(&self, record: crate::kernel::words::Words<'_>) -> WaitFacts {
+            pub fn wait(&self, record: crate::kernel::record_words::RecordWords<'_>) -> WaitFacts {
                 WaitFacts { $($wait: read(self.$wait, record),)* }
             }
 
@@ -110,18 +110,18 @@ macro_rules! parts {
             #[inline]
             pub fn task<'a>(
                 &self,
-                header: Words<'_>,
-                record: Words<'_>,
+                header: RecordWords<'_>,
+                record: RecordWords<'_>,
                 wait: Option<(&WaitFacts, &'a [u64])>,
                 has_moved: bool,
                 clock: crate::kernel::clock::BootClock,
             ) -> TaskRecord<'a> {
-                let identity::Identity { tid, tgid, starttime_ticks, comm, flags } = identity::read(header, clock);
+                let identity::TaskIdentity { tid, tgid, starttime_ticks, comm, flags } = identity::read(header, clock);
                 TaskRecord {
                     tid,
                     tgid,
                     state: state::read(header),
-                    is_on_cpu: marks::read(header) & marks::ON_CPU != 0,
+                    is_on_cpu: record_flags::read(header) & record_flags::ON_CPU != 0,
                     cpu: cpu::read_cpu(header),
                     starttime_ticks,
                     flags,
@@ -138,7 +138,7 @@ macro_rules! parts {
         /// What a task waits for, all but its stack.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
         pub struct WaitFacts {
-            $(pub $wait: <$Wait as Part>::Value,)*
+            $(pub $wait: <$Wait as RecordPart>::Value,)*
         }
 
         /// One task, as it was at one instant.
@@ -152,7 +152,7 @@ macro_rules! parts {
             /// The process's id.
             pub tgid: u32,
             /// The state as /proc has it.
-            pub state: state::State,
+            pub state: state::TaskState,
             /// Whether the task was on a CPU, which a task in state R need not be.
             pub is_on_cpu: bool,
             /// The CPU it is or was last on: `processor` in /proc.
@@ -163,8 +163,8 @@ macro_rules! parts {
             pub flags: u32,
             /// How often it left a CPU; unchanged means that it was on no CPU since.
             pub switches: u64,
-            $($(#[$walk_doc])* pub $walk: <$Walk as Part>::Value,)*
-            $($(#[$wait_doc])* pub $wait: <$Wait as Part>::Value,)*
+            $($(#[$walk_doc])* pub $walk: <$Walk as RecordPart>::Value,)*
+            $($(#[$wait_doc])* pub $wait: <$Wait as RecordPart>::Value,)*
             /// The kernel's stack, innermost frame first; empty if not asked for, or if the task was not at rest.
             pub frames: &'a [u64],
             /// Whether the task moved on while it was looked at, so that what it waits for is not known although it was asked for.

@@ -6,44 +6,44 @@
 //! | file | what |
 //! |---|---|
 //! | `state` | the state |
-//! | `marks` | what kind of record it is |
+//! | `record_flags` | what kind of record it is |
 //! | `cpu` | the CPU, and how often the task left one |
 //! | `identity` | ids, start, name, flags; the ids in another PID namespace by `namespace` |
 //!
 //! Then come the parts of the list below that were asked for: those that are taken in each walk, and, in a record that describes
 //! the task's wait, those that are taken once in each wait. The stack is the last. Offsets follow from the list. To add a part,
-//! write a file with a [`Part`](part::Part) and add a line to the list; `docs/kernel-scan.md` says how.
+//! write a file with a [`RecordPart`](part::RecordPart) and add a line to the list; `docs/kernel-scan.md` says how.
 
 mod call;
 pub mod cpu;
 pub mod identity;
 mod leader;
 mod list;
-pub mod marks;
 pub mod namespace;
 mod part;
+pub mod record_flags;
 mod stack;
 pub mod state;
 mod user;
 
 use crate::kernel::bpf::asm::Code;
-use crate::kernel::types::{Names, Types};
-use crate::kernel::words::Words;
+use crate::kernel::record_words::RecordWords;
+use crate::kernel::types::{TypeNames, Types};
 
-pub use call::{Call, Registers};
+pub use call::{RecordedCall, Registers};
 
-use part::{Part, Placed, align, read};
+use part::{PlacedPart, RecordPart, align, read};
 
 list::parts! {
     each_walk {
         /// The real user.
-        uid: user::Fields,
+        uid: user::UserFields,
         /// The name of the process, filled up with zeros.
-        leader: leader::Fields,
+        leader: leader::LeaderFields,
     }
     each_wait {
         /// The system call, its arguments and the user's registers.
-        call: call::Fields,
+        call: call::CallFields,
     }
 }
 
@@ -51,7 +51,7 @@ list::parts! {
 #[expect(clippy::cast_sign_loss, reason = "offsets are positive")]
 pub const HEADER: usize = align(identity::END, 8) as usize / 8;
 
-impl Form {
+impl RecordLayout {
     /// Whether anything is taken of what tasks wait for.
     pub const fn takes_wait(&self) -> bool {
         self.end > self.wait
@@ -69,7 +69,7 @@ impl Form {
 
     /// The size of the deepest stack that is taken.
     pub fn max_frames_bytes(&self) -> i32 {
-        self.frames.map_or(0, stack::Placed::max_bytes)
+        self.frames.map_or(0, stack::PlacedStack::max_bytes)
     }
 
     /// Adds the size of the stack in a record to a register.
@@ -81,8 +81,8 @@ impl Form {
 
     /// The length in words of the record at the start of `words`, whose first words are the `header`.
     #[inline]
-    pub fn record_words(&self, header: Words<'_>, words: Words<'_>) -> Option<usize> {
-        if marks::read(header) & marks::TAKEN == 0 {
+    pub fn record_words(&self, header: RecordWords<'_>, words: RecordWords<'_>) -> Option<usize> {
+        if record_flags::read(header) & record_flags::TAKEN == 0 {
             return usize::try_from(self.wait / 8).ok();
         }
         let frames = self.frames.map_or(0, |stack| stack.read_bytes(words) / 8);
@@ -91,7 +91,7 @@ impl Form {
 
     /// The stack in a record that has the parts of a wait.
     #[inline]
-    pub fn frames<'a>(&self, record: Words<'a>) -> &'a [u64] {
+    pub fn frames<'a>(&self, record: RecordWords<'a>) -> &'a [u64] {
         self.frames.map_or(&[], |stack| stack.read(record))
     }
 }

@@ -1,11 +1,11 @@
 //! The ids of a task in another PID namespace than the host's own.
 
 use crate::kernel::bpf::asm::Register::{Frame, R0, R1, R2, R3};
-use crate::kernel::bpf::asm::{Code, Helper, Label, Place, When};
-use crate::kernel::bpf::field::Field;
+use crate::kernel::bpf::asm::{Code, Helper, Label, MemoryOperand, When};
+use crate::kernel::bpf::field::StructField;
 use crate::kernel::control;
 use crate::kernel::registers::{CONTROL, TASK};
-use crate::kernel::types::{Names, Types};
+use crate::kernel::types::{TypeNames, Types};
 
 /// Where in the program's frame `struct upid thread` is: the thread's id.
 const THREAD: i32 = -16;
@@ -16,28 +16,28 @@ pub const FRAME_END: i32 = PROCESS;
 
 /// Where the kernel keeps the ids that a task has in each PID namespace in which it is visible.
 #[derive(Debug, Clone, Copy)]
-pub struct Ids {
+pub struct NamespaceFields {
     /// `task_struct.thread_pid`
-    thread_pid: Field,
+    thread_pid: StructField,
     /// `task_struct.signal`
-    signal: Field,
+    signal: StructField,
     /// `signal_struct.pids[PIDTYPE_TGID]`
-    tgid_pid: Field,
+    tgid_pid: StructField,
     /// `pid.level`: the depth of the innermost namespace.
-    level: Field,
+    level: StructField,
     /// The offset of `pid.numbers`: one `struct upid` for each namespace, from the outermost.
     pub(in super::super) numbers: u32,
     /// The size of `struct upid`.
     upid_size: u32,
     /// `upid.nr`: the id.
-    upid_nr: Field,
+    upid_nr: StructField,
     /// `upid.ns`: the namespace.
-    upid_ns: Field,
+    upid_ns: StructField,
 }
 
-impl Ids {
+impl NamespaceFields {
     /// What has to be looked for.
-    pub const NAMES: Names = Names {
+    pub const NAMES: TypeNames = TypeNames {
         structures: &["pid", "upid", "signal_struct"],
         functions: &[],
         constants: &["BPF_FUNC_get_current_task_btf"],
@@ -76,14 +76,14 @@ impl Ids {
 /// The PID namespace whose ids are wanted.
 #[derive(Debug, Clone, Copy)]
 pub struct Namespace {
-    ids: Ids,
+    ids: NamespaceFields,
     /// Its depth, at least 1.
     level: u32,
 }
 
 impl Namespace {
     /// The namespace at this depth; `None` for the host's own, whose ids are in `task_struct` itself.
-    pub fn new(ids: Option<Ids>, level: u32) -> Option<Self> {
+    pub fn new(ids: Option<NamespaceFields>, level: u32) -> Option<Self> {
         ids.filter(|_| level > 0).map(|ids| Self { ids, level })
     }
 
@@ -133,12 +133,12 @@ impl Namespace {
     }
 
     /// Where the thread's id is, once it was found.
-    pub fn tid(&self) -> Place {
+    pub fn tid(&self) -> MemoryOperand {
         Frame.u32(THREAD + self.ids.upid_nr.offset.cast_signed())
     }
 
     /// Where the process's id is, once it was found.
-    pub fn tgid(&self) -> Place {
+    pub fn tgid(&self) -> MemoryOperand {
         Frame.u32(PROCESS + self.ids.upid_nr.offset.cast_signed())
     }
 }

@@ -1,16 +1,16 @@
 //! What a part is, and its place in a record.
 
 use crate::kernel::bpf::asm::Code;
-use crate::kernel::types::{Names, Types};
-use crate::kernel::words::Words;
+use crate::kernel::record_words::RecordWords;
+use crate::kernel::types::{TypeNames, Types};
 
 /// A fact of a task that is taken if a column needs it. The value that implements this holds the kernel's fields.
-pub trait Part: Copy {
+pub trait RecordPart: Copy {
     /// What psn reads back. The default stands for a part that was not taken.
     type Value: Copy + Default;
 
     /// What has to be looked for in the kernel's types, beside `task_struct`.
-    const NAMES: Names;
+    const NAMES: TypeNames;
     /// Bytes in the record: 1, 2, 4 or a multiple of 8.
     const SIZE: i32;
 
@@ -22,17 +22,17 @@ pub trait Part: Copy {
     fn write(&self, code: &mut Code, at: i32);
 
     /// Reads the part back.
-    fn read(record: Words<'_>, at: i32) -> Self::Value;
+    fn read(record: RecordWords<'_>, at: i32) -> Self::Value;
 }
 
 /// A part with its place in the record.
 #[derive(Debug, Clone, Copy)]
-pub struct Placed<P> {
+pub struct PlacedPart<P> {
     part: P,
     at: i32,
 }
 
-impl<P: Part> Placed<P> {
+impl<P: RecordPart> PlacedPart<P> {
     /// Places the part at the end of a record, if it is wanted and this kernel can give it.
     pub fn new(part: Option<P>, wanted: bool, end: &mut i32) -> Option<Self> {
         let part = part.filter(|_| wanted)?;
@@ -49,7 +49,7 @@ impl<P: Part> Placed<P> {
 
 /// The value of a part, or the default if it was not taken.
 #[inline]
-pub fn read<P: Part>(placed: Option<Placed<P>>, record: Words<'_>) -> P::Value {
+pub fn read<P: RecordPart>(placed: Option<PlacedPart<P>>, record: RecordWords<'_>) -> P::Value {
     placed.map_or_else(P::Value::default, |placed| P::read(record, placed.at))
 }
 

@@ -4,20 +4,20 @@
 
 use crate::kernel::bpf::asm::Register::{self, R0, R1, R2, R3, R4};
 use crate::kernel::bpf::asm::{Code, Helper, When};
+use crate::kernel::record_words::RecordWords;
 use crate::kernel::registers::{RECORD, TASK};
-use crate::kernel::types::{Names, Types};
-use crate::kernel::words::Words;
+use crate::kernel::types::{TypeNames, Types};
 
 /// As many frames as /proc shows (`MAX_STACK_TRACE_DEPTH`).
 pub const MAX_FRAMES: u8 = 64;
 
 /// That programs may ask this kernel for stacks.
 #[derive(Debug, Clone, Copy)]
-pub struct Fields;
+pub struct StackFields;
 
-impl Fields {
+impl StackFields {
     /// What has to be looked for.
-    pub const NAMES: Names = Names { constants: &["BPF_FUNC_get_task_stack"], ..Names::NONE };
+    pub const NAMES: TypeNames = TypeNames { constants: &["BPF_FUNC_get_task_stack"], ..TypeNames::NONE };
 
     /// Whether they may.
     pub fn find(types: &Types<'_>) -> Option<Self> {
@@ -27,14 +27,14 @@ impl Fields {
 
 /// A stack in a record.
 #[derive(Debug, Clone, Copy)]
-pub struct Placed {
+pub struct PlacedStack {
     at: i32,
     frames: u8,
 }
 
-impl Placed {
+impl PlacedStack {
     /// Places a stack of so many frames at the end of a record, if any are wanted.
-    pub fn new(fields: Option<Fields>, frames: u8, end: &mut i32) -> Option<Self> {
+    pub fn new(fields: Option<StackFields>, frames: u8, end: &mut i32) -> Option<Self> {
         fields.filter(|_| frames > 0)?;
         let at = *end;
         *end = at + 8;
@@ -73,13 +73,13 @@ impl Placed {
 
     /// The length of the stack that begins in these words, in bytes.
     #[inline]
-    pub fn read_bytes(self, record: Words<'_>) -> u64 {
+    pub fn read_bytes(self, record: RecordWords<'_>) -> u64 {
         record.u64(self.at)
     }
 
     /// The stack at the end of a record.
     #[inline]
-    pub fn read(self, record: Words<'_>) -> &[u64] {
+    pub fn read(self, record: RecordWords<'_>) -> &[u64] {
         record.from(self.at + 8)
     }
 }

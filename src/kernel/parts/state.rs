@@ -7,11 +7,11 @@
 
 use crate::kernel::bpf::asm::Register::{self, R1, R2, R3};
 use crate::kernel::bpf::asm::{Code, Label, When};
-use crate::kernel::bpf::field::Field;
+use crate::kernel::bpf::field::StructField;
 use crate::kernel::control;
+use crate::kernel::record_words::RecordWords;
 use crate::kernel::registers::{CONTROL, INDEX, RECORD, STATE, TASK};
 use crate::kernel::types::Types;
-use crate::kernel::words::Words;
 
 /// Bits that /proc tells apart: S D T t X Z P (`TASK_REPORT`).
 const REPORTED: i32 = 0x7f;
@@ -33,13 +33,13 @@ pub const END: i32 = NUMBER + 1;
 
 /// The fields of `task_struct`.
 #[derive(Debug, Clone, Copy)]
-pub struct Fields {
+pub struct StateFields {
     /// `__state`; before Linux 5.14, `state`.
-    pub(in super::super) state: Field,
-    pub(in super::super) exit_state: Field,
+    pub(in super::super) state: StructField,
+    pub(in super::super) exit_state: StructField,
 }
 
-impl Fields {
+impl StateFields {
     /// Finds them.
     ///
     /// # Errors
@@ -100,15 +100,15 @@ pub fn jump_if_no_wait(code: &mut Code, number: Register, label: Label) {
 
 /// The state in a record.
 #[inline]
-pub fn read(record: Words<'_>) -> State {
-    State::from_index(record.u8(NUMBER))
+pub fn read(record: RecordWords<'_>) -> TaskState {
+    TaskState::from_index(record.u8(NUMBER))
 }
 
 /// A task's state.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct State(u8);
+pub struct TaskState(u8);
 
-impl State {
+impl TaskState {
     /// Letters in the order of the bits; R is none of them.
     const LETTERS: [u8; 9] = *b"RSDTtXZPI";
 
@@ -168,7 +168,7 @@ mod tests {
         if state & SHOWN_UNINTERRUPTIBLE != 0 {
             bits = UNINTERRUPTIBLE;
         }
-        State::of_bits(u8::try_from(bits).unwrap()).letter().into()
+        TaskState::of_bits(u8::try_from(bits).unwrap()).letter().into()
     }
 
     /// The names are those of `include/linux/sched.h`.
@@ -196,12 +196,12 @@ mod tests {
 
     #[test]
     fn numbers_and_letters_are_one_to_one() {
-        let letters: Vec<u8> = State::all().map(State::letter).collect();
+        let letters: Vec<u8> = TaskState::all().map(TaskState::letter).collect();
         assert_eq!(letters, b"RSDTtXZPI");
-        assert!(State::all().zip(0..).all(|(state, index)| state.index() == index));
-        assert_eq!(State::from_index(9).letter(), b'?');
+        assert!(TaskState::all().zip(0..).all(|(state, index)| state.index() == index));
+        assert_eq!(TaskState::from_index(9).letter(), b'?');
         let ended: Vec<i32> =
-            State::all().filter(|state| state.has_ended()).map(|state| state.index().into()).collect();
+            TaskState::all().filter(|state| state.has_ended()).map(|state| state.index().into()).collect();
         assert_eq!(ended, ENDED.collect::<Vec<_>>());
     }
 }

@@ -5,14 +5,14 @@ use std::path::Path;
 
 use crate::kernel::Level;
 use crate::kernel::bpf::btf::Btf;
-use crate::kernel::bpf::sys::{LoadError, Memory, Program, ProgramKind, Shared, Step};
+use crate::kernel::bpf::sys::{LoadError, Maps, Program, ProgramKind, SharedMap, Step};
 use crate::kernel::clock::BootClock;
 use crate::kernel::control;
 use crate::kernel::host::{self, Namespaces};
-use crate::kernel::layout::Layout;
+use crate::kernel::layout::KernelLayout;
 use crate::kernel::parts::namespace::Namespace;
-use crate::kernel::parts::state::State;
-use crate::kernel::parts::{Form, Parts};
+use crate::kernel::parts::state::TaskState;
+use crate::kernel::parts::{Parts, RecordLayout};
 use crate::kernel::program::{self, SEEN_SIZE};
 use crate::kernel::unavailable::Unavailable;
 use crate::proc::ProcRoot;
@@ -20,9 +20,9 @@ use crate::proc::host::within;
 
 /// What psn knows of the host before it makes a program.
 #[derive(Debug)]
-pub struct Ground {
+pub struct HostInfo {
     /// Where the kernel keeps what a walk reads.
-    pub(super) layout: Layout,
+    pub(super) layout: KernelLayout,
     namespaces: Namespaces,
     /// For the times at which tasks started.
     pub(super) clock: BootClock,
@@ -30,7 +30,7 @@ pub struct Ground {
     pub tasks: u64,
 }
 
-impl Ground {
+impl HostInfo {
     /// Checks that psn may load programs, and reads the kernel's types.
     ///
     /// # Errors
@@ -43,7 +43,7 @@ impl Ground {
             .unwrap_or_else(|| Err(std::io::ErrorKind::TimedOut.into()))
             .map_err(|error| Unavailable::NoBtf { path: btf_path.to_owned(), error })?;
         let btf = Btf::parse(&bytes).map_err(|error| Unavailable::Btf { path: btf_path.to_owned(), error })?;
-        let layout = Layout::find(&btf).map_err(|lacks| Unavailable::Kernel { lacks, since: "5.8" })?;
+        let layout = KernelLayout::find(&btf).map_err(|lacks| Unavailable::Kernel { lacks, since: "5.8" })?;
         host::raise_locked_memory();
         Ok(Self { layout, namespaces, clock: BootClock::of(root), tasks: host::count_tasks(root) })
     }
@@ -60,19 +60,19 @@ impl Ground {
         }
         let layout = &self.layout;
         let ids = layout.ids.ok_or(Unavailable::PidNamespace("this kernel's PID namespaces are not understood"))?;
-        let memory = Memory::with_control(new_shared("control", control::SIZE)?);
-        let code = program::own_level(ids, &memory).map_err(Unavailable::Program)?;
-        let mut program = load("level", level, kind(layout, level)?, &code, memory)?;
+        let maps = Maps::with_control(new_map("control", control::SIZE)?);
+        let code = program::own_level(ids, &maps).map_err(Unavailable::Program)?;
+        let mut program = load("level", level, kind(layout, level)?, &code, maps)?;
         run_once(&mut program, level)
             .map_err(|error| Unavailable::System { what: "finding psn's namespace", error })?;
-        let own = u32::try_from(program.memory().control.get(control::LEVEL)).ok();
+        let own = u32::try_from(program.maps().control.get(control::LEVEL)).ok();
         let root = own.and_then(|own| self.namespaces.level(own));
         root.ok_or(Unavailable::PidNamespace("psn's PID namespace is not where the proc root has it"))
     }
 }
 
 /// The way a program of this level is run.
-fn kind(layout: &Layout, level: Level) -> Result<ProgramKind, Unavailable> {
+fn kind(layout: &KernelLayout, level: Level) -> Result<ProgramKind, Unavailable> {
     match level {
         Level::OpenCoded => Ok(ProgramKind::Syscall),
         Level::Iterator => layout.iterator.map(ProgramKind::Iterator).ok_or(NO_ITERATOR),
@@ -92,10 +92,10 @@ fn run_once(program: &mut Program, level: Level) -> io::Result<()> {
 
 /// All that a program is made from but its memory. It is kept, because a program that needs more memory is made anew.
 #[derive(Debug)]
-pub struct Recipe {
-    layout: Layout,
+pub struct ProgramBuilder {
+    layout: KernelLayout,
     /// The form of its records.
-    pub form: Form,
+    pub record_layout: RecordLayout,
     /// The way it walks.
     pub level: Level,
     /// The PID namespace of the proc root; `None` if that is the host's own.
@@ -104,7 +104,7 @@ pub struct Recipe {
 
 /// The sizes of a program's memory.
 #[derive(Debug, Clone, Copy)]
-pub struct Room {
+pub struct MapSizes {
     /// Bytes for records.
     pub records: usize,
     /// The number of tasks for which there are places for the tokens of their waits.
@@ -115,28 +115,28 @@ pub struct Room {
     pub threads: bool,
 }
 
-impl Recipe {
+impl ProgramBuilder {
     /// The recipe for a walk of this level that takes these parts, less those that the kernel cannot give.
     ///
     /// # Errors
     /// Why there can be no such walk.
-    pub fn new(ground: &Ground, parts: Parts, level: Level) -> Result<Self, Unavailable> {
-        let layout = ground.layout.clone();
-        let form = Form::new(&layout.parts, parts);
-        let namespace = Namespace::new(layout.ids, ground.namespace_level(level)?);
-        Ok(Self { layout, form, level, namespace })
+    pub fn new(host: &HostInfo, parts: Parts, level: Level) -> Result<Self, Unavailable> {
+        let layout = host.layout.clone();
+        let record_layout = RecordLayout::new(&layout.parts, parts);
+        let namespace = Namespace::new(layout.ids, host.namespace_level(level)?);
+        Ok(Self { layout, record_layout, level, namespace })
     }
 
     /// The size of a record with the deepest stack.
     #[must_use]
     pub fn largest_record(&self) -> usize {
-        usize::try_from(self.form.long() + self.form.max_frames_bytes()).unwrap_or(usize::MAX)
+        usize::try_from(self.record_layout.long() + self.record_layout.max_frames_bytes()).unwrap_or(usize::MAX)
     }
 
     /// A size that few records exceed: most stacks are less than half as deep as the deepest.
     #[must_use]
     pub fn common_record(&self) -> usize {
-        usize::try_from(self.form.long() + self.form.max_frames_bytes() / 2).unwrap_or(usize::MAX)
+        usize::try_from(self.record_layout.long() + self.record_layout.max_frames_bytes() / 2).unwrap_or(usize::MAX)
     }
 
     /// Bytes for the tokens of the waits of so many tasks: 64 places a task, so that few tasks share a place if ids are spread at
@@ -153,17 +153,17 @@ impl Recipe {
     ///
     /// # Errors
     /// Why the kernel does not accept it.
-    pub fn make(&self, room: Room) -> Result<Program, Unavailable> {
+    pub fn make(&self, sizes: MapSizes) -> Result<Program, Unavailable> {
         const BITMAP_BYTES: usize = program::PID_LIMIT as usize / 8;
-        let if_wanted = |wanted: bool, name, bytes| wanted.then(|| new_shared(name, bytes)).transpose();
-        let mut control = new_shared("control", control::SIZE)?;
+        let if_wanted = |wanted: bool, name, bytes| wanted.then(|| new_map(name, bytes)).transpose();
+        let mut control = new_map("control", control::SIZE)?;
         fill_state_table(&mut control);
-        self.load(Memory {
-            records: Some(new_shared("records", room.records.max(self.largest_record()))?),
-            processes: if_wanted(room.processes, "processes", BITMAP_BYTES)?,
-            threads: if_wanted(room.threads, "threads", BITMAP_BYTES)?,
-            seen: if_wanted(self.form.takes_wait(), "seen", Self::seen_bytes(room.tasks))?,
-            ..Memory::with_control(control)
+        self.load(Maps {
+            records: Some(new_map("records", sizes.records.max(self.largest_record()))?),
+            processes: if_wanted(sizes.processes, "processes", BITMAP_BYTES)?,
+            threads: if_wanted(sizes.threads, "threads", BITMAP_BYTES)?,
+            seen: if_wanted(self.record_layout.takes_wait(), "seen", Self::seen_bytes(sizes.tasks))?,
+            ..Maps::with_control(control)
         })
     }
 
@@ -171,12 +171,12 @@ impl Recipe {
     ///
     /// # Errors
     /// Why the kernel does not accept it.
-    pub fn remake(&self, old: &Memory, records: usize, tasks: u64) -> Result<Program, Unavailable> {
-        let room = Room { records, tasks, processes: old.processes.is_some(), threads: old.threads.is_some() };
-        let mut program = self.make(room)?;
-        let memory = program.memory_mut();
-        memory.control.copy_from(&old.control);
-        for (to, from) in [(&mut memory.processes, &old.processes), (&mut memory.threads, &old.threads)] {
+    pub fn remake(&self, old: &Maps, records: usize, tasks: u64) -> Result<Program, Unavailable> {
+        let sizes = MapSizes { records, tasks, processes: old.processes.is_some(), threads: old.threads.is_some() };
+        let mut program = self.make(sizes)?;
+        let maps = program.maps_mut();
+        maps.control.copy_from(&old.control);
+        for (to, from) in [(&mut maps.processes, &old.processes), (&mut maps.threads, &old.threads)] {
             if let (Some(to), Some(from)) = (to, from) {
                 to.copy_from(from);
             }
@@ -184,21 +184,23 @@ impl Recipe {
         Ok(program)
     }
 
-    fn load(&self, memory: Memory) -> Result<Program, Unavailable> {
-        let Self { layout, form, .. } = self;
+    fn load(&self, maps: Maps) -> Result<Program, Unavailable> {
+        let Self { layout, record_layout, .. } = self;
         let namespace = self.namespace.as_ref();
         let code = match self.level {
-            Level::OpenCoded => program::open_coded(layout, layout.walk.ok_or(NO_LOOP)?, &memory, form, namespace),
-            Level::Iterator => program::iterator(layout, &memory, form, namespace),
+            Level::OpenCoded => {
+                program::open_coded(layout, layout.loop_functions.ok_or(NO_LOOP)?, &maps, record_layout, namespace)
+            }
+            Level::Iterator => program::iterator(layout, &maps, record_layout, namespace),
         };
         let code = code.map_err(Unavailable::Program)?;
-        load("walk", self.level, kind(layout, self.level)?, &code, memory)
+        load("walk", self.level, kind(layout, self.level)?, &code, maps)
     }
 }
 
 /// Writes the number of the state for each combination of reported bits.
-fn fill_state_table(control: &mut Shared) {
-    let mut indexes = (0..=u8::MAX).map(|bits| State::of_bits(bits).index());
+fn fill_state_table(control: &mut SharedMap) {
+    let mut indexes = (0..=u8::MAX).map(|bits| TaskState::of_bits(bits).index());
     for place in (control::STATES..control::STATES + control::STATES_LEN).step_by(8) {
         let word = std::array::from_fn(|_| indexes.next().unwrap_or_default());
         control.set(place, u64::from_ne_bytes(word));
@@ -214,16 +216,16 @@ const NO_ITERATOR: Unavailable = Unavailable::Kernel { lacks: "BPF iterator over
 ///
 /// # Errors
 /// Why the kernel makes none.
-pub fn new_shared(name: &str, bytes: usize) -> Result<Shared, Unavailable> {
-    Shared::new(name, bytes).map_err(|error| refusal("memory for the walk", error))
+pub fn new_map(name: &str, bytes: usize) -> Result<SharedMap, Unavailable> {
+    SharedMap::new(name, bytes).map_err(|error| refusal("memory for the walk", error))
 }
 
 /// Loads a program.
 ///
 /// # Errors
 /// Why the kernel does not accept it.
-pub fn load(name: &str, level: Level, kind: ProgramKind, code: &[u64], memory: Memory) -> Result<Program, Unavailable> {
-    Program::load(name, kind, code, memory).map_err(|LoadError { error, log }| match error.raw_os_error() {
+pub fn load(name: &str, level: Level, kind: ProgramKind, code: &[u64], maps: Maps) -> Result<Program, Unavailable> {
+    Program::load(name, kind, code, maps).map_err(|LoadError { error, log }| match error.raw_os_error() {
         Some(libc::EACCES | libc::EINVAL | libc::E2BIG) => {
             Unavailable::Verifier { level, error, log, is_locked_down: host::is_locked_down() }
         }

@@ -2,9 +2,9 @@
 
 /// The words of a record, or of more than that.
 #[derive(Debug, Clone, Copy)]
-pub struct Words<'a>(pub &'a [u64]);
+pub struct RecordWords<'a>(pub &'a [u64]);
 
-impl<'a> Words<'a> {
+impl<'a> RecordWords<'a> {
     /// The eight bytes at an offset that is a multiple of 8; 0 past the end.
     #[inline]
     pub fn u64(self, at: i32) -> u64 {
@@ -46,7 +46,7 @@ mod tests {
     #[test]
     fn values_lie_as_they_do_in_memory() {
         let words = [u64::from_ne_bytes(*b"\x01\0\0\0\x02\0\0\0"), 3];
-        let words = Words(&words);
+        let words = RecordWords(&words);
         assert_eq!([words.u8(0), words.u8(4), words.u8(16), words.u8(-1)], [1, 2, 0, 0]);
         assert_eq!([words.u32(0), words.u32(4)], [1_u32.to_le(), 2_u32.to_le()]);
         assert_eq!(words.u32(16), 0);

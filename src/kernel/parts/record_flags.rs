@@ -1,10 +1,10 @@
 //! Marks: bits that the program sets in a record, in one byte of it.
 //!
 //! A part that is a bit, or that needs one to be read back, takes one of the two that are free. Only parts of a wait may set
-//! one, by `code.or(MARKS, …)`.
+//! one, by `code.or(FLAG_BITS, …)`.
 
 use super::state;
-use crate::kernel::words::Words;
+use crate::kernel::record_words::RecordWords;
 
 /// The task was on a CPU.
 pub const ON_CPU: i32 = 1;
@@ -24,6 +24,6 @@ pub const END: i32 = AT + 1;
 
 /// The marks of a record.
 #[inline]
-pub fn read(record: Words<'_>) -> i32 {
+pub fn read(record: RecordWords<'_>) -> i32 {
     record.u8(AT).into()
 }
