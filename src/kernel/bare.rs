@@ -1,4 +1,4 @@
-//! A walk that only counts, for benchmarks: the least that any walk costs.
+//! A walk that only counts tasks. Benchmarks compare other walks with it, because none can cost less.
 
 use std::io;
 use std::path::Path;
@@ -11,7 +11,7 @@ use crate::kernel::unavailable::Unavailable;
 use crate::kernel::{BTF_PATH, Level};
 use crate::proc::ProcRoot;
 
-/// A program that walks the tasks and counts them.
+/// A program that walks all tasks and counts them.
 #[derive(Debug)]
 pub struct BareWalk(Program);
 
@@ -27,10 +27,10 @@ impl BareWalk {
         Ok(Self(load("bare", Level::OpenCoded, ProgramKind::Syscall, &code, maps)?))
     }
 
-    /// Walks over all tasks and returns their number, pid 0 included.
+    /// Walks all tasks and returns their number, including pid 0.
     ///
     /// # Errors
-    /// When the kernel does not run the program.
+    /// If the kernel does not run the program.
     pub fn run(&mut self) -> io::Result<u64> {
         self.0.maps_mut().control.set(control::COUNTS, 0);
         self.0.run()?;

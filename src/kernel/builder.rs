@@ -1,4 +1,4 @@
-//! Makes the programs: surveys the host, makes the memory, assembles and loads.
+//! Builds the programs: checks the host, creates the maps, assembles the instructions and loads them.
 
 use std::io;
 use std::path::Path;
@@ -18,24 +18,24 @@ use crate::kernel::unavailable::Unavailable;
 use crate::proc::ProcRoot;
 use crate::proc::host::within;
 
-/// What psn knows of the host before it makes a program.
+/// What psn found out about the host, from which programs are built.
 #[derive(Debug)]
 pub struct HostInfo {
-    /// Where the kernel keeps what a walk reads.
+    /// The fields and functions of the kernel.
     pub(super) layout: KernelLayout,
     namespaces: Namespaces,
-    /// For the times at which tasks started.
+    /// The clock of the start times of tasks.
     pub(super) clock: BootClock,
-    /// The number of tasks on the host, of all PID namespaces, roughly; 0 if it is not known.
-    pub tasks: u64,
+    /// The approximate number of tasks on the host, in all PID namespaces; 0 if it is not known.
+    pub(crate) tasks: u64,
 }
 
 impl HostInfo {
-    /// Checks that psn may load programs, and reads the kernel's types.
+    /// Checks that psn may load programs, and reads the BTF of the kernel.
     ///
     /// # Errors
     /// Why there can be no walk.
-    pub fn survey(root: &ProcRoot, btf_path: &Path) -> Result<Self, Unavailable> {
+    pub(crate) fn survey(root: &ProcRoot, btf_path: &Path) -> Result<Self, Unavailable> {
         let namespaces = host::check(root)?;
         let path = btf_path.to_owned();
         let bytes = within(host::SYSFS_PATIENCE, move || std::fs::read(path));
@@ -48,30 +48,30 @@ impl HostInfo {
         Ok(Self { layout, namespaces, clock: BootClock::of(root), tasks: host::count_tasks(root) })
     }
 
-    /// The depth of the PID namespace of the proc root; 0 for the host's own.
+    /// The depth of the PID namespace of the proc root; 0 for the initial one.
     fn namespace_level(&self, level: Level) -> Result<u32, Unavailable> {
         if self.namespaces.is_init {
             return Ok(0);
         }
         if level == Level::Iterator && self.namespaces.levels_up > 0 {
             return Err(Unavailable::PidNamespace(
-                "the proc root belongs to a PID namespace above psn's own, and this kernel's iterator shows psn's own alone",
+                "the proc root belongs to a PID namespace above psn's own, but this kernel's iterator only shows psn's own",
             ));
         }
         let layout = &self.layout;
-        let ids = layout.ids.ok_or(Unavailable::PidNamespace("this kernel's PID namespaces are not understood"))?;
+        let ids = layout.ids.ok_or(Unavailable::PidNamespace("psn cannot read the PID namespaces of this kernel"))?;
         let maps = Maps::with_control(new_map("control", control::SIZE)?);
         let code = program::own_level(ids, &maps).map_err(Unavailable::Program)?;
         let mut program = load("level", level, kind(layout, level)?, &code, maps)?;
         run_once(&mut program, level)
-            .map_err(|error| Unavailable::System { what: "finding psn's namespace", error })?;
+            .map_err(|error| Unavailable::System { what: "finding psn's PID namespace", error })?;
         let own = u32::try_from(program.maps().control.get(control::LEVEL)).ok();
         let root = own.and_then(|own| self.namespaces.level(own));
-        root.ok_or(Unavailable::PidNamespace("psn's PID namespace is not where the proc root has it"))
+        root.ok_or(Unavailable::PidNamespace("the depth of psn's PID namespace does not match the proc root's"))
     }
 }
 
-/// The way a program of this level is run.
+/// The kind of program for this level.
 fn kind(layout: &KernelLayout, level: Level) -> Result<ProgramKind, Unavailable> {
     match level {
         Level::OpenCoded => Ok(ProgramKind::Syscall),
@@ -90,37 +90,37 @@ fn run_once(program: &mut Program, level: Level) -> io::Result<()> {
     }
 }
 
-/// All that a program is made from but its memory. It is kept, because a program that needs more memory is made anew.
+/// Builds programs of one kind. It is kept, because a program that needs larger maps has to be built again.
 #[derive(Debug)]
-pub struct ProgramBuilder {
+pub(crate) struct ProgramBuilder {
     layout: KernelLayout,
-    /// The form of its records.
-    pub record_layout: RecordLayout,
-    /// The way it walks.
-    pub level: Level,
-    /// The PID namespace of the proc root; `None` if that is the host's own.
+    /// The layout of its records.
+    pub(crate) record_layout: RecordLayout,
+    /// How it walks.
+    pub(crate) level: Level,
+    /// The PID namespace of the proc root; `None` for the initial one.
     namespace: Option<Namespace>,
 }
 
-/// The sizes of a program's memory.
+/// The sizes of a program's maps.
 #[derive(Debug, Clone, Copy)]
-pub struct MapSizes {
-    /// Bytes for records.
-    pub records: usize,
-    /// The number of tasks for which there are places for the tokens of their waits.
-    pub tasks: u64,
-    /// Whether there is a bit for each process id, so that processes can be selected.
-    pub processes: bool,
-    /// The same for threads.
-    pub threads: bool,
+pub(crate) struct MapSizes {
+    /// The bytes for records.
+    pub(crate) records: usize,
+    /// The number of tasks for whose tokens there are slots.
+    pub(crate) tasks: u64,
+    /// Whether there is a bitmap to select processes.
+    pub(crate) processes: bool,
+    /// Whether there is a bitmap to select threads.
+    pub(crate) threads: bool,
 }
 
 impl ProgramBuilder {
-    /// The recipe for a walk of this level that takes these parts, less those that the kernel cannot give.
+    /// A builder for walks of this level that take these parts, except those that the kernel does not have.
     ///
     /// # Errors
     /// Why there can be no such walk.
-    pub fn new(host: &HostInfo, parts: Parts, level: Level) -> Result<Self, Unavailable> {
+    pub(crate) fn new(host: &HostInfo, parts: Parts, level: Level) -> Result<Self, Unavailable> {
         let layout = host.layout.clone();
         let record_layout = RecordLayout::new(&layout.parts, parts);
         let namespace = Namespace::new(layout.ids, host.namespace_level(level)?);
@@ -129,31 +129,32 @@ impl ProgramBuilder {
 
     /// The size of a record with the deepest stack.
     #[must_use]
-    pub fn largest_record(&self) -> usize {
+    pub(crate) fn largest_record(&self) -> usize {
         usize::try_from(self.record_layout.long() + self.record_layout.max_frames_bytes()).unwrap_or(usize::MAX)
     }
 
-    /// A size that few records exceed: most stacks are less than half as deep as the deepest.
+    /// A size that few records exceed, because most stacks are less than half as deep as the deepest.
     #[must_use]
-    pub fn common_record(&self) -> usize {
+    pub(crate) fn common_record(&self) -> usize {
         usize::try_from(self.record_layout.long() + self.record_layout.max_frames_bytes() / 2).unwrap_or(usize::MAX)
     }
 
-    /// Bytes for the tokens of the waits of so many tasks: 64 places a task, so that few tasks share a place if ids are spread at
-    /// random. Two that share one cost a stack each in each walk. From 65,536 tasks on there is a place for each possible id.
-    /// `benches/kernel_walk.rs`, 1,000 threads: with 8 a task, `-a, everything` costs three times as much.
+    /// The bytes for the tokens of the waits of this many tasks: 64 slots for each task, so that few tasks share a slot if their
+    /// ids are random. Two tasks that share a slot cost one stack each in every walk. From 65,536 tasks on there is a slot for
+    /// each possible id. By `benches/kernel_walk.rs` with 1,000 threads, `-a, everything` costs three times as much with 8 slots
+    /// for each task.
     #[must_use]
-    pub fn seen_bytes(tasks: u64) -> usize {
+    pub(crate) fn seen_bytes(tasks: u64) -> usize {
         const MIN_PLACES: u64 = 1 << 16;
         let places = tasks.saturating_mul(64).clamp(MIN_PLACES, program::PID_LIMIT.into()).next_power_of_two();
         usize::try_from(places).unwrap_or_default() * SEEN_SIZE
     }
 
-    /// Makes a program with this memory.
+    /// Builds a program with maps of these sizes.
     ///
     /// # Errors
     /// Why the kernel does not accept it.
-    pub fn make(&self, sizes: MapSizes) -> Result<Program, Unavailable> {
+    pub(crate) fn make(&self, sizes: MapSizes) -> Result<Program, Unavailable> {
         const BITMAP_BYTES: usize = program::PID_LIMIT as usize / 8;
         let if_wanted = |wanted: bool, name, bytes| wanted.then(|| new_map(name, bytes)).transpose();
         let mut control = new_map("control", control::SIZE)?;
@@ -167,11 +168,11 @@ impl ProgramBuilder {
         })
     }
 
-    /// Makes a program with other memory, and copies the gate and the selection from the old one.
+    /// Builds a program with maps of other sizes, and copies the gate and the selection from the `old` maps.
     ///
     /// # Errors
     /// Why the kernel does not accept it.
-    pub fn remake(&self, old: &Maps, records: usize, tasks: u64) -> Result<Program, Unavailable> {
+    pub(crate) fn remake(&self, old: &Maps, records: usize, tasks: u64) -> Result<Program, Unavailable> {
         let sizes = MapSizes { records, tasks, processes: old.processes.is_some(), threads: old.threads.is_some() };
         let mut program = self.make(sizes)?;
         let maps = program.maps_mut();
@@ -198,7 +199,7 @@ impl ProgramBuilder {
     }
 }
 
-/// Writes the number of the state for each combination of reported bits.
+/// Fills the table with the number of the state for each combination of reported bits.
 fn fill_state_table(control: &mut SharedMap) {
     let mut indexes = (0..=u8::MAX).map(|bits| TaskState::of_bits(bits).index());
     for place in (control::STATES..control::STATES + control::STATES_LEN).step_by(8) {
@@ -207,29 +208,35 @@ fn fill_state_table(control: &mut SharedMap) {
     }
 }
 
-/// The reason on a kernel without open-coded task iterators.
-pub const NO_LOOP: Unavailable =
+/// The reason why there is no open-coded walk on older kernels.
+pub(crate) const NO_LOOP: Unavailable =
     Unavailable::Kernel { lacks: "task iterator for programs (bpf_iter_task_new)", since: "6.7" };
 const NO_ITERATOR: Unavailable = Unavailable::Kernel { lacks: "BPF iterator over tasks", since: "5.8" };
 
-/// Makes memory to share with a program.
+/// Creates a map to share with a program.
 ///
 /// # Errors
-/// Why the kernel makes none.
-pub fn new_map(name: &str, bytes: usize) -> Result<SharedMap, Unavailable> {
-    SharedMap::new(name, bytes).map_err(|error| refusal("memory for the walk", error))
+/// Why the kernel does not create it.
+pub(crate) fn new_map(name: &str, bytes: usize) -> Result<SharedMap, Unavailable> {
+    SharedMap::new(name, bytes).map_err(|error| refusal("creating a map for the walk", error))
 }
 
 /// Loads a program.
 ///
 /// # Errors
 /// Why the kernel does not accept it.
-pub fn load(name: &str, level: Level, kind: ProgramKind, code: &[u64], maps: Maps) -> Result<Program, Unavailable> {
+pub(crate) fn load(
+    name: &str,
+    level: Level,
+    kind: ProgramKind,
+    code: &[u64],
+    maps: Maps,
+) -> Result<Program, Unavailable> {
     Program::load(name, kind, code, maps).map_err(|LoadError { error, log }| match error.raw_os_error() {
         Some(libc::EACCES | libc::EINVAL | libc::E2BIG) => {
             Unavailable::Verifier { level, error, log, is_locked_down: host::is_locked_down() }
         }
-        _ => refusal("loading the walk", error),
+        _ => refusal("loading the program of the walk", error),
     })
 }
 

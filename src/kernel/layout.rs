@@ -1,32 +1,32 @@
-//! Where the running kernel keeps what a walk reads, and which functions it has. All of it comes from the kernel's own BTF, so
-//! one psn serves every version.
+//! The offsets of the kernel's fields that a walk reads, and the functions that it calls. They come from the BTF of the running
+//! kernel, so one psn works with all versions.
 
 use crate::kernel::bpf::btf::{Btf, TypeId};
 use crate::kernel::parts::namespace::NamespaceFields;
 use crate::kernel::parts::{self, cpu, identity, state};
 use crate::kernel::types::{TypeNames, Types};
 
-/// The kernel's fields and functions.
+/// The fields and functions of the running kernel.
 #[derive(Debug, Clone)]
 pub struct KernelLayout {
     pub(super) state: state::StateFields,
     pub(super) cpu: cpu::CpuFields,
     pub(super) identity: identity::IdentityFields,
-    /// What is taken if it is asked for.
+    /// The fields of the optional parts of a record.
     pub(super) parts: parts::PartFields,
-    /// Ids in PID namespaces.
+    /// The fields for ids in PID namespaces.
     pub(super) ids: Option<NamespaceFields>,
-    /// What an open-coded walk calls.
+    /// The functions for an open-coded walk; `None` if the kernel lacks one.
     pub(super) loop_functions: Option<LoopFunctions>,
-    /// The function whose name stands for the iterator over tasks.
+    /// The BTF id of the iterator over tasks; `None` if the kernel has none.
     pub(super) iterator: Option<TypeId>,
 }
 
 impl KernelLayout {
-    /// Finds everything in a kernel's BTF.
+    /// Finds the fields and functions in a kernel's BTF.
     ///
     /// # Errors
-    /// The first thing missing that no walk can do without.
+    /// The name of the first missing field that every walk needs.
     pub fn find(btf: &Btf<'_>) -> Result<Self, &'static str> {
         let types = Types::find(btf, &[parts::PartFields::NAMES, &[NamespaceFields::NAMES, LoopFunctions::NAMES]]);
         Ok(Self {
@@ -41,26 +41,26 @@ impl KernelLayout {
     }
 }
 
-/// The kernel's iterator over tasks.
+/// The function by which programs refer to the kernel's iterator over tasks.
 const ITERATOR: &str = "bpf_iter_task";
 
 /// The functions that an open-coded walk calls, and their constants.
 #[derive(Debug, Clone, Copy)]
-pub struct LoopFunctions {
+pub(crate) struct LoopFunctions {
     /// `bpf_rcu_read_lock`
-    pub lock: TypeId,
+    pub(crate) lock: TypeId,
     /// `bpf_rcu_read_unlock`
-    pub unlock: TypeId,
+    pub(crate) unlock: TypeId,
     /// `bpf_iter_task_new`
-    pub new: TypeId,
+    pub(crate) new: TypeId,
     /// `bpf_iter_task_next`
-    pub next: TypeId,
+    pub(crate) next: TypeId,
     /// `bpf_iter_task_destroy`
-    pub destroy: TypeId,
+    pub(crate) destroy: TypeId,
     /// The size of `struct bpf_iter_task`.
-    pub iterator_size: u32,
+    pub(crate) iterator_size: u32,
     /// `BPF_TASK_ITER_ALL_THREADS`
-    pub all_threads: i32,
+    pub(crate) all_threads: i32,
 }
 
 impl LoopFunctions {

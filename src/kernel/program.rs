@@ -1,6 +1,6 @@
-//! The programs that run in the kernel. Comments on the right have the C of each group of instructions.
+//! The programs that run in the kernel. The comments on the right show the C code of each group of instructions.
 //!
-//! The walk as an open-coded loop (Linux 6.7 on), run through bpf(2):
+//! The walk as an open-coded loop (since Linux 6.7), run by bpf(2):
 //!
 //! ```c
 //! bpf_rcu_read_lock();
@@ -12,12 +12,12 @@
 //! bpf_rcu_read_unlock();
 //! ```
 //!
-//! and as a body that the kernel's own iterator calls for each task (Linux 5.8 on): `visit(ctx->task)`.
+//! and as a function that the kernel's iterator calls for each task (since Linux 5.8): `visit(ctx->task)`.
 //!
-//! The verifier follows every path through a program before the kernel runs it. Two of its rules shape these. A pointer must be
-//! proven not to be null, or to lie in its map, before it is used. And a loop must come back to a state that the verifier has seen
-//! before: so what changes from task to task (the room that is left, the tasks that were counted) is in the control map, and
-//! registers hold only constant pointers from one task to the next.
+//! The verifier checks every path through a program before the kernel runs it. Two of its rules shape these programs. First, a
+//! pointer must be proven to be non-null, or to lie within its map, before it is used. Second, a loop must return to a state
+//! that the verifier has seen before. So everything that changes from task to task (the memory used, the counts) is in the
+//! control map, and registers keep only constant pointers from one task to the next.
 
 use crate::kernel::bpf::asm::Register::{Frame, R0, R1, R2, R3};
 use crate::kernel::bpf::asm::When::{Above, Equal, NotEqual};
@@ -29,36 +29,36 @@ use crate::kernel::parts::namespace::{self, Namespace, NamespaceFields};
 use crate::kernel::parts::{RecordLayout, cpu, identity, record_flags, state};
 use crate::kernel::registers::{CONTROL, FLAG_BITS, INDEX, RECORD, TASK};
 
-/// One more than the largest id the kernel gives (`PID_MAX_LIMIT`).
-pub const PID_LIMIT: u32 = 1 << 22;
-/// The size of what the kernel keeps of a task whose wait was described: a `u64`, 0 where there is none.
-pub const SEEN_SIZE: usize = 8;
+/// One more than the largest thread id (`PID_MAX_LIMIT`).
+pub(crate) const PID_LIMIT: u32 = 1 << 22;
+/// The size of a token in the map `seen`: a `u64`, 0 if no wait was described.
+pub(crate) const SEEN_SIZE: usize = 8;
 
-/// How the program comes by each task.
+/// Where the loop over the tasks is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum LoopKind {
-    /// The program has the loop.
+    /// In the program.
     OpenCoded,
-    /// The kernel has the loop and calls the program for each task.
+    /// In the kernel, which calls the program for each task.
     Iterator,
 }
 
-/// A program in the making, and what it is made for.
+/// Writes the instructions of a walk.
 struct WalkWriter<'a> {
     code: Code,
     layout: &'a KernelLayout,
     maps: &'a Maps,
     record_layout: &'a RecordLayout,
     loop_kind: LoopKind,
-    /// The PID namespace whose ids are wanted; `None` for the host's own.
+    /// The PID namespace whose ids the records have; `None` for the initial one.
     namespace: Option<&'a Namespace>,
 }
 
-/// The walk as an open-coded loop.
+/// The program of an open-coded walk.
 ///
 /// # Errors
-/// When the kernel's fields lie out of reach.
-pub fn open_coded(
+/// If a field is too far from the start of its structure for an instruction.
+pub(crate) fn open_coded(
     layout: &KernelLayout,
     walk: LoopFunctions,
     maps: &Maps,
@@ -77,11 +77,11 @@ pub fn open_coded(
     .finish()
 }
 
-/// The body of the kernel's iterator over tasks.
+/// The program that the kernel's iterator over tasks calls.
 ///
 /// # Errors
-/// When the kernel's fields lie out of reach.
-pub fn iterator(
+/// If a field is too far from the start of its structure for an instruction.
+pub(crate) fn iterator(
     layout: &KernelLayout,
     maps: &Maps,
     record_layout: &RecordLayout,
@@ -103,11 +103,11 @@ pub fn iterator(
     writer.code.finish()
 }
 
-/// The walk with nothing in it but a count: the cost of a visit before anything is done.
+/// The program of a walk that only counts the tasks.
 ///
 /// # Errors
-/// When the kernel's fields lie out of reach.
-pub fn bare(walk: LoopFunctions, maps: &Maps) -> Result<Vec<u64>, AsmError> {
+/// If a field is too far from the start of its structure for an instruction.
+pub(crate) fn bare(walk: LoopFunctions, maps: &Maps) -> Result<Vec<u64>, AsmError> {
     loop_over_tasks(with_control(maps), walk, |mut code| {
         add_to(&mut code, CONTROL.u64(control::COUNTS), 1); //     control->counts[0]++;
         code
@@ -115,11 +115,11 @@ pub fn bare(walk: LoopFunctions, maps: &Maps) -> Result<Vec<u64>, AsmError> {
     .finish()
 }
 
-/// Tells the depth of psn's own PID namespace. Runs as a program of its own, or as the body of an iterator.
+/// A program that finds the depth of psn's own PID namespace. It runs by itself, or as the function of an iterator.
 ///
 /// # Errors
-/// When the kernel's fields lie out of reach.
-pub fn own_level(ids: NamespaceFields, maps: &Maps) -> Result<Vec<u64>, AsmError> {
+/// If a field is too far from the start of its structure for an instruction.
+pub(crate) fn own_level(ids: NamespaceFields, maps: &Maps) -> Result<Vec<u64>, AsmError> {
     let mut code = with_control(maps);
     ids.write_own_level(&mut code);
     code.set(R0, 0); //                                            return 0;
@@ -171,8 +171,8 @@ fn loop_over_tasks(mut code: Code, walk: LoopFunctions, body: impl FnOnce(Code) 
 }
 
 impl WalkWriter<'_> {
-    /// Looks at one task and writes a record if it passes. Jumps to `next` if it does not, and to `full` if there is no room for
-    /// the record.
+    /// Checks one task and writes a record if it passes. Jumps to `next` if it does not pass, and to `full` if the memory for
+    /// records is full.
     fn visit(&mut self) {
         self.find_thread_id();
         self.layout.state.derive(&mut self.code);
@@ -196,13 +196,13 @@ impl WalkWriter<'_> {
     fn find_thread_id(&mut self) {
         let Some(namespace) = self.namespace else { return };
         namespace.find_thread(&mut self.code, "next");
-        // The kernel's iterator shows the tasks of psn's own namespace alone.
+        // The kernel's iterator only shows tasks of psn's own namespace.
         if self.loop_kind == LoopKind::OpenCoded {
             namespace.check_address(&mut self.code, "next");
         }
     }
 
-    /// Skips the idle tasks of the CPUs. They are always R, so no task in another state pays for this.
+    /// Skips the idle tasks of the CPUs. They are always in state R, so tasks in other states need no check.
     fn skip_pid_0(&mut self) {
         self.code.jump_if(INDEX, NotEqual, 0, "a task"); //        if (index == R)
         self.layout.identity.load_pid(&mut self.code, R1);
@@ -229,7 +229,8 @@ impl WalkWriter<'_> {
         code.jump_if(R1, Equal, 0, "next"); //                     if (!(control->gate >> index & 1)) goto next;
     }
 
-    /// Passes the threads whose ids end in certain bits: where not all records find room, several walks take a slice each.
+    /// Passes only threads whose ids end in certain bits. If the records do not fit, several passes take one slice of the
+    /// threads each.
     fn pass_slice(&mut self) {
         self.layout.identity.load_pid(&mut self.code, R1);
         let code = &mut self.code;
@@ -239,7 +240,7 @@ impl WalkWriter<'_> {
         code.jump_if(R1, NotEqual, R2, "next"); //                 if ((task->pid & control->slice_mask) != control->slice) goto next;
     }
 
-    /// Passes the tasks for whose id a bit of the map is set; all of them if there is no map.
+    /// Passes only tasks for whose id a bit of the map is set; all tasks if there is no map.
     fn pass_bitmap(&mut self, map: Option<&SharedMap>, id: MemoryOperand) {
         let Some(map) = map else { return };
         let code = &mut self.code;
@@ -249,17 +250,17 @@ impl WalkWriter<'_> {
         code.and(R2, (PID_LIMIT / 8 - 1).cast_signed());
         code.set_map_value(R3, map.descriptor());
         code.add(R3, R2);
-        code.load(R3, R3.u8(0)); //                                byte = map[id / 8];   // no id is larger than the map
+        code.load(R3, R3.u8(0)); //                                byte = map[id / 8];   // every id fits into the map
         code.and(R1, 7);
         code.shift_right(R3, R1);
         code.and(R3, 1);
         code.jump_if(R3, Equal, 0, "next"); //                     if (!(byte >> id % 8 & 1)) goto next;
     }
 
-    /// Sets `RECORD` to where the record goes.
+    /// Sets `RECORD` to the address of the new record.
     fn reserve(&mut self) {
         let Some(records) = &self.maps.records else { return };
-        // The verifier has to know that the largest record fits.
+        // The verifier must be able to prove that the largest record fits.
         let largest = self.record_layout.long() + self.record_layout.max_frames_bytes();
         let last = i32::try_from(records.len()).unwrap_or(i32::MAX).saturating_sub(largest).max(0);
         let code = &mut self.code;
@@ -287,14 +288,15 @@ impl WalkWriter<'_> {
         self.layout.cpu.write_cpu(&mut self.code);
     }
 
-    /// Writes what the task waits for, unless it runs or has ended, and the marks. From here on `FLAG_BITS` holds the marks.
+    /// Writes what the task waits for, unless it is running or has ended, and the record flags. From here on `FLAG_BITS` holds
+    /// the flags.
     fn write_wait(&mut self) {
         self.code.set(R1, INDEX);
         self.layout.cpu.write_rest(&mut self.code);
         if self.record_layout.takes_wait() {
             self.code.jump_if(FLAG_BITS, NotEqual, 0, "written"); // if (flag_bits & ON_CPU) goto written;
             state::jump_if_no_wait(&mut self.code, R1, "written");
-            // A state that changed before the switches were noted does not go with them.
+            // If the state changed before the switches were read, they do not belong together.
             self.layout.state.check(&mut self.code, "moved");
             self.skip_what_is_known();
             self.record_layout.write_each_wait(&mut self.code);
@@ -304,8 +306,8 @@ impl WalkWriter<'_> {
         self.code.store(RECORD.u8(record_flags::AT), FLAG_BITS); // record->flag_bits = flag_bits;
     }
 
-    /// Skips the parts of a wait that an earlier record had: the task was on no CPU since. A stack costs more than all the rest,
-    /// and most tasks sleep for long.
+    /// Skips the parts of a wait that an earlier record already had, because the task has been on no CPU since. A stack costs
+    /// more than everything else, and most tasks sleep for a long time.
     fn skip_what_is_known(&mut self) {
         self.load_seen(R3);
         self.load_token(R2, R1);
@@ -317,7 +319,7 @@ impl WalkWriter<'_> {
         code.label("not known");
     }
 
-    /// Marks the parts of the wait as taken if the task was at rest all the while, and notes that they need not be taken again.
+    /// Sets the flag `TAKEN` if the task was at rest all the time, and stores the token so that this wait is not described again.
     fn confirm_wait(&mut self) {
         self.layout.cpu.check_rest(&mut self.code, "moved");
         self.code.or(FLAG_BITS, record_flags::TAKEN); //           flag_bits |= TAKEN;
@@ -330,7 +332,8 @@ impl WalkWriter<'_> {
         code.set(FLAG_BITS, record_flags::MOVED); //               moved: flag_bits = MOVED;
     }
 
-    /// `to` = where the token of the wait is that was last described of a task with this id, or with one that shares its place
+    /// `to` = the address of the token of the wait that was last described for a task with this id, or with an id that shares the
+    /// slot
     fn load_seen(&mut self, to: Register) {
         let Some(map) = &self.maps.seen else { return };
         let mask = i32::try_from(map.len() / SEEN_SIZE).unwrap_or(1).saturating_sub(1);
@@ -342,8 +345,8 @@ impl WalkWriter<'_> {
         code.add(to, R1); //                                       seen = &seen_map[task->pid % SEEN];
     }
 
-    /// `to` = what tells one wait of one task from others. Two waits may have the same token; psn then finds out, because it
-    /// compares start and switches in full.
+    /// `to` = the token of the wait, which tells it from most other waits. If two waits have the same token, psn notices, because
+    /// it compares start and switches in full.
     fn load_token(&mut self, to: Register, scratch: Register) {
         let code = &mut self.code;
         cpu::load_noted_switches(code, to);
@@ -352,7 +355,7 @@ impl WalkWriter<'_> {
         code.add(to, scratch); //                                  token = (record->switches << 32) + record->start;
     }
 
-    /// Makes the record count.
+    /// Makes the record part of the records written.
     fn commit(&mut self) {
         let code = &mut self.code;
         code.load(R1, CONTROL.u64(control::USED));
@@ -374,12 +377,12 @@ mod tests {
     use crate::kernel::bpf::btf::Btf;
     use crate::kernel::parts::Parts;
 
-    /// The memory of a walk with every map there is, or `None` where psn may make no maps.
+    /// Every map that a walk can have, or `None` if psn may not create maps.
     fn maps() -> Option<Maps> {
         let new = |name, bytes| match SharedMap::new(name, bytes) {
             Ok(shared) => Some(shared),
             Err(error) => {
-                eprintln!("skipped: psn may make no map here: {error}");
+                eprintln!("skipped: psn may not create maps here: {error}");
                 None
             }
         };
@@ -392,7 +395,7 @@ mod tests {
         })
     }
 
-    /// Every instruction is run for each task that passes: a program that grows costs each of them time.
+    /// Each instruction is run for every task that passes, so a longer program costs time for each of them.
     #[test]
     #[cfg(target_arch = "x86_64")]
     fn programs_have_no_more_instructions_than_they_had() {

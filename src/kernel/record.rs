@@ -1,4 +1,4 @@
-//! The records of a walk, as the program wrote them one after the other without gaps.
+//! Reads the records of a walk, which the program wrote one after another without gaps.
 
 use crate::kernel::clock::BootClock;
 use crate::kernel::parts::state::TaskState;
@@ -6,29 +6,28 @@ use crate::kernel::parts::{HEADER, RecordLayout, TaskRecord, WaitFacts, cpu, ide
 use crate::kernel::record_words::RecordWords;
 
 impl TaskRecord<'_> {
-    /// The longest name in a record.
+    /// The length of the longest name in a record, in bytes.
     const COMM_MAX: usize = 15;
 
-    /// The name.
+    /// The name of the thread.
     #[must_use]
     pub fn comm(&self) -> &[u8] {
         until_0(&self.comm)
     }
 
-    /// The name of the process, if it was asked for.
+    /// The name of the process, if the record has it.
     #[must_use]
     pub fn leader_comm(&self) -> Option<&[u8]> {
         self.leader.as_ref().map(until_0)
     }
 
-    /// Whether the task waits. A task in state R does not, nor does one that has ended, nor one that is about to sleep but still
-    /// on a CPU.
+    /// Whether the task waits: its state is not R, it has not ended, and it is not on a CPU, where a task about to sleep still is.
     #[must_use]
     pub fn is_at_rest(&self) -> bool {
         !self.is_on_cpu && self.state != TaskState::RUNNING && !self.state.has_ended()
     }
 
-    /// Whether the task is a thread of the kernel's own.
+    /// Whether the task is a kernel thread.
     #[must_use]
     pub const fn is_kernel_thread(&self) -> bool {
         identity::is_kernel_thread(self.flags)
@@ -40,7 +39,7 @@ impl TaskRecord<'_> {
         identity::is_io_worker(self.flags)
     }
 
-    /// Whether /proc may show a longer name. To a worker's name it appends the work (`kworker/0:1-events`), and it has the full
+    /// Whether /proc may show a longer name. It appends the work to the name of a worker (`kworker/0:1-events`), and shows the full
     /// names of kernel threads.
     #[must_use]
     pub fn may_have_longer_comm(&self) -> bool {
@@ -55,21 +54,21 @@ fn until_0(name: &[u8; 16]) -> &[u8] {
 
 /// A record as the program wrote it.
 #[derive(Debug, Clone, Copy)]
-pub struct RawRecord<'a> {
-    /// What every record has. The compiler knows the length of an array, so that reading it is not checked.
+pub(crate) struct RawRecord<'a> {
+    /// The part that every record has. It is an array so that the compiler knows its length and needs no bounds checks.
     header: &'a [u64; HEADER],
     words: RecordWords<'a>,
     record_layout: &'a RecordLayout,
 }
 
-/// What a record tells of the task's wait.
+/// What a record says about the task's wait.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum WaitInfo {
-    /// The task is in no wait, or it was not asked for.
+pub(crate) enum WaitInfo {
+    /// Nothing: the task is in no wait, or waits were not requested.
     None,
-    /// The task moved on while the program looked at it.
+    /// The task ran while the program looked at it.
     Moved,
-    /// The wait is the one that an earlier record described.
+    /// It is the wait that an earlier record described.
     Same,
     /// The record describes the wait.
     Taken,
@@ -81,9 +80,9 @@ impl<'a> RawRecord<'a> {
         RecordWords(self.header)
     }
 
-    /// What it tells of the task's wait.
+    /// What the record says about the task's wait.
     #[inline]
-    pub fn wait(&self) -> WaitInfo {
+    pub(crate) fn wait(&self) -> WaitInfo {
         let record_flags = record_flags::read(self.header());
         if record_flags & record_flags::TAKEN != 0 {
             WaitInfo::Taken
@@ -96,21 +95,21 @@ impl<'a> RawRecord<'a> {
         }
     }
 
-    /// The wait that the record describes, with its stack.
-    pub fn facts(&self) -> (WaitFacts, &'a [u64]) {
+    /// The wait that the record describes, and its stack.
+    pub(crate) fn facts(&self) -> (WaitFacts, &'a [u64]) {
         (self.record_layout.wait(self.words), self.record_layout.frames(self.words))
     }
 
-    /// The thread's id, when it started in ns of the boot clock, and how often it left a CPU.
+    /// The thread id, the start time in nanoseconds of the boot clock, and the number of context switches.
     #[inline]
-    pub fn identity(&self) -> (u32, u64, u64) {
+    pub(crate) fn identity(&self) -> (u32, u64, u64) {
         let header = self.header();
         (identity::read_tid(header), identity::read_start_ns(header), cpu::read_switches(header))
     }
 
-    /// The record, given what the task waits for if that is known.
+    /// The complete record. `wait` is what the task waits for, if that is known.
     #[inline]
-    pub fn task<'b>(&self, wait: Option<(&WaitFacts, &'b [u64])>, clock: BootClock) -> TaskRecord<'b> {
+    pub(crate) fn task<'b>(&self, wait: Option<(&WaitFacts, &'b [u64])>, clock: BootClock) -> TaskRecord<'b> {
         let has_moved = match self.wait() {
             WaitInfo::None => false,
             WaitInfo::Moved => true,
@@ -120,16 +119,16 @@ impl<'a> RawRecord<'a> {
     }
 }
 
-/// The records in a row of words.
+/// An iterator over the records in a slice of words.
 #[derive(Debug)]
-pub struct RawRecords<'a> {
+pub(crate) struct RawRecords<'a> {
     words: &'a [u64],
     record_layout: &'a RecordLayout,
 }
 
 impl<'a> RawRecords<'a> {
-    /// The records of this form that fill `words`.
-    pub const fn new(words: &'a [u64], record_layout: &'a RecordLayout) -> Self {
+    /// The records of this layout in `words`.
+    pub(crate) const fn new(words: &'a [u64], record_layout: &'a RecordLayout) -> Self {
         Self { words, record_layout }
     }
 }
@@ -137,7 +136,7 @@ impl<'a> RawRecords<'a> {
 impl<'a> Iterator for RawRecords<'a> {
     type Item = RawRecord<'a>;
 
-    /// The next record; `None` at the end, and where a record is cut.
+    /// The next record; `None` at the end, and if the record is incomplete.
     #[inline]
     fn next(&mut self) -> Option<RawRecord<'a>> {
         let header = self.words.first_chunk::<HEADER>()?;
@@ -148,10 +147,10 @@ impl<'a> Iterator for RawRecords<'a> {
     }
 }
 
-/// Records made by hand, for the tests of those who use them.
+/// Records for the tests of other modules.
 #[cfg(test)]
 impl TaskRecord<'static> {
-    /// A user's thread in this state, on no CPU, of which nothing else is known.
+    /// The record of a user thread in this state that is on no CPU, without optional parts.
     pub(crate) fn in_state(letter: u8) -> Self {
         let clock = BootClock { ns_per_tick: 1, offset_ns: 0 };
         let mut comm = [0; 16];
@@ -176,31 +175,31 @@ impl TaskRecord<'static> {
     }
 }
 
-/// Records made by hand, as the program writes them.
+/// Builds records for tests, in the form that the program writes.
 #[cfg(test)]
-pub mod made {
+pub(crate) mod made {
     use super::{RawRecord, RawRecords};
     use crate::kernel::bpf::btf::Btf;
     use crate::kernel::layout::KernelLayout;
     use crate::kernel::parts::{Parts, RecordLayout};
 
-    /// The form of a record on a kernel of the tests' own.
-    pub fn record_layout(parts: Parts) -> RecordLayout {
+    /// The layout of records on the kernel of the test data.
+    pub(crate) fn record_layout(parts: Parts) -> RecordLayout {
         let bytes = include_bytes!("../../tests/fuzz/corpus/btf/kernel");
         RecordLayout::new(&KernelLayout::find(&Btf::parse(bytes).unwrap()).unwrap().parts, parts)
     }
 
-    /// The values that every record has.
-    pub struct Header {
-        pub tid: u32,
-        pub start: u64,
-        pub switches: u64,
-        pub flags: u32,
-        pub record_flags: i32,
+    /// Values of the part that every record has.
+    pub(crate) struct Header {
+        pub(crate) tid: u32,
+        pub(crate) start: u64,
+        pub(crate) switches: u64,
+        pub(crate) flags: u32,
+        pub(crate) record_flags: i32,
     }
 
-    /// A record: its header, the user 1000, and the parts of its wait.
-    pub fn words(header: &Header, wait: &[u64]) -> Vec<u64> {
+    /// A record with this header, the user 1000, and the parts of its wait.
+    pub(crate) fn words(header: &Header, wait: &[u64]) -> Vec<u64> {
         let mut bytes = [0; 56];
         let mut put = |place: usize, value: &[u8]| bytes[place..][..value.len()].copy_from_slice(value);
         put(2, &[1, header.record_flags as u8]);
@@ -216,8 +215,8 @@ pub mod made {
         header.chain(wait.iter().copied()).collect()
     }
 
-    /// The one record in these words.
-    pub fn raw<'a>(words: &'a [u64], record_layout: &'a RecordLayout) -> RawRecord<'a> {
+    /// The only record in these words.
+    pub(crate) fn raw<'a>(words: &'a [u64], record_layout: &'a RecordLayout) -> RawRecord<'a> {
         let mut records = RawRecords::new(words, record_layout);
         let raw = records.next().unwrap();
         assert!(records.next().is_none());
@@ -233,7 +232,7 @@ mod tests {
     use super::*;
     use crate::kernel::parts::{Parts, RecordedCall, Registers};
 
-    /// Everything but the name of the process.
+    /// All parts except the name of the process.
     const ALL: Parts = Parts { leader: false, ..Parts::everything() };
     const CLOCK: BootClock = BootClock { ns_per_tick: 10_000_000, offset_ns: -10_000_000 };
 

@@ -1,7 +1,8 @@
-//! The waits that records described.
+//! The waits that earlier records described.
 //!
-//! The program describes a wait once. From then on the records of the task only say that it is still in that wait, until it has
-//! run. So psn keeps each description here. Equal stacks are kept once, because thousands of tasks wait in the same place.
+//! The program describes each wait once. After that, records only say that the task is still in the same wait, until the task
+//! has run. So psn keeps the descriptions here. Equal stacks are stored once, because thousands of tasks can wait in the same
+//! place.
 
 use std::collections::HashMap;
 
@@ -25,14 +26,14 @@ struct Wait {
 
 /// The waits of all tasks.
 ///
-/// They lie in the order in which the tasks were first seen, which is nearly the order of each walk. So the next wait that is
-/// asked for is mostly the next in memory, and is found without a search.
+/// They are in the order in which the tasks were first seen, which is nearly the order of each walk. So the next wait to look
+/// up is mostly the next in the list, and is found without a search.
 #[derive(Debug, Default)]
-pub struct Waits {
+pub(crate) struct Waits {
     waits: Vec<Wait>,
     /// The index of each thread's wait, by thread id.
     places: HashMap<u32, usize, RandomState>,
-    /// The index of the wait that is likely to be asked for next.
+    /// The index of the wait that is likely to be looked up next.
     next: usize,
     stacks: Vec<Box<[u64]>>,
     stack_places: HashMap<Box<[u64]>, u32, RandomState>,
@@ -43,12 +44,13 @@ pub struct Waits {
 }
 
 impl Waits {
-    /// The most stacks kept, far more than any kernel was seen to have at once. If there are more, everything is forgotten.
+    /// The largest number of stacks kept, far more than any kernel was seen to have at once. If there are more, all waits are
+    /// dropped.
     const MAX_STACKS: usize = 1 << 16;
 
-    /// The wait of the task of this record, if it is known.
+    /// The wait of the record's task, if it is known.
     #[inline]
-    pub fn resolve(&mut self, raw: &RawRecord<'_>) -> Option<(&WaitFacts, &[u64])> {
+    pub(crate) fn resolve(&mut self, raw: &RawRecord<'_>) -> Option<(&WaitFacts, &[u64])> {
         let place = match raw.wait() {
             WaitInfo::None | WaitInfo::Moved => return None,
             WaitInfo::Same => self.recall(raw)?,
@@ -111,9 +113,9 @@ impl Waits {
         place
     }
 
-    /// Begins a walk. Forgets the tasks that were not in the last one, if they are many.
-    pub fn begin(&mut self) {
-        /// So few tasks are not worth a pass over all waits.
+    /// Begins a walk. Drops the tasks that were not in the last walk, if there are many.
+    pub(crate) fn begin(&mut self) {
+        /// Fewer tasks than this are not worth a pass over all waits.
         const SPARE: usize = 1024;
         if self.waits.len() > 2 * self.seen + SPARE {
             let last = self.walk;
@@ -125,15 +127,15 @@ impl Waits {
         self.next = 0;
     }
 
-    /// Whether the program has to describe every wait anew: a record left out a wait that is not known here, or there are too
-    /// many stacks.
+    /// Whether the program has to describe all waits again, because a record left out a wait that is not known here, or because
+    /// there are too many stacks.
     #[must_use]
-    pub fn must_be_told(&self) -> bool {
+    pub(crate) fn must_be_told(&self) -> bool {
         self.is_incomplete || self.stacks.len() > Self::MAX_STACKS
     }
 
-    /// Forgets everything.
-    pub fn clear(&mut self) {
+    /// Drops all waits and stacks.
+    pub(crate) fn clear(&mut self) {
         *self = Self { walk: self.walk, ..Self::default() };
     }
 }

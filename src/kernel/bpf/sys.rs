@@ -1,7 +1,7 @@
-//! The unsafe part of the walk: bpf(2), and the memory shared with a program.
+//! bpf(2), and the maps that psn shares with a program. All unsafe code of the walk is in this file.
 //!
-//! The kernel frees a program and its maps when their descriptors are closed, which happens on exec and when the process ends,
-//! however it ends. Nothing is pinned.
+//! The kernel frees a program and its maps when their descriptors are closed. That happens on exec and when the process ends,
+//! even if it is killed. Nothing is pinned.
 #![allow(unsafe_code)]
 
 use std::ffi::{c_int, c_long};
@@ -11,7 +11,7 @@ use std::ptr::NonNull;
 
 use crate::kernel::bpf::attr;
 
-/// Commands of bpf(2), by the numbers of `include/uapi/linux/bpf.h`.
+/// Commands of bpf(2), with the numbers of `include/uapi/linux/bpf.h`.
 #[derive(Debug, Clone, Copy)]
 #[repr(i32)]
 enum Command {
@@ -22,12 +22,12 @@ enum Command {
     IterCreate = 33,
 }
 
-/// The way a program is run.
+/// How a program is run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ProgramKind {
-    /// psn runs it by a system call: `BPF_PROG_TYPE_SYSCALL`.
+pub(crate) enum ProgramKind {
+    /// By a system call of psn: `BPF_PROG_TYPE_SYSCALL`.
     Syscall,
-    /// A kernel iterator, whose BTF id this is, calls it for each object: `BPF_PROG_TYPE_TRACING`.
+    /// By a kernel iterator with this BTF id, which calls it for each object: `BPF_PROG_TYPE_TRACING`.
     Iterator(u32),
 }
 
@@ -44,7 +44,7 @@ unsafe fn bpf<T>(command: Command, attr: &mut T) -> io::Result<c_long> {
     }
 }
 
-/// The descriptor that bpf(2) returned.
+/// Takes ownership of the descriptor that bpf(2) returned.
 fn owned(result: c_long) -> io::Result<OwnedFd> {
     let fd = RawFd::try_from(result).map_err(io::Error::other)?;
     // SAFETY: the kernel has just made this descriptor for psn, closed on exec; nothing else owns it.
@@ -55,7 +55,7 @@ fn number(fd: &OwnedFd) -> u32 {
     fd.as_raw_fd().cast_unsigned()
 }
 
-/// `psn_` and a name, in the kernel's form.
+/// The name of a kernel object: `psn_` and `name`, padded with zeros.
 fn object_name(name: &str) -> [u8; 16] {
     let mut bytes = [0; 16];
     for (to, from) in bytes.iter_mut().take(15).zip(b"psn_".iter().chain(name.as_bytes())) {
@@ -64,9 +64,9 @@ fn object_name(name: &str) -> [u8; 16] {
     bytes
 }
 
-/// Memory that psn shares with a program: an array map of one value.
+/// Memory that psn shares with a program: an array map with one value, which is mapped into psn.
 #[derive(Debug)]
-pub struct SharedMap {
+pub(crate) struct SharedMap {
     map: OwnedFd,
     start: NonNull<u64>,
     words: usize,
@@ -83,11 +83,11 @@ impl SharedMap {
     /// `BPF_F_MMAPABLE`
     const MMAPABLE: u32 = 1 << 10;
 
-    /// Makes at least `bytes` bytes of memory, filled with zeros.
+    /// Creates a map of at least `bytes` bytes, filled with zeros.
     ///
     /// # Errors
     /// The error of the system call.
-    pub fn new(name: &str, bytes: usize) -> io::Result<Self> {
+    pub(crate) fn new(name: &str, bytes: usize) -> io::Result<Self> {
         let bytes = bytes.next_multiple_of(rustix::param::page_size());
         let mut attr = attr::MapCreate {
             map_type: Self::ARRAY,
@@ -110,21 +110,21 @@ impl SharedMap {
         Ok(Self { map, start, words: bytes / size_of::<u64>() })
     }
 
-    /// The descriptor of the map, which instructions name it by.
+    /// The descriptor of the map, which instructions use to refer to it.
     #[must_use]
-    pub fn descriptor(&self) -> i32 {
+    pub(crate) fn descriptor(&self) -> i32 {
         self.map.as_raw_fd()
     }
 
     /// The size in bytes.
     #[must_use]
-    pub const fn len(&self) -> usize {
+    pub(crate) const fn len(&self) -> usize {
         self.words * size_of::<u64>()
     }
 
-    /// The memory.
+    /// The content.
     #[must_use]
-    pub const fn words(&self) -> &[u64] {
+    pub(crate) const fn words(&self) -> &[u64] {
         // SAFETY: `start` is the start of a mapping of so many words, which lasts as long as `self`. Nobody but the program that
         // owns `self` has the map, and it runs only within `Program::run` and `Program::step`, which borrow it exclusively.
         unsafe { std::slice::from_raw_parts(self.start.as_ptr(), self.words) }
@@ -132,26 +132,26 @@ impl SharedMap {
 
     /// The word at an offset in bytes; 0 past the end.
     #[must_use]
-    pub fn get(&self, place: i32) -> u64 {
+    pub(crate) fn get(&self, place: i32) -> u64 {
         usize::try_from(place / 8).ok().and_then(|word| self.words().get(word)).copied().unwrap_or(0)
     }
 
     /// Sets the word at an offset in bytes.
-    pub fn set(&mut self, place: i32, value: u64) {
+    pub(crate) fn set(&mut self, place: i32, value: u64) {
         if let Some(word) = usize::try_from(place / 8).ok().and_then(|word| self.words_mut().get_mut(word)) {
             *word = value;
         }
     }
 
-    /// Copies the words of another memory, as many as both have.
-    pub fn copy_from(&mut self, other: &Self) {
+    /// Copies the words of another map, as many as both have.
+    pub(crate) fn copy_from(&mut self, other: &Self) {
         for (to, from) in self.words_mut().iter_mut().zip(other.words()) {
             *to = *from;
         }
     }
 
-    /// The memory, for writing.
-    pub const fn words_mut(&mut self) -> &mut [u64] {
+    /// The content, for writing.
+    pub(crate) const fn words_mut(&mut self) -> &mut [u64] {
         // SAFETY: as in `words`, and `self` is borrowed exclusively.
         unsafe { std::slice::from_raw_parts_mut(self.start.as_ptr(), self.words) }
     }
@@ -159,38 +159,38 @@ impl SharedMap {
 
 impl Drop for SharedMap {
     fn drop(&mut self) {
-        // SAFETY: the mapping is ours and nobody holds a reference into it any more. Should this
-        // fail, the mapping stays until psn ends.
+        // SAFETY: the mapping belongs to `self`, and there are no references into it any more. If this fails, the mapping stays
+        // until psn ends.
         unsafe { libc::munmap(self.start.as_ptr().cast(), self.len()) };
     }
 }
 
-/// The memory of a walk: all that its program may write.
+/// The maps of a program: all memory that it can write.
 #[derive(Debug)]
-pub struct Maps {
-    /// What psn tells the program, and what the program counts.
-    pub control: SharedMap,
+pub(crate) struct Maps {
+    /// psn's instructions to the program, and the program's counts.
+    pub(crate) control: SharedMap,
     /// The records; `None` for a program that only counts.
-    pub records: Option<SharedMap>,
-    /// One bit for each process id, set for those that pass; `None` if all pass.
-    pub processes: Option<SharedMap>,
-    /// The same for thread ids.
-    pub threads: Option<SharedMap>,
-    /// A token of the wait that was last described, by thread id; `None` if no waits are.
-    pub seen: Option<SharedMap>,
+    pub(crate) records: Option<SharedMap>,
+    /// A bit for each process id, set if the process passes; `None` if all pass.
+    pub(crate) processes: Option<SharedMap>,
+    /// A bit for each thread id, set if the thread passes; `None` if all pass.
+    pub(crate) threads: Option<SharedMap>,
+    /// By thread id, the token of the wait that was last described; `None` if records have no waits.
+    pub(crate) seen: Option<SharedMap>,
 }
 
 impl Maps {
-    /// The memory of a program that only has a control map.
+    /// The maps of a program that only has a control map.
     #[must_use]
-    pub const fn with_control(control: SharedMap) -> Self {
+    pub(crate) const fn with_control(control: SharedMap) -> Self {
         Self { control, records: None, processes: None, threads: None, seen: None }
     }
 }
 
-/// A program in the kernel, and its memory, which no other program has.
+/// A program in the kernel, and its maps, which no other program has.
 #[derive(Debug)]
-pub struct Program {
+pub(crate) struct Program {
     program: OwnedFd,
     /// The link between an iterator and the program; `None` for a program of another kind.
     link: Option<OwnedFd>,
@@ -199,16 +199,15 @@ pub struct Program {
 
 /// Why a program was not loaded.
 #[derive(Debug)]
-pub struct LoadError {
-    /// The kernel's answer.
-    pub error: io::Error,
+pub(crate) struct LoadError {
+    /// The error of the system call.
+    pub(crate) error: io::Error,
     /// The log of the verifier; empty if it did not run.
-    pub log: String,
+    pub(crate) log: String,
 }
 
 impl Program {
-    /// The licence that psn tells the kernel. Some helpers may only be called by programs whose licence is compatible with the
-    /// kernel's. psn's own programs are under this one.
+    /// The licence of psn's programs. The kernel lets only programs with a licence compatible with its own call some helpers.
     const LICENCE: &std::ffi::CStr = c"Dual MIT/GPL";
     /// `BPF_PROG_TYPE_TRACING`
     const TRACING: u32 = 26;
@@ -216,20 +215,20 @@ impl Program {
     const SYSCALL: u32 = 31;
     /// `BPF_TRACE_ITER`
     const TRACE_ITER: u32 = 28;
-    /// `BPF_F_SLEEPABLE`, which the kernel demands of programs of the kind `SYSCALL`.
+    /// `BPF_F_SLEEPABLE`, which the kernel requires for programs of type `SYSCALL`.
     const SLEEPABLE: u32 = 1 << 4;
 
-    /// Loads `code`, which was assembled for `maps`: the kernel verifies and compiles it.
+    /// Loads `code`, which was assembled for `maps`. The kernel verifies and compiles it.
     ///
     /// # Errors
     /// The error of the system call, with the log of the verifier if it ran.
-    pub fn load(name: &str, kind: ProgramKind, code: &[u64], maps: Maps) -> Result<Self, LoadError> {
+    pub(crate) fn load(name: &str, kind: ProgramKind, code: &[u64], maps: Maps) -> Result<Self, LoadError> {
         let quiet = |error| LoadError { error, log: String::new() };
         let program = match load(name, kind, code, &mut []) {
             Ok(program) => program,
             Err(error) if matches!(error.raw_os_error(), Some(libc::EACCES | libc::EINVAL | libc::E2BIG)) => {
                 let mut log = vec![0; 16 << 20];
-                // The error to report is the first: if the log fills up, the second is that there is no space.
+                // Report the first error. The second can be that the log is full.
                 let _ = load(name, kind, code, &mut log);
                 log.truncate(memchr::memchr(0, &log).unwrap_or(log.len()));
                 return Err(LoadError { error, log: String::from_utf8_lossy(&log).into_owned() });
@@ -243,14 +242,14 @@ impl Program {
         Ok(Self { program, link, maps })
     }
 
-    /// The memory.
+    /// The maps of the program.
     #[must_use]
-    pub const fn maps(&self) -> &Maps {
+    pub(crate) const fn maps(&self) -> &Maps {
         &self.maps
     }
 
-    /// The memory, for writing.
-    pub const fn maps_mut(&mut self) -> &mut Maps {
+    /// The maps of the program, for writing.
+    pub(crate) const fn maps_mut(&mut self) -> &mut Maps {
         &mut self.maps
     }
 
@@ -258,7 +257,7 @@ impl Program {
     ///
     /// # Errors
     /// The error of the system call.
-    pub fn run(&mut self) -> io::Result<()> {
+    pub(crate) fn run(&mut self) -> io::Result<()> {
         let mut attr = attr::TestRun { prog_fd: number(&self.program), ..attr::TestRun::default() };
         // SAFETY: the struct is the command's and its addresses are null, with lengths of 0. What the program writes is its own
         // memory, which is borrowed exclusively.
@@ -266,23 +265,23 @@ impl Program {
         Ok(())
     }
 
-    /// Starts an iteration; only for iterators.
+    /// Starts an iteration. Only for iterators.
     ///
     /// # Errors
     /// The error of the system call.
-    pub fn iterate(&self) -> io::Result<Iteration> {
+    pub(crate) fn iterate(&self) -> io::Result<Iteration> {
         let link = self.link.as_ref().ok_or(io::ErrorKind::Unsupported)?;
         let mut attr = attr::IterCreate { link_fd: number(link), flags: 0 };
         // SAFETY: the struct is the command's, and holds no addresses.
         Ok(Iteration { file: owned(unsafe { bpf(Command::IterCreate, &mut attr)? })? })
     }
 
-    /// Continues an iteration of this program until its end or a pause.
+    /// Continues an iteration of this program until it ends or pauses.
     ///
     /// # Errors
     /// The error of the system call.
-    pub fn step(&mut self, iteration: &mut Iteration) -> io::Result<Step> {
-        // The program writes nothing to the file: its records are in its memory.
+    pub(crate) fn step(&mut self, iteration: &mut Iteration) -> io::Result<Step> {
+        // The program writes nothing to the file: its records are in its maps.
         let mut nothing = [0; 64];
         match rustix::io::read(&iteration.file, &mut nothing) {
             Ok(0) => Ok(Step::Done),
@@ -327,17 +326,17 @@ fn link(program: &OwnedFd) -> io::Result<OwnedFd> {
     owned(unsafe { bpf(Command::LinkCreate, &mut attr)? })
 }
 
-/// A walk of a kernel iterator, which may pause.
+/// An iteration of a kernel iterator, which can pause.
 #[derive(Debug)]
-pub struct Iteration {
+pub(crate) struct Iteration {
     file: OwnedFd,
 }
 
 /// Why an iteration stopped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Step {
+pub(crate) enum Step {
     /// The program was called for all objects.
     Done,
-    /// The program asked for a pause, or the kernel did after very many objects.
+    /// The program requested a pause, or the kernel paused after very many objects.
     Paused,
 }

@@ -1,4 +1,4 @@
-//! The system call in which the task waits, with its arguments and the user's registers.
+//! The system call that the task waits in, with its arguments and the user registers.
 
 use super::part::RecordPart;
 use super::{identity, record_flags};
@@ -22,27 +22,27 @@ const IP: i32 = SP + 8;
 /// How a task came into the kernel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum RecordedCall {
-    /// Not asked for, or not known: the task was running, had ended, or moved on.
+    /// Not requested, or not known because the task was running, had ended, or ran while the program looked at it.
     #[default]
     Unknown,
-    /// The task is a thread of the kernel's own.
+    /// It did not: the task is a kernel thread.
     KernelThread,
-    /// Not through a system call: a page fault, a signal stop.
+    /// Not by a system call, but by a page fault or a signal, for example.
     None(Registers),
-    /// Through a system call.
+    /// By a system call.
     Some {
-        /// The number in the table of the program.
+        /// The number of the call.
         number: i64,
-        /// Whether that is the table of 32-bit programs.
+        /// Whether the number is of the table of 32-bit programs.
         is_compat: bool,
-        /// The arguments as the registers hold them.
+        /// The arguments, as they are in the registers.
         args: [u64; 6],
-        /// Where the program is.
+        /// Where the program called.
         registers: Registers,
     },
 }
 
-/// Where a program is in its own code.
+/// The user registers that say where a program is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Registers {
     /// The stack pointer.
@@ -51,7 +51,7 @@ pub struct Registers {
     pub ip: u64,
 }
 
-/// The fields of `struct pt_regs` that a system call uses, and how to tell a 32-bit program's call.
+/// The fields of `struct pt_regs` that a system call uses, and the field that tells whether it is of the 32-bit table.
 #[derive(Debug, Clone, Copy)]
 pub struct CallFields {
     number: StructField,
@@ -60,9 +60,9 @@ pub struct CallFields {
     compat_args: [StructField; 6],
     sp: StructField,
     ip: StructField,
-    /// A word of `task_struct`.
+    /// The word of `task_struct` that tells.
     compat_word: StructField,
-    /// The bits of that word that are set while a 32-bit program is in a system call.
+    /// The bits of that word that are set during a system call of the 32-bit table.
     compat_bits: i32,
 }
 
@@ -78,7 +78,7 @@ impl RecordPart for CallFields {
         Self::of_machine(types, types.structure("pt_regs")?)
     }
 
-    /// The user's registers lie on the kernel's stack.
+    /// Copies the user registers, which are on the kernel stack.
     fn write(&self, code: &mut Code, at: i32) {
         identity::jump_if_kernel_thread(code, "no call"); //       if (!(record->flags & PF_KTHREAD)) {
         code.set(R1, TASK);
@@ -106,7 +106,7 @@ impl RecordPart for CallFields {
         }
         let registers = Registers { sp: record.u64(at + SP), ip: record.u64(at + IP) };
         let is_compat = record_flags::read(record) & record_flags::COMPAT != 0;
-        // The kernel itself looks at the lower half alone (`syscall_get_nr`).
+        // The kernel uses only the lower half (`syscall_get_nr`).
         let [a, b, c, d, ..] = record.u64(at + NUMBER).to_le_bytes();
         match i32::from_le_bytes([a, b, c, d]) {
             -1 => RecordedCall::None(registers),
@@ -122,7 +122,7 @@ fn write_args(code: &mut Code, at: i32, args: [StructField; 6]) {
 }
 
 impl CallFields {
-    /// As `arch/x86/include/asm/syscall.h` has it.
+    /// The registers by `arch/x86/include/asm/syscall.h`.
     #[cfg(target_arch = "x86_64")]
     fn of_machine(types: &Types<'_>, registers: &Structure<'_>) -> Option<Self> {
         /// `TS_COMPAT`
@@ -139,7 +139,7 @@ impl CallFields {
         })
     }
 
-    /// As `arch/arm64/include/asm/syscall.h` has it.
+    /// The registers by `arch/arm64/include/asm/syscall.h`.
     #[cfg(target_arch = "aarch64")]
     fn of_machine(types: &Types<'_>, registers: &Structure<'_>) -> Option<Self> {
         /// `_TIF_32BIT`
@@ -159,7 +159,7 @@ impl CallFields {
         })
     }
 
-    /// Of other machines the registers are not known; psn reads the system call from /proc.
+    /// The registers of other architectures are not known; psn reads the system call from /proc.
     #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
     fn of_machine(_: &Types<'_>, _: &Structure<'_>) -> Option<Self> {
         None

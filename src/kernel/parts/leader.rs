@@ -1,4 +1,4 @@
-//! The name of the task's process, which is the name of its first thread.
+//! The name of the process, which is the name of its first thread.
 
 use crate::kernel::bpf::asm::Register::R3;
 use crate::kernel::bpf::asm::{Code, When};
@@ -9,12 +9,12 @@ use crate::kernel::types::{TypeNames, Types};
 
 use super::part::RecordPart;
 
-/// Where the kernel keeps it.
+/// The fields for the name.
 #[derive(Debug, Clone, Copy)]
 pub struct LeaderFields {
     /// `task_struct.group_leader`
     group_leader: StructField,
-    /// The halves of `task_struct.comm`.
+    /// The two halves of `task_struct.comm`.
     comm: [StructField; 2],
 }
 

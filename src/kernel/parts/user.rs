@@ -1,4 +1,4 @@
-//! The task's real user.
+//! The real user id of the task.
 
 use super::part::RecordPart;
 use crate::kernel::bpf::asm::Register::R1;
@@ -8,7 +8,7 @@ use crate::kernel::record_words::RecordWords;
 use crate::kernel::registers::{RECORD, TASK};
 use crate::kernel::types::{TypeNames, Types};
 
-/// Where the kernel keeps it.
+/// The fields for the user id.
 #[derive(Debug, Clone, Copy)]
 pub struct UserFields {
     /// `task_struct.real_cred`
