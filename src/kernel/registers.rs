@@ -11,7 +11,7 @@ pub(crate) const CONTROL: Register = Register::R6;
 pub(crate) const TASK: Register = Register::R7;
 /// `unsigned int index`: the number of the task's state, until [`FLAG_BITS`] takes the register.
 pub(crate) const INDEX: Register = Register::R8;
-/// `unsigned int record_flags`: see [`record_flags`](crate::kernel::parts::record_flags).
+/// `unsigned int flag_bits`: see [`record_flags`](crate::kernel::parts::record_flags).
 pub(crate) const FLAG_BITS: Register = Register::R8;
 /// `unsigned int state`: the bits of `task->__state`, until [`RECORD`] takes the register.
 pub(crate) const STATE: Register = Register::R9;
