@@ -190,7 +190,7 @@ pub(crate) mod made {
     }
 
     /// Values of the part that every record has.
-    pub(crate) struct Header {
+    pub(crate) struct TestHeader {
         pub(crate) tid: u32,
         pub(crate) start: u64,
         pub(crate) switches: u64,
@@ -199,7 +199,7 @@ pub(crate) mod made {
     }
 
     /// A record with this header, the user 1000, and the parts of its wait.
-    pub(crate) fn words(header: &Header, wait: &[u64]) -> Vec<u64> {
+    pub(crate) fn words(header: &TestHeader, wait: &[u64]) -> Vec<u64> {
         let mut bytes = [0; 56];
         let mut put = |place: usize, value: &[u8]| bytes[place..][..value.len()].copy_from_slice(value);
         put(2, &[1, header.record_flags as u8]);
@@ -228,7 +228,7 @@ pub(crate) mod made {
 mod tests {
     use proptest::prelude::*;
 
-    use super::made::{Header, raw, record_layout};
+    use super::made::{TestHeader, raw, record_layout};
     use super::*;
     use crate::kernel::parts::{Parts, RecordedCall, Registers};
 
@@ -237,7 +237,7 @@ mod tests {
     const CLOCK: BootClock = BootClock { ns_per_tick: 10_000_000, offset_ns: -10_000_000 };
 
     fn words(flags: u32, record_flags: i32, wait: &[u64]) -> Vec<u64> {
-        made::words(&Header { tid: 5, start: 30_000_000, switches: 9, flags, record_flags }, wait)
+        made::words(&TestHeader { tid: 5, start: 30_000_000, switches: 9, flags, record_flags }, wait)
     }
 
     fn call(number: u64) -> Vec<u64> {

@@ -146,7 +146,7 @@ mod tests {
 
     use super::*;
     use crate::kernel::parts::{Parts, RecordLayout, RecordedCall, record_flags};
-    use crate::kernel::record::made::{self, Header};
+    use crate::kernel::record::made::{self, TestHeader};
 
     static FORM: LazyLock<RecordLayout> =
         LazyLock::new(|| made::record_layout(Parts { uid: false, leader: false, ..Parts::everything() }));
@@ -158,7 +158,7 @@ mod tests {
         record_flags: i32,
         wait: &[u64],
     ) -> Option<(u64, Vec<u64>)> {
-        let header = Header { tid, start, switches, flags: 0, record_flags };
+        let header = TestHeader { tid, start, switches, flags: 0, record_flags };
         let words = made::words(&header, wait);
         let (facts, frames) = waits.resolve(&made::raw(&words, &FORM))?;
         let ip = match facts.call {

@@ -39,7 +39,7 @@ pub(super) enum Descriptor {
 
 /// The memory mappings of a process.
 #[derive(Debug)]
-pub(super) struct Mappings {
+pub(super) struct SmapsText {
     /// The text of `smaps`.
     pub(super) text: Arc<[u8]>,
     /// Whether the text was cut because it was too long.
@@ -56,7 +56,7 @@ pub(super) struct FileContents {
     /// The entry point by which the thread came into the kernel, if its kernel stack shows it.
     pub(super) entry: Option<Entry>,
     /// The mappings of the thread's process.
-    pub(super) mappings: Result<Mappings, Mark>,
+    pub(super) mappings: Result<SmapsText, Mark>,
 }
 
 impl Default for FileContents {

@@ -7,7 +7,7 @@ use super::coverage::Coverage;
 use super::deferred::DeferredRows;
 use super::extract::extract_mapping;
 use super::plan::ObservePlan;
-use super::reader::Reader;
+use super::reader::ThreadReader;
 use super::thread::Thread;
 use super::tick::TickTime;
 use crate::count::Fold;
@@ -39,7 +39,7 @@ impl Counter {
     }
 
     /// Begins the row of a thread, with the values that need no detail file. False if a filter rejects it.
-    pub(super) fn begin(&mut self, plan: &ObservePlan, reader: &mut Reader, thread: &Thread<'_>) -> bool {
+    pub(super) fn begin(&mut self, plan: &ObservePlan, reader: &mut ThreadReader, thread: &Thread<'_>) -> bool {
         self.row.clear();
         self.row.tid = thread.tid;
         self.row.tgid = thread.tgid;
@@ -52,11 +52,11 @@ impl Counter {
     pub(super) fn fill(
         &mut self,
         plan: &ObservePlan,
-        reader: &mut Reader,
+        reader: &mut ThreadReader,
         thread: &Thread<'_>,
         slots: Range<usize>,
     ) -> bool {
-        let passes = slots.into_iter().all(|slot| match plan.plan.columns.get(slot) {
+        let passes = slots.into_iter().all(|slot| match plan.run.columns.get(slot) {
             Some(column) => {
                 plan.extractor.extract(column, thread, &reader.contents, &mut self.row);
                 if self.row.has_mark(slot, Mark::Malformed) {
@@ -64,7 +64,7 @@ impl Counter {
                     let source = if column.source == Source::Fd { Source::Syscall } else { column.source };
                     reader.note_malformed(source);
                 }
-                plan.plan.may_hold(&self.row, slot)
+                plan.run.may_hold(&self.row, slot)
             }
             None => true,
         });
@@ -92,7 +92,7 @@ impl Counter {
     /// Counts the row for each source whose refusal it shows.
     fn count_refusals(&mut self, plan: &ObservePlan) {
         let mut counted = SourceSet::default();
-        for (slot, column) in plan.plan.columns.iter().enumerate() {
+        for (slot, column) in plan.run.columns.iter().enumerate() {
             if self.row.has_mark(slot, Mark::Denied) && !counted.contains(column.source) {
                 counted.insert(column.source);
                 self.coverage.denied[column.source] += 1;
@@ -127,7 +127,7 @@ impl Counter {
             let row = &mut self.row;
             let passes = (first_slot..).zip(columns).all(|(slot, column)| {
                 extract_mapping(column, mapping, contents, row);
-                plan.plan.may_hold(row, slot)
+                plan.run.may_hold(row, slot)
             });
             if passes {
                 self.fold.add(row, at.tick, last);

@@ -8,12 +8,12 @@
 //!
 //! For a running thread these files are not read, because it waits for nothing.
 //!
-//! A thread that a kernel walk found comes with most of this in its record: see [`walked`].
+//! A thread that a kernel walk found comes with most of this in its record: see `walked.rs`.
 //!
 //! # Parts
-//! An [`Observer`] has three parts: the [plan](plan), which never changes, the [reader], which reads files, and the
-//! [counter], which makes and counts rows. They are separate fields so that a thread can be read and counted by an unchanging
-//! plan without a reference count or a lock.
+//! An observer has three parts: a plan, which never changes, a reader, which reads the files of one thread, and a counter, which
+//! makes and counts rows. They are separate fields, so that the reader and the counter can change while the plan is borrowed.
+//! Nothing has to be cloned for a thread, not even a reference count.
 
 mod call;
 mod contents;
@@ -34,7 +34,7 @@ pub(crate) mod walked;
 use self::counter::Counter;
 use self::deferred::Waiting;
 use self::plan::ObservePlan;
-use self::reader::{Reader, SwitchCheck, Target, held};
+use self::reader::{ReadTarget, SwitchCheck, ThreadReader, held};
 use self::wait::WaitCheck;
 use crate::ask::plan::StateGate;
 use crate::count::Fold;
@@ -57,14 +57,14 @@ pub(crate) use self::tick::TickTime;
 pub(crate) struct Observer {
     plan: ObservePlan,
     /// Reads files, and accounts for the reads.
-    pub(crate) reader: Reader,
+    pub(crate) reader: ThreadReader,
     /// Counts rows.
     pub(crate) counter: Counter,
-    /// The line of `stat` where it is read besides the one that is given.
+    /// A buffer for `stat`, where the observer reads it itself.
     stat: Buffer,
-    /// The full name of a thread that a walk found, where its record has only the beginning.
+    /// A buffer for the full name of a thread that a walk found, where its record has only the beginning.
     name: Vec<u8>,
-    /// What is kept with threads that nothing is kept with.
+    /// Stands in for the memory of a thread that has none, or whose own is locked by another worker.
     spare: Memory,
 }
 
@@ -74,7 +74,7 @@ impl Observer {
     pub(crate) fn new(context: &Context, fold: Fold) -> Self {
         let plan = ObservePlan::new(context);
         Self {
-            reader: Reader::new(&context.root),
+            reader: ThreadReader::new(&context.root),
             counter: Counter::new(&plan, fold),
             plan,
             stat: Buffer::default(),
@@ -87,14 +87,14 @@ impl Observer {
     #[inline]
     #[must_use]
     pub(crate) const fn gate(&self) -> &StateGate {
-        &self.plan.plan.gate
+        &self.plan.run.gate
     }
 
     /// Observes one thread whose `stat` reads `line` and whose state has passed the gate. `is_blocked` says that the process
     /// blocks its readers.
     ///
     /// # Errors
-    /// When `line` is not in the kernel's format.
+    /// If `line` is not in the kernel's format.
     pub(crate) fn observe(
         &mut self,
         process: &Process,
@@ -103,7 +103,7 @@ impl Observer {
         is_blocked: bool,
         at: TickTime,
     ) -> Result<(), ReadError> {
-        let stat = Stat::parse(line, self.plan.plan.last_stat_field)?;
+        let stat = Stat::parse(line, self.plan.run.last_stat_field)?;
         let starttime_ticks = match stat.starttime() {
             Some(starttime) => starttime,
             None if is_blocked => 0,
@@ -122,7 +122,7 @@ impl Observer {
         }
         self.reader.reset();
         if self.begin(&thread) {
-            self.observe_details(Target { process, task, memory }, &thread, at);
+            self.observe_details(ReadTarget { process, task, memory }, &thread, at);
             self.reader.current_file.enter(Source::Stat);
         }
         Ok(())
@@ -133,7 +133,7 @@ impl Observer {
         self.counter.begin(&self.plan, &mut self.reader, thread)
     }
 
-    fn observe_details(&mut self, mut target: Target<'_>, thread: &Thread<'_>, at: TickTime) {
+    fn observe_details(&mut self, mut target: ReadTarget<'_>, thread: &Thread<'_>, at: TickTime) {
         if thread.is_blocked {
             self.reader.contents.mark_blocked();
         } else if self.plan.reads_wait && thread.is_waiting() {
@@ -142,7 +142,7 @@ impl Observer {
         self.finish(&mut target, thread, at);
     }
 
-    fn observe_waiting(&mut self, mut target: Target<'_>, thread: &Thread<'_>, at: TickTime) {
+    fn observe_waiting(&mut self, mut target: ReadTarget<'_>, thread: &Thread<'_>, at: TickTime) {
         let mut again = std::mem::take(&mut self.stat);
         let check = self.reader.read_wait(&self.plan, &mut target, thread, &mut again);
         self.counter.coverage.checked += 1;
@@ -153,7 +153,7 @@ impl Observer {
         }
         match check {
             WaitCheck::SameSleep => self.finish(&mut target, thread, at),
-            WaitCheck::LaterSleep => match Stat::parse(again.bytes(), self.plan.plan.last_stat_field) {
+            WaitCheck::LaterSleep => match Stat::parse(again.bytes(), self.plan.run.last_stat_field) {
                 Ok(stat) => {
                     let thread = thread.with_stat(&stat);
                     if self.begin(&thread) {
@@ -168,7 +168,7 @@ impl Observer {
     }
 
     /// Counts a thread that ran while its wait was read.
-    fn finish_torn(&mut self, target: &mut Target<'_>, thread: &Thread<'_>, at: TickTime) {
+    fn finish_torn(&mut self, target: &mut ReadTarget<'_>, thread: &Thread<'_>, at: TickTime) {
         self.mark_torn();
         self.finish(target, thread, at);
     }
@@ -180,11 +180,11 @@ impl Observer {
     }
 
     /// Reads what the remaining columns need, cheapest first and while the filters hold, and counts the row.
-    fn finish(&mut self, target: &mut Target<'_>, thread: &Thread<'_>, at: TickTime) {
+    fn finish(&mut self, target: &mut ReadTarget<'_>, thread: &Thread<'_>, at: TickTime) {
         let Self { plan, reader, counter, .. } = self;
         let mut last_read = None;
         for slot in plan.file_slots() {
-            let Some(column) = plan.plan.columns.get(slot) else { break };
+            let Some(column) = plan.run.columns.get(slot) else { break };
             let source = column.source;
             let is_known =
                 thread.is_blocked || thread.provided.contains(source) || contents::WAIT_SOURCES.contains(source);
@@ -203,7 +203,7 @@ impl Observer {
     }
 
     /// Reads the facts of the process. False if the row is deferred, because some of them are being read.
-    fn read_facts(&mut self, target: &mut Target<'_>, thread: &Thread<'_>) -> bool {
+    fn read_facts(&mut self, target: &mut ReadTarget<'_>, thread: &Thread<'_>) -> bool {
         let process = target.process;
         let Some(facts) = &process.facts else { return true };
         let wanted = self.reader.request_facts(&self.plan, target, thread);

@@ -29,7 +29,8 @@ pub struct Context {
 /// into four ranges, of which each needs more to be read than the one before it.
 #[derive(Debug)]
 pub(super) struct ObservePlan {
-    pub(super) plan: Plan,
+    /// The plan of the run.
+    pub(super) run: Plan,
     pub(super) extractor: Extractor,
     /// Whether a column shows what threads wait for.
     pub(super) reads_wait: bool,
@@ -47,25 +48,25 @@ pub(super) struct ObservePlan {
 
 impl ObservePlan {
     pub(super) fn new(context: &Context) -> Self {
-        let plan = context.plan.clone();
-        let columns = &plan.columns;
+        let run = context.plan.clone();
+        let columns = &run.columns;
         let first_from = |source: Source| columns.partition_point(|column| column.source < source);
         let any = |wanted: fn(&Column) -> bool| columns.iter().any(|column| wanted(column));
         Self {
-            extractor: Extractor { users: Arc::clone(&context.users), measured: plan.measured },
-            reads_wait: WAIT_SOURCES.iter().any(|source| plan.sources.contains(source)),
+            extractor: Extractor { users: Arc::clone(&context.users), measured: run.measured },
+            reads_wait: WAIT_SOURCES.iter().any(|source| run.sources.contains(source)),
             needs_stat: any(needs_stat),
             needs_name: any(Column::is_comm),
             files_start: first_from(Source::Comm),
             facts_start: first_from(Source::Cmdline),
             mappings_start: first_from(Source::Smaps),
-            plan,
+            run,
         }
     }
 
     /// Whether a column or filter needs `source`.
     pub(super) const fn wants(&self, source: Source) -> bool {
-        self.plan.sources.contains(source)
+        self.run.sources.contains(source)
     }
 
     /// The slots of columns that `stat`, a record and the task list suffice for.
@@ -75,7 +76,7 @@ impl ObservePlan {
 
     /// The slots of columns that need detail files.
     pub(super) fn file_slots(&self) -> Range<usize> {
-        self.files_start..self.facts_start.min(self.plan.columns.len())
+        self.files_start..self.facts_start.min(self.run.columns.len())
     }
 
     /// The slots of columns that are facts of the process, except its mappings.
@@ -85,12 +86,12 @@ impl ObservePlan {
 
     /// The columns about memory mappings. Their slots come last.
     pub(super) fn mapping_columns(&self) -> &[&'static Column] {
-        self.plan.columns.get(self.mappings_start..).unwrap_or_default()
+        self.run.columns.get(self.mappings_start..).unwrap_or_default()
     }
 
     /// Whether a column is a fact of the process.
     pub(super) fn has_facts(&self) -> bool {
-        self.plan.columns.len() > self.facts_start
+        self.run.columns.len() > self.facts_start
     }
 }
 

@@ -20,7 +20,7 @@ use crate::tasks::{DetailFiles, Memory, Permit, Process, Task, TaskFacts};
 
 /// Reads threads' files, one thread at a time.
 #[derive(Debug)]
-pub(crate) struct Reader {
+pub(crate) struct ThreadReader {
     pub(super) root: Arc<ProcRoot>,
     /// The account of attempted reads.
     pub(crate) health: Health,
@@ -40,7 +40,7 @@ pub(crate) struct Reader {
 }
 
 /// The files of the thread that is read, and what is kept with it between ticks.
-pub(super) struct Target<'a> {
+pub(super) struct ReadTarget<'a> {
     pub(super) process: &'a Process,
     pub(super) task: &'a Task,
     pub(super) memory: &'a mut Memory,
@@ -84,7 +84,7 @@ impl ProcessName {
     }
 }
 
-impl Reader {
+impl ThreadReader {
     pub(super) fn new(root: &Arc<ProcRoot>) -> Self {
         Self {
             root: Arc::clone(root),
@@ -115,7 +115,7 @@ impl Reader {
     }
 
     /// Reads the file of `source`.
-    pub(super) fn read(&mut self, target: &mut Target<'_>, source: Source) {
+    pub(super) fn read(&mut self, target: &mut ReadTarget<'_>, source: Source) {
         match source {
             Source::Task | Source::Kernel | Source::Stat | Source::Fd => {}
             Source::Comm => self.read_process_name(target),
@@ -127,7 +127,7 @@ impl Reader {
     }
 
     /// Reads the name of the process of a thread that is not its first, once for all threads of it that are read in a row.
-    fn read_process_name(&mut self, target: &Target<'_>) {
+    fn read_process_name(&mut self, target: &ReadTarget<'_>) {
         let tgid = target.process.tgid;
         if target.task.tid == tgid {
             return;
@@ -147,7 +147,7 @@ impl Reader {
 
     /// Reads a file of the thread, and keeps it open if the thread's permit allows. A file that was refused before is not tried
     /// again.
-    pub(super) fn read_task_file(&mut self, target: &mut Target<'_>, source: Source) {
+    pub(super) fn read_task_file(&mut self, target: &mut ReadTarget<'_>, source: Source) {
         let memory = &mut *target.memory;
         if memory.refused.contains(source) {
             let mark = if memory.unsupported.contains(source) { Mark::Unsupported } else { Mark::Denied };
@@ -186,7 +186,7 @@ impl Reader {
     }
 
     /// Reads a file that rarely changes, if its content is not kept with the thread.
-    fn read_fact(&mut self, target: &mut Target<'_>, source: Source) {
+    fn read_fact(&mut self, target: &mut ReadTarget<'_>, source: Source) {
         let TaskFacts { owner, cgroup, pid_ns } = &mut target.memory.facts;
         let slot = match source {
             Source::Owner => owner,
@@ -217,7 +217,7 @@ impl Reader {
     }
 
     /// Reads the link of the descriptor that the thread's system call uses.
-    pub(super) fn read_descriptor(&mut self, target: &mut Target<'_>, thread: &Thread<'_>) {
+    pub(super) fn read_descriptor(&mut self, target: &mut ReadTarget<'_>, thread: &Thread<'_>) {
         self.contents.descriptor = descriptor(thread, &self.contents);
         let Descriptor::Fd(fd) = self.contents.descriptor else { return };
         if target.memory.refused.contains(Source::Fd) {
@@ -239,7 +239,7 @@ impl Reader {
     }
 
     /// Reads the thread's switch counters; `None` if this kernel has none.
-    pub(super) fn read_switches(&mut self, target: &mut Target<'_>) -> Option<Runs> {
+    pub(super) fn read_switches(&mut self, target: &mut ReadTarget<'_>) -> Option<Runs> {
         self.read_task_file(target, Source::Schedstat);
         let counted = self.contents.bytes(Source::Schedstat).ok().map(schedstat::parse);
         if let Some(Err(_)) = counted {
@@ -252,7 +252,7 @@ impl Reader {
     }
 
     /// Reads how often the thread left a CPU, voluntarily or not.
-    pub(super) fn read_context_switches(&mut self, target: &mut Target<'_>) -> Option<Runs> {
+    pub(super) fn read_context_switches(&mut self, target: &mut ReadTarget<'_>) -> Option<Runs> {
         self.read_task_file(target, Source::Status);
         self.contents.bytes(Source::Status).ok().and_then(switches).map(Runs::Switches)
     }

@@ -5,9 +5,9 @@
 
 use std::time::{Duration, Instant};
 
-use super::contents::Mappings;
+use super::contents::SmapsText;
 use super::plan::ObservePlan;
-use super::reader::{Reader, SwitchCheck, Target};
+use super::reader::{ReadTarget, SwitchCheck, ThreadReader};
 use super::thread::Thread;
 use crate::proc::source::Source;
 use crate::row::observation::Mark;
@@ -52,12 +52,12 @@ impl FactsWanted {
     }
 }
 
-impl Reader {
+impl ThreadReader {
     /// Finds out which facts of the process belong to the row, and has the others read.
     pub(super) fn request_facts(
         &mut self,
         plan: &ObservePlan,
-        target: &mut Target<'_>,
+        target: &mut ReadTarget<'_>,
         thread: &Thread<'_>,
     ) -> FactsWanted {
         // A kernel thread has no title, and a new name with each work item that it runs.
@@ -68,7 +68,7 @@ impl Reader {
         FactsWanted { title, awaits_mappings }
     }
 
-    fn check_title(&mut self, target: &mut Target<'_>, thread: &Thread<'_>) -> Title {
+    fn check_title(&mut self, target: &mut ReadTarget<'_>, thread: &Thread<'_>) -> Title {
         let process = target.process;
         let Some(facts) = &process.facts else { return Title::Current };
         let (runs, is_at_rest) = match thread.record {
@@ -86,7 +86,7 @@ impl Reader {
     }
 
     /// The thread's switch counters at the time of the row; `None` if it has run since, or if they are not known.
-    fn switches_of_row(&mut self, target: &mut Target<'_>) -> Option<Runs> {
+    fn switches_of_row(&mut self, target: &mut ReadTarget<'_>) -> Option<Runs> {
         match self.switch_check {
             SwitchCheck::NotMade => self.read_switches(target),
             SwitchCheck::Unchanged => target.memory.switches,
@@ -113,8 +113,8 @@ impl Reader {
         if plan.wants(Source::Smaps) {
             contents.mappings = match facts.fact(Source::Smaps) {
                 Fact::Known(_) | Fact::Cut(_) if comm.is_some_and(|comm| !facts.is_of(comm)) => Err(Mark::Stale),
-                Fact::Known(text) => Ok(Mappings { text, is_cut: false }),
-                Fact::Cut(text) => Ok(Mappings { text, is_cut: true }),
+                Fact::Known(text) => Ok(SmapsText { text, is_cut: false }),
+                Fact::Cut(text) => Ok(SmapsText { text, is_cut: true }),
                 fact => Err(mark(&fact)),
             };
         }
@@ -122,7 +122,7 @@ impl Reader {
 }
 
 /// Whether the mappings are not known or belong to a program of another name, and a side reader reads them now.
-fn asks_for_mappings(target: &Target<'_>, thread: &Thread<'_>) -> bool {
+fn asks_for_mappings(target: &ReadTarget<'_>, thread: &Thread<'_>) -> bool {
     let Some(facts) = &target.process.facts else { return false };
     let tgid = target.process.tgid;
     let is_of_another = thread.tid == tgid && !facts.is_of(thread.comm);

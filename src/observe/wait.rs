@@ -2,7 +2,7 @@
 
 use super::extract::{is_no_wchan, wchan_was_refused};
 use super::plan::ObservePlan;
-use super::reader::{Reader, Target, whole};
+use super::reader::{ReadTarget, ThreadReader, whole};
 use super::thread::Thread;
 use crate::proc::parse::stat::{self, Stat};
 use crate::proc::parse::syscall::SyscallLine;
@@ -22,12 +22,12 @@ pub(super) enum WaitCheck {
     Torn,
 }
 
-impl Reader {
+impl ThreadReader {
     /// Reads the files that say what the thread waits for. `again` receives the line of `stat` if that is read again.
     pub(super) fn read_wait(
         &mut self,
         plan: &ObservePlan,
-        target: &mut Target<'_>,
+        target: &mut ReadTarget<'_>,
         thread: &Thread<'_>,
         again: &mut Buffer,
     ) -> WaitCheck {
@@ -60,7 +60,7 @@ impl Reader {
     fn is_same_state(
         &mut self,
         plan: &ObservePlan,
-        target: &Target<'_>,
+        target: &ReadTarget<'_>,
         thread: &Thread<'_>,
         again: &mut Buffer,
     ) -> bool {
@@ -69,14 +69,14 @@ impl Reader {
             Some(fd) => self.root.read_open(fd, Source::Stat, again),
             None => self.root.read_task(target.process.task_dir(), target.task.tid, Source::Stat, again),
         };
-        let result = result.and_then(|line| Ok(Stat::parse(stat::whole(line)?, plan.plan.last_stat_field)?));
+        let result = result.and_then(|line| Ok(Stat::parse(stat::whole(line)?, plan.run.last_stat_field)?));
         self.health.record(Source::Stat, &result);
         result.is_ok_and(|now| now.state == thread.state && now.starttime() == Some(thread.starttime_ticks))
     }
 
     /// Reads the wait files that the record does not stand for.
-    pub(super) fn read_wait_files(&mut self, plan: &ObservePlan, target: &mut Target<'_>, thread: &Thread<'_>) {
-        let wanted = plan.plan.sources.without(thread.provided);
+    pub(super) fn read_wait_files(&mut self, plan: &ObservePlan, target: &mut ReadTarget<'_>, thread: &Thread<'_>) {
+        let wanted = plan.run.sources.without(thread.provided);
         let makes_calls = !thread.is_kernel_thread() && !thread.is_io_worker();
         if wanted.contains(Source::Syscall) && makes_calls {
             self.read(target, Source::Syscall);
@@ -91,7 +91,7 @@ impl Reader {
     }
 
     /// Reads `wchan` and `stack`. If `wchan` names no function, the stack is read in any case: it may name one.
-    fn read_wchan_and_stack(&mut self, target: &mut Target<'_>, thread: &Thread<'_>, wanted: SourceSet) {
+    fn read_wchan_and_stack(&mut self, target: &mut ReadTarget<'_>, thread: &Thread<'_>, wanted: SourceSet) {
         let wants_wchan = wanted.contains(Source::Wchan);
         if wants_wchan {
             self.read(target, Source::Wchan);
@@ -106,7 +106,7 @@ impl Reader {
     }
 
     /// Accounts for a `wchan` that names no function because psn may not know it as refused, so that it is not read again.
-    fn note_refused_wchan(&mut self, target: &mut Target<'_>, thread: &Thread<'_>) {
+    fn note_refused_wchan(&mut self, target: &mut ReadTarget<'_>, thread: &Thread<'_>) {
         if wchan_was_refused(thread, &self.contents) && self.counted_ok.remove(Source::Wchan) {
             self.health.correct(Source::Wchan, ReadError::Denied);
             self.contents.set(Source::Wchan, Err(Mark::Denied));
@@ -116,7 +116,7 @@ impl Reader {
 
     /// Finds the entry point by which the thread came into the kernel, from its kernel stack if it is not known for this place
     /// in the program.
-    fn find_entry(&mut self, target: &Target<'_>) {
+    fn find_entry(&mut self, target: &ReadTarget<'_>) {
         self.entries.discard();
         let call = self.contents.bytes(Source::Syscall).ok().and_then(|line| parse::syscall::parse(line).ok());
         let Some(SyscallLine::Call { number, pc, .. }) = call else { return };

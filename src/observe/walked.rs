@@ -8,7 +8,7 @@ use super::Observer;
 use super::call::descriptor;
 use super::contents::Descriptor;
 use super::plan::{ObservePlan, needs_stat};
-use super::reader::{Reader, Target, held, read_stat};
+use super::reader::{ReadTarget, ThreadReader, held, read_stat};
 use super::thread::Thread;
 use super::tick::TickTime;
 use crate::ask::column::Column;
@@ -67,7 +67,7 @@ impl Observer {
     pub(crate) fn need(&self, thread: &Thread<'_>) -> Need {
         let Some(record) = thread.record else { return Need::Files };
         let plan = &self.plan;
-        let missing = plan.plan.sources.without(thread.provided);
+        let missing = plan.run.sources.without(thread.provided);
         if plan.needs_stat
             || !missing.without(NOT_OF_EVERY_THREAD).is_empty()
             || (plan.reads_wait && self.needs_wait_files(thread, record, missing))
@@ -103,7 +103,7 @@ impl Observer {
                 condition.matches(row.value(0))
             })
         };
-        let is_rejected = plan.plan.filters.iter().flatten().any(|filter| filter.decide(&mut known) == Some(false));
+        let is_rejected = plan.run.filters.iter().flatten().any(|filter| filter.decide(&mut known) == Some(false));
         counter.coverage.rejected += u64::from(is_rejected);
         is_rejected
     }
@@ -121,16 +121,16 @@ impl Observer {
             if self.need(thread) == Need::Files {
                 task.mark_active(at.tick);
             }
-            self.observe_record(Target { process, task, memory }, thread, at);
+            self.observe_record(ReadTarget { process, task, memory }, thread, at);
         } else {
             let task = Task::new(thread.tid);
-            self.observe_record(Target { process, task: &task, memory: &mut spare }, thread, at);
+            self.observe_record(ReadTarget { process, task: &task, memory: &mut spare }, thread, at);
         }
         self.spare = spare;
         self.reader.current_file.enter(Source::Stat);
     }
 
-    fn observe_record(&mut self, mut target: Target<'_>, thread: &Thread<'_>, at: TickTime) {
+    fn observe_record(&mut self, mut target: ReadTarget<'_>, thread: &Thread<'_>, at: TickTime) {
         self.reader.reset();
         let Some(record) = thread.record else { return };
         let (mut name, mut line) = (std::mem::take(&mut self.name), std::mem::take(&mut self.stat));
@@ -140,7 +140,7 @@ impl Observer {
             self.reader.read_name(&mut target, record, &mut name);
         }
         // If `wchan` is read, `stat` tells whether psn may know what it says.
-        let missing = self.plan.plan.sources.without(thread.provided);
+        let missing = self.plan.run.sources.without(thread.provided);
         let reads_wchan = missing.contains(Source::Wchan) && record.is_at_rest();
         let reads_stat = (self.plan.needs_stat || reads_wchan) && !is_blocked;
         let stat = if reads_stat { self.reader.read_numbers(&self.plan, &target, record, &mut line) } else { None };
@@ -162,7 +162,7 @@ impl Observer {
     }
 
     /// Reads what the record does not say of what the thread waits for.
-    fn read_rest_of_wait(&mut self, target: &mut Target<'_>, thread: &Thread<'_>, record: &TaskRecord<'_>) {
+    fn read_rest_of_wait(&mut self, target: &mut ReadTarget<'_>, thread: &Thread<'_>, record: &TaskRecord<'_>) {
         if !self.plan.reads_wait || !thread.is_waiting() {
             return;
         }
@@ -186,9 +186,9 @@ impl Observer {
     }
 }
 
-impl Reader {
+impl ThreadReader {
     /// Reads the full name of a thread, of which the record has the beginning, into `name`.
-    fn read_name(&mut self, target: &mut Target<'_>, record: &TaskRecord<'_>, name: &mut Vec<u8>) {
+    fn read_name(&mut self, target: &mut ReadTarget<'_>, record: &TaskRecord<'_>, name: &mut Vec<u8>) {
         if let Some(known) = known_name(target.memory, record) {
             name.extend_from_slice(known);
             return;
@@ -208,13 +208,13 @@ impl Reader {
     fn read_numbers<'b>(
         &mut self,
         plan: &ObservePlan,
-        target: &Target<'_>,
+        target: &ReadTarget<'_>,
         record: &TaskRecord<'_>,
         line: &'b mut Buffer,
     ) -> Option<Stat<'b>> {
         self.current_file.enter(Source::Stat);
         let line = read_stat(&self.root, target.process, target.task, line);
-        let result = line.and_then(|line| Ok(Stat::parse(stat::whole(line)?, plan.plan.last_stat_field)?));
+        let result = line.and_then(|line| Ok(Stat::parse(stat::whole(line)?, plan.run.last_stat_field)?));
         self.health.record(Source::Stat, &result);
         // By now the id may belong to another thread.
         let is_same = |stat: &Stat<'_>| stat.starttime() == Some(record.starttime_ticks);

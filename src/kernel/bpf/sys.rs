@@ -14,7 +14,7 @@ use crate::kernel::bpf::attr;
 /// Commands of bpf(2), with the numbers of `include/uapi/linux/bpf.h`.
 #[derive(Debug, Clone, Copy)]
 #[repr(i32)]
-enum Command {
+enum BpfCommand {
     MapCreate = 0,
     ProgLoad = 5,
     ProgTestRun = 10,
@@ -35,7 +35,7 @@ pub(crate) enum ProgramKind {
 ///
 /// # Safety
 /// `T` must be the struct of `attr` for `command`, and every address in it must be valid for what the command does with it.
-unsafe fn bpf<T>(command: Command, attr: &mut T) -> io::Result<c_long> {
+unsafe fn bpf<T>(command: BpfCommand, attr: &mut T) -> io::Result<c_long> {
     let size = size_of::<T>();
     // SAFETY: `attr` is valid for reads and writes of `size` bytes; the caller vouches for the addresses in it.
     match unsafe { libc::syscall(libc::SYS_bpf, command as c_int, std::ptr::from_mut(attr), size) } {
@@ -99,7 +99,7 @@ impl SharedMap {
             ..attr::MapCreate::default()
         };
         // SAFETY: the struct is the command's, and holds no addresses.
-        let map = owned(unsafe { bpf(Command::MapCreate, &mut attr)? })?;
+        let map = owned(unsafe { bpf(BpfCommand::MapCreate, &mut attr)? })?;
         let access = libc::PROT_READ | libc::PROT_WRITE;
         // SAFETY: a new mapping, at an address of the kernel's choice.
         let start = unsafe { libc::mmap(std::ptr::null_mut(), bytes, access, libc::MAP_SHARED, map.as_raw_fd(), 0) };
@@ -261,7 +261,7 @@ impl Program {
         let mut attr = attr::TestRun { prog_fd: number(&self.program), ..attr::TestRun::default() };
         // SAFETY: the struct is the command's and its addresses are null, with lengths of 0. What the program writes is its own
         // memory, which is borrowed exclusively.
-        unsafe { bpf(Command::ProgTestRun, &mut attr)? };
+        unsafe { bpf(BpfCommand::ProgTestRun, &mut attr)? };
         Ok(())
     }
 
@@ -273,7 +273,7 @@ impl Program {
         let link = self.link.as_ref().ok_or(io::ErrorKind::Unsupported)?;
         let mut attr = attr::IterCreate { link_fd: number(link), flags: 0 };
         // SAFETY: the struct is the command's, and holds no addresses.
-        Ok(Iteration { file: owned(unsafe { bpf(Command::IterCreate, &mut attr)? })? })
+        Ok(Iteration { file: owned(unsafe { bpf(BpfCommand::IterCreate, &mut attr)? })? })
     }
 
     /// Continues an iteration of this program until it ends or pauses.
@@ -316,14 +316,14 @@ fn load(name: &str, kind: ProgramKind, code: &[u64], log: &mut [u8]) -> io::Resu
     }
     // SAFETY: the struct is the command's. `insns` and `license` are read and `log_buf` is written, within the lengths given;
     // all three outlive the call.
-    owned(unsafe { bpf(Command::ProgLoad, &mut attr)? })
+    owned(unsafe { bpf(BpfCommand::ProgLoad, &mut attr)? })
 }
 
 fn link(program: &OwnedFd) -> io::Result<OwnedFd> {
     let mut attr =
         attr::LinkCreate { prog_fd: number(program), attach_type: Program::TRACE_ITER, ..attr::LinkCreate::default() };
     // SAFETY: the struct is the command's, and holds no addresses.
-    owned(unsafe { bpf(Command::LinkCreate, &mut attr)? })
+    owned(unsafe { bpf(BpfCommand::LinkCreate, &mut attr)? })
 }
 
 /// An iteration of a kernel iterator, which can pause.

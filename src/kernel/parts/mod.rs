@@ -12,7 +12,7 @@
 //!
 //! Then come those parts of the list below that were requested: first the parts of each walk, then, in a record that describes
 //! the task's wait, the parts of a wait, which are taken only once in each wait. The stack is the last. Offsets follow from the
-//! list. To add a part, write a file with a [`RecordPart`](part::RecordPart) and add a line to the list; `docs/kernel-scan.md` says how.
+//! list. To add a part, write a file with a `RecordPart` and add a line to the list; `docs/kernel-scan.md` says how.
 
 mod call;
 pub(crate) mod cpu;
