@@ -154,7 +154,7 @@ fn stat_number(number: usize, thread: &Thread<'_>, contents: &FileContents, row:
     }
 }
 
-/// Whether `stat` shows 0 or 1 in place of the number to a reader without the right to it (`do_task_stat`).
+/// Whether `stat` shows 0 or 1 in place of the number to a reader without permission (`do_task_stat`).
 const fn is_masked(number: usize) -> bool {
     matches!(number, field::STARTCODE..=field::KSTKEIP | field::START_DATA..=field::EXIT_CODE)
 }
@@ -230,17 +230,17 @@ fn kstack(thread: &Thread<'_>, contents: &FileContents, row: &mut Observation) {
     });
 }
 
-/// Whether the content of `wchan` names no function: there is none, or psn may not know it.
+/// Whether the content of `wchan` names no function: there is none, or psn has no permission to see it.
 #[must_use]
 pub(super) fn is_no_wchan(text: &[u8]) -> bool {
     matches!(parse::trim(text), b"0" | b"")
 }
 
-/// Whether a `wchan` of 0 means that psn may not know the function.
+/// Whether a `wchan` of 0 means that psn has no permission to see the function.
 ///
 /// The kernel prints 0 both for "no symbol" and for "not permitted" (`proc_pid_wchan`). But `stat` masks addresses by the same
-/// rule: `startcode` is 1 to a reader without the right to it (`do_task_stat`). Kernel threads have no addresses to mask; for
-/// them, psn may not know the function if it was refused `stack`.
+/// rule: `startcode` is 1 to a reader without permission (`do_task_stat`). Kernel threads have no addresses to mask; for
+/// them, psn has no permission to see the function if it was refused `stack`.
 #[must_use]
 pub(super) fn wchan_was_refused(thread: &Thread<'_>, contents: &FileContents) -> bool {
     match thread.file_number(field::STARTCODE) {

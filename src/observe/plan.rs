@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::contents::WAIT_SOURCES;
 use super::extract::Extractor;
-use super::thread::is_in_record;
+use super::thread::record_has_number;
 use crate::ask::column::{Column, Extract};
 use crate::ask::plan::Plan;
 use crate::proc::ProcRoot;
@@ -98,7 +98,7 @@ impl ObservePlan {
 /// Whether the column shows a number of `stat` that records of a walk do not have.
 pub(super) const fn needs_stat(column: &Column) -> bool {
     match column.extract {
-        Extract::StatNumber(number) => !is_in_record(number),
+        Extract::StatNumber(number) => !record_has_number(number),
         _ => false,
     }
 }

@@ -149,7 +149,7 @@ impl<'a> Thread<'a> {
 }
 
 /// Whether records of a kernel walk have this number of `stat`.
-pub(super) const fn is_in_record(number: usize) -> bool {
+pub(super) const fn record_has_number(number: usize) -> bool {
     matches!(number, field::FLAGS | field::STARTTIME | field::PROCESSOR)
 }
 

@@ -105,7 +105,7 @@ impl ThreadReader {
         }
     }
 
-    /// Accounts for a `wchan` that names no function because psn may not know it as refused, so that it is not read again.
+    /// Accounts for a `wchan` that names no function because psn has no permission to see it as refused, so that it is not read again.
     fn note_refused_wchan(&mut self, target: &mut ReadTarget<'_>, thread: &Thread<'_>) {
         if wchan_was_refused(thread, &self.contents) && self.counted_ok.remove(Source::Wchan) {
             self.health.correct(Source::Wchan, ReadError::Denied);

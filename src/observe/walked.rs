@@ -97,7 +97,7 @@ impl Observer {
         let Self { plan, reader, counter, .. } = self;
         let row = &mut counter.row;
         let mut known = |condition: &Condition| {
-            is_in_record(condition.column, thread).then(|| {
+            record_has(condition.column, thread).then(|| {
                 row.clear();
                 plan.extractor.extract(condition.column, thread, &reader.contents, row);
                 condition.matches(row.value(0))
@@ -139,7 +139,7 @@ impl Observer {
         if self.plan.needs_name && record.may_have_longer_comm() && !is_blocked {
             self.reader.read_name(&mut target, record, &mut name);
         }
-        // If `wchan` is read, `stat` tells whether psn may know what it says.
+        // If `wchan` is read, `stat` tells whether psn has the permission to see the function.
         let missing = self.plan.run.sources.without(thread.provided);
         let reads_wchan = missing.contains(Source::Wchan) && record.is_at_rest();
         let reads_stat = (self.plan.needs_stat || reads_wchan) && !is_blocked;
@@ -228,7 +228,7 @@ impl ThreadReader {
 }
 
 /// Whether the record has the column's value.
-fn is_in_record(column: &Column, thread: &Thread<'_>) -> bool {
+fn record_has(column: &Column, thread: &Thread<'_>) -> bool {
     let may_be_longer = thread.record.is_some_and(TaskRecord::may_have_longer_comm);
     match column.source {
         Source::Task | Source::Kernel => true,
