@@ -1,6 +1,6 @@
 //! The registry of columns: what a user may group by, select and filter on.
 //!
-//! Pure data. [`Extract`] says which bytes a column is made of, [`crate::observe`] makes it; the same
+//! Pure data. [`Extract`] says which bytes a column is made of, [`crate::observe::extract`] makes it; the same
 //! table gives `--list`, the read plan, `docs/columns.md` and the schema of recordings.
 
 use crate::proc::parse::stat::field;

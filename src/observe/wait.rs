@@ -105,7 +105,8 @@ impl ThreadReader {
         }
     }
 
-    /// Accounts for a `wchan` that names no function because psn has no permission to see it as refused, so that it is not read again.
+    /// If `wchan` names no function because psn has no permission to see it, accounts for the read as refused, so that it is not
+    /// tried again.
     fn note_refused_wchan(&mut self, target: &mut ReadTarget<'_>, thread: &Thread<'_>) {
         if wchan_was_refused(thread, &self.contents) && self.counted_ok.remove(Source::Wchan) {
             self.health.correct(Source::Wchan, ReadError::Denied);
