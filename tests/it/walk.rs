@@ -473,7 +473,7 @@ fn where_there_is_no_walk_proc_is_read_and_the_report_says_why() {
     if has_walks() {
         let script = format!("mount -t tmpfs none /sys && exec {psn} \"$@\"");
         let hidden = || unshared(&["--mount", "sh", "-c", &script, "psn"]);
-        assert_falls_back(&hidden, &storm, "the kernel's type description /sys/kernel/btf/vmlinux can not be read");
+        assert_falls_back(&hidden, &storm, "the kernel's type description /sys/kernel/btf/vmlinux cannot be read");
     }
 }
 
