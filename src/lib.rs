@@ -33,7 +33,7 @@
 //! - [`report`]: counts to rows (pure), facts of a run
 //! - [`count`]: folds, groups, texts and the memory they may take: the lock-sharded aggregate
 //! - [`tasks`]: which tasks there are: the set, discovery, descriptors, slow facts, users, the census
-//! - [`kernel`]: the walk: [`kernel::bpf`], parts (a file for each fact), layout, program, record, recipe, waits
+//! - [`kernel`]: the walk: [`kernel::bpf`], parts (a file for each fact), layout, program, record, builder, waits
 //! - [`symbol`]: addresses to names
 //! - [`ask`]: what can be asked for: columns, filters, selections, the plan, what the kernel does not measure
 //! - [`proc`]: the only place that opens anything under the proc root: files, accounts, rights, signals, call names, [`proc::parse`]

@@ -5,29 +5,29 @@ use std::time::Duration;
 
 use crate::kernel::host;
 use crate::kernel::parts::TaskRecord;
-use crate::kernel::parts::state::State;
+use crate::kernel::parts::state::TaskState;
 use crate::proc::ProcRoot;
 use crate::time::clock::{monotonic_ns, realtime_ns};
 use crate::time::moment::nanoseconds;
 
-/// Turns times of the kernel's boot clock into clock ticks, as /proc shows them.
+/// Converts times of the boot clock to clock ticks, the unit of start times in /proc.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct BootClock {
+pub(crate) struct BootClock {
     /// Nanoseconds in a clock tick (`USER_HZ`).
-    pub ns_per_tick: u64,
-    /// The offset of the boot clock in psn's time namespace.
-    pub offset_ns: i64,
+    pub(crate) ns_per_tick: u64,
+    /// The offset of the boot clock in psn's time namespace, in nanoseconds.
+    pub(crate) offset_ns: i64,
 }
 
 impl BootClock {
-    /// The clock as psn's time namespace has it.
-    pub fn of(root: &ProcRoot) -> Self {
+    /// The boot clock of psn's time namespace.
+    pub(crate) fn of(root: &ProcRoot) -> Self {
         let ns_per_tick = 1_000_000_000 / rustix::param::clock_ticks_per_second().max(1);
         Self { ns_per_tick: ns_per_tick.max(1), offset_ns: host::boottime_offset_ns(root) }
     }
 
-    /// A time in the unit of field 22 of `stat`.
-    pub const fn ticks(self, boottime_ns: u64) -> u64 {
+    /// A time in clock ticks, as in field 22 of `stat`.
+    pub(crate) const fn ticks(self, boottime_ns: u64) -> u64 {
         boottime_ns.wrapping_add_signed(self.offset_ns) / self.ns_per_tick
     }
 }
@@ -92,7 +92,7 @@ impl SchedClock {
     pub fn waited(&self, task: &TaskRecord<'_>, anchor: &mut u64) -> Option<Waited> {
         /// The clocks may be so much off.
         const TOLERANCE_NS: u64 = 50_000;
-        let since = if task.state == State::RUNNING { task.queued.since } else { task.left };
+        let since = if task.state == TaskState::RUNNING { task.queued.since } else { task.left() };
         if task.is_on_cpu || since.ns == 0 || task.queued.seen_ns == 0 {
             return None;
         }
@@ -109,7 +109,12 @@ impl SchedClock {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::kernel::parts::{Queued, Since};
+    use crate::kernel::parts::{Queued, Since, WaitFacts};
+
+    /// A wait for which a task left its CPU then.
+    fn left(ns: u64, is_earliest: bool) -> Option<&'static WaitFacts> {
+        Some(Box::leak(Box::new(WaitFacts { left: Since { ns, is_earliest }, ..WaitFacts::default() })))
+    }
 
     #[test]
     fn the_distance_is_the_least_of_late() {
@@ -143,15 +148,15 @@ mod tests {
         };
         assert_eq!(waited(runnable), Some((400_000, 600_000, false)));
         assert_eq!(waited(TaskRecord { is_on_cpu: true, ..runnable }), None);
-        let left = |ns, is_earliest| TaskRecord {
+        let asleep = |ns, is_earliest| TaskRecord {
             queued: at(1_000_000, 0),
-            left: Since { ns, is_earliest },
+            wait: left(ns, is_earliest),
             ..TaskRecord::in_state(b'S')
         };
-        assert_eq!(waited(left(200_000, false)), Some((900_000, 100_000, false)));
-        assert_eq!(waited(left(200_000, true)), Some((900_000, 100_000, true)));
-        assert_eq!(waited(left(1_100_005, false)), Some((0, 1_000_005, false)), "not less than nothing");
-        assert_eq!(waited(left(0, false)), None, "not known");
+        assert_eq!(waited(asleep(200_000, false)), Some((900_000, 100_000, false)));
+        assert_eq!(waited(asleep(200_000, true)), Some((900_000, 100_000, true)));
+        assert_eq!(waited(asleep(1_100_005, false)), Some((0, 1_000_005, false)), "not less than nothing");
+        assert_eq!(waited(asleep(0, false)), None, "not known");
     }
 
     #[test]
@@ -159,7 +164,7 @@ mod tests {
         let mut clock = SchedClock::default();
         let asleep = |seen_ns| TaskRecord {
             queued: Queued { seen_ns, since: Since::default() },
-            left: Since { ns: 1_000_000_000, is_earliest: false },
+            wait: left(1_000_000_000, false),
             ..TaskRecord::in_state(b'S')
         };
         let mut anchor = 0;

@@ -1,20 +1,22 @@
 //! Whether a thread that sleeps waits for work.
 
+use super::call::system_call;
+use super::contents::{Descriptor, FileContents};
+use super::socket::{self, Role};
+use super::thread::Thread;
 use crate::ask::idle::{FileKind, Sleep, Verdict, decide};
 use crate::kernel::OpenFile;
-use crate::observe::extract::{Descriptor, Thread, has_ended, is_running, system_call};
-use crate::observe::socket::{self, Role};
 use crate::proc::source::Source;
 use crate::proc::syscall;
 use crate::row::observation::{Mark, Observation};
 
 /// Appends `yes`, `no` or `maybe`, and what the thread waits for; `-` for a thread that does not sleep.
-pub fn idle(thread: Thread<'_>, row: &mut Observation) {
-    let state = thread.stat.state;
-    if is_running(state) || has_ended(state) || !matches!(state, b'S' | b'D') {
+pub(super) fn extract_idle(thread: &Thread<'_>, contents: &FileContents, row: &mut Observation) {
+    let state = thread.state;
+    if !matches!(state, b'S' | b'D') {
         return row.push_mark(Mark::None);
     }
-    let call = system_call(thread);
+    let call = system_call(thread, contents);
     if let Err(mark @ (Mark::Torn | Mark::Gone | Mark::Blocked | Mark::Dropped | Mark::Malformed)) = call {
         return row.push_mark(mark);
     }
@@ -25,9 +27,10 @@ pub fn idle(thread: Thread<'_>, row: &mut Observation) {
         call: call.as_ref().ok().and_then(|call| syscall::name(call.abi, call.number)).map(str::as_bytes),
         is_in_no_call: call.as_ref().err() == Some(&Mark::KernelDirect),
         args: call.as_ref().map_or([0; 6], |call| call.args),
-        file: kind_of_file(thread),
-        watches_pipes: socket::watched(thread).is_some_and(|set| set.sockets == 0 && set.pipes > 0 && !set.has_more),
-        kernel: wait_channel(thread),
+        file: kind_of_file(thread, contents),
+        watches_pipes: socket::epoll_set(thread, contents)
+            .is_some_and(|set| set.sockets == 0 && set.pipes > 0 && !set.has_more),
+        kernel: wait_channel(thread, contents),
     };
     match decide(&sleep) {
         Some(rule) => row.push_text_with(|out| {
@@ -41,25 +44,25 @@ pub fn idle(thread: Thread<'_>, row: &mut Observation) {
 }
 
 /// The function that the thread sleeps in, as far as it is known.
-fn wait_channel(thread: Thread<'_>) -> &[u8] {
-    match thread.walked_instead_of(Source::Wchan) {
-        Some(walked) => walked.wchan,
-        None => thread.answers.bytes(Source::Wchan).unwrap_or_default(),
+fn wait_channel<'a>(thread: &Thread<'a>, contents: &'a FileContents) -> &'a [u8] {
+    match thread.record_for(Source::Wchan) {
+        Some(_) => thread.wchan,
+        None => contents.bytes(Source::Wchan).unwrap_or_default(),
     }
 }
 
-fn kind_of_file(thread: Thread<'_>) -> Option<FileKind> {
-    if !matches!(thread.answers.descriptor, Descriptor::Fd(_)) {
+fn kind_of_file(thread: &Thread<'_>, contents: &FileContents) -> Option<FileKind> {
+    if !matches!(contents.descriptor, Descriptor::Fd(_)) {
         return None;
     }
-    if let Some(OpenFile { socket: Some(socket), .. }) = socket::file(thread) {
+    if let Some(OpenFile { socket: Some(socket), .. }) = socket::open_file(thread, contents) {
         return Some(match socket::role(&socket) {
             Role::Server => FileKind::ServerSocket,
             Role::Client => FileKind::ClientSocket,
             Role::Unknown => FileKind::Socket,
         });
     }
-    Some(match thread.answers.bytes(Source::Fd).ok()? {
+    Some(match contents.bytes(Source::Fd).ok()? {
         link if link.starts_with(b"socket:") => FileKind::Socket,
         link if link.starts_with(b"pipe:") => FileKind::Pipe,
         link if link.starts_with(b"/dev/pts/") || link.starts_with(b"/dev/tty") || link == b"/dev/console" => {

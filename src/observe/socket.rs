@@ -1,10 +1,12 @@
 //! The socket in the descriptor argument of a thread's system call.
 
 use std::io::Write as _;
+use std::net::SocketAddr;
 
+use super::contents::{Descriptor, FileContents};
+use super::thread::Thread;
 use crate::ask::column::SocketPart;
 use crate::kernel::{EpollSet, OpenFile, Socket};
-use crate::observe::extract::{Descriptor, Thread};
 use crate::proc::source::Source;
 use crate::row::observation::{Mark, Observation};
 
@@ -33,17 +35,17 @@ const STATES: [&str; 14] = [
 ];
 
 /// The file in the descriptor argument, if a walk took it.
-pub fn file(thread: Thread<'_>) -> Option<OpenFile> {
-    matches!(thread.answers.descriptor, Descriptor::Fd(_)).then_some(thread.walked?.record.file).flatten()
+pub(super) fn open_file(thread: &Thread<'_>, contents: &FileContents) -> Option<OpenFile> {
+    matches!(contents.descriptor, Descriptor::Fd(_)).then_some(thread.record?.file()).flatten()
 }
 
 /// The files that are watched by the epoll instance in the descriptor argument, if a walk took them.
-pub fn watched(thread: Thread<'_>) -> Option<EpollSet> {
-    matches!(thread.answers.descriptor, Descriptor::Fd(_)).then_some(thread.walked?.record.epoll).flatten()
+pub(super) fn epoll_set(thread: &Thread<'_>, contents: &FileContents) -> Option<EpollSet> {
+    matches!(contents.descriptor, Descriptor::Fd(_)).then_some(thread.record?.epoll()).flatten()
 }
 
 /// Appends how many files of which kind an epoll instance watches: `epoll: 2 sockets, 1 pipe`.
-pub fn epoll(set: EpollSet, out: &mut Vec<u8>) {
+pub(super) fn write_epoll_set(set: EpollSet, out: &mut Vec<u8>) {
     out.extend_from_slice(b"epoll: ");
     if set.has_more {
         return out.extend_from_slice(b"more than 7 files");
@@ -65,21 +67,21 @@ pub fn epoll(set: EpollSet, out: &mut Vec<u8>) {
 }
 
 /// Appends what is known of the socket.
-pub fn socket(part: SocketPart, thread: Thread<'_>, row: &mut Observation) {
-    match known(thread) {
+pub(super) fn extract_socket(part: SocketPart, thread: &Thread<'_>, contents: &FileContents, row: &mut Observation) {
+    match known(thread, contents) {
         Ok(socket) => push(part, &socket, row),
         Err(mark) => row.push_mark(mark),
     }
 }
 
-fn known(thread: Thread<'_>) -> Result<Socket, Mark> {
-    match thread.answers.descriptor {
+fn known(thread: &Thread<'_>, contents: &FileContents) -> Result<Socket, Mark> {
+    match contents.descriptor {
         Descriptor::Fd(_) => {}
         _ => return Err(Mark::None),
     }
-    match file(thread) {
+    match open_file(thread, contents) {
         Some(file) => file.socket.ok_or(Mark::None),
-        None => Err(match thread.answers.bytes(Source::Fd) {
+        None => Err(match contents.bytes(Source::Fd) {
             Err(mark) => mark,
             Ok(link) if link.starts_with(b"socket:") => Mark::Unsupported,
             Ok(_) => Mark::None,
@@ -88,8 +90,7 @@ fn known(thread: Thread<'_>) -> Result<Socket, Mark> {
 }
 
 fn push(part: SocketPart, socket: &Socket, row: &mut Observation) {
-    let end = |row: &mut Observation,
-               pick: fn(&(std::net::SocketAddr, std::net::SocketAddr)) -> std::net::SocketAddr| {
+    let end = |row: &mut Observation, pick: fn(&(SocketAddr, SocketAddr)) -> SocketAddr| {
         match socket.ends.as_ref().map(pick).filter(|end| end.port() != 0) {
             Some(end) => row.push_text_with(|out| {
                 // Writing to a vector can not fail.
@@ -146,7 +147,7 @@ fn protocol(socket: &Socket) -> &'static str {
 
 /// Appends the connection: `tcp 10.0.0.5:41822->10.0.0.9:5432`, `listen tcp 0.0.0.0:80`, `unix->pid 812 (postgres)`. As a
 /// summary, the port that is one of many is a `*`.
-pub fn connection(socket: &Socket, is_summary: bool, out: &mut Vec<u8>) {
+pub(super) fn write_connection(socket: &Socket, is_summary: bool, out: &mut Vec<u8>) {
     if socket.state == LISTEN && socket.kind == STREAM {
         out.extend_from_slice(b"listen ");
     }
@@ -169,15 +170,15 @@ pub fn connection(socket: &Socket, is_summary: bool, out: &mut Vec<u8>) {
     }
 }
 
-fn write_end(end: &std::net::SocketAddr, is_starred: bool, before: u8, out: &mut Vec<u8>) {
+fn write_end(end: &SocketAddr, is_starred: bool, before: u8, out: &mut Vec<u8>) {
     if before == b' ' {
         out.push(b' ');
     }
     // Writing to a vector can not fail.
     let _ = match (is_starred, end) {
         (false, end) => write!(out, "{end}"),
-        (true, std::net::SocketAddr::V4(end)) => write!(out, "{}:*", end.ip()),
-        (true, std::net::SocketAddr::V6(end)) => write!(out, "[{}]:*", end.ip()),
+        (true, SocketAddr::V4(end)) => write!(out, "{}:*", end.ip()),
+        (true, SocketAddr::V6(end)) => write!(out, "[{}]:*", end.ip()),
     };
 }
 
@@ -185,14 +186,14 @@ fn write_end(end: &std::net::SocketAddr, is_starred: bool, before: u8, out: &mut
 const FIRST_EPHEMERAL: u16 = 32_768;
 
 /// Whether this end of a connection has a port that the kernel gave it. Of two such, it is this one if the other is a service's.
-fn is_one_of_many(end: std::net::SocketAddr, local: std::net::SocketAddr, remote: std::net::SocketAddr) -> bool {
+fn is_one_of_many(end: SocketAddr, local: SocketAddr, remote: SocketAddr) -> bool {
     let other = if end == local { remote } else { local };
     end.port() >= FIRST_EPHEMERAL && other.port() != 0 && (other.port() < FIRST_EPHEMERAL || end == local)
 }
 
 /// Which end of the connection the process is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Role {
+pub(super) enum Role {
     /// It was connected to, or takes messages from anybody.
     Server,
     /// It connected.
@@ -202,7 +203,7 @@ pub enum Role {
 }
 
 /// Which end the process is, by the ports: who connects gets one from the kernel. Of UNIX sockets, by who has a name.
-pub fn role(socket: &Socket) -> Role {
+pub(super) fn role(socket: &Socket) -> Role {
     match &socket.ends {
         Some((_, remote)) if remote.port() == 0 => Role::Server,
         Some((local, remote)) => match [local, remote].map(|end| end.port() >= FIRST_EPHEMERAL) {

@@ -5,13 +5,13 @@
 
 use super::file;
 use super::identity;
-use super::part::Part;
+use super::part::RecordPart;
 use crate::kernel::bpf::asm::Register::{Frame, R0, R1, R2, R3};
 use crate::kernel::bpf::asm::{Code, Helper, Label, When};
-use crate::kernel::bpf::field::Field;
+use crate::kernel::bpf::field::StructField;
+use crate::kernel::record_words::RecordWords;
 use crate::kernel::registers::{RECORD, TASK};
-use crate::kernel::types::{Names, Types};
-use crate::kernel::words::Words;
+use crate::kernel::types::{TypeNames, Types};
 
 /// `u64`: place in the table of files, then a pointer on the way
 const POINTER: i32 = 0;
@@ -51,16 +51,16 @@ pub struct EpollSet {
 
 /// The kernel's fields.
 #[derive(Debug, Clone, Copy)]
-pub struct Fields {
-    file: file::Fields,
+pub struct EpollFields {
+    file: file::FileFields,
     /// The number of the system call, in `struct pt_regs`.
-    number: Field,
+    number: StructField,
     /// `file.private_data`
-    instance: Field,
+    instance: StructField,
     /// `eventpoll.rbr.rb_root.rb_node`
-    root: Field,
-    left: Field,
-    right: Field,
+    root: StructField,
+    left: StructField,
+    right: StructField,
     /// From a node to the pointer to its file: `epitem.ffd.file` less `epitem.rbn`.
     watched: i32,
 }
@@ -83,7 +83,7 @@ const NO_NODE: [Label; NODES as usize] = [
     "epoll: no node 6",
 ];
 
-impl Fields {
+impl EpollFields {
     /// Looks at a node.
     fn write_node(&self, code: &mut Code, at: i32, index: i32, none: Label) {
         let node = TREE + 8 * index;
@@ -112,17 +112,17 @@ impl Fields {
     }
 }
 
-impl Part for Fields {
+impl RecordPart for EpollFields {
     type Value = Option<EpollSet>;
 
-    const NAMES: Names = Names { structures: &["eventpoll", "epitem", "rb_node"], ..Names::NONE };
+    const NAMES: TypeNames = TypeNames { structures: &["eventpoll", "epitem", "rb_node"], ..TypeNames::NONE };
     const SIZE: i32 = END;
 
     fn find(types: &Types<'_>) -> Option<Self> {
         let node = types.field("epitem", &["rbn"])?.offset;
         let watched = types.field("epitem", &["ffd", "file"])?.offset;
         Some(Self {
-            file: file::Fields::find(types)?,
+            file: file::FileFields::find(types)?,
             number: types.field("pt_regs", &[if cfg!(target_arch = "x86_64") { "orig_ax" } else { "syscallno" }])?,
             instance: types.field("file", &["private_data"])?,
             root: types.field("eventpoll", &["rbr", "rb_root", "rb_node"])?,
@@ -162,7 +162,7 @@ impl Part for Fields {
         code.label("epoll: none");
     }
 
-    fn read(record: Words<'_>, at: i32) -> Option<EpollSet> {
+    fn read(record: RecordWords<'_>, at: i32) -> Option<EpollSet> {
         if record.u16(at + IS_KNOWN) == 0 {
             return None;
         }

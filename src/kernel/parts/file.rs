@@ -8,13 +8,13 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use super::identity;
-use super::part::Part;
+use super::part::RecordPart;
 use crate::kernel::bpf::asm::Register::{R0, R1, R2, R3};
 use crate::kernel::bpf::asm::{Code, Helper, Label, When};
-use crate::kernel::bpf::field::Field;
+use crate::kernel::bpf::field::StructField;
+use crate::kernel::record_words::RecordWords;
 use crate::kernel::registers::{RECORD, TASK};
-use crate::kernel::types::{Names, Types};
-use crate::kernel::words::Words;
+use crate::kernel::types::{TypeNames, Types};
 
 /// `u64`: the place in the table, then the file that is there at the end
 const PLACE: i32 = 0;
@@ -86,16 +86,16 @@ pub struct Socket {
 
 /// The kernel's fields.
 #[derive(Debug, Clone, Copy)]
-pub struct Fields {
+pub struct FileFields {
     /// The first argument, in `struct pt_regs`.
-    argument: Field,
-    files: Field,
-    table: Field,
-    max: Field,
-    files_of_table: Field,
-    inode: Field,
-    number: Field,
-    mode: Field,
+    argument: StructField,
+    files: StructField,
+    table: StructField,
+    max: StructField,
+    files_of_table: StructField,
+    inode: StructField,
+    number: StructField,
+    mode: StructField,
     socket: Socks,
 }
 
@@ -103,21 +103,21 @@ pub struct Fields {
 #[derive(Debug, Clone, Copy)]
 struct Socks {
     /// `file.private_data`
-    socket: Field,
-    kind: Field,
-    sock: Field,
-    family: Field,
-    state: Field,
-    protocol: Option<Field>,
-    remote_port: Field,
-    local_port: Field,
-    remote: Field,
-    local: Field,
-    remote_6: Option<Field>,
-    local_6: Option<Field>,
-    peer: Option<Field>,
+    socket: StructField,
+    kind: StructField,
+    sock: StructField,
+    family: StructField,
+    state: StructField,
+    protocol: Option<StructField>,
+    remote_port: StructField,
+    local_port: StructField,
+    remote: StructField,
+    local: StructField,
+    remote_6: Option<StructField>,
+    local_6: Option<StructField>,
+    peer: Option<StructField>,
     /// `unix_sock.addr`
-    name: Option<Field>,
+    name: Option<StructField>,
     /// `pid.numbers[0].nr`
     peer_number: u32,
     /// `pid.tasks[PIDTYPE_PID].first`, and from there to `task_struct.comm`.
@@ -178,7 +178,7 @@ fn follow(code: &mut Code, from: i32, to: i32, size: i32, offset: u32) {
     fetch(code, to, size, offset);
 }
 
-impl Fields {
+impl FileFields {
     /// Finds the file of the first argument, and its place in the table of files; jumps to `none` if it has none. Both are
     /// offsets in the record.
     pub(super) fn write_file(&self, code: &mut Code, place: i32, file: i32, none: Label) {
@@ -259,10 +259,10 @@ impl Fields {
 const INET: u16 = 2;
 const INET_6: u16 = 10;
 
-impl Part for Fields {
+impl RecordPart for FileFields {
     type Value = Option<OpenFile>;
 
-    const NAMES: Names = Names {
+    const NAMES: TypeNames = TypeNames {
         structures: &[
             "pt_regs",
             "files_struct",
@@ -276,7 +276,7 @@ impl Part for Fields {
             "upid",
         ],
         constants: &["BPF_FUNC_task_pt_regs"],
-        ..Names::NONE
+        ..TypeNames::NONE
     };
     const SIZE: i32 = END;
 
@@ -311,7 +311,7 @@ impl Part for Fields {
         code.label("file: none");
     }
 
-    fn read(record: Words<'_>, at: i32) -> Option<OpenFile> {
+    fn read(record: RecordWords<'_>, at: i32) -> Option<OpenFile> {
         let file = record.u64(at + FILE);
         if file == 0 || file != record.u64(at + PLACE) {
             return None;
@@ -322,7 +322,7 @@ impl Part for Fields {
     }
 }
 
-fn read_socket(record: Words<'_>, at: i32) -> Socket {
+fn read_socket(record: RecordWords<'_>, at: i32) -> Socket {
     let family = record.u16(at + FAMILY);
     let port = u16::from_be_bytes(record.u16(at + REMOTE_PORT).to_ne_bytes());
     let end = |place, port| Some(SocketAddr::new(address(record, family, at + place)?, port));
@@ -341,7 +341,7 @@ fn read_socket(record: Words<'_>, at: i32) -> Socket {
 }
 
 /// An address of the internet; one of version 4 in the clothes of version 6 is shown as what it is.
-fn address(record: Words<'_>, family: u16, at: i32) -> Option<IpAddr> {
+fn address(record: RecordWords<'_>, family: u16, at: i32) -> Option<IpAddr> {
     let halves = [record.u64(at).to_ne_bytes(), record.u64(at + 8).to_ne_bytes()];
     let [[a, b, c, d, ..], _] = halves;
     match family {
@@ -358,7 +358,7 @@ fn address(record: Words<'_>, family: u16, at: i32) -> Option<IpAddr> {
 }
 
 /// The first argument of a system call.
-fn first_argument(types: &Types<'_>) -> Option<Field> {
+fn first_argument(types: &Types<'_>) -> Option<StructField> {
     if cfg!(target_arch = "x86_64") {
         types.field("pt_regs", &["di"])
     } else if cfg!(target_arch = "aarch64") {

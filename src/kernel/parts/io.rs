@@ -1,21 +1,21 @@
 //! Whether a task waits for the completion of I/O (`in_iowait`): what the kernel counts as `iowait`, and as `procs_blocked`.
 
-use super::part::Part;
+use super::part::RecordPart;
 use crate::kernel::bpf::asm::Code;
 use crate::kernel::bpf::asm::Register::R1;
 use crate::kernel::bpf::field::Bit;
+use crate::kernel::record_words::RecordWords;
 use crate::kernel::registers::{RECORD, TASK};
-use crate::kernel::types::{Names, Types};
-use crate::kernel::words::Words;
+use crate::kernel::types::{TypeNames, Types};
 
 /// The bit of `task_struct`.
 #[derive(Debug, Clone, Copy)]
-pub struct Fields(Bit);
+pub struct IoFields(Bit);
 
-impl Part for Fields {
+impl RecordPart for IoFields {
     type Value = Option<bool>;
 
-    const NAMES: Names = Names::NONE;
+    const NAMES: TypeNames = TypeNames::NONE;
     const SIZE: i32 = 1;
 
     fn find(types: &Types<'_>) -> Option<Self> {
@@ -29,7 +29,7 @@ impl Part for Fields {
     }
 
     #[inline]
-    fn read(record: Words<'_>, at: i32) -> Option<bool> {
+    fn read(record: RecordWords<'_>, at: i32) -> Option<bool> {
         Some(record.u8(at) != 0)
     }
 }

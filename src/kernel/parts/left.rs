@@ -4,13 +4,13 @@
 //! (`se.exec_start` looks like the time at which a task went to sleep. It is not: it leaves out the time that interrupts took, since
 //! boot.) Only the fair class keeps the run time at arrival, so of a task of another class no more is known than when it arrived.
 
-use super::part::Part;
+use super::part::RecordPart;
 use crate::kernel::bpf::asm::Register::{R1, R2, R3};
-use crate::kernel::bpf::asm::{Code, Label, Place, When};
-use crate::kernel::bpf::field::Field;
+use crate::kernel::bpf::asm::{Code, Label, MemoryOperand, When};
+use crate::kernel::bpf::field::StructField;
+use crate::kernel::record_words::RecordWords;
 use crate::kernel::registers::{RECORD, TASK};
-use crate::kernel::types::{Names, Types};
-use crate::kernel::words::Words;
+use crate::kernel::types::{TypeNames, Types};
 
 /// The lowest priority of the fair class (`MAX_RT_PRIO`); the real-time classes are below.
 const FAIR: i32 = 100;
@@ -28,14 +28,14 @@ pub struct Since {
 
 /// The fields of `task_struct`.
 #[derive(Debug, Clone, Copy)]
-pub struct Fields {
-    last_arrival: Field,
-    run: Field,
-    run_at_arrival: Field,
-    prio: Field,
+pub struct LeftFields {
+    last_arrival: StructField,
+    run: StructField,
+    run_at_arrival: StructField,
+    prio: StructField,
 }
 
-impl Fields {
+impl LeftFields {
     /// `R2` = when the task left its CPU, with [`EARLIEST`] as its lowest bit. Uses `R1` and `R3`.
     pub(super) fn load(&self, code: &mut Code, realtime: Label, done: Label) {
         code.load(R2, TASK.field(self.last_arrival)); //           left = task->sched_info.last_arrival;
@@ -55,21 +55,21 @@ impl Fields {
 }
 
 /// Reads such an instant back.
-pub(super) fn since(record: Words<'_>, at: i32) -> Since {
+pub(super) fn since(record: RecordWords<'_>, at: i32) -> Since {
     let word = record.u64(at);
     let earliest = u64::from(EARLIEST.cast_unsigned());
     Since { ns: word & !earliest, is_earliest: word & earliest != 0 }
 }
 
 /// Where the record has such an instant.
-pub(super) const fn place(at: i32) -> Place {
+pub(super) const fn place(at: i32) -> MemoryOperand {
     RECORD.u64(at)
 }
 
-impl Part for Fields {
+impl RecordPart for LeftFields {
     type Value = Since;
 
-    const NAMES: Names = Names::NONE;
+    const NAMES: TypeNames = TypeNames::NONE;
     const SIZE: i32 = 8;
 
     /// A kernel without `CONFIG_SCHED_INFO` keeps none of it.
@@ -87,7 +87,7 @@ impl Part for Fields {
         code.store(place(at), R2); //                              record->left = left;
     }
 
-    fn read(record: Words<'_>, at: i32) -> Since {
+    fn read(record: RecordWords<'_>, at: i32) -> Since {
         since(record, at)
     }
 }

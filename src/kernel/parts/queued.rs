@@ -4,14 +4,14 @@
 //! [`SchedClock`](crate::kernel::clock::SchedClock).
 
 use super::left::{self, Since};
-use super::part::Part;
+use super::part::RecordPart;
 use crate::kernel::bpf::asm::Register::{R0, R2};
 use crate::kernel::bpf::asm::{Code, Helper, When};
-use crate::kernel::bpf::field::Field;
+use crate::kernel::bpf::field::StructField;
 use crate::kernel::control;
+use crate::kernel::record_words::RecordWords;
 use crate::kernel::registers::{CONTROL, INDEX, RECORD, TASK};
-use crate::kernel::types::{Names, Types};
-use crate::kernel::words::Words;
+use crate::kernel::types::{TypeNames, Types};
 
 /// `u64`: when the walk was here, by `CLOCK_MONOTONIC`
 const SEEN: i32 = 0;
@@ -29,13 +29,13 @@ pub struct Queued {
 
 /// The fields of `task_struct`.
 #[derive(Debug, Clone, Copy)]
-pub struct Fields {
-    last_arrival: Field,
-    last_queued: Field,
-    left: left::Fields,
+pub struct QueuedFields {
+    last_arrival: StructField,
+    last_queued: StructField,
+    left: left::LeftFields,
 }
 
-impl Fields {
+impl QueuedFields {
     /// Notes how much the clocks are apart, and psn's way from the scheduler to here: `control->apart = ktime - current->last_arrival`.
     /// Uses `INDEX`.
     pub(super) fn write_clocks(&self, code: &mut Code) {
@@ -47,17 +47,17 @@ impl Fields {
     }
 }
 
-impl Part for Fields {
+impl RecordPart for QueuedFields {
     type Value = Queued;
 
-    const NAMES: Names = Names::NONE;
+    const NAMES: TypeNames = TypeNames::NONE;
     const SIZE: i32 = SINCE + 8;
 
     fn find(types: &Types<'_>) -> Option<Self> {
         Some(Self {
             last_arrival: types.task(&["sched_info", "last_arrival"])?,
             last_queued: types.task(&["sched_info", "last_queued"])?,
-            left: left::Fields::find(types)?,
+            left: left::LeftFields::find(types)?,
         })
     }
 
@@ -75,7 +75,7 @@ impl Part for Fields {
         code.store(left::place(at + SINCE), R2); //                record->since = since;
     }
 
-    fn read(record: Words<'_>, at: i32) -> Queued {
+    fn read(record: RecordWords<'_>, at: i32) -> Queued {
         Queued { seen_ns: record.u64(at + SEEN), since: left::since(record, at + SINCE) }
     }
 }

@@ -1,31 +1,31 @@
 //! Whether the control group of a task in state R has used up its CPU time (`cpu.max`), so that the task may not run.
 
-use super::part::Part;
+use super::part::RecordPart;
 use crate::kernel::bpf::asm::Register::{R1, R2};
 use crate::kernel::bpf::asm::{Code, When};
-use crate::kernel::bpf::field::Field;
+use crate::kernel::bpf::field::StructField;
+use crate::kernel::record_words::RecordWords;
 use crate::kernel::registers::{INDEX, RECORD, TASK};
-use crate::kernel::types::{Names, Types};
-use crate::kernel::words::Words;
+use crate::kernel::types::{TypeNames, Types};
 
 /// How the kernel tells.
 #[derive(Debug, Clone, Copy)]
-pub enum Fields {
+pub enum ThrottledFields {
     /// `task_struct.throttled`: a task is taken from its queue when it would return to its program (Linux 6.18 on).
-    Task(Field),
+    Task(StructField),
     /// The queue of the task's group is stopped as a whole.
     Queue {
         /// `task_struct.se.cfs_rq`
-        queue: Field,
+        queue: StructField,
         /// `cfs_rq.throttle_count`
-        count: Field,
+        count: StructField,
     },
 }
 
-impl Part for Fields {
+impl RecordPart for ThrottledFields {
     type Value = bool;
 
-    const NAMES: Names = Names { structures: &["cfs_rq"], ..Names::NONE };
+    const NAMES: TypeNames = TypeNames { structures: &["cfs_rq"], ..TypeNames::NONE };
     const SIZE: i32 = 1;
 
     /// A kernel without `CONFIG_CFS_BANDWIDTH` stops no group.
@@ -55,7 +55,7 @@ impl Part for Fields {
     }
 
     #[inline]
-    fn read(record: Words<'_>, at: i32) -> bool {
+    fn read(record: RecordWords<'_>, at: i32) -> bool {
         record.u8(at) != 0
     }
 }
