@@ -10,7 +10,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use super::out::{CANNOT_WRITE, charset, in_charset, layout, print, print_report, write_out};
 use super::stop::stop_on_signals;
 use super::tell;
-use crate::ask::plan::{Keep, Plan, PlanRequest, StateGate};
+use crate::ask::plan::{Collected, Plan, PlanRequest, StateGate};
 use crate::ask::select::ProcessSelection;
 use crate::config::cli::{DiffArgs, ExportArgs, SampleArgs};
 use crate::config::{self, UsageError};
@@ -30,7 +30,7 @@ use crate::time::moment::{Moment, local, nanoseconds, unknown_zone};
 /// `psn -i`: the report on recordings.
 pub fn replay(args: &SampleArgs) -> anyhow::Result<()> {
     let question = Question {
-        plan: config::plan(args, Keep::Counts)?,
+        plan: config::plan(args, Collected::Counts)?,
         filters: args.filters.clone(),
         limit: args.limit.map(|limit| usize::try_from(limit).unwrap_or(usize::MAX)),
         processes: config::processes(args)?,

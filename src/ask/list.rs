@@ -2,8 +2,9 @@
 
 use std::fmt::Write as _;
 
-use crate::ask::column::{COLUMNS, Column};
+use crate::ask::column::Column;
 use crate::ask::plan::STATISTICS;
+use crate::ask::registry::COLUMNS;
 use crate::proc::source::Source;
 
 /// The path of a source's file, with the ids in capitals.
@@ -100,7 +101,7 @@ pub fn text() -> String {
 /// What `docs/columns.md` holds.
 #[must_use]
 pub fn markdown() -> String {
-    let mut text = "# Columns\n\nMade from the registry in `src/ask/column.rs`; a test holds the two together. `psn --list` shows the same.\n\n\
+    let mut text = "# Columns\n\nMade from the registry in `src/ask/registry.rs`; a test checks that both agree. `psn --list` shows the same.\n\n\
         Any column may stand in `-g`, `-G`, `-s` and `--where`. A *counter* only grows while its thread lives; a *gauge* goes up\n\
         and down; an *id* is a number that names something. In `-s` a bare name takes the sensible aggregate of its kind:\n\
         counters the increase during the run, gauges the maximum, texts and ids the commonest value.\n\n\

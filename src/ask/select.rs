@@ -4,6 +4,8 @@ use std::collections::HashSet;
 
 use regex::bytes::Regex;
 
+use crate::ask::pattern;
+
 /// The argument of `-p`.
 #[derive(Debug, Clone)]
 pub enum ProcessSelection {
@@ -51,9 +53,9 @@ impl Selection {
             None if text.split(',').all(|pid| pid.trim().parse::<u64>().is_ok()) => {
                 Err("a pid is a number from 1 to 4294967295".to_owned())
             }
-            None => Regex::new(text).map(ProcessSelection::Name).map_err(|error| {
-                format!("not a list of pids, and not a regex: {}", crate::ask::filter::last_line(&error.to_string()))
-            }),
+            None => pattern::compile(text)
+                .map(ProcessSelection::Name)
+                .map_err(|reason| format!("neither a list of pids nor a valid regular expression: {reason}")),
         }
     }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use clap::{Args, CommandFactory, Parser, Subcommand};
 
-use crate::config::Scan;
+use crate::config::scan::Scan;
 use crate::output::Format;
 use crate::time::moment::{Moment, parse_bytes, parse_duration, parse_duration_or_none, parse_duration_with_unit};
 
@@ -372,7 +372,7 @@ fn number(text: &str, min: f64, max: f64, wanted: &str) -> Result<f64, String> {
 }
 
 fn states(text: &str) -> Result<String, String> {
-    if !text.is_empty() && text.bytes().all(|letter| crate::ask::column::state_name(letter).is_some()) {
+    if !text.is_empty() && text.bytes().all(|letter| crate::ask::state::state_name(letter).is_some()) {
         Ok(text.to_owned())
     } else {
         Err("give state letters, of R S D T t X Z P I, as in RD".to_owned())

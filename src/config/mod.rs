@@ -11,7 +11,7 @@ use std::sync::OnceLock;
 use std::time::Duration;
 
 use crate::ask::filter::{Filter, FilterError};
-use crate::ask::plan::{Keep, Plan, PlanError, PlanRequest, StateGate};
+use crate::ask::plan::{Collected, Plan, PlanError, PlanRequest, StateGate};
 use crate::ask::select::{ProcessSelection, Selection};
 use crate::config::cli::{RecordArgs, SampleArgs};
 use crate::proc::host::within;
@@ -70,7 +70,7 @@ pub enum UsageError {
     #[error("--where: {0}")]
     Filter(FilterError),
     /// In `-p`.
-    #[error("-p: '{given}' names no processes: {reason}")]
+    #[error("-p: '{given}' {reason}")]
     Processes {
         /// The argument as given.
         given: String,
@@ -111,8 +111,8 @@ impl Config {
     /// # Errors
     /// The first argument that makes no sense.
     pub fn new(args: &SampleArgs) -> Result<Self, UsageError> {
-        let keep = if args.recording.output.is_some() { Keep::Both } else { Keep::Counts };
-        Self::with(args, keep, Some(Duration::from_secs(5)))
+        let collected = if args.recording.output.is_some() { Collected::Both } else { Collected::Counts };
+        Self::with(args, collected, Some(Duration::from_secs(5)))
     }
 
     /// The configuration of a run that records until it is stopped, and reports nothing.
@@ -126,10 +126,10 @@ impl Config {
         }
         // Who waits for a lock sleeps.
         sample.all_states |= !args.active && sample.states.is_none();
-        Self::with(&sample, Keep::Rows, None)
+        Self::with(&sample, Collected::Rows, None)
     }
 
-    fn with(args: &SampleArgs, keep: Keep, default: Option<Duration>) -> Result<Self, UsageError> {
+    fn with(args: &SampleArgs, collected: Collected, default: Option<Duration>) -> Result<Self, UsageError> {
         Ok(Self {
             root: args.procfs.clone(),
             scan: args.scan,
@@ -138,7 +138,7 @@ impl Config {
             discover_period: Duration::from_secs_f64(1.0 / args.discover_hz),
             selection: selection(args)?,
             shows_itself: args.show_yourself,
-            plan: plan(args, keep)?,
+            plan: plan(args, collected)?,
             limit: args.limit.map(|limit| usize::try_from(limit).unwrap_or(usize::MAX)),
             workers: args.workers.map_or_else(allowed_cpus, usize::from),
             jitter: args.jitter,
@@ -162,12 +162,12 @@ impl Config {
 ///
 /// # Errors
 /// The first argument that makes no sense.
-pub fn plan(args: &SampleArgs, keep: Keep) -> Result<Plan, UsageError> {
+pub fn plan(args: &SampleArgs, collected: Collected) -> Result<Plan, UsageError> {
     let mut record = names(&args.recording.record);
-    if keep == Keep::Rows {
+    if collected == Collected::Rows {
         record.extend(SERVICE.map(str::to_owned));
     }
-    if keep.rows() {
+    if collected.has_rows() {
         record.extend(IDENTITY.into_iter().chain(BASE).map(str::to_owned));
     }
     let request = PlanRequest {
@@ -176,7 +176,7 @@ pub fn plan(args: &SampleArgs, keep: Keep) -> Result<Plan, UsageError> {
         filters: filters(&args.filters)?,
         sort: args.sort.clone(),
         record,
-        keep,
+        collected,
     };
     let gate = match &args.states {
         Some(letters) => StateGate::only(letters.as_bytes()),

@@ -2,8 +2,9 @@
 
 use std::io::Write as _;
 
-use crate::ask::column::{Column, Extract, FilenameForm, SmapsPart, StatusForm, SyscallPart, state_name, state2_name};
-use crate::ask::measured::Measured;
+use crate::ask::column::{Column, Extract, FilenameForm, SmapsPart, StatusForm, SyscallPart};
+use crate::ask::kernel_times::KernelTimes;
+use crate::ask::state::{state_name, state2_name};
 use crate::kernel::{Call, Registers, TaskRecord};
 use crate::proc::lookup::PerSource;
 use crate::proc::parse::smaps::Mapping;
@@ -40,7 +41,7 @@ pub struct Answers {
     /// How the thread came into the kernel, where its stack has told.
     pub entry: Option<Entry>,
     /// What the kernel measures: the same for every thread.
-    measured: Measured,
+    measured: KernelTimes,
 }
 
 impl Default for Answers {
@@ -50,7 +51,7 @@ impl Default for Answers {
             marks: PerSource::from_fn(|| Some(Mark::Unread)),
             descriptor: Descriptor::None,
             entry: None,
-            measured: Measured::default(),
+            measured: KernelTimes::default(),
         }
     }
 }
@@ -58,7 +59,7 @@ impl Default for Answers {
 impl Answers {
     /// No answers of a kernel that measures so much.
     #[must_use]
-    pub fn of(measured: Measured) -> Self {
+    pub fn of(measured: KernelTimes) -> Self {
         Self { measured, ..Self::default() }
     }
 
@@ -914,7 +915,7 @@ mod tests {
         }
         assert_eq!(value("utime", &masked, &[]), "0");
         let stat = Stat::parse(line.as_bytes(), 52).unwrap();
-        let read = Answers::of(Measured { delays: false, sched: false });
+        let read = Answers::of(KernelTimes { delays: false, sched: false });
         let users = Users::default();
         for column in ["delayacct_blkio_ticks", "sched_run_ns", "sched_wait_ns"] {
             let mut row = Observation::default();

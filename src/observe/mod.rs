@@ -280,7 +280,7 @@ impl Observer {
             health: Health::default(),
             coverage: Coverage::default(),
             place: Arc::default(),
-            answers: Answers::of(context.plan.measured),
+            answers: Answers::of(context.plan.kernel_times),
             row: Observation::default(),
             again: Buffer::default(),
             name: Vec::new(),

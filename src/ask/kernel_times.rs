@@ -1,13 +1,14 @@
 //! What this kernel measures at all: of what it does not, /proc shows a 0, which is no measure of anything.
 
-use crate::ask::column::{COLUMNS, Column, Extract};
+use crate::ask::column::{Column, Extract};
+use crate::ask::registry::COLUMNS;
 use crate::proc::parse::stat::field;
 use crate::proc::parse::{schedstat, trim};
 use crate::proc::{Buffer, ProcRoot};
 
 /// What the kernel measures, as far as it can be known; what can not is taken to be measured.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Measured {
+pub struct KernelTimes {
     /// How long threads wait for the disk (`kernel.task_delayacct`, off by default since Linux 5.14).
     pub delays: bool,
     /// How long threads run and wait for a CPU: not so on kernels without `CONFIG_SCHEDSTATS` on which delays are not
@@ -15,13 +16,13 @@ pub struct Measured {
     pub sched: bool,
 }
 
-impl Default for Measured {
+impl Default for KernelTimes {
     fn default() -> Self {
         Self { delays: true, sched: true }
     }
 }
 
-impl Measured {
+impl KernelTimes {
     /// What the kernel behind `root` measures.
     #[must_use]
     pub fn by(root: &ProcRoot) -> Self {
@@ -76,14 +77,14 @@ mod tests {
 
     #[test]
     fn what_is_not_measured_is_told_by_column() {
-        let off = Measured { delays: false, ..Measured::default() };
-        let lacks = |measured: Measured| measured.lacks().collect::<Vec<_>>().join(" ");
-        assert_eq!(lacks(Measured::default()), "");
+        let off = KernelTimes { delays: false, ..KernelTimes::default() };
+        let lacks = |measured: KernelTimes| measured.lacks().collect::<Vec<_>>().join(" ");
+        assert_eq!(lacks(KernelTimes::default()), "");
         assert_eq!(lacks(off), "delayacct_blkio_ticks");
         let columns = |names: &[&str]| names.iter().filter_map(|name| Column::find(name)).collect::<Vec<_>>();
         assert!(off.warning(&columns(&["comm", "delayacct_blkio_ticks"])).unwrap().contains("kernel.task_delayacct=1"));
         assert_eq!(off.warning(&columns(&["comm", "sched_run_ns"])), None);
-        let none = Measured { delays: false, sched: false };
+        let none = KernelTimes { delays: false, sched: false };
         assert!(none.warning(&columns(&["sched_wait_ns"])).unwrap().contains("sched_run_ns"));
     }
 }
