@@ -1,25 +1,24 @@
-//! The registry of columns: what a user may group by, select and filter on.
+//! What a column is: its name, its kind, the file that it is read from, and how its value is made.
 //!
-//! Pure data. [`Extract`] says which bytes a column is made of, [`crate::observe::extract`] makes it; the same
-//! table gives `--list`, the read plan, `docs/columns.md` and the schema of recordings.
+//! Pure data: [`Extract`] says how a value is made, the room `observe` makes it.
 
 use crate::proc::source::Source;
 
-/// How a column's values behave.
+/// What a column's values are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
     /// Bytes.
     Text,
-    /// A number that names something: a pid, a signal mask.
+    /// A number that identifies something, such as a pid or a signal mask.
     Id,
-    /// A number that only grows while the thread lives.
+    /// A number that only increases while the thread lives.
     Counter,
-    /// A number that goes up and down.
+    /// A number that increases and decreases.
     Gauge,
 }
 
 impl Kind {
-    /// The word in `--list`.
+    /// The kind's name in `--list`.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -37,25 +36,25 @@ impl Kind {
     }
 }
 
-/// How a value of `status` is read.
+/// How the value of a line of `status` is read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum StatusForm {
-    /// The value as it stands.
+    /// The text after the key.
     Text,
     /// Its first number (`Uid: 0 0 0 0`, `VmRSS: 123 kB`).
     Number,
-    /// `Name`, which escapes newlines and backslashes.
+    /// The line `Name`, in which the kernel escapes newlines and backslashes.
     Name,
 }
 
-/// Which part of a system call line.
+/// A part of the file `syscall`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SyscallPart {
-    /// The name.
+    /// The name of the system call.
     Name,
-    /// The number.
+    /// The number of the system call.
     Id,
-    /// Argument 0 to 5, in hexadecimal.
+    /// An argument, 0 to 5, in hexadecimal.
     Arg(usize),
     /// The user stack pointer.
     StackPointer,
@@ -63,84 +62,84 @@ pub enum SyscallPart {
     ProgramCounter,
 }
 
-/// How a descriptor's target is shown.
+/// How the target of a file descriptor is shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FilenameForm {
-    /// Numbers of sockets and pipes as `*`.
+    /// The link's target, with the numbers of sockets and pipes as `*`.
     Normal,
-    /// As the link says.
+    /// The link's target, unchanged.
     Raw,
-    /// All digits as `*`.
+    /// The link's target, with each run of digits as `*`.
     Summary,
-    /// The last component.
+    /// The last component of the path.
     Basename,
-    /// All but the last component.
+    /// The path without its last component.
     Dirname,
 }
 
 /// A field of one mapping of `smaps`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SmapsPart {
-    /// Start and end address.
+    /// The start and end address.
     AddressRange,
-    /// Permissions.
+    /// The permissions.
     Perms,
-    /// Offset into the file.
+    /// The offset into the mapped file.
     Offset,
-    /// Device.
+    /// The device of the mapped file.
     Dev,
-    /// Inode.
+    /// The inode of the mapped file.
     Inode,
-    /// The file, or `[heap]` and its like.
+    /// The mapped file, or a name in brackets such as `[heap]`.
     Pathname,
-    /// A size line by its key, in kB.
+    /// A size in kB, by the key of its line.
     Kb(&'static str),
-    /// The flags of the mapping.
+    /// The kernel's flags of the mapping.
     VmFlags,
 }
 
-/// Which bytes a column is made of.
+/// How a column's value is made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Extract {
     /// The process id.
     Tgid,
     /// The thread id.
     Tid,
-    /// The name, runs of digits as `*`.
+    /// The thread's name, with each run of digits as `*`.
     Comm,
-    /// The name as it is.
+    /// The thread's name, unchanged.
     CommRaw,
-    /// The name of the process: that of its first thread.
+    /// The name of the process, which is its first thread's name.
     ProcessComm,
     /// The state letter.
     StateId,
-    /// The state's name.
+    /// The state's name; running and waiting for a CPU differ where a kernel walk tells them apart.
     State,
-    /// The state's name, with running told from waiting for a CPU.
+    /// The state's name, or `[unsupported]` if running and waiting for a CPU cannot be told apart.
     State2,
-    /// `1` for a thread that is on a CPU, `0` for one that is not.
+    /// `1` if the thread is on a CPU, else `0`.
     OnCpu,
-    /// The `PF_KTHREAD` flag as `1` or `0`.
+    /// `1` if the thread has the flag `PF_KTHREAD`, else `0`.
     Kthread,
-    /// A number of `stat`, by proc(5)'s field number.
+    /// A number of `stat`, by its field number in proc(5).
     StatNumber(usize),
-    /// A line of `status`.
+    /// A line of `status`, by its key.
     Status(&'static str, StatusForm),
-    /// The user name of `status`' real uid.
+    /// The user name of the real uid in `status`.
     User,
-    /// A part of `syscall`.
+    /// A part of the file `syscall`.
     Syscall(SyscallPart),
-    /// The descriptor argument's target.
+    /// The target of the file descriptor among the arguments of the system call.
     Filename(FilenameForm),
     /// The wait channel.
     Wchan,
-    /// A line of `io`.
+    /// A line of `io`, by its key.
     Io(&'static str),
     /// The kernel stack.
     Stack,
-    /// Nanoseconds on a CPU.
+    /// Nanoseconds that the thread has run, from `schedstat`.
     RunNs,
-    /// Nanoseconds waiting for a CPU.
+    /// Nanoseconds that the thread has waited for a CPU, from `schedstat`.
     WaitNs,
     /// The first argument of the command line.
     CmdlineFirst,
@@ -150,34 +149,34 @@ pub enum Extract {
     Exe,
     /// The cgroup's path.
     Cgroup,
-    /// The container's id in the cgroup's path.
+    /// The container's id or name in the cgroup's path.
     Container,
     /// The PID namespace's id.
     PidNs,
-    /// A field of one mapping; a thread gives one observation a mapping.
+    /// A field of one mapping; a thread yields one observation per mapping.
     Smaps(SmapsPart),
 }
 
-/// One column.
+/// A column.
 #[derive(Debug, Clone, Copy)]
 pub struct Column {
-    /// The name on the command line and in the header.
+    /// The name on the command line and in the header of the report.
     pub name: &'static str,
-    /// How its values behave.
+    /// What its values are.
     pub kind: Kind,
-    /// The file it comes from.
+    /// The file that it is read from.
     pub source: Source,
-    /// Which bytes it is made of.
+    /// How its value is made.
     pub extract: Extract,
-    /// Values are divided by this when shown: 100 for clock ticks shown as seconds.
+    /// The divisor of values when shown: 100 for clock ticks that are shown as seconds.
     pub divisor: u32,
-    /// The oldest kernel that has it, where that is not every kernel.
+    /// The oldest kernel version that has the column; empty if every kernel has it.
     pub since: &'static str,
-    /// One line of meaning.
+    /// The meaning, in one line.
     pub help: &'static str,
 }
 
-/// Clock ticks a second of every time in `stat`: USER_HZ, 100 on every architecture psn runs on.
+/// Clock ticks per second of the times in `stat`: `USER_HZ`, 100 on every architecture that psn runs on.
 pub const CLOCK_TICKS: u32 = 100;
 
 impl Column {
@@ -231,13 +230,13 @@ impl Column {
         self
     }
 
-    /// Whether the table shows the value in parentheses, as the kernel does in `stat`.
+    /// Whether the value is a name, which the table shows in parentheses, as `stat` does.
     #[must_use]
     pub const fn is_comm(&self) -> bool {
         matches!(self.extract, Extract::Comm | Extract::CommRaw | Extract::ProcessComm)
     }
 
-    /// What reading it needs, of privilege and kernel, for `--list`.
+    /// The privilege and kernel version that reading the column needs, for `--list`.
     #[must_use]
     pub fn needs(&self) -> String {
         match (self.source.needs(), self.since) {

@@ -1,4 +1,4 @@
-//! The registry of columns as text: `--list`, and `docs/columns.md`.
+//! The registry of columns as text: the output of `--list`, and `docs/columns.md`.
 
 use std::fmt::Write as _;
 
@@ -7,7 +7,7 @@ use crate::ask::plan::STATISTICS;
 use crate::ask::registry::COLUMNS;
 use crate::proc::source::Source;
 
-/// The path of a source's file, with the ids in capitals.
+/// The path of the file of `source`, with PID and TID for the ids.
 fn path(source: Source) -> String {
     match source {
         Source::Task => "/proc/PID/task/ (the directory itself)".to_owned(),
@@ -18,39 +18,41 @@ fn path(source: Source) -> String {
     }
 }
 
-/// What becomes of the kernel walk's columns without it.
-const KERNEL_ONLY: &str = "oncpu is [unsupported], and so is state2 of threads in state R";
+/// What the columns of the kernel walk show without one.
+const KERNEL_ONLY: &str = "oncpu is [unsupported], and so is state2 for threads in state R";
 
-/// What a reader of `docs/columns.md` must know of a file's columns, beside what each of them means.
+/// What `docs/columns.md` says about the columns of `source` beside the meaning of each.
 const fn remarks(source: Source) -> &'static str {
     match source {
         Source::Stat => {
-            "\n`state` is by the original's names. Where the kernel's own walk found the thread, `Running (ON CPU)` is one that has a\n\
-             CPU and `Runnable (waiting for CPU)` one that waits for one; through `/proc` both are `Running (ON CPU)`, as nobody can\n\
-             tell, and the report says so where there are more of them than CPUs. `--where state=R` and `--states R` mean both.\n\n\
-             `delayacct_blkio_ticks` is `[unsupported]` where `kernel.task_delayacct` is 0, as it is by default since Linux 5.14.\n\
-             Addresses and the exit code of other users' processes are `[denied]` without CAP_SYS_PTRACE: the kernel shows 0 or 1.\n"
+            "\n`state` shows the original's names. If a kernel walk found the thread, `Running (ON CPU)` means that it is on a CPU, and\n\
+             `Runnable (waiting for CPU)` that it waits for one. `/proc` does not distinguish the two: both are `Running (ON CPU)`, and\n\
+             the report warns if these are more threads than there are CPUs. `--where state=R` and `--states R` mean both.\n\n\
+             `delayacct_blkio_ticks` is `[unsupported]` if `kernel.task_delayacct` is 0, the default since Linux 5.14.\n\
+             Without CAP_SYS_PTRACE, addresses and the exit code of other users' processes are `[denied]`: the kernel shows 0 or 1.\n"
         }
         Source::Syscall => {
-            "\nOf threads in no system call: `[running]`, on a CPU or waiting for one; `[kernel_thread]`; `[kernel_direct]`, in the\n\
-             kernel by another way, such as a page fault; `[user_worker]`, a worker that io_uring or vhost made of a program, which\n\
-             has the registers of a call of its maker's. A number without a name is one of no call that psn knows.\n\n\
-             On x86-64 a 64-bit program may call the kernel as a 32-bit one does (`int $0x80`), with other numbers. A walk knows.\n\
-             The file does not tell, but the kernel's stack does: where psn may read it (root), it is read once for each place in a\n\
-             program at which threads are met waiting. Without that right the number is taken to be a 64-bit one.\n"
+            "\nA thread that is in no system call shows `[running]` (on a CPU or waiting for one), `[kernel_thread]`, `[kernel_direct]`\n\
+             (in the kernel for another reason, such as a page fault), or `[user_worker]` (a worker thread that io_uring or vhost\n\
+             created for the program; its saved registers are those of its creator's system call). A number without a name is a\n\
+             system call that psn does not know.\n\n\
+             On x86-64 a 64-bit program may use the 32-bit system call interface (`int $0x80`), whose numbers differ. A kernel walk\n\
+             knows which interface was used. The file does not say, but the kernel stack does: if psn may read it (root), it reads the\n\
+             stack once for each address in a program at which threads are found waiting. Otherwise it takes the number for a\n\
+             64-bit one.\n"
         }
         Source::Schedstat => {
-            "\nBoth are `[unsupported]` on kernels that keep no such times (no `CONFIG_SCHEDSTATS`, and `kernel.task_delayacct` 0).\n"
+            "\nBoth are `[unsupported]` if the kernel does not record these times (no `CONFIG_SCHEDSTATS`, and `kernel.task_delayacct` 0).\n"
         }
         Source::Cgroup => {
-            "\n`container` is looked for on every line of the file, for hosts with both versions of control groups. `--where` takes the\n\
-             whole id as well: `container = 4fe3bb2004...`.\n"
+            "\n`container` is searched for on every line of the file, because a host may use both versions of control groups. `--where`\n\
+             also takes the full id: `container = 4fe3bb2004...`.\n"
         }
         _ => "",
     }
 }
 
-/// Columns by the file they come from, in the order of the registry.
+/// The columns grouped by file, in the order of the registry.
 fn by_file() -> Vec<(&'static str, Source, Vec<&'static Column>)> {
     let mut files: Vec<(&'static str, Source, Vec<&'static Column>)> = Vec::new();
     for column in COLUMNS {
@@ -62,7 +64,7 @@ fn by_file() -> Vec<(&'static str, Source, Vec<&'static Column>)> {
     files
 }
 
-/// What `--list` prints.
+/// The output of `--list`.
 #[must_use]
 pub fn text() -> String {
     let mut text = String::new();
@@ -78,7 +80,8 @@ pub fn text() -> String {
             let _ = writeln!(text, "  with --scan proc: {KERNEL_ONLY}");
         }
         if source == Source::Smaps {
-            let _ = writeln!(text, "  costly: stalls the process while it is read; one sample counts once a mapping");
+            let _ =
+                writeln!(text, "  costly: stalls the process while it is read; a sample counts once for each mapping");
         }
         for column in columns {
             let since = if column.since.is_empty() { String::new() } else { format!(" [Linux {}]", column.since) };
@@ -91,56 +94,57 @@ pub fn text() -> String {
         let _ = writeln!(text, "  {name:<26}  {:<7}  {help}", "gauge");
     }
     text.push_str(
-        "  COL:max :avg :sum           gauge    of a column of numbers\n  \
-         COL:delta                   counter  the increase of a counter during the run\n  \
-         COL:common :example         text     the commonest value; the value of the earliest sample\n",
+        "  COL:max :avg :sum           gauge    maximum, mean or sum of a numeric column\n  \
+         COL:delta                   counter  increase of a counter during the run\n  \
+         COL:common :example         text     most frequent value; value of the earliest sample\n",
     );
     text
 }
 
-/// What `docs/columns.md` holds.
+/// The content of `docs/columns.md`.
 #[must_use]
 pub fn markdown() -> String {
     let mut text = "# Columns\n\nMade from the registry in `src/ask/registry.rs`; a test checks that both agree. `psn --list` shows the same.\n\n\
-        Any column may stand in `-g`, `-G`, `-s` and `--where`. A *counter* only grows while its thread lives; a *gauge* goes up\n\
-        and down; an *id* is a number that names something. In `-s` a bare name takes the sensible aggregate of its kind:\n\
-        counters the increase during the run, gauges the maximum, texts and ids the commonest value.\n\n\
+        Every column can be used in `-g`, `-G`, `-s` and `--where`. A *counter* only increases while its thread lives; a *gauge*\n\
+        increases and decreases; an *id* is a number that identifies something. In `-s` a name without an aggregate means the\n\
+        default of its kind: the increase during the run for counters, the maximum for gauges, the most frequent value for texts\n\
+        and ids.\n\n\
         ## Conditions\n\n\
         `--where` takes `COLUMN OP VALUE`, with `OP` one of `= != ~ !~ < <= > >=` (`~` is a regular expression), or\n\
-        `COLUMN in (VALUE, ...)` and `COLUMN not in (...)`. Several are put together by `and`, `or` and parentheses; `and` binds\n\
-        closer than `or`, and several `--where` must all hold:\n\n\
+        `COLUMN in (VALUE, ...)` and `COLUMN not in (...)`. Combine conditions with `and`, `or` and parentheses; `and` takes\n\
+        precedence over `or`. If `--where` is given several times, all must hold:\n\n\
         ```sh\n\
         psn --where 'state in (R, D)' --where 'comm = mysqld or user = mysql'\n\
         psn --where '(state = D and syscall ~ ^f(data)?sync$) or wchan = jbd2_log_wait_commit'\n\
         ```\n\n\
-        A value goes on until an `and` or `or` that begins another condition; in quotes it is taken as it stands. A value is typed\n\
-        as it is printed: names with or without the table's parentheses, escapes (`\\x1b`), marks (`[denied]`, `-`). What a column\n\
-        never shows (`state = Q`, `kthread = 7`, a digit in `comm`) is an error that says what it does.\n"
+        A value ends before an `and` or `or` that another condition follows; a quoted value is taken verbatim. Type values as psn\n\
+        prints them: names with or without the table's parentheses, escapes (`\\x1b`), marks (`[denied]`, `-`). A condition that no\n\
+        value of the column can meet (`state = Q`, `kthread = 7`, a digit in `comm`) is an error that says what to write.\n"
         .to_owned();
     for (name, source, columns) in by_file() {
         let needs = if source.needs() == "-" { "nothing: any user may read it" } else { source.needs() };
         let _ = write!(text, "\n## {name}\n\nFrom `{}`. Needs: {needs}.\n", path(source));
         if source == Source::Kernel {
-            let _ = write!(text, "\nNo file of `/proc` tells these: with `--scan proc`, {KERNEL_ONLY}.\n");
+            let _ = write!(text, "\nNo file of `/proc` has these: with `--scan proc`, {KERNEL_ONLY}.\n");
         }
         text.push_str(remarks(source));
         if source == Source::Smaps {
             text.push_str(
-                "\nCostly: the kernel stalls the process while it is read, so it is read once a refresh of the task list at\n\
-                 most, beside the sampling. A sample of a thread counts once for each mapping of its process. Of a process\n\
-                 with more than 48 MiB of text a row of `[dropped]` stands for the mappings that are left out, and the report\n\
-                 says so. A thread that outlives the first of its process has the mappings all the same.\n",
+                "\nCostly: the kernel stalls the process while the file is read. psn reads it at most once per refresh of the task\n\
+                 list, outside the sampling threads. A sample of a thread counts once for each mapping of its process. If the file\n\
+                 is larger than 48 MiB, a row of `[dropped]` stands for the remaining mappings, and the report says so. The\n\
+                 mappings are known even if the first thread of the process has ended.\n",
             );
         }
         if source == Source::Cmdline {
             text.push_str(
-                "\nPrograms rewrite it as they go, and execute others: it is of the row's own moment, or shows `[stale]`. See\n\
-                 [titles.md](titles.md), which shows it on PostgreSQL. Up to 128 KiB are shown; of a longer one 64 KiB from\n\
-                 either end, with `[... N bytes left out ...]` between them, and the report says so.\n",
+                "\nPrograms rewrite their command lines, and execute other programs. The value is that of the moment of the sample,\n\
+                 or `[stale]`; see [titles.md](titles.md), with PostgreSQL as the example. Up to 128 KiB are shown; of a longer\n\
+                 command line the first and the last 64 KiB, with `[... N bytes left out ...]` between them, and the report says so.\n",
             );
         }
         if source == Source::Exe {
-            text.push_str("\nOf the row's own moment, as the command line is; a process without one (a kernel thread, a zombie) has `-`.\n");
+            text.push_str("\nThe value is that of the moment of the sample, as for the command line. A process without an executable (a kernel thread, a zombie) shows `-`.\n");
         }
         text.push_str("\n| column | type | since | meaning |\n|---|---|---|---|\n");
         for column in columns {
@@ -149,7 +153,7 @@ pub fn markdown() -> String {
         }
     }
     text.push_str(
-        "\n## Statistics of a group\n\nFor `-s`; the first two are always shown.\n\n| name | meaning |\n|---|---|\n",
+        "\n## Statistics of a group\n\nFor `-s`; `samples` and `avg_threads` are always shown.\n\n| name | meaning |\n|---|---|\n",
     );
     for (name, help) in STATISTICS {
         let _ = writeln!(text, "| `{name}` | {help} |");
@@ -177,6 +181,6 @@ mod tests {
             std::fs::write(path, markdown()).unwrap();
         }
         let kept = std::fs::read_to_string(path).unwrap();
-        assert!(kept == markdown(), "docs/columns.md is out of date: PSN_UPDATE_DOCS=1 cargo test writes it anew");
+        assert!(kept == markdown(), "docs/columns.md is out of date: PSN_UPDATE_DOCS=1 cargo test regenerates it");
     }
 }

@@ -7,20 +7,20 @@ use crate::ask::column::{Column, Extract, FilenameForm, SmapsPart, StatusForm, S
 use crate::proc::parse::stat::field;
 use crate::proc::source::Source;
 
-/// Every column, in the order of `--list`.
+/// All columns, in the order of `--list`.
 pub static COLUMNS: &[Column] = &[
-    // The task list.
+    // task
     Column::new("pid", Id, Source::Task, Extract::Tgid, "process id (the kernel's tgid)"),
     Column::new("task", Id, Source::Task, Extract::Tid, "thread id (the kernel's pid)"),
     // stat
     Column::new("comm", Text, Source::Stat, Extract::Comm, "thread name, each run of digits shown as *"),
-    Column::new("comm2", Text, Source::Stat, Extract::CommRaw, "thread name as it is"),
+    Column::new("comm2", Text, Source::Stat, Extract::CommRaw, "thread name, unchanged"),
     Column::new(
         "pcomm",
         Text,
         Source::Comm,
         Extract::ProcessComm,
-        "the process's name, which -p takes: its first thread's",
+        "process name, which -p matches: the name of its first thread",
     ),
     Column::new("state_id", Text, Source::Stat, Extract::StateId, "state letter: R S D T t X Z P I"),
     Column::new(
@@ -28,15 +28,15 @@ pub static COLUMNS: &[Column] = &[
         Text,
         Source::Stat,
         Extract::State,
-        "state name; the kernel's own walk tells Running (ON CPU) from Runnable (waiting for CPU)",
+        "state name; a kernel walk distinguishes Running (ON CPU) and Runnable (waiting for CPU)",
     ),
-    Column::new("kthread", Id, Source::Stat, Extract::Kthread, "1 for a kernel thread, by its PF_KTHREAD flag"),
+    Column::new("kthread", Id, Source::Stat, Extract::Kthread, "1 for a kernel thread (flag PF_KTHREAD), else 0"),
     Column::stat("ppid", field::PPID, Id, "parent process id"),
     Column::stat("pgrp", field::PGRP, Id, "process group id"),
     Column::stat("session", field::SESSION, Id, "session id"),
     Column::stat("tty_nr", field::TTY_NR, Id, "controlling terminal, as a device number"),
     Column::stat("tpgid", field::TPGID, Id, "foreground process group of the terminal"),
-    Column::stat("flags", field::FLAGS, Id, "PF_* flags of the kernel, as a decimal number"),
+    Column::stat("flags", field::FLAGS, Id, "PF_* flags of the kernel, decimal"),
     Column::stat("minflt", field::MINFLT, Counter, "minor page faults"),
     Column::stat("cminflt", field::CMINFLT, Counter, "minor page faults of waited-for children"),
     Column::stat("majflt", field::MAJFLT, Counter, "major page faults (disk reads)"),
@@ -53,7 +53,7 @@ pub static COLUMNS: &[Column] = &[
     Column::stat("nice", field::NICE, Gauge, "nice value, 19 (low) to -20 (high)"),
     Column::stat("num_threads", field::NUM_THREADS, Gauge, "threads in the process"),
     Column::stat("itrealvalue", field::ITREALVALUE, Gauge, "always 0 since Linux 2.6.17"),
-    Column::stat("starttime", field::STARTTIME, Id, "start of the thread, clock ticks after boot"),
+    Column::stat("starttime", field::STARTTIME, Id, "start time of the thread, clock ticks after boot"),
     Column::stat("vsize", field::VSIZE, Gauge, "virtual memory, bytes"),
     Column::stat("rss", field::RSS, Gauge, "resident memory, pages"),
     Column::stat("rsslim", field::RSSLIM, Gauge, "soft limit of resident memory, bytes"),
@@ -62,10 +62,10 @@ pub static COLUMNS: &[Column] = &[
     Column::stat("startstack", field::STARTSTACK, Id, "start address of the stack"),
     Column::stat("kstkesp", field::KSTKESP, Id, "stack pointer, 0 unless the process is exiting"),
     Column::stat("kstkeip", field::KSTKEIP, Id, "instruction pointer, 0 unless the process is exiting"),
-    Column::stat("signal", field::SIGNAL, Id, "pending signals, as a decimal bitmap"),
-    Column::stat("blocked", field::BLOCKED, Id, "blocked signals, as a decimal bitmap"),
-    Column::stat("sigignore", field::SIGIGNORE, Id, "ignored signals, as a decimal bitmap"),
-    Column::stat("sigcatch", field::SIGCATCH, Id, "caught signals, as a decimal bitmap"),
+    Column::stat("signal", field::SIGNAL, Id, "pending signals, decimal bitmap"),
+    Column::stat("blocked", field::BLOCKED, Id, "blocked signals, decimal bitmap"),
+    Column::stat("sigignore", field::SIGIGNORE, Id, "ignored signals, decimal bitmap"),
+    Column::stat("sigcatch", field::SIGCATCH, Id, "caught signals, decimal bitmap"),
     Column::stat("nswap", field::NSWAP, Gauge, "not maintained by the kernel"),
     Column::stat("cnswap", field::CNSWAP, Gauge, "not maintained by the kernel"),
     Column::stat("exit_signal", field::EXIT_SIGNAL, Id, "signal sent to the parent at exit"),
@@ -79,7 +79,7 @@ pub static COLUMNS: &[Column] = &[
         Counter,
         "time waiting for block I/O, clock ticks (needs delay accounting)",
     ),
-    Column::stat("guest_time", field::GUEST_TIME, Counter, "CPU time as a guest's virtual CPU, clock ticks")
+    Column::stat("guest_time", field::GUEST_TIME, Counter, "CPU time running a virtual CPU of a guest, clock ticks")
         .since("2.6.24"),
     Column::stat("cguest_time", field::CGUEST_TIME, Counter, "guest time of waited-for children, clock ticks")
         .since("2.6.24"),
@@ -90,21 +90,21 @@ pub static COLUMNS: &[Column] = &[
     Column::stat("arg_end", field::ARG_END, Id, "end address of the arguments").since("3.5"),
     Column::stat("env_start", field::ENV_START, Id, "start address of the environment").since("3.5"),
     Column::stat("env_end", field::ENV_END, Id, "end address of the environment").since("3.5"),
-    Column::stat("exit_code", field::EXIT_CODE, Id, "exit status in the form of waitpid").since("3.5"),
-    // What only the kernel's own walk tells.
+    Column::stat("exit_code", field::EXIT_CODE, Id, "exit status, encoded as by waitpid").since("3.5"),
+    // A kernel walk
     Column::new(
         "oncpu",
         Id,
         Source::Kernel,
         Extract::OnCpu,
-        "1 for a thread that is on a CPU, 0 for one that is not, such as one in state R that waits for its turn",
+        "1 for a thread that is on a CPU, else 0; 0 in state R means waiting for a CPU",
     ),
     Column::new(
         "state2",
         Text,
         Source::Kernel,
         Extract::State2,
-        "as state, but [unsupported] where running and waiting for a CPU are not told apart",
+        "as state, but [unsupported] if running and waiting for a CPU cannot be distinguished",
     ),
     // syscall
     Column::syscall("syscall", Text, SyscallPart::Name, "name of the system call the thread is blocked in"),
@@ -120,10 +120,14 @@ pub static COLUMNS: &[Column] = &[
     Column::filename(
         "filename",
         FilenameForm::Normal,
-        "file of the system call's descriptor argument; numbers of sockets and pipes as *",
+        "file of the system call's descriptor argument; numbers of sockets and pipes shown as *",
     ),
-    Column::filename("filename2", FilenameForm::Raw, "file of the descriptor argument, as it is"),
-    Column::filename("filenamesum", FilenameForm::Summary, "file of the descriptor argument, each run of digits as *"),
+    Column::filename("filename2", FilenameForm::Raw, "file of the descriptor argument, unchanged"),
+    Column::filename(
+        "filenamesum",
+        FilenameForm::Summary,
+        "file of the descriptor argument, each run of digits shown as *",
+    ),
     Column::filename("basename", FilenameForm::Basename, "last component of filename"),
     Column::filename("dirname", FilenameForm::Dirname, "directory of filename"),
     // wchan, stack
@@ -133,7 +137,7 @@ pub static COLUMNS: &[Column] = &[
         Text,
         Source::Stack,
         Extract::Stack,
-        "kernel stack, outermost function first, entry functions left out",
+        "kernel stack, outermost function first, without entry functions",
     ),
     // schedstat
     Column::new("sched_run_ns", Counter, Source::Schedstat, Extract::RunNs, "time on a CPU, nanoseconds"),
@@ -143,9 +147,9 @@ pub static COLUMNS: &[Column] = &[
     Column::io("wchar", "bytes passed to write calls, to any file"),
     Column::io("syscr", "read calls"),
     Column::io("syscw", "write calls"),
-    Column::io("read_bytes", "bytes fetched from storage"),
-    Column::io("write_bytes", "bytes sent to storage"),
-    Column::io("cancelled_write_bytes", "bytes not written after all: truncated while dirty"),
+    Column::io("read_bytes", "bytes read from storage"),
+    Column::io("write_bytes", "bytes written to storage"),
+    Column::io("cancelled_write_bytes", "bytes not written because the file was truncated first"),
     // status
     Column::new("name", Text, Source::Status, Extract::Status("Name", StatusForm::Name), "thread name, from status"),
     Column::status("umask", Text, "Umask", "file mode creation mask, octal").since("4.7"),
@@ -158,10 +162,10 @@ pub static COLUMNS: &[Column] = &[
         Text,
         Source::Owner,
         Extract::User,
-        "name of the real user id; the id where there is no name, or none in time",
+        "name of the real user id; the id if it has no name, or none was found in time",
     ),
     Column::owner("gid", "Gid", "real group id"),
-    Column::status("fdsize", Gauge, "FDSize", "file descriptor slots allocated"),
+    Column::status("fdsize", Gauge, "FDSize", "allocated file descriptor slots"),
     Column::status("groups", Text, "Groups", "supplementary groups"),
     Column::status("nstgid", Text, "NStgid", "process id in each PID namespace, outermost first").since("4.1"),
     Column::status("nspid", Text, "NSpid", "thread id in each PID namespace, outermost first").since("4.1"),
@@ -206,8 +210,13 @@ pub static COLUMNS: &[Column] = &[
     Column::status("mems_allowed", Text, "Mems_allowed", "memory nodes the thread may use, hexadecimal mask"),
     Column::status("mems_allowed_list", Text, "Mems_allowed_list", "memory nodes the thread may use, as a list"),
     Column::status("voluntary_ctxt_switches", Counter, "voluntary_ctxt_switches", "times the thread gave up its CPU"),
-    Column::status("nonvoluntary_ctxt_switches", Counter, "nonvoluntary_ctxt_switches", "times it was preempted"),
-    // Slow-changing facts of a process
+    Column::status(
+        "nonvoluntary_ctxt_switches",
+        Counter,
+        "nonvoluntary_ctxt_switches",
+        "times the thread was preempted",
+    ),
+    // Facts that rarely change
     Column::new("cmdline", Text, Source::Cmdline, Extract::CmdlineFirst, "first argument of the command line"),
     Column::new("cmdline2", Text, Source::Cmdline, Extract::CmdlineAll, "whole command line, joined by spaces"),
     Column::new("exe", Text, Source::Exe, Extract::Exe, "path of the executable"),
@@ -217,7 +226,7 @@ pub static COLUMNS: &[Column] = &[
         Text,
         Source::Cgroup,
         Extract::Container,
-        "container in a control group's path: 12 digits of its id (Docker, containerd, Podman, CRI-O), or its name (LXC, nspawn, ECS)",
+        "container, from the control group's path: 12 digits of its id (Docker, containerd, Podman, CRI-O), or its name (LXC, nspawn, ECS)",
     ),
     Column::new("pid_ns", Id, Source::PidNs, Extract::PidNs, "id of the PID namespace").since("3.8"),
     // smaps
@@ -226,29 +235,39 @@ pub static COLUMNS: &[Column] = &[
     Column::smaps("offset", Text, SmapsPart::Offset, "offset into the mapped file, hexadecimal"),
     Column::smaps("dev", Text, SmapsPart::Dev, "device of the mapped file"),
     Column::smaps("inode", Id, SmapsPart::Inode, "inode of the mapped file"),
-    Column::smaps("pathname", Text, SmapsPart::Pathname, "mapped file, or [heap], [stack] and the like"),
+    Column::smaps("pathname", Text, SmapsPart::Pathname, "mapped file, or a name such as [heap] or [stack]"),
     Column::smaps("size_kb", Gauge, SmapsPart::Kb("Size"), "size of the mapping, kB"),
     Column::smaps("rss_kb", Gauge, SmapsPart::Kb("Rss"), "resident part, kB"),
-    Column::smaps("pss_kb", Gauge, SmapsPart::Kb("Pss"), "resident part, shared pages divided by their sharers, kB"),
+    Column::smaps(
+        "pss_kb",
+        Gauge,
+        SmapsPart::Kb("Pss"),
+        "resident part, shared pages divided by the number of sharers, kB",
+    ),
     Column::smaps("shared_clean_kb", Gauge, SmapsPart::Kb("Shared_Clean"), "shared clean pages, kB"),
     Column::smaps("shared_dirty_kb", Gauge, SmapsPart::Kb("Shared_Dirty"), "shared dirty pages, kB"),
     Column::smaps("private_clean_kb", Gauge, SmapsPart::Kb("Private_Clean"), "private clean pages, kB"),
     Column::smaps("private_dirty_kb", Gauge, SmapsPart::Kb("Private_Dirty"), "private dirty pages, kB"),
     Column::smaps("referenced_kb", Gauge, SmapsPart::Kb("Referenced"), "pages marked as accessed, kB"),
-    Column::smaps("anonymous_kb", Gauge, SmapsPart::Kb("Anonymous"), "pages of no file, kB"),
+    Column::smaps("anonymous_kb", Gauge, SmapsPart::Kb("Anonymous"), "anonymous pages, kB"),
     Column::smaps("anonhugepages_kb", Gauge, SmapsPart::Kb("AnonHugePages"), "transparent huge pages, kB"),
     Column::smaps("shmempmdmapped_kb", Gauge, SmapsPart::Kb("ShmemPmdMapped"), "shared memory in huge pages, kB"),
     Column::smaps("shared_hugetlb_kb", Gauge, SmapsPart::Kb("Shared_Hugetlb"), "shared hugetlb pages, kB"),
     Column::smaps("private_hugetlb_kb", Gauge, SmapsPart::Kb("Private_Hugetlb"), "private hugetlb pages, kB"),
     Column::smaps("swap_kb", Gauge, SmapsPart::Kb("Swap"), "swapped-out part, kB"),
-    Column::smaps("swappss_kb", Gauge, SmapsPart::Kb("SwapPss"), "swapped-out part, divided by its sharers, kB"),
+    Column::smaps(
+        "swappss_kb",
+        Gauge,
+        SmapsPart::Kb("SwapPss"),
+        "swapped-out part, shared pages divided by the number of sharers, kB",
+    ),
     Column::smaps("kernelpagesize_kb", Gauge, SmapsPart::Kb("KernelPageSize"), "page size of the kernel, kB"),
     Column::smaps("mmupagesize_kb", Gauge, SmapsPart::Kb("MMUPageSize"), "page size of the MMU, kB"),
     Column::smaps("locked_kb", Gauge, SmapsPart::Kb("Locked"), "locked part, kB"),
     Column::smaps("vmflags", Text, SmapsPart::VmFlags, "kernel flags of the mapping"),
 ];
 
-/// Names that the original misspelt, and the columns they mean.
+/// Misspelt names of the original's columns, and the columns that they mean.
 static ALIASES: &[(&str, &str)] = &[
     ("cgust_time", "cguest_time"),
     ("shared_hugetld_kb", "shared_hugetlb_kb"),
@@ -256,7 +275,7 @@ static ALIASES: &[(&str, &str)] = &[
 ];
 
 impl Column {
-    /// The column called `name`, in any case, or called so by the original.
+    /// The column called `name`, in any case, or by the original's spelling.
     #[must_use]
     pub fn find(name: &str) -> Option<&'static Self> {
         let alias = ALIASES.iter().find(|(alias, _)| alias.eq_ignore_ascii_case(name));
@@ -265,27 +284,28 @@ impl Column {
     }
 }
 
-/// A name that is no column.
+/// There is no column of this name.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("there is no column '{name}'{}", suggestion(.closest))]
 pub struct UnknownColumn {
     /// The name as given.
     pub name: String,
-    /// The columns that may have been meant.
+    /// The columns with the most similar names.
     pub closest: Vec<&'static str>,
 }
 
+/// The end of the message: the columns that may have been meant.
 fn suggestion(closest: &[&'static str]) -> String {
     match closest {
-        [] => "; psn --list shows them all".to_owned(),
-        names => format!("; did you mean {}? psn --list shows them all", names.join(" or ")),
+        [] => "; psn --list shows all columns".to_owned(),
+        names => format!("; did you mean {}? psn --list shows all columns", names.join(" or ")),
     }
 }
 
 /// The column called `name`.
 ///
 /// # Errors
-/// When there is none: the closest names.
+/// There is no such column: the most similar names.
 pub fn find_column(name: &str) -> Result<&'static Column, UnknownColumn> {
     Column::find(name).ok_or_else(|| UnknownColumn {
         name: name.to_owned(),
@@ -293,7 +313,7 @@ pub fn find_column(name: &str) -> Result<&'static Column, UnknownColumn> {
     })
 }
 
-/// Up to three names of `candidates` that `name` may have been meant to be, closest first.
+/// Up to three of `candidates` that are similar to `name`, most similar first.
 pub fn closest<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) -> Vec<&'a str> {
     let wanted = name.to_ascii_lowercase();
     let mut scored: Vec<(f64, &str)> = candidates
@@ -316,7 +336,7 @@ mod tests {
     fn names_are_unique_lower_case_and_explained() {
         let mut seen = HashSet::new();
         for column in COLUMNS {
-            assert!(seen.insert(column.name), "{} is there twice", column.name);
+            assert!(seen.insert(column.name), "{} is defined twice", column.name);
             assert_eq!(column.name, column.name.to_ascii_lowercase());
             assert!(!column.help.is_empty() && !column.help.ends_with('.'), "{}", column.name);
             assert!(column.divisor > 0);
