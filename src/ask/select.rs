@@ -40,22 +40,22 @@ impl Selection {
     /// Parses the argument of `-p`: pids separated by commas, or else a regular expression.
     ///
     /// # Errors
-    /// What is wrong with `text`, and what to write.
+    /// What is wrong with `text`, to follow it in a message: `is empty; …`.
     pub fn parse_processes(text: &str) -> Result<ProcessSelection, String> {
         if text.trim().is_empty() {
             // Probably an unset shell variable. As a regular expression it would match every process.
-            return Err("the argument is empty; leave -p out to sample every process".to_owned());
+            return Err("is empty; leave -p out to sample every process".to_owned());
         }
         let pids: Option<Vec<u32>> =
             text.split(',').map(|pid| pid.trim().parse().ok().filter(|pid| *pid > 0)).collect();
         match pids {
             Some(pids) => Ok(ProcessSelection::Pids(pids)),
             None if text.split(',').all(|pid| pid.trim().parse::<u64>().is_ok()) => {
-                Err("a pid is a number from 1 to 4294967295".to_owned())
+                Err("is not a list of pids: a pid is a number from 1 to 4294967295".to_owned())
             }
             None => pattern::compile(text)
                 .map(ProcessSelection::Name)
-                .map_err(|reason| format!("neither a list of pids nor a valid regular expression: {reason}")),
+                .map_err(|reason| format!("is neither a list of pids nor a valid regular expression: {reason}")),
         }
     }
 

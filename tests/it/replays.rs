@@ -564,7 +564,7 @@ fn paths_may_be_any_bytes_and_what_must_be_text_is_named() {
     let bad = std::ffi::OsStr::from_bytes(b"comm2=\xfe");
     let refused = Running::start(psn(&["-d", "0.1", "-o"]).arg(&name).arg("--where").arg(bad)).end();
     assert_eq!(refused.status.code(), Some(2), "{refused:?}");
-    assert!(refused.stderr.contains("--where: 'comm2=\\xfe' is not UTF-8"), "{refused:?}");
+    assert!(refused.stderr.contains("--where: 'comm2=\\xfe' is not valid UTF-8"), "{refused:?}");
 }
 
 #[test]
