@@ -9,7 +9,7 @@ use clap::{Args, CommandFactory, Parser, Subcommand};
 use crate::ask::state::state_name;
 use crate::config::scan::Scan;
 use crate::output::Format;
-use crate::time::moment::{Moment, parse_bytes, parse_duration, parse_duration_or_none, parse_duration_with_unit};
+use crate::time::moment::{TimePoint, parse_bytes, parse_duration, parse_duration_or_none, parse_duration_with_unit};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -245,12 +245,12 @@ pub struct ReplayArgs {
 
     /// Only samples from this time on: 03:05, 'yesterday 03:05', '2026-11-23 03:05' (local time), 2026-11-23T03:05:00Z, '1
     /// hour ago', or -15m (before the end of the recording)
-    #[arg(long, value_name = "TIME", allow_hyphen_values = true, value_parser = Moment::parse)]
-    pub from: Option<Moment>,
+    #[arg(long, value_name = "TIME", allow_hyphen_values = true, value_parser = TimePoint::parse)]
+    pub from: Option<TimePoint>,
 
     /// Only samples before this time
-    #[arg(long, value_name = "TIME", allow_hyphen_values = true, value_parser = Moment::parse)]
-    pub to: Option<Moment>,
+    #[arg(long, value_name = "TIME", allow_hyphen_values = true, value_parser = TimePoint::parse)]
+    pub to: Option<TimePoint>,
 
     /// Only recordings of these hosts
     #[arg(long, value_name = "NAMES", value_delimiter = ',')]

@@ -98,7 +98,7 @@ pub enum UsageError {
     #[error("{0}; give a recording to compare as PATH or PATH@FROM..TO")]
     Window(String),
     /// `-r` without `-p`.
-    #[error("-r needs -p: name the processes whose descendants to sample; without -p every process is sampled")]
+    #[error("-r: requires -p, which names the processes; without -p every process is sampled already")]
     RecursiveWithoutPid,
 }
 

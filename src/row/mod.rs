@@ -1,4 +1,4 @@
-//! The noun that goes through psn: one thread at one instant, and many of them.
+//! Observations (one thread at one tick each), rows of their values, and the last values of counters.
 
 pub mod last;
 pub mod memory;

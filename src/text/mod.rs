@@ -1,4 +1,4 @@
-//! Bytes and numbers to text that is safe to show, and back.
+//! Makes text that is safe to show of bytes, messages and numbers.
 
 pub mod decimal;
 pub mod escape;

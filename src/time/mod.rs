@@ -1,4 +1,4 @@
-//! Clocks, times as people type them, and histograms of durations.
+//! Clocks and the tick schedule, times as text, and histograms of durations.
 
 pub mod clock;
 pub mod histogram;

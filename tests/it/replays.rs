@@ -531,9 +531,9 @@ fn a_service_records_sleepers_and_what_they_wait_for_and_can_be_told_not_to() {
 #[test]
 fn numbers_that_could_be_of_anything_want_their_unit() {
     for (args, parts) in [
-        (&["record", "-o", "x/", "--keep", "7"][..], &["--keep", "7 of what?", "7d"][..]),
-        (&["record", "-o", "x/", "--max-size", "20"], &["--max-size", "20 of what?", "20G"]),
-        (&["-i", "x", "--from", "10"], &["--from", "10 of what?"]),
+        (&["record", "-o", "x/", "--keep", "7"][..], &["--keep", "7 has no unit", "7d"][..]),
+        (&["record", "-o", "x/", "--max-size", "20"], &["--max-size", "20 has no unit", "20G"]),
+        (&["-i", "x", "--from", "10"], &["--from", "10 has no unit"]),
         (&["-d", "1h30"], &["--duration", "1h30m"]),
     ] {
         let ended = run(args);
