@@ -177,7 +177,7 @@ pub struct Column {
 }
 
 /// Clock ticks per second of the times in `stat`: `USER_HZ`, 100 on every architecture that psn runs on.
-pub const CLOCK_TICKS: u32 = 100;
+pub(crate) const CLOCK_TICKS: u32 = 100;
 
 impl Column {
     pub(super) const fn new(
@@ -232,7 +232,7 @@ impl Column {
 
     /// Whether the value is a name, which the table shows in parentheses, as `stat` does.
     #[must_use]
-    pub const fn is_comm(&self) -> bool {
+    pub(crate) const fn is_comm(&self) -> bool {
         matches!(self.extract, Extract::Comm | Extract::CommRaw | Extract::ProcessComm)
     }
 

@@ -51,7 +51,7 @@ impl Filter {
 
     /// Whether the filter may hold for `row`, whose values up to index `slot` have been read.
     #[must_use]
-    pub fn may_hold(&self, row: &Observation, slot: usize) -> bool {
+    pub(crate) fn may_hold(&self, row: &Observation, slot: usize) -> bool {
         let mut known =
             |condition: &Condition| (condition.slot <= slot).then(|| condition.matches(row.value(condition.slot)));
         self.decide(&mut known) != Some(false)

@@ -36,7 +36,7 @@ impl KernelTimes {
 
     /// Whether the kernel records the times of `column`; true for a column that is not such a time.
     #[must_use]
-    pub const fn covers(self, column: &Column) -> bool {
+    pub(crate) const fn covers(self, column: &Column) -> bool {
         match column.extract {
             Extract::StatNumber(field::DELAYACCT_BLKIO_TICKS) => self.delays,
             Extract::RunNs | Extract::WaitNs => self.sched,

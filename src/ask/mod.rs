@@ -3,9 +3,9 @@
 pub mod column;
 pub mod filter;
 pub mod kernel_times;
-pub mod list;
+pub(crate) mod list;
 mod pattern;
 pub mod plan;
 pub mod registry;
 pub mod select;
-pub mod state;
+pub(crate) mod state;

@@ -16,7 +16,8 @@ use crate::row::observation::Observation;
 pub use crate::ask::state::StateGate;
 pub use error::PlanError;
 pub use request::{Collected, PlanRequest};
-pub use statistic::{Aggregate, Measure, STATISTICS, Statistic, StatisticColumn};
+pub(crate) use statistic::STATISTICS;
+pub use statistic::{Aggregate, Measure, Statistic, StatisticColumn};
 use statistic::{SelectItem, select_item};
 
 /// What the rows of the report are sorted by: numbers descending, texts ascending.
@@ -132,7 +133,7 @@ impl Plan {
 
     /// Whether the filters on the column at `slot` may hold for `row`, whose values up to that slot have been read.
     #[must_use]
-    pub fn may_hold(&self, row: &Observation, slot: usize) -> bool {
+    pub(crate) fn may_hold(&self, row: &Observation, slot: usize) -> bool {
         self.filters.get(slot).is_none_or(|filters| filters.iter().all(|filter| filter.may_hold(row, slot)))
     }
 

@@ -306,7 +306,7 @@ fn suggestion(closest: &[&'static str]) -> String {
 ///
 /// # Errors
 /// There is no such column: the most similar names.
-pub fn find_column(name: &str) -> Result<&'static Column, UnknownColumn> {
+pub(crate) fn find_column(name: &str) -> Result<&'static Column, UnknownColumn> {
     Column::find(name).ok_or_else(|| UnknownColumn {
         name: name.to_owned(),
         closest: closest(name, COLUMNS.iter().map(|column| column.name)),
@@ -314,7 +314,7 @@ pub fn find_column(name: &str) -> Result<&'static Column, UnknownColumn> {
 }
 
 /// Up to three of `candidates` that are similar to `name`, most similar first.
-pub fn closest<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) -> Vec<&'a str> {
+pub(crate) fn closest<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) -> Vec<&'a str> {
     let wanted = name.to_ascii_lowercase();
     let mut scored: Vec<(f64, &str)> = candidates
         .into_iter()

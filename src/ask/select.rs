@@ -41,7 +41,7 @@ impl Selection {
     ///
     /// # Errors
     /// What is wrong with `text`, to follow it in a message: `is empty; …`.
-    pub fn parse_processes(text: &str) -> Result<ProcessSelection, String> {
+    pub(crate) fn parse_processes(text: &str) -> Result<ProcessSelection, String> {
         if text.trim().is_empty() {
             // Probably an unset shell variable. As a regular expression it would match every process.
             return Err("is empty; leave -p out to sample every process".to_owned());
@@ -61,7 +61,7 @@ impl Selection {
 
     /// Whether every process is selected, so that the name of none needs to be read.
     #[must_use]
-    pub const fn is_everything(&self) -> bool {
+    pub(crate) const fn is_everything(&self) -> bool {
         matches!(self.processes, ProcessSelection::All)
     }
 }

@@ -3,11 +3,11 @@
 use crate::proc::lookup::PerByte;
 
 /// The letters of all states, including those of old kernels.
-pub const STATE_LETTERS: &str = "RSDTtXxZPIKW";
+pub(crate) const STATE_LETTERS: &str = "RSDTtXxZPIKW";
 
 /// The name of state `letter`, as the original prints it.
 #[must_use]
-pub const fn state_name(letter: u8) -> Option<&'static str> {
+pub(crate) const fn state_name(letter: u8) -> Option<&'static str> {
     Some(match letter {
         b'R' => "Running (ON CPU)",
         b'S' => "Sleep (Interruptible)",
@@ -25,14 +25,14 @@ pub const fn state_name(letter: u8) -> Option<&'static str> {
 }
 
 /// The names that threads in state `letter` are shown by. R has two: one for threads on a CPU, one for threads that wait for one.
-pub fn state_names(letter: u8) -> impl Iterator<Item = &'static str> {
+pub(crate) fn state_names(letter: u8) -> impl Iterator<Item = &'static str> {
     let waiting = state2_name(letter, false).filter(|_| letter == b'R');
     state_name(letter).into_iter().chain(waiting)
 }
 
 /// The name of state `letter` if it is known whether the thread is on a CPU.
 #[must_use]
-pub const fn state2_name(letter: u8, is_on_cpu: bool) -> Option<&'static str> {
+pub(crate) const fn state2_name(letter: u8, is_on_cpu: bool) -> Option<&'static str> {
     match letter {
         b'R' if !is_on_cpu => Some("Runnable (waiting for CPU)"),
         _ => state_name(letter),

@@ -119,7 +119,7 @@ impl Config {
     ///
     /// # Errors
     /// The first invalid argument.
-    pub fn recording_only(args: &RecordArgs) -> Result<Self, UsageError> {
+    pub(crate) fn recording_only(args: &RecordArgs) -> Result<Self, UsageError> {
         let mut sample = args.sample.clone();
         if sample.recording.output.is_none() {
             return Err(UsageError::RecordWithoutOutput);
@@ -235,7 +235,7 @@ fn selection(args: &SampleArgs) -> Result<Selection, UsageError> {
 
 /// The number of CPUs that this process may use, by its affinity and the quota of its control group.
 #[must_use]
-pub fn allowed_cpus() -> usize {
+pub(crate) fn allowed_cpus() -> usize {
     /// The deadline for reading the control group's files.
     const PATIENCE: Duration = Duration::from_millis(500);
     static ALLOWED: OnceLock<usize> = OnceLock::new();

@@ -1,6 +1,6 @@
 //! Observations (one thread at one tick each), rows of their values, and the last values of counters.
 
 pub mod last;
-pub mod memory;
+pub(crate) mod memory;
 pub mod observation;
 pub mod rows;

@@ -99,7 +99,7 @@ impl Mark {
 
     /// The mark that is printed as `text`.
     #[must_use]
-    pub fn from_text(text: &[u8]) -> Option<Self> {
+    pub(crate) fn from_text(text: &[u8]) -> Option<Self> {
         Self::ALL.into_iter().find(|mark| mark.text().as_bytes() == text)
     }
 }
@@ -308,7 +308,7 @@ impl Observation {
     }
 
     /// Appends a mark.
-    pub fn push_mark(&mut self, mark: Mark) {
+    pub(crate) fn push_mark(&mut self, mark: Mark) {
         self.values.push_mark(mark);
     }
 
@@ -318,7 +318,7 @@ impl Observation {
     }
 
     /// Appends the bytes that `write` appends to the buffer as a text.
-    pub fn push_text_with(&mut self, write: impl FnOnce(&mut Vec<u8>)) {
+    pub(crate) fn push_text_with(&mut self, write: impl FnOnce(&mut Vec<u8>)) {
         self.values.push_text_with(write);
     }
 
@@ -329,7 +329,7 @@ impl Observation {
 
     /// Whether the value of the plan's column `index` is `mark`.
     #[must_use]
-    pub fn has_mark(&self, index: usize, mark: Mark) -> bool {
+    pub(crate) fn has_mark(&self, index: usize, mark: Mark) -> bool {
         self.values.slots.get(index) == Some(&Slot::Mark(mark))
     }
 

@@ -51,7 +51,7 @@ impl Rows {
     }
 
     /// Appends the values of `row`; missing ones become [`Mark::None`].
-    pub fn push_row(&mut self, row: &Observation) {
+    pub(crate) fn push_row(&mut self, row: &Observation) {
         if row.len() == self.columns {
             self.starts.push(self.values.begin_row());
             self.values.append_row(&row.values);
@@ -77,7 +77,7 @@ impl Rows {
     /// Whether row `row` has the values of row `other_row` of `other`. May return false for equal rows of which one was
     /// appended by [`push_row`](Self::push_row) after its observation was truncated.
     #[must_use]
-    pub fn is_same(&self, row: usize, other: &Self, other_row: usize) -> bool {
+    pub(crate) fn is_same(&self, row: usize, other: &Self, other_row: usize) -> bool {
         self.range(row)
             .zip(other.range(other_row))
             .is_some_and(|(mine, theirs)| self.values.is_same(mine, &other.values, theirs))

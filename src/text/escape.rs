@@ -63,7 +63,7 @@ pub(crate) fn units(text: &str) -> impl Iterator<Item = &str> {
 
 /// Decodes [printable] text; what is not an escape stands for itself.
 #[must_use]
-pub fn unescape(text: &str) -> Vec<u8> {
+pub(crate) fn unescape(text: &str) -> Vec<u8> {
     let mut out = Vec::with_capacity(text.len());
     for unit in units(text) {
         let meant = match unit.as_bytes() {

@@ -2,4 +2,4 @@
 
 pub mod decimal;
 pub mod escape;
-pub mod sentence;
+pub(crate) mod sentence;

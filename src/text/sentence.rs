@@ -11,7 +11,7 @@ use super::escape::printable;
 
 /// Escapes the control characters in `text`, which may have several lines. Everything else, backslashes included, is unchanged.
 #[must_use]
-pub fn sentence(text: &str) -> Cow<'_, str> {
+pub(crate) fn sentence(text: &str) -> Cow<'_, str> {
     // Between backslashes and line ends, `printable` neither doubles a backslash nor escapes a line end.
     let is_kept = |c: char| matches!(c, '\n' | '\\');
     let mut out = String::new();
@@ -28,7 +28,7 @@ pub fn sentence(text: &str) -> Cow<'_, str> {
 
 /// The path of a file, escaped for messages.
 #[must_use]
-pub fn shown(path: &Path) -> String {
+pub(crate) fn shown(path: &Path) -> String {
     printable(path.as_os_str().as_bytes()).into_owned()
 }
 

@@ -1,7 +1,7 @@
 //! Clocks, and the schedule of ticks by absolute deadlines on `CLOCK_MONOTONIC`.
 //!
 //! Tick *k* is due at start + *k* × period + jitter, however long earlier passes took. After a late pass, the ticks that it
-//! overran are skipped and counted, never made up for. Each tick has its own random jitter, which avoids lock-step with
+//! overran are skipped, never made up for. Each tick has its own random jitter, which avoids lock-step with
 //! periodic programs and does not accumulate.
 
 use std::time::Duration;
@@ -12,25 +12,25 @@ use rustix::time::{ClockId, Timespec, clock_gettime};
 
 /// The nanoseconds of `CLOCK_MONOTONIC`, which setting the clock does not change, and which stops during suspend.
 #[must_use]
-pub fn monotonic_ns() -> u64 {
+pub(crate) fn monotonic_ns() -> u64 {
     nanoseconds(clock_gettime(ClockId::Monotonic))
 }
 
 /// The nanoseconds since 1970, by `CLOCK_REALTIME`.
 #[must_use]
-pub fn realtime_ns() -> u64 {
+pub(crate) fn realtime_ns() -> u64 {
     nanoseconds(clock_gettime(ClockId::Realtime))
 }
 
 /// The nanoseconds of `CLOCK_BOOTTIME`, the clock of threads' start times, which does not stop during suspend.
 #[must_use]
-pub fn boottime_ns() -> u64 {
+pub(crate) fn boottime_ns() -> u64 {
     nanoseconds(clock_gettime(ClockId::Boottime))
 }
 
 /// The CPU time that this process has used, user and system.
 #[must_use]
-pub fn process_cpu() -> Duration {
+pub(crate) fn process_cpu() -> Duration {
     Duration::from_nanos(nanoseconds(clock_gettime(ClockId::ProcessCPUTime)))
 }
 
@@ -40,14 +40,14 @@ fn nanoseconds(time: Timespec) -> u64 {
 }
 
 /// Lowers the calling thread's timer slack to 1 ns. By default the kernel may wake it 50 µs late to save power.
-pub fn be_punctual() {
+pub(crate) fn be_punctual() {
     // If the kernel refuses, ticks are a little later.
     let _ = rustix::thread::set_current_timer_slack(std::num::NonZeroU64::new(1));
 }
 
 /// How a sleep ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Wake {
+pub(crate) enum Wake {
     /// The deadline was reached.
     Due,
     /// The run is being stopped.
@@ -58,7 +58,7 @@ pub enum Wake {
 const SLICE_NS: u64 = 200_000_000;
 
 /// Sleeps until `deadline_ns` by [`monotonic_ns`], or until `stopped` returns true.
-pub fn sleep_until(deadline_ns: u64, stopped: &dyn Fn() -> bool) -> Wake {
+pub(crate) fn sleep_until(deadline_ns: u64, stopped: &dyn Fn() -> bool) -> Wake {
     loop {
         if stopped() {
             return Wake::Stopped;
@@ -82,7 +82,7 @@ pub fn sleep_until(deadline_ns: u64, stopped: &dyn Fn() -> bool) -> Wake {
 
 /// The tick schedule of a run.
 #[derive(Debug, Clone)]
-pub struct Schedule {
+pub(crate) struct Schedule {
     start_ns: u64,
     period_ns: u64,
     /// A tick is delayed by less than this fraction of a period, or of the remaining run if that is shorter.
@@ -93,7 +93,6 @@ pub struct Schedule {
     next: u64,
     /// The number of the last tick of the run.
     last: Option<u64>,
-    missed: u64,
     throttled: u64,
 }
 
@@ -101,18 +100,18 @@ impl Schedule {
     /// A schedule of `hz` ticks per second from `start_ns` on, for `duration` or until stopped. `jitter` is the fraction of a
     /// period (0 to 1) by which a tick may be delayed.
     #[must_use]
-    pub fn new(start_ns: u64, hz: f64, duration: Option<Duration>, jitter: f64) -> Self {
+    pub(crate) fn new(start_ns: u64, hz: f64, duration: Option<Duration>, jitter: f64) -> Self {
         let period_ns = Duration::from_secs_f64(1.0 / hz).as_nanos();
         let period_ns = u64::try_from(period_ns).unwrap_or(u64::MAX).max(1);
         let duration_ns = duration.map(|duration| u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX));
         let last = duration_ns.map(|duration_ns| duration_ns.div_ceil(period_ns).max(1) - 1);
         let end_ns = duration_ns.map(|duration_ns| start_ns.saturating_add(duration_ns));
-        Self { start_ns, period_ns, jitter: jitter.clamp(0.0, 1.0), end_ns, next: 0, last, missed: 0, throttled: 0 }
+        Self { start_ns, period_ns, jitter: jitter.clamp(0.0, 1.0), end_ns, next: 0, last, throttled: 0 }
     }
 
     /// When the next tick is due; `None` after the last one.
     #[must_use]
-    pub fn deadline(&self) -> Option<u64> {
+    pub(crate) fn deadline(&self) -> Option<u64> {
         if self.last.is_some_and(|last| self.next > last) {
             return None;
         }
@@ -123,7 +122,7 @@ impl Schedule {
 
     /// By when the next tick should be complete: when the tick after it is due, without jitter, or when the run ends.
     #[must_use]
-    pub fn due_after(&self) -> u64 {
+    pub(crate) fn due_after(&self) -> u64 {
         let due = self.start_ns.saturating_add(self.next.saturating_add(1).saturating_mul(self.period_ns));
         self.end_ns.map_or(due, |end| due.min(end))
     }
@@ -143,16 +142,13 @@ impl Schedule {
         (z ^ (z >> 31)) % jitter_ns
     }
 
-    /// Advances to the first tick that is due neither before `now_ns` nor before `not_before_ns`, and counts the skipped
-    /// ones.
-    pub fn advance(&mut self, now_ns: u64, not_before_ns: u64) {
-        let missed = self.skip_to(now_ns);
-        self.missed += missed;
+    /// Advances to the first tick that is due neither before `now_ns` nor before `not_before_ns`, and counts those
+    /// skipped because of `not_before_ns`.
+    pub(crate) fn advance(&mut self, now_ns: u64, not_before_ns: u64) {
+        self.skip_to(now_ns);
         if not_before_ns > now_ns {
             self.next -= 1;
-            let throttled = self.skip_to(not_before_ns);
-            self.missed += throttled;
-            self.throttled += throttled;
+            self.throttled += self.skip_to(not_before_ns);
         }
     }
 
@@ -169,27 +165,21 @@ impl Schedule {
         skipped
     }
 
-    /// The number of missed ticks that were skipped to stay within a CPU budget.
+    /// The number of ticks skipped to stay within a CPU budget.
     #[must_use]
-    pub const fn throttled(&self) -> u64 {
+    pub(crate) const fn throttled(&self) -> u64 {
         self.throttled
     }
 
     /// The number of ticks due so far, or in the whole run once it is over.
     #[must_use]
-    pub const fn expected(&self) -> u64 {
+    pub(crate) const fn expected(&self) -> u64 {
         self.next
-    }
-
-    /// The number of skipped ticks, because of late passes or a CPU budget.
-    #[must_use]
-    pub const fn missed(&self) -> u64 {
-        self.missed
     }
 
     /// The number of ticks of the whole run; `None` if it runs until stopped.
     #[must_use]
-    pub fn total(&self) -> Option<u64> {
+    pub(crate) fn total(&self) -> Option<u64> {
         self.last.map(|last| last + 1)
     }
 }
@@ -220,18 +210,17 @@ mod tests {
             schedule.advance(due + 30 * MS, 0);
         }
         assert_eq!(schedule.deadline(), None);
-        assert_eq!((schedule.expected(), schedule.missed()), (10, 0));
+        assert_eq!(schedule.expected(), 10);
     }
 
     #[test]
-    fn a_late_pass_skips_ticks_and_counts_them() {
+    fn a_late_pass_skips_ticks() {
         let mut schedule = schedule(10.0, 1.0);
         schedule.advance(1000 + 350 * MS, 0);
         assert_eq!(schedule.deadline(), Some(1000 + 400 * MS));
-        assert_eq!(schedule.missed(), 3);
         schedule.advance(1000 + 5000 * MS, 0);
         assert_eq!(schedule.deadline(), None);
-        assert_eq!((schedule.expected(), schedule.missed()), (10, 8));
+        assert_eq!(schedule.expected(), 10);
     }
 
     #[test]
@@ -239,10 +228,10 @@ mod tests {
         let mut schedule = schedule(10.0, 1.0);
         schedule.advance(1000 + 50 * MS, 1000 + 310 * MS);
         assert_eq!(schedule.deadline(), Some(1000 + 400 * MS));
-        assert_eq!((schedule.missed(), schedule.throttled()), (3, 3));
+        assert_eq!(schedule.throttled(), 3);
         schedule.advance(1000 + 550 * MS, 1000 + 560 * MS);
         assert_eq!(schedule.deadline(), Some(1000 + 600 * MS));
-        assert_eq!((schedule.missed(), schedule.throttled()), (4, 3));
+        assert_eq!(schedule.throttled(), 3);
     }
 
     #[test]

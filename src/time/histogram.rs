@@ -8,7 +8,7 @@ const BUCKETS: usize = ((64 - SUB_BITS as usize) + 1) << SUB_BITS;
 
 /// Counts of durations in nanoseconds.
 #[derive(Debug, Clone)]
-pub struct Histogram {
+pub(crate) struct Histogram {
     counts: Vec<u64>,
     total: u64,
     max_ns: u64,
@@ -22,7 +22,7 @@ impl Default for Histogram {
 
 impl Histogram {
     /// Counts a duration.
-    pub fn record(&mut self, ns: u64) {
+    pub(crate) fn record(&mut self, ns: u64) {
         if let Some(count) = self.counts.get_mut(bucket(ns)) {
             *count += 1;
         }
@@ -33,7 +33,7 @@ impl Histogram {
     /// The duration that the fraction `quantile` (0 to 1) of durations does not exceed; 0 if there are none.
     #[must_use]
     #[expect(clippy::cast_precision_loss, clippy::cast_possible_truncation, clippy::cast_sign_loss)]
-    pub fn quantile_ns(&self, quantile: f64) -> u64 {
+    pub(crate) fn quantile_ns(&self, quantile: f64) -> u64 {
         let rank = ((self.total as f64 * quantile).ceil() as u64).max(1);
         let mut seen = 0;
         for (index, count) in self.counts.iter().enumerate() {
@@ -47,14 +47,8 @@ impl Histogram {
 
     /// The longest duration.
     #[must_use]
-    pub const fn max_ns(&self) -> u64 {
+    pub(crate) const fn max_ns(&self) -> u64 {
         self.max_ns
-    }
-
-    /// The number of durations.
-    #[must_use]
-    pub const fn total(&self) -> u64 {
-        self.total
     }
 }
 
@@ -103,6 +97,6 @@ mod tests {
         }
         let median = histogram.quantile_ns(0.5);
         assert!((50_000..51_000).contains(&median), "{median}");
-        assert_eq!((histogram.quantile_ns(1.0), histogram.max_ns(), histogram.total()), (100_000, 100_000, 100));
+        assert_eq!((histogram.quantile_ns(1.0), histogram.max_ns(), histogram.total), (100_000, 100_000, 100));
     }
 }

@@ -151,7 +151,7 @@ fn zone_or_utc() -> TimeZone {
 
 /// The warning if times are shown in UTC because the time zone of this host is unknown.
 #[must_use]
-pub fn unknown_zone() -> Option<String> {
+pub(crate) fn unknown_zone() -> Option<String> {
     zone().as_ref().err().map(|reason| format!("{reason}; times are shown in UTC"))
 }
 
@@ -169,7 +169,7 @@ const UNITS: [(&[&str], f64); 6] = [
 ///
 /// # Errors
 /// What to write.
-pub fn parse_duration(text: &str) -> Result<Duration, String> {
+pub(crate) fn parse_duration(text: &str) -> Result<Duration, String> {
     let text = text.trim();
     let is_bare = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.');
     let duration = parse_units(if is_bare { format!("{text}s") } else { text.to_owned() }.as_str())?;
@@ -180,7 +180,7 @@ pub fn parse_duration(text: &str) -> Result<Duration, String> {
 ///
 /// # Errors
 /// What to write.
-pub fn parse_duration_with_unit(text: &str) -> Result<Duration, String> {
+pub(crate) fn parse_duration_with_unit(text: &str) -> Result<Duration, String> {
     if text.trim().parse::<f64>().is_ok() {
         return Err(format!("{0} has no unit: write {0}d, {0}h or {0}m", text.trim()));
     }
@@ -191,7 +191,7 @@ pub fn parse_duration_with_unit(text: &str) -> Result<Duration, String> {
 ///
 /// # Errors
 /// What to write.
-pub fn parse_duration_or_none(text: &str) -> Result<Duration, String> {
+pub(crate) fn parse_duration_or_none(text: &str) -> Result<Duration, String> {
     let text = text.trim();
     match text.parse::<f64>() {
         Ok(seconds) => Duration::try_from_secs_f64(seconds)
@@ -258,7 +258,7 @@ pub fn length(ns: u64) -> String {
 
 /// Formats the time `ns` nanoseconds after 1970 for machines: RFC 3339 in UTC, with as many digits as needed.
 #[must_use]
-pub fn timestamp(ns: u64) -> Option<String> {
+pub(crate) fn timestamp(ns: u64) -> Option<String> {
     Timestamp::from_nanosecond(ns.into()).ok().map(|timestamp| timestamp.to_string())
 }
 
@@ -275,7 +275,7 @@ pub fn local(ns: u64) -> String {
 
 /// Formats the time `ns` nanoseconds after 1970 in the time zone of this host, by a format of strftime(3).
 #[must_use]
-pub fn local_as(ns: u64, form: &str) -> String {
+pub(crate) fn local_as(ns: u64, form: &str) -> String {
     format_in(ns, &zone_or_utc(), form)
 }
 
@@ -288,7 +288,7 @@ fn format_in(ns: u64, zone: &TimeZone, form: &str) -> String {
 ///
 /// # Errors
 /// What to write.
-pub fn parse_bytes(text: &str) -> Result<u64, String> {
+pub(crate) fn parse_bytes(text: &str) -> Result<u64, String> {
     let text = text.trim();
     let wanted = || "give a size such as 512M or 20G".to_owned();
     let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());

@@ -17,13 +17,13 @@ pub enum Collected {
 impl Collected {
     /// Whether rows are collected.
     #[must_use]
-    pub const fn has_rows(self) -> bool {
+    pub(crate) const fn has_rows(self) -> bool {
         matches!(self, Self::Rows | Self::Both)
     }
 
     /// Whether counts are collected.
     #[must_use]
-    pub const fn has_counts(self) -> bool {
+    pub(crate) const fn has_counts(self) -> bool {
         matches!(self, Self::Counts | Self::Both)
     }
 }

@@ -59,7 +59,7 @@ pub enum Statistic {
 }
 
 /// The statistics that are not aggregates of a column, with their meaning.
-pub const STATISTICS: [(&str, &str); 4] = [
+pub(crate) const STATISTICS: [(&str, &str); 4] = [
     ("samples", "number of samples of threads of the group; always shown"),
     ("avg_threads", "samples divided by completed ticks; always shown"),
     ("max_threads", "largest number of threads of the group in any one tick"),
