@@ -1,6 +1,6 @@
 //! `--where`: conditions on columns, `COL OP VALUE` and `COL in (VALUE, ...)`, combined with `and`, `or` and parentheses.
 //!
-//! [`grammar`] parses the text, [`build`] makes conditions, [`check`] refuses conditions that no value of the column can meet.
+//! `grammar` parses the text, `build` makes the conditions, `check` refuses conditions that no value of the column can meet.
 
 mod build;
 mod check;

@@ -12,7 +12,7 @@ use rustix::time::{ClockId, Timespec, clock_gettime};
 
 /// The nanoseconds of `CLOCK_MONOTONIC`, which setting the clock does not change, and which stops during suspend.
 #[must_use]
-pub(crate) fn monotonic_ns() -> u64 {
+pub fn monotonic_ns() -> u64 {
     nanoseconds(clock_gettime(ClockId::Monotonic))
 }
 
