@@ -20,7 +20,7 @@ pub enum Kind {
 impl Kind {
     /// The kind's name in `--list`.
     #[must_use]
-    pub const fn name(self) -> &'static str {
+    pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::Text => "text",
             Self::Id => "id",
@@ -234,15 +234,5 @@ impl Column {
     #[must_use]
     pub(crate) const fn is_comm(&self) -> bool {
         matches!(self.extract, Extract::Comm | Extract::CommRaw | Extract::ProcessComm)
-    }
-
-    /// The privilege and kernel version that reading the column needs, for `--list`.
-    #[must_use]
-    pub fn needs(&self) -> String {
-        match (self.source.needs(), self.since) {
-            (needs, "") => needs.to_owned(),
-            ("-", since) => format!("Linux {since}"),
-            (needs, since) => format!("{needs}; Linux {since}"),
-        }
     }
 }

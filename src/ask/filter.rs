@@ -39,7 +39,7 @@ impl Filter {
 
     /// Sets the index in an observation of each condition's column.
     #[must_use]
-    pub fn placed(mut self, slot: &dyn Fn(&'static Column) -> usize) -> Self {
+    pub(crate) fn with_slots(mut self, slot: &dyn Fn(&'static Column) -> usize) -> Self {
         self.0.assign_slots(slot);
         self
     }

@@ -45,13 +45,13 @@ impl KernelTimes {
     }
 
     /// The names of the columns whose times the kernel does not record.
-    pub fn lacks(self) -> impl Iterator<Item = &'static str> {
+    pub(crate) fn lacks(self) -> impl Iterator<Item = &'static str> {
         COLUMNS.iter().filter(move |column| !self.covers(column)).map(|column| column.name)
     }
 
     /// The warning if `columns` contains times that the kernel does not record, with how to have them recorded.
     #[must_use]
-    pub fn warning(self, columns: &[&'static Column]) -> Option<String> {
+    pub(crate) fn warning(self, columns: &[&'static Column]) -> Option<String> {
         let is_asked = |extract: Extract| columns.iter().any(|column| column.extract == extract);
         if !self.delays && is_asked(Extract::StatNumber(field::DELAYACCT_BLKIO_TICKS)) {
             return Some(

@@ -64,7 +64,7 @@ pub struct Plan {
 fn filters_by_slot(filters: &[Filter], columns: usize, slot: &dyn Fn(&str) -> usize) -> Vec<Vec<Filter>> {
     let mut by_slot = vec![Vec::new(); columns];
     for filter in filters {
-        let filter = filter.clone().placed(&|column| slot(column.name));
+        let filter = filter.clone().with_slots(&|column| slot(column.name));
         let mut slots: Vec<usize> = filter.conditions().iter().map(|condition| slot(condition.column.name)).collect();
         slots.sort_unstable();
         slots.dedup();

@@ -82,7 +82,7 @@ impl StateGate {
     /// Whether threads in state `letter` are counted.
     #[inline]
     #[must_use]
-    pub const fn passes(&self, letter: u8) -> bool {
+    pub(crate) const fn passes(&self, letter: u8) -> bool {
         self.passes.at(letter)
     }
 

@@ -342,7 +342,7 @@ pub struct ExportArgs {
 
 /// The description of the command line, for completion scripts and the manual page.
 #[must_use]
-pub fn command() -> clap::Command {
+pub(crate) fn command() -> clap::Command {
     Cli::command()
 }
 

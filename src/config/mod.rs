@@ -162,7 +162,7 @@ impl Config {
 ///
 /// # Errors
 /// The first invalid argument.
-pub fn plan(args: &SampleArgs, collected: Collected) -> Result<Plan, UsageError> {
+pub(crate) fn plan(args: &SampleArgs, collected: Collected) -> Result<Plan, UsageError> {
     let mut record = names(&args.recording.record);
     if collected == Collected::Rows {
         record.extend(SERVICE.map(str::to_owned));
@@ -190,13 +190,13 @@ pub fn plan(args: &SampleArgs, collected: Collected) -> Result<Plan, UsageError>
 ///
 /// # Errors
 /// The first invalid condition.
-pub fn filters(given: &[String]) -> Result<Vec<Filter>, UsageError> {
+pub(crate) fn filters(given: &[String]) -> Result<Vec<Filter>, UsageError> {
     given.iter().map(|filter| Filter::parse(filter)).collect::<Result<_, _>>().map_err(UsageError::Filter)
 }
 
 /// The names in `list`, without surrounding spaces and empty ones.
 #[must_use]
-pub fn names(list: &[String]) -> Vec<String> {
+pub(crate) fn names(list: &[String]) -> Vec<String> {
     list.iter().map(|name| name.trim().to_owned()).filter(|name| !name.is_empty()).collect()
 }
 
@@ -215,7 +215,7 @@ fn recording(args: &SampleArgs) -> Result<Option<SinkOptions>, UsageError> {
 ///
 /// # Errors
 /// The argument is invalid.
-pub fn processes(args: &SampleArgs) -> Result<ProcessSelection, UsageError> {
+pub(crate) fn processes(args: &SampleArgs) -> Result<ProcessSelection, UsageError> {
     match &args.pid {
         None => Ok(ProcessSelection::All),
         Some(given) => {

@@ -9,7 +9,7 @@ pub struct LastValues(Vec<Option<i128>>);
 impl LastValues {
     /// The bytes of memory for the values of `measures` measures.
     #[must_use]
-    pub const fn cost(measures: usize) -> usize {
+    pub(crate) const fn cost(measures: usize) -> usize {
         allocation(measures * size_of::<Option<i128>>())
     }
 

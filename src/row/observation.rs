@@ -286,20 +286,14 @@ impl Observation {
     }
 
     /// Keeps only the first `len` values.
-    pub fn truncate(&mut self, len: usize) {
+    pub(crate) fn truncate(&mut self, len: usize) {
         self.values.truncate(len);
     }
 
     /// The number of values.
     #[must_use]
-    pub const fn len(&self) -> usize {
+    pub(crate) const fn len(&self) -> usize {
         self.values.len()
-    }
-
-    /// Whether there are no values.
-    #[must_use]
-    pub const fn is_empty(&self) -> bool {
-        self.len() == 0
     }
 
     /// Appends a number.
@@ -335,7 +329,7 @@ impl Observation {
 
     /// The value of the plan's column `index`; [`Mark::None`] beyond the end.
     #[must_use]
-    pub fn value(&self, index: usize) -> Value<'_> {
+    pub(crate) fn value(&self, index: usize) -> Value<'_> {
         self.values.get(Offset::default(), index)
     }
 }

@@ -21,7 +21,7 @@ impl Rows {
     }
 
     /// Removes the rows and keeps the memory.
-    pub fn clear(&mut self) {
+    pub(crate) fn clear(&mut self) {
         self.values.clear();
         self.starts.clear();
     }
@@ -40,7 +40,7 @@ impl Rows {
 
     /// The bytes of memory in use.
     #[must_use]
-    pub fn size(&self) -> usize {
+    pub(crate) fn size(&self) -> usize {
         self.values.size() + size_of_val(&*self.starts)
     }
 
@@ -70,7 +70,7 @@ impl Rows {
 
     /// The value of row `row` in column `column`.
     #[must_use]
-    pub fn value(&self, row: usize, column: usize) -> Value<'_> {
+    pub(crate) fn value(&self, row: usize, column: usize) -> Value<'_> {
         self.starts.get(row).map_or(Value::Mark(Mark::None), |start| self.values.get(*start, column))
     }
 
@@ -90,7 +90,7 @@ impl Rows {
     }
 
     /// Replaces the values of `observation` by those of row `row`.
-    pub fn load(&self, row: usize, observation: &mut Observation) {
+    pub(crate) fn load(&self, row: usize, observation: &mut Observation) {
         observation.clear();
         for column in 0..self.columns {
             observation.push(self.value(row, column));
@@ -108,7 +108,7 @@ impl SpareRows {
     const MAX_BYTES: usize = 32 << 20;
 
     /// Returns `rows` for reuse.
-    pub fn give(&self, rows: impl IntoIterator<Item = Rows>) {
+    pub(crate) fn give(&self, rows: impl IntoIterator<Item = Rows>) {
         let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         for mut rows in rows {
             rows.clear();
@@ -121,7 +121,7 @@ impl SpareRows {
 
     /// An empty buffer for rows of `columns` values, reused if there is one.
     #[must_use]
-    pub fn take(&self, columns: usize) -> Rows {
+    pub(crate) fn take(&self, columns: usize) -> Rows {
         let spare = self.0.lock().unwrap_or_else(PoisonError::into_inner).pop();
         Rows { columns, ..spare.unwrap_or_default() }
     }

@@ -14,8 +14,8 @@
 //! | a backslash that, with what follows, could be read as one of these escapes | `\\` |
 //! | any other backslash | unchanged, so that `\x2d` in the name of a systemd unit stays readable |
 //!
-//! [ascii] also escapes every character beyond ASCII (`\u{e9}`), for terminals that may not support UTF-8.
-//! [frame] also escapes `;` as `\x3b`, and a space before a number at the end as `\x20`.
+//! `ascii` also escapes every character beyond ASCII (`\u{e9}`), for terminals that may not support UTF-8.
+//! `frame` also escapes `;` as `\x3b`, and a space before a number at the end as `\x20`.
 
 use std::borrow::Cow;
 use std::fmt::Write as _;
@@ -33,7 +33,7 @@ pub fn printable(bytes: &[u8]) -> Cow<'_, str> {
 
 /// Escapes `bytes` as ASCII.
 #[must_use]
-pub fn ascii(bytes: &[u8]) -> Cow<'_, str> {
+pub(crate) fn ascii(bytes: &[u8]) -> Cow<'_, str> {
     escape(bytes, EscapeTarget::Ascii)
 }
 
@@ -211,7 +211,7 @@ fn escape_len(text: &[u8]) -> Option<usize> {
 
 /// Whether a spreadsheet may run `text` as a formula. A single dash, the mark for no value, is not one.
 #[must_use]
-pub fn is_formula(text: &str) -> bool {
+pub(crate) fn is_formula(text: &str) -> bool {
     let starts = ['=', '+', '-', '@', '\u{ff1d}', '\u{ff0b}', '\u{ff0d}', '\u{ff20}', '\u{2212}'];
     text != "-" && text.trim_start().starts_with(starts)
 }

@@ -32,7 +32,7 @@ impl TimePoint {
     ///
     /// # Errors
     /// What to write.
-    pub fn parse(text: &str) -> Result<Self, String> {
+    pub(crate) fn parse(text: &str) -> Result<Self, String> {
         let zone = zone().as_ref().map_err(String::clone);
         Self::parse_in(text.trim(), &Timestamp::now(), zone)
     }
@@ -82,7 +82,7 @@ impl TimePoint {
 
     /// The nanoseconds since 1970 for a recording that ends at `end_ns`.
     #[must_use]
-    pub fn resolve(self, end_ns: u64) -> u64 {
+    pub(crate) fn resolve(self, end_ns: u64) -> u64 {
         match self {
             Self::At(ns) => ns,
             Self::BeforeEnd(ns) => end_ns.saturating_sub(ns),
@@ -233,13 +233,13 @@ fn parse_units(text: &str) -> Result<Duration, String> {
 
 /// `duration` in nanoseconds, at most `u64::MAX` (584 years).
 #[must_use]
-pub fn nanoseconds(duration: Duration) -> u64 {
+pub(crate) fn nanoseconds(duration: Duration) -> u64 {
     u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }
 
 /// Formats `ns` nanoseconds as users type durations: `10s`, `1m30s`, `500ms`.
 #[must_use]
-pub fn length(ns: u64) -> String {
+pub(crate) fn length(ns: u64) -> String {
     let units = [("d", 86_400_000_000_000), ("h", 3_600_000_000_000), ("m", 60_000_000_000), ("s", 1_000_000_000)];
     let mut rest = ns;
     let mut text = String::new();
@@ -265,7 +265,7 @@ pub(crate) fn timestamp(ns: u64) -> Option<String> {
 /// Formats the time `ns` nanoseconds after 1970 for people: in the time zone of this host, with its offset, to the
 /// millisecond. `--from` accepts this form.
 #[must_use]
-pub fn local(ns: u64) -> String {
+pub(crate) fn local(ns: u64) -> String {
     format_in(
         ns,
         &zone_or_utc(),

@@ -13,7 +13,7 @@ use crate::row::observation::{Mark, Value};
 /// Checks that some value of the column can meet the condition, which was typed with `value`.
 ///
 /// # Errors
-/// None can: what values the column has.
+/// No value can: what values the column has, and what to write.
 pub(super) fn check(condition: &Condition, value: &str) -> Result<(), FilterError> {
     let column = condition.column;
     let is_equality = matches!(condition.comparison, Comparison::In(_) | Comparison::NotIn(_));
