@@ -6,7 +6,7 @@
 
 /// What a rule says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Verdict {
+pub(crate) enum Verdict {
     /// It waits for somebody or something that it needs.
     No,
     /// It waits for work.
@@ -18,7 +18,7 @@ pub enum Verdict {
 impl Verdict {
     /// The word in the column.
     #[must_use]
-    pub const fn name(self) -> &'static str {
+    pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::No => "no",
             Self::Yes => "yes",
@@ -29,7 +29,7 @@ impl Verdict {
 
 /// The kind of file that a system call is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum FileKind {
+pub(crate) enum FileKind {
     /// A terminal.
     Terminal,
     /// A pipe or FIFO.
@@ -49,7 +49,7 @@ pub enum FileKind {
 impl FileKind {
     /// As people call it.
     #[must_use]
-    pub const fn name(self) -> &'static str {
+    pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::Terminal => "a terminal",
             Self::Pipe => "a pipe",
@@ -64,28 +64,28 @@ impl FileKind {
 
 /// What is known of a thread that sleeps.
 #[derive(Debug, Clone, Copy)]
-pub struct Sleep<'a> {
+pub(crate) struct Sleep<'a> {
     /// The state's letter.
-    pub state: u8,
+    pub(crate) state: u8,
     /// Whether it is a thread of the kernel's own.
-    pub is_kernel_thread: bool,
+    pub(crate) is_kernel_thread: bool,
     /// The system call's name; `None` if it is in none, or if it is not known.
-    pub call: Option<&'a [u8]>,
+    pub(crate) call: Option<&'a [u8]>,
     /// Whether it is known to be in no system call.
-    pub is_in_no_call: bool,
+    pub(crate) is_in_no_call: bool,
     /// The arguments.
-    pub args: [u64; 6],
+    pub(crate) args: [u64; 6],
     /// The file of the descriptor argument.
-    pub file: Option<FileKind>,
+    pub(crate) file: Option<FileKind>,
     /// Whether it waits in epoll_wait(2) for a few files of which some are pipes and none are sockets.
-    pub watches_pipes: bool,
+    pub(crate) watches_pipes: bool,
     /// The functions of the kernel's stack, or the one that it sleeps in, as they are shown.
-    pub kernel: &'a [u8],
+    pub(crate) kernel: &'a [u8],
 }
 
 /// When a rule applies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum When {
+pub(crate) enum When {
     /// To threads of the kernel's own.
     KernelThread,
     /// In state D.
@@ -108,7 +108,7 @@ pub enum When {
 
 /// What the arguments of futex(2) tell.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Futex {
+pub(crate) enum Futex {
     /// The word is 2: the lock of glibc and of many others, taken and with waiters.
     Lock,
     /// The kernel knows the owner.
@@ -121,15 +121,15 @@ pub enum Futex {
 
 /// One rule.
 #[derive(Debug, Clone, Copy)]
-pub struct Rule {
+pub(crate) struct Rule {
     /// When it applies.
-    pub when: When,
+    pub(crate) when: When,
     /// What it says.
-    pub verdict: Verdict,
+    pub(crate) verdict: Verdict,
     /// What the thread waits for: the second half of the column.
-    pub what: &'static str,
+    pub(crate) what: &'static str,
     /// Why, for people.
-    pub reason: &'static str,
+    pub(crate) reason: &'static str,
 }
 
 const fn rule(when: When, verdict: Verdict, what: &'static str, reason: &'static str) -> Rule {
@@ -150,7 +150,7 @@ const SLEEPS: &[&str] = &["nanosleep", "clock_nanosleep", "pause", "rt_sigtimedw
 const LOCK_COMMANDS: &[u64] = &[7, 38];
 
 /// The rules, in the order in which they are tried.
-pub static RULES: &[Rule] = &[
+pub(crate) static RULES: &[Rule] = &[
     rule(
         When::Kernel(&["request_wait_answer", "fuse_dev_do_read_wait"]),
         Verdict::No,
@@ -284,7 +284,7 @@ pub static RULES: &[Rule] = &[
 
 /// The rule that decides; `None` if there is none, or if the thread does not sleep.
 #[must_use]
-pub fn decide(sleep: &Sleep<'_>) -> Option<&'static Rule> {
+pub(crate) fn decide(sleep: &Sleep<'_>) -> Option<&'static Rule> {
     matches!(sleep.state, b'S' | b'D').then(|| RULES.iter().find(|rule| rule.when.applies(sleep))).flatten()
 }
 
@@ -308,7 +308,7 @@ impl When {
 impl Futex {
     /// What is so about the word and the operation, for people.
     #[must_use]
-    pub const fn condition(self) -> &'static str {
+    pub(crate) const fn condition(self) -> &'static str {
         match self {
             Self::Lock => "whose word is 2",
             Self::PriorityInheritance => "with priority inheritance (FUTEX_LOCK_PI)",

@@ -8,8 +8,9 @@ use super::idle::extract_idle;
 use super::socket::extract_socket;
 use super::thread::Thread;
 use super::wait_age::extract_wait_age;
-use crate::ask::column::{Column, Extract, RUNNABLE, SmapsPart, StatusForm, THROTTLED, state_name};
-use crate::ask::measured::Measured;
+use crate::ask::column::{Column, Extract, SmapsPart, StatusForm};
+use crate::ask::kernel_times::KernelTimes;
+use crate::ask::state::{RUNNABLE, THROTTLED, state_name};
 use crate::kernel::TaskRecord;
 use crate::proc::parse::smaps::Mapping;
 use crate::proc::parse::stat::field;
@@ -24,13 +25,13 @@ pub(super) struct Extractor {
     /// The names of users.
     pub(super) users: Arc<Users>,
     /// What this kernel measures.
-    pub(super) measured: Measured,
+    pub(super) kernel_times: KernelTimes,
 }
 
 impl Extractor {
     /// Appends the value of `column` to `row`.
     pub(super) fn extract(&self, column: &Column, thread: &Thread<'_>, contents: &FileContents, row: &mut Observation) {
-        if !self.measured.covers(column) {
+        if !self.kernel_times.covers(column) {
             return row.push_mark(Mark::Unsupported);
         }
         match column.extract {
@@ -348,7 +349,7 @@ mod tests {
 
     /// The text of the column's value, by a kernel that measures everything.
     fn text(column: &str, thread: &Thread<'_>, contents: &FileContents) -> String {
-        let extractor = Extractor { users: Arc::default(), measured: Measured::default() };
+        let extractor = Extractor { users: Arc::default(), kernel_times: KernelTimes::default() };
         let mut row = Observation::default();
         extractor.extract(Column::find(column).unwrap(), thread, contents, &mut row);
         text_of(row.value(0))
@@ -575,8 +576,8 @@ mod tests {
         }
         assert_eq!(value("utime", &masked, &[]), "0");
         let stat = Stat::parse(line.as_bytes(), 52).unwrap();
-        let measured = Measured { delays: false, sched: false };
-        let extractor = Extractor { users: Arc::default(), measured };
+        let measured = KernelTimes { delays: false, sched: false };
+        let extractor = Extractor { users: Arc::default(), kernel_times: measured };
         for column in ["delayacct_blkio_ticks", "sched_run_ns", "sched_wait_ns"] {
             let mut row = Observation::default();
             let thread = Thread::from_stat(7, &stat, 0, false);

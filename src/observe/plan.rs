@@ -53,7 +53,7 @@ impl ObservePlan {
         let first_from = |source: Source| columns.partition_point(|column| column.source < source);
         let any = |wanted: fn(&Column) -> bool| columns.iter().any(|column| wanted(column));
         Self {
-            extractor: Extractor { users: Arc::clone(&context.users), measured: run.measured },
+            extractor: Extractor { users: Arc::clone(&context.users), kernel_times: run.kernel_times },
             reads_wait: WAIT_SOURCES.iter().any(|source| run.sources.contains(source)),
             needs_stat: any(needs_stat),
             needs_name: any(Column::is_comm),

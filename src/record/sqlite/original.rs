@@ -52,7 +52,7 @@ impl OriginalRecording {
                 continue;
             }
             for name in database.table_columns(table).map_err(failed)? {
-                let known = crate::ask::column::COLUMNS.iter().find(|column| column.name == name);
+                let known = crate::ask::registry::COLUMNS.iter().find(|column| column.name == name);
                 if let Some(column) =
                     known.filter(|column| !columns.iter().any(|RecordedColumn { name, .. }| name == column.name))
                 {
