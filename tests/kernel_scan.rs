@@ -706,12 +706,15 @@ fn a_killed_psn_leaves_nothing() {
     }
     let mut command = Command::new(env!("CARGO_BIN_EXE_psn"));
     command.args(["--scan", "kernel", "-a", "-G", "syscall,wchan", "-d", "0", "--hz", "50"]);
-    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-    let child = Killed(command.spawn().unwrap());
+    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+    let mut child = Killed(command.spawn().unwrap());
     // Two programs with a control map each; the records of both, and what one has seen.
     let all = 2 + 2 + 2 + 1;
     let deadline = Instant::now() + Duration::from_secs(20);
     while held(child.0.id()).len() < all {
+        if let Some(status) = child.0.try_wait().unwrap() {
+            panic!("{status}: {}", std::io::read_to_string(child.0.stderr.take().unwrap()).unwrap());
+        }
         assert!(Instant::now() < deadline, "{:?}", held(child.0.id()));
         std::thread::sleep(Duration::from_millis(2));
     }

@@ -84,7 +84,10 @@ fn threads_that_stand_still_are_told_the_same_by_both_scans() {
         "comm2,cmdline,exe,rchar",
     ] {
         let names: Vec<&str> = columns.split(',').collect();
-        let args = ["-p", &root, "-r", "-a", "-d", "0.6", "-g", columns, "--where", OF_STORM, "--where", "comm2 != x"];
+        // Only a walk tells what an epoll instance watches, which it shows in the place of the name.
+        let without = if columns.contains("filename") { "comm2 != storm-epoll" } else { "comm2 != x" };
+        let epolls = if columns.contains("filename") { 9 } else { 0 };
+        let args = ["-p", &root, "-r", "-a", "-d", "0.6", "-g", columns, "--where", OF_STORM, "--where", without];
         let mut reports = both(&args);
         // On a host where others keep the CPUs busy, a title may come too late for its tick, which says so.
         wait_until("no title comes too late", || {
@@ -98,7 +101,7 @@ fn threads_that_stand_still_are_told_the_same_by_both_scans() {
         let (kernel, proc) = reports;
         let told = threads_by(&kernel, &names);
         assert_eq!(told, threads_by(&proc, &names), "{columns}");
-        assert_eq!(told.values().sum::<u64>(), 200 + 9 + 8 + 7 + 2 + 2 + 3, "{told:#?}");
+        assert_eq!(told.values().sum::<u64>(), 200 + 9 + 8 + 7 + 2 + 2 + 3 - epolls, "{told:#?}");
         // By construction: whoever stands still can not have moved on.
         assert_eq!(kernel.0["coverage"]["torn"], 0, "{columns}: {}", kernel.0["coverage"]);
         assert_eq!(kernel.0["coverage"]["rows"], proc_rows(&kernel), "{columns}");

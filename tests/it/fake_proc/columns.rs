@@ -264,9 +264,9 @@ fn value_of(proc: &FakeProc, column: &str) -> String {
     value(&report, only(&report), column)
 }
 
-/// The columns that are made of files: a made-up root has no kernel that walks.
+/// The columns that are made of files: a made-up root has no kernel that walks, and no clock.
 fn of_files() -> impl Iterator<Item = &'static Column> {
-    COLUMNS.iter().filter(|column| column.source != Source::Kernel)
+    COLUMNS.iter().filter(|column| column.source == Source::Task || column.source.is_file())
 }
 
 #[test]
@@ -285,6 +285,19 @@ fn what_only_a_walk_tells_is_not_made_up() {
     assert_eq!((shown('D', "oncpu"), shown('R', "oncpu")), ("[unsupported]".to_owned(), "[unsupported]".to_owned()));
     assert_eq!(shown('R', "state2"), "[unsupported]");
     assert_eq!(shown('D', "state2"), "Disk (Uninterruptible)");
+    assert_eq!((shown('D', "iowait"), shown('R', "wait_ms")), ("[unsupported]".to_owned(), "[unsupported]".to_owned()));
+    let proc = FakeProc::of([process_of(crafted_thread().file("fd/7", Content::Link("socket:[7]".to_owned())))]);
+    assert_eq!(value_of(&proc, "remote"), "[unsupported]");
+}
+
+#[test]
+fn what_follows_from_several_files_is_told() {
+    let proc = crafted();
+    assert_eq!((value_of(&proc, "idle"), value_of(&proc, "proto")), ("no: uninterruptible".to_owned(), "-".to_owned()));
+    assert_eq!((value_of(&proc, "wait_ns"), value_of(&proc, "wait_exact")), ("0".to_owned(), "0".to_owned()));
+    let report = sample(&proc, &["-a", "-g", "task", "-s", "wait_ns:max", "--workers", "1"], 3);
+    let age: u64 = value(&report, only(&report), "wait_ns:max").parse().unwrap();
+    assert!(age > 0 && age < 60_000_000_000, "{age}");
 }
 
 #[test]
@@ -317,11 +330,23 @@ fn only_the_files_that_the_columns_need_are_opened() {
             let needed = match source {
                 Source::Stat => true,
                 // What a thread waits for is bracketed by its switch counters, and a file by its system call.
-                Source::Schedstat | Source::Syscall if column.source == Source::Fd => true,
+                Source::Schedstat | Source::Syscall
+                    if matches!(column.source, Source::Fd | Source::Socket | Source::Idle) =>
+                {
+                    true
+                }
+                Source::Fd if matches!(column.source, Source::Socket | Source::Idle) => true,
+                Source::Wchan if column.source == Source::Idle => true,
                 // And whoever has run since may have another title.
                 Source::Schedstat => matches!(
                     column.source,
-                    Source::Schedstat | Source::Syscall | Source::Wchan | Source::Stack | Source::Cmdline | Source::Exe
+                    Source::Schedstat
+                        | Source::Syscall
+                        | Source::Wchan
+                        | Source::Wait
+                        | Source::Stack
+                        | Source::Cmdline
+                        | Source::Exe
                 ),
                 // What is known of a program is known under its name.
                 Source::Comm => {
