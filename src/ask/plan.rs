@@ -137,6 +137,15 @@ impl Plan {
         self.filters.get(slot).is_none_or(|filters| filters.iter().all(|filter| filter.may_hold(row, slot)))
     }
 
+    /// The columns that the report shows or that a condition is on: not those that are only recorded.
+    pub(crate) fn shown(&self) -> impl Iterator<Item = &'static Column> {
+        let filtered =
+            (0..self.columns.len()).filter(|slot| self.filters.get(*slot).is_some_and(|filters| !filters.is_empty()));
+        let slots =
+            self.dimensions.iter().copied().chain(self.measures.iter().map(|measure| measure.slot)).chain(filtered);
+        slots.filter_map(|slot| self.columns.get(slot).copied())
+    }
+
     /// The headers of the report's columns, in order.
     #[must_use]
     pub fn headers(&self) -> Vec<String> {

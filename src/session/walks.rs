@@ -34,5 +34,11 @@ pub(super) fn open_walks(config: &Config, root: &ProcRoot, selection: &Selection
 
 /// Whether the kernel is to walk even if it costs more than to read the selected threads' files.
 pub(super) fn must_walk(config: &Config) -> bool {
-    config.scan == Scan::Kernel || config.sources().contains(Source::Kernel)
+    /// What only a walk tells.
+    const OF_WALKS: [Source; 3] = [Source::Kernel, Source::Socket, Source::Idle];
+    let sources = config.sources();
+    config.scan == Scan::Kernel
+        || OF_WALKS.into_iter().any(|source| sources.contains(source))
+        // Each recording has the age of waits, through /proc as a bound.
+        || config.plan.shown().any(|column| column.source == Source::Wait)
 }
