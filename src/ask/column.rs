@@ -105,6 +105,8 @@ pub enum WaitPart {
     Nanoseconds,
     /// Microseconds.
     Microseconds,
+    /// Nanoseconds, of exact ages alone.
+    ExactNanoseconds,
     /// When it began, nanoseconds since 1970.
     Since,
     /// Whether it is exact, and not a bound.

@@ -17,7 +17,7 @@ pub use crate::ask::state::StateGate;
 pub use error::PlanError;
 pub use request::{Collected, PlanRequest};
 pub(crate) use statistic::STATISTICS;
-pub use statistic::{Aggregate, Measure, Statistic, StatisticColumn};
+pub use statistic::{Aggregate, Latency, Measure, Statistic, StatisticColumn};
 use statistic::{SelectItem, select_item};
 
 /// What the rows of the report are sorted by: numbers descending, texts ascending.
@@ -107,6 +107,16 @@ impl Plan {
                     SelectItem::Aggregate(column, aggregate) => {
                         measures.push(Measure { slot: slot(column.name), aggregate });
                         Statistic::Measure(measures.len() - 1)
+                    }
+                    SelectItem::Latency(what, is_interval, column) => {
+                        let ages = Measure { slot: slot(column.name), aggregate: Aggregate::Ages };
+                        // All of them are made of the same ages.
+                        let known = measures.iter().position(|measure| *measure == ages);
+                        let measure = known.unwrap_or(measures.len());
+                        if known.is_none() {
+                            measures.push(ages);
+                        }
+                        Statistic::Latency { what, is_interval, measure }
                     }
                 },
             })
@@ -218,7 +228,7 @@ fn select_items(
     let mut items = Vec::new();
     for text in &request.select {
         let item = select_item(text)?;
-        if let SelectItem::Aggregate(column, _) = item {
+        if let SelectItem::Aggregate(column, _) | SelectItem::Latency(_, _, column) = item {
             add(columns, column);
         }
         items.push((text.clone(), item));

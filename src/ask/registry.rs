@@ -128,6 +128,13 @@ pub static COLUMNS: &[Column] = &[
         "time off the CPU in this wait, milliseconds; in state R, time waiting for a CPU",
     ),
     Column::new(
+        "exact_wait_ns",
+        Gauge,
+        Source::Wait,
+        Extract::Waited(WaitPart::ExactNanoseconds),
+        "wait_ns if it is exact; what waits_s and the latencies are estimated from",
+    ),
+    Column::new(
         "wait_since_ns",
         Id,
         Source::Wait,

@@ -7,6 +7,7 @@ use foldhash::fast::RandomState;
 use crate::ask::plan::Aggregate;
 use crate::count::Cell;
 use crate::count::different::Different;
+use crate::count::latency::WaitAges;
 use crate::count::memory::Budget;
 use crate::count::quantiles::Quantiles;
 use crate::row::memory::{allocation, table_entry};
@@ -34,6 +35,8 @@ pub enum Accumulator {
     Quantiles(Box<Quantiles>),
     /// How many different ones.
     Distinct(Box<Different>),
+    /// The ages of waits.
+    Ages(Box<WaitAges>),
 }
 
 impl Accumulator {
@@ -45,6 +48,7 @@ impl Accumulator {
             Aggregate::Common => Self::Common(HashMap::default()),
             Aggregate::Percentile(_) => Self::Quantiles(Box::default()),
             Aggregate::Distinct => Self::Distinct(Box::default()),
+            Aggregate::Ages => Self::Ages(Box::default()),
         }
     }
 
@@ -53,6 +57,7 @@ impl Accumulator {
         match aggregate {
             Aggregate::Percentile(_) => allocation(size_of::<Quantiles>()),
             Aggregate::Distinct => allocation(size_of::<Different>()),
+            Aggregate::Ages => allocation(size_of::<WaitAges>()),
             _ => 0,
         }
     }
@@ -68,6 +73,7 @@ impl Accumulator {
     pub(crate) fn add_number(&mut self, number: Option<i128>, budget: &Budget) -> usize {
         match (&mut *self, number) {
             (Self::Quantiles(quantiles), Some(number)) => return quantiles.add(number, budget),
+            (Self::Ages(ages), Some(age_ns)) => return ages.add(age_ns, budget),
             (Self::Max(max), number) => *max = (*max).max(number),
             (Self::Sum { sum, count }, Some(number)) => match sum.checked_add(number) {
                 Some(more) => (*sum, *count) = (more, *count + 1),
@@ -118,6 +124,7 @@ impl Accumulator {
                 *mine = Some(*theirs);
             }
             (Self::Quantiles(mine), Self::Quantiles(theirs)) => return mine.merge(theirs, budget),
+            (Self::Ages(mine), Self::Ages(theirs)) => return mine.merge(theirs, budget),
             (Self::Distinct(mine), Self::Distinct(theirs)) => return mine.merge(theirs, budget),
             (Self::Common(mine), Self::Common(theirs)) => {
                 return theirs.iter().map(|(cell, number)| count(mine, *cell, *number, budget)).sum();
@@ -137,6 +144,7 @@ impl Accumulator {
             Self::Common(counts) => counts.clear(),
             Self::Quantiles(quantiles) => quantiles.clear(),
             Self::Distinct(different) => different.clear(),
+            Self::Ages(ages) => ages.clear(),
         }
     }
 

@@ -14,8 +14,10 @@ pub(crate) mod batches;
 mod different;
 pub mod distinct;
 pub mod intern;
+pub mod latency;
 pub mod memory;
 mod quantiles;
+pub(crate) mod ranges;
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher as _, Hash as _, Hasher as _};

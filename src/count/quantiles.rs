@@ -1,74 +1,43 @@
 //! The quantiles of numbers, in little memory: numbers are counted in ranges that are narrow against their size.
 
-use std::collections::HashMap;
-
-use foldhash::fast::RandomState;
-
 use crate::count::memory::Budget;
-use crate::row::memory::table_entry;
+use crate::count::ranges::RangeCounts;
 
 /// Ranges of a power of two: a quantile is off by 1.6% of itself at most. Numbers below 128 are exact.
 const SUB_BITS: u32 = 6;
 
 /// How many numbers there were in each range.
 #[derive(Debug, Clone, Default, PartialEq)]
-pub struct Quantiles {
-    counts: HashMap<i16, u64, RandomState>,
-    /// Numbers for which there was no memory.
-    lost: u64,
-}
+pub struct Quantiles(RangeCounts);
 
 impl Quantiles {
-    /// Counts a number so many times. Returns the memory that was taken.
-    fn count(&mut self, range: i16, times: u64, budget: &Budget) -> usize {
-        if let Some(known) = self.counts.get_mut(&range) {
-            *known += times;
-            return 0;
-        }
-        // A table grows to twice its size.
-        let taken = if self.counts.len() < self.counts.capacity() {
-            0
-        } else {
-            self.counts.capacity().max(4) * table_entry(size_of::<(i16, u64)>())
-        };
-        if budget.take(taken) {
-            self.counts.insert(range, times);
-            return taken;
-        }
-        self.lost += times;
-        0
-    }
-
     /// Counts a number. Returns the memory that was taken.
-    pub fn add(&mut self, number: i128, budget: &Budget) -> usize {
-        self.count(range_of(number), 1, budget)
+    pub(crate) fn add(&mut self, number: i128, budget: &Budget) -> usize {
+        self.0.add(range_of(number), 1, budget)
     }
 
     /// Counts all that `other` has counted. Returns the memory that was taken.
-    pub fn merge(&mut self, other: &Self, budget: &Budget) -> usize {
-        self.lost += other.lost;
-        other.counts.iter().map(|(range, times)| self.count(*range, *times, budget)).sum()
+    pub(crate) fn merge(&mut self, other: &Self, budget: &Budget) -> usize {
+        self.0.merge(&other.0, budget)
     }
 
     /// Forgets the numbers; the table keeps its memory.
-    pub fn clear(&mut self) {
-        self.counts.clear();
-        self.lost = 0;
+    pub(crate) fn clear(&mut self) {
+        self.0.clear();
     }
 
     /// Whether numbers are missing, so that there is no telling.
     #[must_use]
-    pub const fn is_incomplete(&self) -> bool {
-        self.lost > 0
+    pub(crate) const fn is_incomplete(&self) -> bool {
+        self.0.is_incomplete()
     }
 
     /// The number that so many percent do not exceed; none if there are no numbers.
     #[must_use]
-    pub fn percentile(&self, percent: u8) -> Option<i128> {
-        let total: u64 = self.counts.values().sum();
+    pub(crate) fn percentile(&self, percent: u8) -> Option<i128> {
+        let ranges = self.0.sorted();
+        let total: u64 = ranges.iter().map(|(_, times)| times).sum();
         let rank = (u128::from(total) * u128::from(percent)).div_ceil(100).max(1);
-        let mut ranges: Vec<(i16, u64)> = self.counts.iter().map(|(range, times)| (*range, *times)).collect();
-        ranges.sort_unstable();
         let mut seen = 0;
         ranges.into_iter().find_map(|(range, times)| {
             seen += u128::from(times);

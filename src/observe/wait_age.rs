@@ -26,8 +26,9 @@ struct WaitAge {
 pub(super) fn extract_wait_age(part: WaitPart, thread: &Thread<'_>, contents: &FileContents, row: &mut Observation) {
     match wait_age(thread, contents) {
         Err(mark) => row.push_mark(mark),
+        Ok(age) if part == WaitPart::ExactNanoseconds && !age.is_exact => row.push_mark(Mark::None),
         Ok(age) => row.push_number(match part {
-            WaitPart::Nanoseconds => age.ns.into(),
+            WaitPart::Nanoseconds | WaitPart::ExactNanoseconds => age.ns.into(),
             WaitPart::Microseconds => (age.ns / 1000).into(),
             WaitPart::Since => age.since_ns.into(),
             WaitPart::IsExact => age.is_exact.into(),

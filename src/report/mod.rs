@@ -8,8 +8,9 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::ask::column::Column;
-use crate::ask::plan::{Aggregate, Plan, SortKey, StateGate, Statistic};
+use crate::ask::plan::{Aggregate, Latency, Plan, SortKey, StateGate, Statistic};
 use crate::count::intern::Interner;
+use crate::count::latency;
 use crate::count::{Accumulator, Aggregator, Cell, Group};
 use crate::proc::health::Counts;
 use crate::row::memory::allocation;
@@ -190,9 +191,10 @@ impl Report {
     #[must_use]
     pub fn new(plan: &Plan, aggregator: &Aggregator, limit: Option<usize>, facts: Facts) -> Self {
         let ticks = u32::try_from(facts.ticks.completed).unwrap_or(u32::MAX);
+        let sampling = Sampling { ticks, hz: facts.meta.hz };
         let texts = Texts(aggregator.interner());
         let mut rows: Vec<Row> = Vec::with_capacity(aggregator.len());
-        aggregator.each_group(|key, group| rows.push(row(plan, key, group, ticks, texts)));
+        aggregator.each_group(|key, group| rows.push(row(plan, key, group, sampling, texts)));
         mark_unmeasured(&mut rows, plan, &facts.unmeasured);
         sort(&mut rows, plan);
         let left_out = limit.map_or(0, |limit| rows.len().saturating_sub(limit));
@@ -243,7 +245,8 @@ impl Texts<'_> {
 }
 
 #[expect(clippy::cast_precision_loss, reason = "counts far below 2^52")]
-fn row(plan: &Plan, key: &[Cell], group: &Group, ticks: u32, texts: Texts<'_>) -> Row {
+fn row(plan: &Plan, key: &[Cell], group: &Group, sampling: Sampling, texts: Texts<'_>) -> Row {
+    let ticks = sampling.ticks;
     let samples = group.samples();
     let average = if ticks == 0 { 0.0 } else { samples as f64 / f64::from(ticks) };
     let mut fields = vec![Field::Integer(samples.into()), Field::Decimal(average)];
@@ -251,6 +254,7 @@ fn row(plan: &Plan, key: &[Cell], group: &Group, ticks: u32, texts: Texts<'_>) -
         Statistic::MaxThreads => Field::Integer(group.max_threads().into()),
         Statistic::Ci95 => group.ci95(ticks).map_or(Field::Mark(Mark::None), Field::Decimal),
         Statistic::Measure(index) => measure(plan, index, group, texts),
+        Statistic::Latency { what, is_interval, measure } => latency(what, is_interval, measure, group, sampling),
     }));
     let dimension = |(slot, cell): (&usize, &Cell)| match plan.columns.get(*slot) {
         Some(column) => texts.field(*cell, column),
@@ -258,6 +262,37 @@ fn row(plan: &Plan, key: &[Cell], group: &Group, ticks: u32, texts: Texts<'_>) -
     };
     fields.extend(plan.dimensions.iter().zip(key).map(dimension));
     Row { fields }
+}
+
+/// How a group was sampled.
+#[derive(Clone, Copy)]
+struct Sampling {
+    /// Completed ticks.
+    ticks: u32,
+    hz: f64,
+}
+
+/// An estimate from the ages of a group's waits; `-` where there are too few for a claim.
+#[expect(clippy::cast_precision_loss, reason = "counts far below 2^52")]
+fn latency(what: Latency, is_interval: bool, measure: usize, group: &Group, sampling: Sampling) -> Field {
+    let none = Field::Mark(Mark::None);
+    let Some(Accumulator::Ages(ages)) = group.accumulators.get(measure) else { return none };
+    let Sampling { ticks, hz } = sampling;
+    let samples = group.samples() as f64;
+    let average = samples / f64::from(ticks.max(1));
+    // Without batches: that of as many independent samples, twice.
+    let relative_ci95 = group.ci95(ticks).map_or(4.0 / samples.sqrt(), |half_width| half_width / average);
+    let Some(latency) = ages.latency(latency::TickSeries { count: ticks, period_s: 1.0 / hz, relative_ci95 }) else {
+        return none;
+    };
+    let estimate = match what {
+        Latency::Rate => latency.waits_s(),
+        Latency::Mean => latency.mean_ms(),
+        Latency::Percentile(percent) => latency.percentile_ms(percent),
+    };
+    estimate.map_or(none, |estimate| {
+        Field::Decimal(if is_interval { (estimate.high - estimate.low) / 2.0 } else { estimate.value })
+    })
 }
 
 #[expect(clippy::cast_precision_loss, reason = "an average is shown with two decimals")]
@@ -282,6 +317,8 @@ fn measure(plan: &Plan, index: usize, group: &Group, texts: Texts<'_>) -> Field 
             }
             _ => Field::Mark(Mark::Other),
         },
+        // These are shown as estimates.
+        Accumulator::Ages(_) => none,
         Accumulator::Distinct(different) => {
             different.number().map_or(Field::Mark(Mark::Other), |number| Field::Integer(number.into()))
         }
@@ -325,7 +362,7 @@ fn columns(plan: &Plan) -> Vec<ReportColumn> {
     let mut columns = vec![number("samples"), number("avg_threads")];
     columns.extend(plan.selected.iter().map(|selected| {
         let column = match selected.statistic {
-            Statistic::MaxThreads | Statistic::Ci95 => None,
+            Statistic::MaxThreads | Statistic::Ci95 | Statistic::Latency { .. } => None,
             Statistic::Measure(index) => plan
                 .measures
                 .get(index)

@@ -29,6 +29,16 @@ pub enum PlanError {
         /// The column's name.
         column: &'static str,
     },
+    /// What was asked for of an estimate is not its interval.
+    #[error(
+        "-s: '{item}': there is no '{name}' of an estimate; :ci95 shows half the width of its 95% confidence interval"
+    )]
+    Interval {
+        /// The item.
+        item: String,
+        /// What follows the colon.
+        name: String,
+    },
     /// A delta is asked of a column that is not a counter.
     #[error("-s: '{item}' needs a counter, but {column} is not one: use :max, :avg or :sum")]
     NotCounter {

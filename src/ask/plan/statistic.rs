@@ -24,6 +24,8 @@ pub enum Aggregate {
     Percentile(u8),
     /// The number of different values.
     Distinct,
+    /// The ages of waits, from which [`Latency`] statistics are estimated. Has no name.
+    Ages,
 }
 
 impl Aggregate {
@@ -51,7 +53,7 @@ impl Aggregate {
 
     /// Whether the values must be numbers.
     const fn needs_numbers(self) -> bool {
-        matches!(self, Self::Max | Self::Avg | Self::Sum | Self::Delta | Self::Percentile(_))
+        matches!(self, Self::Max | Self::Avg | Self::Sum | Self::Delta | Self::Percentile(_) | Self::Ages)
     }
 }
 
@@ -64,14 +66,58 @@ pub enum Statistic {
     Ci95,
     /// An aggregate of a column: its index in `Plan::measures`.
     Measure(usize),
+    /// An estimate of how often the group's waits begin, or how long they last.
+    Latency {
+        /// What is estimated.
+        what: Latency,
+        /// Whether half the width of its 95% interval is shown, instead of the estimate.
+        is_interval: bool,
+        /// The index of the ages in `Plan::measures`.
+        measure: usize,
+    },
 }
 
+/// What is estimated from the ages of waits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Latency {
+    /// Waits that begin in a second.
+    Rate,
+    /// The mean length, in milliseconds.
+    Mean,
+    /// The length that this percentage of the waits do not exceed, in milliseconds.
+    Percentile(u8),
+}
+
+impl Latency {
+    const NAMES: [(&'static str, Self); 5] = [
+        ("waits_s", Self::Rate),
+        ("mean_wait_ms", Self::Mean),
+        ("p50_wait_ms", Self::Percentile(50)),
+        ("p95_wait_ms", Self::Percentile(95)),
+        ("p99_wait_ms", Self::Percentile(99)),
+    ];
+}
+
+/// The column with the ages that latencies are estimated from.
+const AGES: &str = "exact_wait_ns";
+
 /// The statistics that are not aggregates of a column, with their meaning.
-pub(crate) const STATISTICS: [(&str, &str); 4] = [
+pub(crate) const STATISTICS: [(&str, &str); 9] = [
     ("samples", "number of samples of threads of the group; always shown"),
     ("avg_threads", "samples divided by completed ticks; always shown"),
     ("max_threads", "largest number of threads of the group in any one tick"),
     ("ci95", "half-width of the 95% confidence interval of avg_threads, by batch means over ticks"),
+    (
+        "waits_s",
+        "waits of the group's threads that begin in a second, seen or not, estimated from the ages of those seen",
+    ),
+    (
+        "mean_wait_ms",
+        "mean length of these waits, in milliseconds; :ci95 for half the width of its 95% confidence interval",
+    ),
+    ("p50_wait_ms", "median length of these waits"),
+    ("p95_wait_ms", "length that 95% of these waits do not exceed"),
+    ("p99_wait_ms", "length that 99% of these waits do not exceed"),
 ];
 
 /// An aggregate of one of the plan's columns.
@@ -98,6 +144,8 @@ pub(super) enum SelectItem {
     Statistic(Statistic),
     /// `COLUMN` or `COLUMN:AGGREGATE`.
     Aggregate(&'static Column, Aggregate),
+    /// An estimate from the ages in a column; whether its interval is wanted.
+    Latency(Latency, bool, &'static Column),
 }
 
 /// Looks up `item`.
@@ -113,9 +161,12 @@ pub(super) fn select_item(item: &str) -> Result<SelectItem, PlanError> {
     if let Some(statistic) = statistic {
         return Ok(SelectItem::Statistic(statistic));
     }
+    if let Some(latency) = latency_item(item)? {
+        return Ok(latency);
+    }
     let (name, wanted) = item.split_once(':').map_or((item, None), |(name, wanted)| (name, Some(wanted)));
     let column = find_column(name).map_err(|mut error| {
-        let statistics = ["max_threads", "ci95"];
+        let statistics = ["max_threads", "ci95"].into_iter().chain(Latency::NAMES.map(|(name, _)| name));
         error.closest.splice(0..0, closest(name, statistics));
         PlanError::Column { option: "-s", error }
     })?;
@@ -134,4 +185,20 @@ pub(super) fn select_item(item: &str) -> Result<SelectItem, PlanError> {
         return Err(PlanError::NotCounter { item: item.to_owned(), column: column.name });
     }
     Ok(SelectItem::Aggregate(column, aggregate))
+}
+
+/// Looks up an item that may be `mean_wait_ms`, `mean_wait_ms:ci95` or another of [`Latency`].
+///
+/// # Errors
+/// What follows the colon is not `ci95`.
+fn latency_item(item: &str) -> Result<Option<SelectItem>, PlanError> {
+    let (name, wanted) = item.split_once(':').map_or((item, None), |(name, wanted)| (name, Some(wanted)));
+    let Some((_, latency)) = Latency::NAMES.into_iter().find(|(known, _)| known.eq_ignore_ascii_case(name)) else {
+        return Ok(None);
+    };
+    if let Some(wanted) = wanted.filter(|wanted| !wanted.eq_ignore_ascii_case("ci95")) {
+        return Err(PlanError::Interval { item: item.to_owned(), name: wanted.to_owned() });
+    }
+    let ages = find_column(AGES).map_err(|error| PlanError::Column { option: "-s", error })?;
+    Ok(Some(SelectItem::Latency(latency, wanted.is_some(), ages)))
 }
