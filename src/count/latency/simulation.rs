@@ -74,14 +74,14 @@ impl Lengths {
             Self::Constant(length) => length,
             Self::Uniform(most) => most * share,
             Self::LogNormal(median, sigma) => {
-                let z = if share < 0.6 {
+                let z: f64 = if share < 0.6 {
                     0.0
                 } else if share < 0.96 {
                     1.6449
                 } else {
                     2.3263
                 };
-                median * (sigma * z as f64).exp()
+                median * (sigma * z).exp()
             }
             Self::Pareto(least, alpha) => least * (1.0 - share).powf(-1.0 / alpha),
             Self::Mixture(short, _) => short,
@@ -233,7 +233,7 @@ fn intervals_cover_what_is_true_as_often_as_they_say() {
             assert!(score.claimed < 0.01 || score.covered >= least, "{told}");
             let is_near_the_end = matches!((lengths, *name), (Lengths::Uniform(_), "p99"));
             assert!(score.claimed >= 0.95 || is_near_the_end, "{told}");
-            assert!((0.9..1.15).contains(&score.value), "{told}");
+            assert!((0.9..1.15).contains(&score.value) && score.width < 1.5, "{told}");
         }
     }
 }
@@ -254,7 +254,7 @@ fn without_enough_ages_there_is_no_claim() {
     assert_eq!(claims(&of(&[]).unwrap()), (false, false, false));
     assert_eq!(claims(&of(&[1.0; 30]).unwrap()), (false, false, false), "too few");
     assert_eq!(claims(&of(&[9000.0; 4000]).unwrap()), (false, false, false), "none of them was seen to begin");
-    assert_eq!(claims(&of(&[0.01; 4000]).unwrap()).0, true);
+    assert!(claims(&of(&[0.01; 4000]).unwrap()).0);
     let mut ages = WaitAges::default();
     ages.add(1, &Budget::new(0));
     assert!(ages.latency(TickSeries { count: 100, period_s: 0.05, relative_ci95: 0.1 }).is_none(), "no memory");
