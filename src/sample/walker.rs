@@ -30,7 +30,7 @@ use crate::tasks::{Process, Task, TaskSet};
 
 /// What a walker is to look at.
 #[derive(Debug, Clone, Copy)]
-pub struct Request<'a> {
+pub struct WalkRequest<'a> {
     /// The states and columns.
     pub plan: &'a Plan,
     /// The tasks.
@@ -53,14 +53,14 @@ impl WaitNames {
     }
 }
 
-/// Names for the stacks of a walk, each looked up once.
-struct Names {
+/// StackNames for the stacks of a walk, each looked up once.
+struct StackNames {
     symbols: Symbols,
     shows_stacks: bool,
     known: HashMap<Box<[u64]>, Arc<WaitNames>, RandomState>,
 }
 
-impl Names {
+impl StackNames {
     /// Stacks remembered, far more than any kernel has been seen to have. Then it starts anew.
     const MAX_KNOWN: usize = 1 << 16;
 
@@ -92,18 +92,18 @@ impl Names {
 }
 
 /// Whether stacks are given names.
-enum Naming {
+enum StackNaming {
     /// No.
     None,
     /// They are to be, by the list at this path.
     Wanted(PathBuf),
     /// They are.
-    By(Box<Names>),
+    By(Box<StackNames>),
 }
 
 /// A thread that was met and of which files have to be read.
 #[derive(Debug)]
-pub struct Row {
+pub struct PendingTask {
     /// Its process.
     pub process: Arc<Process>,
     /// The thread.
@@ -113,7 +113,7 @@ pub struct Row {
     provides: SourceSet,
 }
 
-impl Row {
+impl PendingTask {
     /// What the walk tells of it.
     #[must_use]
     pub fn walked(&self) -> Walked<'_> {
@@ -128,7 +128,7 @@ fn walked<'a>(record: &'a TaskRecord<'a>, names: &'a WaitNames, provides: Source
 /// Takes ticks by the kernel's own walk.
 pub struct Walker {
     scan: KernelScan,
-    names: Naming,
+    names: StackNaming,
     shows_stacks: bool,
     nameless: Option<SymbolsError>,
     provides: SourceSet,
@@ -155,8 +155,8 @@ impl Walker {
     ///
     /// # Errors
     /// Why there is none.
-    pub fn open(ground: &Ground, root: &ProcRoot, request: Request<'_>) -> Result<Self, Unavailable> {
-        let Request { plan, selection } = request;
+    pub fn open(ground: &Ground, root: &ProcRoot, request: WalkRequest<'_>) -> Result<Self, Unavailable> {
+        let WalkRequest { plan, selection } = request;
         let mut parts = wanted_parts(plan);
         let (mut list, mut nameless) = (PathBuf::new(), None);
         if parts.frames > 0 {
@@ -178,7 +178,7 @@ impl Walker {
         let scan = KernelScan::open_on(ground, &request)?;
         Ok(Self {
             provides: provided(plan, scan.parts()),
-            names: if scan.parts().frames > 0 { Naming::Wanted(list) } else { Naming::None },
+            names: if scan.parts().frames > 0 { StackNaming::Wanted(list) } else { StackNaming::None },
             shows_stacks: plan.sources.contains(Source::Stack),
             scan,
             nameless,
@@ -233,14 +233,14 @@ impl Walker {
     }
 
     fn learn_names(&mut self) {
-        let Naming::Wanted(list) = &self.names else { return };
+        let StackNaming::Wanted(list) = &self.names else { return };
         match Symbols::load(list) {
             Ok(symbols) => {
                 let (shows_stacks, known) = (self.shows_stacks, HashMap::default());
-                self.names = Naming::By(Box::new(Names { symbols, shows_stacks, known }));
+                self.names = StackNaming::By(Box::new(StackNames { symbols, shows_stacks, known }));
             }
             Err(error) => {
-                self.names = Naming::None;
+                self.names = StackNaming::None;
                 self.provides.remove(Source::Wchan);
                 self.provides.remove(Source::Stack);
                 self.nameless = Some(error);
@@ -258,7 +258,7 @@ impl Walker {
     ///
     /// # Errors
     /// When the kernel does not run the program.
-    pub fn walk(&mut self, observer: &mut Observer, at: Instant) -> io::Result<(Walk, Vec<Row>)> {
+    pub fn walk(&mut self, observer: &mut Observer, at: Instant) -> io::Result<(Walk, Vec<PendingTask>)> {
         let Self { scan, names, provides, needs_facts, excluded, roster, unseen, nobody, no_names, .. } = self;
         let provides = *provides;
         let mut rows = Vec::new();
@@ -268,7 +268,7 @@ impl Walker {
             }
             let held;
             let names = match names {
-                Naming::By(names) if !record.frames.is_empty() => {
+                StackNaming::By(names) if !record.frames.is_empty() => {
                     held = names.of(record.frames);
                     &held
                 }
@@ -291,7 +291,7 @@ impl Walker {
                     observer.observe_walked(&process, Some(&task), found, false, at);
                 } else {
                     let (record, names) = (record.without_frames(), Arc::clone(names));
-                    rows.push(Row { process, task, record, names, provides });
+                    rows.push(PendingTask { process, task, record, names, provides });
                 }
             }
         })?;
@@ -350,7 +350,7 @@ fn is_real_user(column: &Column) -> bool {
 ///
 /// # Errors
 /// Why there can be none.
-pub fn open(root: &ProcRoot, request: Request<'_>) -> Result<(Walker, Census), Unavailable> {
+pub fn open(root: &ProcRoot, request: WalkRequest<'_>) -> Result<(Walker, Census), Unavailable> {
     let ground = Ground::survey(root, BTF_PATH.as_ref())?;
     let walker = Walker::open(&ground, root, request)?;
     let census = Census::open(&ground, !request.selection.is_everything())?;

@@ -12,7 +12,7 @@ use crate::config::allowed_cpus;
 use crate::observe::Coverage;
 use crate::proc::cpus;
 use crate::report::{Cost, CoverageReport, Facts, Meta, Report, Tasks, Ticks};
-use crate::sample::Blocker;
+use crate::sample::BlockingProcess;
 use crate::sample::walker::Walker;
 use crate::tasks::discover::Discovered;
 use crate::text::escape::printable;
@@ -99,22 +99,26 @@ impl Engine {
         warnings.extend(self.side_readers.iter().flat_map(|readers| readers.warnings()));
         warnings.extend(self.root.host_warnings());
         warnings.extend(self.stuck_since().map(|age| stale_list(age, &self.config.root)));
-        warnings.extend(self.blockers().into_iter().map(|Blocker { tgid, name, is_mute }| {
+        warnings.extend(self.blockers().into_iter().map(|BlockingProcess { tgid, name, status_blocked }| {
             let name = if name.is_empty() { String::new() } else { format!(" ({})", printable(&name)) };
             format!(
                 "process {tgid}{name} blocks whoever reads its files in /proc: it is stuck in exec, or hung on I/O while \
                  it holds its memory lock{}",
-                if is_mute { "; not even its status could be read, so its threads were not counted" } else { "" }
+                if status_blocked { "; not even its status could be read, so its threads were not counted" } else { "" }
             )
         }));
         warnings
     }
 
     /// The processes that blocked a reader, each once.
-    fn blockers(&self) -> Vec<Blocker> {
-        let mut blockers = self.sampler.blockers();
+    fn blockers(&self) -> Vec<BlockingProcess> {
+        let mut blockers = self.sampler.blocking_processes();
         let of_side_readers = self.side_readers.as_ref().map(|readers| readers.blockers()).unwrap_or_default();
-        blockers.extend(of_side_readers.into_iter().map(|tgid| Blocker { tgid, name: Vec::new(), is_mute: false }));
+        blockers.extend(of_side_readers.into_iter().map(|tgid| BlockingProcess {
+            tgid,
+            name: Vec::new(),
+            status_blocked: false,
+        }));
         // Of two entries for one process, the one with its name comes first and stays.
         blockers.sort_by_key(|blocker| (blocker.tgid, Reverse(blocker.name.clone())));
         blockers.dedup_by_key(|blocker| blocker.tgid);

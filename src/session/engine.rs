@@ -267,7 +267,7 @@ impl Engine {
             return None;
         }
         let mut blocking = self.side_readers.as_ref().map(|readers| readers.blockers()).unwrap_or_default();
-        blocking.extend(self.sampler.blockers().into_iter().map(|process| process.tgid));
+        blocking.extend(self.sampler.blocking_processes().into_iter().map(|process| process.tgid));
         let is_blocking = |tgid| blocking.contains(&tgid);
         let look = || sleepers::look(&self.config, &self.root, &self.users, &self.found.set, &is_blocking);
         rights::raised(look).ok().flatten()
