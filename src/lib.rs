@@ -22,12 +22,12 @@
 //! One noun goes through it: an [observation](row::observation), one thread at one instant; many of them are [rows](row::rows).
 //!
 //! # The rooms, from the door inward
-//! - [`app`]: the command as its user meets it: a live run, recordings, what is told on standard error
-//! - [`session`]: a live run: clock, coordination, warnings, where threads sleep if none was active
+//! - [`app`]: the command line program: a live run, recordings, what is printed on standard error
+//! - [`session`]: a live run: the [engine](session::engine) and the clock that drives it, warnings, where threads sleep if none was active
 //! - [`config`]: arguments made sense of; which option has a say in what
 //! - [`replay`]: recordings through the same counting: questions of later, `--per`, diff, export
 //! - [`record`]: rows to files and back: recorder, header, text; CSV, SQLite, Parquet
-//! - [`sample`]: one tick: the pass over the tasks, lanes, quarantine, the kernel's walk as a pass
+//! - [`sample`]: one tick: the pass over the tasks, lanes, quarantine, watchdog, the kernel's walk as a pass
 //! - [`output`]: a report becomes text: table, CSV, JSON, folded
 //! - [`observe`]: one active thread: what is read of it, what values are made of that, titles of their own moment
 //! - [`report`]: counts to rows (pure), facts of a run

@@ -19,6 +19,7 @@ mod quarantine;
 mod queue;
 mod roster;
 mod runners;
+mod stack_names;
 mod states;
 pub mod walker;
 mod watchdog;

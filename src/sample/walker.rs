@@ -1,122 +1,51 @@
 //! One tick by the kernel's own walk.
 //!
-//! Most of what a walk meets is told whole by its record: those threads are counted on the spot, without touching anything
-//! but the record. The others are handed on, to be looked up in /proc by whoever may block there.
+//! A task whose record has all that the columns need is counted on the spot, and nothing but the record is touched. The other
+//! tasks are returned to the caller, whose lanes read the missing files in /proc: those reads may block.
 
-use crate::kernel::BTF_PATH;
-use crate::tasks::census::Census;
-use std::collections::HashMap;
 use std::fmt;
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use foldhash::fast::RandomState;
-
+use super::roster::Roster;
+use super::stack_names::{StackNaming, WaitNames};
 use crate::ask::column::{Column, Extract};
 use crate::ask::plan::Plan;
 use crate::ask::select::Selection;
-use crate::kernel::{self, Ground, KernelScan, Level, Parts, TaskRecord, Unavailable, Walk};
+use crate::kernel::{self, BTF_PATH, Ground, KernelScan, Level, Parts, TaskRecord, Unavailable, Walk};
 use crate::observe::extract::Walked;
 use crate::observe::walked::{Need, knows_name};
 use crate::observe::{Instant, Observer};
 use crate::proc::source::{Source, SourceSet};
 use crate::proc::{ProcRoot, ReadError};
-use crate::sample::roster::Roster;
 use crate::symbol::kernel::{Symbols, SymbolsError};
-use crate::tasks::census::Unseen;
+use crate::tasks::census::{Census, Unseen};
 use crate::tasks::facts::FACTS;
 use crate::tasks::{Process, Task, TaskSet};
 
-/// What a walker is to look at.
+/// What a walk is for.
 #[derive(Debug, Clone, Copy)]
 pub struct WalkRequest<'a> {
-    /// The states and columns.
+    /// The states and columns to sample.
     pub plan: &'a Plan,
-    /// The tasks.
+    /// The tasks to sample.
     pub selection: &'a Selection,
 }
 
-/// The names that a stack gives.
+/// A task that a walk met, and of which files have to be read.
 #[derive(Debug)]
-struct WaitNames {
-    /// The function that is slept in.
-    wchan: Box<[u8]>,
-    /// The stack as it is shown, if it is.
-    kstack: Box<[u8]>,
-}
-
-impl WaitNames {
-    /// Those of no stack.
-    fn none() -> Self {
-        Self { wchan: (*b"0").into(), kstack: (*b"-").into() }
-    }
-}
-
-/// StackNames for the stacks of a walk, each looked up once.
-struct StackNames {
-    symbols: Symbols,
-    shows_stacks: bool,
-    known: HashMap<Box<[u64]>, Arc<WaitNames>, RandomState>,
-}
-
-impl StackNames {
-    /// Stacks remembered, far more than any kernel has been seen to have. Then it starts anew.
-    const MAX_KNOWN: usize = 1 << 16;
-
-    fn of(&mut self, frames: &[u64]) -> Arc<WaitNames> {
-        if let Some(names) = self.known.get(frames) {
-            return Arc::clone(names);
-        }
-        if self.known.len() >= Self::MAX_KNOWN {
-            self.known.clear();
-        }
-        let names = Arc::new(self.look_up(frames));
-        self.known.insert(frames.into(), Arc::clone(&names));
-        names
-    }
-
-    fn look_up(&mut self, frames: &[u64]) -> WaitNames {
-        let mut names = WaitNames::none();
-        if let Some(function) = self.symbols.wait_channel(frames) {
-            names.wchan = function.into();
-        } else if let Some(innermost) = frames.first() {
-            // The kernel has left out the scheduler's own functions already.
-            names.wchan = self.symbols.name(*innermost).into();
-        }
-        if self.shows_stacks {
-            names.kstack = self.symbols.stack(frames).into();
-        }
-        names
-    }
-}
-
-/// Whether stacks are given names.
-enum StackNaming {
-    /// No.
-    None,
-    /// They are to be, by the list at this path.
-    Wanted(PathBuf),
-    /// They are.
-    By(Box<StackNames>),
-}
-
-/// A thread that was met and of which files have to be read.
-#[derive(Debug)]
-pub struct PendingTask {
-    /// Its process.
-    pub process: Arc<Process>,
-    /// The thread.
-    pub task: Arc<Task>,
+pub(super) struct PendingTask {
+    pub(super) process: Arc<Process>,
+    pub(super) task: Arc<Task>,
     record: TaskRecord<'static>,
     names: Arc<WaitNames>,
     provides: SourceSet,
 }
 
 impl PendingTask {
-    /// What the walk tells of it.
-    #[must_use]
-    pub fn walked(&self) -> Walked<'_> {
+    /// The walk's part of its data.
+    pub(super) fn walked(&self) -> Walked<'_> {
         walked(&self.record, &self.names, self.provides)
     }
 }
@@ -125,21 +54,23 @@ fn walked<'a>(record: &'a TaskRecord<'a>, names: &'a WaitNames, provides: Source
     Walked { record, wchan: &names.wchan, kstack: &names.kstack, provides }
 }
 
-/// Takes ticks by the kernel's own walk.
+/// Makes the walks of a run.
 pub struct Walker {
     scan: KernelScan,
     names: StackNaming,
     shows_stacks: bool,
+    /// Why stacks have no names.
     nameless: Option<SymbolsError>,
+    /// The sources that records answer.
     provides: SourceSet,
-    /// Whether a column is a fact of processes, which comes with the task list.
+    /// Whether a column is a fact of processes, which comes with the task list only.
     needs_facts: bool,
     selects_processes: bool,
     selects_threads: bool,
     excluded: Option<u32>,
     roster: Roster,
     unseen: Unseen,
-    /// Stands for the process of threads of which no file is read.
+    /// Passed to the observer in the place of the process, for threads of which no file is read.
     nobody: Process,
     no_names: Arc<WaitNames>,
 }
@@ -151,16 +82,16 @@ impl fmt::Debug for Walker {
 }
 
 impl Walker {
-    /// Loads the program for what is asked for.
+    /// Loads the walk's program.
     ///
     /// # Errors
-    /// Why there is none.
+    /// When the kernel cannot be made to walk, or not by this user.
     pub fn open(ground: &Ground, root: &ProcRoot, request: WalkRequest<'_>) -> Result<Self, Unavailable> {
         let WalkRequest { plan, selection } = request;
         let mut parts = wanted_parts(plan);
         let (mut list, mut nameless) = (PathBuf::new(), None);
         if parts.frames > 0 {
-            // Addresses without names tell nobody anything: then the names are read from /proc.
+            // Addresses without names are of no use: wchan and kstack are read from /proc instead.
             match names_list(root) {
                 Ok(path) => list = path,
                 Err(error) => (parts.frames, nameless) = (0, Some(error)),
@@ -178,7 +109,7 @@ impl Walker {
         let scan = KernelScan::open_on(ground, &request)?;
         Ok(Self {
             provides: provided(plan, scan.parts()),
-            names: if scan.parts().frames > 0 { StackNaming::Wanted(list) } else { StackNaming::None },
+            names: if scan.parts().frames > 0 { StackNaming::Unloaded(list) } else { StackNaming::Off },
             shows_stacks: plan.sources.contains(Source::Stack),
             scan,
             nameless,
@@ -193,34 +124,33 @@ impl Walker {
         })
     }
 
-    /// How the kernel is made to walk.
+    /// The kind of program that walks.
     #[must_use]
     pub const fn level(&self) -> Level {
         self.scan.level()
     }
 
-    /// Why a better way was not taken, if one was tried.
+    /// Why a faster kind of program was refused, if one was.
     #[must_use]
     pub const fn refused(&self) -> Option<&Unavailable> {
         self.scan.refused()
     }
 
-    /// Why kernel functions have no names in the records, so that they are read from /proc.
+    /// Why stacks cannot be named, so that wchan and kstack are read from /proc.
     #[must_use]
     pub const fn nameless(&self) -> Option<&SymbolsError> {
         self.nameless.as_ref()
     }
 
-    /// Whether every task of the host is looked at.
-    #[must_use]
-    pub const fn sees_everything(&self) -> bool {
+    /// Whether every task of the host is selected.
+    pub(super) const fn sees_everything(&self) -> bool {
         !self.selects_processes && !self.selects_threads
     }
 
-    /// Takes a newer task list, with what walks do not show of it.
-    pub fn turn_to(&mut self, set: &Arc<TaskSet>, unseen: &Unseen) {
-        // Not before it is known that there will be walks: it takes a while.
-        self.learn_names();
+    /// Replaces the task list. `unseen` are those of its tasks that walks do not show.
+    pub fn set_tasks(&mut self, set: &Arc<TaskSet>, unseen: &Unseen) {
+        // Here and not in `open`: it takes a while, and discovery may find walks not worth their cost.
+        self.load_symbols();
         if self.selects_processes {
             self.scan.select_processes(set.processes().iter().map(|process| process.tgid));
         }
@@ -228,47 +158,38 @@ impl Walker {
             let tasks = set.processes().iter().flat_map(|process| process.tasks.iter());
             self.scan.select_threads(tasks.map(|task| task.tid));
         }
-        self.roster.turn_to(set);
+        self.roster.set_tasks(set);
         self.unseen = unseen.clone();
     }
 
-    fn learn_names(&mut self) {
-        let StackNaming::Wanted(list) = &self.names else { return };
-        match Symbols::load(list) {
-            Ok(symbols) => {
-                let (shows_stacks, known) = (self.shows_stacks, HashMap::default());
-                self.names = StackNaming::By(Box::new(StackNames { symbols, shows_stacks, known }));
-            }
-            Err(error) => {
-                self.names = StackNaming::None;
-                self.provides.remove(Source::Wchan);
-                self.provides.remove(Source::Stack);
-                self.nameless = Some(error);
-            }
+    fn load_symbols(&mut self) {
+        if let Err(error) = self.names.load(self.shows_stacks) {
+            self.provides.remove(Source::Wchan);
+            self.provides.remove(Source::Stack);
+            self.nameless = Some(error);
         }
     }
 
     /// The tasks that walks do not show, to be read through /proc.
-    #[must_use]
-    pub const fn unseen(&self) -> &Arc<TaskSet> {
+    pub(super) const fn unseen(&self) -> &Arc<TaskSet> {
         self.unseen.set()
     }
 
-    /// Walks once and has `observer` count whom it meets, but for those it returns: files of them have to be read first.
+    /// Walks once. `observer` counts the tasks that are met, except those returned: of them, files have to be read first.
     ///
     /// # Errors
     /// When the kernel does not run the program.
-    pub fn walk(&mut self, observer: &mut Observer, at: Instant) -> io::Result<(Walk, Vec<PendingTask>)> {
+    pub(super) fn walk(&mut self, observer: &mut Observer, at: Instant) -> io::Result<(Walk, Vec<PendingTask>)> {
         let Self { scan, names, provides, needs_facts, excluded, roster, unseen, nobody, no_names, .. } = self;
         let provides = *provides;
-        let mut rows = Vec::new();
+        let mut pending = Vec::new();
         let walk = scan.walk(&mut |record| {
             if *excluded == Some(record.tgid) || unseen.contains(record.tid) {
                 return;
             }
             let held;
             let names = match names {
-                StackNaming::By(names) if !record.frames.is_empty() => {
+                StackNaming::Loaded(names) if !record.frames.is_empty() => {
                     held = names.of(record.frames);
                     &held
                 }
@@ -276,7 +197,7 @@ impl Walker {
             };
             let found = walked(record, names, provides);
             let process = if *needs_facts {
-                // Of a process that is not listed yet nothing is known: it counts from the next listing on.
+                // A process that is not listed yet has no facts: it counts from the next listing on.
                 let Some(process) = roster.process(record.tgid) else { return };
                 &**process
             } else {
@@ -291,17 +212,17 @@ impl Walker {
                     observer.observe_walked(&process, Some(&task), found, false, at);
                 } else {
                     let (record, names) = (record.without_frames(), Arc::clone(names));
-                    rows.push(PendingTask { process, task, record, names, provides });
+                    pending.push(PendingTask { process, task, record, names, provides });
                 }
             }
         })?;
         observer.health.record_ok(Source::Kernel, walk.tasks());
         observer.health.record_dropped(Source::Kernel, rustix::io::Errno::NOBUFS, walk.overflowed);
-        Ok((walk, rows))
+        Ok((walk, pending))
     }
 }
 
-/// The list of the kernel's names, if it shows any.
+/// The path of the kernel's symbol list, if this user may see the addresses in it.
 fn names_list(root: &ProcRoot) -> Result<PathBuf, SymbolsError> {
     let unreadable = |error| SymbolsError::Unreadable { path: root.path().join("kallsyms"), error };
     let list = root.host_path(c"kallsyms").map_err(|error| {
@@ -314,7 +235,7 @@ fn names_list(root: &ProcRoot) -> Result<PathBuf, SymbolsError> {
     Ok(list)
 }
 
-/// What the plan's columns need of a record.
+/// The parts of a record that the plan's columns need.
 fn wanted_parts(plan: &Plan) -> Parts {
     let wants = |source| plan.sources.contains(source);
     let frames = if wants(Source::Stack) { Parts::MAX_FRAMES } else { u8::from(wants(Source::Wchan)) };
@@ -346,10 +267,10 @@ fn is_real_user(column: &Column) -> bool {
     column.source == Source::Owner && matches!(column.extract, Extract::User | Extract::Status("Uid", _))
 }
 
-/// Makes the programs for the walks of a run.
+/// Loads the programs for the walks of a run, and for the census that checks the listings.
 ///
 /// # Errors
-/// Why there can be none.
+/// When the kernel cannot be made to walk, or not by this user.
 pub fn open(root: &ProcRoot, request: WalkRequest<'_>) -> Result<(Walker, Census), Unavailable> {
     let ground = Ground::survey(root, BTF_PATH.as_ref())?;
     let walker = Walker::open(&ground, root, request)?;
@@ -368,7 +289,7 @@ mod tests {
     }
 
     #[test]
-    fn no_more_is_taken_than_the_columns_show() {
+    fn records_have_only_the_parts_that_columns_show() {
         let parts = |columns| wanted_parts(&plan(columns));
         assert_eq!(parts("comm state cpu oncpu"), Parts::default());
         assert_eq!(parts("syscall"), Parts { call: true, ..Parts::default() });
@@ -379,7 +300,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_taken_is_not_provided() {
+    fn only_parts_of_records_are_provided() {
         let provides = |columns, parts| provided(&plan(columns), parts).iter().collect::<Vec<_>>();
         let all = Parts { leader: false, ..Parts::everything() };
         assert_eq!(

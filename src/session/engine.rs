@@ -189,7 +189,7 @@ impl Engine {
         let old = std::mem::replace(&mut self.found, found);
         // The first call loads the kernel's symbols, which takes a while: not before there is a thread.
         if self.found.set.threads() > 0 || old.set.threads() > 0 {
-            self.walks.turn_to(&self.found);
+            self.walks.set_tasks(&self.found);
         }
         // Closing the files of ended threads takes a while: not on the caller's time.
         self.sampler.drop_aside(old.set);

@@ -39,11 +39,11 @@ impl Walks {
     }
 
     /// Hands a newer task list to the walker, or gives the walk up if discovery found it not worth its cost.
-    pub(super) fn turn_to(&mut self, found: &Discovered) {
+    pub(super) fn set_tasks(&mut self, found: &Discovered) {
         let Some(walker) = &mut self.walker else { return };
         match &found.unseen {
             Some(unseen) => {
-                if let Err(error) = rights::raised(|| walker.turn_to(&found.set, unseen)) {
+                if let Err(error) = rights::raised(|| walker.set_tasks(&found.set, unseen)) {
                     self.give_up(format!("cannot use the capabilities that psn was given: {error}"));
                 }
             }
