@@ -115,7 +115,7 @@ fn pass(name: &'static str, gate: &StateGate, columns: &str) -> Result<Contestan
     let plan = Plan::new(&PlanRequest { group_by, ..PlanRequest::default() }, gate.clone());
     let plan = plan.map_err(std::io::Error::other).map_err(failed("planning"))?;
     let root = Arc::new(proc_root()?);
-    let (mut walker, _) = walker::open(&root, walker::WalkRequest { plan: &plan, selection: &Selection::all() })?;
+    let (mut walker, _) = walker::open(&root, walker::WalkScope { plan: &plan, selection: &Selection::all() })?;
     walker.set_tasks(&Arc::default(), &Unseen::default());
     let aggregator = Arc::new(Aggregator::new(&plan));
     let context = Arc::new(Context { root, plan, users: Arc::new(Users::default()) });

@@ -18,7 +18,7 @@ use crate::proc::rights;
 use crate::proc::source::Source;
 use crate::record::{Format, Recorder, Written, open};
 use crate::report::Report;
-use crate::session::{self, Progress, SessionError, Status, Stop};
+use crate::session::{self, Progress, SessionError, Status};
 use crate::text::escape::printable;
 use crate::text::sentence::shown;
 
@@ -72,7 +72,7 @@ fn run(config: &Config, args: &SampleArgs, print: impl FnOnce(&Report) -> anyhow
     let printed = stop.unstoppable(|| print(&report));
     if let Some(recorder) = recorder {
         let path = config.recording.as_ref().map(|recording| shown(&recording.path)).unwrap_or_default();
-        let written = finish(recorder, &report, &stop).with_context(|| limited("not everything was recorded"))?;
+        let written = finish(recorder, &report).with_context(|| limited("not everything was recorded"))?;
         if !args.quiet {
             tell::line(&summary(&path, written));
         }
@@ -107,7 +107,7 @@ fn discard(recorder: Option<Recorder>, config: &Config) {
 }
 
 /// Ends the recording. A disk that hangs is waited for up to [`WRITE_PATIENCE`], or until a second Ctrl-C ends psn.
-fn finish(recorder: Recorder, report: &Report, _stop: &Stop) -> anyhow::Result<Written> {
+fn finish(recorder: Recorder, report: &Report) -> anyhow::Result<Written> {
     let begin = Instant::now();
     Ok(recorder.finish(Some(report.facts()), &|| begin.elapsed() < WRITE_PATIENCE)?)
 }

@@ -2,14 +2,14 @@
 //!
 //! A pass is a few lanes, each with its own buffers and counts. The chunks of the task set are dealt to the lanes in equal
 //! ranges, so that a lane stays with the same processes from tick to tick; a lane that has finished its range helps the others.
-//! A lane is run by a runner, a thread of the pool ([`runners`]).
+//! A lane is run by a runner, a thread of the pool (`runners.rs`).
 //!
 //! Where the kernel walks, the coordinator makes it walk, in a lane of its own: a walk cannot block. What has to be read in
 //! /proc of the tasks it met, and the tasks that it does not show, are work for the other lanes.
 //!
 //! # Stuck lanes
-//! A read can block in the kernel for ever. The coordinator waits for lanes with a deadline, and the [`watchdog`] finds those
-//! that are blocked in the files of one thread. Such a lane is given up, the process goes into [`quarantine`] (its threads are
+//! A read can block in the kernel for ever. The coordinator waits for lanes with a deadline, and the watchdog finds those
+//! that are blocked in the files of one thread. Such a lane is given up, the process goes into quarantine (its threads are
 //! then read by `status`, which does not block), and a spare thread of the pool takes over. The tick that lost the lane is
 //! discarded.
 
@@ -260,7 +260,7 @@ impl Sampler {
         if outcome.is_complete {
             outcome.has_lost_rows = back.iter().any(|lane| lane.observer.fold.has_lost_rows());
             outcome.rows.extend(back.iter_mut().filter_map(|lane| lane.observer.fold.take_rows()));
-            // The pool's help would have to be waited for, and may come from a thread that gets stuck.
+            // Work given to the pool could wait for a stuck thread: then the coordinator commits alone.
             self.lanes.commit(&mut back, tick, !is_stuck);
         }
         for mut lane in back {

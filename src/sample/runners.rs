@@ -106,3 +106,22 @@ fn run_lanes(jobs: &Queue<LaneJob>, finished: &Queue<FinishedLane>) {
         finished.send(FinishedLane { pass, lane });
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stuck_runner_is_replaced_as_long_as_the_pool_has_threads() {
+        let mut runners = Runners::start(2).unwrap();
+        assert_eq!(runners.started(), 2);
+        runners.replace_stuck(1);
+        assert_eq!(runners.started(), 3);
+        assert!(runners.spare_pool().is_some());
+        runners.replace_stuck(SPARE_THREADS + 1);
+        assert_eq!(runners.started(), 2 + SPARE_THREADS);
+        assert!(runners.spare_pool().is_none(), "work given to the pool would wait for ever");
+        runners.replace_stuck(0);
+        assert_eq!(runners.started(), 2 + SPARE_THREADS, "a runner whose lane came back stays");
+    }
+}

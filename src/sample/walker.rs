@@ -24,9 +24,9 @@ use crate::tasks::census::{Census, Unseen};
 use crate::tasks::facts::FACTS;
 use crate::tasks::{Process, Task, TaskSet};
 
-/// What a walk is for.
+/// What the walks of a run sample.
 #[derive(Debug, Clone, Copy)]
-pub struct WalkRequest<'a> {
+pub struct WalkScope<'a> {
     /// The states and columns to sample.
     pub plan: &'a Plan,
     /// The tasks to sample.
@@ -86,8 +86,8 @@ impl Walker {
     ///
     /// # Errors
     /// When the kernel cannot be made to walk, or not by this user.
-    pub fn open(ground: &Ground, root: &ProcRoot, request: WalkRequest<'_>) -> Result<Self, Unavailable> {
-        let WalkRequest { plan, selection } = request;
+    pub fn open(ground: &Ground, root: &ProcRoot, request: WalkScope<'_>) -> Result<Self, Unavailable> {
+        let WalkScope { plan, selection } = request;
         let mut parts = wanted_parts(plan);
         let (mut list, mut nameless) = (PathBuf::new(), None);
         if parts.frames > 0 {
@@ -271,7 +271,7 @@ fn is_real_user(column: &Column) -> bool {
 ///
 /// # Errors
 /// When the kernel cannot be made to walk, or not by this user.
-pub fn open(root: &ProcRoot, request: WalkRequest<'_>) -> Result<(Walker, Census), Unavailable> {
+pub fn open(root: &ProcRoot, request: WalkScope<'_>) -> Result<(Walker, Census), Unavailable> {
     let ground = Ground::survey(root, BTF_PATH.as_ref())?;
     let walker = Walker::open(&ground, root, request)?;
     let census = Census::open(&ground, !request.selection.is_everything())?;

@@ -133,7 +133,9 @@ pub(super) fn unlisted(found: &Discovered) -> Option<String> {
         1 => "a process".to_owned(),
         many => format!("{many} processes"),
     };
-    Some(format!("the threads of {processes} could not be listed, and some may be missing; the reads of task say why"))
+    Some(format!(
+        "the threads of {processes} could not be listed, so some may be missing; the counts of reads of 'task' tell why"
+    ))
 }
 
 /// The warning that the thread that lists the tasks is stuck, so that the list is `age` old.

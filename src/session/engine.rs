@@ -30,7 +30,7 @@ use crate::tasks::users::Users;
 use crate::time::histogram::Histogram;
 
 /// What an engine works with, beside its configuration.
-pub struct Setup {
+pub struct EngineSetup {
     /// The proc root to read.
     pub root: ProcRoot,
     /// Names for user ids.
@@ -38,12 +38,12 @@ pub struct Setup {
     /// Buffers for kept rows, shared with the recorder that empties them.
     pub spare_rows: SpareRows,
     /// Who lists the tasks.
-    pub listing: Listing,
+    pub listing: ListingMode,
 }
 
 /// Who lists the tasks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Listing {
+pub enum ListingMode {
     /// A thread of its own, every `--discover-hz`: [`Engine::refresh`] never blocks.
     Background,
     /// [`Engine::refresh`] itself, at each call.
@@ -111,8 +111,8 @@ impl Engine {
     ///
     /// # Errors
     /// When threads cannot be started, or when the kernel's walk is required and cannot be had.
-    pub fn new(config: &Config, setup: Setup) -> Result<Self, SessionError> {
-        let Setup { root, users, spare_rows, listing } = setup;
+    pub fn new(config: &Config, setup: EngineSetup) -> Result<Self, SessionError> {
+        let EngineSetup { root, users, spare_rows, listing } = setup;
         let (root, own_root) = (Arc::new(root.share()), root);
         let mut selection = config.selection.clone();
         if !config.shows_itself {
@@ -133,8 +133,8 @@ impl Engine {
             readers.keep_lines_of(config.plan.columns.iter().copied());
         }
         let tasks = match listing {
-            Listing::OnRefresh => TaskSource::OnRefresh(Box::new(discovery)),
-            Listing::Background => {
+            ListingMode::OnRefresh => TaskSource::OnRefresh(Box::new(discovery)),
+            ListingMode::Background => {
                 let discoverer = Discoverer::start(discovery);
                 TaskSource::Background(discoverer.map_err(|error| SessionError::Threads(error.to_string()))?)
             }
@@ -170,7 +170,7 @@ impl Engine {
         self.take_over(found)
     }
 
-    /// The same, but waits up to `patience` for a list of [`Listing::Background`].
+    /// The same, but waits up to `patience` for a list of [`ListingMode::Background`].
     ///
     /// # Errors
     /// When the processes could not be listed.

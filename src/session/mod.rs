@@ -29,7 +29,7 @@ use crate::text::sentence::shown;
 use crate::time::clock::{Schedule, Wake, be_punctual, monotonic_ns, process_cpu, realtime_ns, sleep_until};
 use crate::time::moment::nanoseconds;
 use account::unlisted;
-use engine::{Engine, Listing, Setup, Timing, names_users};
+use engine::{Engine, EngineSetup, ListingMode, Timing, names_users};
 use selected::{has_ended, missing_pids, nothing_selected};
 
 pub use error::SessionError;
@@ -100,7 +100,7 @@ impl<'a> Session<'a> {
         }
         let mut warnings = visibility::warnings(config, &root);
         let spare_rows = recorder.as_ref().map(|recorder| recorder.spare_rows()).unwrap_or_default();
-        let setup = Setup { root, users, spare_rows, listing: Listing::Background };
+        let setup = EngineSetup { root, users, spare_rows, listing: ListingMode::Background };
         let engine = Engine::new(config, setup)?;
         warnings.extend(engine.measured.warning(&config.plan.columns));
         Ok(Self { config, engine, recorder, timing: Timing::default(), too_large: 0, cpu_at_start, warnings })
@@ -124,7 +124,7 @@ impl<'a> Session<'a> {
             // If the processes could not be listed, the list in force stays; the accounts tell of the failure.
             let _ = self.engine.refresh();
             if has_ended(&self.config.selection, &self.engine.tasks().set) {
-                self.warnings.push("every selected process has ended, and the sampling with them".to_owned());
+                self.warnings.push("every selected process has ended, so the run ended early".to_owned());
                 break;
             }
             let mut outcome = self.engine.tick(schedule.due_after(), &stopped)?;

@@ -28,7 +28,7 @@ impl Walks {
         if config.scan == Scan::Proc {
             return Ok((Self::default(), None));
         }
-        match walker::open(root, walker::WalkRequest { plan: &config.plan, selection }) {
+        match walker::open(root, walker::WalkScope { plan: &config.plan, selection }) {
             Ok((walker, census)) => {
                 let reason = walker.refused().map(ToString::to_string);
                 Ok((Self { walker: Some(walker), reason }, Some(census)))

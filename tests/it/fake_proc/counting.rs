@@ -255,3 +255,17 @@ fn the_largest_tick_and_the_confidence_tell_a_burst_from_a_constant() {
     let ci: Vec<f64> = column(&report, "ci95").iter().map(|text| text.parse().unwrap()).collect();
     assert!(ci[0] == 0.0 && ci[1] > 0.05 && ci[1] < 0.2, "{ci:?}");
 }
+
+#[test]
+fn a_report_can_be_made_after_each_tick() {
+    let proc = FakeProc::of([Process::single(10, "busy", 'R'), Process::single(11, "idle", 'S')]);
+    let mut engine = Driver::new(&proc, &["-g", "comm", "--fd-budget", "0"]);
+    engine.refresh();
+    for tick in 1..=3 {
+        engine.pass();
+        let report = engine.report();
+        assert_eq!(report.ticks.completed, tick);
+        assert_eq!(samples(&report).values().sum::<u64>(), tick);
+        assert_eq!(crate::support::report::counts(&report, "stat").ok, 2 * tick, "no read is lost, none counts twice");
+    }
+}

@@ -11,7 +11,7 @@ use psn::proc::{Faults, ProcRoot};
 use psn::report::Report;
 use psn::row::rows::SpareRows;
 use psn::sample::PassOutcome;
-use psn::session::engine::{Engine, Listing, Setup, Timing, names_users};
+use psn::session::engine::{Engine, EngineSetup, ListingMode, Timing, names_users};
 use psn::tasks::users::Users;
 
 use super::fake::FakeProc;
@@ -55,7 +55,7 @@ impl Driver {
     fn over(root: ProcRoot, config: &Config, users: Option<Users>) -> Self {
         let host = || if names_users(config) { Users::from_passwd("/etc/passwd".as_ref()) } else { Users::default() };
         let users = Arc::new(users.unwrap_or_else(host));
-        let setup = Setup { root, users, spare_rows: SpareRows::default(), listing: Listing::OnRefresh };
+        let setup = EngineSetup { root, users, spare_rows: SpareRows::default(), listing: ListingMode::OnRefresh };
         Self { engine: Engine::new(config, setup).unwrap(), timing: Timing::default() }
     }
 
