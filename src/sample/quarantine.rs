@@ -1,4 +1,4 @@
-//! Processes that block whoever reads their files, and how their threads are read meanwhile.
+//! Processes that block the readers of their files, and how their threads are read meanwhile.
 
 use std::collections::HashMap;
 

@@ -71,7 +71,7 @@ pub struct Walker {
     roster: Roster,
     unseen: Unseen,
     /// Passed to the observer in the place of the process, for threads of which no file is read.
-    nobody: Process,
+    no_process: Process,
     no_names: Arc<WaitNames>,
 }
 
@@ -119,7 +119,7 @@ impl Walker {
             excluded: selection.excluded,
             roster: Roster::default(),
             unseen: Unseen::default(),
-            nobody: Process::unlisted(0),
+            no_process: Process::unlisted(0),
             no_names: Arc::new(WaitNames::none()),
         })
     }
@@ -180,7 +180,7 @@ impl Walker {
     /// # Errors
     /// When the kernel does not run the program.
     pub(super) fn walk(&mut self, observer: &mut Observer, at: Instant) -> io::Result<(Walk, Vec<PendingTask>)> {
-        let Self { scan, names, provides, needs_facts, excluded, roster, unseen, nobody, no_names, .. } = self;
+        let Self { scan, names, provides, needs_facts, excluded, roster, unseen, no_process, no_names, .. } = self;
         let provides = *provides;
         let mut pending = Vec::new();
         let walk = scan.walk(&mut |record| {
@@ -201,7 +201,7 @@ impl Walker {
                 let Some(process) = roster.process(record.tgid) else { return };
                 &**process
             } else {
-                &*nobody
+                &*no_process
             };
             let need = observer.need(found);
             if need == Need::Nothing {
