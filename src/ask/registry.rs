@@ -132,7 +132,7 @@ pub static COLUMNS: &[Column] = &[
         Gauge,
         Source::Wait,
         Extract::Waited(WaitPart::ExactNanoseconds),
-        "wait_ns if it is exact; what waits_s and the latencies are estimated from",
+        "wait_ns if it is exact and the wait began before the tick was due; what waits_s and the latencies are estimated from",
     ),
     Column::new(
         "wait_since_ns",

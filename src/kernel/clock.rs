@@ -39,6 +39,8 @@ pub struct Waited {
     pub ns: u64,
     /// Since when, nanoseconds since 1970: the same as long as the wait lasts, or until the clock is set by more than 50 µs.
     pub since_ns: u64,
+    /// Whether it began before the walk was due, so that psn's own start has no influence on it.
+    pub is_by_chance: bool,
     /// Whether it may be less: of a task of a real-time class, whose last run counts too.
     pub is_most: bool,
 }
@@ -56,6 +58,8 @@ pub struct SchedClock {
     least_before: Option<i64>,
     /// When this one began.
     began_ns: u64,
+    /// When the walk was due, by `CLOCK_MONOTONIC`; 0 if that is not known.
+    pub(crate) due_ns: u64,
     /// The time since 1970 less that of `CLOCK_MONOTONIC`.
     real: i64,
 }
@@ -100,9 +104,16 @@ impl SchedClock {
         if anchor.abs_diff(since_ns) > TOLERANCE_NS {
             *anchor = since_ns;
         }
+        let due_ns = self.due_ns.checked_add_signed(self.real)?;
+        let is_by_chance = self.due_ns != 0 && *anchor <= due_ns;
         let seen_ns = task.queued.seen_ns.checked_add_signed(self.real)?;
         // The distance is some microseconds too large, so that a wait can seem to begin after it was seen.
-        Some(Waited { ns: seen_ns.saturating_sub(*anchor), since_ns: *anchor, is_most: since.is_earliest })
+        Some(Waited {
+            ns: seen_ns.saturating_sub(*anchor),
+            since_ns: *anchor,
+            is_by_chance,
+            is_most: since.is_earliest,
+        })
     }
 }
 
@@ -157,6 +168,20 @@ mod tests {
         assert_eq!(waited(asleep(200_000, true)), Some((900_000, 100_000, true)));
         assert_eq!(waited(asleep(1_100_005, false)), Some((0, 1_000_005, false)), "not less than nothing");
         assert_eq!(waited(asleep(0, false)), None, "not known");
+    }
+
+    #[test]
+    fn a_wait_that_began_after_the_walk_was_due_is_told() {
+        let mut clock = SchedClock::default();
+        clock.note_at(0, 1);
+        let runnable = |ns| TaskRecord {
+            queued: Queued { seen_ns: 1_000_000, since: Since { ns, is_earliest: false } },
+            ..TaskRecord::in_state(b'R')
+        };
+        assert!(!clock.waited(&runnable(1), &mut 0).unwrap().is_by_chance, "it is not known when it was due");
+        clock.due_ns = 900_000;
+        let is_by_chance = |ns| clock.waited(&runnable(ns), &mut 0).unwrap().is_by_chance;
+        assert_eq!([100, 899_000, 900_000, 900_001, 990_000].map(is_by_chance), [true, true, true, false, false]);
     }
 
     #[test]

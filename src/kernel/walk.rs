@@ -196,6 +196,12 @@ impl KernelScan {
         select(self.program.maps_mut().threads.as_mut(), tids)
     }
 
+    /// When the next walk is due (CLOCK_MONOTONIC). Waits that began between then and the walk are marked: psn's own start has an
+    /// influence on them, because it takes a CPU from others, or gets it when one of them goes to sleep.
+    pub const fn set_due(&mut self, due_ns: u64) {
+        self.sched_clock.due_ns = due_ns;
+    }
+
     /// Walks all tasks and calls `visit` with the record of each task that passes, in the order of the kernel: processes by age,
     /// and the threads of a process by age.
     ///

@@ -20,13 +20,15 @@ struct WaitAge {
     since_ns: u64,
     /// Whether the age is exact, not a bound.
     is_exact: bool,
+    /// Whether it is exact, and psn's own start had no influence on it.
+    is_by_chance: bool,
 }
 
 /// Appends the value of a column about the age of the thread's wait to `row`.
 pub(super) fn extract_wait_age(part: WaitPart, thread: &Thread<'_>, contents: &FileContents, row: &mut Observation) {
     match wait_age(thread, contents) {
         Err(mark) => row.push_mark(mark),
-        Ok(age) if part == WaitPart::ExactNanoseconds && !age.is_exact => row.push_mark(Mark::None),
+        Ok(age) if part == WaitPart::ExactNanoseconds && !age.is_by_chance => row.push_mark(Mark::None),
         Ok(age) => row.push_number(match part {
             WaitPart::Nanoseconds | WaitPart::ExactNanoseconds => age.ns.into(),
             WaitPart::Microseconds => (age.ns / 1000).into(),
@@ -46,7 +48,12 @@ fn wait_age(thread: &Thread<'_>, contents: &FileContents) -> Result<WaitAge, Mar
     }
     if let Some(record) = thread.record_for(Source::Wait) {
         return match record.waited {
-            Some(waited) => Ok(WaitAge { ns: waited.ns, since_ns: waited.since_ns, is_exact: !waited.is_most }),
+            Some(waited) => Ok(WaitAge {
+                ns: waited.ns,
+                since_ns: waited.since_ns,
+                is_exact: !waited.is_most,
+                is_by_chance: waited.is_by_chance && !waited.is_most,
+            }),
             None if record.is_on_cpu => Err(if thread.is_running() { Mark::Running } else { Mark::None }),
             // The thread got its CPU, or left it, while the walk looked at it.
             None => Err(Mark::Torn),
@@ -57,7 +64,7 @@ fn wait_age(thread: &Thread<'_>, contents: &FileContents) -> Result<WaitAge, Mar
     }
     contents.bytes(Source::Wait)?;
     let (since_ns, now_ns) = contents.sleep.ok_or(Mark::None)?;
-    Ok(WaitAge { ns: now_ns.saturating_sub(since_ns), since_ns, is_exact: false })
+    Ok(WaitAge { ns: now_ns.saturating_sub(since_ns), since_ns, is_exact: false, is_by_chance: false })
 }
 
 impl ThreadReader {

@@ -191,7 +191,9 @@ impl Report {
     #[must_use]
     pub fn new(plan: &Plan, aggregator: &Aggregator, limit: Option<usize>, facts: Facts) -> Self {
         let ticks = u32::try_from(facts.ticks.completed).unwrap_or(u32::MAX);
-        let sampling = Sampling { ticks, hz: facts.meta.hz };
+        // Most ticks are not twice as late, or as long, as half of them.
+        let blind_ms = 2.0 * (facts.cost.late_p50_ms + facts.cost.pass_p50_ms);
+        let sampling = Sampling { ticks, hz: facts.meta.hz, blind_ms };
         let texts = Texts(aggregator.interner());
         let mut rows: Vec<Row> = Vec::with_capacity(aggregator.len());
         aggregator.each_group(|key, group| rows.push(row(plan, key, group, sampling, texts)));
@@ -270,6 +272,8 @@ struct Sampling {
     /// Completed ticks.
     ticks: u32,
     hz: f64,
+    /// How long after a tick was due its threads were seen, in most ticks.
+    blind_ms: f64,
 }
 
 /// An estimate from the ages of a group's waits; `-` where there are too few for a claim.
@@ -277,12 +281,13 @@ struct Sampling {
 fn latency(what: Latency, is_interval: bool, measure: usize, group: &Group, sampling: Sampling) -> Field {
     let none = Field::Mark(Mark::None);
     let Some(Accumulator::Ages(ages)) = group.accumulators.get(measure) else { return none };
-    let Sampling { ticks, hz } = sampling;
+    let Sampling { ticks, hz, blind_ms } = sampling;
     let samples = group.samples() as f64;
     let average = samples / f64::from(ticks.max(1));
     // Without batches: that of as many independent samples, twice.
     let relative_ci95 = group.ci95(ticks).map_or(4.0 / samples.sqrt(), |half_width| half_width / average);
-    let Some(latency) = ages.latency(latency::TickSeries { count: ticks, period_s: 1.0 / hz, relative_ci95 }) else {
+    let series = latency::TickSeries { count: ticks, period_s: 1.0 / hz, blind_ms, relative_ci95 };
+    let Some(latency) = ages.latency(series) else {
         return none;
     };
     let estimate = match what {

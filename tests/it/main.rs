@@ -13,7 +13,7 @@
     reason = "what fails here fails a test"
 )]
 
-/// Fake proc roots, the engine without a clock, children with a deadline, values of reports.
+/// Fake proc roots, a driver of the engine, children with a deadline, values of reports.
 mod support;
 
 /// The engine over a fake proc root, where every answer is known: columns, marks, selection, counts.

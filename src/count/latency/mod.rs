@@ -30,6 +30,8 @@ const SHORTER: usize = 8;
 /// A percentile is known no better than this share of itself, as ages are counted in ranges, and than the clocks, milliseconds.
 const RESOLUTION: f64 = 0.03;
 const CLOCK_ERROR_MS: f64 = 0.05;
+/// The density before the first age that is known may fall by so much more or less than after it, as a standard deviation.
+const UNSEEN: f64 = 0.25;
 /// The 97.5th percentile of the normal distribution.
 const Z: f64 = 1.96;
 
@@ -59,6 +61,8 @@ pub struct TickSeries {
     pub count: u32,
     /// The time between two, seconds.
     pub period_s: f64,
+    /// How long after a tick was due its threads were seen, milliseconds: waits that began in between are not among the ages.
+    pub blind_ms: f64,
     /// The half-width of the 95% interval of the group's number of threads, as a share of it.
     pub relative_ci95: f64,
 }
@@ -142,7 +146,9 @@ impl AgeDensity {
     #[must_use]
     pub fn mean_ms(&self) -> Option<Estimate> {
         let start = self.start()?.density;
-        let waiting = self.bins.iter().map(|bin| bin.count).sum::<f64>() / f64::from(self.ticks.count);
+        let first_ms = start_ms(self.first_range());
+        let known: f64 = self.bins.iter().filter(|bin| bin.start_ms >= first_ms).map(|bin| bin.count).sum();
+        let waiting = known / f64::from(self.ticks.count) + start.value * first_ms;
         let spread = (start.error().powi(2) + (self.ticks.relative_ci95 / Z).powi(2)).sqrt();
         Some(Estimate::of(waiting / start.value, spread))
     }
@@ -171,8 +177,9 @@ impl AgeDensity {
         let period_ms = self.ticks.period_s * 1000.0;
         let mut starts: Vec<Start> = Vec::new();
         let mut longest = 0;
-        let mut end = 1;
-        while let Some(bins) = self.first_bins(end, period_ms) {
+        let first = self.first_range();
+        let mut end = first.saturating_add(1);
+        while let Some(bins) = self.bins_between(first, end, period_ms) {
             end += 1;
             if bins.iter().map(|bin| bin.count).sum::<f64>() < f64::from(u32::try_from(MIN_FIRST).unwrap_or(u32::MAX)) {
                 continue;
@@ -187,10 +194,19 @@ impl AgeDensity {
         starts.get(longest.saturating_sub(SHORTER)).copied()
     }
 
-    /// The first so many ranges, those without ages too; `None` beyond the period of the ticks.
-    fn first_bins(&self, number: i16, period_ms: f64) -> Option<Vec<Bin>> {
-        let is_within = start_ms(number) <= period_ms;
-        is_within.then(|| (0..number).map(|range| self.bin(range)).collect())
+    /// The first range of which all ages are known.
+    fn first_range(&self) -> i16 {
+        if self.ticks.blind_ms <= 0.0 {
+            return 0;
+        }
+        let known_ms = self.ticks.blind_ms + CLOCK_ERROR_MS;
+        (0..i16::MAX).find(|range| start_ms(*range) >= known_ms).unwrap_or(i16::MAX)
+    }
+
+    /// The ranges from one to before another, those without ages too; `None` beyond the period of the ticks.
+    fn bins_between(&self, first: i16, end: i16, period_ms: f64) -> Option<Vec<Bin>> {
+        let is_within = start_ms(end) <= period_ms;
+        is_within.then(|| (first..end).map(|range| self.bin(range)).collect())
     }
 
     fn bin(&self, range: i16) -> Bin {
@@ -202,8 +218,10 @@ impl AgeDensity {
     fn falling(&self, start: &Start) -> Vec<Level> {
         let period_ms = self.ticks.period_s * 1000.0;
         let ticks = f64::from(self.ticks.count);
-        let mut levels: Vec<Level> = Vec::new();
-        for range in 0_i16.. {
+        let first = self.first_range();
+        // Of the ages before nothing is known but what the fit says.
+        let mut levels = vec![Level::before(start_ms(first), start.density)];
+        for range in first.. {
             let mut bin = self.bin(range);
             if bin.start_ms >= self.max_ms {
                 break;
@@ -224,7 +242,7 @@ impl AgeDensity {
             });
             pool(&mut levels);
         }
-        for level in &mut levels {
+        for level in levels.iter_mut().skip(1) {
             level.estimate();
             // The fit knows the beginning better than any single range.
             if level.end_ms <= start.end_ms {
@@ -258,6 +276,12 @@ struct Level {
 }
 
 impl Level {
+    /// The ages before those that are known.
+    const fn before(end_ms: f64, density: Estimate) -> Self {
+        let Estimate { value, low, high } = density;
+        Self { start_ms: 0.0, end_ms, samples: f64::INFINITY, exposure: 1.0, waits: 0.0, value, low, high }
+    }
+
     fn density(&self) -> f64 {
         self.samples / self.exposure
     }
@@ -337,6 +361,7 @@ impl Fit {
         let ticks = f64::from(ticks);
         let total: f64 = bins.iter().map(|bin| bin.count).sum();
         let end = bins.last().map_or(1.0, |bin| bin.end_ms);
+        let end = end - bins.first().map_or(0.0, |bin| bin.start_ms);
         let (mut level, mut slope) = ((total / (ticks * end)).ln(), 0.0_f64);
         let mut variance = 1.0 / total;
         for _ in 0..50 {
@@ -360,7 +385,9 @@ impl Fit {
             // The density never rises.
             (level, slope, variance) = ((total / (ticks * end)).ln(), 0.0, variance.min(2.0 / total));
         }
-        let density = Estimate::of(level.exp(), variance.sqrt());
+        // How the density falls before the first age that is known, nobody has seen.
+        let unseen = UNSEEN * slope * bins.first().map_or(0.0, |bin| bin.start_ms);
+        let density = Estimate::of(level.exp(), (variance + unseen * unseen).sqrt());
         Self { density, fits: fits(bins, level, slope, ticks) }
     }
 }
