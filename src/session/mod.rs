@@ -35,7 +35,8 @@ use crate::sample::{PassOutcome, Sampler};
 use crate::text::sentence::shown;
 
 use crate::tasks::TaskSet;
-use crate::tasks::discover::{Discovered, Discoverer, Discovery, DiscoveryConfig};
+use crate::tasks::discover::{Discovered, Discovery, DiscoveryConfig};
+use crate::tasks::discoverer::Discoverer;
 use crate::tasks::facts::SideReaders;
 use crate::tasks::users::Users;
 use crate::time::clock::{Schedule, Wake, be_punctual, monotonic_ns, process_cpu, realtime_ns, sleep_until};
