@@ -13,7 +13,8 @@ use std::time::{Duration, Instant};
 use rustix::fs::{AtFlags, Mode, OFlags, StatxFlags};
 use rustix::io::Errno;
 
-use crate::proc::{OPEN_FILE, ReadError};
+use crate::proc::error::ReadError;
+use crate::proc::open::OPEN_FILE;
 
 /// How long one file may take, and all of them of a run that do not answer.
 const PATIENCE: Duration = Duration::from_millis(500);

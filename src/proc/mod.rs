@@ -12,6 +12,7 @@ pub mod health;
 pub mod host;
 mod limits;
 pub mod lookup;
+pub(crate) mod open;
 pub mod parse;
 mod path;
 pub mod rights;
@@ -33,6 +34,7 @@ use rustix::io::Errno;
 
 use crate::proc::parse::system::{ns_id, pid_name};
 use crate::text::sentence::shown;
+use open::{OPEN_DIR, OPEN_FILE};
 use path::{Part, PathName};
 use source::Source;
 
@@ -112,9 +114,6 @@ impl std::fmt::Debug for ProcRoot {
         f.debug_struct("ProcRoot").field("path", &self.path).finish_non_exhaustive()
     }
 }
-
-const OPEN_FILE: OFlags = OFlags::RDONLY.union(OFlags::CLOEXEC).union(OFlags::NOCTTY);
-const OPEN_DIR: OFlags = OFlags::RDONLY.union(OFlags::CLOEXEC).union(OFlags::DIRECTORY);
 
 impl ProcRoot {
     /// Opens the proc root at `path`.
