@@ -1,11 +1,13 @@
-//! Files of the whole host, such as `loadavg`: they may hang or lie.
+//! Files of the whole host, such as `loadavg`, which may hang or be replaced.
 //!
-//! Container runtimes mount files of their own over some of those (lxcfs). What is not on the proc file system itself is
-//! told by its device, which no server is asked for, and is not even opened. All of it is done by a thread of its own, which is
-//! waited for with a deadline and left behind where it does not come back; and so is the sum of these waits.
+//! Container runtimes mount files of their own over some of them (lxcfs). psn recognizes such a file by its device number, which
+//! the kernel knows without asking the server of the file, and does not open it. Another thread does all of this. It has a
+//! deadline, and is left behind if it does not return. The sum of all these waits is bounded too.
 
 use std::collections::BTreeMap;
 use std::ffi::{CStr, CString};
+use std::fs::File;
+use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -13,14 +15,21 @@ use std::time::{Duration, Instant};
 use rustix::fs::{AtFlags, Mode, OFlags, StatxFlags};
 use rustix::io::Errno;
 
+use crate::proc::buffer::Buffer;
+use crate::proc::deadline::Helper;
 use crate::proc::error::ReadError;
+use crate::proc::faults::Call;
 use crate::proc::open::OPEN_FILE;
+use crate::proc::root::ProcRoot;
+use crate::text::sentence::shown;
 
-/// How long one file may take, and all of them of a run that do not answer.
+pub use crate::proc::deadline::within;
+
+/// How long one file may take, and how long all that do not answer may take together in a run.
 const PATIENCE: Duration = Duration::from_millis(500);
 const ALL_PATIENCE: Duration = Duration::from_secs(1);
 
-/// Files of the whole host are shorter.
+/// No file of the whole host that psn reads is longer.
 const MAX_BYTES: usize = 16 << 20;
 
 /// Why a file is not read any more.
@@ -42,38 +51,30 @@ impl From<Trouble> for ReadError {
 }
 
 #[derive(Debug)]
-struct State {
-    /// The patience that is left for files that do not answer.
+struct Reliability {
+    /// How long psn will yet wait for files that do not answer.
     left: Duration,
     troubles: BTreeMap<CString, Trouble>,
 }
 
-/// The files of the whole host under one proc root.
+/// Which files of the whole host under one proc root can be relied on.
 #[derive(Debug)]
-pub(super) struct HostFiles(Mutex<State>);
+pub(super) struct HostFiles(Mutex<Reliability>);
 
 impl Default for HostFiles {
     fn default() -> Self {
-        Self(Mutex::new(State { left: ALL_PATIENCE, troubles: BTreeMap::new() }))
+        Self(Mutex::new(Reliability { left: ALL_PATIENCE, troubles: BTreeMap::new() }))
     }
 }
 
 impl HostFiles {
-    /// The file's bytes.
-    pub(super) fn read(&self, root: &Arc<OwnedFd>, name: &CStr) -> Result<Vec<u8>, ReadError> {
-        self.ask(name, Arc::clone(root), read)
-    }
-
-    /// Whether the file is of the proc file system itself, and so answers.
-    pub(super) fn check(&self, root: &Arc<OwnedFd>, name: &CStr) -> Result<(), ReadError> {
-        self.ask(name, Arc::clone(root), check)
-    }
-
+    /// Has `helper` do `work` with a file, unless the file is known not to be reliable.
     fn ask<T: Send + 'static>(
         &self,
+        helper: &mut Helper,
         name: &CStr,
         root: Arc<OwnedFd>,
-        work: impl FnOnce(BorrowedFd<'_>, &CStr) -> Result<T, Answer> + Send + 'static,
+        work: impl FnOnce(BorrowedFd<'_>, &CStr) -> Result<T, Refusal> + Send + 'static,
     ) -> Result<T, ReadError> {
         let patience = {
             let state = self.lock();
@@ -83,11 +84,11 @@ impl HostFiles {
             state.left.min(PATIENCE)
         };
         let (asked, owned) = (Instant::now(), name.to_owned());
-        let answer = within(patience, move || work(root.as_fd(), &owned));
+        let answer = helper.within(patience, move || work(root.as_fd(), &owned));
         let trouble = match answer {
             Some(Ok(answer)) => return Ok(answer),
-            Some(Err(Answer::Failed(errno))) => return Err(errno.into()),
-            Some(Err(Answer::Foreign)) => Trouble::Foreign,
+            Some(Err(Refusal::Failed(errno))) => return Err(errno.into()),
+            Some(Err(Refusal::Foreign)) => Trouble::Foreign,
             None => Trouble::Hangs,
         };
         let mut state = self.lock();
@@ -98,8 +99,8 @@ impl HostFiles {
         Err(trouble.into())
     }
 
-    /// The files that could not be relied on, each with the reason in words.
-    pub(super) fn troubles(&self) -> Vec<(String, &'static str)> {
+    /// The files that cannot be relied on, each with the reason in words.
+    fn troubles(&self) -> Vec<(String, &'static str)> {
         let why = |trouble: &Trouble| match trouble {
             Trouble::Hangs => "did not answer in time",
             Trouble::Foreign => "is not of the proc file system, but of what is mounted over it",
@@ -107,37 +108,95 @@ impl HostFiles {
         self.lock().troubles.iter().map(|(name, trouble)| (name.to_string_lossy().into_owned(), why(trouble))).collect()
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, Reliability> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// What `work` gives, done by another thread; nothing if it takes longer than `patience`, and then the thread is left behind.
-pub fn within<T: Send + 'static>(patience: Duration, work: impl FnOnce() -> T + Send + 'static) -> Option<T> {
-    let (sender, answer) = crossbeam_channel::bounded(1);
-    let started = std::thread::Builder::new().name("psn-host".to_owned()).stack_size(256 << 10).spawn(move || {
-        // Whoever asked may have given up.
-        let _ = sender.send(work());
-    });
-    started.ok().and_then(|_| answer.recv_timeout(patience).ok())
+impl ProcRoot {
+    /// Reads a file of the whole host, such as `loadavg`, if it is on the file system of the root and answers in time. A file
+    /// that does not is not tried again.
+    ///
+    /// # Errors
+    /// The class of the failure. A file over which something else is mounted is [`ReadError::Unsupported`].
+    pub fn read_host<'b>(&self, name: &CStr, buffer: &'b mut Buffer) -> Result<&'b [u8], ReadError> {
+        self.read_host_by(&mut Helper::default(), name, buffer)
+    }
+
+    /// Reads a file of the whole host as [`read_host`](Self::read_host) does, but by the thread of `helper`, for callers that
+    /// read often.
+    ///
+    /// # Errors
+    /// The class of the failure.
+    pub(crate) fn read_host_by<'b>(
+        &self,
+        helper: &mut Helper,
+        name: &CStr,
+        buffer: &'b mut Buffer,
+    ) -> Result<&'b [u8], ReadError> {
+        self.inject(Call::Open, None)?;
+        let bytes = self.host.ask(helper, name, Arc::clone(&self.fd), read)?;
+        let limit = self.inject(Call::Read, None)?;
+        buffer.store(limit.and_then(|limit| bytes.get(..limit)).unwrap_or(&bytes));
+        Ok(buffer.bytes())
+    }
+
+    /// Whether a file of the whole host is on the file system of the root and answers in time.
+    ///
+    /// # Errors
+    /// The class of the failure.
+    pub(crate) fn check_host(&self, name: &CStr) -> Result<(), ReadError> {
+        self.host.ask(&mut Helper::default(), name, Arc::clone(&self.fd), check)
+    }
+
+    /// Opens a long file of the whole host, such as `kallsyms`, for a caller that reads it line by line. It is checked first, so
+    /// that reading it does not block.
+    ///
+    /// # Errors
+    /// Why it cannot be opened.
+    pub(crate) fn open_host(&self, name: &CStr) -> io::Result<File> {
+        self.check_host(name).map_err(|error| match error {
+            ReadError::Unsupported => io::Error::other("something else is mounted over it"),
+            error => io::Error::other(error.to_string()),
+        })?;
+        Ok(rustix::fs::openat(&self.fd, name, OPEN_FILE, Mode::empty())?.into())
+    }
+
+    /// A sentence for each file of the whole host that was not used because it cannot be relied on.
+    #[must_use]
+    pub fn host_warnings(&self) -> Vec<String> {
+        let sentence = |(name, why): (String, &str)| {
+            let instead = match name.as_str() {
+                "loadavg" => "new tasks were found without it, by listing them at every look or by walks",
+                "meminfo" => "the number of files kept open was bounded by the limit on open files alone",
+                "sys/kernel/random/boot_id" => "the recording does not say of which boot it is",
+                "self/mountinfo" => "whether the mount hides processes is not known",
+                _ => "psn did without",
+            };
+            format!("{}/{name} {why}, and was not used: {instead}", shown(self.path()))
+        };
+        // The kernel walk has a warning of its own for a missing list of symbols.
+        let troubles = self.host.troubles().into_iter().filter(|(name, _)| name != "kallsyms");
+        troubles.map(sentence).collect()
+    }
 }
 
-/// Why there are no bytes.
-enum Answer {
+/// Why a file was not read.
+enum Refusal {
     Failed(Errno),
     Foreign,
 }
 
-impl From<Errno> for Answer {
+impl From<Errno> for Refusal {
     fn from(errno: Errno) -> Self {
         Self::Failed(errno)
     }
 }
 
-/// Whether the file is on the file system of the proc root, by what the kernel knows without asking who serves it.
-fn check(root: BorrowedFd<'_>, name: &CStr) -> Result<(), Answer> {
+/// Checks that the file is on the file system of the proc root, without asking the server of the file.
+fn check(root: BorrowedFd<'_>, name: &CStr) -> Result<(), Refusal> {
     let file = rustix::fs::openat(root, name, OFlags::PATH | OFlags::CLOEXEC, Mode::empty())?;
-    if device(file.as_fd())? == device(root)? { Ok(()) } else { Err(Answer::Foreign) }
+    if device(file.as_fd())? == device(root)? { Ok(()) } else { Err(Refusal::Foreign) }
 }
 
 fn device(file: BorrowedFd<'_>) -> Result<u64, Errno> {
@@ -151,12 +210,12 @@ fn device(file: BorrowedFd<'_>) -> Result<u64, Errno> {
     }
 }
 
-fn read(root: BorrowedFd<'_>, name: &CStr) -> Result<Vec<u8>, Answer> {
+fn read(root: BorrowedFd<'_>, name: &CStr) -> Result<Vec<u8>, Refusal> {
     check(root, name)?;
     let file = rustix::fs::openat(root, name, OPEN_FILE, Mode::empty())?;
-    // It may have been mounted over meanwhile.
+    // Something may have been mounted over it since the check.
     if device(file.as_fd())? != device(root)? {
-        return Err(Answer::Foreign);
+        return Err(Refusal::Foreign);
     }
     let mut bytes = Vec::with_capacity(4096);
     while bytes.len() < MAX_BYTES {

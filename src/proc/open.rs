@@ -6,6 +6,9 @@ use std::path::Path;
 
 use rustix::fs::{CWD, Mode, OFlags};
 
+/// Where the kernel shows its processes.
+pub const DEFAULT_ROOT: &str = "/proc";
+
 pub(super) const OPEN_FILE: OFlags = OFlags::RDONLY.union(OFlags::CLOEXEC).union(OFlags::NOCTTY);
 pub(super) const OPEN_DIR: OFlags = OFlags::RDONLY.union(OFlags::CLOEXEC).union(OFlags::DIRECTORY);
 

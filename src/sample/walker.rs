@@ -8,7 +8,6 @@ use crate::tasks::census::Census;
 use std::collections::HashMap;
 use std::fmt;
 use std::io;
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use foldhash::fast::RandomState;
@@ -20,8 +19,8 @@ use crate::kernel::{self, Ground, KernelScan, Level, Parts, TaskRecord, Unavaila
 use crate::observe::extract::Walked;
 use crate::observe::walked::{Need, knows_name};
 use crate::observe::{Instant, Observer};
+use crate::proc::ProcRoot;
 use crate::proc::source::{Source, SourceSet};
-use crate::proc::{ProcRoot, ReadError};
 use crate::sample::roster::Roster;
 use crate::symbol::kernel::{Symbols, SymbolsError};
 use crate::tasks::census::Unseen;
@@ -95,8 +94,8 @@ impl Names {
 enum Naming {
     /// No.
     None,
-    /// They are to be, by the list at this path.
-    Wanted(PathBuf),
+    /// They will be, by the list in this root.
+    Wanted(ProcRoot),
     /// They are.
     By(Box<Names>),
 }
@@ -158,13 +157,12 @@ impl Walker {
     pub fn open(ground: &Ground, root: &ProcRoot, request: Request<'_>) -> Result<Self, Unavailable> {
         let Request { plan, selection } = request;
         let mut parts = wanted_parts(plan);
-        let (mut list, mut nameless) = (PathBuf::new(), None);
-        if parts.frames > 0 {
-            // Addresses without names tell nobody anything: then the names are read from /proc.
-            match names_list(root) {
-                Ok(path) => list = path,
-                Err(error) => (parts.frames, nameless) = (0, Some(error)),
-            }
+        let mut nameless = None;
+        // Addresses without names are of no use: then the names are read from the files of each task.
+        if parts.frames > 0
+            && let Err(error) = Symbols::are_shown(root)
+        {
+            (parts.frames, nameless) = (0, Some(error));
         }
         let selects_processes = !selection.is_everything();
         let selects_threads = selection.threads.is_some();
@@ -178,7 +176,7 @@ impl Walker {
         let scan = KernelScan::open_on(ground, &request)?;
         Ok(Self {
             provides: provided(plan, scan.parts()),
-            names: if scan.parts().frames > 0 { Naming::Wanted(list) } else { Naming::None },
+            names: if scan.parts().frames > 0 { Naming::Wanted(root.share()) } else { Naming::None },
             shows_stacks: plan.sources.contains(Source::Stack),
             scan,
             nameless,
@@ -233,8 +231,8 @@ impl Walker {
     }
 
     fn learn_names(&mut self) {
-        let Naming::Wanted(list) = &self.names else { return };
-        match Symbols::load(list) {
+        let Naming::Wanted(root) = &self.names else { return };
+        match Symbols::load(root) {
             Ok(symbols) => {
                 let (shows_stacks, known) = (self.shows_stacks, HashMap::default());
                 self.names = Naming::By(Box::new(Names { symbols, shows_stacks, known }));
@@ -299,19 +297,6 @@ impl Walker {
         observer.health.record_dropped(Source::Kernel, rustix::io::Errno::NOBUFS, walk.overflowed);
         Ok((walk, rows))
     }
-}
-
-/// The list of the kernel's names, if it shows any.
-fn names_list(root: &ProcRoot) -> Result<PathBuf, SymbolsError> {
-    let unreadable = |error| SymbolsError::Unreadable { path: root.path().join("kallsyms"), error };
-    let list = root.host_path(c"kallsyms").map_err(|error| {
-        unreadable(match error {
-            ReadError::Unsupported => io::Error::other("something else is mounted over it"),
-            error => io::Error::other(error.to_string()),
-        })
-    })?;
-    Symbols::are_shown(&list)?;
-    Ok(list)
 }
 
 /// What the plan's columns need of a record.

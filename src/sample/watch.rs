@@ -2,9 +2,9 @@
 
 use super::lane::Progress;
 use crate::observe::Place;
+use crate::proc::own;
 use crate::proc::parse::syscall::SyscallLine;
 use crate::proc::parse::{stat, syscall};
-use crate::proc::rights;
 use crate::proc::source::Source;
 use crate::proc::syscall::Abi;
 use std::sync::Arc;
@@ -26,15 +26,11 @@ pub(super) struct Watch {
     pub(super) since_ns: u64,
 }
 
-/// Whether a thread of psn's own is blocked in the kernel. It reads psn's own files, which can not
-/// block: only a process in exec or hung on its memory blocks its readers, and psn is neither.
+/// Whether a thread of psn's own is blocked in the kernel.
 pub(super) fn is_blocked(os_tid: u32) -> bool {
-    let path = |file: &str| format!("{}/self/task/{os_tid}/{file}", crate::proc::DEFAULT_ROOT);
-    // Files of a program that was given capabilities are root's.
-    let read = |file: &str| rights::raised(|| std::fs::read(path(file))).flatten();
-    match read("stat") {
+    match own::read_thread(os_tid, Source::Stat) {
         Ok(line) => {
-            let waits_for_psn = || waits_for_psn(&read("syscall").unwrap_or_default());
+            let waits_for_psn = || waits_for_psn(&own::read_thread(os_tid, Source::Syscall).unwrap_or_default());
             stat::state(&line).is_ok_and(|state| state != b'R') && !waits_for_psn()
         }
         Err(_) => true,

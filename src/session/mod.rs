@@ -26,6 +26,7 @@ use crate::count::memory::Memory;
 use crate::observe::Context;
 use crate::proc::ProcRoot;
 use crate::proc::health::Health;
+use crate::proc::own;
 use crate::proc::rights;
 use crate::record::header::States;
 use crate::record::{Recorder, TickInfo};
@@ -168,7 +169,7 @@ impl<'a> Session<'a> {
         let own_root = root.share();
         if recorder.is_some() {
             // The header was made before there was a report to say in that this cannot be had.
-            let _ = own_root.host_path(c"sys/kernel/random/boot_id");
+            let _ = own_root.check_host(c"sys/kernel/random/boot_id");
         }
         let mut selection = config.selection.clone();
         if !config.shows_itself {
@@ -382,16 +383,13 @@ impl<'a> Session<'a> {
     /// What to say when psn itself is meant, by its id or one of its threads', or by its name alone, and is left out.
     fn excluded_though_meant(&self) -> Option<String> {
         let pid = self.excluded?;
-        let own = |file: &str| format!("{}/self/{file}", crate::proc::DEFAULT_ROOT);
         let is_meant = match &self.config.selection.processes {
             ProcessSelection::Pids(pids) => pids.contains(&pid),
-            ProcessSelection::Name(regex) => {
-                std::fs::read(own("comm")).is_ok_and(|comm| regex.is_match(comm.trim_ascii()))
+            ProcessSelection::Name(regex) => own::name().is_ok_and(|name| regex.is_match(&name)),
+            ProcessSelection::All => {
+                // The proc root nearly always belongs to psn's own PID namespace.
+                self.config.selection.threads.iter().flatten().any(|tid| own::has_thread(*tid))
             }
-            ProcessSelection::All => self.config.selection.threads.iter().flatten().any(|tid| {
-                // By psn's own PID namespace, which is that of the proc root nearly always.
-                std::path::Path::new(&own(&format!("task/{tid}"))).exists()
-            }),
         };
         is_meant.then(|| format!("process {pid} is psn itself, which it leaves out unless told to --show-yourself"))
     }

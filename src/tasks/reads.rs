@@ -3,6 +3,7 @@
 use std::os::fd::BorrowedFd;
 use std::sync::Arc;
 
+use crate::proc::deadline::Helper;
 use crate::proc::health::Health;
 use crate::proc::parse::system::{Loadavg, pid_name};
 use crate::proc::parse::{status, unsigned};
@@ -14,6 +15,8 @@ pub(super) struct Reads {
     pub(super) root: Arc<ProcRoot>,
     pub(super) health: Health,
     file: Buffer,
+    /// The thread that reads `loadavg`.
+    helper: Helper,
     /// Raw directory entries.
     entries: Vec<u8>,
 }
@@ -24,6 +27,7 @@ impl Reads {
             root: Arc::new(root.share()),
             health: Health::default(),
             file: Buffer::default(),
+            helper: Helper::default(),
             entries: Vec::with_capacity(256 << 10),
         }
     }
@@ -38,7 +42,7 @@ impl Reads {
 
     /// The last pid that was given out and the number of tasks, by `loadavg`.
     pub(super) fn last_pid_and_tasks(&mut self) -> Option<(u64, u64)> {
-        let text = self.root.read_host(c"loadavg", &mut self.file).ok()?;
+        let text = self.root.read_host_by(&mut self.helper, c"loadavg", &mut self.file).ok()?;
         Loadavg::parse(text).ok().map(|loadavg| (loadavg.last_pid, loadavg.total))
     }
 
