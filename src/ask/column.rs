@@ -6,6 +6,8 @@
 use crate::proc::parse::stat::field;
 use crate::proc::source::Source;
 
+pub use crate::proc::state::{STATE_LETTERS, state_name, state_names, state2_name};
+
 /// How a column's values behave.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
@@ -500,43 +502,6 @@ static ALIASES: &[(&str, &str)] = &[
     ("shared_hugetld_kb", "shared_hugetlb_kb"),
     ("private_hugetld_kb", "private_hugetlb_kb"),
 ];
-
-/// The letters of all states that a kernel has or had.
-pub const STATE_LETTERS: &str = "RSDTtXxZPIKW";
-
-/// The name of a state letter, as the original prints it.
-#[must_use]
-pub const fn state_name(letter: u8) -> Option<&'static str> {
-    Some(match letter {
-        b'R' => "Running (ON CPU)",
-        b'S' => "Sleep (Interruptible)",
-        b'D' => "Disk (Uninterruptible)",
-        b'T' => "(stopped)",
-        b't' => "(tracing stop)",
-        b'X' | b'x' => "(dead)",
-        b'Z' => "(zombie)",
-        b'P' => "(parked)",
-        b'I' => "(idle)",
-        b'K' => "(wakekill)",
-        b'W' => "(paging or waking)",
-        _ => return None,
-    })
-}
-
-/// The names under which threads in this state are shown: two of R, where it is known whether they have a CPU.
-pub fn state_names(letter: u8) -> impl Iterator<Item = &'static str> {
-    let waiting = state2_name(letter, false).filter(|_| letter == b'R');
-    state_name(letter).into_iter().chain(waiting)
-}
-
-/// The name of a state letter where it is known whether the thread is on a CPU: R stands for two states.
-#[must_use]
-pub const fn state2_name(letter: u8, is_on_cpu: bool) -> Option<&'static str> {
-    match letter {
-        b'R' if !is_on_cpu => Some("Runnable (waiting for CPU)"),
-        _ => state_name(letter),
-    }
-}
 
 /// Up to three names of `candidates` that `name` may have been meant to be, closest first.
 pub fn closest<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) -> Vec<&'a str> {

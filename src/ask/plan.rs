@@ -3,10 +3,11 @@
 use crate::ask::column::{Column, Extract, Kind, STATE_LETTERS, closest, state_names};
 use crate::ask::filter::{Filter, UnknownColumn, find_column};
 use crate::ask::measured::Measured;
-use crate::proc::lookup::PerByte;
 use crate::proc::parse::stat::field;
 use crate::proc::source::{Source, SourceSet};
 use crate::row::observation::Observation;
+
+pub use crate::proc::state::StateGate;
 
 /// How the values of a group's observations become one value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -98,60 +99,6 @@ pub enum SortKey {
     Selected(usize),
     /// The dimension at this place.
     Dimension(usize),
-}
-
-/// Which states pass: by letter.
-#[derive(Clone, PartialEq, Eq)]
-pub struct StateGate {
-    passes: PerByte<bool>,
-}
-
-impl std::fmt::Debug for StateGate {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let letters = (0u8..128).filter(|letter| letter.is_ascii_alphabetic() && self.passes(*letter));
-        f.debug_tuple("StateGate").field(&letters.map(char::from).collect::<String>()).finish()
-    }
-}
-
-impl StateGate {
-    /// Every state.
-    #[must_use]
-    pub const fn all() -> Self {
-        Self { passes: PerByte::filled(true) }
-    }
-
-    /// Every state but sleeping, zombie, idle and parked: what the original calls active.
-    #[must_use]
-    pub fn active() -> Self {
-        let mut gate = Self::all();
-        for letter in *b"SZIP" {
-            *gate.passes.at_mut(letter) = false;
-        }
-        gate
-    }
-
-    /// Exactly these states.
-    #[must_use]
-    pub fn only(letters: &[u8]) -> Self {
-        let mut gate = Self { passes: PerByte::filled(false) };
-        for letter in letters {
-            *gate.passes.at_mut(*letter) = true;
-        }
-        gate
-    }
-
-    /// Whether threads in this state are counted.
-    #[inline]
-    #[must_use]
-    pub const fn passes(&self, letter: u8) -> bool {
-        self.passes.at(letter)
-    }
-
-    /// Whether every state passes.
-    #[must_use]
-    pub fn is_open(&self) -> bool {
-        self.passes.iter().all(|(_, passes)| passes)
-    }
 }
 
 /// What is kept of the observations.
@@ -537,17 +484,5 @@ mod tests {
         assert!(error("", "").contains("at least one column"));
         let sort = PlanRequest { sort: Some("wchan".to_owned()), ..request("comm", "") };
         assert!(plan(&sort).unwrap_err().to_string().contains("it has samples, avg_threads, comm"));
-    }
-
-    #[test]
-    fn the_default_gate_leaves_out_what_the_original_does() {
-        let gate = StateGate::active();
-        for letter in *b"RDTtXxKW" {
-            assert!(gate.passes(letter));
-        }
-        for letter in *b"SZIP" {
-            assert!(!gate.passes(letter));
-        }
-        assert!(StateGate::only(b"D").passes(b'D') && !StateGate::only(b"D").passes(b'R'));
     }
 }

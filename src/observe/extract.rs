@@ -17,6 +17,8 @@ use crate::proc::{Buffer, ReadError};
 use crate::row::observation::{Mark, Observation, Value};
 use crate::tasks::users::Users;
 
+pub use crate::proc::state::{has_ended, is_running};
+
 impl From<ReadError> for Mark {
     fn from(error: ReadError) -> Self {
         match error {
@@ -194,20 +196,6 @@ impl<'a> Thread<'a> {
             _ => None,
         }
     }
-}
-
-/// Whether a thread in this state is on a CPU or about to be: in no wait, so that `syscall`, `wchan`
-/// and `stack` have nothing to say of it. The kernel answers so itself: `task_current_syscall` and
-/// `get_wchan` return at once for `TASK_RUNNING`.
-#[must_use]
-pub const fn is_running(state: u8) -> bool {
-    state == b'R'
-}
-
-/// Whether a thread in this state has ended.
-#[must_use]
-pub const fn has_ended(state: u8) -> bool {
-    matches!(state, b'Z' | b'X' | b'x')
 }
 
 /// Whether `stat` is a kernel thread's: by flag, as names prove nothing.

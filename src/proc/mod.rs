@@ -23,6 +23,7 @@ pub mod rights;
 mod root;
 pub mod signals;
 pub mod source;
+pub mod state;
 pub mod syscall;
 mod task;
 

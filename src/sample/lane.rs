@@ -1,11 +1,11 @@
 //! One lane of a pass: what a worker needs to visit threads, kept from pass to pass.
 
 use super::quarantine::{Care, Quarantine};
-use super::states::StateCounts;
 use super::work::Work;
 use crate::observe::{Instant, Observer, read_stat};
 use crate::proc::parse::{stat, status};
 use crate::proc::source::Source;
+use crate::proc::state::StateCounts;
 use crate::proc::{Buffer, ProcRoot, ReadError};
 use crate::sample::walker::Row;
 use crate::tasks::{Process, Task};

@@ -19,7 +19,6 @@ mod lane;
 mod quarantine;
 mod queue;
 mod roster;
-mod states;
 pub mod walker;
 mod watch;
 mod work;
@@ -44,8 +43,8 @@ use quarantine::{Quarantine, Sentence};
 use watch::{LostLane, Watch, is_blocked};
 use work::Work;
 
+pub use crate::proc::state::StateCounts;
 pub use quarantine::Blocker;
-pub use states::StateCounts;
 
 /// Threads of the pool beyond the workers: each can replace one that is stuck in the kernel.
 pub const SPARE_THREADS: usize = 4;

@@ -6,6 +6,7 @@ use crate::proc::own;
 use crate::proc::parse::syscall::SyscallLine;
 use crate::proc::parse::{stat, syscall};
 use crate::proc::source::Source;
+use crate::proc::state::is_running;
 use crate::proc::syscall::Abi;
 use std::sync::Arc;
 
@@ -31,7 +32,7 @@ pub(super) fn is_blocked(os_tid: u32) -> bool {
     match own::read_thread(os_tid, Source::Stat) {
         Ok(line) => {
             let waits_for_psn = || waits_for_psn(&own::read_thread(os_tid, Source::Syscall).unwrap_or_default());
-            stat::state(&line).is_ok_and(|state| state != b'R') && !waits_for_psn()
+            stat::state(&line).is_ok_and(|state| !is_running(state)) && !waits_for_psn()
         }
         Err(_) => true,
     }

@@ -28,6 +28,7 @@ use crate::proc::ProcRoot;
 use crate::proc::health::Health;
 use crate::proc::own;
 use crate::proc::rights;
+use crate::proc::state::{self, is_running};
 use crate::record::header::States;
 use crate::record::{Recorder, TickInfo};
 use crate::report::{Report, Sleepers};
@@ -277,8 +278,8 @@ impl<'a> Session<'a> {
 
     /// Notes how many threads ran or waited to, if it can not be told which of them it is.
     fn note_running(&mut self, outcome: &PassOutcome) {
-        if self.walker.is_none() && self.config.plan.gate.passes(b'R') {
-            let running = outcome.states.iter().find(|(letter, _)| *letter == b'R').map_or(0, |(_, count)| count);
+        if self.walker.is_none() && self.config.plan.gate.passes(state::RUNNING) {
+            let running = outcome.states.iter().find(|(letter, _)| is_running(*letter)).map_or(0, |(_, count)| count);
             self.running_max = self.running_max.max(running);
         }
     }

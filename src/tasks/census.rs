@@ -8,11 +8,11 @@ use std::sync::Arc;
 
 use rustix::io::Errno;
 
-use crate::ask::plan::StateGate;
 use crate::kernel::{Ground, KernelScan, Request, Unavailable};
 use crate::proc::ProcRoot;
 use crate::proc::health::Health;
 use crate::proc::source::Source;
+use crate::proc::state::StateGate;
 use crate::tasks::set::{Process, TaskSet};
 use crate::tasks::task::{Permit, Task};
 

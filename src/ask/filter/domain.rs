@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use crate::ask::column::{Column, Extract, FilenameForm, STATE_LETTERS, SyscallPart, closest, state_name, state_names};
 use crate::ask::filter::{Condition, FilterError, Operand, Test, scaled};
 use crate::proc::parse::{fd_link, star_digits};
+use crate::proc::state::is_running;
 use crate::proc::syscall;
 use crate::row::observation::{Mark, Value};
 use crate::text::escape::unescape;
@@ -207,7 +208,7 @@ pub(super) fn may_be_in(condition: &Condition, letter: u8, name: &str) -> Option
         Extract::StateId => Some(condition.matches(Value::Text(&[letter]))),
         Extract::State => Some(condition.matches(Value::Text(name.as_bytes()))),
         // Of threads in state R it may be that nobody can tell.
-        Extract::State2 if state_name(letter) == Some(name) && letter != b'R' => {
+        Extract::State2 if state_name(letter) == Some(name) && !is_running(letter) => {
             Some(condition.matches(Value::Text(name.as_bytes())))
         }
         _ => None,
