@@ -38,7 +38,7 @@ use crate::proc::syscall::{self, Abi};
 use crate::proc::{Buffer, ProcRoot, ReadError};
 use crate::row::last::LastValues;
 use crate::row::observation::{Mark, Observation};
-use crate::tasks::facts::Runs;
+use crate::tasks::facts::RunCount;
 use crate::tasks::facts::files::{slices, switches};
 use crate::tasks::users::Users;
 use crate::tasks::{DetailFiles, Memory, Permit, Process, Task, TaskFacts};
@@ -662,7 +662,7 @@ impl Observer {
     }
 
     /// The thread's switch counters; none where this kernel gives none.
-    fn read_switches(&mut self, context: &Context, reading: &mut Reading<'_>) -> Option<Runs> {
+    fn read_switches(&mut self, context: &Context, reading: &mut Reading<'_>) -> Option<RunCount> {
         self.read_task_file(context, reading, Source::Schedstat);
         let counted = self.answers.bytes(Source::Schedstat).ok().map(schedstat::parse);
         if let Some(Err(_)) = counted {
@@ -675,9 +675,9 @@ impl Observer {
     }
 
     /// How often the thread gave up its CPU, or was taken from it.
-    fn read_context_switches(&mut self, context: &Context, reading: &mut Reading<'_>) -> Option<Runs> {
+    fn read_context_switches(&mut self, context: &Context, reading: &mut Reading<'_>) -> Option<RunCount> {
         self.read_task_file(context, reading, Source::Status);
-        self.answers.bytes(Source::Status).ok().and_then(switches).map(Runs::Switches)
+        self.answers.bytes(Source::Status).ok().and_then(switches).map(RunCount::Switches)
     }
 
     /// Makes the answer of `source` current.

@@ -14,7 +14,7 @@ use crate::proc::source::Source;
 use crate::row::observation::Mark;
 use crate::row::rows::Rows;
 use crate::tasks::Memory;
-use crate::tasks::facts::{Fact, Look, ProcessFacts, Runs, SideReaders, TITLES, Witness};
+use crate::tasks::facts::{Fact, Look, ProcessFacts, RunCount, SideReaders, TITLES, Witness};
 
 /// How long rows wait for their titles at most, once the pass is over. A title that took longer is hardly of the row's moment.
 const PATIENCE: Duration = Duration::from_millis(100);
@@ -69,7 +69,7 @@ impl Deferred {
     /// Who reads what they wait for; none if no row waits.
     #[must_use]
     pub fn readers(&self) -> Option<&Arc<SideReaders>> {
-        self.waiting.first().and_then(|waiting| waiting.facts.readers())
+        self.waiting.first().map(|waiting| waiting.facts.readers())
     }
 }
 
@@ -132,7 +132,7 @@ impl Observer {
     fn look(&mut self, context: &Context, reading: &mut Reading<'_>, subject: Subject<'_>) -> Title {
         let Some(facts) = reading.process.facts.as_ref().map(Arc::clone) else { return Title::Current };
         let (runs, is_at_rest) = match subject.walked {
-            Some(Walked { record, .. }) => (Some(Runs::Switches(record.switches)), record.is_at_rest()),
+            Some(Walked { record, .. }) => (Some(RunCount::Switches(record.switches)), record.is_at_rest()),
             None => (self.runs(context, reading), !crate::observe::is_running(subject.stat.state)),
         };
         // Who has ended runs no more.
@@ -146,7 +146,7 @@ impl Observer {
     }
 
     /// How often the thread had run at the row's moment; none if it moved on since, or if that can not be told.
-    fn runs(&mut self, context: &Context, reading: &mut Reading<'_>) -> Option<Runs> {
+    fn runs(&mut self, context: &Context, reading: &mut Reading<'_>) -> Option<RunCount> {
         match self.bracket {
             crate::observe::Bracket::None => self.read_switches(context, reading),
             crate::observe::Bracket::Held => reading.memory.switches,

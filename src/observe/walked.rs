@@ -15,7 +15,7 @@ use crate::proc::parse::stat::{self, Stat};
 use crate::proc::source::{Source, SourceSet};
 use crate::proc::{Buffer, ReadError};
 use crate::row::observation::Mark;
-use crate::tasks::facts::Runs;
+use crate::tasks::facts::RunCount;
 use crate::tasks::{Memory, Process, Task};
 
 /// Sources for which no file is read of every thread: they are in each record, or matter to threads that wait, or are read
@@ -251,7 +251,7 @@ impl Observer {
             return;
         }
         let switches = self.read_context_switches(context, reading);
-        if switches != Some(Runs::Switches(record.switches)) {
+        if switches != Some(RunCount::Switches(record.switches)) {
             self.mark_torn();
         } else {
             self.doors.confirm();

@@ -5,7 +5,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use crate::proc::ReadError;
 use crate::proc::source::{Source, SourceSet};
 use crate::row::last::LastValues;
-use crate::tasks::facts::Runs;
+use crate::tasks::facts::RunCount;
 
 /// The detail files of a thread that are kept open.
 #[derive(Debug, Default)]
@@ -58,7 +58,7 @@ pub struct Memory {
     /// Of those, the ones that do not exist.
     pub unsupported: SourceSet,
     /// How often it had run when it was last read, to tell whether it has run since.
-    pub switches: Option<Runs>,
+    pub switches: Option<RunCount>,
     /// Whether it had not run between the two counts of its last reading.
     pub is_steady: bool,
     /// The thread's name when `facts` and `refused` were read.

@@ -56,13 +56,13 @@ impl Requests {
 
     /// Asks for the facts of a process if they are old or unknown. `asked_ns` is when they were last asked for.
     pub(super) fn ask_for_facts(&self, process: &Process, asked_ns: &mut u64, now_ns: u64) {
-        let (Some(readers), Some(facts)) = (&self.side_readers, &process.facts) else { return };
+        let Some(facts) = &process.facts else { return };
         if facts.take_stale() || *asked_ns == 0 || now_ns.saturating_sub(*asked_ns) > self.max_age_ns {
             let other = process.tasks.iter().find(|task| task.tid != process.tgid && !task.is_gone());
             if let Some(task) = other {
                 facts.note_other(task.tid);
             }
-            *asked_ns = if readers.request(process.tgid, facts) { now_ns } else { 0 };
+            *asked_ns = if facts.refresh(process.tgid) { now_ns } else { 0 };
         }
         facts.forget_threads_beyond(process.tasks.len());
     }

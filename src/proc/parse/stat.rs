@@ -1,7 +1,7 @@
 //! `/proc/PID/task/TID/stat`: one line of 42 to 52 fields (proc(5); `do_task_stat` in the kernel's `fs/proc/array.c`).
 //!
-//! The second field is the thread's name in parentheses, raw: it may hold spaces, parentheses, newlines and bytes that are no
-//! text. Nothing after it can hold a `)`, so the name ends at the *last* one; a thread named `a) R 1 2` forges nothing.
+//! The second field is the thread's name in parentheses, unescaped: it may contain spaces, parentheses, newlines and bytes that
+//! are not text. No later field can contain a `)`, so the name ends at the *last* one, and a thread named `a) R 1 2` forges nothing.
 
 pub use crate::proc::parse::whole;
 use crate::proc::parse::{Malformed, Number, cut_last, split_digits};
@@ -10,7 +10,7 @@ use crate::proc::parse::{Malformed, Number, cut_last, split_digits};
 /// may call itself `kworker/0:0`.
 pub const PF_KTHREAD: u64 = 0x0020_0000;
 
-/// The flag of io_uring's workers, in field 9: since Linux 5.12 threads of the program that uses it.
+/// The bit of [`flags`](Stat::flags) that marks a worker of io_uring: since Linux 5.12 a thread of the program that uses it.
 pub const PF_IO_WORKER: u64 = 0x0000_0010;
 
 /// The numbers of the fields, counted from 1 as in proc(5), under the kernel's names.
@@ -87,9 +87,9 @@ const LAST_BEFORE_NUMBERS: usize = 3;
 /// How many numbers follow the letter on the newest kernels.
 const NUMBERS: usize = field::EXIT_CODE - LAST_BEFORE_NUMBERS;
 
-/// The state letter (field 3), and nothing else: what a tick reads of an idle thread.
+/// The state letter (field 3) alone: all that a tick needs of an idle thread.
 ///
-/// Letters that this version has never heard of are kept; kernels have added and dropped several.
+/// Letters that psn does not know are kept; kernels have added and dropped several.
 ///
 /// # Errors
 /// [`Malformed`] where no `) X ` is found.
@@ -144,14 +144,14 @@ impl<'a> Stat<'a> {
         Ok(stat)
     }
 
-    /// A thread of which no more than this is known: it has no numbers.
+    /// A thread of which only this is known, without numbers.
     #[inline]
     #[must_use]
     pub const fn without_numbers(tid: u32, comm: &'a [u8], state: u8) -> Self {
         Self { comm, state, tid, len: 0, negatives: 0, magnitudes: [0; NUMBERS] }
     }
 
-    /// These numbers, with what is known from elsewhere in the place of the rest.
+    /// These numbers, with id, name and state that are known from elsewhere.
     #[inline]
     #[must_use]
     pub const fn numbers_of<'b>(&self, tid: u32, comm: &'b [u8], state: u8) -> Stat<'b> {
