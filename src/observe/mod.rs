@@ -41,7 +41,7 @@ use crate::row::observation::{Mark, Observation};
 use crate::tasks::facts::RunCount;
 use crate::tasks::facts::files::{slices, switches};
 use crate::tasks::users::Users;
-use crate::tasks::{DetailFiles, Memory, Permit, Process, Task, TaskFacts};
+use crate::tasks::{DetailFiles, Permit, Process, Task, TaskFacts, TaskMemory};
 use titles::{Deferred, Mappings};
 
 /// The sources that say what a thread waits for: only together with its state do they make sense.
@@ -143,7 +143,7 @@ pub struct Observer {
     /// The process whose name was seen last.
     leader: Leader,
     /// What is kept with threads of which nothing is kept.
-    spare: Memory,
+    spare: TaskMemory,
     /// By which doors programs come into the kernel.
     doors: Doors,
     /// A stack that is looked at for that alone.
@@ -285,7 +285,7 @@ impl Observer {
             again: Buffer::default(),
             name: Vec::new(),
             leader: Leader::default(),
-            spare: Memory::default(),
+            spare: TaskMemory::default(),
             doors: Doors::default(),
             stack: Buffer::default(),
             unparsed: SourceSet::default(),
@@ -321,7 +321,7 @@ impl Observer {
             None => return Err(ReadError::Malformed),
         };
         let mut lock = task.memory().try_lock();
-        let mut spare = Memory::default();
+        let mut spare = TaskMemory::default();
         let memory = held(&mut lock).unwrap_or(&mut spare);
         if !blocked {
             memory.revalidate(starttime_ticks, stat.comm, at.now_ns);
@@ -784,7 +784,7 @@ impl Observer {
 }
 
 /// What is locked, unless another holds it: nobody waits for that one, who may be stuck in this very thread's files.
-fn held<'a>(lock: &'a mut TryLockResult<MutexGuard<'_, Memory>>) -> Option<&'a mut Memory> {
+fn held<'a>(lock: &'a mut TryLockResult<MutexGuard<'_, TaskMemory>>) -> Option<&'a mut TaskMemory> {
     match lock {
         Ok(memory) => Some(&mut **memory),
         Err(TryLockError::Poisoned(poisoned)) => Some(&mut **poisoned.get_mut()),
@@ -817,7 +817,7 @@ pub fn read_stat<'b>(
 struct Reading<'a> {
     process: &'a Process,
     task: &'a Task,
-    memory: &'a mut Memory,
+    memory: &'a mut TaskMemory,
 }
 
 /// Whether a column shows a number of `stat` that is in no walk's record.

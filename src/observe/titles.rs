@@ -13,8 +13,8 @@ use crate::proc::parse::stat::Stat;
 use crate::proc::source::Source;
 use crate::row::observation::Mark;
 use crate::row::rows::Rows;
-use crate::tasks::Memory;
-use crate::tasks::facts::{Fact, Look, ProcessFacts, RunCount, SideReaders, TITLES, Witness};
+use crate::tasks::TaskMemory;
+use crate::tasks::facts::{Fact, ProcessFacts, RunCount, SideReaders, TITLES, TitleStatus, Witness};
 
 /// How long rows wait for their titles at most, once the pass is over. A title that took longer is hardly of the row's moment.
 const PATIENCE: Duration = Duration::from_millis(100);
@@ -84,7 +84,7 @@ struct Waiting {
     title: Title,
     /// Its name, if its mappings are being read because it has another than the program of those that are known.
     comm: Option<Box<[u8]>>,
-    memory: Option<Arc<Mutex<Memory>>>,
+    memory: Option<Arc<Mutex<TaskMemory>>>,
 }
 
 /// What a row is to know of its process's title.
@@ -139,9 +139,9 @@ impl Observer {
         let is_at_rest = is_at_rest || crate::observe::has_ended(subject.stat.state);
         let witness = Witness { tid: subject.stat.tid, runs, is_at_rest };
         match facts.look(reading.process.tgid, witness) {
-            Look::Current => Title::Current,
-            Look::Awaited(reading) => Title::Awaited(witness, reading),
-            Look::Stale => Title::Stale,
+            TitleStatus::Current => Title::Current,
+            TitleStatus::Awaited(reading) => Title::Awaited(witness, reading),
+            TitleStatus::Stale => Title::Stale,
         }
     }
 

@@ -16,7 +16,7 @@ use crate::proc::source::{Source, SourceSet};
 use crate::proc::{Buffer, ReadError};
 use crate::row::observation::Mark;
 use crate::tasks::facts::RunCount;
-use crate::tasks::{Memory, Process, Task};
+use crate::tasks::{Process, Task, TaskMemory};
 
 /// Sources for which no file is read of every thread: they are in each record, or matter to threads that wait, or are read
 /// beside the sampling.
@@ -52,7 +52,7 @@ pub fn knows_name(task: &Task, record: &TaskRecord<'_>) -> bool {
 
 /// The name that was read of the thread when it had been switched out as often as now. It has not run since, if it is at rest;
 /// and who gives a worker of the kernel its name is the worker itself.
-fn known_name<'a>(memory: &'a Memory, record: &TaskRecord<'_>) -> Option<&'a [u8]> {
+fn known_name<'a>(memory: &'a TaskMemory, record: &TaskRecord<'_>) -> Option<&'a [u8]> {
     let (switches, name) = memory.whole_name.as_ref()?;
     let is_same = memory.starttime_ticks == record.starttime_ticks && *switches == record.switches;
     (is_same && record.is_at_rest()).then_some(name)

@@ -4,16 +4,16 @@ use std::time::Duration;
 
 use crossbeam_channel::{Sender, bounded};
 
-type Job = Box<dyn FnOnce() + Send>;
+type BoxedCall = Box<dyn FnOnce() + Send>;
 
 /// A thread that makes calls for its owner, one at a time. It is started at the first call; one that is stuck in a call is left
 /// behind, and the next call starts another. A thread that is not stuck ends with this.
 ///
 /// The thread has the capabilities of the thread that made the first call.
 #[derive(Debug, Default)]
-pub(crate) struct Helper(Option<Sender<Job>>);
+pub(crate) struct HelperThread(Option<Sender<BoxedCall>>);
 
-impl Helper {
+impl HelperThread {
     /// The result of `work`; `None` if it takes longer than `patience`, or if no thread can be started.
     pub(crate) fn within<T: Send + 'static>(
         &mut self,
@@ -36,8 +36,8 @@ impl Helper {
     }
 }
 
-fn start() -> Option<Sender<Job>> {
-    let (sender, jobs) = bounded::<Job>(1);
+fn start() -> Option<Sender<BoxedCall>> {
+    let (sender, jobs) = bounded::<BoxedCall>(1);
     let work = move || jobs.iter().for_each(|job| job());
     let started = std::thread::Builder::new().name("psn-host".to_owned()).stack_size(256 << 10).spawn(work);
     started.ok().map(|_| sender)
@@ -45,7 +45,7 @@ fn start() -> Option<Sender<Job>> {
 
 /// The result of `work`, done by a thread of its own; `None` if it takes longer than `patience`. Then the thread is left behind.
 pub fn within<T: Send + 'static>(patience: Duration, work: impl FnOnce() -> T + Send + 'static) -> Option<T> {
-    Helper::default().within(patience, work)
+    HelperThread::default().within(patience, work)
 }
 
 #[cfg(test)]
@@ -58,8 +58,8 @@ mod tests {
 
     #[test]
     fn one_thread_makes_all_calls_until_one_is_stuck() {
-        let mut helper = Helper::default();
-        let id = |helper: &mut Helper| helper.within(LONG, || current().id()).unwrap();
+        let mut helper = HelperThread::default();
+        let id = |helper: &mut HelperThread| helper.within(LONG, || current().id()).unwrap();
         let first = id(&mut helper);
         assert_eq!(id(&mut helper), first);
         let (sender, thread) = bounded(1);

@@ -1,117 +1,22 @@
-//! Files of the whole host, such as `loadavg`, which may hang or be replaced.
-//!
-//! Container runtimes mount files of their own over some of them (lxcfs). psn recognizes such a file by its device number, which
-//! the kernel knows without asking the server of the file, and does not open it. Another thread does all of this. It has a
-//! deadline, and is left behind if it does not return. The sum of all these waits is bounded too.
+//! Files of the whole host, such as `loadavg`.
 
-use std::collections::BTreeMap;
-use std::ffi::{CStr, CString};
+use std::ffi::CStr;
 use std::fs::File;
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::sync::Arc;
 
-use rustix::fs::{AtFlags, Mode, OFlags, StatxFlags};
-use rustix::io::Errno;
+use rustix::fs::Mode;
 
 use crate::proc::buffer::Buffer;
-use crate::proc::deadline::Helper;
+use crate::proc::deadline::HelperThread;
 use crate::proc::error::ReadError;
 use crate::proc::faults::Call;
+use crate::proc::host_files::{check, read};
 use crate::proc::open::OPEN_FILE;
 use crate::proc::root::ProcRoot;
 use crate::text::sentence::shown;
 
 pub use crate::proc::deadline::within;
-
-/// How long one file may take, and how long all that do not answer may take together in a run.
-const PATIENCE: Duration = Duration::from_millis(500);
-const ALL_PATIENCE: Duration = Duration::from_secs(1);
-
-/// No file of the whole host that psn reads is longer.
-const MAX_BYTES: usize = 16 << 20;
-
-/// Why a file is not read any more.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Trouble {
-    /// It did not answer in time.
-    Hangs,
-    /// Something else is mounted over it.
-    Foreign,
-}
-
-impl From<Trouble> for ReadError {
-    fn from(trouble: Trouble) -> Self {
-        match trouble {
-            Trouble::Hangs => Self::TimedOut,
-            Trouble::Foreign => Self::Unsupported,
-        }
-    }
-}
-
-#[derive(Debug)]
-struct Reliability {
-    /// How long psn will yet wait for files that do not answer.
-    left: Duration,
-    troubles: BTreeMap<CString, Trouble>,
-}
-
-/// Which files of the whole host under one proc root can be relied on.
-#[derive(Debug)]
-pub(super) struct HostFiles(Mutex<Reliability>);
-
-impl Default for HostFiles {
-    fn default() -> Self {
-        Self(Mutex::new(Reliability { left: ALL_PATIENCE, troubles: BTreeMap::new() }))
-    }
-}
-
-impl HostFiles {
-    /// Has `helper` do `work` with a file, unless the file is known not to be reliable.
-    fn ask<T: Send + 'static>(
-        &self,
-        helper: &mut Helper,
-        name: &CStr,
-        root: Arc<OwnedFd>,
-        work: impl FnOnce(BorrowedFd<'_>, &CStr) -> Result<T, Refusal> + Send + 'static,
-    ) -> Result<T, ReadError> {
-        let patience = {
-            let state = self.lock();
-            if let Some(trouble) = state.troubles.get(name) {
-                return Err((*trouble).into());
-            }
-            state.left.min(PATIENCE)
-        };
-        let (asked, owned) = (Instant::now(), name.to_owned());
-        let answer = helper.within(patience, move || work(root.as_fd(), &owned));
-        let trouble = match answer {
-            Some(Ok(answer)) => return Ok(answer),
-            Some(Err(Refusal::Failed(errno))) => return Err(errno.into()),
-            Some(Err(Refusal::Foreign)) => Trouble::Foreign,
-            None => Trouble::Hangs,
-        };
-        let mut state = self.lock();
-        if trouble == Trouble::Hangs {
-            state.left = state.left.saturating_sub(asked.elapsed());
-        }
-        state.troubles.insert(name.to_owned(), trouble);
-        Err(trouble.into())
-    }
-
-    /// The files that cannot be relied on, each with the reason in words.
-    fn troubles(&self) -> Vec<(String, &'static str)> {
-        let why = |trouble: &Trouble| match trouble {
-            Trouble::Hangs => "did not answer in time",
-            Trouble::Foreign => "is not of the proc file system, but of what is mounted over it",
-        };
-        self.lock().troubles.iter().map(|(name, trouble)| (name.to_string_lossy().into_owned(), why(trouble))).collect()
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Reliability> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
 
 impl ProcRoot {
     /// Reads a file of the whole host, such as `loadavg`, if it is on the file system of the root and answers in time. A file
@@ -120,7 +25,7 @@ impl ProcRoot {
     /// # Errors
     /// The class of the failure. A file over which something else is mounted is [`ReadError::Unsupported`].
     pub fn read_host<'b>(&self, name: &CStr, buffer: &'b mut Buffer) -> Result<&'b [u8], ReadError> {
-        self.read_host_by(&mut Helper::default(), name, buffer)
+        self.read_host_by(&mut HelperThread::default(), name, buffer)
     }
 
     /// Reads a file of the whole host as [`read_host`](Self::read_host) does, but by the thread of `helper`, for callers that
@@ -130,7 +35,7 @@ impl ProcRoot {
     /// The class of the failure.
     pub(crate) fn read_host_by<'b>(
         &self,
-        helper: &mut Helper,
+        helper: &mut HelperThread,
         name: &CStr,
         buffer: &'b mut Buffer,
     ) -> Result<&'b [u8], ReadError> {
@@ -146,7 +51,7 @@ impl ProcRoot {
     /// # Errors
     /// The class of the failure.
     pub(crate) fn check_host(&self, name: &CStr) -> Result<(), ReadError> {
-        self.host.ask(&mut Helper::default(), name, Arc::clone(&self.fd), check)
+        self.host.ask(&mut HelperThread::default(), name, Arc::clone(&self.fd), check)
     }
 
     /// Opens a long file of the whole host, such as `kallsyms`, for a caller that reads it line by line. It is checked first, so
@@ -176,55 +81,7 @@ impl ProcRoot {
             format!("{}/{name} {why}, and was not used: {instead}", shown(self.path()))
         };
         // The kernel walk has a warning of its own for a missing list of symbols.
-        let troubles = self.host.troubles().into_iter().filter(|(name, _)| name != "kallsyms");
-        troubles.map(sentence).collect()
+        let files = self.host.unreliable().into_iter().filter(|(name, _)| name != "kallsyms");
+        files.map(sentence).collect()
     }
-}
-
-/// Why a file was not read.
-enum Refusal {
-    Failed(Errno),
-    Foreign,
-}
-
-impl From<Errno> for Refusal {
-    fn from(errno: Errno) -> Self {
-        Self::Failed(errno)
-    }
-}
-
-/// Checks that the file is on the file system of the proc root, without asking the server of the file.
-fn check(root: BorrowedFd<'_>, name: &CStr) -> Result<(), Refusal> {
-    let file = rustix::fs::openat(root, name, OFlags::PATH | OFlags::CLOEXEC, Mode::empty())?;
-    if device(file.as_fd())? == device(root)? { Ok(()) } else { Err(Refusal::Foreign) }
-}
-
-fn device(file: BorrowedFd<'_>) -> Result<u64, Errno> {
-    let flags = AtFlags::EMPTY_PATH | AtFlags::STATX_DONT_SYNC;
-    match rustix::fs::statx(file, c"", flags, StatxFlags::empty()) {
-        Ok(stat) => Ok(rustix::fs::makedev(stat.stx_dev_major, stat.stx_dev_minor)),
-        // Before Linux 4.11.
-        #[allow(clippy::useless_conversion, reason = "the field is 32 bits wide on some architectures")]
-        Err(Errno::NOSYS) => Ok(u64::from(rustix::fs::fstat(file)?.st_dev)),
-        Err(errno) => Err(errno),
-    }
-}
-
-fn read(root: BorrowedFd<'_>, name: &CStr) -> Result<Vec<u8>, Refusal> {
-    check(root, name)?;
-    let file = rustix::fs::openat(root, name, OPEN_FILE, Mode::empty())?;
-    // Something may have been mounted over it since the check.
-    if device(file.as_fd())? != device(root)? {
-        return Err(Refusal::Foreign);
-    }
-    let mut bytes = Vec::with_capacity(4096);
-    while bytes.len() < MAX_BYTES {
-        match rustix::io::read(&file, rustix::buffer::spare_capacity(&mut bytes)) {
-            Ok(0) => break,
-            Ok(_) => bytes.reserve(4096),
-            Err(Errno::INTR) => {}
-            Err(errno) => return Err(errno.into()),
-        }
-    }
-    Ok(bytes)
 }

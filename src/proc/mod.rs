@@ -12,6 +12,7 @@ mod error;
 mod faults;
 pub mod health;
 pub mod host;
+mod host_files;
 mod limits;
 pub mod lookup;
 pub(crate) mod open;

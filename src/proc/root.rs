@@ -15,7 +15,7 @@ use crate::proc::attempts::Attempts;
 use crate::proc::buffer::Buffer;
 use crate::proc::error::ReadError;
 use crate::proc::faults::{Call, Fault, Faults};
-use crate::proc::host::HostFiles;
+use crate::proc::host_files::HostFiles;
 use crate::proc::open::OPEN_DIR;
 use crate::proc::parse::system::{ns_id, pid_name};
 use crate::proc::path::{Component, PathName};

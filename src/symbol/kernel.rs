@@ -60,7 +60,7 @@ impl TextRange {
 
 /// A symbol: a function with its name, or data without a name, which ends the function before it.
 #[derive(Debug, Clone, Copy)]
-struct Symbol {
+struct KernelSymbol {
     address: u64,
     name: Option<TextRange>,
 }
@@ -76,7 +76,7 @@ struct Frame {
 /// The kernel's functions, by address.
 #[derive(Debug)]
 pub struct Symbols {
-    symbols: Vec<Symbol>,
+    symbols: Vec<KernelSymbol>,
     names: Vec<u8>,
     /// The length of `names` before texts for addresses without a symbol were appended.
     loaded: usize,
@@ -150,7 +150,7 @@ impl Symbols {
         let Some((address, kind, name)) = parse_line(line) else { return };
         let is_code = matches!(kind, b't' | b'T' | b'w' | b'W');
         let name = is_code.then(|| append(&mut self.names, name)).flatten();
-        self.symbols.push(Symbol { address, name });
+        self.symbols.push(KernelSymbol { address, name });
     }
 
     fn finish(mut self) -> Result<Self, SymbolsError> {

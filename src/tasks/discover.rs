@@ -20,7 +20,7 @@ use crate::tasks::fds::{FdBudget, FdUse};
 use crate::tasks::listing::Listing;
 use crate::tasks::reads::Reads;
 use crate::tasks::requests::Requests;
-use crate::tasks::schedule::Schedule;
+use crate::tasks::schedule::ListingSchedule;
 use crate::tasks::set::{Process, TaskSet};
 use crate::tasks::task::Permit;
 use crate::tasks::users::Users;
@@ -61,7 +61,7 @@ pub struct Discovered {
 /// Lists tasks: the work of the discovery thread.
 pub struct Discovery {
     reads: Reads,
-    schedule: Schedule,
+    schedule: ListingSchedule,
     chosen: Chosen,
     listing: Listing,
     requests: Requests,
@@ -80,7 +80,7 @@ impl Discovery {
         let side_readers = SideReaders::start(&root, sources);
         Self {
             reads: Reads::new(&root),
-            schedule: Schedule::new(period, trusts_loadavg),
+            schedule: ListingSchedule::new(period, trusts_loadavg),
             listing: Listing::new(selection.threads.clone()),
             chosen: Chosen::new(selection),
             requests: Requests::new(side_readers, names_users.then_some(users), sources),

@@ -14,8 +14,8 @@ mod store;
 mod visit;
 mod witness;
 
-pub use fact::{Budget, FACTS, Fact, TITLES};
+pub use fact::{FACTS, Fact, FactBudget, TITLES};
 pub use process::ProcessFacts;
 pub use reader::SideReaders;
-pub use store::Look;
+pub use store::TitleStatus;
 pub use witness::{RunCount, Witness};

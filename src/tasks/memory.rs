@@ -44,7 +44,7 @@ impl DetailFiles {
 
 /// What is kept between ticks with a thread that has passed the gate.
 #[derive(Debug, Default)]
-pub struct Memory {
+pub struct TaskMemory {
     /// The start time of the thread it belongs to: another start time means another thread.
     pub starttime_ticks: u64,
     /// Its open detail files.
@@ -70,7 +70,7 @@ pub struct Memory {
     pub learnt_ns: u64,
 }
 
-impl Memory {
+impl TaskMemory {
     /// Facts and refusals older than this are read again.
     pub const MAX_AGE_NS: u64 = 10_000_000_000;
 
@@ -109,7 +109,7 @@ mod tests {
 
     #[test]
     fn another_start_time_is_another_thread() {
-        let mut memory = Memory::default();
+        let mut memory = TaskMemory::default();
         memory.revalidate(5, b"a", 0);
         memory.refused.insert(Source::Syscall);
         memory.revalidate(5, b"a", 1);
@@ -117,7 +117,7 @@ mod tests {
         memory.revalidate(5, b"b", 2);
         assert!(!memory.refused.contains(Source::Syscall), "a new name is asked again");
         memory.refused.insert(Source::Syscall);
-        memory.revalidate(5, b"b", 3 + Memory::MAX_AGE_NS);
+        memory.revalidate(5, b"b", 3 + TaskMemory::MAX_AGE_NS);
         assert!(!memory.refused.contains(Source::Syscall), "refusals age");
         memory.refused.insert(Source::Syscall);
         memory.revalidate(6, b"b", 4);

@@ -19,6 +19,6 @@ mod set;
 mod task;
 pub mod users;
 
-pub use memory::{DetailFiles, Memory, TaskFacts};
+pub use memory::{DetailFiles, TaskFacts, TaskMemory};
 pub use set::{Process, Span, TaskSet};
 pub use task::{Permit, Task};

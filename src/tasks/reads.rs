@@ -3,7 +3,7 @@
 use std::os::fd::BorrowedFd;
 use std::sync::Arc;
 
-use crate::proc::deadline::Helper;
+use crate::proc::deadline::HelperThread;
 use crate::proc::health::Health;
 use crate::proc::parse::system::{Loadavg, pid_name};
 use crate::proc::parse::{status, unsigned};
@@ -16,7 +16,7 @@ pub(super) struct Reads {
     pub(super) health: Health,
     file: Buffer,
     /// The thread that reads `loadavg`.
-    helper: Helper,
+    helper: HelperThread,
     /// Raw directory entries.
     entries: Vec<u8>,
 }
@@ -27,7 +27,7 @@ impl Reads {
             root: Arc::new(root.share()),
             health: Health::default(),
             file: Buffer::default(),
-            helper: Helper::default(),
+            helper: HelperThread::default(),
             entries: Vec::with_capacity(256 << 10),
         }
     }

@@ -9,7 +9,7 @@ use crate::time::clock::monotonic_ns;
 const MAX_AGE_NS: u64 = 3_000_000_000;
 
 /// Decides at each look whether a listing is due.
-pub(super) struct Schedule {
+pub(super) struct ListingSchedule {
     /// Time between two looks.
     period: Duration,
     /// Whether `loadavg` counts the tasks of this proc root, rather than those of another PID namespace.
@@ -22,7 +22,7 @@ pub(super) struct Schedule {
     is_first: bool,
 }
 
-impl Schedule {
+impl ListingSchedule {
     pub(super) const fn new(period: Duration, trusts_loadavg: bool) -> Self {
         Self { period, trusts_loadavg, last_loadavg: None, listed_ns: 0, is_first: true }
     }

@@ -4,7 +4,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 
-use crate::tasks::memory::{DetailFiles, Memory};
+use crate::tasks::memory::{DetailFiles, TaskMemory};
 
 /// Which files of a thread may stay open between ticks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -28,7 +28,7 @@ pub struct Task {
     permit: AtomicU8,
     gone: AtomicBool,
     stat_fd: OnceLock<OwnedFd>,
-    memory: OnceLock<Arc<Mutex<Memory>>>,
+    memory: OnceLock<Arc<Mutex<TaskMemory>>>,
 }
 
 impl Task {
@@ -116,13 +116,13 @@ impl Task {
     }
 
     /// What is kept with the thread once it has passed the gate.
-    pub fn memory(&self) -> &Mutex<Memory> {
+    pub fn memory(&self) -> &Mutex<TaskMemory> {
         self.memory.get_or_init(Arc::default)
     }
 
     /// A shared handle of the same; `None` if the thread never passed the gate.
     #[must_use]
-    pub fn kept_memory(&self) -> Option<Arc<Mutex<Memory>>> {
+    pub fn kept_memory(&self) -> Option<Arc<Mutex<TaskMemory>>> {
         self.memory.get().cloned()
     }
 

@@ -19,7 +19,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
-use answers::Answers;
+use answers::NameAnswers;
 use crossbeam_channel::Sender;
 
 /// Names by user id.
@@ -31,7 +31,7 @@ pub struct Users {
     requests: Option<Sender<u32>>,
     /// Whether no more users are asked for.
     is_full: AtomicBool,
-    answers: Arc<Answers>,
+    answers: Arc<NameAnswers>,
 }
 
 impl Users {

@@ -9,7 +9,7 @@ use crate::proc::parse::{cut, cut_last};
 /// The functions on the stack, innermost first, without offsets and modules. Suffixes that the compiler gave (`.isra.0`) are
 /// part of the kernel's name and kept. An address without a symbol stays an address; the end mark of old kernels is left out.
 pub fn frames(text: &[u8]) -> impl DoubleEndedIterator<Item = &[u8]> {
-    Lines { rest: text }.filter_map(function)
+    FrameLines { rest: text }.filter_map(function)
 }
 
 /// `[<0>] function+0x1b/0x40 [module]` → `function`.
@@ -24,11 +24,11 @@ fn function(line: &[u8]) -> Option<&[u8]> {
 }
 
 /// The lines of a stack, from either end; some may be empty.
-struct Lines<'a> {
+struct FrameLines<'a> {
     rest: &'a [u8],
 }
 
-impl<'a> Iterator for Lines<'a> {
+impl<'a> Iterator for FrameLines<'a> {
     type Item = &'a [u8];
 
     #[inline]
@@ -42,7 +42,7 @@ impl<'a> Iterator for Lines<'a> {
     }
 }
 
-impl DoubleEndedIterator for Lines<'_> {
+impl DoubleEndedIterator for FrameLines<'_> {
     #[inline]
     fn next_back(&mut self) -> Option<Self::Item> {
         if self.rest.is_empty() {

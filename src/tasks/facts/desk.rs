@@ -10,7 +10,7 @@ use crate::proc::source::Source;
 use crate::tasks::facts::store::FactStore;
 
 /// A process whose facts are to be read.
-pub(super) struct Request {
+pub(super) struct FactRequest {
     pub(super) tgid: u32,
     pub(super) facts: Arc<FactStore>,
 }
@@ -34,8 +34,8 @@ pub(super) struct CurrentRead {
 
 /// A queue of requests, and the readers that serve it.
 pub(super) struct Desk {
-    requests: Sender<Request>,
-    pub(super) queue: Receiver<Request>,
+    requests: Sender<FactRequest>,
+    pub(super) queue: Receiver<FactRequest>,
     /// What each of its readers is doing; `None` for a reader that has to be started.
     pub(super) readers: Mutex<Vec<Option<Arc<Mutex<Activity>>>>>,
     /// Requests that are neither served nor given up.
@@ -49,7 +49,7 @@ impl Desk {
         Self { requests, queue, readers, pending: AtomicUsize::new(0) }
     }
 
-    pub(super) fn send(&self, request: Request) {
+    pub(super) fn send(&self, request: FactRequest) {
         self.pending.fetch_add(1, Ordering::AcqRel);
         // The receiver lives as long as this.
         let _ = self.requests.send(request);

@@ -45,9 +45,9 @@ pub(super) fn index(source: Source) -> Option<usize> {
 
 /// How many bytes of facts are kept of all processes together.
 #[derive(Debug, Default)]
-pub struct Budget(AtomicUsize);
+pub struct FactBudget(AtomicUsize);
 
-impl Budget {
+impl FactBudget {
     /// The most bytes: without a limit, 100,000 processes could have titles of 128 KiB each.
     pub const BYTES: usize = 128 << 20;
 

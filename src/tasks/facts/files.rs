@@ -23,14 +23,14 @@ pub(super) const SMAPS_BYTES: usize = 48 << 20;
 
 /// The process whose files are read.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Subject {
+pub(super) struct FactSubject {
     pub(super) tgid: u32,
     /// A thread other than the leader, which may have ended.
     pub(super) tid: Option<u32>,
 }
 
 /// Reads the files of a process.
-pub(super) struct Files<'a> {
+pub(super) struct ProcessFiles<'a> {
     pub(super) root: &'a ProcRoot,
     pub(super) health: &'a mut Health,
     /// Called between two pieces of a long file; returns whether to go on.
@@ -40,9 +40,9 @@ pub(super) struct Files<'a> {
     pub(super) smaps_keys: smaps::Keys,
 }
 
-impl Files<'_> {
+impl ProcessFiles<'_> {
     /// Reads one fact.
-    pub(super) fn fact(&mut self, of: Subject, source: Source) -> Fact {
+    pub(super) fn fact(&mut self, of: FactSubject, source: Source) -> Fact {
         let own = self.read(of.tgid, None, source);
         // A leader that ended before the other threads shows nothing, but they show the same facts.
         let is_nothing = match &own {
@@ -131,7 +131,7 @@ impl Files<'_> {
     }
 
     /// Where the program lies in memory; `None` if psn may not know.
-    pub(super) fn program_addresses(&mut self, of: Subject) -> Option<ProgramAddresses> {
+    pub(super) fn program_addresses(&mut self, of: FactSubject) -> Option<ProgramAddresses> {
         /// The last field that is needed.
         const LAST: usize = field::START_BRK;
         let tid = of.tid.unwrap_or(of.tgid);

@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::proc::source::Source;
-use crate::tasks::facts::fact::Budget;
+use crate::tasks::facts::fact::FactBudget;
 use crate::tasks::facts::files::{CMDLINE_BYTES, SMAPS_BYTES};
 use crate::tasks::facts::store::FactStore;
 
@@ -51,7 +51,7 @@ impl Limits {
             format!("not all mappings of {who} are counted: of each, {mib} MiB of smaps are kept; [dropped] stands for the rest")
         });
         let out = many(left_out, "a process", "processes").map(|who| {
-            let mib = Budget::BYTES >> 20;
+            let mib = FactBudget::BYTES >> 20;
             format!(
                 "facts of {who} show [dropped]: command lines, executables and mappings of all others take {mib} MiB"
             )

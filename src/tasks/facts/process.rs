@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::proc::source::Source;
 use crate::tasks::facts::fact::Fact;
 use crate::tasks::facts::reader::SideReaders;
-use crate::tasks::facts::store::{FactStore, Look};
+use crate::tasks::facts::store::{FactStore, TitleStatus};
 use crate::tasks::facts::witness::Witness;
 
 /// The facts of one process.
@@ -35,7 +35,7 @@ impl ProcessFacts {
     }
 
     /// Whether the title that was last read belongs to the row of this thread. If it may not, has it read again.
-    pub fn look(&self, tgid: u32, witness: Witness) -> Look {
+    pub fn look(&self, tgid: u32, witness: Witness) -> TitleStatus {
         self.store.look(tgid, witness, || self.readers.ask_for_title(tgid, &self.store))
     }
 

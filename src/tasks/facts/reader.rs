@@ -11,11 +11,11 @@ use crate::ask::column::{Column, Extract, SmapsPart};
 use crate::proc::health::Health;
 use crate::proc::source::SourceSet;
 use crate::proc::{Buffer, ProcRoot, ReadError};
-use crate::tasks::facts::desk::{Activity, CurrentRead, Desk, Request};
-use crate::tasks::facts::fact::{Budget, FACTS, TITLES};
+use crate::tasks::facts::desk::{Activity, CurrentRead, Desk, FactRequest};
+use crate::tasks::facts::fact::{FACTS, FactBudget, TITLES};
 use crate::tasks::facts::limits::Limits;
 use crate::tasks::facts::store::FactStore;
-use crate::tasks::facts::visit::{Shared, Visit, lock};
+use crate::tasks::facts::visit::{FactVisit, SharedByReaders, lock};
 
 /// A reader whose read takes longer counts as stuck.
 const PATIENCE: Duration = Duration::from_millis(250);
@@ -25,7 +25,7 @@ const MAX_LOST: usize = 4;
 
 /// Reads facts beside the sampling, for discovery and for rows.
 pub struct SideReaders {
-    shared: Shared,
+    shared: SharedByReaders,
     /// Requests for titles that rows wait for.
     titles: Desk,
     /// Requests for all facts of a process.
@@ -34,7 +34,7 @@ pub struct SideReaders {
     lost: AtomicUsize,
     /// The processes in which a reader was stuck.
     blockers: Mutex<Vec<u32>>,
-    budget: Arc<Budget>,
+    budget: Arc<FactBudget>,
 }
 
 impl std::fmt::Debug for SideReaders {
@@ -55,7 +55,7 @@ impl SideReaders {
         }
         let has_titles = TITLES.iter().any(|title| sources.contains(*title));
         let readers = Arc::new(Self {
-            shared: Shared {
+            shared: SharedByReaders {
                 root: root.share(),
                 sources,
                 smaps_keys: OnceLock::new(),
@@ -101,7 +101,7 @@ impl SideReaders {
             return false;
         }
         if facts.mark_asked() {
-            self.all.send(Request { tgid, facts: Arc::clone(facts) });
+            self.all.send(FactRequest { tgid, facts: Arc::clone(facts) });
         }
         true
     }
@@ -110,7 +110,7 @@ impl SideReaders {
     pub(super) fn ask_for_title(&self, tgid: u32, facts: &Arc<FactStore>) -> bool {
         let can = self.has_readers();
         if can {
-            self.titles.send(Request { tgid, facts: Arc::clone(facts) });
+            self.titles.send(FactRequest { tgid, facts: Arc::clone(facts) });
         }
         can
     }
@@ -205,7 +205,7 @@ impl SideReaders {
                 // The run may have ended.
                 let Some(readers) = readers.upgrade() else { return };
                 let shared = &readers.shared;
-                let mut visit = Visit { shared, activity: &at, request: &request, buffer: &mut buffer };
+                let mut visit = FactVisit { shared, activity: &at, request: &request, buffer: &mut buffer };
                 if visit.serve(for_titles).is_none() {
                     // The read that was stuck has returned, so the process may be read again.
                     request.facts.forget();

@@ -17,12 +17,12 @@ use foldhash::fast::RandomState;
 
 use crate::proc::ReadError;
 use crate::proc::source::Source;
-use crate::tasks::facts::fact::{Budget, FACTS, Fact, index};
+use crate::tasks::facts::fact::{FACTS, Fact, FactBudget, index};
 use crate::tasks::facts::witness::{RunCount, Witness};
 
 /// Whether the title that was last read belongs to a row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Look {
+pub enum TitleStatus {
     /// It does: the thread has not run since before it was read.
     Current,
     /// It is being read again. The reading of this number will tell.
@@ -80,7 +80,7 @@ pub(super) struct FactStore {
     is_asked_for: AtomicBool,
     /// Whether a limit that its facts met was counted.
     is_limited: AtomicBool,
-    budget: Arc<Budget>,
+    budget: Arc<FactBudget>,
 }
 
 impl FactStore {
@@ -91,7 +91,7 @@ impl FactStore {
     const STEADY: u32 = 3;
 
     /// Facts that take their bytes from `budget`.
-    pub(super) fn new(budget: &Arc<Budget>) -> Self {
+    pub(super) fn new(budget: &Arc<FactBudget>) -> Self {
         let mut facts = Self::default();
         facts.budget = Arc::clone(budget);
         facts
@@ -104,7 +104,7 @@ impl FactStore {
 
     /// Whether the title that was last read belongs to the row of this thread. If it may not, `ask` is called to have it read
     /// again, and returns whether it will be.
-    pub(super) fn look(&self, tgid: u32, witness: Witness, ask: impl FnOnce() -> bool) -> Look {
+    pub(super) fn look(&self, tgid: u32, witness: Witness, ask: impl FnOnce() -> bool) -> TitleStatus {
         let mut inner = lock(&self.inner);
         if witness.tid != tgid {
             inner.other = Some(witness.tid);
@@ -114,10 +114,10 @@ impl FactStore {
             inner.threads.get(&witness.tid).filter(|known| witness.is_at_rest && witness.runs == Some(known.runs));
         let reading = known.map_or(next, |known| known.reading.min(next));
         if reading <= inner.finished {
-            return Look::Current;
+            return TitleStatus::Current;
         }
         if inner.facts.contains(&Fact::Blocked) {
-            return Look::Stale;
+            return TitleStatus::Stale;
         }
         if reading == next {
             if let Some(runs) = witness.runs {
@@ -130,10 +130,10 @@ impl FactStore {
                 inner.is_queued = ask();
             }
             if !inner.is_queued {
-                return Look::Stale;
+                return TitleStatus::Stale;
             }
         }
-        Look::Awaited(reading)
+        TitleStatus::Awaited(reading)
     }
 
     /// Whether the fact that was last read from `source` belongs to the row of this thread, which awaits this reading.
@@ -363,7 +363,7 @@ mod tests {
     struct Asked(FactStore);
 
     impl Asked {
-        fn look(&self, tgid: u32, witness: Witness) -> Look {
+        fn look(&self, tgid: u32, witness: Witness) -> TitleStatus {
             self.0.look(tgid, witness, || true)
         }
 
@@ -385,27 +385,27 @@ mod tests {
 
     #[test]
     fn what_is_kept_of_all_processes_is_bounded() {
-        let budget = Arc::<Budget>::default();
+        let budget = Arc::<FactBudget>::default();
         let of = || FactStore::new(&budget);
         let (one, two) = (of(), of());
-        assert!(one.set(Source::Smaps, known(Budget::BYTES - 100)) && two.set(Source::Cmdline, known(100)));
+        assert!(one.set(Source::Smaps, known(FactBudget::BYTES - 100)) && two.set(Source::Cmdline, known(100)));
         assert!(!two.set(Source::Cmdline, known(101)));
         assert_eq!(two.fact(Source::Cmdline), Fact::Failed(ReadError::Dropped(rustix::io::Errno::NOMEM)));
-        assert!(one.set(Source::Smaps, known(10)) && two.set(Source::Cmdline, known(Budget::BYTES - 10)));
+        assert!(one.set(Source::Smaps, known(10)) && two.set(Source::Cmdline, known(FactBudget::BYTES - 10)));
         drop(two);
-        assert!(one.set(Source::Smaps, known(Budget::BYTES)), "what ends gives back what it had");
+        assert!(one.set(Source::Smaps, known(FactBudget::BYTES)), "what ends gives back what it had");
     }
 
     #[test]
     fn a_title_is_current_while_its_thread_has_not_run_and_is_read_again_when_it_has() {
         let facts = facts();
-        let Look::Awaited(1) = facts.look(7, witness(1, true)) else { panic!("never read") };
+        let TitleStatus::Awaited(1) = facts.look(7, witness(1, true)) else { panic!("never read") };
         assert!(!facts.holds(Source::Cmdline, witness(1, true), 1));
         read(&facts, "idle", &[witness(1, true)], [2; 4]);
         assert!(facts.holds(Source::Cmdline, witness(1, true), 1));
-        assert_eq!(facts.look(7, witness(1, true)), Look::Current);
-        assert_eq!(facts.look(7, witness(2, true)), Look::Awaited(2));
-        assert_eq!(facts.look(7, witness(2, false)), Look::Awaited(2), "whoever runs may change it now");
+        assert_eq!(facts.look(7, witness(1, true)), TitleStatus::Current);
+        assert_eq!(facts.look(7, witness(2, true)), TitleStatus::Awaited(2));
+        assert_eq!(facts.look(7, witness(2, false)), TitleStatus::Awaited(2), "whoever runs may change it now");
     }
 
     #[test]
@@ -416,7 +416,7 @@ mod tests {
         facts.look(7, witness(2, true));
         read(&facts, "SELECT", &[], [2; 4]);
         assert!(!facts.holds(Source::Cmdline, witness(2, true), 2), "it has run meanwhile");
-        assert_eq!(facts.look(7, witness(2, true)), Look::Current, "it had not");
+        assert_eq!(facts.look(7, witness(2, true)), TitleStatus::Current, "it had not");
         // From now on the same title before and after proves nothing.
         facts.look(7, witness(3, false));
         read(&facts, "SELECT", &[], [2; 4]);

@@ -8,14 +8,14 @@ use crate::proc::health::Health;
 use crate::proc::parse::smaps;
 use crate::proc::source::{Source, SourceSet};
 use crate::proc::{Buffer, ProcRoot, ReadError};
-use crate::tasks::facts::desk::{Activity, CurrentRead, Request};
+use crate::tasks::facts::desk::{Activity, CurrentRead, FactRequest};
 use crate::tasks::facts::fact::{Fact, TITLES};
-use crate::tasks::facts::files::{Files, Subject};
+use crate::tasks::facts::files::{FactSubject, ProcessFiles};
 use crate::tasks::facts::limits::Limits;
 use crate::tasks::facts::witness::{RunCount, Witness};
 
 /// What all readers share.
-pub(super) struct Shared {
+pub(super) struct SharedByReaders {
     pub(super) root: ProcRoot,
     pub(super) sources: SourceSet,
     /// The lines of `smaps` that are kept, once it is known.
@@ -27,14 +27,14 @@ pub(super) struct Shared {
 }
 
 /// One request being served. A function that returns `None` was given up by the supervisor.
-pub(super) struct Visit<'a> {
-    pub(super) shared: &'a Shared,
+pub(super) struct FactVisit<'a> {
+    pub(super) shared: &'a SharedByReaders,
     pub(super) activity: &'a Mutex<Activity>,
-    pub(super) request: &'a Request,
+    pub(super) request: &'a FactRequest,
     pub(super) buffer: &'a mut Buffer,
 }
 
-impl Visit<'_> {
+impl FactVisit<'_> {
     /// Reads the titles, or all facts.
     pub(super) fn serve(&mut self, for_titles: bool) -> Option<()> {
         let facts = &self.request.facts;
@@ -72,7 +72,7 @@ impl Visit<'_> {
 
     /// Reads the titles, and checks whether the threads whose rows wait for them have run in the meantime.
     fn read_titles(&mut self, notes_leader: bool) -> Option<()> {
-        let Request { tgid, facts } = self.request;
+        let FactRequest { tgid, facts } = self.request;
         let by_switches = self.shared.by_switches.load(Ordering::Relaxed);
         let (reading, witnesses) = facts.begin();
         if notes_leader
@@ -97,7 +97,7 @@ impl Visit<'_> {
                 confirmed.push(witness);
             }
         }
-        let read = |files: &mut Files<'_>, of| files.program_addresses(of);
+        let read = |files: &mut ProcessFiles<'_>, of| files.program_addresses(of);
         let addresses = if differs { Some(self.read(Source::Stat, read)?) } else { None };
         for (source, fact) in &titles {
             // Whether it fits is counted below, for all titles at once.
@@ -118,9 +118,9 @@ impl Visit<'_> {
     }
 
     /// Calls `read`, watched by the supervisor.
-    fn read<T>(&mut self, source: Source, read: impl FnOnce(&mut Files<'_>, Subject) -> T) -> Option<T> {
-        let Request { tgid, facts } = self.request;
-        let of = Subject { tgid: *tgid, tid: facts.other() };
+    fn read<T>(&mut self, source: Source, read: impl FnOnce(&mut ProcessFiles<'_>, FactSubject) -> T) -> Option<T> {
+        let FactRequest { tgid, facts } = self.request;
+        let of = FactSubject { tgid: *tgid, tid: facts.other() };
         let activity = self.activity;
         let may_go_on = || {
             let mut activity = lock(activity);
@@ -134,7 +134,7 @@ impl Visit<'_> {
             return None;
         }
         let mut health = Health::default();
-        let mut files = Files {
+        let mut files = ProcessFiles {
             root: &self.shared.root,
             health: &mut health,
             goes_on: &mut { may_go_on },

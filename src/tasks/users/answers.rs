@@ -11,7 +11,7 @@ pub(super) const NO_ANSWER: &str = "the user directory did not answer in time";
 
 /// The answers of the directory's thread, shared with those who ask.
 #[derive(Debug, Default)]
-pub(super) struct Answers {
+pub(super) struct NameAnswers {
     /// Names that are not in use yet.
     found: Mutex<Vec<UserName>>,
     has_found: AtomicBool,
@@ -29,11 +29,11 @@ struct RequestCounts {
     failed: usize,
     /// Why they will not.
     reason: Option<String>,
-    /// Answers after this instant are of no use.
+    /// NameAnswers after this instant are of no use.
     until: Option<Instant>,
 }
 
-impl Answers {
+impl NameAnswers {
     /// Adds names that were found.
     pub(super) fn add(&self, names: impl IntoIterator<Item = UserName>) {
         lock(&self.found).extend(names);

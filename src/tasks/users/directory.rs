@@ -14,7 +14,7 @@ use rustix::fs::OFlags;
 use crate::proc::DEFAULT_ROOT;
 use crate::proc::signals;
 use crate::tasks::users::Users;
-use crate::tasks::users::answers::{Answers, NO_ANSWER};
+use crate::tasks::users::answers::{NO_ANSWER, NameAnswers};
 use crate::tasks::users::passwd::{self, PASSWD};
 use crate::text::sentence::shown;
 
@@ -75,7 +75,7 @@ enum System {
 struct Server {
     root: PathBuf,
     getent: PathBuf,
-    answers: Arc<Answers>,
+    answers: Arc<NameAnswers>,
     queue: Receiver<u32>,
     /// Calls for one user in a row that had no answer.
     silent: u32,
