@@ -24,7 +24,7 @@ impl Attempts {
     }
 
     /// Starts again at 0, after all attempts were accounted for.
-    pub fn forget(&self) {
+    pub(crate) fn forget(&self) {
         #[cfg(debug_assertions)]
         self.0.iter().for_each(|(_, count)| count.store(0, Ordering::Relaxed));
     }

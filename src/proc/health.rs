@@ -82,13 +82,13 @@ impl Health {
 
     /// Counts `count` attempts that succeeded.
     #[inline]
-    pub fn record_ok(&mut self, source: Source, count: u64) {
+    pub(crate) fn record_ok(&mut self, source: Source, count: u64) {
         self.sources[source].ok += count;
     }
 
     /// Counts one attempt that failed.
     #[cold]
-    pub fn record_error(&mut self, source: Source, error: ReadError) {
+    pub(crate) fn record_error(&mut self, source: Source, error: ReadError) {
         let counts = &mut self.sources[source];
         match error {
             ReadError::Gone => counts.gone += 1,
@@ -104,7 +104,7 @@ impl Health {
     }
 
     /// Counts `count` attempts that failed for lack of a resource.
-    pub fn record_dropped(&mut self, source: Source, errno: Errno, count: u64) {
+    pub(crate) fn record_dropped(&mut self, source: Source, errno: Errno, count: u64) {
         if count > 0 {
             self.sources[source].dropped += count;
             *self.dropped.entry((source, errno.raw_os_error())).or_default() += count;
@@ -113,7 +113,7 @@ impl Health {
 
     /// Moves one attempt from `ok` to the class of `error`, because its bytes turned out to be unusable.
     #[cold]
-    pub fn correct(&mut self, source: Source, error: ReadError) {
+    pub(crate) fn correct(&mut self, source: Source, error: ReadError) {
         let ok = &mut self.sources[source].ok;
         debug_assert!(*ok > 0, "no attempt on {} was counted as understood", source.name());
         *ok = ok.saturating_sub(1);
@@ -122,7 +122,7 @@ impl Health {
 
     /// Takes back one attempt that had timed out: it returned after all, and the caller counts its result.
     #[cold]
-    pub fn retract_timeout(&mut self, source: Source) {
+    pub(crate) fn retract_timeout(&mut self, source: Source) {
         let timed_out = &mut self.sources[source].timed_out;
         debug_assert!(*timed_out > 0, "no attempt on {} had timed out", source.name());
         *timed_out = timed_out.saturating_sub(1);
@@ -142,7 +142,7 @@ impl Health {
 
     /// In debug builds, checks that each of `attempts` is in exactly one class here, and nothing else is. Do not call it during a
     /// read.
-    pub fn debug_assert_accounts_for(&self, attempts: &Attempts) {
+    pub(crate) fn debug_assert_accounts_for(&self, attempts: &Attempts) {
         #[cfg(debug_assertions)]
         for ((source, counts), (_, attempts)) in self.sources.iter().zip(attempts.0.iter()) {
             // Of listings only the failed ones are counted, and the kernel's walk reads no file.

@@ -24,7 +24,7 @@ impl ProcRoot {
     ///
     /// # Errors
     /// The class of the failure. A file over which something else is mounted is [`ReadError::Unsupported`].
-    pub fn read_host<'b>(&self, name: &CStr, buffer: &'b mut Buffer) -> Result<&'b [u8], ReadError> {
+    pub(crate) fn read_host<'b>(&self, name: &CStr, buffer: &'b mut Buffer) -> Result<&'b [u8], ReadError> {
         self.read_host_by(&mut HelperThread::default(), name, buffer)
     }
 
@@ -69,7 +69,7 @@ impl ProcRoot {
 
     /// A sentence for each file of the whole host that was not used because it cannot be relied on.
     #[must_use]
-    pub fn host_warnings(&self) -> Vec<String> {
+    pub(crate) fn host_warnings(&self) -> Vec<String> {
         let sentence = |(name, why): (String, &str)| {
             let instead = match name.as_str() {
                 "loadavg" => "new tasks were found without it, by listing them at every look or by walks",

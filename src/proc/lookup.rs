@@ -11,7 +11,7 @@ pub struct PerByte<T>([T; 256]);
 
 impl<T: Copy> PerByte<T> {
     /// A table whose entries are all `value`.
-    pub const fn filled(value: T) -> Self {
+    pub(crate) const fn filled(value: T) -> Self {
         Self([value; 256])
     }
 
@@ -23,7 +23,7 @@ impl<T: Copy> PerByte<T> {
 
     /// The entry of `byte`, mutable.
     #[inline]
-    pub const fn at_mut(&mut self, byte: u8) -> &mut T {
+    pub(crate) const fn at_mut(&mut self, byte: u8) -> &mut T {
         &mut self.0[byte as usize]
     }
 
@@ -39,7 +39,7 @@ pub struct PerSource<T>([T; Source::COUNT]);
 
 impl<T> PerSource<T> {
     /// A table whose entries `make` returns.
-    pub fn from_fn(mut make: impl FnMut() -> T) -> Self {
+    pub(crate) fn from_fn(mut make: impl FnMut() -> T) -> Self {
         Self(std::array::from_fn(|_| make()))
     }
 

@@ -19,7 +19,7 @@ impl ProcRoot {
     ///
     /// # Errors
     /// The class of the failure.
-    pub fn read_process<'b>(
+    pub(crate) fn read_process<'b>(
         &self,
         tgid: u32,
         source: Source,
@@ -78,7 +78,7 @@ impl ProcRoot {
     ///
     /// # Errors
     /// The class of the failure.
-    pub fn read_process_link(&self, tgid: u32, source: Source, file: &str) -> Result<Vec<u8>, ReadError> {
+    pub(crate) fn read_process_link(&self, tgid: u32, source: Source, file: &str) -> Result<Vec<u8>, ReadError> {
         self.link_at(self.fd.as_fd(), PathName::process(tgid, file).as_cstr(), source)
     }
 

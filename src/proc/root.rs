@@ -88,7 +88,7 @@ impl ProcRoot {
 
     /// The id of the PID namespace of a process, which is given as its pid or as `self`.
     #[must_use]
-    pub fn pid_namespace(&self, process: &str) -> Option<u64> {
+    pub(crate) fn pid_namespace(&self, process: &str) -> Option<u64> {
         let name = PathName::new(&[Component::Text(process)], Source::PidNs.name(), None);
         let link = rustix::fs::readlinkat(&self.fd, name.as_cstr(), Vec::new()).ok()?;
         ns_id(link.to_bytes())
@@ -96,7 +96,7 @@ impl ProcRoot {
 
     /// Whether a proc file system is mounted at the root, rather than a directory that imitates one.
     #[must_use]
-    pub fn is_proc(&self) -> bool {
+    pub(crate) fn is_proc(&self) -> bool {
         /// `PROC_SUPER_MAGIC`
         const PROC: i128 = 0x9fa0;
         rustix::fs::fstatfs(&self.fd).is_ok_and(|stat| i128::from(stat.f_type) == PROC)

@@ -14,7 +14,7 @@ use signal_hook::flag;
 
 /// Whether psn was started with `signal` ignored, as by `nohup`, or by a shell in the background.
 #[must_use]
-pub fn is_ignored(signal: c_int) -> bool {
+pub(crate) fn is_ignored(signal: c_int) -> bool {
     let mut action = MaybeUninit::<libc::sigaction>::zeroed();
     // SAFETY: no new action is given, so sigaction(2) only writes the present one to `action`, which is large enough.
     let result = unsafe { libc::sigaction(signal, std::ptr::null(), action.as_mut_ptr()) };
@@ -26,7 +26,7 @@ pub fn is_ignored(signal: c_int) -> bool {
 ///
 /// # Errors
 /// When the kernel refuses.
-pub fn stop_by(stop: &Arc<AtomicBool>) -> io::Result<()> {
+pub(crate) fn stop_by(stop: &Arc<AtomicBool>) -> io::Result<()> {
     for signal in [SIGINT, SIGTERM, SIGHUP].into_iter().filter(|signal| !is_ignored(*signal)) {
         // In this order: at the second signal the flag is set already, and the default action ends psn.
         flag::register_conditional_default(signal, Arc::clone(stop))?;
@@ -40,13 +40,13 @@ pub fn stop_by(stop: &Arc<AtomicBool>) -> io::Result<()> {
 ///
 /// # Errors
 /// When the kernel refuses.
-pub fn survive_file_size_limit() -> io::Result<()> {
+pub(crate) fn survive_file_size_limit() -> io::Result<()> {
     flag::register(SIGXFSZ, Arc::default()).map(|_| ())
 }
 
 /// Makes a program start with the default action for every signal, whatever psn was started with, and be killed when the thread
 /// that started it ends.
-pub fn as_if_new(command: &mut Command) {
+pub(crate) fn as_if_new(command: &mut Command) {
     let prepare = || {
         for signal in 1..=libc::SIGRTMAX() {
             // SAFETY: signal(2) may be called between fork and exec, when no handler of psn is needed any more. It fails for

@@ -27,7 +27,7 @@ pub enum Abi {
 impl Abi {
     /// The ABI this program was built for.
     #[must_use]
-    pub const fn native() -> Self {
+    pub(crate) const fn native() -> Self {
         if cfg!(target_arch = "x86_64") {
             Self::X86_64
         } else if cfg!(target_arch = "x86") {
@@ -65,14 +65,14 @@ pub fn names() -> impl Iterator<Item = &'static str> {
 /// (then it may be `AT_FDCWD`, -100), a socket, a pidfd or anything else.
 #[inline]
 #[must_use]
-pub fn first_argument_is_fd(abi: Abi, number: i64) -> bool {
+pub(crate) fn first_argument_is_fd(abi: Abi, number: i64) -> bool {
     Table::of(abi, number).is_some_and(|table| table.fd_calls().contains(table.index(number)))
 }
 
 /// Whether the first argument of system call `number` is the process it waits for (wait4(2), and waitpid(2) where that is a
 /// system call); it may also be -1, 0 or a negated process group.
 #[must_use]
-pub fn first_argument_is_pid(abi: Abi, number: i64) -> bool {
+pub(crate) fn first_argument_is_pid(abi: Abi, number: i64) -> bool {
     matches!(name(abi, number), Some("wait4" | "waitpid"))
 }
 

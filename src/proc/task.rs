@@ -39,7 +39,7 @@ impl ProcRoot {
     ///
     /// # Errors
     /// The class of the failure.
-    pub fn open_task_file(&self, dir: TaskDir<'_>, tid: u32, source: Source) -> Result<OwnedFd, ReadError> {
+    pub(crate) fn open_task_file(&self, dir: TaskDir<'_>, tid: u32, source: Source) -> Result<OwnedFd, ReadError> {
         let (base, name) = self.task_path(dir, tid, source.name(), None);
         match self.open_at(base, name.as_cstr(), OPEN_FILE, Some(source)) {
             // Either the task does not exist, or this kernel has no such file.
@@ -52,7 +52,7 @@ impl ProcRoot {
     ///
     /// # Errors
     /// The class of the failure.
-    pub fn read_open<'b>(
+    pub(crate) fn read_open<'b>(
         &self,
         fd: BorrowedFd<'_>,
         source: Source,
@@ -65,7 +65,7 @@ impl ProcRoot {
     ///
     /// # Errors
     /// The class of the failure.
-    pub fn read_task<'b>(
+    pub(crate) fn read_task<'b>(
         &self,
         dir: TaskDir<'_>,
         tid: u32,
@@ -80,7 +80,7 @@ impl ProcRoot {
     ///
     /// # Errors
     /// The class of the failure.
-    pub fn read_task_link(
+    pub(crate) fn read_task_link(
         &self,
         dir: TaskDir<'_>,
         tid: u32,
@@ -97,7 +97,7 @@ impl ProcRoot {
 
     /// Whether the task still exists: tells a missing file from a missing task.
     #[must_use]
-    pub fn has_task(&self, dir: TaskDir<'_>, tid: u32) -> bool {
+    pub(crate) fn has_task(&self, dir: TaskDir<'_>, tid: u32) -> bool {
         let (base, name) = self.task_path(dir, tid, Source::Stat.name(), None);
         rustix::fs::statat(base, name.as_cstr(), AtFlags::SYMLINK_NOFOLLOW).is_ok()
     }
@@ -106,7 +106,7 @@ impl ProcRoot {
     ///
     /// # Errors
     /// The class of the failure.
-    pub fn open_task_dir(&self, tgid: u32) -> Result<OwnedFd, ReadError> {
+    pub(crate) fn open_task_dir(&self, tgid: u32) -> Result<OwnedFd, ReadError> {
         self.open_at(self.fd.as_fd(), PathName::process(tgid, "task").as_cstr(), OPEN_DIR, None)
     }
 
@@ -114,7 +114,7 @@ impl ProcRoot {
     ///
     /// # Errors
     /// The class of the failure.
-    pub fn task_dir_status(&self, dir: TaskDir<'_>) -> Result<TaskDirStatus, ReadError> {
+    pub(crate) fn task_dir_status(&self, dir: TaskDir<'_>) -> Result<TaskDirStatus, ReadError> {
         let stat = match dir.dir {
             Some(fd) => rustix::fs::fstat(fd)?,
             None => {
@@ -131,7 +131,7 @@ impl ProcRoot {
     ///
     /// # Errors
     /// The class of the failure.
-    pub fn list_processes(&self, buffer: &mut Vec<u8>, pids: &mut Vec<u32>) -> Result<(), ReadError> {
+    pub(crate) fn list_processes(&self, buffer: &mut Vec<u8>, pids: &mut Vec<u32>) -> Result<(), ReadError> {
         rustix::fs::seek(&self.fd, rustix::fs::SeekFrom::Start(0))?;
         list_numbers(self.fd.as_fd(), buffer, pids)
     }
@@ -140,7 +140,12 @@ impl ProcRoot {
     ///
     /// # Errors
     /// The class of the failure.
-    pub fn list_tasks(&self, dir: BorrowedFd<'_>, buffer: &mut Vec<u8>, tids: &mut Vec<u32>) -> Result<(), ReadError> {
+    pub(crate) fn list_tasks(
+        &self,
+        dir: BorrowedFd<'_>,
+        buffer: &mut Vec<u8>,
+        tids: &mut Vec<u32>,
+    ) -> Result<(), ReadError> {
         self.inject(Call::Read, None)?;
         rustix::fs::seek(dir, rustix::fs::SeekFrom::Start(0))?;
         list_numbers(dir, buffer, tids)

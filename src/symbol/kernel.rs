@@ -105,7 +105,7 @@ impl Symbols {
     ///
     /// # Errors
     /// Why it has none.
-    pub fn are_shown(root: &ProcRoot) -> Result<(), SymbolsError> {
+    pub(crate) fn are_shown(root: &ProcRoot) -> Result<(), SymbolsError> {
         let (list, unreadable) = (open(root)?, unreadable(root));
         let mut error = SymbolsError::Empty;
         for line in list.split(b'\n') {

@@ -117,7 +117,7 @@ impl Census {
     /// Whether the last walk met the thread.
     #[inline]
     #[must_use]
-    pub fn has_seen(&self, tid: u32) -> bool {
+    pub(crate) fn has_seen(&self, tid: u32) -> bool {
         self.seen.get(tid as usize / 64).is_some_and(|word| word >> (tid % 64) & 1 == 1)
     }
 }

@@ -94,7 +94,7 @@ impl Discovery {
     /// Compares each listing with a walk, for runs whose ticks are walks. Unless it `must`, the first listing decides whether
     /// walks are cheaper than reading files: see [`Discovered::unseen`].
     #[must_use]
-    pub fn with_census(mut self, census: Census, must: bool) -> Self {
+    pub(crate) fn with_census(mut self, census: Census, must: bool) -> Self {
         self.walks = WalkCheck::new(census, must);
         if let Some(readers) = self.requests.side_readers() {
             readers.count_switches(true);

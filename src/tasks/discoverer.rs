@@ -63,7 +63,7 @@ impl Discoverer {
 
     /// How old the task list is at least, if the thread seems to be stuck.
     #[must_use]
-    pub fn stuck_since(&self) -> Option<Duration> {
+    pub(crate) fn stuck_since(&self) -> Option<Duration> {
         let began = self.busy_ns.load(Ordering::Relaxed);
         let since = Duration::from_nanos(monotonic_ns().saturating_sub(began));
         (began != 0 && since > STUCK).then_some(since)
@@ -71,7 +71,7 @@ impl Discoverer {
 
     /// The newest task set, if one was made since the last call. `tick` is the sampler's.
     #[must_use]
-    pub fn newest(&self, tick: u32) -> Option<Result<Discovered, ReadError>> {
+    pub(crate) fn newest(&self, tick: u32) -> Option<Result<Discovered, ReadError>> {
         self.tick.store(tick, Ordering::Relaxed);
         self.sets.try_recv().ok()
     }

@@ -52,7 +52,7 @@ impl FdBudget {
 
     /// Gives permits to the threads of `processes` as far as the budget reaches: busy threads get [`Permit::Details`], the others
     /// `idle`. A process of which a thread loses its permit is replaced by a copy.
-    pub fn distribute(&self, processes: &mut [Arc<Process>], idle: Permit, tick: u32) -> FdUse {
+    pub(crate) fn distribute(&self, processes: &mut [Arc<Process>], idle: Permit, tick: u32) -> FdUse {
         let mut left = self.files.saturating_sub(processes.iter().map(|process| self.held_by(process)).sum());
         let busy = busy_tasks(processes, tick);
         let wanted: usize = busy.iter().map(|task| self.cost(Permit::Details) - self.cost(task.permit())).sum();

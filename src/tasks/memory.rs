@@ -76,7 +76,7 @@ impl TaskMemory {
 
     /// Forgets what may no longer be true of the thread with this start time and name: everything if it is another thread;
     /// facts, refusals and open files if it changed its name (by an exec, maybe of a setuid program) or if they are old.
-    pub fn revalidate(&mut self, starttime_ticks: u64, comm: &[u8], now_ns: u64) {
+    pub(crate) fn revalidate(&mut self, starttime_ticks: u64, comm: &[u8], now_ns: u64) {
         if self.starttime_ticks != starttime_ticks {
             *self = Self { starttime_ticks, learnt_ns: now_ns, ..Self::default() };
             self.comm.extend_from_slice(comm);

@@ -30,7 +30,7 @@ impl Process {
     /// The directory of its threads.
     #[inline]
     #[must_use]
-    pub fn task_dir(&self) -> TaskDir<'_> {
+    pub(crate) fn task_dir(&self) -> TaskDir<'_> {
         TaskDir { tgid: self.tgid, dir: self.dir.as_ref().map(AsFd::as_fd) }
     }
 
@@ -42,7 +42,7 @@ impl Process {
 
     /// The same process with these threads only.
     #[must_use]
-    pub fn with_tasks(&self, tasks: Box<[Arc<Task>]>) -> Self {
+    pub(crate) fn with_tasks(&self, tasks: Box<[Arc<Task>]>) -> Self {
         Self { tgid: self.tgid, dir: self.dir.clone(), tasks, facts: self.facts.clone() }
     }
 }

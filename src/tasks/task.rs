@@ -47,7 +47,7 @@ impl Task {
 
     /// The same thread without open files, because its permit went to a busier thread.
     #[must_use]
-    pub fn without_files(&self) -> Self {
+    pub(crate) fn without_files(&self) -> Self {
         let task = Self::new(self.tid);
         task.last_active.store(self.last_active.load(Ordering::Relaxed), Ordering::Relaxed);
         task.gone.store(self.is_gone(), Ordering::Relaxed);
@@ -64,7 +64,7 @@ impl Task {
     /// Which of its files may stay open.
     #[inline]
     #[must_use]
-    pub fn permit(&self) -> Permit {
+    pub(crate) fn permit(&self) -> Permit {
         match self.permit.load(Ordering::Relaxed) {
             0 => Permit::None,
             1 => Permit::Stat,
@@ -80,19 +80,19 @@ impl Task {
     /// Its `stat` file, if it is open.
     #[inline]
     #[must_use]
-    pub fn stat_fd(&self) -> Option<BorrowedFd<'_>> {
+    pub(crate) fn stat_fd(&self) -> Option<BorrowedFd<'_>> {
         self.stat_fd.get().map(AsFd::as_fd)
     }
 
     /// Keeps its `stat` file open.
-    pub fn keep_stat(&self, fd: OwnedFd) -> BorrowedFd<'_> {
+    pub(crate) fn keep_stat(&self, fd: OwnedFd) -> BorrowedFd<'_> {
         self.stat_fd.get_or_init(|| fd).as_fd()
     }
 
     /// Whether a read found the thread gone.
     #[inline]
     #[must_use]
-    pub fn is_gone(&self) -> bool {
+    pub(crate) fn is_gone(&self) -> bool {
         self.gone.load(Ordering::Relaxed)
     }
 
@@ -102,13 +102,13 @@ impl Task {
     }
 
     /// Notes that the thread passed the gate at `tick`.
-    pub fn mark_active(&self, tick: u32) {
+    pub(crate) fn mark_active(&self, tick: u32) {
         self.last_active.store(tick.saturating_add(1), Ordering::Relaxed);
     }
 
     /// Ticks from when it last passed the gate until `tick`; `None` if it never did.
     #[must_use]
-    pub fn idle_ticks(&self, tick: u32) -> Option<u32> {
+    pub(crate) fn idle_ticks(&self, tick: u32) -> Option<u32> {
         match self.last_active.load(Ordering::Relaxed) {
             0 => None,
             last => Some(tick.saturating_add(1).saturating_sub(last)),
@@ -122,7 +122,7 @@ impl Task {
 
     /// A shared handle of the same; `None` if the thread never passed the gate.
     #[must_use]
-    pub fn kept_memory(&self) -> Option<Arc<Mutex<TaskMemory>>> {
+    pub(crate) fn kept_memory(&self) -> Option<Arc<Mutex<TaskMemory>>> {
         self.memory.get().cloned()
     }
 

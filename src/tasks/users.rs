@@ -79,7 +79,7 @@ impl Users {
     }
 
     /// Brings names into use that were found since the last call. Call it between ticks only, so that a user has one name in a tick.
-    pub fn publish(&self) {
+    pub(crate) fn publish(&self) {
         let Some(found) = self.answers.take() else { return };
         let mut names = self.names.write().unwrap_or_else(PoisonError::into_inner);
         // The first entry of a user id wins, as in getpwuid(3).

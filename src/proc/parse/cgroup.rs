@@ -26,7 +26,7 @@ pub fn path(text: &[u8]) -> Option<&[u8]> {
 /// On hosts with both versions a runtime may use either one, and leave the thread in a cgroup of the host in the other. The v2
 /// path is tried first.
 #[must_use]
-pub fn container_of(text: &[u8]) -> Option<&[u8]> {
+pub(crate) fn container_of(text: &[u8]) -> Option<&[u8]> {
     let paths = |is_unified: bool| {
         let of_kind = move |(hierarchy, path): (&[u8], _)| ((hierarchy == b"0") == is_unified).then_some(path);
         lines(text).filter_map(split_line).filter_map(of_kind)

@@ -147,14 +147,14 @@ impl<'a> Stat<'a> {
     /// A thread of which only this is known, without numbers.
     #[inline]
     #[must_use]
-    pub const fn without_numbers(tid: u32, comm: &'a [u8], state: u8) -> Self {
+    pub(crate) const fn without_numbers(tid: u32, comm: &'a [u8], state: u8) -> Self {
         Self { comm, state, tid, len: 0, negatives: 0, magnitudes: [0; NUMBERS] }
     }
 
     /// These numbers, with id, name and state that are known from elsewhere.
     #[inline]
     #[must_use]
-    pub const fn numbers_of<'b>(&self, tid: u32, comm: &'b [u8], state: u8) -> Stat<'b> {
+    pub(crate) const fn numbers_of<'b>(&self, tid: u32, comm: &'b [u8], state: u8) -> Stat<'b> {
         Stat { comm, state, tid, len: self.len, negatives: self.negatives, magnitudes: self.magnitudes }
     }
 

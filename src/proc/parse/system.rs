@@ -56,7 +56,7 @@ pub fn hidepid(options: &[u8]) -> Option<&[u8]> {
 
 /// The group that `hidepid` does not apply to, among the options of a proc mount: root's unless they name another.
 #[must_use]
-pub fn proc_gid(options: &[u8]) -> u32 {
+pub(crate) fn proc_gid(options: &[u8]) -> u32 {
     let value = options.split(|c| *c == b',').find_map(|option| option.strip_prefix(b"gid="));
     value.and_then(unsigned).and_then(|gid| u32::try_from(gid).ok()).unwrap_or(0)
 }

@@ -155,7 +155,7 @@ pub fn slices(times: schedstat::Schedstat) -> Option<RunCount> {
 
 /// How often a thread was switched out, by the text of `status`.
 #[must_use]
-pub fn switches(text: &[u8]) -> Option<u64> {
+pub(crate) fn switches(text: &[u8]) -> Option<u64> {
     let count = |key: &[u8]| status::value(text, key).and_then(crate::proc::parse::unsigned);
     Some(count(b"voluntary_ctxt_switches")?.wrapping_add(count(b"nonvoluntary_ctxt_switches")?))
 }

@@ -24,7 +24,7 @@ impl ProcessFacts {
 
     /// The fact from `source`.
     #[must_use]
-    pub fn fact(&self, source: Source) -> Fact {
+    pub(crate) fn fact(&self, source: Source) -> Fact {
         self.store.fact(source)
     }
 
@@ -48,7 +48,7 @@ impl ProcessFacts {
 
     /// Whether all facts were read while the process had this name, as far as is known.
     #[must_use]
-    pub fn is_of(&self, comm: &[u8]) -> bool {
+    pub(crate) fn is_of(&self, comm: &[u8]) -> bool {
         self.store.is_of(comm)
     }
 

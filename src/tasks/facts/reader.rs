@@ -79,7 +79,7 @@ impl SideReaders {
     }
 
     /// Keeps only the lines of `smaps` that the columns show. Until this is called, all lines are kept.
-    pub fn keep_lines_of<'a>(&self, columns: impl IntoIterator<Item = &'a Column>) {
+    pub(crate) fn keep_lines_of<'a>(&self, columns: impl IntoIterator<Item = &'a Column>) {
         let key = |column: &Column| match column.extract {
             Extract::Smaps(SmapsPart::Kb(key)) => Some(key),
             Extract::Smaps(SmapsPart::VmFlags) => Some("VmFlags"),
@@ -127,7 +127,7 @@ impl SideReaders {
 
     /// Waits until the titles that rows wait for were read, and with `with_mappings` all facts too; at most until `deadline`, or until
     /// `stopped` returns true.
-    pub fn settle_rows(self: &Arc<Self>, with_mappings: bool, deadline: Instant, stopped: &dyn Fn() -> bool) {
+    pub(crate) fn settle_rows(self: &Arc<Self>, with_mappings: bool, deadline: Instant, stopped: &dyn Fn() -> bool) {
         self.wait(&self.titles, deadline, stopped);
         if with_mappings {
             self.wait(&self.all, deadline, stopped);
@@ -143,7 +143,7 @@ impl SideReaders {
     }
 
     /// Leaves stuck readers behind and starts others in their place, unless too many are stuck.
-    pub fn supervise(self: &Arc<Self>) {
+    pub(crate) fn supervise(self: &Arc<Self>) {
         for desk in [&self.titles, &self.all] {
             let mut readers = lock(&desk.readers);
             for reader in &mut *readers {
@@ -178,7 +178,7 @@ impl SideReaders {
 
     /// The processes that have blocked a reader.
     #[must_use]
-    pub fn blockers(&self) -> Vec<u32> {
+    pub(crate) fn blockers(&self) -> Vec<u32> {
         lock(&self.blockers).clone()
     }
 

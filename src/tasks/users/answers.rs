@@ -29,7 +29,7 @@ struct RequestCounts {
     failed: usize,
     /// Why they will not.
     reason: Option<String>,
-    /// NameAnswers after this instant are of no use.
+    /// Answers after this instant are of no use.
     until: Option<Instant>,
 }
 
