@@ -42,7 +42,7 @@ impl PathName {
     }
 
     fn push(&mut self, bytes: &[u8]) {
-        // The last byte stays 0. The names of all callers fit; one that did not would be cut, and the open would fail with ENOENT.
+        // The last byte stays 0. The names of all callers fit; one that did not would lack its end, and the open would fail with ENOENT.
         let end = self.len + bytes.len();
         if end < Self::CAPACITY
             && let Some(room) = self.bytes.get_mut(self.len..end)

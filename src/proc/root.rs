@@ -1,7 +1,6 @@
 //! The proc root: opening and reading whatever lies under it.
 //!
-//! The calls by which files are opened and read are here; which files those are: see `proc/task.rs`, `proc/process.rs` and
-//! `proc/host.rs`.
+//! This file has the calls that open and read files. `proc/task.rs`, `proc/process.rs` and `proc/host.rs` say which files.
 
 use std::ffi::CStr;
 use std::os::fd::{BorrowedFd, OwnedFd};
@@ -125,7 +124,7 @@ impl ProcRoot {
                 Err(Errno::INTR) => {}
                 Ok(fd) => return Ok(fd),
                 Err(errno) => {
-                    // One that succeeds is followed by the read.
+                    // After an open that succeeds, the read counts the attempt.
                     self.attempts.count(source);
                     return Err(errno.into());
                 }
@@ -170,7 +169,7 @@ impl ProcRoot {
             };
             let filled = read == free.len();
             buffer.len += read;
-            // One `pread` gives the file, unless it fills the buffer: every `single_open` file of /proc.
+            // One `pread` returns the whole of a `single_open` file of /proc, unless it fills the buffer.
             if !filled || buffer.len >= Buffer::MAX {
                 return Ok(buffer.bytes());
             }
