@@ -6,7 +6,7 @@
 //! system's own `/etc/passwd` alone.
 //!
 //! A thread of its own looks names up ([`directory`]), many at a time and each once. A user is shown by number until the name is
-//! known; new names come into use [between two ticks](Users::publish).
+//! known; new names come into use between two ticks.
 
 mod answers;
 pub mod directory;
