@@ -9,4 +9,3 @@ mod pattern;
 pub mod plan;
 pub mod registry;
 pub mod select;
-pub(crate) mod state;

@@ -10,12 +10,12 @@ use super::thread::Thread;
 use super::wait_age::extract_wait_age;
 use crate::ask::column::{Column, Extract, SmapsPart, StatusForm};
 use crate::ask::kernel_times::KernelTimes;
-use crate::ask::state::{RUNNABLE, THROTTLED, state_name};
 use crate::kernel::TaskRecord;
 use crate::proc::parse::smaps::Mapping;
 use crate::proc::parse::stat::field;
 use crate::proc::parse::{self, cgroup, cmdline, io, schedstat, stack, status, system};
 use crate::proc::source::Source;
+use crate::proc::state::{RUNNABLE, THROTTLED, state_name};
 use crate::row::observation::{Mark, Observation};
 use crate::tasks::users::Users;
 

@@ -9,8 +9,8 @@ use super::thread::Thread;
 use crate::ask::column::WaitPart;
 use crate::proc::source::Source;
 use crate::row::observation::{Mark, Observation};
-use crate::tasks::Memory;
-use crate::tasks::facts::Runs;
+use crate::tasks::TaskMemory;
+use crate::tasks::facts::RunCount;
 use crate::time::clock::realtime_ns;
 
 /// The age of a wait.
@@ -69,7 +69,7 @@ fn wait_age(thread: &Thread<'_>, contents: &FileContents) -> Result<WaitAge, Mar
 
 impl ThreadReader {
     /// Notes since when psn has seen the thread with this many context switches.
-    pub(super) fn note_sleep(&mut self, memory: &mut Memory, switches: Option<Runs>) {
+    pub(super) fn note_sleep(&mut self, memory: &mut TaskMemory, switches: Option<RunCount>) {
         let Some(switches) = switches else { return self.contents.set(Source::Wait, Err(Mark::Unsupported)) };
         let now_ns = realtime_ns();
         let (_, since_ns) = *memory.sleep.insert(match memory.sleep {
