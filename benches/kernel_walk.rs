@@ -1,9 +1,9 @@
-//! What a walk costs a task, by what it takes of each, beside the walk that only counts: the floor. And what a pass of psn costs
-//! that is made by a walk: its rows counted, and what it does not show read through /proc.
+//! What a walk costs for each task, by what its records have, compared with a walk that only counts tasks; and what a whole pass
+//! of psn costs that uses a walk, including its counts.
 //!
-//! `cargo bench --bench kernel_walk [-- THREADS…]`, as root; storms of 1,000, 10,000 and 100,000 sleeping threads unless
-//! told otherwise. All walks of a storm take turns, so that whatever disturbs the host disturbs them alike. The ratio is of
-//! the quickest runs, which were disturbed least. Ratios travel from machine to machine, nanoseconds do not.
+//! `cargo bench --bench kernel_walk [-- THREADS…]`, as root, with storms of 1,000, 10,000 and 100,000 sleeping threads unless
+//! others are given. All walks of a storm are run in turns, so that other load on the host affects them alike. The ratio is that
+//! of the fastest runs, which were disturbed least. Ratios can be compared between machines, nanoseconds cannot.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use psn::ask::plan::{Plan, PlanRequest, StateGate};
 use psn::ask::select::Selection;
 use psn::count::Aggregator;
-use psn::kernel::{BareWalk, KernelScan, Level, Parts, Request, Unavailable};
+use psn::kernel::{BareWalk, KernelScan, Level, Parts, Unavailable, WalkRequest};
 use psn::observe::Context;
 use psn::proc::ProcRoot;
 use psn::sample::Sampler;
@@ -23,7 +23,7 @@ use psn_stress::{Kind, Storm};
 
 const ROUNDS: usize = 15;
 
-/// A walk, and the time of each run of it.
+/// A walk, and the times of its runs.
 struct Contestant {
     name: &'static str,
     walk: Box<dyn FnMut() -> std::io::Result<u64>>,
@@ -40,11 +40,11 @@ fn main() {
     }
 }
 
-/// What has to be done once.
+/// Measures what is done once at start-up.
 fn start_up() -> Result<(), Box<dyn std::error::Error>> {
     let root = ProcRoot::open("/proc".as_ref())?;
     let started = Instant::now();
-    KernelScan::open(&root, &Request::default())?;
+    KernelScan::open(&root, &WalkRequest::default())?;
     println!("open                {:>9.1?}", started.elapsed());
     let started = Instant::now();
     Symbols::load("/proc/kallsyms".as_ref())?;
@@ -58,13 +58,13 @@ fn storm(threads: u32) -> Result<(), Box<dyn std::error::Error>> {
     let mut contestants = contestants()?;
     let count = contestants.len();
     for round in 0..=ROUNDS {
-        // Whoever comes after one that used much memory finds the caches cold: so each comes after others in each round.
+        // A walk that follows one with much memory finds the caches cold. So the order differs in each round.
         for place in 0..count {
             let index = (place * (1 + round % (count - 1)) + round) % count;
             let Some(contestant) = contestants.get_mut(index) else { continue };
             let started = Instant::now();
             contestant.tasks = (contestant.walk)()?;
-            // The first round makes room.
+            // In the first round the maps grow.
             if round > 0 {
                 contestant.times.push(started.elapsed());
             }
@@ -108,7 +108,7 @@ fn contestants() -> Result<Vec<Contestant>, Unavailable> {
     ])
 }
 
-/// A pass of psn as a whole, of everything but what walks do not show.
+/// A whole pass of psn, without the threads that walks do not show.
 fn pass(name: &'static str, gate: &StateGate, columns: &str) -> Result<Contestant, Unavailable> {
     let failed = |what| move |error: std::io::Error| Unavailable::System { what, error };
     let group_by = columns.split(',').map(str::to_owned).collect();
@@ -136,7 +136,7 @@ fn bare() -> Result<Contestant, Unavailable> {
 }
 
 fn scan(name: &'static str, gate: &StateGate, parts: Parts, level: Level) -> Result<Contestant, Unavailable> {
-    let request = Request { gate: gate.clone(), parts, levels: vec![level], ..Request::default() };
+    let request = WalkRequest { gate: gate.clone(), parts, levels: vec![level], ..WalkRequest::default() };
     let mut scan = KernelScan::open(&proc_root()?, &request)?;
     let walk = move || {
         let walk = scan.walk(&mut |record| {

@@ -1,16 +1,12 @@
-//! Bytes per second of the parsers, on captured lines, beside two other ways to read the same lines.
+//! Throughput of the parsers on captured lines, compared with two other ways to parse the same lines.
 //!
 //! ```text
 //! cargo bench --bench parse
 //! ```
-//! Groups are `stat/FIXTURE`; in each, `state` is all that a tick needs of an idle thread, `to-22` and
-//! `to-52` split as far as a start time and as the whole line, `naive` is `from_utf8` and
-//! `split_whitespace` with every number parsed, `procfs` the crate of that name.
-#![allow(
-    clippy::unwrap_used,
-    clippy::indexing_slicing,
-    reason = "a bench that cannot be set up has nothing to measure"
-)]
+//! The groups are `stat/FIXTURE`. In each, `state` parses what a tick needs of an idle thread, `to-22` and `to-52` split the line
+//! up to the start time and up to its end, `naive` uses `from_utf8` and `split_whitespace` and parses every number, and `procfs`
+//! uses the crate of that name.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a bench that cannot be set up must fail")]
 
 use std::hint::black_box;
 
@@ -23,7 +19,7 @@ const NORMAL: &[u8] = include_bytes!("data/stat.txt");
 const HOSTILE: &str = include_str!("data/stat-hostile.txt");
 const LONG: &[u8] = include_bytes!("data/stat-long.txt");
 
-/// The fields up to which observing a thread, and showing all of them, splits.
+// The fields up to which a line is split to observe a thread, and to show all fields.
 const START_TIME: usize = stat::field::STARTTIME;
 const ALL: usize = stat::field::EXIT_CODE;
 
@@ -31,7 +27,7 @@ fn lines(text: &[u8]) -> Vec<Vec<u8>> {
     text.split_inclusive(|byte| *byte == b'\n').map(<[u8]>::to_vec).collect()
 }
 
-/// The bytes that an escaped line stands for; its own end of line is not part of it.
+/// The bytes that an escaped line stands for, without the end of the line.
 fn unescaped(line: &str) -> Vec<u8> {
     let mut bytes = Vec::new();
     let mut rest = line.as_bytes();
@@ -48,7 +44,7 @@ fn unescaped(line: &str) -> Vec<u8> {
     bytes
 }
 
-/// What many programs do: the line as text, cut at the last parenthesis, every number parsed.
+/// The usual way: takes the line as text, cuts it at the last parenthesis, and parses every number.
 fn naive(line: &[u8]) -> Option<(&str, char, Vec<i128>)> {
     let line = std::str::from_utf8(line).ok()?;
     let (head, tail) = line.rsplit_once(')')?;
@@ -66,7 +62,7 @@ fn by_crate(line: &[u8]) -> Option<procfs::process::Stat> {
 fn stat_lines(criterion: &mut Criterion) {
     let hostile = HOSTILE.lines().map(unescaped).collect();
     for (name, lines) in [("normal", lines(NORMAL)), ("hostile", hostile), ("long", lines(LONG))] {
-        say_what_is_refused(name, &lines);
+        report_rejected(name, &lines);
         let mut group = criterion.benchmark_group(format!("stat/{name}"));
         group.throughput(Throughput::Bytes(lines.iter().map(Vec::len).sum::<usize>() as u64));
         group.bench_function("state", |bench| bench.iter(|| each(&lines, |line| stat::state(line).ok())));
@@ -84,16 +80,16 @@ fn each<'a, T>(lines: &'a [Vec<u8>], parse: impl Fn(&'a [u8]) -> Option<T>) {
     }
 }
 
-/// A parser that gives up early looks fast: whoever reads the figures should know.
-fn say_what_is_refused(name: &str, lines: &[Vec<u8>]) {
-    let refused = [
+/// Tells how many lines each parser rejects, because a parser that gives up early looks fast.
+fn report_rejected(name: &str, lines: &[Vec<u8>]) {
+    let rejected = [
         ("state", lines.iter().filter(|line| stat::state(line).is_err()).count()),
         ("to-52", lines.iter().filter(|line| Stat::parse(line, ALL).is_err()).count()),
         ("naive", lines.iter().filter(|line| naive(line).is_none()).count()),
         ("procfs", lines.iter().filter(|line| by_crate(line).is_none()).count()),
     ];
-    for (parser, count) in refused.into_iter().filter(|(_, count)| *count > 0) {
-        eprintln!("stat/{name}: {parser} refuses {count} of {} lines, and takes less time for it", lines.len());
+    for (parser, count) in rejected.into_iter().filter(|(_, count)| *count > 0) {
+        eprintln!("stat/{name}: {parser} rejects {count} of {} lines, and takes less time for these", lines.len());
     }
 }
 

@@ -1,47 +1,53 @@
-//! psn: what every thread of a very large Linux host is doing, and what it waits for.
+//! psn: a passive sampling profiler for very large Linux hosts.
 //!
-//! psn samples thread states from /proc, or by a walk inside the kernel, at a fixed rate, groups the samples by any columns,
-//! and reports how many threads on average were in each group. It attaches to nothing.
+//! psn samples the state of every thread at a fixed rate, from /proc or by a walk inside the kernel, groups the samples by any
+//! columns, and reports the average number of threads in each group. It attaches to nothing.
 //!
 //! ```text
-//!             TaskSet: immutable, swapped whole           observations, counted per worker
-//!  discover ───── crossbeam-channel ──────► sampler ─────────────────────────► aggregate ──► report ──► output
-//!  (1 thread)                              (rayon pool)                       (lock-sharded)  (pure)
-//!   getdents on /proc and on kept            one pread on a kept fd             ▲
-//!   task/ directories                        per idle thread, or none:          │ the same rows, tick by tick
-//!                                            a walk in the kernel;             replay
-//!                                            more (`observe`) only behind      ▲
-//!                                            the state gate                     │
-//!                                               └── rows ──► record ──► file ───┘
+//!             TaskSet: immutable, swapped whole        observations, counted per lane
+//!  discovery ──── crossbeam-channel ────► sampler ──────────────────────► aggregator ──► report ──► output
+//!  (1 thread)                             (rayon pool)                    (lock-sharded)  (pure)
+//!   lists /proc and the kept                one read of a kept descriptor   ▲
+//!   task/ directories                       per idle thread, or none:       │ the same rows, tick by tick
+//!                                           a walk in the kernel;          replay
+//!                                           more reads (`observe`) only     ▲
+//!                                           for threads that pass the gate  │
+//!                                             └── rows ──► recorder ──► recording
 //! ```
 //!
-//! The coordinator, [`session`], is the caller's thread. It owns the [clock](time::clock) and the stop flag,
-//! never reads a file of any task, and waits for every other thread with a deadline: a reader can be
-//! stuck in the kernel for ever, and the run must end all the same.
+//! The coordinator, [`session`], runs on the caller's thread. It owns the clock and the stop flag, reads no file of a task, and
+//! waits for other threads with a deadline only: a thread that reads /proc may block in the kernel for ever, and the run has to end
+//! nevertheless.
 //!
-//! One noun goes through it: an [observation](row::observation), one thread at one instant; many of them are [rows](row::rows).
+//! What flows through the program are [observations](row::observation), one thread at one tick each; their values are stored as
+//! [rows](row::rows).
 //!
-//! # The rooms, from the door inward
-//! - [`app`]: the command as its user meets it: a live run, recordings, what is told on standard error
-//! - [`session`]: a live run: clock, coordination, warnings, where threads sleep if none was active
-//! - [`config`]: arguments made sense of; which option has a say in what
-//! - [`replay`]: recordings through the same counting: questions of later, `--per`, diff, export
+//! # The rooms, from the top
+//! A room imports only from rooms below it.
+//! - [`app`]: the command as its user meets it: live runs, recordings, messages on standard error
+//! - [`session`]: a live run: coordination, warnings, where threads sleep if none was active
+//! - [`config`]: the command line: options, which of them apply, the configuration made of them
+//! - [`replay`]: reports on recordings by the same counting; `--per`, diff, export
 //! - [`record`]: rows to files and back: recorder, header, text; CSV, SQLite, Parquet
-//! - [`sample`]: one tick: the pass over the tasks, lanes, quarantine, the kernel's walk as a pass
-//! - [`output`]: a report becomes text: table, CSV, JSON, folded
-//! - [`observe`]: one active thread: what is read of it, what values are made of that, titles of their own moment
+//! - [`sample`]: one tick: the pass over the tasks, lanes, quarantine, the kernel walk as a pass
+//! - [`output`]: a report as text: table, CSV, JSON, folded
+//! - [`observe`]: one active thread: what is read of it, the values made of that, the title at that moment
 //! - [`report`]: counts to rows (pure), facts of a run
-//! - [`count`]: folds, groups, texts and the memory they may take: the lock-sharded aggregate
-//! - [`tasks`]: which tasks there are: the set, discovery, descriptors, slow facts, users, the census
-//! - [`kernel`]: the walk: [`kernel::bpf`], parts (a file for each fact), layout, program, record, recipe, waits
+//! - [`count`]: folds, groups, texts and their memory limit: the lock-sharded aggregate
+//! - [`tasks`]: which tasks there are: the set, discovery, descriptors, facts, users, the census
+//! - [`kernel`]: the kernel walk: [`kernel::bpf`], parts (a file for each fact), layout, program, record, builder, waits
 //! - [`symbol`]: addresses to names
-//! - [`ask`]: what can be asked for: columns, filters, selections, the plan, what the kernel does not measure
-//! - [`proc`]: the only place that opens anything under the proc root: files, accounts, rights, signals, call names, [`proc::parse`]
-//! - [`row`]: the noun: an observation, and many of them
-//! - [`text`]: bytes and numbers to text that is safe to show: the escaper, sentences, decimals
-//! - [`time`]: clock, moment, histogram
+//! - [`ask`]: what a user can ask for: columns, filters, selections, and the plan made of them
+//! - [`proc`]: the only room that opens files under the proc root: files, accounts, rights, signals, call names, [`proc::parse`]
+//! - [`row`]: observations, rows of their values, last values of counters
+//! - [`text`]: bytes and numbers as text that is safe to show: escapes, messages, decimals
+//! - [`time`]: clocks and the tick schedule, times as text, histograms of durations
 //!
 //! # As a library
+//! The library offers a run as the command makes it: [`config::cli::Cli`] parses a command line, [`config::Config`] validates it,
+//! [`session::run`] samples and returns a [`report::Report`], and [`output::render`] formats that. The other public items are for
+//! psn's own tests and benchmarks, and may change at any time.
+//!
 //! ```no_run
 //! use clap::Parser as _;
 //! use psn::{config::Config, config::cli::Cli, session};
@@ -52,8 +58,7 @@
 //! println!("{} groups in {} ticks", report.rows.len(), report.ticks.completed);
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
-//! Nothing but [`app`] prints or touches the process's own state, save that a session raises the
-//! soft limit on open files.
+//! Only [`app`] prints and changes the state of the process, except that a session raises the soft limit on open files.
 #![cfg_attr(not(test), deny(clippy::disallowed_methods, clippy::disallowed_macros))]
 #![cfg_attr(test, allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, clippy::cast_possible_wrap))]
 

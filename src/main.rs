@@ -1,4 +1,4 @@
-//! The `psn` command; the library does the work.
+//! The `psn` command. The library does the work.
 
 use std::process::ExitCode;
 
@@ -6,13 +6,13 @@ use std::process::ExitCode;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
-    // Before anything is read that its user names: arguments, TZ, the terminal's description.
+    // Lower psn's rights before it reads anything that its user names: arguments, TZ, the terminal's description.
     if let Err(refusal) = psn::proc::rights::begin() {
         return psn::app::refuse(&refusal);
     }
     let args: Vec<_> = std::env::args_os().collect();
     match psn::config::options::parse(&args) {
         Ok(cli) => psn::app::main(cli),
-        Err(said) => psn::app::answer(&said),
+        Err(answer) => psn::app::answer(&answer),
     }
 }

@@ -12,7 +12,7 @@ use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use psn::ask::plan::StateGate;
-use psn::kernel::{BareWalk, Call, KernelScan, Level, Parts, Request, TaskRecord, Unavailable, Walk};
+use psn::kernel::{BareWalk, KernelScan, Level, Parts, RecordedCall, TaskRecord, Unavailable, WalkCounts, WalkRequest};
 use psn::proc::ProcRoot;
 use psn::proc::parse::{stack, stat, syscall};
 use psn::symbol::kernel::{Symbols, SymbolsError};
@@ -25,12 +25,12 @@ fn root() -> ProcRoot {
 }
 
 /// Every task, at this level, with these parts.
-fn request(level: Level, parts: Parts) -> Request {
-    Request { gate: StateGate::all(), parts, levels: vec![level], ..Request::default() }
+fn request(level: Level, parts: Parts) -> WalkRequest {
+    WalkRequest { gate: StateGate::all(), parts, levels: vec![level], ..WalkRequest::default() }
 }
 
 /// The scan, or nothing where this machine has none; any other refusal is a failure.
-fn open(request: &Request) -> Option<KernelScan> {
+fn open(request: &WalkRequest) -> Option<KernelScan> {
     match KernelScan::open(&root(), request) {
         Ok(scan) => Some(scan),
         Err(error @ (Unavailable::Verifier { .. } | Unavailable::Program(_) | Unavailable::Btf { .. })) => {
@@ -61,7 +61,7 @@ struct Owned {
     cpu: u32,
     comm: Vec<u8>,
     has_longer_comm: bool,
-    call: Call,
+    call: RecordedCall,
     frames: Vec<u64>,
     has_moved: bool,
 }
@@ -87,7 +87,7 @@ impl Owned {
 }
 
 /// One walk: its records by thread id, each of which occurs once.
-fn walk(scan: &mut KernelScan) -> (BTreeMap<u32, Owned>, Walk) {
+fn walk(scan: &mut KernelScan) -> (BTreeMap<u32, Owned>, WalkCounts) {
     let mut records = BTreeMap::new();
     let walk = scan.walk(&mut |record| {
         let twice = records.insert(record.tid, Owned::of(record));
@@ -132,17 +132,17 @@ fn assert_same_as_proc(record: &Owned, symbols: Option<&mut Symbols>) {
 fn assert_same_wait(record: &Owned, line: &Option<Vec<u8>>) {
     let Some(line) = line else { return };
     match (record.call, syscall::parse(line).unwrap()) {
-        (Call::KernelThread, line) => assert!(line.is_all_zero(), "{line:?}"),
-        (Call::Some { number, args, registers, is_compat }, line) => {
+        (RecordedCall::KernelThread, line) => assert!(line.is_all_zero(), "{line:?}"),
+        (RecordedCall::Some { number, args, registers, is_compat }, line) => {
             let expected = syscall::SyscallLine::Call { number, args, sp: registers.sp, pc: registers.ip };
             assert_eq!(line, expected);
             assert!(!is_compat);
         }
-        (Call::None(registers), line) => {
+        (RecordedCall::None(registers), line) => {
             assert_eq!(line, syscall::SyscallLine::Blocked { sp: registers.sp, pc: registers.ip });
         }
         // A zombie has no registers.
-        (Call::Unknown, _) => assert!(matches!(record.state, 'Z' | 'X'), "{record:?}"),
+        (RecordedCall::Unknown, _) => assert!(matches!(record.state, 'Z' | 'X'), "{record:?}"),
     }
 }
 
@@ -225,7 +225,7 @@ fn every_state_is_what_proc_shows() {
                 assert_eq!(record.tgid, *tgid);
                 match kind {
                     Kind::Harness => {}
-                    Kind::Spin => assert_eq!((record.state, record.call), ('R', Call::Unknown)),
+                    Kind::Spin => assert_eq!((record.state, record.call), ('R', RecordedCall::Unknown)),
                     _ => assert_same_as_proc(record, symbols.as_mut()),
                 }
             }
@@ -243,7 +243,7 @@ fn every_state_is_what_proc_shows() {
 #[test]
 fn kernel_threads_are_what_proc_shows() {
     for level in [Level::OpenCoded, Level::Iterator] {
-        let request = Request { selects_threads: true, ..request(level, EVERYTHING) };
+        let request = WalkRequest { selects_threads: true, ..request(level, EVERYTHING) };
         let Some(mut scan) = open(&request) else { return };
         let mut symbols = symbols();
         let mut compared = BTreeMap::new();
@@ -314,7 +314,8 @@ fn the_gate_and_the_filters_let_pass_what_they_say() {
     let storm = Storm::builder().processes(2).argument("--list").exactly(Kind::Futex, 50).exactly(Kind::Vfork, 5);
     let storm = storm.spawn().unwrap();
     for level in [Level::OpenCoded, Level::Iterator] {
-        let request = Request { selects_processes: true, selects_threads: true, ..request(level, Parts::default()) };
+        let request =
+            WalkRequest { selects_processes: true, selects_threads: true, ..request(level, Parts::default()) };
         let Some(mut scan) = open(&request) else { return };
         assert!(walk(&mut scan).0.is_empty(), "nothing is selected at first");
 
@@ -350,14 +351,14 @@ fn too_little_room_loses_nothing() {
     for level in [Level::OpenCoded, Level::Iterator] {
         // It may grow, or it may not.
         for (buffer_bytes, max_buffer_bytes) in [(4096, 64 << 20), (16384, 16384)] {
-            let request = Request { buffer_bytes, max_buffer_bytes, ..request(level, EVERYTHING) };
+            let request = WalkRequest { buffer_bytes, max_buffer_bytes, ..request(level, EVERYTHING) };
             let Some(mut scan) = open(&request) else { return };
             for round in 0..3 {
                 let (records, walk) = walk(&mut scan);
                 let missing = tids.iter().filter(|tid| !records.contains_key(tid)).count();
                 assert_eq!((missing, walk.overflowed), (0, 0), "{level}, {buffer_bytes} bytes, round {round}");
                 let of_storm = records.values().filter(|record| tids.contains(&record.tid));
-                let vague: Vec<_> = of_storm.filter(|record| record.call == Call::Unknown).collect();
+                let vague: Vec<_> = of_storm.filter(|record| record.call == RecordedCall::Unknown).collect();
                 assert!(vague.len() <= 4, "{level}, {buffer_bytes} bytes, round {round}: {vague:?}");
                 if walk.passes == 1 {
                     assert_eq!(walk.tasks(), walk.records, "each is counted once");
@@ -382,7 +383,7 @@ fn a_hundred_thousand_threads_are_all_walked() {
         Ok(bare) => bare,
         Err(error) => return eprintln!("skipped: {error}"),
     };
-    let request = Request { parts: EVERYTHING, ..request(Level::OpenCoded, EVERYTHING) };
+    let request = WalkRequest { parts: EVERYTHING, ..request(Level::OpenCoded, EVERYTHING) };
     let Some(mut scan) = open(&request) else { return };
     for _ in 0..2 {
         let (records, walk) = walk(&mut scan);
@@ -392,7 +393,7 @@ fn a_hundred_thousand_threads_are_all_walked() {
         let asleep = storm.truth().threads.iter().filter(|(_, _, kind)| *kind == Kind::Futex);
         for (_, tid, _) in asleep {
             let record = &records[tid];
-            assert!(matches!(record.call, Call::Some { number: libc::SYS_futex, .. }), "{record:?}");
+            assert!(matches!(record.call, RecordedCall::Some { number: libc::SYS_futex, .. }), "{record:?}");
             assert!(!record.frames.is_empty(), "{record:?}");
         }
     }
@@ -404,7 +405,9 @@ fn a_hundred_thousand_threads_are_all_walked() {
 fn no_row_is_torn() {
     let storm = Storm::builder().exactly(Kind::Fsync, 8).exactly(Kind::Spin, 2).spawn().unwrap();
     for level in [Level::OpenCoded, Level::Iterator] {
-        let Some(mut scan) = open(&Request { selects_processes: true, ..request(level, EVERYTHING) }) else { return };
+        let Some(mut scan) = open(&WalkRequest { selects_processes: true, ..request(level, EVERYTHING) }) else {
+            return;
+        };
         scan.select_processes(storm.truth().all_pids());
         let mut symbols = symbols();
         let (mut rows, mut moved) = (0, 0);
@@ -412,17 +415,17 @@ fn no_row_is_torn() {
             for record in walk(&mut scan).0.values() {
                 rows += 1;
                 moved += u32::from(record.has_moved);
-                assert!(record.call == Call::Unknown || record.state != 'R', "{record:?}");
-                assert!(record.call == Call::Unknown || !(record.is_on_cpu || record.has_moved), "{record:?}");
+                assert!(record.call == RecordedCall::Unknown || record.state != 'R', "{record:?}");
+                assert!(record.call == RecordedCall::Unknown || !(record.is_on_cpu || record.has_moved), "{record:?}");
                 let is_at_rest = matches!(record.state, 'S' | 'D') && !record.is_on_cpu && !record.has_moved;
-                assert!(!is_at_rest || record.call != Call::Unknown, "{record:?}");
+                assert!(!is_at_rest || record.call != RecordedCall::Unknown, "{record:?}");
                 if let (Some(symbols), true) = (symbols.as_mut(), is_at_rest) {
                     // Whoever sleeps does so in the call that its registers name.
                     let stack = String::from_utf8_lossy(symbols.stack(&record.frames)).into_owned();
                     let syncs = stack.contains("fsync");
-                    let is_sync = matches!(record.call, Call::Some { number: libc::SYS_fsync, .. });
+                    let is_sync = matches!(record.call, RecordedCall::Some { number: libc::SYS_fsync, .. });
                     assert!(!syncs || is_sync, "{record:?} {stack}");
-                    let is_write = matches!(record.call, Call::Some { number: libc::SYS_pwrite64, .. });
+                    let is_write = matches!(record.call, RecordedCall::Some { number: libc::SYS_pwrite64, .. });
                     assert!(!stack.contains("pwrite64") || is_write, "{record:?} {stack}");
                 }
             }
@@ -497,7 +500,7 @@ fn calls_of_32_bit_programs_are_told() {
     for mut scan in scans(EVERYTHING) {
         for _ in 0..2 {
             let record = walk(&mut scan).0.remove(&tid).unwrap();
-            let Call::Some { number, is_compat, args, registers } = record.call else { panic!("{record:?}") };
+            let RecordedCall::Some { number, is_compat, args, registers } = record.call else { panic!("{record:?}") };
             assert!(is_compat);
             let expected = syscall::SyscallLine::Call { number, args, sp: registers.sp, pc: registers.ip };
             assert_eq!(syscall::parse(&read(pid, tid, "syscall").unwrap()).unwrap(), expected);
@@ -531,7 +534,7 @@ fn run_child(wrapper: &[&str], environment: &[(&str, &str)]) -> Option<String> {
 
 /// Whether this machine has the walk at all, so that its absence elsewhere means something.
 fn has_walk() -> bool {
-    open(&Request::default()).is_some()
+    open(&WalkRequest::default()).is_some()
 }
 
 const NOBODY: [&str; 6] = ["setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups"];
@@ -626,7 +629,7 @@ fn a_root_that_is_no_proc_of_ours_is_refused() {
 #[test]
 fn without_btf_the_reason_is_its_absence() {
     let open = |path: &str| {
-        let request = Request { btf_path: path.into(), ..Request::default() };
+        let request = WalkRequest { btf_path: path.into(), ..WalkRequest::default() };
         KernelScan::open(&root(), &request).unwrap_err()
     };
     if let error @ Unavailable::Capability { .. } = open("/nowhere") {

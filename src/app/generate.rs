@@ -7,8 +7,8 @@ use clap::{Arg, Command, ValueHint};
 use clap_complete::Shell;
 use clap_mangen::Man;
 
-use crate::ask::column::COLUMNS;
 use crate::ask::plan::STATISTICS;
+use crate::ask::registry::COLUMNS;
 use crate::config::cli::command;
 
 /// Options whose values are columns.

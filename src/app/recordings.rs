@@ -10,7 +10,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use super::out::{CANNOT_WRITE, charset, in_charset, layout, print, print_report, write_out};
 use super::stop::stop_on_signals;
 use super::tell;
-use crate::ask::plan::{Keep, Plan, PlanRequest, StateGate};
+use crate::ask::plan::{Collected, Plan, PlanRequest, StateGate};
 use crate::ask::select::ProcessSelection;
 use crate::config::cli::{DiffArgs, ExportArgs, SampleArgs};
 use crate::config::{self, UsageError};
@@ -25,12 +25,12 @@ use crate::report::{Report, States};
 use crate::session::Stop;
 use crate::session::sleepers;
 use crate::text::sentence::{sentence, shown};
-use crate::time::moment::{Moment, local, nanoseconds, unknown_zone};
+use crate::time::moment::{TimePoint, local, nanoseconds, unknown_zone};
 
 /// `psn -i`: the report on recordings.
 pub fn replay(args: &SampleArgs) -> anyhow::Result<()> {
     let question = Question {
-        plan: config::plan(args, Keep::Counts)?,
+        plan: config::plan(args, Collected::Counts)?,
         filters: args.filters.clone(),
         limit: args.limit.map(|limit| usize::try_from(limit).unwrap_or(usize::MAX)),
         processes: config::processes(args)?,
@@ -151,8 +151,8 @@ fn course(
 /// The question about a part of the time only; the end that times may count back from is the last tick.
 fn within(
     question: Question,
-    from: Option<Moment>,
-    to: Option<Moment>,
+    from: Option<TimePoint>,
+    to: Option<TimePoint>,
     recordings: &mut [Box<dyn Recording>],
 ) -> anyhow::Result<Question> {
     if from.is_none() && to.is_none() {
@@ -160,7 +160,7 @@ fn within(
     }
     let end_ns = replay::last_time(recordings)?.map_or(0, |last| last.saturating_add(1));
     // What counts back from the end goes up to it: a clock that was set back has shown later times before.
-    let is_from_end = matches!(from, Some(Moment::BeforeEnd(_) | Moment::OfDay(_)));
+    let is_from_end = matches!(from, Some(TimePoint::BeforeEnd(_) | TimePoint::OfDay(_)));
     let to_ns = to.map(|to| to.resolve(end_ns)).or(is_from_end.then_some(end_ns));
     let from_ns = from.map(|from| from.resolve(end_ns));
     if let (Some(from), Some(to)) = (from_ns, to_ns)

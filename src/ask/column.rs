@@ -1,28 +1,26 @@
-//! The registry of columns: what a user may group by, select and filter on.
+//! What a column is: its name, its kind, the file that it is read from, and how its value is made.
 //!
-//! Pure data. [`Extract`] says which bytes a column is made of, [`crate::observe::extract`] makes it; the same
-//! table gives `--list`, the read plan, `docs/columns.md` and the schema of recordings.
+//! Pure data: [`Extract`] says how a value is made, the room `observe` makes it.
 
-use crate::proc::parse::stat::field;
 use crate::proc::source::Source;
 
-/// How a column's values behave.
+/// What a column's values are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
     /// Bytes.
     Text,
-    /// A number that names something: a pid, a signal mask.
+    /// A number that identifies something, such as a pid or a signal mask.
     Id,
-    /// A number that only grows while the thread lives.
+    /// A number that only increases while the thread lives.
     Counter,
-    /// A number that goes up and down.
+    /// A number that increases and decreases.
     Gauge,
 }
 
 impl Kind {
-    /// The word in `--list`.
+    /// The kind's name in `--list`.
     #[must_use]
-    pub const fn name(self) -> &'static str {
+    pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::Text => "text",
             Self::Id => "id",
@@ -38,25 +36,25 @@ impl Kind {
     }
 }
 
-/// How a value of `status` is read.
+/// How the value of a line of `status` is read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum StatusForm {
-    /// The value as it stands.
+    /// The text after the key.
     Text,
     /// Its first number (`Uid: 0 0 0 0`, `VmRSS: 123 kB`).
     Number,
-    /// `Name`, which escapes newlines and backslashes.
+    /// The line `Name`, in which the kernel escapes newlines and backslashes.
     Name,
 }
 
-/// Which part of a system call line.
+/// A part of the file `syscall`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SyscallPart {
-    /// The name.
+    /// The name of the system call.
     Name,
-    /// The number.
+    /// The number of the system call.
     Id,
-    /// Argument 0 to 5, in hexadecimal.
+    /// An argument, 0 to 5, in hexadecimal.
     Arg(usize),
     /// The user stack pointer.
     StackPointer,
@@ -64,84 +62,84 @@ pub enum SyscallPart {
     ProgramCounter,
 }
 
-/// How a descriptor's target is shown.
+/// How the target of a file descriptor is shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FilenameForm {
-    /// Numbers of sockets and pipes as `*`.
+    /// The link's target, with the numbers of sockets and pipes as `*`.
     Normal,
-    /// As the link says.
+    /// The link's target, unchanged.
     Raw,
-    /// All digits as `*`.
+    /// The link's target, with each run of digits as `*`.
     Summary,
-    /// The last component.
+    /// The last component of the path.
     Basename,
-    /// All but the last component.
+    /// The path without its last component.
     Dirname,
 }
 
 /// A field of one mapping of `smaps`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SmapsPart {
-    /// Start and end address.
+    /// The start and end address.
     AddressRange,
-    /// Permissions.
+    /// The permissions.
     Perms,
-    /// Offset into the file.
+    /// The offset into the mapped file.
     Offset,
-    /// Device.
+    /// The device of the mapped file.
     Dev,
-    /// Inode.
+    /// The inode of the mapped file.
     Inode,
-    /// The file, or `[heap]` and its like.
+    /// The mapped file, or a name in brackets such as `[heap]`.
     Pathname,
-    /// A size line by its key, in kB.
+    /// A size in kB, by the key of its line.
     Kb(&'static str),
-    /// The flags of the mapping.
+    /// The kernel's flags of the mapping.
     VmFlags,
 }
 
-/// Which bytes a column is made of.
+/// How a column's value is made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Extract {
     /// The process id.
     Tgid,
     /// The thread id.
     Tid,
-    /// The name, runs of digits as `*`.
+    /// The thread's name, with each run of digits as `*`.
     Comm,
-    /// The name as it is.
+    /// The thread's name, unchanged.
     CommRaw,
-    /// The name of the process: that of its first thread.
+    /// The name of the process, which is its first thread's name.
     ProcessComm,
     /// The state letter.
     StateId,
-    /// The state's name.
+    /// The state's name; running and waiting for a CPU differ where a kernel walk tells them apart.
     State,
-    /// The state's name, with running told from waiting for a CPU.
+    /// The state's name, or `[unsupported]` if running and waiting for a CPU cannot be told apart.
     State2,
-    /// `1` for a thread that is on a CPU, `0` for one that is not.
+    /// `1` if the thread is on a CPU, else `0`.
     OnCpu,
-    /// The `PF_KTHREAD` flag as `1` or `0`.
+    /// `1` if the thread has the flag `PF_KTHREAD`, else `0`.
     Kthread,
-    /// A number of `stat`, by proc(5)'s field number.
+    /// A number of `stat`, by its field number in proc(5).
     StatNumber(usize),
-    /// A line of `status`.
+    /// A line of `status`, by its key.
     Status(&'static str, StatusForm),
-    /// The user name of `status`' real uid.
+    /// The user name of the real uid in `status`.
     User,
-    /// A part of `syscall`.
+    /// A part of the file `syscall`.
     Syscall(SyscallPart),
-    /// The descriptor argument's target.
+    /// The target of the file descriptor among the arguments of the system call.
     Filename(FilenameForm),
     /// The wait channel.
     Wchan,
-    /// A line of `io`.
+    /// A line of `io`, by its key.
     Io(&'static str),
     /// The kernel stack.
     Stack,
-    /// Nanoseconds on a CPU.
+    /// Nanoseconds that the thread has run, from `schedstat`.
     RunNs,
-    /// Nanoseconds waiting for a CPU.
+    /// Nanoseconds that the thread has waited for a CPU, from `schedstat`.
     WaitNs,
     /// The first argument of the command line.
     CmdlineFirst,
@@ -151,436 +149,90 @@ pub enum Extract {
     Exe,
     /// The cgroup's path.
     Cgroup,
-    /// The container's id in the cgroup's path.
+    /// The container's id or name in the cgroup's path.
     Container,
     /// The PID namespace's id.
     PidNs,
-    /// A field of one mapping; a thread gives one observation a mapping.
+    /// A field of one mapping; a thread yields one observation per mapping.
     Smaps(SmapsPart),
 }
 
-/// One column.
+/// A column.
 #[derive(Debug, Clone, Copy)]
 pub struct Column {
-    /// The name on the command line and in the header.
+    /// The name on the command line and in the header of the report.
     pub name: &'static str,
-    /// How its values behave.
+    /// What its values are.
     pub kind: Kind,
-    /// The file it comes from.
+    /// The file that it is read from.
     pub source: Source,
-    /// Which bytes it is made of.
+    /// How its value is made.
     pub extract: Extract,
-    /// Values are divided by this when shown: 100 for clock ticks shown as seconds.
+    /// The divisor of values when shown: 100 for clock ticks that are shown as seconds.
     pub divisor: u32,
-    /// The oldest kernel that has it, where that is not every kernel.
+    /// The oldest kernel version that has the column; empty if every kernel has it.
     pub since: &'static str,
-    /// One line of meaning.
+    /// The meaning, in one line.
     pub help: &'static str,
 }
 
-/// Clock ticks a second of every time in `stat`: USER_HZ, 100 on every architecture psn runs on.
-pub const CLOCK_TICKS: u32 = 100;
+/// Clock ticks per second of the times in `stat`: `USER_HZ`, 100 on every architecture that psn runs on.
+pub(crate) const CLOCK_TICKS: u32 = 100;
 
 impl Column {
-    const fn new(name: &'static str, kind: Kind, source: Source, extract: Extract, help: &'static str) -> Self {
+    pub(super) const fn new(
+        name: &'static str,
+        kind: Kind,
+        source: Source,
+        extract: Extract,
+        help: &'static str,
+    ) -> Self {
         Self { name, kind, source, extract, divisor: 1, since: "", help }
     }
 
-    const fn stat(name: &'static str, number: usize, kind: Kind, help: &'static str) -> Self {
+    pub(super) const fn stat(name: &'static str, number: usize, kind: Kind, help: &'static str) -> Self {
         Self::new(name, kind, Source::Stat, Extract::StatNumber(number), help)
     }
 
-    const fn seconds(name: &'static str, number: usize, help: &'static str) -> Self {
+    pub(super) const fn seconds(name: &'static str, number: usize, help: &'static str) -> Self {
         let mut column = Self::stat(name, number, Kind::Counter, help);
         column.divisor = CLOCK_TICKS;
         column
     }
 
-    const fn status(name: &'static str, kind: Kind, key: &'static str, help: &'static str) -> Self {
+    pub(super) const fn status(name: &'static str, kind: Kind, key: &'static str, help: &'static str) -> Self {
         let form = if kind.is_number() { StatusForm::Number } else { StatusForm::Text };
         Self::new(name, kind, Source::Status, Extract::Status(key, form), help)
     }
 
-    const fn owner(name: &'static str, key: &'static str, help: &'static str) -> Self {
+    pub(super) const fn owner(name: &'static str, key: &'static str, help: &'static str) -> Self {
         Self::new(name, Kind::Id, Source::Owner, Extract::Status(key, StatusForm::Number), help)
     }
 
-    const fn syscall(name: &'static str, kind: Kind, part: SyscallPart, help: &'static str) -> Self {
+    pub(super) const fn syscall(name: &'static str, kind: Kind, part: SyscallPart, help: &'static str) -> Self {
         Self::new(name, kind, Source::Syscall, Extract::Syscall(part), help)
     }
 
-    const fn filename(name: &'static str, form: FilenameForm, help: &'static str) -> Self {
+    pub(super) const fn filename(name: &'static str, form: FilenameForm, help: &'static str) -> Self {
         Self::new(name, Kind::Text, Source::Fd, Extract::Filename(form), help)
     }
 
-    const fn io(name: &'static str, help: &'static str) -> Self {
+    pub(super) const fn io(name: &'static str, help: &'static str) -> Self {
         Self::new(name, Kind::Counter, Source::Io, Extract::Io(name), help)
     }
 
-    const fn smaps(name: &'static str, kind: Kind, part: SmapsPart, help: &'static str) -> Self {
+    pub(super) const fn smaps(name: &'static str, kind: Kind, part: SmapsPart, help: &'static str) -> Self {
         Self::new(name, kind, Source::Smaps, Extract::Smaps(part), help)
     }
 
-    const fn since(mut self, kernel: &'static str) -> Self {
+    pub(super) const fn since(mut self, kernel: &'static str) -> Self {
         self.since = kernel;
         self
     }
 
-    /// Whether the table shows the value in parentheses, as the kernel does in `stat`.
+    /// Whether the value is a name, which the table shows in parentheses, as `stat` does.
     #[must_use]
-    pub const fn is_comm(&self) -> bool {
+    pub(crate) const fn is_comm(&self) -> bool {
         matches!(self.extract, Extract::Comm | Extract::CommRaw | Extract::ProcessComm)
-    }
-
-    /// What reading it needs, of privilege and kernel, for `--list`.
-    #[must_use]
-    pub fn needs(&self) -> String {
-        match (self.source.needs(), self.since) {
-            (needs, "") => needs.to_owned(),
-            ("-", since) => format!("Linux {since}"),
-            (needs, since) => format!("{needs}; Linux {since}"),
-        }
-    }
-
-    /// The column called `name`, in any case, or called so by the original.
-    #[must_use]
-    pub fn find(name: &str) -> Option<&'static Self> {
-        let alias = ALIASES.iter().find(|(alias, _)| alias.eq_ignore_ascii_case(name));
-        let name = alias.map_or(name, |(_, name)| name);
-        COLUMNS.iter().find(|column| column.name.eq_ignore_ascii_case(name))
-    }
-}
-
-use Kind::{Counter, Gauge, Id, Text};
-
-/// Every column, in the order of `--list`.
-pub static COLUMNS: &[Column] = &[
-    // The task list.
-    Column::new("pid", Id, Source::Task, Extract::Tgid, "process id (the kernel's tgid)"),
-    Column::new("task", Id, Source::Task, Extract::Tid, "thread id (the kernel's pid)"),
-    // stat
-    Column::new("comm", Text, Source::Stat, Extract::Comm, "thread name, each run of digits shown as *"),
-    Column::new("comm2", Text, Source::Stat, Extract::CommRaw, "thread name as it is"),
-    Column::new(
-        "pcomm",
-        Text,
-        Source::Comm,
-        Extract::ProcessComm,
-        "the process's name, which -p takes: its first thread's",
-    ),
-    Column::new("state_id", Text, Source::Stat, Extract::StateId, "state letter: R S D T t X Z P I"),
-    Column::new(
-        "state",
-        Text,
-        Source::Stat,
-        Extract::State,
-        "state name; the kernel's own walk tells Running (ON CPU) from Runnable (waiting for CPU)",
-    ),
-    Column::new("kthread", Id, Source::Stat, Extract::Kthread, "1 for a kernel thread, by its PF_KTHREAD flag"),
-    Column::stat("ppid", field::PPID, Id, "parent process id"),
-    Column::stat("pgrp", field::PGRP, Id, "process group id"),
-    Column::stat("session", field::SESSION, Id, "session id"),
-    Column::stat("tty_nr", field::TTY_NR, Id, "controlling terminal, as a device number"),
-    Column::stat("tpgid", field::TPGID, Id, "foreground process group of the terminal"),
-    Column::stat("flags", field::FLAGS, Id, "PF_* flags of the kernel, as a decimal number"),
-    Column::stat("minflt", field::MINFLT, Counter, "minor page faults"),
-    Column::stat("cminflt", field::CMINFLT, Counter, "minor page faults of waited-for children"),
-    Column::stat("majflt", field::MAJFLT, Counter, "major page faults (disk reads)"),
-    Column::stat("cmajflt", field::CMAJFLT, Counter, "major page faults of waited-for children"),
-    Column::stat("utime", field::UTIME, Counter, "user CPU time, clock ticks"),
-    Column::stat("stime", field::STIME, Counter, "system CPU time, clock ticks"),
-    Column::stat("cutime", field::CUTIME, Counter, "user CPU time of waited-for children, clock ticks"),
-    Column::stat("cstime", field::CSTIME, Counter, "system CPU time of waited-for children, clock ticks"),
-    Column::seconds("utime_sec", field::UTIME, "user CPU time, seconds"),
-    Column::seconds("stime_sec", field::STIME, "system CPU time, seconds"),
-    Column::seconds("cutime_sec", field::CUTIME, "user CPU time of waited-for children, seconds"),
-    Column::seconds("cstime_sec", field::CSTIME, "system CPU time of waited-for children, seconds"),
-    Column::stat("priority", field::PRIORITY, Gauge, "kernel scheduling priority"),
-    Column::stat("nice", field::NICE, Gauge, "nice value, 19 (low) to -20 (high)"),
-    Column::stat("num_threads", field::NUM_THREADS, Gauge, "threads in the process"),
-    Column::stat("itrealvalue", field::ITREALVALUE, Gauge, "always 0 since Linux 2.6.17"),
-    Column::stat("starttime", field::STARTTIME, Id, "start of the thread, clock ticks after boot"),
-    Column::stat("vsize", field::VSIZE, Gauge, "virtual memory, bytes"),
-    Column::stat("rss", field::RSS, Gauge, "resident memory, pages"),
-    Column::stat("rsslim", field::RSSLIM, Gauge, "soft limit of resident memory, bytes"),
-    Column::stat("startcode", field::STARTCODE, Id, "start address of the program text"),
-    Column::stat("endcode", field::ENDCODE, Id, "end address of the program text"),
-    Column::stat("startstack", field::STARTSTACK, Id, "start address of the stack"),
-    Column::stat("kstkesp", field::KSTKESP, Id, "stack pointer, 0 unless the process is exiting"),
-    Column::stat("kstkeip", field::KSTKEIP, Id, "instruction pointer, 0 unless the process is exiting"),
-    Column::stat("signal", field::SIGNAL, Id, "pending signals, as a decimal bitmap"),
-    Column::stat("blocked", field::BLOCKED, Id, "blocked signals, as a decimal bitmap"),
-    Column::stat("sigignore", field::SIGIGNORE, Id, "ignored signals, as a decimal bitmap"),
-    Column::stat("sigcatch", field::SIGCATCH, Id, "caught signals, as a decimal bitmap"),
-    Column::stat("nswap", field::NSWAP, Gauge, "not maintained by the kernel"),
-    Column::stat("cnswap", field::CNSWAP, Gauge, "not maintained by the kernel"),
-    Column::stat("exit_signal", field::EXIT_SIGNAL, Id, "signal sent to the parent at exit"),
-    Column::stat("processor", field::PROCESSOR, Id, "CPU last run on"),
-    Column::stat("cpu", field::PROCESSOR, Id, "CPU last run on (the same as processor)"),
-    Column::stat("rt_priority", field::RT_PRIORITY, Gauge, "real-time priority, 0 for none"),
-    Column::stat("policy", field::POLICY, Id, "scheduling policy: 0 normal, 1 FIFO, 2 RR, 3 batch, 5 idle, 6 deadline"),
-    Column::stat(
-        "delayacct_blkio_ticks",
-        field::DELAYACCT_BLKIO_TICKS,
-        Counter,
-        "time waiting for block I/O, clock ticks (needs delay accounting)",
-    ),
-    Column::stat("guest_time", field::GUEST_TIME, Counter, "CPU time as a guest's virtual CPU, clock ticks")
-        .since("2.6.24"),
-    Column::stat("cguest_time", field::CGUEST_TIME, Counter, "guest time of waited-for children, clock ticks")
-        .since("2.6.24"),
-    Column::stat("start_data", field::START_DATA, Id, "start address of program data").since("3.3"),
-    Column::stat("end_data", field::END_DATA, Id, "end address of program data").since("3.3"),
-    Column::stat("start_brk", field::START_BRK, Id, "start address of the heap").since("3.3"),
-    Column::stat("arg_start", field::ARG_START, Id, "start address of the arguments").since("3.5"),
-    Column::stat("arg_end", field::ARG_END, Id, "end address of the arguments").since("3.5"),
-    Column::stat("env_start", field::ENV_START, Id, "start address of the environment").since("3.5"),
-    Column::stat("env_end", field::ENV_END, Id, "end address of the environment").since("3.5"),
-    Column::stat("exit_code", field::EXIT_CODE, Id, "exit status in the form of waitpid").since("3.5"),
-    // What only the kernel's own walk tells.
-    Column::new(
-        "oncpu",
-        Id,
-        Source::Kernel,
-        Extract::OnCpu,
-        "1 for a thread that is on a CPU, 0 for one that is not, such as one in state R that waits for its turn",
-    ),
-    Column::new(
-        "state2",
-        Text,
-        Source::Kernel,
-        Extract::State2,
-        "as state, but [unsupported] where running and waiting for a CPU are not told apart",
-    ),
-    // syscall
-    Column::syscall("syscall", Text, SyscallPart::Name, "name of the system call the thread is blocked in"),
-    Column::syscall("syscall_id", Id, SyscallPart::Id, "number of that system call"),
-    Column::syscall("arg0", Text, SyscallPart::Arg(0), "its first argument, hexadecimal"),
-    Column::syscall("arg1", Text, SyscallPart::Arg(1), "its second argument, hexadecimal"),
-    Column::syscall("arg2", Text, SyscallPart::Arg(2), "its third argument, hexadecimal"),
-    Column::syscall("arg3", Text, SyscallPart::Arg(3), "its fourth argument, hexadecimal"),
-    Column::syscall("arg4", Text, SyscallPart::Arg(4), "its fifth argument, hexadecimal"),
-    Column::syscall("arg5", Text, SyscallPart::Arg(5), "its sixth argument, hexadecimal"),
-    Column::syscall("esp", Text, SyscallPart::StackPointer, "user stack pointer, hexadecimal"),
-    Column::syscall("eip", Text, SyscallPart::ProgramCounter, "user program counter, hexadecimal"),
-    Column::filename(
-        "filename",
-        FilenameForm::Normal,
-        "file of the system call's descriptor argument; numbers of sockets and pipes as *",
-    ),
-    Column::filename("filename2", FilenameForm::Raw, "file of the descriptor argument, as it is"),
-    Column::filename("filenamesum", FilenameForm::Summary, "file of the descriptor argument, each run of digits as *"),
-    Column::filename("basename", FilenameForm::Basename, "last component of filename"),
-    Column::filename("dirname", FilenameForm::Dirname, "directory of filename"),
-    // wchan, stack
-    Column::new("wchan", Text, Source::Wchan, Extract::Wchan, "kernel function the thread sleeps in"),
-    Column::new(
-        "kstack",
-        Text,
-        Source::Stack,
-        Extract::Stack,
-        "kernel stack, outermost function first, entry functions left out",
-    ),
-    // schedstat
-    Column::new("sched_run_ns", Counter, Source::Schedstat, Extract::RunNs, "time on a CPU, nanoseconds"),
-    Column::new("sched_wait_ns", Counter, Source::Schedstat, Extract::WaitNs, "time waiting for a CPU, nanoseconds"),
-    // io
-    Column::io("rchar", "bytes passed to read calls, from any file"),
-    Column::io("wchar", "bytes passed to write calls, to any file"),
-    Column::io("syscr", "read calls"),
-    Column::io("syscw", "write calls"),
-    Column::io("read_bytes", "bytes fetched from storage"),
-    Column::io("write_bytes", "bytes sent to storage"),
-    Column::io("cancelled_write_bytes", "bytes not written after all: truncated while dirty"),
-    // status
-    Column::new("name", Text, Source::Status, Extract::Status("Name", StatusForm::Name), "thread name, from status"),
-    Column::status("umask", Text, "Umask", "file mode creation mask, octal").since("4.7"),
-    Column::status("tgid", Id, "Tgid", "thread group id: the process id"),
-    Column::status("ngid", Id, "Ngid", "NUMA group id").since("3.13"),
-    Column::status("tracerpid", Id, "TracerPid", "process that traces this one, 0 for none"),
-    Column::owner("uid", "Uid", "real user id"),
-    Column::new(
-        "user",
-        Text,
-        Source::Owner,
-        Extract::User,
-        "name of the real user id; the id where there is no name, or none in time",
-    ),
-    Column::owner("gid", "Gid", "real group id"),
-    Column::status("fdsize", Gauge, "FDSize", "file descriptor slots allocated"),
-    Column::status("groups", Text, "Groups", "supplementary groups"),
-    Column::status("nstgid", Text, "NStgid", "process id in each PID namespace, outermost first").since("4.1"),
-    Column::status("nspid", Text, "NSpid", "thread id in each PID namespace, outermost first").since("4.1"),
-    Column::status("nspgid", Text, "NSpgid", "process group in each PID namespace").since("4.1"),
-    Column::status("nssid", Text, "NSsid", "session in each PID namespace").since("4.1"),
-    Column::status("vmpeak_kb", Gauge, "VmPeak", "peak virtual memory, kB"),
-    Column::status("vmsize_kb", Gauge, "VmSize", "virtual memory, kB"),
-    Column::status("vmlck_kb", Gauge, "VmLck", "locked memory, kB"),
-    Column::status("vmpin_kb", Gauge, "VmPin", "pinned memory, kB").since("3.2"),
-    Column::status("vmhwm_kb", Gauge, "VmHWM", "peak resident memory, kB"),
-    Column::status("vmrss_kb", Gauge, "VmRSS", "resident memory, kB"),
-    Column::status("rssanon_kb", Gauge, "RssAnon", "resident anonymous memory, kB").since("4.5"),
-    Column::status("rssfile_kb", Gauge, "RssFile", "resident file mappings, kB").since("4.5"),
-    Column::status("rssshmem_kb", Gauge, "RssShmem", "resident shared memory, kB").since("4.5"),
-    Column::status("vmdata_kb", Gauge, "VmData", "data segment, kB"),
-    Column::status("vmstk_kb", Gauge, "VmStk", "stack, kB"),
-    Column::status("vmexe_kb", Gauge, "VmExe", "program text, kB"),
-    Column::status("vmlib_kb", Gauge, "VmLib", "shared library text, kB"),
-    Column::status("vmpte_kb", Gauge, "VmPTE", "page tables, kB"),
-    Column::status("vmpmd_kb", Gauge, "VmPMD", "second-level page tables, kB (Linux 4.0 to 4.14)"),
-    Column::status("vmswap_kb", Gauge, "VmSwap", "swapped-out anonymous memory, kB"),
-    Column::status("hugetlbpages_kb", Gauge, "HugetlbPages", "hugetlb memory, kB").since("4.4"),
-    Column::status("coredumping", Id, "CoreDumping", "1 while the process dumps core").since("4.15"),
-    Column::status("thp_enabled", Id, "THP_enabled", "1 if the process may use huge pages").since("5.0"),
-    Column::status("threads", Gauge, "Threads", "threads in the process"),
-    Column::status("sigq", Text, "SigQ", "queued signals / their limit"),
-    Column::status("sigpnd", Text, "SigPnd", "signals pending for the thread, hexadecimal mask"),
-    Column::status("shdpnd", Text, "ShdPnd", "signals pending for the process, hexadecimal mask"),
-    Column::status("sigblk", Text, "SigBlk", "blocked signals, hexadecimal mask"),
-    Column::status("sigign", Text, "SigIgn", "ignored signals, hexadecimal mask"),
-    Column::status("sigcgt", Text, "SigCgt", "caught signals, hexadecimal mask"),
-    Column::status("capinh", Text, "CapInh", "inheritable capabilities, hexadecimal mask"),
-    Column::status("capprm", Text, "CapPrm", "permitted capabilities, hexadecimal mask"),
-    Column::status("capeff", Text, "CapEff", "effective capabilities, hexadecimal mask"),
-    Column::status("capbnd", Text, "CapBnd", "capability bounding set, hexadecimal mask"),
-    Column::status("capamb", Text, "CapAmb", "ambient capabilities, hexadecimal mask").since("4.3"),
-    Column::status("nonewprivs", Id, "NoNewPrivs", "1 if no_new_privs is set").since("4.10"),
-    Column::status("seccomp", Id, "Seccomp", "seccomp mode: 0 off, 1 strict, 2 filter").since("3.8"),
-    Column::status("seccomp_filters", Gauge, "Seccomp_filters", "seccomp filters attached").since("5.9"),
-    Column::status("cpus_allowed", Text, "Cpus_allowed", "CPUs the thread may run on, hexadecimal mask"),
-    Column::status("cpus_allowed_list", Text, "Cpus_allowed_list", "CPUs the thread may run on, as a list"),
-    Column::status("mems_allowed", Text, "Mems_allowed", "memory nodes the thread may use, hexadecimal mask"),
-    Column::status("mems_allowed_list", Text, "Mems_allowed_list", "memory nodes the thread may use, as a list"),
-    Column::status("voluntary_ctxt_switches", Counter, "voluntary_ctxt_switches", "times the thread gave up its CPU"),
-    Column::status("nonvoluntary_ctxt_switches", Counter, "nonvoluntary_ctxt_switches", "times it was preempted"),
-    // Slow-changing facts of a process
-    Column::new("cmdline", Text, Source::Cmdline, Extract::CmdlineFirst, "first argument of the command line"),
-    Column::new("cmdline2", Text, Source::Cmdline, Extract::CmdlineAll, "whole command line, joined by spaces"),
-    Column::new("exe", Text, Source::Exe, Extract::Exe, "path of the executable"),
-    Column::new("cgroup", Text, Source::Cgroup, Extract::Cgroup, "path of the control group"),
-    Column::new(
-        "container",
-        Text,
-        Source::Cgroup,
-        Extract::Container,
-        "container in a control group's path: 12 digits of its id (Docker, containerd, Podman, CRI-O), or its name (LXC, nspawn, ECS)",
-    ),
-    Column::new("pid_ns", Id, Source::PidNs, Extract::PidNs, "id of the PID namespace").since("3.8"),
-    // smaps
-    Column::smaps("address_range", Text, SmapsPart::AddressRange, "addresses of the mapping"),
-    Column::smaps("perms", Text, SmapsPart::Perms, "permissions of the mapping"),
-    Column::smaps("offset", Text, SmapsPart::Offset, "offset into the mapped file, hexadecimal"),
-    Column::smaps("dev", Text, SmapsPart::Dev, "device of the mapped file"),
-    Column::smaps("inode", Id, SmapsPart::Inode, "inode of the mapped file"),
-    Column::smaps("pathname", Text, SmapsPart::Pathname, "mapped file, or [heap], [stack] and the like"),
-    Column::smaps("size_kb", Gauge, SmapsPart::Kb("Size"), "size of the mapping, kB"),
-    Column::smaps("rss_kb", Gauge, SmapsPart::Kb("Rss"), "resident part, kB"),
-    Column::smaps("pss_kb", Gauge, SmapsPart::Kb("Pss"), "resident part, shared pages divided by their sharers, kB"),
-    Column::smaps("shared_clean_kb", Gauge, SmapsPart::Kb("Shared_Clean"), "shared clean pages, kB"),
-    Column::smaps("shared_dirty_kb", Gauge, SmapsPart::Kb("Shared_Dirty"), "shared dirty pages, kB"),
-    Column::smaps("private_clean_kb", Gauge, SmapsPart::Kb("Private_Clean"), "private clean pages, kB"),
-    Column::smaps("private_dirty_kb", Gauge, SmapsPart::Kb("Private_Dirty"), "private dirty pages, kB"),
-    Column::smaps("referenced_kb", Gauge, SmapsPart::Kb("Referenced"), "pages marked as accessed, kB"),
-    Column::smaps("anonymous_kb", Gauge, SmapsPart::Kb("Anonymous"), "pages of no file, kB"),
-    Column::smaps("anonhugepages_kb", Gauge, SmapsPart::Kb("AnonHugePages"), "transparent huge pages, kB"),
-    Column::smaps("shmempmdmapped_kb", Gauge, SmapsPart::Kb("ShmemPmdMapped"), "shared memory in huge pages, kB"),
-    Column::smaps("shared_hugetlb_kb", Gauge, SmapsPart::Kb("Shared_Hugetlb"), "shared hugetlb pages, kB"),
-    Column::smaps("private_hugetlb_kb", Gauge, SmapsPart::Kb("Private_Hugetlb"), "private hugetlb pages, kB"),
-    Column::smaps("swap_kb", Gauge, SmapsPart::Kb("Swap"), "swapped-out part, kB"),
-    Column::smaps("swappss_kb", Gauge, SmapsPart::Kb("SwapPss"), "swapped-out part, divided by its sharers, kB"),
-    Column::smaps("kernelpagesize_kb", Gauge, SmapsPart::Kb("KernelPageSize"), "page size of the kernel, kB"),
-    Column::smaps("mmupagesize_kb", Gauge, SmapsPart::Kb("MMUPageSize"), "page size of the MMU, kB"),
-    Column::smaps("locked_kb", Gauge, SmapsPart::Kb("Locked"), "locked part, kB"),
-    Column::smaps("vmflags", Text, SmapsPart::VmFlags, "kernel flags of the mapping"),
-];
-
-/// Names that the original misspelt, and the columns they mean.
-static ALIASES: &[(&str, &str)] = &[
-    ("cgust_time", "cguest_time"),
-    ("shared_hugetld_kb", "shared_hugetlb_kb"),
-    ("private_hugetld_kb", "private_hugetlb_kb"),
-];
-
-/// The letters of all states that a kernel has or had.
-pub const STATE_LETTERS: &str = "RSDTtXxZPIKW";
-
-/// The name of a state letter, as the original prints it.
-#[must_use]
-pub const fn state_name(letter: u8) -> Option<&'static str> {
-    Some(match letter {
-        b'R' => "Running (ON CPU)",
-        b'S' => "Sleep (Interruptible)",
-        b'D' => "Disk (Uninterruptible)",
-        b'T' => "(stopped)",
-        b't' => "(tracing stop)",
-        b'X' | b'x' => "(dead)",
-        b'Z' => "(zombie)",
-        b'P' => "(parked)",
-        b'I' => "(idle)",
-        b'K' => "(wakekill)",
-        b'W' => "(paging or waking)",
-        _ => return None,
-    })
-}
-
-/// The names under which threads in this state are shown: two of R, where it is known whether they have a CPU.
-pub fn state_names(letter: u8) -> impl Iterator<Item = &'static str> {
-    let waiting = state2_name(letter, false).filter(|_| letter == b'R');
-    state_name(letter).into_iter().chain(waiting)
-}
-
-/// The name of a state letter where it is known whether the thread is on a CPU: R stands for two states.
-#[must_use]
-pub const fn state2_name(letter: u8, is_on_cpu: bool) -> Option<&'static str> {
-    match letter {
-        b'R' if !is_on_cpu => Some("Runnable (waiting for CPU)"),
-        _ => state_name(letter),
-    }
-}
-
-/// Up to three names of `candidates` that `name` may have been meant to be, closest first.
-pub fn closest<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) -> Vec<&'a str> {
-    let wanted = name.to_ascii_lowercase();
-    let mut scored: Vec<(f64, &str)> = candidates
-        .into_iter()
-        .map(|candidate| (strsim::jaro_winkler(&wanted, &candidate.to_ascii_lowercase()), candidate))
-        .filter(|(score, _)| *score > 0.75)
-        .collect();
-    scored.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(b.1)));
-    scored.dedup_by_key(|(_, candidate)| *candidate);
-    scored.into_iter().take(3).map(|(_, candidate)| candidate).collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use std::collections::HashSet;
-
-    use super::*;
-
-    #[test]
-    fn names_are_unique_lower_case_and_explained() {
-        let mut seen = HashSet::new();
-        for column in COLUMNS {
-            assert!(seen.insert(column.name), "{} is there twice", column.name);
-            assert_eq!(column.name, column.name.to_ascii_lowercase());
-            assert!(!column.help.is_empty() && !column.help.ends_with('.'), "{}", column.name);
-            assert!(column.divisor > 0);
-        }
-    }
-
-    #[test]
-    fn sources_index_their_own_table() {
-        for (index, source) in Source::ALL.into_iter().enumerate() {
-            assert_eq!(source as usize, index);
-        }
-    }
-
-    #[test]
-    fn a_typing_error_finds_the_column_that_was_meant() {
-        let names = || COLUMNS.iter().map(|column| column.name);
-        assert_eq!(closest("sycall", names()).first(), Some(&"syscall"));
-        assert_eq!(closest("WCHN", names()).first(), Some(&"wchan"));
-        assert_eq!(closest("raed", ["read", "write", "read", "Read"]), ["Read", "read"]);
-        assert!(closest("qqqqqq", names()).is_empty());
     }
 }

@@ -1,168 +1,30 @@
-//! `--where`: conditions on columns, `COL OP VALUE` and `COL in (VALUE, ...)`, put together by `and`, `or` and parentheses.
+//! `--where`: conditions on columns, `COL OP VALUE` and `COL in (VALUE, ...)`, combined with `and`, `or` and parentheses.
 //!
-//! `grammar` cuts the text, `domain` knows what a column can show: a condition that can never hold is an error.
+//! `grammar` parses the text, `build` makes the conditions, `check` refuses conditions that no value of the column can meet.
 
-mod domain;
+mod build;
+mod check;
+mod condition;
+mod error;
+mod expression;
 mod grammar;
 
-use std::cmp::Ordering;
+use crate::ask::column::Column;
+use crate::row::observation::Observation;
 
-use regex::bytes::Regex;
+pub use condition::Condition;
+pub use error::FilterError;
+use expression::Expression;
 
-use crate::ask::column::{COLUMNS, Column, closest};
-use crate::row::observation::{Mark, Observation, Value};
-
-/// How a value is compared.
+/// One `--where`.
 #[derive(Debug, Clone)]
-enum Test {
-    /// With any of these.
-    In(Vec<Operand>),
-    /// With none of these.
-    NotIn(Vec<Operand>),
-    Matches(Regex),
-    NotMatches(Regex),
-    Less(Number),
-    LessOrEqual(Number),
-    Greater(Number),
-    GreaterOrEqual(Number),
-}
-
-/// A number as it was typed, in the unit that the column is shown in.
-#[derive(Debug, Clone, Copy, PartialEq)]
-enum Number {
-    /// Times the column's divisor, as values are: compared to the last digit.
-    Exact(i128),
-    Decimal(f64),
-}
-
-/// The right-hand side of an equality.
-#[derive(Debug, Clone, PartialEq)]
-enum Operand {
-    Number(Number),
-    Text(Vec<u8>),
-    Mark(Mark),
-}
-
-/// One condition on one column.
-#[derive(Debug, Clone)]
-pub struct Condition {
-    /// The column it is on.
-    pub column: &'static Column,
-    /// The column's place in an observation, once that is known.
-    slot: usize,
-    test: Test,
-}
-
-/// One `--where`: conditions, and how they are put together.
-#[derive(Debug, Clone)]
-pub struct Filter(Node);
-
-#[derive(Debug, Clone)]
-enum Node {
-    Is(Condition),
-    /// `and`
-    All(Vec<Node>),
-    /// `or`
-    Any(Vec<Node>),
-}
-
-/// Why a condition was not understood; the message names the part and says what would be right.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum FilterError {
-    /// No operator was found.
-    #[error(
-        "'{0}' is not 'COLUMN OP VALUE', with OP one of = != ~ !~ < <= > >=, nor 'COLUMN in (VALUE, ...)'; put several \
-         together with and, or and parentheses"
-    )]
-    Shape(String),
-    /// Something follows a condition that is whole.
-    #[error(
-        "'{0}' follows a condition: put conditions together with and or or, and quotes around a value that is cut short"
-    )]
-    Rest(String),
-    /// A parenthesis that is not closed.
-    #[error("a parenthesis is not closed in '{0}'; put quotes around a value that has one")]
-    Open(String),
-    /// Parentheses in parentheses in parentheses.
-    #[error("parentheses are nested more than {} deep", grammar::MAX_DEPTH)]
-    Deep,
-    /// `in` of nothing.
-    #[error("'{0}' has an empty value: write {0} in (VALUE, VALUE)")]
-    EmptyList(&'static str),
-    /// The column does not exist.
-    #[error(transparent)]
-    Column(#[from] UnknownColumn),
-    /// The regular expression is wrong.
-    #[error("'{pattern}' is not a regular expression: {reason}")]
-    Regex {
-        /// The pattern as given.
-        pattern: String,
-        /// What the regex parser says.
-        reason: String,
-    },
-    /// An ordering on text.
-    #[error("'{op}' compares numbers, and {column} is text: use =, !=, ~ or !~")]
-    Ordering {
-        /// The operator as given.
-        op: &'static str,
-        /// The column's name.
-        column: &'static str,
-    },
-    /// A number was needed.
-    #[error("'{value}' is not a number, and {column} is a column of numbers{hint}")]
-    Number {
-        /// The value as given.
-        value: String,
-        /// The column's name.
-        column: &'static str,
-        /// What was meant, if that can be told.
-        hint: String,
-    },
-    /// The column never shows the like.
-    #[error("{column} never shows '{value}': {hint}")]
-    Never {
-        /// The column's name.
-        column: &'static str,
-        /// The value as given.
-        value: String,
-        /// What it shows, and what to write.
-        hint: String,
-    },
-}
-
-/// A name that is no column.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("there is no column '{name}'{}", suggestion(.closest))]
-pub struct UnknownColumn {
-    /// The name as given.
-    pub name: String,
-    /// The columns that may have been meant.
-    pub closest: Vec<&'static str>,
-}
-
-fn suggestion(closest: &[&'static str]) -> String {
-    match closest {
-        [] => "; psn --list shows them all".to_owned(),
-        names => format!("; did you mean {}? psn --list shows them all", names.join(" or ")),
-    }
-}
-
-/// The column called `name`.
-///
-/// # Errors
-/// When there is none: the closest names.
-pub fn find_column(name: &str) -> Result<&'static Column, UnknownColumn> {
-    Column::find(name).ok_or_else(|| UnknownColumn {
-        name: name.to_owned(),
-        closest: closest(name, COLUMNS.iter().map(|column| column.name)),
-    })
-}
+pub struct Filter(Expression);
 
 impl Filter {
-    /// Understands `text`.
+    /// Parses `text`.
     ///
     /// # Errors
-    /// What is wrong with it, and what would be right.
+    /// What is wrong with it, and what to write.
     pub fn parse(text: &str) -> Result<Self, FilterError> {
         grammar::parse(text).map(Self)
     }
@@ -175,188 +37,31 @@ impl Filter {
         found
     }
 
-    /// The same, with the place in an observation of each condition's column.
+    /// Sets the index in an observation of each condition's column.
     #[must_use]
-    pub fn placed(mut self, slot: &dyn Fn(&'static Column) -> usize) -> Self {
-        self.0.place(slot);
+    pub(crate) fn with_slots(mut self, slot: &dyn Fn(&'static Column) -> usize) -> Self {
+        self.0.assign_slots(slot);
         self
     }
 
-    /// Whether it holds, as far as that is known already: `known` tells of one condition.
+    /// Whether the filter holds, given what `known` says of each condition; `None` while that is undecided.
     pub fn decide(&self, known: &mut dyn FnMut(&Condition) -> Option<bool>) -> Option<bool> {
         self.0.decide(known)
     }
 
-    /// Whether it may hold for `row`, of which the values up to the one at `slot` are known.
+    /// Whether the filter may hold for `row`, whose values up to index `slot` have been read.
     #[must_use]
-    pub fn may_hold(&self, row: &Observation, slot: usize) -> bool {
+    pub(crate) fn may_hold(&self, row: &Observation, slot: usize) -> bool {
         let mut known =
             |condition: &Condition| (condition.slot <= slot).then(|| condition.matches(row.value(condition.slot)));
         self.decide(&mut known) != Some(false)
     }
 }
 
-impl Node {
-    fn collect<'a>(&'a self, found: &mut Vec<&'a Condition>) {
-        match self {
-            Self::Is(condition) => found.push(condition),
-            Self::All(nodes) | Self::Any(nodes) => nodes.iter().for_each(|node| node.collect(found)),
-        }
-    }
-
-    fn place(&mut self, slot: &dyn Fn(&'static Column) -> usize) {
-        match self {
-            Self::Is(condition) => condition.slot = slot(condition.column),
-            Self::All(nodes) | Self::Any(nodes) => nodes.iter_mut().for_each(|node| node.place(slot)),
-        }
-    }
-
-    fn decide(&self, known: &mut dyn FnMut(&Condition) -> Option<bool>) -> Option<bool> {
-        let (nodes, decisive) = match self {
-            Self::Is(condition) => return known(condition),
-            Self::All(nodes) => (nodes, false),
-            Self::Any(nodes) => (nodes, true),
-        };
-        let mut is_open = false;
-        for node in nodes {
-            match node.decide(known) {
-                Some(holds) if holds == decisive => return Some(decisive),
-                Some(_) => {}
-                None => is_open = true,
-            }
-        }
-        (!is_open).then_some(!decisive)
-    }
-}
-
-impl Condition {
-    /// Whether it may hold for a thread in this state, shown as `name`; not known if it is about something else.
-    #[must_use]
-    pub fn may_be_in(&self, letter: u8, name: &str) -> Option<bool> {
-        domain::may_be_in(self, letter, name)
-    }
-
-    /// Whether the condition holds for `value`. A mark is compared as its text; it is never less or
-    /// greater than a number.
-    #[must_use]
-    pub fn matches(&self, value: Value<'_>) -> bool {
-        match &self.test {
-            Test::In(operands) => operands.iter().any(|operand| self.equals(operand, value)),
-            Test::NotIn(operands) => !operands.iter().any(|operand| self.equals(operand, value)),
-            Test::Matches(regex) => self.is_match(regex, value),
-            Test::NotMatches(regex) => !self.is_match(regex, value),
-            Test::Less(limit) => self.compare(value, *limit).is_some_and(Ordering::is_lt),
-            Test::LessOrEqual(limit) => self.compare(value, *limit).is_some_and(Ordering::is_le),
-            Test::Greater(limit) => self.compare(value, *limit).is_some_and(Ordering::is_gt),
-            Test::GreaterOrEqual(limit) => self.compare(value, *limit).is_some_and(Ordering::is_ge),
-        }
-    }
-
-    /// How `value` compares with `limit`; not at all unless it is a number.
-    #[expect(clippy::cast_precision_loss, reason = "a comparison with a decimal that a person typed")]
-    fn compare(&self, value: Value<'_>, limit: Number) -> Option<Ordering> {
-        let Value::Number(number) = value else { return None };
-        match limit {
-            Number::Exact(limit) => Some(number.cmp(&limit)),
-            // Divided, not multiplied: 29 / 100 is the float nearest to 0.29, and 0.29 * 100 is not 29.
-            Number::Decimal(limit) => (number as f64 / f64::from(self.column.divisor)).partial_cmp(&limit),
-        }
-    }
-
-    fn equals(&self, operand: &Operand, value: Value<'_>) -> bool {
-        match (operand, value) {
-            (Operand::Number(wanted), value) => self.compare(value, *wanted).is_some_and(Ordering::is_eq),
-            (Operand::Text(wanted), Value::Text(text)) => wanted == text,
-            (Operand::Text(wanted), Value::Mark(mark)) => wanted == mark.text().as_bytes(),
-            (Operand::Mark(wanted), Value::Mark(mark)) => *wanted == mark,
-            (Operand::Mark(wanted), Value::Text(text)) => wanted.text().as_bytes() == text,
-            (Operand::Text(_) | Operand::Mark(_), Value::Number(_)) => false,
-        }
-    }
-
-    fn is_match(&self, regex: &Regex, value: Value<'_>) -> bool {
-        match value {
-            Value::Text(text) => regex.is_match(text),
-            Value::Mark(mark) => regex.is_match(mark.text().as_bytes()),
-            Value::Number(number) => {
-                regex.is_match(crate::text::decimal::decimal(number, self.column.divisor).as_bytes())
-            }
-        }
-    }
-}
-
-impl Test {
-    fn new(column: &'static Column, op: &'static str, value: &str) -> Result<Self, FilterError> {
-        let ordering = |make: fn(Number) -> Self| {
-            if column.kind.is_number() {
-                scaled(column, value).map(make)
-            } else {
-                Err(FilterError::Ordering { op, column: column.name })
-            }
-        };
-        match op {
-            "=" => domain::operands(column, value).map(Self::In),
-            "!=" => domain::operands(column, value).map(Self::NotIn),
-            "~" => compile(column, value).map(Self::Matches),
-            "!~" => compile(column, value).map(Self::NotMatches),
-            "<" => ordering(Self::Less),
-            "<=" => ordering(Self::LessOrEqual),
-            ">" => ordering(Self::Greater),
-            _ => ordering(Self::GreaterOrEqual),
-        }
-    }
-}
-
-impl Condition {
-    fn new(column: &'static Column, op: &'static str, value: &str) -> Result<Self, FilterError> {
-        let condition = Self { column, slot: 0, test: Test::new(column, op, value)? };
-        domain::check(&condition, value)?;
-        Ok(condition)
-    }
-
-    fn any_of(column: &'static Column, values: &[&str], is_wanted: bool) -> Result<Self, FilterError> {
-        let mut operands = Vec::new();
-        for value in values {
-            let condition = Self { column, slot: 0, test: Test::In(domain::operands(column, value)?) };
-            domain::check(&condition, value)?;
-            if let Test::In(more) = condition.test {
-                operands.extend(more);
-            }
-        }
-        if operands.is_empty() {
-            return Err(FilterError::EmptyList(column.name));
-        }
-        Ok(Self { column, slot: 0, test: if is_wanted { Test::In(operands) } else { Test::NotIn(operands) } })
-    }
-}
-
-fn scaled(column: &'static Column, value: &str) -> Result<Number, FilterError> {
-    let whole = value.parse::<i128>().ok().and_then(|whole| whole.checked_mul(column.divisor.into()));
-    if let Some(exact) = whole {
-        return Ok(Number::Exact(exact));
-    }
-    let decimal = value.parse().ok().filter(|number: &f64| number.is_finite());
-    decimal.map(Number::Decimal).ok_or_else(|| FilterError::Number {
-        value: value.to_owned(),
-        column: column.name,
-        hint: domain::hint_of_number(column, value),
-    })
-}
-
-/// A pattern over bytes: `.` and classes match UTF-8 characters, as a user expects.
-fn compile(column: &'static Column, pattern: &str) -> Result<Regex, FilterError> {
-    Regex::new(&domain::pattern(column, pattern))
-        .map_err(|error| FilterError::Regex { pattern: pattern.to_owned(), reason: last_line(&error.to_string()) })
-}
-
-/// The sentence in which the regex crate says what is wrong, without its drawing of the place.
-pub(crate) fn last_line(message: &str) -> String {
-    message.lines().last().unwrap_or_default().trim_start_matches("error: ").to_owned()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::row::observation::{Mark, Value};
 
     fn holds(filter: &str, value: Value<'_>) -> bool {
         Filter::parse(filter).unwrap().decide(&mut |condition| Some(condition.matches(value))).unwrap()
@@ -418,7 +123,7 @@ mod tests {
         assert!(error("comm").contains("COLUMN OP VALUE"));
         assert!(error("= 4").contains("COLUMN OP VALUE"));
         assert!(error("sycall = read").contains("did you mean syscall"));
-        assert!(error("comm < 4").contains("comm is text"));
+        assert!(error("comm < 4").contains("comm is a text column"));
         assert!(error("uid = root").contains("not a number"));
         assert!(error("uid = root").contains("user = root"), "{}", error("uid = root"));
         assert!(error("comm ~ (").contains("unclosed group"));
@@ -490,7 +195,7 @@ mod tests {
         assert!(error("state in (R, D").contains("not closed"));
         assert!(error("state in ()").contains("empty"));
         assert!(error("'state=R'").contains("COLUMN OP VALUE"));
-        assert!(error("(state=R) pid=7").contains("put conditions together"));
+        assert!(error("(state=R) pid=7").contains("combine conditions"));
         assert!(error(&format!("{}pid=1{}", "(".repeat(33), ")".repeat(33))).contains("nested"));
         assert!(Filter::parse(&format!("{}pid=1{}", "(".repeat(32), ")".repeat(32))).is_ok());
         assert!(error("state = R or comn = x").contains("did you mean comm"));
@@ -534,14 +239,14 @@ mod tests {
             ("state = Running (ON CPUS)", "did you mean 'Running (ON CPU)'"),
             ("state ~ ^R$", "one of R S D"),
             ("state2 in (R, Q)", "one of R S D"),
-            ("kthread = 7", "it is 0 or 1"),
-            ("kthread != 7", "it is 0 or 1"),
-            ("oncpu > 1", "it is 0 or 1"),
-            ("oncpu = yes", "yes is 1"),
-            ("nonewprivs ~ 2", "it is 0 or 1"),
+            ("kthread = 7", "the value is 0 or 1"),
+            ("kthread != 7", "the value is 0 or 1"),
+            ("oncpu > 1", "the value is 0 or 1"),
+            ("oncpu = yes", "write 1 for yes"),
+            ("nonewprivs ~ 2", "the value is 0 or 1"),
             ("nice = 20", "from -20 to 19"),
             ("seccomp = 3", "from 0 to 2"),
-            ("comm = kworker/0:1", "write 'kworker/*:*', or comm2 = 'kworker/0:1'"),
+            ("comm = kworker/0:1", "write 'kworker/*:*', or use comm2 = 'kworker/0:1'"),
             ("filename = socket:[123]", "socket:[*]"),
             ("filenamesum = /a/b1", "/a/b*"),
             ("syscall = raed", "did you mean read"),

@@ -1,8 +1,11 @@
-//! What can be asked for: columns, filters, selections, and the plan that is made of them.
+//! What a user can ask for: columns, filters, selections, and the plan made of them.
 
 pub mod column;
 pub mod filter;
-pub mod list;
-pub mod measured;
+pub mod kernel_times;
+pub(crate) mod list;
+mod pattern;
 pub mod plan;
+pub mod registry;
 pub mod select;
+pub(crate) mod state;

@@ -1,318 +1,91 @@
-//! What a run reads and counts: the columns asked for, as one read plan.
+//! The plan of a run: the columns asked for, the files they are read from, and what is counted.
 
-use crate::ask::column::{Column, Extract, Kind, STATE_LETTERS, closest, state_names};
-use crate::ask::filter::{Filter, UnknownColumn, find_column};
-use crate::ask::measured::Measured;
-use crate::proc::lookup::PerByte;
+mod error;
+mod request;
+mod statistic;
+
+use crate::ask::column::{Column, Extract};
+use crate::ask::filter::Filter;
+use crate::ask::kernel_times::KernelTimes;
+use crate::ask::registry::find_column;
+use crate::ask::state::{STATE_LETTERS, state_names};
 use crate::proc::parse::stat::field;
 use crate::proc::source::{Source, SourceSet};
 use crate::row::observation::Observation;
 
-/// How the values of a group's observations become one value.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Aggregate {
-    /// The largest.
-    Max,
-    /// The mean over observations.
-    Avg,
-    /// The sum over observations.
-    Sum,
-    /// The increase during the run, summed over threads; each thread's increase between two of its
-    /// observations counts for the group of the later one.
-    Delta,
-    /// The value of the earliest observation, of its lowest thread id.
-    Example,
-    /// The commonest value; of equally common ones the least.
-    Common,
-}
+pub use crate::ask::state::StateGate;
+pub use error::PlanError;
+pub use request::{Collected, PlanRequest};
+pub(crate) use statistic::STATISTICS;
+pub use statistic::{Aggregate, Measure, Statistic, StatisticColumn};
+use statistic::{SelectItem, select_item};
 
-impl Aggregate {
-    const NAMES: [(&'static str, Self); 6] = [
-        ("max", Self::Max),
-        ("avg", Self::Avg),
-        ("sum", Self::Sum),
-        ("delta", Self::Delta),
-        ("example", Self::Example),
-        ("common", Self::Common),
-    ];
-
-    /// The sensible one for a kind of column: what a bare name in `-s` means.
-    const fn of_kind(kind: Kind) -> Self {
-        match kind {
-            Kind::Text | Kind::Id => Self::Common,
-            Kind::Counter => Self::Delta,
-            Kind::Gauge => Self::Max,
-        }
-    }
-
-    /// Whether it needs numbers.
-    const fn needs_numbers(self) -> bool {
-        matches!(self, Self::Max | Self::Avg | Self::Sum | Self::Delta)
-    }
-}
-
-/// A further column of the report.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Statistic {
-    /// The largest number of threads of the group in any one tick.
-    MaxThreads,
-    /// The half-width of the 95% confidence interval of `avg_threads`.
-    Ci95,
-    /// An aggregate of a column: its place among [`Plan::measures`].
-    Measure(usize),
-}
-
-/// The names of the group statistics for `-s`, with their meaning.
-pub const STATISTICS: [(&str, &str); 4] = [
-    ("samples", "observations of the group's threads; always shown"),
-    ("avg_threads", "samples divided by the ticks completed; always shown"),
-    ("max_threads", "the largest number of the group's threads in any one tick"),
-    ("ci95", "half-width of the 95% confidence interval of avg_threads, by batch means over ticks"),
-];
-
-/// An aggregate of one of the plan's columns.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Measure {
-    /// The column's place in an observation.
-    pub slot: usize,
-    /// How its values are put together.
-    pub aggregate: Aggregate,
-}
-
-/// One item of `-s`.
-#[derive(Debug, Clone)]
-pub struct Selected {
-    /// The header: the item as it was typed.
-    pub header: String,
-    /// What it shows.
-    pub statistic: Statistic,
-}
-
-/// What the rows are ordered by, descending for numbers, ascending for texts.
+/// What the rows of the report are sorted by: numbers descending, texts ascending.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum SortKey {
-    /// Samples: the default.
+    /// The number of samples.
     #[default]
     Samples,
-    /// The item of `-s` at this place.
+    /// The item of `-s` with this index.
     Selected(usize),
-    /// The dimension at this place.
+    /// The dimension with this index.
     Dimension(usize),
 }
 
-/// Which states pass: by letter.
-#[derive(Clone, PartialEq, Eq)]
-pub struct StateGate {
-    passes: PerByte<bool>,
-}
-
-impl std::fmt::Debug for StateGate {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let letters = (0u8..128).filter(|letter| letter.is_ascii_alphabetic() && self.passes(*letter));
-        f.debug_tuple("StateGate").field(&letters.map(char::from).collect::<String>()).finish()
-    }
-}
-
-impl StateGate {
-    /// Every state.
-    #[must_use]
-    pub const fn all() -> Self {
-        Self { passes: PerByte::filled(true) }
-    }
-
-    /// Every state but sleeping, zombie, idle and parked: what the original calls active.
-    #[must_use]
-    pub fn active() -> Self {
-        let mut gate = Self::all();
-        for letter in *b"SZIP" {
-            *gate.passes.at_mut(letter) = false;
-        }
-        gate
-    }
-
-    /// Exactly these states.
-    #[must_use]
-    pub fn only(letters: &[u8]) -> Self {
-        let mut gate = Self { passes: PerByte::filled(false) };
-        for letter in letters {
-            *gate.passes.at_mut(*letter) = true;
-        }
-        gate
-    }
-
-    /// Whether threads in this state are counted.
-    #[inline]
-    #[must_use]
-    pub const fn passes(&self, letter: u8) -> bool {
-        self.passes.at(letter)
-    }
-
-    /// Whether every state passes.
-    #[must_use]
-    pub fn is_open(&self) -> bool {
-        self.passes.iter().all(|(_, passes)| passes)
-    }
-}
-
-/// What is kept of the observations.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Keep {
-    /// Counts by group, for a report.
-    #[default]
-    Counts,
-    /// Every row, for a recording, and no counts: they would grow for as long as a service runs.
-    Rows,
-    /// Both.
-    Both,
-}
-
-impl Keep {
-    /// Whether rows are kept.
-    #[must_use]
-    pub const fn rows(self) -> bool {
-        matches!(self, Self::Rows | Self::Both)
-    }
-
-    /// Whether counts are kept.
-    #[must_use]
-    pub const fn counts(self) -> bool {
-        matches!(self, Self::Counts | Self::Both)
-    }
-}
-
-/// The read plan.
+/// What a run reads, counts and shows.
 #[derive(Debug, Clone)]
 pub struct Plan {
-    /// The columns of an observation, in slot order: cheapest source first, so that a filter on a
-    /// cheap column saves the costly reads.
+    /// The columns of an observation; a column's index is its *slot*. Cheapest source first, so that a filter on a cheap
+    /// column saves costly reads.
     pub columns: Vec<&'static Column>,
-    /// The slots that make the group key, in the report's order.
+    /// The slots of the columns that make the group key, in the report's order.
     pub dimensions: Vec<usize>,
-    /// The aggregates.
+    /// The aggregates of columns to compute.
     pub measures: Vec<Measure>,
-    /// The further columns of the report.
-    pub selected: Vec<Selected>,
-    /// The filters to look at when the value of a slot is known: each at every column that it is about.
+    /// The columns of the report that `-s` asked for.
+    pub selected: Vec<StatisticColumn>,
+    /// For each slot, the filters to evaluate once its value has been read: a filter is listed at every column that it compares.
     pub filters: Vec<Vec<Filter>>,
-    /// The report's order.
+    /// The order of the report's rows.
     pub sort: SortKey,
-    /// The states that pass.
+    /// The states that are counted.
     pub gate: StateGate,
     /// The files to read for a thread that passes the gate.
     pub sources: SourceSet,
-    /// The last field of `stat` that is needed.
+    /// The number of the last field of `stat` that is needed, as in proc(5).
     pub last_stat_field: usize,
-    /// What is kept of the observations.
-    pub keep: Keep,
-    /// What the kernel measures.
-    pub measured: Measured,
+    /// What the run collects.
+    pub collected: Collected,
+    /// Which times the kernel records.
+    pub kernel_times: KernelTimes,
 }
 
-/// What was asked for, as texts.
-#[derive(Debug, Clone, Default)]
-pub struct PlanRequest {
-    /// The dimensions' names.
-    pub group_by: Vec<String>,
-    /// The items of `-s`.
-    pub select: Vec<String>,
-    /// The filters.
-    pub filters: Vec<Filter>,
-    /// The sort column.
-    pub sort: Option<String>,
-    /// Columns that are observed beside those, to be recorded.
-    pub record: Vec<String>,
-    /// What is kept of the observations.
-    pub keep: Keep,
-}
-
-/// Why a request is no plan.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum PlanError {
-    /// A name is no column.
-    #[error("{option}: {error}")]
-    Column {
-        /// The option it stood in.
-        option: &'static str,
-        /// The name, and what may have been meant.
-        error: UnknownColumn,
-    },
-    /// A name after `:` is no aggregate.
-    #[error("-s: '{item}' has no aggregate '{name}': use one of :max :avg :sum :delta :example :common")]
-    Aggregate {
-        /// The item as given.
-        item: String,
-        /// The part after the colon.
-        name: String,
-    },
-    /// A numeric aggregate of a text.
-    #[error("-s: '{item}' aggregates numbers, and {column} is text: use :common or :example")]
-    TextAggregate {
-        /// The item as given.
-        item: String,
-        /// The column.
-        column: &'static str,
-    },
-    /// A delta of something that is no counter.
-    #[error("-s: '{item}' is the increase of a counter, and {column} is none: use :max, :avg or :sum")]
-    NotCounter {
-        /// The item as given.
-        item: String,
-        /// The column.
-        column: &'static str,
-    },
-    /// The sort column is not in the report.
-    #[error("--sort: the report has no column '{name}'; it has {}", .columns.join(", "))]
-    Sort {
-        /// The name as given.
-        name: String,
-        /// The report's columns.
-        columns: Vec<String>,
-    },
-    /// Threads in the states that are wanted are not looked at.
-    #[error(
-        "--where: it wants threads in state {letters}, which are left out; -a counts them too, --states {letters} them alone"
-    )]
-    LeftOut {
-        /// The states.
-        letters: String,
-    },
-    /// There is no such state.
-    #[error(
-        "--where: no thread can meet all of these conditions on its state; for several states, write state in (R, D)"
-    )]
-    NoState,
-    /// Nothing to group by.
-    #[error("-g: name at least one column; psn --list shows them all")]
-    NoDimensions,
-}
-
-/// The filters by the slots of their columns: those of several columns stand at each, to be asked as soon as one is known.
-fn placed(filters: &[Filter], columns: usize, slot: &dyn Fn(&str) -> usize) -> Vec<Vec<Filter>> {
-    let mut at = vec![Vec::new(); columns];
+/// For each of the `columns` slots, the filters that compare its column; see [`Plan::filters`].
+fn filters_by_slot(filters: &[Filter], columns: usize, slot: &dyn Fn(&str) -> usize) -> Vec<Vec<Filter>> {
+    let mut by_slot = vec![Vec::new(); columns];
     for filter in filters {
-        let filter = filter.clone().placed(&|column| slot(column.name));
-        let mut places: Vec<usize> = filter.conditions().iter().map(|condition| slot(condition.column.name)).collect();
-        places.sort_unstable();
-        places.dedup();
-        for place in places {
-            if let Some(filters) = at.get_mut(place) {
+        let filter = filter.clone().with_slots(&|column| slot(column.name));
+        let mut slots: Vec<usize> = filter.conditions().iter().map(|condition| slot(condition.column.name)).collect();
+        slots.sort_unstable();
+        slots.dedup();
+        for slot in slots {
+            if let Some(filters) = by_slot.get_mut(slot) {
                 filters.push(filter.clone());
             }
         }
     }
-    at
+    by_slot
 }
 
 impl Plan {
-    /// Makes the plan for `request`, with the states that `gate` lets through.
+    /// Makes the plan for `request`, counting the states that pass `gate`.
     ///
     /// # Errors
-    /// The first name that is wrong.
+    /// The first item that is wrong.
     pub fn new(request: &PlanRequest, gate: StateGate) -> Result<Self, PlanError> {
         let mut columns: Vec<&'static Column> = Vec::new();
         let dimensions = dimensions(request, &mut columns)?;
-        let selections =
-            request.select.iter().map(|item| selection(item, &mut columns)).collect::<Result<Vec<_>, _>>()?;
+        let items = select_items(request, &mut columns)?;
         for filter in &request.filters {
             filter.conditions().into_iter().for_each(|condition| add(&mut columns, condition.column));
         }
@@ -325,20 +98,20 @@ impl Plan {
 
         let slot = |name: &str| columns.iter().position(|column| column.name == name).unwrap_or_default();
         let mut measures = Vec::new();
-        let selected = selections
+        let selected = items
             .into_iter()
-            .map(|(header, selection)| Selected {
+            .map(|(header, item)| StatisticColumn {
                 header,
-                statistic: match selection {
-                    Selection::Statistic(statistic) => statistic,
-                    Selection::Aggregate(column, aggregate) => {
+                statistic: match item {
+                    SelectItem::Statistic(statistic) => statistic,
+                    SelectItem::Aggregate(column, aggregate) => {
                         measures.push(Measure { slot: slot(column.name), aggregate });
                         Statistic::Measure(measures.len() - 1)
                     }
                 },
             })
             .collect();
-        let filters = placed(&request.filters, columns.len(), &slot);
+        let filters = filters_by_slot(&request.filters, columns.len(), &slot);
         let mut plan = Self {
             dimensions: dimensions.iter().map(|column| slot(column.name)).collect(),
             measures,
@@ -349,8 +122,8 @@ impl Plan {
             sources: sources(&columns),
             last_stat_field: columns.iter().map(|column| last_field(column)).max().unwrap_or(0).max(field::STARTTIME),
             columns,
-            keep: request.keep,
-            measured: Measured::default(),
+            collected: request.collected,
+            kernel_times: KernelTimes::default(),
         };
         if let Some(name) = &request.sort {
             plan.sort = plan.sort_key(name)?;
@@ -358,9 +131,9 @@ impl Plan {
         Ok(plan)
     }
 
-    /// Whether the filters on the column at `slot` may hold for `row`, of which the values up to that one are known.
+    /// Whether the filters on the column at `slot` may hold for `row`, whose values up to that slot have been read.
     #[must_use]
-    pub fn may_hold(&self, row: &Observation, slot: usize) -> bool {
+    pub(crate) fn may_hold(&self, row: &Observation, slot: usize) -> bool {
         self.filters.get(slot).is_none_or(|filters| filters.iter().all(|filter| filter.may_hold(row, slot)))
     }
 
@@ -377,49 +150,47 @@ impl Plan {
             .collect()
     }
 
+    /// The sort key for the report's column called `name`, in any case.
     fn sort_key(&self, name: &str) -> Result<SortKey, PlanError> {
         let headers = self.headers();
-        let place = headers.iter().position(|header| header.eq_ignore_ascii_case(name));
-        match place {
+        let index = headers.iter().position(|header| header.eq_ignore_ascii_case(name));
+        match index {
             Some(0 | 1) => Ok(SortKey::Samples),
-            Some(place) if place < 2 + self.selected.len() => Ok(SortKey::Selected(place - 2)),
-            Some(place) => Ok(SortKey::Dimension(place - 2 - self.selected.len())),
+            Some(index) if index < 2 + self.selected.len() => Ok(SortKey::Selected(index - 2)),
+            Some(index) => Ok(SortKey::Dimension(index - 2 - self.selected.len())),
             None => Err(PlanError::Sort { name: name.to_owned(), columns: headers }),
         }
     }
 }
 
-/// Sees to it that a thread in some state that passes the gate may meet all filters.
+/// Checks that the filters accept some state that passes the gate.
 fn check_states(filters: &[Filter], gate: &StateGate) -> Result<(), PlanError> {
     if filters.is_empty() {
         return Ok(());
     }
-    let wanted = |letter: &u8| {
+    let is_accepted = |letter: &u8| {
         state_names(*letter).any(|name| {
             filters
                 .iter()
-                .all(|filter| filter.decide(&mut |condition| condition.may_be_in(*letter, name)) != Some(false))
+                .all(|filter| filter.decide(&mut |condition| condition.accepts_state(*letter, name)) != Some(false))
         })
     };
-    let wanted: Vec<u8> = STATE_LETTERS.bytes().filter(wanted).collect();
-    if wanted.iter().any(|letter| gate.passes(*letter)) {
+    let accepted: Vec<u8> = STATE_LETTERS.bytes().filter(is_accepted).collect();
+    if accepted.iter().any(|letter| gate.passes(*letter)) {
         return Ok(());
     }
-    let letters: String = wanted.into_iter().map(char::from).collect();
+    let letters: String = accepted.into_iter().map(char::from).collect();
     Err(if letters.is_empty() { PlanError::NoState } else { PlanError::LeftOut { letters } })
 }
 
-enum Selection {
-    Statistic(Statistic),
-    Aggregate(&'static Column, Aggregate),
-}
-
+/// Adds `column`, unless it is there already.
 fn add(columns: &mut Vec<&'static Column>, column: &'static Column) {
     if !columns.iter().any(|known| known.name == column.name) {
         columns.push(column);
     }
 }
 
+/// Looks up the columns to group by, and adds them to `columns`.
 fn dimensions(request: &PlanRequest, columns: &mut Vec<&'static Column>) -> Result<Vec<&'static Column>, PlanError> {
     let mut dimensions = Vec::new();
     for name in &request.group_by {
@@ -430,39 +201,23 @@ fn dimensions(request: &PlanRequest, columns: &mut Vec<&'static Column>) -> Resu
     if dimensions.is_empty() { Err(PlanError::NoDimensions) } else { Ok(dimensions) }
 }
 
-fn selection(item: &str, columns: &mut Vec<&'static Column>) -> Result<(String, Selection), PlanError> {
-    let statistic = match item.to_ascii_lowercase().as_str() {
-        "max_threads" => Some(Statistic::MaxThreads),
-        "ci95" => Some(Statistic::Ci95),
-        _ => None,
-    };
-    if let Some(statistic) = statistic {
-        return Ok((item.to_owned(), Selection::Statistic(statistic)));
+/// Looks up the items of `-s` with their headers, and adds their columns to `columns`.
+fn select_items(
+    request: &PlanRequest,
+    columns: &mut Vec<&'static Column>,
+) -> Result<Vec<(String, SelectItem)>, PlanError> {
+    let mut items = Vec::new();
+    for text in &request.select {
+        let item = select_item(text)?;
+        if let SelectItem::Aggregate(column, _) = item {
+            add(columns, column);
+        }
+        items.push((text.clone(), item));
     }
-    let (name, wanted) = item.split_once(':').map_or((item, None), |(name, wanted)| (name, Some(wanted)));
-    let column = find_column(name).map_err(|mut error| {
-        let statistics = ["max_threads", "ci95"];
-        error.closest.splice(0..0, closest(name, statistics));
-        PlanError::Column { option: "-s", error }
-    })?;
-    let aggregate = match wanted {
-        None => Aggregate::of_kind(column.kind),
-        Some(wanted) => Aggregate::NAMES
-            .into_iter()
-            .find(|(name, _)| name.eq_ignore_ascii_case(wanted))
-            .map(|(_, aggregate)| aggregate)
-            .ok_or_else(|| PlanError::Aggregate { item: item.to_owned(), name: wanted.to_owned() })?,
-    };
-    if aggregate.needs_numbers() && !column.kind.is_number() {
-        return Err(PlanError::TextAggregate { item: item.to_owned(), column: column.name });
-    }
-    if aggregate == Aggregate::Delta && column.kind != Kind::Counter {
-        return Err(PlanError::NotCounter { item: item.to_owned(), column: column.name });
-    }
-    add(columns, column);
-    Ok((item.to_owned(), Selection::Aggregate(column, aggregate)))
+    Ok(items)
 }
 
+/// The files that `columns` are read from; `stat` is always read.
 fn sources(columns: &[&'static Column]) -> SourceSet {
     let mut sources = SourceSet::default();
     sources.insert(Source::Stat);
@@ -475,13 +230,14 @@ fn sources(columns: &[&'static Column]) -> SourceSet {
     sources
 }
 
+/// The number of the last field of `stat` that `column` needs; 0 if it needs none.
 fn last_field(column: &Column) -> usize {
     match column.extract {
         Extract::StatNumber(number) => number,
         Extract::Kthread => field::FLAGS,
-        // The text addresses tell whether a wait channel of 0 was refused; see `extract`.
+        // `startcode` tells whether the kernel hides addresses from psn, so that a wait channel of 0 means "refused".
         Extract::Wchan => field::STARTCODE,
-        // The address of the first stack tells a 32-bit program.
+        // The address of the first stack tells whether the program is a 32-bit one.
         Extract::Syscall(_) | Extract::Filename(_) => field::STARTSTACK,
         _ => 0,
     }
@@ -531,23 +287,11 @@ mod tests {
         let error = |group_by: &str, select: &str| plan(&request(group_by, select)).unwrap_err().to_string();
         assert!(error("sycall", "").contains("did you mean syscall"));
         assert!(error("comm", "max_thread").contains("max_threads"));
-        assert!(error("comm", "utime:mx").contains(":max :avg"));
-        assert!(error("comm", "exe:sum").contains("exe is text"));
-        assert!(error("comm", "rss:delta").contains("rss is none"));
+        assert!(error("comm", "utime:mx").contains(":max, :avg"));
+        assert!(error("comm", "exe:sum").contains("exe is a text column"));
+        assert!(error("comm", "rss:delta").contains("rss is not one"));
         assert!(error("", "").contains("at least one column"));
         let sort = PlanRequest { sort: Some("wchan".to_owned()), ..request("comm", "") };
-        assert!(plan(&sort).unwrap_err().to_string().contains("it has samples, avg_threads, comm"));
-    }
-
-    #[test]
-    fn the_default_gate_leaves_out_what_the_original_does() {
-        let gate = StateGate::active();
-        for letter in *b"RDTtXxKW" {
-            assert!(gate.passes(letter));
-        }
-        for letter in *b"SZIP" {
-            assert!(!gate.passes(letter));
-        }
-        assert!(StateGate::only(b"D").passes(b'D') && !StateGate::only(b"D").passes(b'R'));
+        assert!(plan(&sort).unwrap_err().to_string().contains("its columns are samples, avg_threads, comm"));
     }
 }

@@ -1,65 +1,67 @@
-//! Which processes and threads a run is about: `-p`, `-t`, `-r`.
+//! Which processes and threads are looked at: `-p`, `-t`, `-r`.
 
 use std::collections::HashSet;
 
 use regex::bytes::Regex;
 
-/// The argument of `-p`.
+use crate::ask::pattern;
+
+/// The processes that `-p` selects.
 #[derive(Debug, Clone)]
 pub enum ProcessSelection {
     /// Every process.
     All,
-    /// These pids.
+    /// The processes with these ids.
     Pids(Vec<u32>),
-    /// Those whose name matches.
+    /// The processes whose name matches.
     Name(Regex),
 }
 
-/// Everything that narrows the task list.
+/// The processes and threads to look at.
 #[derive(Debug, Clone)]
 pub struct Selection {
-    /// The processes.
+    /// The selected processes.
     pub processes: ProcessSelection,
-    /// Their descendants too.
+    /// Whether their descendants are selected too.
     pub recursive: bool,
-    /// If given, only these threads.
+    /// If set, only these threads of them.
     pub threads: Option<HashSet<u32>>,
-    /// A process to leave out: psn itself.
+    /// A process to leave out: psn itself, unless it is to be shown.
     pub excluded: Option<u32>,
 }
 
 impl Selection {
-    /// Everything.
+    /// Every process.
     #[must_use]
     pub const fn all() -> Self {
         Self { processes: ProcessSelection::All, recursive: false, threads: None, excluded: None }
     }
 
-    /// Understands the argument of `-p`: pids, or else a regex.
+    /// Parses the argument of `-p`: pids separated by commas, or else a regular expression.
     ///
     /// # Errors
-    /// What the regex parser says.
-    pub fn parse_processes(text: &str) -> Result<ProcessSelection, String> {
+    /// What is wrong with `text`, to follow it in a message: `is empty; …`.
+    pub(crate) fn parse_processes(text: &str) -> Result<ProcessSelection, String> {
         if text.trim().is_empty() {
-            // An unset variable of a shell, most likely; as a regex it would match every process.
-            return Err("it is empty; leave -p out to sample every process".to_owned());
+            // Probably an unset shell variable. As a regular expression it would match every process.
+            return Err("is empty; leave -p out to sample every process".to_owned());
         }
         let pids: Option<Vec<u32>> =
             text.split(',').map(|pid| pid.trim().parse().ok().filter(|pid| *pid > 0)).collect();
         match pids {
             Some(pids) => Ok(ProcessSelection::Pids(pids)),
             None if text.split(',').all(|pid| pid.trim().parse::<u64>().is_ok()) => {
-                Err("a pid is a number from 1 to 4294967295".to_owned())
+                Err("is not a list of pids: a pid is a number from 1 to 4294967295".to_owned())
             }
-            None => Regex::new(text).map(ProcessSelection::Name).map_err(|error| {
-                format!("not a list of pids, and not a regex: {}", crate::ask::filter::last_line(&error.to_string()))
-            }),
+            None => pattern::compile(text)
+                .map(ProcessSelection::Name)
+                .map_err(|reason| format!("is neither a list of pids nor a valid regular expression: {reason}")),
         }
     }
 
-    /// Whether every process is meant, so that nothing need be known of one but its pid.
+    /// Whether every process is selected, so that the name of none needs to be read.
     #[must_use]
-    pub const fn is_everything(&self) -> bool {
+    pub(crate) const fn is_everything(&self) -> bool {
         matches!(self.processes, ProcessSelection::All)
     }
 }

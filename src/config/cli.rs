@@ -1,4 +1,4 @@
-//! The command line: names, defaults and help. No logic; [`crate::config`] makes sense of it.
+//! The command line: names, defaults and help texts. The configuration made of it is [`crate::config::Config`].
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -6,68 +6,69 @@ use std::time::Duration;
 
 use clap::{Args, CommandFactory, Parser, Subcommand};
 
-use crate::config::Scan;
+use crate::ask::state::state_name;
+use crate::config::scan::Scan;
 use crate::output::Format;
-use crate::time::moment::{Moment, parse_bytes, parse_duration, parse_duration_or_none, parse_duration_with_unit};
+use crate::time::moment::{TimePoint, parse_bytes, parse_duration, parse_duration_or_none, parse_duration_with_unit};
 
 const EXAMPLES: &str = "\
 Examples:
   psn                                     what every active thread is doing
-  psn -G syscall,wchan                    and which system call and kernel function it waits in
-  psn -p 'mysqld|kwork' -G syscall,wchan  of the processes whose name matches
-  psn -p 1234 -r -d 60                    of one process and its descendants, for a minute
-  psn -a -p 1234 -g comm,state,syscall    its sleeping threads too
+  psn -G syscall,wchan                    also the system call and kernel function it waits in
+  psn -p 'mysqld|kwork' -G syscall,wchan  only processes whose name matches
+  psn -p 1234 -r -d 60                    one process and its descendants, for a minute
+  psn -a -p 1234 -g comm,state,syscall    also its sleeping threads
   psn -G syscall,filename --where 'state = D or comm in (mysqld, kjournald)'
-  psn -s max_threads,ci95,utime_sec       more about each group
-  psn --list                              every column there is
-  psn -o night.db -G syscall,wchan -d 60  record what is reported
-  psn -i night.db -G wchan --from -15m    and ask it again, otherwise
-  psn record -o /var/lib/psn/ --keep 7d   record for ever, of the last seven days
+  psn -s max_threads,ci95,utime_sec       more statistics of each group
+  psn --list                              all columns
+  psn -o night.db -G syscall,wchan -d 60  report, and record the samples
+  psn -i night.db -G wchan --from -15m    another report on that recording
+  psn record -o /var/lib/psn/ --keep 7d   record continuously, keep the last seven days
   psn diff night.db@-30m..-15m night.db@-15m..";
 
 /// A passive sampling profiler: what every thread on this host is doing, and what it waits for.
 ///
-/// psn reads the state of every thread from /proc at a fixed rate, or has the kernel walk over them
-/// where it may; groups the samples by any columns, and prints how many threads on average were in
-/// each group. It attaches to nothing and changes nothing; without privilege it shows what the
-/// kernel lets it see, and says what it could not.
+/// psn samples the state of every thread at a fixed rate, from /proc or, if it has the privilege, by a walk inside the
+/// kernel. It groups the samples by any columns and prints how many threads on average were in each group. It attaches
+/// to nothing and changes nothing. Without privilege it shows what the kernel lets it see, and reports what it could not
+/// read.
 #[derive(Debug, Parser)]
 #[command(name = "psn", version, after_help = EXAMPLES, args_conflicts_with_subcommands = true, max_term_width = 100)]
 pub struct Cli {
-    /// The other things psn does.
+    /// What to do instead of sampling.
     #[command(subcommand)]
     pub command: Option<Command>,
-    /// Sampling, which needs no word for it.
+    /// The options of sampling, which is done if no command is given.
     #[command(flatten)]
     pub sample: SampleArgs,
 }
 
-/// What psn does beside sampling.
+/// The commands.
 #[derive(Debug, Clone, Subcommand)]
 pub enum Command {
-    /// Record until stopped, and report nothing: -o says where to
+    /// Record samples to the file or dataset given with -o, until stopped, without a report
     Record(Box<RecordArgs>),
-    /// What is different between two recordings, or two windows of one
+    /// Compare two recordings, or two time windows of one
     Diff(Box<DiffArgs>),
-    /// Copy recordings into another format
+    /// Convert recordings to another format
     Export(ExportArgs),
     /// Print a completion script for a shell
     Completions {
         /// The shell
         shell: clap_complete::Shell,
     },
-    /// Print the manual page, in roff
+    /// Print the manual page in roff format
     Man,
 }
 
 /// The options of `psn record`.
 #[derive(Debug, Clone, Args)]
 pub struct RecordArgs {
-    /// Only active threads: leave out the sleeping and the idle, which cost half a byte a row in a dataset
+    /// Record only active threads: sleeping and idle ones cost half a byte per row in a dataset
     #[arg(long, conflicts_with_all = ["all_states", "states"])]
     pub active: bool,
 
-    /// The others.
+    /// The options of sampling.
     #[command(flatten)]
     pub sample: SampleArgs,
 }
@@ -76,7 +77,7 @@ pub struct RecordArgs {
 #[derive(Debug, Clone, Args)]
 #[expect(clippy::struct_excessive_bools, reason = "each is an option of the command")]
 pub struct SampleArgs {
-    /// How long to sample: seconds, or 90s, 5m, 1h30m; 0 is until Ctrl-C [default: 5; psn record: 0]
+    /// How long to sample: seconds, or 90s, 5m, 1h30m; 0 for until Ctrl-C [default: 5; psn record: 0]
     #[arg(short, long, value_name = "TIME", allow_negative_numbers = true, value_parser = parse_duration_or_none)]
     pub duration: Option<Duration>,
 
@@ -95,23 +96,23 @@ pub struct SampleArgs {
     )]
     pub discover_hz: f64,
 
-    /// Only these processes: comma-separated pids, or a regex searched in the process's name
+    /// Only these processes: comma-separated pids, or a regular expression to search for in the process name
     #[arg(short, long, value_name = "PIDS|REGEX")]
     pub pid: Option<String>,
 
-    /// Only these threads: comma-separated ids
+    /// Only these threads: comma-separated thread ids
     #[arg(short, long, value_name = "TIDS", value_delimiter = ',', value_parser = clap::value_parser!(u32).range(1..))]
     pub thread: Vec<u32>,
 
-    /// Also every descendant of the selected processes, those born later too
+    /// Also all descendants of the selected processes, including those started later
     #[arg(short, long)]
     pub recursive: bool,
 
-    /// Sleeping and idle threads too: states S, Z, I and P, which psn record has and all else leaves out
+    /// Also count sleeping and idle threads (states S, Z, I and P), as psn record does by default
     #[arg(short, long)]
     pub all_states: bool,
 
-    /// Exactly these states, by letter: D, or RD; R is running and waiting for a CPU
+    /// Only threads in these states, by letter, such as D or RD; R is running or waiting for a CPU
     #[arg(long, value_name = "LETTERS", conflicts_with = "all_states", value_parser = states)]
     pub states: Option<String>,
 
@@ -119,36 +120,36 @@ pub struct SampleArgs {
     #[arg(short, long, value_name = "COLS", value_delimiter = ',', default_value = "comm,state")]
     pub group_by: Vec<String>,
 
-    /// Group by the columns of -g plus these
+    /// Group by these columns in addition to those of -g
     #[arg(short = 'G', long, value_name = "COLS", value_delimiter = ',')]
     pub append_group_by: Vec<String>,
 
-    /// Show these too: max_threads, ci95, or COL:max, :avg, :sum, :delta, :example, :common
+    /// Show these statistics too: max_threads, ci95, or COL:max, :avg, :sum, :delta, :example, :common
     #[arg(short, long, value_name = "COLS", value_delimiter = ',')]
     pub select: Vec<String>,
 
-    /// Count only rows for which this holds (repeatable): OP is one of = != ~ !~ < <= > >=, or COL in (VALUE, ...); put
-    /// several together with and, or and parentheses, of which and binds closer
+    /// Count only samples that meet this condition (repeatable): OP is one of = != ~ !~ < <= > >=, or COL in (VALUE, ...);
+    /// combine conditions with 'and', 'or' and parentheses ('and' takes precedence)
     #[arg(long = "where", value_name = "COL OP VALUE")]
     pub filters: Vec<String>,
 
-    /// Show this many rows at most
+    /// Show at most this many rows
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub limit: Option<u64>,
 
-    /// Order by this column of the report: numbers descending, texts ascending
+    /// Sort by this column of the report: numbers descending, texts ascending
     #[arg(long, value_name = "COL")]
     pub sort: Option<String>,
 
-    /// Form of the report on standard output
+    /// Format of the report on standard output
     #[arg(long, value_enum, value_name = "FORMAT", default_value = "table")]
     pub format: Format,
 
-    /// Leave CSV cells that a spreadsheet would run as formulas as they are
+    /// Do not neutralize CSV cells that a spreadsheet would run as formulas
     #[arg(long)]
     pub raw_csv: bool,
 
-    /// List every column: name, type, source, what it needs, meaning
+    /// List all columns: name, type, source, required privilege, meaning
     #[arg(long)]
     pub list: bool,
 
@@ -156,32 +157,33 @@ pub struct SampleArgs {
     #[arg(long, value_enum, value_name = "HOW", default_value = "auto")]
     pub scan: Scan,
 
-    /// Another proc root
+    /// Directory where proc is mounted
     #[arg(long, value_name = "DIR", default_value = crate::proc::DEFAULT_ROOT)]
     pub procfs: PathBuf,
 
-    /// Threads that read /proc in parallel [default: the cores psn may run on]
+    /// Number of threads that read /proc in parallel [default: the number of CPUs psn may run on]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub workers: Option<u16>,
 
-    /// Files that may be kept open between samples [default: what the limits and memory allow]
+    /// Largest number of files to keep open between samples [default: what limits and memory allow]
     #[arg(long, value_name = "N")]
     pub fd_budget: Option<usize>,
 
-    /// Put each sample off by up to this share of the period, 0 to 1, to break lock-step
+    /// Delay each sample by a random time, up to this fraction of the period (0 to 1), to avoid lock-step with periodic
+    /// programs
     #[arg(long, value_name = "FRACTION", default_value = "0.05", value_parser = fraction)]
     pub jitter: f64,
 
-    /// Run with this nice value, 19 (gives way to all) to -20 (needs privilege)
+    /// Run with this nice value, from 19 (lowest priority) to -20 (highest, needs privilege)
     #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = clap::value_parser!(i8).range(-20..=19))]
     pub nice: Option<i8>,
 
-    /// Keep psn's own CPU use under this percentage of one CPU, by sampling less often
+    /// Limit psn's own CPU use to this percentage of one CPU, by sampling less often
     #[arg(long, value_name = "PERCENT", value_parser = percent)]
     pub max_cpu: Option<f64>,
 
     #[allow(rustdoc::broken_intra_doc_links, reason = "help for a terminal")]
-    /// Memory that groups and their texts may take; groups beyond it are counted together as [other]
+    /// Memory limit for groups and their texts; groups beyond it are counted together as [other]
     #[arg(long, value_name = "SIZE", default_value = "256M", value_parser = memory)]
     pub max_memory: u64,
 
@@ -193,11 +195,11 @@ pub struct SampleArgs {
     #[arg(short, long)]
     pub quiet: bool,
 
-    /// What is recorded, and where to.
+    /// The options of recording.
     #[command(flatten)]
     pub recording: RecordingArgs,
 
-    /// What is reported on instead of live samples.
+    /// The options of replay.
     #[command(flatten)]
     pub replay: ReplayArgs,
 }
@@ -210,23 +212,24 @@ pub struct RecordingArgs {
     #[arg(short, long, value_name = "PATH")]
     pub output: Option<PathBuf>,
 
-    /// Replace what -o names if it is there
+    /// Replace the file or dataset of -o if it exists
     #[arg(long)]
     pub force: bool,
 
-    /// Record these columns too [psn record: beside syscall,wchan,filename]
+    /// Record these columns too [psn record: in addition to syscall,wchan,filename]
     #[arg(long, value_name = "COLS", value_delimiter = ',')]
     pub record: Vec<String>,
 
-    /// Time between two flushes, up to which everything survives a crash [default: 1s; datasets: a part every 10s]
+    /// Time between two flushes; after a crash, samples since the last flush are lost [default: 1s; datasets: one part
+    /// per 10s]
     #[arg(long, value_name = "TIME", value_parser = parse_duration)]
     pub flush: Option<Duration>,
 
-    /// Of a dataset, remove what is older than this, as in 7d
+    /// Remove parts of a dataset that are older than this, such as 7d
     #[arg(long, value_name = "TIME", value_parser = parse_duration_with_unit)]
     pub keep: Option<Duration>,
 
-    /// Hold a dataset to this size by removing the oldest parts, as in 20G
+    /// Limit a dataset to this size, such as 20G, by removing the oldest parts
     #[arg(long, value_name = "SIZE", value_parser = parse_bytes)]
     pub max_size: Option<u64>,
 }
@@ -235,24 +238,25 @@ pub struct RecordingArgs {
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Replay")]
 pub struct ReplayArgs {
-    /// Report on recordings instead of sampling: files, directories, a quoted pattern, or - for CSV by a pipe (repeatable)
+    /// Report on recordings instead of sampling: files, directories, a quoted pattern, or - for CSV from standard input
+    /// (repeatable)
     #[arg(short, long, value_name = "PATH")]
     pub input: Vec<PathBuf>,
 
-    /// Only from this time on: 03:05, 'yesterday 03:05', '2026-11-23 03:05' (local), 2026-11-23T03:05:00Z, '1 hour ago', or
-    /// -15m before the end
-    #[arg(long, value_name = "TIME", allow_hyphen_values = true, value_parser = Moment::parse)]
-    pub from: Option<Moment>,
+    /// Only samples from this time on: 03:05, 'yesterday 03:05', '2026-11-23 03:05' (local time), 2026-11-23T03:05:00Z, '1
+    /// hour ago', or -15m (before the end of the recording)
+    #[arg(long, value_name = "TIME", allow_hyphen_values = true, value_parser = TimePoint::parse)]
+    pub from: Option<TimePoint>,
 
-    /// Only before this time
-    #[arg(long, value_name = "TIME", allow_hyphen_values = true, value_parser = Moment::parse)]
-    pub to: Option<Moment>,
+    /// Only samples before this time
+    #[arg(long, value_name = "TIME", allow_hyphen_values = true, value_parser = TimePoint::parse)]
+    pub to: Option<TimePoint>,
 
     /// Only recordings of these hosts
     #[arg(long, value_name = "NAMES", value_delimiter = ',')]
     pub host: Vec<String>,
 
-    /// The course of each group, by slices of this length, as in 1m
+    /// Show how each group develops, in time slices of this length, such as 1m
     #[arg(long, value_name = "TIME", value_parser = parse_duration)]
     pub per: Option<Duration>,
 }
@@ -260,11 +264,11 @@ pub struct ReplayArgs {
 /// The options of `psn diff`.
 #[derive(Debug, Clone, Args)]
 pub struct DiffArgs {
-    /// The recording before: a path, and if need be a window of it, as in night.db@-30m..-15m
+    /// The recording to compare with: a path, optionally with a time window, such as night.db@-30m..-15m
     #[arg(value_name = "BEFORE[@FROM..TO]")]
     pub before: OsString,
 
-    /// The recording after
+    /// The recording to compare
     #[arg(value_name = "AFTER[@FROM..TO]")]
     pub after: OsString,
 
@@ -272,15 +276,15 @@ pub struct DiffArgs {
     #[arg(short, long, value_name = "COLS", value_delimiter = ',', default_value = "comm,state")]
     pub group_by: Vec<String>,
 
-    /// Group by the columns of -g plus these
+    /// Group by these columns in addition to those of -g
     #[arg(short = 'G', long, value_name = "COLS", value_delimiter = ',')]
     pub append_group_by: Vec<String>,
 
-    /// Sleeping and idle threads too
+    /// Also count sleeping and idle threads
     #[arg(short, long)]
     pub all_states: bool,
 
-    /// Count only rows for which this holds (repeatable)
+    /// Count only samples that meet this condition (repeatable)
     #[arg(long = "where", value_name = "COL OP VALUE")]
     pub filters: Vec<String>,
 
@@ -288,24 +292,24 @@ pub struct DiffArgs {
     #[arg(long, value_name = "NAMES", value_delimiter = ',')]
     pub host: Vec<String>,
 
-    /// Only groups whose change is more than noise
+    /// Show only groups whose change is statistically significant
     #[arg(long)]
     pub significant: bool,
 
-    /// Show this many rows at most
+    /// Show at most this many rows
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub limit: Option<u64>,
 
     #[allow(rustdoc::broken_intra_doc_links, reason = "help for a terminal")]
-    /// Memory that groups and their texts may take; groups beyond it are counted together as [other]
+    /// Memory limit for groups and their texts; groups beyond it are counted together as [other]
     #[arg(long, value_name = "SIZE", default_value = "256M", value_parser = memory)]
     pub max_memory: u64,
 
-    /// Form of the report on standard output
+    /// Format of the report on standard output
     #[arg(long, value_enum, value_name = "FORMAT", default_value = "table")]
     pub format: Format,
 
-    /// Leave CSV cells that a spreadsheet would run as formulas as they are
+    /// Do not neutralize CSV cells that a spreadsheet would run as formulas
     #[arg(long)]
     pub raw_csv: bool,
 
@@ -317,13 +321,13 @@ pub struct DiffArgs {
 /// The options of `psn export`.
 #[derive(Debug, Clone, Args)]
 pub struct ExportArgs {
-    /// The recording: a file, a directory, a quoted pattern, or - for CSV by a pipe
+    /// The recording to convert: a file, a directory, a quoted pattern, or - for CSV from standard input
     pub input: PathBuf,
 
-    /// The copy: FILE.db, FILE.csv, FILE.parquet or DIR/
+    /// The file or dataset to write: FILE.db, FILE.csv, FILE.parquet or DIR/
     pub output: PathBuf,
 
-    /// Replace the copy if it is there
+    /// Replace the output if it exists
     #[arg(long)]
     pub force: bool,
 
@@ -336,34 +340,35 @@ pub struct ExportArgs {
     pub quiet: bool,
 }
 
-/// The command for completions and the manual page.
+/// The description of the command line, for completion scripts and the manual page.
 #[must_use]
-pub fn command() -> clap::Command {
+pub(crate) fn command() -> clap::Command {
     Cli::command()
 }
 
 fn hertz(text: &str) -> Result<f64, String> {
-    number(text, 0.01, 1000.0, "a rate from 0.01 to 1000 a second")
+    number(text, 0.01, 1000.0, "a rate from 0.01 to 1000 per second")
 }
 
 fn discover_hertz(text: &str) -> Result<f64, String> {
-    number(text, 0.01, 100.0, "a rate from 0.01 to 100 a second")
+    number(text, 0.01, 100.0, "a rate from 0.01 to 100 per second")
 }
 
 fn fraction(text: &str) -> Result<f64, String> {
-    number(text, 0.0, 1.0, "a share from 0 to 1")
+    number(text, 0.0, 1.0, "a fraction from 0 to 1")
 }
 
 fn percent(text: &str) -> Result<f64, String> {
-    number(text, 0.1, 1e6, "a percentage of one CPU, 0.1 or more: 200 is two CPUs")
+    number(text, 0.1, 1e6, "a percentage of one CPU, 0.1 or more; 200 is two CPUs")
 }
 
 fn memory(text: &str) -> Result<u64, String> {
-    let wanted = || "give a size with its unit, 1M or more, as 256M or 1G".to_owned();
+    let wanted = || "give a size of at least 1M with its unit, such as 256M or 1G".to_owned();
     let has_unit = text.trim().ends_with(|c: char| c.is_ascii_alphabetic());
     parse_bytes(text).ok().filter(|bytes| has_unit && *bytes >= 1 << 20).ok_or_else(wanted)
 }
 
+/// Parses a number from `min` to `max`; the error asks for `wanted`.
 fn number(text: &str, min: f64, max: f64, wanted: &str) -> Result<f64, String> {
     match text.parse::<f64>() {
         Ok(number) if (min..=max).contains(&number) => Ok(number),
@@ -372,10 +377,10 @@ fn number(text: &str, min: f64, max: f64, wanted: &str) -> Result<f64, String> {
 }
 
 fn states(text: &str) -> Result<String, String> {
-    if !text.is_empty() && text.bytes().all(|letter| crate::ask::column::state_name(letter).is_some()) {
+    if !text.is_empty() && text.bytes().all(|letter| state_name(letter).is_some()) {
         Ok(text.to_owned())
     } else {
-        Err("give state letters, of R S D T t X Z P I, as in RD".to_owned())
+        Err("give state letters, out of R S D T t X Z P I, such as RD".to_owned())
     }
 }
 

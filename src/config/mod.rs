@@ -1,17 +1,15 @@
-//! From arguments to one validated, immutable configuration.
+//! Makes a validated, immutable configuration of the command line's arguments.
 
 pub mod cli;
-mod scan;
-
-pub use scan::Scan;
 pub mod options;
+mod scan;
 
 use std::path::PathBuf;
 use std::sync::OnceLock;
 use std::time::Duration;
 
 use crate::ask::filter::{Filter, FilterError};
-use crate::ask::plan::{Keep, Plan, PlanError, PlanRequest, StateGate};
+use crate::ask::plan::{Collected, Plan, PlanError, PlanRequest, StateGate};
 use crate::ask::select::{ProcessSelection, Selection};
 use crate::config::cli::{RecordArgs, SampleArgs};
 use crate::proc::host::within;
@@ -21,115 +19,117 @@ use crate::record::header::{BASE, IDENTITY};
 use crate::record::open::SinkOptions;
 use crate::tasks::users::directory::GETENT;
 
-/// Everything a run needs to know.
+pub use scan::Scan;
+
+/// The configuration of a run.
 #[derive(Debug, Clone)]
 pub struct Config {
-    /// The proc root.
+    /// The directory where proc is mounted.
     pub root: PathBuf,
-    /// How threads are to be found.
+    /// How threads and their states are found.
     pub scan: Scan,
-    /// How long to sample; for ever without.
+    /// How long to sample; `None` for until stopped.
     pub duration: Option<Duration>,
     /// Samples per second.
     pub hz: f64,
-    /// Time between two refreshes of the task list.
+    /// The time between two refreshes of the task list.
     pub discover_period: Duration,
-    /// The tasks to visit. psn itself is added to the exclusions when the proc root is open.
+    /// The processes and threads to look at. psn itself is excluded once the proc root is open.
     pub selection: Selection,
-    /// Whether psn's own threads are among them.
+    /// Whether psn's own threads are looked at.
     pub shows_itself: bool,
-    /// What to read and count.
+    /// What is read, counted and shown.
     pub plan: Plan,
-    /// Rows to report at most.
+    /// The largest number of rows to report.
     pub limit: Option<usize>,
-    /// Pool size.
+    /// The number of threads that read /proc.
     pub workers: usize,
-    /// Share of a period by which a tick may be put off.
+    /// The fraction of a period by which a tick may be delayed.
     pub jitter: f64,
-    /// CPU seconds that psn may use a second.
+    /// The number of CPUs that psn may use, on average.
     pub max_cpu: Option<f64>,
-    /// Files of threads to keep open at most; chosen from the limits without.
+    /// The largest number of files of threads to keep open; `None` for as many as limits and memory allow.
     pub fd_budget: Option<usize>,
-    /// Memory that groups and their texts may take, bytes.
+    /// The memory limit for groups and their texts, bytes.
     pub max_memory: u64,
-    /// The program that names users who are in no passwd file.
+    /// The program that looks up the names of users who are not in `/etc/passwd`.
     pub getent: PathBuf,
-    /// The conditions of `--where` as they were given, for a recording to tell.
+    /// The conditions of `--where` as typed, for the header of a recording.
     pub filters: Vec<String>,
-    /// Where what is observed is recorded.
+    /// Where samples are recorded; `None` if they are not.
     pub recording: Option<SinkOptions>,
 }
 
-/// An argument that makes no sense; the message names it and says what would.
+/// An argument that is invalid; the message names the option and says what to write.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum UsageError {
-    /// In the columns.
+    /// `-g`, `-G`, `-s`, `--sort` or `--record`
     #[error(transparent)]
     Plan(#[from] PlanError),
-    /// In `--where`.
+    /// `--where`
     #[error("--where: {0}")]
     Filter(FilterError),
-    /// In `-p`.
-    #[error("-p: '{given}' names no processes: {reason}")]
+    /// `-p`
+    #[error("-p: '{given}' {reason}")]
     Processes {
-        /// The argument as given.
+        /// The argument as typed.
         given: String,
-        /// What is wrong with it.
+        /// What is wrong with it: `is empty; …`.
         reason: String,
     },
-    /// `psn record` alone.
-    #[error("psn record: where to? -o FILE.db, -o FILE.csv, or -o DIR/ for a dataset")]
+    /// `psn record` without `-o`.
+    #[error("psn record: name the file or dataset to write with -o FILE.db, -o FILE.csv or -o DIR/")]
     RecordWithoutOutput,
-    /// `-o` of a name that says nothing.
+    /// `-o` with a name that does not determine a format.
     #[error("-o: {0}")]
     Output(String),
-    /// `--keep` or `--max-size` of a single file.
-    #[error("--keep and --max-size bound datasets: give -o a directory, ending in /")]
+    /// `--keep` or `--max-size` with a single file.
+    #[error("--keep and --max-size apply to datasets: give -o a directory, ending in /")]
     BoundedFile,
-    /// `--from` after `--to`.
-    #[error("--from and --to: the first must be before the second, and {from} is not before {to}")]
+    /// `--from` not before `--to`.
+    #[error("--from must be before --to, but {from} is not before {to}")]
     EmptyWindow {
-        /// The first.
+        /// The time of `--from`.
         from: String,
-        /// The second.
+        /// The time of `--to`.
         to: String,
     },
-    /// The window of a recording to be compared.
-    #[error("{0}; a recording to compare is PATH or PATH@FROM..TO")]
+    /// The time window of a recording to compare.
+    #[error("{0}; give a recording to compare as PATH or PATH@FROM..TO")]
     Window(String),
-    /// `-r` alone.
-    #[error("-r: descendants of what? name processes with -p; without it every process is sampled already")]
+    /// `-r` without `-p`.
+    #[error("-r: requires -p, which names the processes; without -p every process is sampled already")]
     RecursiveWithoutPid,
 }
 
-/// Columns that `psn record` records beside the base ones, and those that are asked for.
+/// The columns that `psn record` records in addition to [`BASE`] and to those that are asked for.
 const SERVICE: [&str; 3] = ["syscall", "wchan", "filename"];
 
 impl Config {
-    /// The configuration that `args` ask for.
+    /// The configuration of a run that reports, and records if `args` say so.
     ///
     /// # Errors
-    /// The first argument that makes no sense.
+    /// The first invalid argument.
     pub fn new(args: &SampleArgs) -> Result<Self, UsageError> {
-        let keep = if args.recording.output.is_some() { Keep::Both } else { Keep::Counts };
-        Self::with(args, keep, Some(Duration::from_secs(5)))
+        let collected = if args.recording.output.is_some() { Collected::Both } else { Collected::Counts };
+        Self::with(args, collected, Some(Duration::from_secs(5)))
     }
 
-    /// The configuration of a run that records until it is stopped, and reports nothing.
+    /// The configuration of `psn record`, which records until it is stopped, and does not report.
     ///
     /// # Errors
-    /// The first argument that makes no sense.
-    pub fn recording_only(args: &RecordArgs) -> Result<Self, UsageError> {
+    /// The first invalid argument.
+    pub(crate) fn recording_only(args: &RecordArgs) -> Result<Self, UsageError> {
         let mut sample = args.sample.clone();
         if sample.recording.output.is_none() {
             return Err(UsageError::RecordWithoutOutput);
         }
-        // Who waits for a lock sleeps.
+        // Threads that wait for a lock sleep, so sleeping threads are recorded by default.
         sample.all_states |= !args.active && sample.states.is_none();
-        Self::with(&sample, Keep::Rows, None)
+        Self::with(&sample, Collected::Rows, None)
     }
 
-    fn with(args: &SampleArgs, keep: Keep, default: Option<Duration>) -> Result<Self, UsageError> {
+    fn with(args: &SampleArgs, collected: Collected, default: Option<Duration>) -> Result<Self, UsageError> {
         Ok(Self {
             root: args.procfs.clone(),
             scan: args.scan,
@@ -138,7 +138,7 @@ impl Config {
             discover_period: Duration::from_secs_f64(1.0 / args.discover_hz),
             selection: selection(args)?,
             shows_itself: args.show_yourself,
-            plan: plan(args, keep)?,
+            plan: plan(args, collected)?,
             limit: args.limit.map(|limit| usize::try_from(limit).unwrap_or(usize::MAX)),
             workers: args.workers.map_or_else(allowed_cpus, usize::from),
             jitter: args.jitter,
@@ -151,23 +151,23 @@ impl Config {
         })
     }
 
-    /// The files that the run reads.
+    /// The files that the run reads for a thread.
     #[must_use]
     pub const fn sources(&self) -> SourceSet {
         self.plan.sources
     }
 }
 
-/// What is to be counted, and what recorded.
+/// The plan for `args`.
 ///
 /// # Errors
-/// The first argument that makes no sense.
-pub fn plan(args: &SampleArgs, keep: Keep) -> Result<Plan, UsageError> {
+/// The first invalid argument.
+pub(crate) fn plan(args: &SampleArgs, collected: Collected) -> Result<Plan, UsageError> {
     let mut record = names(&args.recording.record);
-    if keep == Keep::Rows {
+    if collected == Collected::Rows {
         record.extend(SERVICE.map(str::to_owned));
     }
-    if keep.rows() {
+    if collected.has_rows() {
         record.extend(IDENTITY.into_iter().chain(BASE).map(str::to_owned));
     }
     let request = PlanRequest {
@@ -176,7 +176,7 @@ pub fn plan(args: &SampleArgs, keep: Keep) -> Result<Plan, UsageError> {
         filters: filters(&args.filters)?,
         sort: args.sort.clone(),
         record,
-        keep,
+        collected,
     };
     let gate = match &args.states {
         Some(letters) => StateGate::only(letters.as_bytes()),
@@ -186,20 +186,21 @@ pub fn plan(args: &SampleArgs, keep: Keep) -> Result<Plan, UsageError> {
     Ok(Plan::new(&request, gate)?)
 }
 
-/// The conditions of `--where`.
+/// Parses the conditions of `--where`.
 ///
 /// # Errors
-/// The first that makes no sense.
-pub fn filters(given: &[String]) -> Result<Vec<Filter>, UsageError> {
+/// The first invalid condition.
+pub(crate) fn filters(given: &[String]) -> Result<Vec<Filter>, UsageError> {
     given.iter().map(|filter| Filter::parse(filter)).collect::<Result<_, _>>().map_err(UsageError::Filter)
 }
 
-/// The names in a list, without spaces around them.
+/// The names in `list`, without surrounding spaces and empty ones.
 #[must_use]
-pub fn names(list: &[String]) -> Vec<String> {
+pub(crate) fn names(list: &[String]) -> Vec<String> {
     list.iter().map(|name| name.trim().to_owned()).filter(|name| !name.is_empty()).collect()
 }
 
+/// The recording that `args` ask for.
 fn recording(args: &SampleArgs) -> Result<Option<SinkOptions>, UsageError> {
     let args = &args.recording;
     let Some(path) = args.output.clone() else { return Ok(None) };
@@ -210,11 +211,11 @@ fn recording(args: &SampleArgs) -> Result<Option<SinkOptions>, UsageError> {
     Ok(Some(SinkOptions { path, force: args.force, flush: args.flush, keep: args.keep, max_size: args.max_size }))
 }
 
-/// The processes that `-p` names.
+/// The processes that `-p` selects.
 ///
 /// # Errors
-/// When it names none.
-pub fn processes(args: &SampleArgs) -> Result<ProcessSelection, UsageError> {
+/// The argument is invalid.
+pub(crate) fn processes(args: &SampleArgs) -> Result<ProcessSelection, UsageError> {
     match &args.pid {
         None => Ok(ProcessSelection::All),
         Some(given) => {
@@ -232,15 +233,15 @@ fn selection(args: &SampleArgs) -> Result<Selection, UsageError> {
     Ok(Selection { processes, recursive: args.recursive, threads, excluded: None })
 }
 
-/// The CPUs this process may run on: affinity and cgroup quota.
+/// The number of CPUs that this process may use, by its affinity and the quota of its control group.
 #[must_use]
-pub fn allowed_cpus() -> usize {
-    /// How long the control group's files may take, which tell of its share.
+pub(crate) fn allowed_cpus() -> usize {
+    /// The deadline for reading the control group's files.
     const PATIENCE: Duration = Duration::from_millis(500);
     static ALLOWED: OnceLock<usize> = OnceLock::new();
     *ALLOWED.get_or_init(|| {
         let allowed = within(PATIENCE, || std::thread::available_parallelism().map_or(1, usize::from));
-        // Those that the scheduler lets psn have: the kernel itself says so.
+        // The affinity alone, which is a system call that cannot block.
         allowed.unwrap_or_else(|| {
             rustix::thread::sched_getaffinity(None).map_or(1, |cpus| usize::try_from(cpus.count()).unwrap_or(1).max(1))
         })

@@ -1,4 +1,4 @@
-//! Which option has a say in what: one that does nothing is refused rather than ignored.
+//! Which options apply to what: an option that would have no effect is refused rather than ignored.
 
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStrExt as _;
@@ -10,107 +10,109 @@ use clap::{ArgMatches, Command, Error, FromArgMatches as _};
 use crate::config::cli::{self, Cli};
 use crate::text::escape::printable;
 
-/// What a command line has psn do, as far as options differ in it.
+/// What a command line asks for, as far as it decides which options apply.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Mode {
     /// `--list`
     List,
     /// `-i`
     Replay,
-    /// A report on live samples.
+    /// Sampling with a report.
     Live,
-    /// The same, with a recording of it.
+    /// Sampling with a report, recorded: `-o`
     LiveRecorded,
     /// `psn record`
     Record,
 }
 
-/// What an option is about.
+/// What an option applies to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum About {
-    /// What psn does, or whatever it does.
-    All,
-    /// How threads are found and read.
+enum AppliesTo {
+    /// Everything, or the choice of what to do.
+    Everything,
+    /// Finding and reading threads.
     Sampling,
-    /// What is printed.
+    /// Printing the report.
     Report,
-    /// What goes to a file.
+    /// Writing a recording.
     Recording,
-    /// Which part of recordings is looked at.
+    /// Choosing the samples of a recording.
     Replay,
 }
 
-/// Every option of sampling, recording and replay, by its name.
-const OPTIONS: [(&str, About); 39] = [
-    ("duration", About::Sampling),
-    ("hz", About::Sampling),
-    ("discover_hz", About::Sampling),
-    ("pid", About::All),
-    ("thread", About::All),
-    ("recursive", About::Sampling),
-    ("all_states", About::All),
-    ("states", About::All),
-    ("active", About::All),
-    // What psn groups by, it records as well.
-    ("group_by", About::All),
-    ("append_group_by", About::All),
-    ("select", About::All),
-    ("filters", About::All),
-    ("limit", About::Report),
-    ("sort", About::Report),
-    ("format", About::Report),
-    ("raw_csv", About::Report),
-    ("max_memory", About::Report),
-    ("list", About::All),
-    ("scan", About::Sampling),
-    ("procfs", About::Sampling),
-    ("workers", About::Sampling),
-    ("fd_budget", About::Sampling),
-    ("jitter", About::Sampling),
-    ("nice", About::Sampling),
-    ("max_cpu", About::Sampling),
-    ("show_yourself", About::Sampling),
-    ("quiet", About::All),
-    ("output", About::All),
-    ("force", About::Recording),
-    ("record", About::Recording),
-    ("flush", About::Recording),
-    ("keep", About::Recording),
-    ("max_size", About::Recording),
-    ("input", About::All),
-    ("from", About::Replay),
-    ("to", About::Replay),
-    ("host", About::Replay),
-    ("per", About::Replay),
+/// The options of sampling, recording and replay, by their ids.
+const OPTIONS: [(&str, AppliesTo); 39] = [
+    ("duration", AppliesTo::Sampling),
+    ("hz", AppliesTo::Sampling),
+    ("discover_hz", AppliesTo::Sampling),
+    ("pid", AppliesTo::Everything),
+    ("thread", AppliesTo::Everything),
+    ("recursive", AppliesTo::Sampling),
+    ("all_states", AppliesTo::Everything),
+    ("states", AppliesTo::Everything),
+    ("active", AppliesTo::Everything),
+    // The columns of these are recorded as well.
+    ("group_by", AppliesTo::Everything),
+    ("append_group_by", AppliesTo::Everything),
+    ("select", AppliesTo::Everything),
+    ("filters", AppliesTo::Everything),
+    ("limit", AppliesTo::Report),
+    ("sort", AppliesTo::Report),
+    ("format", AppliesTo::Report),
+    ("raw_csv", AppliesTo::Report),
+    ("max_memory", AppliesTo::Report),
+    ("list", AppliesTo::Everything),
+    ("scan", AppliesTo::Sampling),
+    ("procfs", AppliesTo::Sampling),
+    ("workers", AppliesTo::Sampling),
+    ("fd_budget", AppliesTo::Sampling),
+    ("jitter", AppliesTo::Sampling),
+    ("nice", AppliesTo::Sampling),
+    ("max_cpu", AppliesTo::Sampling),
+    ("show_yourself", AppliesTo::Sampling),
+    ("quiet", AppliesTo::Everything),
+    ("output", AppliesTo::Everything),
+    ("force", AppliesTo::Recording),
+    ("record", AppliesTo::Recording),
+    ("flush", AppliesTo::Recording),
+    ("keep", AppliesTo::Recording),
+    ("max_size", AppliesTo::Recording),
+    ("input", AppliesTo::Everything),
+    ("from", AppliesTo::Replay),
+    ("to", AppliesTo::Replay),
+    ("host", AppliesTo::Replay),
+    ("per", AppliesTo::Replay),
 ];
 
-fn about(id: &str) -> About {
-    OPTIONS.iter().find(|(name, _)| *name == id).map_or(About::All, |(_, about)| *about)
+fn applies_to(id: &str) -> AppliesTo {
+    OPTIONS.iter().find(|(name, _)| *name == id).map_or(AppliesTo::Everything, |(_, applies_to)| *applies_to)
 }
 
-/// Why the option `id` does nothing here, and what to do; none if it does something.
+/// Why the option `id` has no effect in `mode`, and what to do instead; `None` if it has an effect.
 fn idle(id: &str, mode: Mode) -> Option<&'static str> {
-    match (mode, about(id)) {
-        (Mode::List, _) if id != "list" => Some("--list shows the columns there are; leave one of the two out"),
-        (Mode::Record, _) if id == "list" => Some("psn --list shows the columns there are"),
+    match (mode, applies_to(id)) {
+        (Mode::List, _) if id != "list" => Some("--list only lists the columns; leave one of the two out"),
+        (Mode::Record, _) if id == "list" => Some("use psn --list"),
         (Mode::Record, _) if id == "input" => {
-            Some("psn record samples; psn -i reports on recordings, psn export copies them")
+            Some("psn record only samples; use psn -i for a report on recordings, or psn export to convert them")
         }
-        (Mode::Replay, _) if id == "output" => Some("with -i nothing is sampled; psn export IN OUT copies a recording"),
-        (Mode::Replay, About::Sampling) => Some("with -i nothing is sampled; leave it out"),
-        (Mode::Replay, About::Recording) => Some("with -i nothing is recorded; leave it out"),
-        (Mode::Record, About::Report) => Some("psn record prints no report; give it to psn -i later"),
-        (Mode::Record, About::Replay) => Some("psn record looks at no recording; give it to psn -i later"),
-        (Mode::Live, About::Recording) => Some("nothing is recorded; say where to with -o PATH"),
-        (Mode::Live | Mode::LiveRecorded, About::Replay) => Some("it is about recordings; name one with -i PATH"),
+        (Mode::Replay, _) if id == "output" => {
+            Some("with -i nothing is sampled; use psn export IN OUT to convert a recording")
+        }
+        (Mode::Replay, AppliesTo::Sampling) => Some("with -i nothing is sampled; leave it out"),
+        (Mode::Replay, AppliesTo::Recording) => Some("with -i nothing is recorded; leave it out"),
+        (Mode::Record, AppliesTo::Report) => Some("psn record prints no report; use this option with psn -i"),
+        (Mode::Record, AppliesTo::Replay) => Some("psn record does not read recordings; use this option with psn -i"),
+        (Mode::Live, AppliesTo::Recording) => Some("nothing is recorded; name a file or dataset with -o PATH"),
+        (Mode::Live | Mode::LiveRecorded, AppliesTo::Replay) => Some("it applies to recordings; name one with -i PATH"),
         _ => None,
     }
 }
 
-/// The command line `args`, understood.
+/// Parses the command line `args`.
 ///
 /// # Errors
-/// What clap has to say, which may be the help; and the first option that does nothing.
+/// The message of clap, which may be the help, or the first option that has no effect.
 pub fn parse(args: &[OsString]) -> Result<Cli, Error> {
     let mut command = cli::command();
     let matches = command.try_get_matches_from_mut(args).map_err(|error| name_argument(error, args))?;
@@ -118,7 +120,7 @@ pub fn parse(args: &[OsString]) -> Result<Cli, Error> {
     Cli::from_arg_matches(&matches).map_err(|error| error.format(&mut command))
 }
 
-/// Refuses the first option that does nothing.
+/// Checks that every option that was given has an effect.
 fn check(command: &mut Command, matches: &ArgMatches) -> Result<(), Error> {
     let is_given = |matches: &ArgMatches, id: &str| {
         matches.try_contains_id(id).is_ok() && matches.value_source(id) == Some(ValueSource::CommandLine)
@@ -137,7 +139,8 @@ fn check(command: &mut Command, matches: &ArgMatches) -> Result<(), Error> {
     let not_csv = || {
         let is_csv = matches.try_get_one::<crate::output::Format>("format").ok().flatten();
         let is_idle = is_csv.is_some_and(|format| *format != crate::output::Format::Csv);
-        (is_idle && given.iter().any(|id| id == "raw_csv")).then_some(("raw_csv", "it is about CSV; add --format csv"))
+        (is_idle && given.iter().any(|id| id == "raw_csv"))
+            .then_some(("raw_csv", "it applies to CSV; add --format csv"))
     };
     match idle.or_else(not_csv) {
         None => Ok(()),
@@ -148,7 +151,7 @@ fn check(command: &mut Command, matches: &ArgMatches) -> Result<(), Error> {
     }
 }
 
-/// The option as it is typed.
+/// The option `id` as users type it.
 fn flag(command: &Command, id: &str) -> String {
     let commands = std::iter::once(command).chain(command.get_subcommands());
     let argument = commands.flat_map(Command::get_arguments).find(|argument| argument.get_id() == id);
@@ -159,8 +162,7 @@ fn flag(command: &Command, id: &str) -> String {
     }
 }
 
-/// Names the argument of which clap says no more than that there is one that is not UTF-8: paths may be so, and what else there
-/// is must be text.
+/// Names the argument that is not UTF-8, which clap does not. Only paths may contain other bytes.
 fn name_argument(error: Error, args: &[OsString]) -> Error {
     if error.kind() != ErrorKind::InvalidUtf8 {
         return error;
@@ -177,7 +179,7 @@ fn name_argument(error: Error, args: &[OsString]) -> Error {
             let option = before.filter(|before| before.starts_with('-') && !given.as_bytes().starts_with(b"-"));
             let option = option.map(|option| format!("{option}: ")).unwrap_or_default();
             let given = printable(given.as_bytes());
-            let message = format!("{option}'{given}' is not UTF-8; only paths may be so, and this must be text");
+            let message = format!("{option}'{given}' is not valid UTF-8; only paths may contain other bytes");
             return cli::command().error(ErrorKind::InvalidUtf8, message);
         }
     }
@@ -260,7 +262,7 @@ mod tests {
     }
 
     #[test]
-    fn what_does_nothing_is_refused_with_what_to_do() {
+    fn options_without_effect_are_refused_with_what_to_do() {
         for (line, parts) in [
             (&["--from", "-5m"][..], &["--from does nothing here", "-i PATH"][..]),
             (&["--to=-5m"], &["--to does nothing here", "-i PATH"]),
@@ -309,7 +311,7 @@ mod tests {
         assert_eq!(said(&[b"diff", b"n\xff.db", b"m\xff.db"]), "");
         assert_eq!(said(&[b"export", b"n\xff.db", b"m\xff.db"]), "");
         let both = said(&[b"-o", b"n\xff.db", b"--where", b"comm=\xfe"]);
-        assert!(both.contains("--where: 'comm=\\xfe' is not UTF-8"), "{both}");
+        assert!(both.contains("--where: 'comm=\\xfe' is not valid UTF-8"), "{both}");
         assert!(said(&[b"-p", b"\xfe"]).contains("-p: '\\xfe'"));
         assert!(said(&[b"--host=\xfe", b"-i", b"x"]).contains("'--host=\\xfe'"));
     }

@@ -1,13 +1,13 @@
-//! Which scan: how threads are to be found.
+//! The scan: how threads and their states are found.
 
-/// How threads are to be found.
+/// How threads and their states are found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
 pub enum Scan {
-    /// The kernel's own walk where psn may have it and it costs less, else /proc
+    /// A kernel walk if psn may make one and it costs less, else /proc
     #[default]
     Auto,
-    /// The kernel's own walk; if there is none, psn fails and says why
+    /// A kernel walk; psn fails with the reason if it cannot make one
     Kernel,
-    /// /proc, a read for each thread
+    /// /proc, with one read per thread
     Proc,
 }

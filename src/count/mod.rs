@@ -23,7 +23,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use dashmap::{DashMap, Entry};
 use foldhash::fast::RandomState;
 
-use crate::ask::plan::{Aggregate, Keep, Measure, Plan};
+use crate::ask::plan::{Aggregate, Collected, Measure, Plan};
 pub use crate::count::accumulator::Accumulator;
 use crate::count::accumulator::number;
 use crate::count::batches::Batches;
@@ -58,7 +58,7 @@ pub struct Layout {
     dimensions: Vec<usize>,
     measures: Vec<Measure>,
     columns: usize,
-    keep: Keep,
+    keep: Collected,
     /// What groups without room are told apart by.
     hasher: foldhash::quality::RandomState,
     /// The memory that a group takes until the report is made, but for tables of values.
@@ -80,7 +80,7 @@ impl Layout {
             dimensions: plan.dimensions.clone(),
             measures: plan.measures.clone(),
             columns: plan.columns.len(),
-            keep: plan.keep,
+            keep: plan.collected,
             hasher: foldhash::quality::RandomState::default(),
             group_bytes: table_entry(size_of::<(Key, Group)>()) + key + accumulators + batches,
             row_bytes: Row::cost(plan),
@@ -176,10 +176,10 @@ impl Fold {
 
     /// Counts one observation of tick number `tick`.
     pub fn add(&mut self, row: &Observation, tick: u32, last: &mut LastValues) {
-        if self.layout.keep.rows() {
+        if self.layout.keep.has_rows() {
             self.keep_row(row);
         }
-        if !self.layout.keep.counts() {
+        if !self.layout.keep.has_counts() {
             return;
         }
         let place = self.place_of(row);
@@ -737,7 +737,7 @@ mod tests {
             record: vec!["comm".to_owned()],
             ..PlanRequest::default()
         };
-        let plan = Plan::new(&PlanRequest { keep: Keep::Both, ..request }, StateGate::all()).unwrap();
+        let plan = Plan::new(&PlanRequest { collected: Collected::Both, ..request }, StateGate::all()).unwrap();
         let memory = Memory::new(4 << 20);
         let aggregator = Aggregator::within(&plan, &memory);
         let mut fold = aggregator.fold();

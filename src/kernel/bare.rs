@@ -1,17 +1,17 @@
-//! A walk that only counts, for benchmarks: the least that any walk costs.
+//! A walk that only counts tasks. Benchmarks compare other walks with it, because none can cost less.
 
 use std::io;
 use std::path::Path;
 
-use crate::kernel::bpf::sys::{Memory, Program, ProgramKind};
+use crate::kernel::bpf::sys::{Maps, Program, ProgramKind};
+use crate::kernel::builder::{HostInfo, NO_LOOP, load, new_map};
 use crate::kernel::control;
 use crate::kernel::program;
-use crate::kernel::recipe::{Ground, NO_LOOP, load, new_shared};
 use crate::kernel::unavailable::Unavailable;
 use crate::kernel::{BTF_PATH, Level};
 use crate::proc::ProcRoot;
 
-/// A program that walks the tasks and counts them.
+/// A program that walks all tasks and counts them.
 #[derive(Debug)]
 pub struct BareWalk(Program);
 
@@ -21,19 +21,19 @@ impl BareWalk {
     /// # Errors
     /// Why the kernel does not accept it.
     pub fn open(root: &ProcRoot) -> Result<Self, Unavailable> {
-        let Ground { layout, .. } = Ground::survey(root, Path::new(BTF_PATH))?;
-        let memory = Memory::with_control(new_shared("control", control::SIZE)?);
-        let code = program::bare(layout.walk.ok_or(NO_LOOP)?, &memory).map_err(Unavailable::Program)?;
-        Ok(Self(load("bare", Level::OpenCoded, ProgramKind::Syscall, &code, memory)?))
+        let HostInfo { layout, .. } = HostInfo::survey(root, Path::new(BTF_PATH))?;
+        let maps = Maps::with_control(new_map("control", control::SIZE)?);
+        let code = program::bare(layout.loop_functions.ok_or(NO_LOOP)?, &maps).map_err(Unavailable::Program)?;
+        Ok(Self(load("bare", Level::OpenCoded, ProgramKind::Syscall, &code, maps)?))
     }
 
-    /// Walks over all tasks and returns their number, pid 0 included.
+    /// Walks all tasks and returns their number, including pid 0.
     ///
     /// # Errors
-    /// When the kernel does not run the program.
+    /// If the kernel does not run the program.
     pub fn run(&mut self) -> io::Result<u64> {
-        self.0.memory_mut().control.set(control::COUNTS, 0);
+        self.0.maps_mut().control.set(control::COUNTS, 0);
         self.0.run()?;
-        Ok(self.0.memory().control.get(control::COUNTS))
+        Ok(self.0.maps().control.get(control::COUNTS))
     }
 }

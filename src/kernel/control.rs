@@ -1,26 +1,27 @@
-//! The control map: what psn tells the program, and what the program counts. Offsets in bytes.
+//! The control map: psn's instructions to the program, and the program's counts. All constants are offsets in bytes unless they
+//! say otherwise.
 
-/// Bytes of records written, which is where the next record goes.
-pub const USED: i32 = 0;
-/// Tasks that passed the gate and found no room for a record.
-pub const MISSED: i32 = 8;
-/// One bit for each state, by the state's number: set for the states that pass.
-pub const GATE: i32 = 16;
-/// The bits of a thread id that are compared with [`SLICE`].
-pub const SLICE_MASK: i32 = 24;
+/// The number of bytes of records written, which is the offset of the next record.
+pub(crate) const USED: i32 = 0;
+/// The number of tasks that passed the gate but have no record, because the memory for records was full.
+pub(crate) const MISSED: i32 = 8;
+/// A bit for each state, by the number of the state. Tasks pass if the bit of their state is set.
+pub(crate) const GATE: i32 = 16;
+/// Which bits of a thread id are compared with [`SLICE`].
+pub(crate) const SLICE_MASK: i32 = 24;
 /// The value that those bits must have.
-pub const SLICE: i32 = 32;
-/// The address of the PID namespace whose ids are wanted.
-pub const NAMESPACE: i32 = 40;
+pub(crate) const SLICE: i32 = 32;
+/// The address of the PID namespace whose ids the records have.
+pub(crate) const NAMESPACE: i32 = 40;
 /// The depth of psn's own PID namespace.
-pub const LEVEL: i32 = 48;
-/// Tasks seen in each state: one word for each state number.
-pub const COUNTS: i32 = 64;
-/// The number of those words, a power of two.
-pub const COUNTS_LEN: i32 = 16;
-/// The state's number for each combination of state bits: one byte each.
-pub const STATES: i32 = COUNTS + 8 * COUNTS_LEN;
-/// The number of those bytes, a power of two.
-pub const STATES_LEN: i32 = 256;
+pub(crate) const LEVEL: i32 = 48;
+/// The number of tasks seen in each state: one word for each number of a state.
+pub(crate) const COUNTS: i32 = 64;
+/// The number of these words, a power of two.
+pub(crate) const COUNTS_LEN: i32 = 16;
+/// The number of the state for each combination of state bits: one byte each.
+pub(crate) const STATES: i32 = COUNTS + 8 * COUNTS_LEN;
+/// The number of these bytes, a power of two.
+pub(crate) const STATES_LEN: i32 = 256;
 /// The size of the map.
-pub const SIZE: usize = (STATES + STATES_LEN) as usize;
+pub(crate) const SIZE: usize = (STATES + STATES_LEN) as usize;

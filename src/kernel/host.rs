@@ -1,4 +1,4 @@
-//! psn's own capabilities and namespaces, as the proc root shows them: whether psn may load a program at all.
+//! Checks of the host: psn's capabilities and namespaces, and limits on BPF programs.
 
 use std::time::Duration;
 
@@ -10,39 +10,39 @@ use crate::proc::{Buffer, ProcRoot};
 
 use crate::kernel::unavailable::Unavailable;
 
-/// Namespaces of the host itself have fixed numbers (`include/linux/proc_ns.h`).
+// The initial namespaces of the host have fixed numbers (`include/linux/proc_ns.h`).
 const INIT_USER_NS: u64 = 0xefff_fffd;
 const INIT_PID_NS: u64 = 0xefff_fffc;
 
-/// How long a file of sysfs may take.
-pub const SYSFS_PATIENCE: Duration = Duration::from_secs(1);
+/// The longest time to wait for a file of sysfs.
+pub(crate) const SYSFS_PATIENCE: Duration = Duration::from_secs(1);
 
-/// The capabilities that loading and running a walk takes; `CAP_SYS_ADMIN` stands for both.
+/// The capabilities that are needed to load and run a walk. `CAP_SYS_ADMIN` includes both.
 const CAPABILITIES: [(u32, &str); 2] = [(39, "CAP_BPF"), (38, "CAP_PERFMON")];
 const SYS_ADMIN: u32 = 21;
 
-/// The relation of psn's PID namespace to the proc root's.
+/// How psn's PID namespace is related to the one whose ids the proc root shows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Namespaces {
-    /// Whether psn's namespace is the host's own.
-    pub is_init: bool,
-    /// The number of levels between psn's namespace and the proc root's, which lies above it.
-    pub levels_up: u32,
+pub(crate) struct Namespaces {
+    /// Whether psn is in the initial PID namespace of the host.
+    pub(crate) is_init: bool,
+    /// How many levels the proc root's namespace is above psn's.
+    pub(crate) levels_up: u32,
 }
 
 impl Namespaces {
-    /// The depth of the proc root's namespace, given the depth of psn's own.
+    /// The depth of the proc root's namespace, if psn's has the depth `own`.
     #[must_use]
-    pub const fn level(self, own: u32) -> Option<u32> {
+    pub(crate) const fn level(self, own: u32) -> Option<u32> {
         own.checked_sub(self.levels_up)
     }
 }
 
-/// Checks that a walk may be tried.
+/// Checks that psn has the rights for a walk, and that the proc root shows psn.
 ///
 /// # Errors
-/// Why it may not.
-pub fn check(root: &ProcRoot) -> Result<Namespaces, Unavailable> {
+/// Why there can be no walk.
+pub(crate) fn check(root: &ProcRoot) -> Result<Namespaces, Unavailable> {
     /// `PROC_SUPER_MAGIC`
     const PROC: i64 = 0x9fa0;
     let is_proc = rustix::fs::statfs(root.path()).is_ok_and(|stat| i128::from(stat.f_type) == i128::from(PROC));
@@ -62,7 +62,7 @@ pub fn check(root: &ProcRoot) -> Result<Namespaces, Unavailable> {
     if namespace("ns/user").is_some_and(|id| id != INIT_USER_NS) {
         return Err(Unavailable::UserNamespace);
     }
-    // `NSpid` has an id for each namespace from the proc root's to psn's own.
+    // The line `NSpid` has one id for each namespace from the proc root's down to psn's.
     let ids = status::value(text, b"NSpid")
         .map_or(1, |ids| ids.split(u8::is_ascii_whitespace).filter(|id| !id.is_empty()).count());
     let levels_up = u32::try_from(ids.saturating_sub(1)).unwrap_or(u32::MAX);
@@ -77,17 +77,17 @@ fn check_capabilities(status: &[u8]) -> Result<(), Unavailable> {
     if missing.is_empty() || has(SYS_ADMIN) { Ok(()) } else { Err(Unavailable::Capability { missing }) }
 }
 
-/// The number of tasks on the host, roughly; 0 if it is not known.
+/// The approximate number of tasks on the host; 0 if it is not known.
 #[must_use]
-pub fn count_tasks(root: &ProcRoot) -> u64 {
+pub(crate) fn count_tasks(root: &ProcRoot) -> u64 {
     let mut buffer = Buffer::default();
     let line = root.read_host(c"loadavg", &mut buffer).ok();
     line.and_then(|line| Loadavg::parse(line).ok()).map_or(0, |loadavg| loadavg.total)
 }
 
-/// The offset of the boot clock in psn's time namespace, which /proc adds to the start times it shows.
+/// The offset of the boot clock in psn's time namespace, in nanoseconds. /proc adds it to the start times that it shows.
 #[must_use]
-pub fn boottime_offset_ns(root: &ProcRoot) -> i64 {
+pub(crate) fn boottime_offset_ns(root: &ProcRoot) -> i64 {
     let Some(own) = root.own_pid() else { return 0 };
     let mut buffer = Buffer::default();
     let text = root.read_process(own, Source::Status, "timens_offsets", &mut buffer);
@@ -103,9 +103,9 @@ fn parse_boottime_offset(text: &[u8]) -> Option<i64> {
     seconds.checked_mul(1_000_000_000)?.checked_add(ns)
 }
 
-/// Whether this kernel counts the memory of maps as locked memory: before Linux 5.11.
+/// Whether this kernel counts the memory of BPF maps as locked memory. Kernels before Linux 5.11 do.
 #[must_use]
-pub fn accounts_locked_memory() -> bool {
+pub(crate) fn accounts_locked_memory() -> bool {
     let release = rustix::system::uname().release().to_string_lossy().into_owned();
     parse_release(&release).is_some_and(|release| release < (5, 11))
 }
@@ -116,22 +116,22 @@ fn parse_release(release: &str) -> Option<(u32, u32)> {
     Some((numbers.next()?.ok()?, numbers.next()?.ok()?))
 }
 
-/// Raises the limit on locked memory as far as psn may, on kernels that count maps.
-pub fn raise_locked_memory() {
+/// Raises the limit on locked memory as far as possible, on kernels where it applies to BPF maps.
+pub(crate) fn raise_locked_memory() {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
     if accounts_locked_memory() {
         let limit = getrlimit(Resource::Memlock);
         let unlimited = Rlimit { current: None, maximum: None };
         if setrlimit(Resource::Memlock, unlimited).is_err() {
-            // Making a map fails if this is not enough.
+            // If the limit is still too low, creating a map fails.
             let _ = setrlimit(Resource::Memlock, Rlimit { current: limit.maximum, ..limit });
         }
     }
 }
 
-/// Whether the kernel is locked down to keep its memory confidential, from BPF programs too.
+/// Whether the kernel is in lockdown mode `confidentiality`, in which BPF programs may not read kernel memory.
 #[must_use]
-pub fn is_locked_down() -> bool {
+pub(crate) fn is_locked_down() -> bool {
     let text = within(SYSFS_PATIENCE, || std::fs::read("/sys/kernel/security/lockdown"));
     text.is_some_and(|text| text.is_ok_and(|text| memchr::memmem::find(&text, b"[confidentiality]").is_some()))
 }

@@ -1,70 +1,70 @@
-//! Where the running kernel keeps what a walk reads, and which functions it has. All of it comes from the kernel's own BTF, so
-//! one psn serves every version.
+//! The offsets of the kernel's fields that a walk reads, and the functions that it calls. They come from the BTF of the running
+//! kernel, so one psn works with all versions.
 
 use crate::kernel::bpf::btf::{Btf, TypeId};
-use crate::kernel::parts::namespace::Ids;
+use crate::kernel::parts::namespace::NamespaceFields;
 use crate::kernel::parts::{self, cpu, identity, state};
-use crate::kernel::types::{Names, Types};
+use crate::kernel::types::{TypeNames, Types};
 
-/// The kernel's fields and functions.
+/// The fields and functions of the running kernel.
 #[derive(Debug, Clone)]
-pub struct Layout {
-    pub(super) state: state::Fields,
-    pub(super) cpu: cpu::Fields,
-    pub(super) identity: identity::Fields,
-    /// What is taken if it is asked for.
-    pub(super) parts: parts::Fields,
-    /// Ids in PID namespaces.
-    pub(super) ids: Option<Ids>,
-    /// What an open-coded walk calls.
-    pub(super) walk: Option<Walk>,
-    /// The function whose name stands for the iterator over tasks.
+pub struct KernelLayout {
+    pub(super) state: state::StateFields,
+    pub(super) cpu: cpu::CpuFields,
+    pub(super) identity: identity::IdentityFields,
+    /// The fields of the optional parts of a record.
+    pub(super) parts: parts::PartFields,
+    /// The fields for ids in PID namespaces.
+    pub(super) ids: Option<NamespaceFields>,
+    /// The functions for an open-coded walk; `None` if the kernel lacks one.
+    pub(super) loop_functions: Option<LoopFunctions>,
+    /// The BTF id of the iterator over tasks; `None` if the kernel has none.
     pub(super) iterator: Option<TypeId>,
 }
 
-impl Layout {
-    /// Finds everything in a kernel's BTF.
+impl KernelLayout {
+    /// Finds the fields and functions in a kernel's BTF.
     ///
     /// # Errors
-    /// The first thing missing that no walk can do without.
+    /// The name of the first missing field that every walk needs.
     pub fn find(btf: &Btf<'_>) -> Result<Self, &'static str> {
-        let types = Types::find(btf, &[parts::Fields::NAMES, &[Ids::NAMES, Walk::NAMES]]);
+        let types = Types::find(btf, &[parts::PartFields::NAMES, &[NamespaceFields::NAMES, LoopFunctions::NAMES]]);
         Ok(Self {
-            state: state::Fields::find(&types)?,
-            cpu: cpu::Fields::find(&types)?,
-            identity: identity::Fields::find(&types)?,
-            parts: parts::Fields::find(&types),
-            ids: Ids::find(&types),
-            walk: Walk::find(&types),
+            state: state::StateFields::find(&types)?,
+            cpu: cpu::CpuFields::find(&types)?,
+            identity: identity::IdentityFields::find(&types)?,
+            parts: parts::PartFields::find(&types),
+            ids: NamespaceFields::find(&types),
+            loop_functions: LoopFunctions::find(&types),
             iterator: types.function(ITERATOR),
         })
     }
 }
 
-/// The kernel's iterator over tasks.
+/// The function by which programs refer to the kernel's iterator over tasks.
 const ITERATOR: &str = "bpf_iter_task";
 
 /// The functions that an open-coded walk calls, and their constants.
 #[derive(Debug, Clone, Copy)]
-pub struct Walk {
+pub(crate) struct LoopFunctions {
     /// `bpf_rcu_read_lock`
-    pub lock: TypeId,
+    pub(crate) lock: TypeId,
     /// `bpf_rcu_read_unlock`
-    pub unlock: TypeId,
+    pub(crate) unlock: TypeId,
     /// `bpf_iter_task_new`
-    pub new: TypeId,
+    pub(crate) new: TypeId,
     /// `bpf_iter_task_next`
-    pub next: TypeId,
+    pub(crate) next: TypeId,
     /// `bpf_iter_task_destroy`
-    pub destroy: TypeId,
+    pub(crate) destroy: TypeId,
     /// The size of `struct bpf_iter_task`.
-    pub iterator_size: u32,
+    pub(crate) iterator_size: u32,
     /// `BPF_TASK_ITER_ALL_THREADS`
-    pub all_threads: i32,
+    pub(crate) all_threads: i32,
 }
 
-impl Walk {
-    const NAMES: Names = Names {
+impl LoopFunctions {
+    const NAMES: TypeNames = TypeNames {
         structures: &["bpf_iter_task"],
         functions: &[
             "bpf_rcu_read_lock",
@@ -97,9 +97,9 @@ mod tests {
     #[test]
     fn a_kernels_own_description_is_found_whole() {
         let bytes = include_bytes!("../../tests/fuzz/corpus/btf/kernel");
-        let layout = Layout::find(&Btf::parse(bytes).unwrap()).unwrap();
+        let layout = KernelLayout::find(&Btf::parse(bytes).unwrap()).unwrap();
         assert_eq!((layout.state.state.offset, layout.state.exit_state.offset), (24, 56));
-        let walk = layout.walk.unwrap();
+        let walk = layout.loop_functions.unwrap();
         assert_eq!((walk.iterator_size, walk.all_threads), (24, 1));
         assert_eq!(layout.ids.unwrap().numbers, 96);
         assert!(layout.iterator.is_some() && layout.parts.uid.is_some() && layout.parts.frames.is_some());
@@ -110,6 +110,6 @@ mod tests {
     #[test]
     fn what_is_missing_is_named() {
         let bytes = include_bytes!("../../tests/fuzz/corpus/btf/odd");
-        assert_eq!(Layout::find(&Btf::parse(bytes).unwrap()).unwrap_err(), "exit_state");
+        assert_eq!(KernelLayout::find(&Btf::parse(bytes).unwrap()).unwrap_err(), "exit_state");
     }
 }

@@ -1,34 +1,33 @@
-//! The records of a walk, as the program wrote them one after the other without gaps.
+//! Reads the records of a walk, which the program wrote one after another without gaps.
 
 use crate::kernel::clock::BootClock;
-use crate::kernel::parts::state::State;
-use crate::kernel::parts::{Form, HEADER, TaskRecord, WaitFacts, cpu, identity, marks};
-use crate::kernel::words::Words;
+use crate::kernel::parts::state::TaskState;
+use crate::kernel::parts::{HEADER, RecordLayout, TaskRecord, WaitFacts, cpu, identity, record_flags};
+use crate::kernel::record_words::RecordWords;
 
 impl TaskRecord<'_> {
-    /// The longest name in a record.
+    /// The length of the longest name in a record, in bytes.
     const COMM_MAX: usize = 15;
 
-    /// The name.
+    /// The name of the thread.
     #[must_use]
     pub fn comm(&self) -> &[u8] {
         until_0(&self.comm)
     }
 
-    /// The name of the process, if it was asked for.
+    /// The name of the process, if the record has it.
     #[must_use]
     pub fn leader_comm(&self) -> Option<&[u8]> {
         self.leader.as_ref().map(until_0)
     }
 
-    /// Whether the task waits. A task in state R does not, nor does one that has ended, nor one that is about to sleep but still
-    /// on a CPU.
+    /// Whether the task waits: its state is not R, it has not ended, and it is not on a CPU, where a task about to sleep still is.
     #[must_use]
     pub fn is_at_rest(&self) -> bool {
-        !self.is_on_cpu && self.state != State::RUNNING && !self.state.has_ended()
+        !self.is_on_cpu && self.state != TaskState::RUNNING && !self.state.has_ended()
     }
 
-    /// Whether the task is a thread of the kernel's own.
+    /// Whether the task is a kernel thread.
     #[must_use]
     pub const fn is_kernel_thread(&self) -> bool {
         identity::is_kernel_thread(self.flags)
@@ -40,7 +39,7 @@ impl TaskRecord<'_> {
         identity::is_io_worker(self.flags)
     }
 
-    /// Whether /proc may show a longer name. To a worker's name it appends the work (`kworker/0:1-events`), and it has the full
+    /// Whether /proc may show a longer name. It appends the work to the name of a worker (`kworker/0:1-events`), and shows the full
     /// names of kernel threads.
     #[must_use]
     pub fn may_have_longer_comm(&self) -> bool {
@@ -55,103 +54,103 @@ fn until_0(name: &[u8; 16]) -> &[u8] {
 
 /// A record as the program wrote it.
 #[derive(Debug, Clone, Copy)]
-pub struct Raw<'a> {
-    /// What every record has. The compiler knows the length of an array, so that reading it is not checked.
+pub(crate) struct RawRecord<'a> {
+    /// The part that every record has. It is an array so that the compiler knows its length and needs no bounds checks.
     header: &'a [u64; HEADER],
-    words: Words<'a>,
-    form: &'a Form,
+    words: RecordWords<'a>,
+    record_layout: &'a RecordLayout,
 }
 
-/// What a record tells of the task's wait.
+/// What a record says about the task's wait.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum RawWait {
-    /// The task is in no wait, or it was not asked for.
+pub(crate) enum WaitInfo {
+    /// Nothing: the task is in no wait, or waits were not requested.
     None,
-    /// The task moved on while the program looked at it.
+    /// The task ran while the program looked at it.
     Moved,
-    /// The wait is the one that an earlier record described.
+    /// It is the wait that an earlier record described.
     Same,
     /// The record describes the wait.
     Taken,
 }
 
-impl<'a> Raw<'a> {
+impl<'a> RawRecord<'a> {
     #[inline]
-    const fn header(&self) -> Words<'a> {
-        Words(self.header)
+    const fn header(&self) -> RecordWords<'a> {
+        RecordWords(self.header)
     }
 
-    /// What it tells of the task's wait.
+    /// What the record says about the task's wait.
     #[inline]
-    pub fn wait(&self) -> RawWait {
-        let marks = marks::read(self.header());
-        if marks & marks::TAKEN != 0 {
-            RawWait::Taken
-        } else if marks & marks::SAME != 0 {
-            RawWait::Same
-        } else if marks & marks::MOVED != 0 {
-            RawWait::Moved
+    pub(crate) fn wait(&self) -> WaitInfo {
+        let record_flags = record_flags::read(self.header());
+        if record_flags & record_flags::TAKEN != 0 {
+            WaitInfo::Taken
+        } else if record_flags & record_flags::SAME != 0 {
+            WaitInfo::Same
+        } else if record_flags & record_flags::MOVED != 0 {
+            WaitInfo::Moved
         } else {
-            RawWait::None
+            WaitInfo::None
         }
     }
 
-    /// The wait that the record describes, with its stack.
-    pub fn facts(&self) -> (WaitFacts, &'a [u64]) {
-        (self.form.wait(self.words), self.form.frames(self.words))
+    /// The wait that the record describes, and its stack.
+    pub(crate) fn facts(&self) -> (WaitFacts, &'a [u64]) {
+        (self.record_layout.wait(self.words), self.record_layout.frames(self.words))
     }
 
-    /// The thread's id, when it started in ns of the boot clock, and how often it left a CPU.
+    /// The thread id, the start time in nanoseconds of the boot clock, and the number of context switches.
     #[inline]
-    pub fn identity(&self) -> (u32, u64, u64) {
+    pub(crate) fn identity(&self) -> (u32, u64, u64) {
         let header = self.header();
         (identity::read_tid(header), identity::read_start_ns(header), cpu::read_switches(header))
     }
 
-    /// The record, given what the task waits for if that is known.
+    /// The complete record. `wait` is what the task waits for, if that is known.
     #[inline]
-    pub fn task<'b>(&self, wait: Option<(&WaitFacts, &'b [u64])>, clock: BootClock) -> TaskRecord<'b> {
+    pub(crate) fn task<'b>(&self, wait: Option<(&WaitFacts, &'b [u64])>, clock: BootClock) -> TaskRecord<'b> {
         let has_moved = match self.wait() {
-            RawWait::None => false,
-            RawWait::Moved => true,
-            RawWait::Same | RawWait::Taken => wait.is_none(),
+            WaitInfo::None => false,
+            WaitInfo::Moved => true,
+            WaitInfo::Same | WaitInfo::Taken => wait.is_none(),
         };
-        self.form.task(self.header(), self.words, wait, has_moved, clock)
+        self.record_layout.task(self.header(), self.words, wait, has_moved, clock)
     }
 }
 
-/// The records in a row of words.
+/// An iterator over the records in a slice of words.
 #[derive(Debug)]
-pub struct Records<'a> {
+pub(crate) struct RawRecords<'a> {
     words: &'a [u64],
-    form: &'a Form,
+    record_layout: &'a RecordLayout,
 }
 
-impl<'a> Records<'a> {
-    /// The records of this form that fill `words`.
-    pub const fn new(words: &'a [u64], form: &'a Form) -> Self {
-        Self { words, form }
+impl<'a> RawRecords<'a> {
+    /// The records of this layout in `words`.
+    pub(crate) const fn new(words: &'a [u64], record_layout: &'a RecordLayout) -> Self {
+        Self { words, record_layout }
     }
 }
 
-impl<'a> Iterator for Records<'a> {
-    type Item = Raw<'a>;
+impl<'a> Iterator for RawRecords<'a> {
+    type Item = RawRecord<'a>;
 
-    /// The next record; `None` at the end, and where a record is cut.
+    /// The next record; `None` at the end, and if the record is incomplete.
     #[inline]
-    fn next(&mut self) -> Option<Raw<'a>> {
+    fn next(&mut self) -> Option<RawRecord<'a>> {
         let header = self.words.first_chunk::<HEADER>()?;
-        let length = self.form.record_words(Words(header), Words(self.words))?;
+        let length = self.record_layout.record_words(RecordWords(header), RecordWords(self.words))?;
         let (record, rest) = self.words.split_at_checked(length)?;
         self.words = rest;
-        Some(Raw { header, words: Words(record), form: self.form })
+        Some(RawRecord { header, words: RecordWords(record), record_layout: self.record_layout })
     }
 }
 
-/// Records made by hand, for the tests of those who use them.
+/// Records for the tests of other modules.
 #[cfg(test)]
 impl TaskRecord<'static> {
-    /// A user's thread in this state, on no CPU, of which nothing else is known.
+    /// The record of a user thread in this state that is on no CPU, without optional parts.
     pub(crate) fn in_state(letter: u8) -> Self {
         let clock = BootClock { ns_per_tick: 1, offset_ns: 0 };
         let mut comm = [0; 16];
@@ -159,45 +158,51 @@ impl TaskRecord<'static> {
         Self {
             tid: 7,
             tgid: 5,
-            state: State::all().find(|state| state.letter() == letter).unwrap(),
+            state: TaskState::all().find(|state| state.letter() == letter).unwrap(),
             cpu: 3,
             starttime_ticks: 99,
             flags: 0x40,
             switches: 1,
             comm,
-            ..made::form(crate::kernel::parts::Parts::default()).task(Words(&[]), Words(&[]), None, false, clock)
+            ..made::record_layout(crate::kernel::parts::Parts::default()).task(
+                RecordWords(&[]),
+                RecordWords(&[]),
+                None,
+                false,
+                clock,
+            )
         }
     }
 }
 
-/// Records made by hand, as the program writes them.
+/// Builds records for tests, in the form that the program writes.
 #[cfg(test)]
-pub mod made {
-    use super::{Raw, Records};
+pub(crate) mod made {
+    use super::{RawRecord, RawRecords};
     use crate::kernel::bpf::btf::Btf;
-    use crate::kernel::layout::Layout;
-    use crate::kernel::parts::{Form, Parts};
+    use crate::kernel::layout::KernelLayout;
+    use crate::kernel::parts::{Parts, RecordLayout};
 
-    /// The form of a record on a kernel of the tests' own.
-    pub fn form(parts: Parts) -> Form {
+    /// The layout of records on the kernel of the test data.
+    pub(crate) fn record_layout(parts: Parts) -> RecordLayout {
         let bytes = include_bytes!("../../tests/fuzz/corpus/btf/kernel");
-        Form::new(&Layout::find(&Btf::parse(bytes).unwrap()).unwrap().parts, parts)
+        RecordLayout::new(&KernelLayout::find(&Btf::parse(bytes).unwrap()).unwrap().parts, parts)
     }
 
-    /// The values that every record has.
-    pub struct Header {
-        pub tid: u32,
-        pub start: u64,
-        pub switches: u64,
-        pub flags: u32,
-        pub marks: i32,
+    /// Values of the part that every record has.
+    pub(crate) struct TestHeader {
+        pub(crate) tid: u32,
+        pub(crate) start: u64,
+        pub(crate) switches: u64,
+        pub(crate) flags: u32,
+        pub(crate) record_flags: i32,
     }
 
-    /// A record: its header, the user 1000, and the parts of its wait.
-    pub fn words(header: &Header, wait: &[u64]) -> Vec<u64> {
+    /// A record with this header, the user 1000, and the parts of its wait.
+    pub(crate) fn words(header: &TestHeader, wait: &[u64]) -> Vec<u64> {
         let mut bytes = [0; 56];
         let mut put = |place: usize, value: &[u8]| bytes[place..][..value.len()].copy_from_slice(value);
-        put(2, &[1, header.marks as u8]);
+        put(2, &[1, header.record_flags as u8]);
         put(4, &7_u32.to_ne_bytes());
         put(8, &header.switches.to_ne_bytes());
         put(16, &header.tid.to_ne_bytes());
@@ -210,9 +215,9 @@ pub mod made {
         header.chain(wait.iter().copied()).collect()
     }
 
-    /// The one record in these words.
-    pub fn raw<'a>(words: &'a [u64], form: &'a Form) -> Raw<'a> {
-        let mut records = Records::new(words, form);
+    /// The only record in these words.
+    pub(crate) fn raw<'a>(words: &'a [u64], record_layout: &'a RecordLayout) -> RawRecord<'a> {
+        let mut records = RawRecords::new(words, record_layout);
         let raw = records.next().unwrap();
         assert!(records.next().is_none());
         raw
@@ -223,34 +228,34 @@ pub mod made {
 mod tests {
     use proptest::prelude::*;
 
-    use super::made::{Header, form, raw};
+    use super::made::{TestHeader, raw, record_layout};
     use super::*;
-    use crate::kernel::parts::{Call, Parts, Registers};
+    use crate::kernel::parts::{Parts, RecordedCall, Registers};
 
-    /// Everything but the name of the process.
+    /// All parts except the name of the process.
     const ALL: Parts = Parts { leader: false, ..Parts::everything() };
     const CLOCK: BootClock = BootClock { ns_per_tick: 10_000_000, offset_ns: -10_000_000 };
 
-    fn words(flags: u32, marks: i32, wait: &[u64]) -> Vec<u64> {
-        made::words(&Header { tid: 5, start: 30_000_000, switches: 9, flags, marks }, wait)
+    fn words(flags: u32, record_flags: i32, wait: &[u64]) -> Vec<u64> {
+        made::words(&TestHeader { tid: 5, start: 30_000_000, switches: 9, flags, record_flags }, wait)
     }
 
     fn call(number: u64) -> Vec<u64> {
         vec![number, 1, 2, 3, 4, 5, 6, 70, 80]
     }
 
-    fn taken(words: &[u64], parts: Parts) -> (Call, Vec<u64>) {
-        let form = form(parts);
-        let raw = raw(words, &form);
-        assert_eq!(raw.wait(), RawWait::Taken);
+    fn taken(words: &[u64], parts: Parts) -> (RecordedCall, Vec<u64>) {
+        let record_layout = record_layout(parts);
+        let raw = raw(words, &record_layout);
+        assert_eq!(raw.wait(), WaitInfo::Taken);
         let (facts, frames) = raw.facts();
         (facts.call, frames.to_vec())
     }
 
     #[test]
     fn fields_come_back_as_they_were_written() {
-        let words = words(0x42, marks::ON_CPU, &[]);
-        let all = form(ALL);
+        let words = words(0x42, record_flags::ON_CPU, &[]);
+        let all = record_layout(ALL);
         let raw = raw(&words, &all);
         let record = raw.task(None, CLOCK);
         assert_eq!((record.tid, record.tgid, record.cpu, record.uid), (5, 4, 7, Some(1000)));
@@ -258,7 +263,7 @@ mod tests {
         assert_eq!((record.starttime_ticks, record.flags, record.switches), (2, 0x42, 9));
         assert_eq!(record.comm(), b"a) R 1\xff");
         assert_eq!(raw.identity(), (5, 30_000_000, 9));
-        assert_eq!(made::raw(&words, &form(Parts::default())).task(None, CLOCK).uid, None);
+        assert_eq!(made::raw(&words, &record_layout(Parts::default())).task(None, CLOCK).uid, None);
     }
 
     #[test]
@@ -266,48 +271,56 @@ mod tests {
     fn a_call_is_told_from_none_and_from_a_kernel_thread() {
         let registers = Registers { sp: 70, ip: 80 };
         let tail = |number| [call(number), vec![16, 11, 12]].concat();
-        let some = |number, is_compat| Call::Some { number, is_compat, args: [1, 2, 3, 4, 5, 6], registers };
-        assert_eq!(taken(&words(0, marks::TAKEN, &tail(202)), ALL), (some(202, false), vec![11, 12]));
-        assert_eq!(taken(&words(0, marks::TAKEN | marks::COMPAT, &tail(3)), ALL).0, some(3, true));
-        assert_eq!(taken(&words(0, marks::TAKEN, &tail(u64::MAX)), ALL).0, Call::None(registers));
-        assert_eq!(taken(&words(0, marks::TAKEN, &tail(0xffff_ffff)), ALL).0, Call::None(registers));
-        assert_eq!(taken(&words(0x0020_0000, marks::TAKEN, &tail(0)), ALL).0, Call::KernelThread);
+        let some = |number, is_compat| RecordedCall::Some { number, is_compat, args: [1, 2, 3, 4, 5, 6], registers };
+        assert_eq!(taken(&words(0, record_flags::TAKEN, &tail(202)), ALL), (some(202, false), vec![11, 12]));
+        assert_eq!(taken(&words(0, record_flags::TAKEN | record_flags::COMPAT, &tail(3)), ALL).0, some(3, true));
+        assert_eq!(taken(&words(0, record_flags::TAKEN, &tail(u64::MAX)), ALL).0, RecordedCall::None(registers));
+        assert_eq!(taken(&words(0, record_flags::TAKEN, &tail(0xffff_ffff)), ALL).0, RecordedCall::None(registers));
+        assert_eq!(taken(&words(0x0020_0000, record_flags::TAKEN, &tail(0)), ALL).0, RecordedCall::KernelThread);
         let parts = Parts { frames: 0, ..ALL };
-        assert_eq!(taken(&words(0, marks::TAKEN, &call(1)), parts), (some(1, false), vec![]));
+        assert_eq!(taken(&words(0, record_flags::TAKEN, &call(1)), parts), (some(1, false), vec![]));
         let parts = Parts { call: false, ..ALL };
-        assert_eq!(taken(&words(0, marks::TAKEN, &[8, 11]), parts), (Call::Unknown, vec![11]));
+        assert_eq!(taken(&words(0, record_flags::TAKEN, &[8, 11]), parts), (RecordedCall::Unknown, vec![11]));
     }
 
     #[test]
     #[cfg(target_arch = "x86_64")]
     fn the_leaders_name_is_before_the_wait() {
-        let form = form(Parts { leader: true, ..ALL });
+        let record_layout = record_layout(Parts { leader: true, ..ALL });
         let leader = [u64::from_ne_bytes(*b"a-leader"), u64::from_ne_bytes(*b"-x\0\0\0\0\0\0")];
-        let long = words(0, marks::TAKEN, &[&leader[..], &call(1), &[8, 11]].concat());
+        let long = words(0, record_flags::TAKEN, &[&leader[..], &call(1), &[8, 11]].concat());
         let all = [words(0, 0, &leader), long].concat();
-        let records: Vec<_> = Records::new(&all, &form).collect();
+        let records: Vec<_> = RawRecords::new(&all, &record_layout).collect();
         assert_eq!(records.len(), 2);
         for raw in &records {
             assert_eq!(raw.task(None, CLOCK).leader_comm(), Some(&b"a-leader-x"[..]));
         }
         assert_eq!(records[1].facts().1, [11]);
-        let without = made::form(ALL);
+        let without = made::record_layout(ALL);
         assert_eq!(raw(&words(0, 0, &[]), &without).task(None, CLOCK).leader_comm(), None);
     }
 
     #[test]
     #[cfg(target_arch = "x86_64")]
     fn records_follow_each_other_without_gaps() {
-        let long = words(0, marks::TAKEN, &[call(1), vec![8, 1]].concat());
-        let all =
-            [long.clone(), words(0, marks::SAME, &[]), words(0, marks::MOVED, &[]), words(0, 0, &[]), long].concat();
-        let waits: Vec<_> = Records::new(&all, &form(ALL)).map(|raw| raw.wait()).collect();
-        assert_eq!(waits, [RawWait::Taken, RawWait::Same, RawWait::Moved, RawWait::None, RawWait::Taken]);
+        let long = words(0, record_flags::TAKEN, &[call(1), vec![8, 1]].concat());
+        let all = [
+            long.clone(),
+            words(0, record_flags::SAME, &[]),
+            words(0, record_flags::MOVED, &[]),
+            words(0, 0, &[]),
+            long,
+        ]
+        .concat();
+        let waits: Vec<_> = RawRecords::new(&all, &record_layout(ALL)).map(|raw| raw.wait()).collect();
+        assert_eq!(waits, [WaitInfo::Taken, WaitInfo::Same, WaitInfo::Moved, WaitInfo::None, WaitInfo::Taken]);
     }
 
     #[test]
     fn records_are_no_larger_than_what_is_asked_for() {
-        let bytes = |parts| (form(parts).short(), form(parts).long() + form(parts).max_frames_bytes());
+        let bytes = |parts| {
+            (record_layout(parts).short(), record_layout(parts).long() + record_layout(parts).max_frames_bytes())
+        };
         assert_eq!(bytes(Parts::default()), (56, 56));
         assert_eq!(bytes(Parts { uid: true, ..Parts::default() }), (56, 56));
         assert_eq!(bytes(Parts { frames: 1, ..Parts::default() }), (56, 72));
@@ -317,7 +330,7 @@ mod tests {
 
     #[test]
     fn names_that_may_be_longer_are_told() {
-        let all = form(ALL);
+        let all = record_layout(ALL);
         let longer = |flags| raw(&words(flags, 0, &[]), &all).task(None, CLOCK).may_have_longer_comm();
         assert!(longer(0x0020_0020), "a worker's");
         assert!(!longer(0x0020_0000), "a kernel thread's that is short");
@@ -327,9 +340,9 @@ mod tests {
     proptest! {
         #[test]
         fn no_words_panic(words: Vec<u64>, call: bool, frames: u8) {
-            let form = form(Parts { call, frames, ..Parts::everything() });
+            let record_layout = record_layout(Parts { call, frames, ..Parts::everything() });
             let clock = BootClock { ns_per_tick: 10, offset_ns: i64::MIN };
-            for raw in Records::new(&words, &form) {
+            for raw in RawRecords::new(&words, &record_layout) {
                 let (facts, frames) = raw.facts();
                 let _ = raw.task(Some((&facts, frames)), clock).comm().len();
             }

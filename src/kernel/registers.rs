@@ -1,19 +1,19 @@
-//! What the registers hold while a program looks at a task.
+//! The meaning of the registers while a program looks at a task.
 //!
-//! `R6` to `R9` keep their contents across calls and belong to the names below. `R0` to `R4` are free: whoever needs a value
-//! in one of them loads it first. Labels are unique in a program, so a part's labels name the part.
+//! `R6` to `R9` keep their contents across calls and have the names below. `R0` to `R4` are free for any use, and hold nothing
+//! between the instructions of two parts. Labels are unique in a program, so the labels of a part name the part.
 
 use crate::kernel::bpf::asm::Register;
 
 /// `struct control *control`: see [`control`](crate::kernel::control).
-pub const CONTROL: Register = Register::R6;
+pub(crate) const CONTROL: Register = Register::R6;
 /// `struct task_struct *task`
-pub const TASK: Register = Register::R7;
-/// `unsigned int index`: the number of the task's state, until [`MARKS`] takes the register.
-pub const INDEX: Register = Register::R8;
-/// `unsigned int marks`: see [`marks`](crate::kernel::parts::marks).
-pub const MARKS: Register = Register::R8;
+pub(crate) const TASK: Register = Register::R7;
+/// `unsigned int index`: the number of the task's state, until [`FLAG_BITS`] takes the register.
+pub(crate) const INDEX: Register = Register::R8;
+/// `unsigned int flag_bits`: see [`record_flags`](crate::kernel::parts::record_flags).
+pub(crate) const FLAG_BITS: Register = Register::R8;
 /// `unsigned int state`: the bits of `task->__state`, until [`RECORD`] takes the register.
-pub const STATE: Register = Register::R9;
+pub(crate) const STATE: Register = Register::R9;
 /// `struct record *record`
-pub const RECORD: Register = Register::R9;
+pub(crate) const RECORD: Register = Register::R9;

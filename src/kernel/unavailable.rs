@@ -1,4 +1,4 @@
-//! Why the kernel's own walk is not available, and what would make it so.
+//! Why there is no kernel walk, and what the user can do about it.
 
 use std::fmt;
 use std::io;
@@ -9,7 +9,7 @@ use crate::kernel::bpf::asm::AsmError;
 use crate::kernel::bpf::btf::BtfError;
 use crate::text::sentence::shown;
 
-/// Why there is no walk. `Display` gives the reason and the cure on one line.
+/// Why there is no walk. `Display` shows the reason and what to do on one line.
 #[derive(Debug)]
 pub enum Unavailable {
     /// psn lacks capabilities.
@@ -17,20 +17,20 @@ pub enum Unavailable {
         /// The capabilities that it lacks.
         missing: Vec<&'static str>,
     },
-    /// psn is in a user namespace other than the host's, where capabilities do not count for BPF.
+    /// psn is in a user namespace other than the initial one. The kernel does not accept capabilities of such a namespace for BPF.
     UserNamespace,
     /// The proc root is not a proc file system.
     NotProc(PathBuf),
-    /// The proc root shows the ids of a PID namespace for which a walk cannot find the ids.
+    /// A walk cannot find the ids of the PID namespace that the proc root shows.
     PidNamespace(&'static str),
-    /// The description of the kernel's types cannot be read.
+    /// The BTF of the kernel cannot be read.
     NoBtf {
         /// The file.
         path: PathBuf,
         /// The error of reading it.
         error: io::Error,
     },
-    /// The description is not BTF that psn understands.
+    /// psn cannot parse the BTF of the kernel.
     Btf {
         /// The file.
         path: PathBuf,
@@ -46,17 +46,17 @@ pub enum Unavailable {
     },
     /// The kernel refuses bpf(2) although psn has the capabilities.
     Refused(io::Error),
-    /// The kernel counts the memory of maps as locked, and the limit is too low.
+    /// The kernel counts the memory of maps as locked memory, and the limit is too low.
     LockedMemory,
     /// The verifier rejects the program.
     Verifier {
-        /// The kind of program.
+        /// How the program walks.
         level: Level,
         /// The error of bpf(2).
         error: io::Error,
         /// The log of the verifier.
         log: String,
-        /// Whether the kernel is locked down to keep its memory confidential.
+        /// Whether the kernel is in lockdown mode `confidentiality`.
         is_locked_down: bool,
     },
     /// The program cannot be assembled for this kernel.
@@ -87,21 +87,21 @@ impl Unavailable {
         match self {
             Self::Capability { missing } => write!(f, "psn lacks {}", missing.join(" and ")),
             Self::UserNamespace => {
-                write!(f, "psn runs in a user namespace, where its capabilities do not count for BPF")
+                write!(f, "psn runs in a user namespace, whose capabilities the kernel does not accept for BPF")
             }
             Self::NotProc(path) => write!(f, "{} is not a mounted proc file system", shown(path)),
             Self::PidNamespace(why) => f.write_str(why),
             Self::NoBtf { path, error } => {
-                write!(f, "the kernel's type description {} can not be read: {error}", shown(path))
+                write!(f, "the kernel's type description {} cannot be read: {error}", shown(path))
             }
-            Self::Btf { path, error } => write!(f, "{} is not understood: {error}", shown(path)),
+            Self::Btf { path, error } => write!(f, "cannot parse {}: {error}", shown(path)),
             Self::Kernel { lacks, .. } => write!(f, "this kernel has no {lacks}"),
             Self::Refused(error) => write!(f, "the kernel refuses bpf(2): {error}"),
             Self::LockedMemory => write!(f, "the limit on locked memory is too low for BPF maps"),
             Self::Verifier { level, error, log, .. } => {
-                write!(f, "the kernel does not accept the program for {level}: {error}: {}", last_words(log))
+                write!(f, "the kernel rejected the program for {level}: {error}: {}", last_words(log))
             }
-            Self::Program(error) => write!(f, "no program can be made for this kernel: {error}"),
+            Self::Program(error) => write!(f, "psn cannot build a program for this kernel: {error}"),
             Self::System { what, error } => write!(f, "{what}: {error}"),
         }
     }
@@ -111,23 +111,27 @@ impl Unavailable {
     pub fn cure(&self) -> Option<String> {
         let cure = match self {
             Self::Capability { .. } => {
-                "run psn as root, or give it these: setcap cap_bpf,cap_perfmon=ep psn (before Linux 5.8: cap_sys_admin)"
+                "run psn as root, or grant it these: setcap cap_bpf,cap_perfmon=ep psn (before Linux 5.8: cap_sys_admin)"
             }
             Self::UserNamespace => "run psn outside it",
-            Self::NotProc(_) => "give the proc file system of this host",
-            Self::PidNamespace(_) => "run psn in the PID namespace of the proc root, or give the proc root of its own",
-            Self::NoBtf { .. } => "it takes a kernel with CONFIG_DEBUG_INFO_BTF, and /sys mounted",
-            Self::Kernel { since, .. } => return Some(format!("it takes Linux {since}")),
-            Self::Refused(_) => "a seccomp filter or a security module may be in the way: in a container, allow bpf(2)",
+            Self::NotProc(_) => "use the proc file system of this host",
+            Self::PidNamespace(_) => {
+                "run psn in the PID namespace of the proc root, or use the proc file system of psn's own"
+            }
+            Self::NoBtf { .. } => "this needs a kernel with CONFIG_DEBUG_INFO_BTF, and /sys mounted",
+            Self::Kernel { since, .. } => return Some(format!("this needs Linux {since} or later")),
+            Self::Refused(_) => "a seccomp filter or a security module may forbid it; in a container, allow bpf(2)",
             Self::LockedMemory => "raise it: ulimit -l unlimited",
-            Self::Verifier { is_locked_down: true, .. } => "the kernel is in lockdown=confidentiality: boot it without",
+            Self::Verifier { is_locked_down: true, .. } => {
+                "the kernel is in lockdown mode confidentiality, which forbids it: boot without that"
+            }
             Self::Btf { .. } | Self::Verifier { .. } | Self::Program(_) | Self::System { .. } => return None,
         };
         Some(cure.to_owned())
     }
 }
 
-/// The last lines of the verifier's log, which say what it objects to, without its statistics.
+/// The last lines of the verifier's log, which say why it rejects the program, without its statistics.
 fn last_words(log: &str) -> String {
     const LINES: usize = 4;
     let words: Vec<&str> = log.lines().filter(|line| !line.starts_with("processed ")).collect();

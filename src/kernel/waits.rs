@@ -1,14 +1,15 @@
-//! The waits that records described.
+//! The waits that earlier records described.
 //!
-//! The program describes a wait once. From then on the records of the task only say that it is still in that wait, until it has
-//! run. So psn keeps each description here. Equal stacks are kept once, because thousands of tasks wait in the same place.
+//! The program describes each wait once. After that, records only say that the task is still in the same wait, until the task
+//! has run. So psn keeps the descriptions here. Equal stacks are stored once, because thousands of tasks can wait in the same
+//! place.
 
 use std::collections::HashMap;
 
 use foldhash::fast::RandomState;
 
 use crate::kernel::parts::WaitFacts;
-use crate::kernel::record::{Raw, RawWait};
+use crate::kernel::record::{RawRecord, WaitInfo};
 
 /// The wait of one task.
 #[derive(Debug, Clone, Copy)]
@@ -25,14 +26,14 @@ struct Wait {
 
 /// The waits of all tasks.
 ///
-/// They lie in the order in which the tasks were first seen, which is nearly the order of each walk. So the next wait that is
-/// asked for is mostly the next in memory, and is found without a search.
+/// They are in the order in which the tasks were first seen, which is nearly the order of each walk. So the next wait to look
+/// up is mostly the next in the list, and is found without a search.
 #[derive(Debug, Default)]
-pub struct Waits {
+pub(crate) struct Waits {
     waits: Vec<Wait>,
     /// The index of each thread's wait, by thread id.
     places: HashMap<u32, usize, RandomState>,
-    /// The index of the wait that is likely to be asked for next.
+    /// The index of the wait that is likely to be looked up next.
     next: usize,
     stacks: Vec<Box<[u64]>>,
     stack_places: HashMap<Box<[u64]>, u32, RandomState>,
@@ -43,16 +44,17 @@ pub struct Waits {
 }
 
 impl Waits {
-    /// The most stacks kept, far more than any kernel was seen to have at once. If there are more, everything is forgotten.
+    /// The largest number of stacks kept, far more than any kernel was seen to have at once. If there are more, all waits are
+    /// dropped.
     const MAX_STACKS: usize = 1 << 16;
 
-    /// The wait of the task of this record, if it is known.
+    /// The wait of the record's task, if it is known.
     #[inline]
-    pub fn resolve(&mut self, raw: &Raw<'_>) -> Option<(&WaitFacts, &[u64])> {
+    pub(crate) fn resolve(&mut self, raw: &RawRecord<'_>) -> Option<(&WaitFacts, &[u64])> {
         let place = match raw.wait() {
-            RawWait::None | RawWait::Moved => return None,
-            RawWait::Same => self.recall(raw)?,
-            RawWait::Taken => self.keep(raw),
+            WaitInfo::None | WaitInfo::Moved => return None,
+            WaitInfo::Same => self.recall(raw)?,
+            WaitInfo::Taken => self.keep(raw),
         };
         let wait = self.waits.get(place)?;
         Some((&wait.facts, self.stacks.get(wait.stack as usize).map_or(&[], AsRef::as_ref)))
@@ -60,7 +62,7 @@ impl Waits {
 
     /// The index of the wait that an earlier record described.
     #[inline]
-    fn recall(&mut self, raw: &Raw<'_>) -> Option<usize> {
+    fn recall(&mut self, raw: &RawRecord<'_>) -> Option<usize> {
         let (tid, start, switches) = raw.identity();
         self.seen += 1;
         let place = self.place(tid);
@@ -74,7 +76,7 @@ impl Waits {
     }
 
     /// Keeps the wait that the record describes, and returns its index.
-    fn keep(&mut self, raw: &Raw<'_>) -> usize {
+    fn keep(&mut self, raw: &RawRecord<'_>) -> usize {
         let (tid, start, switches) = raw.identity();
         self.seen += 1;
         let (facts, frames) = raw.facts();
@@ -111,9 +113,9 @@ impl Waits {
         place
     }
 
-    /// Begins a walk. Forgets the tasks that were not in the last one, if they are many.
-    pub fn begin(&mut self) {
-        /// So few tasks are not worth a pass over all waits.
+    /// Begins a walk. Drops the tasks that were not in the last walk, if there are many.
+    pub(crate) fn begin(&mut self) {
+        /// Fewer tasks than this are not worth a pass over all waits.
         const SPARE: usize = 1024;
         if self.waits.len() > 2 * self.seen + SPARE {
             let last = self.walk;
@@ -125,15 +127,15 @@ impl Waits {
         self.next = 0;
     }
 
-    /// Whether the program has to describe every wait anew: a record left out a wait that is not known here, or there are too
-    /// many stacks.
+    /// Whether the program has to describe all waits again, because a record left out a wait that is not known here, or because
+    /// there are too many stacks.
     #[must_use]
-    pub fn must_be_told(&self) -> bool {
+    pub(crate) fn must_be_told(&self) -> bool {
         self.is_incomplete || self.stacks.len() > Self::MAX_STACKS
     }
 
-    /// Forgets everything.
-    pub fn clear(&mut self) {
+    /// Drops all waits and stacks.
+    pub(crate) fn clear(&mut self) {
         *self = Self { walk: self.walk, ..Self::default() };
     }
 }
@@ -143,24 +145,24 @@ mod tests {
     use std::sync::LazyLock;
 
     use super::*;
-    use crate::kernel::parts::{Call, Form, Parts, marks};
-    use crate::kernel::record::made::{self, Header};
+    use crate::kernel::parts::{Parts, RecordLayout, RecordedCall, record_flags};
+    use crate::kernel::record::made::{self, TestHeader};
 
-    static FORM: LazyLock<Form> =
-        LazyLock::new(|| made::form(Parts { uid: false, leader: false, ..Parts::everything() }));
+    static FORM: LazyLock<RecordLayout> =
+        LazyLock::new(|| made::record_layout(Parts { uid: false, leader: false, ..Parts::everything() }));
 
     /// What is known of a wait: `ip` of its call, and its stack.
     fn resolve(
         waits: &mut Waits,
         (tid, start, switches): (u32, u64, u64),
-        marks: i32,
+        record_flags: i32,
         wait: &[u64],
     ) -> Option<(u64, Vec<u64>)> {
-        let header = Header { tid, start, switches, flags: 0, marks };
+        let header = TestHeader { tid, start, switches, flags: 0, record_flags };
         let words = made::words(&header, wait);
         let (facts, frames) = waits.resolve(&made::raw(&words, &FORM))?;
         let ip = match facts.call {
-            Call::None(registers) => registers.ip,
+            RecordedCall::None(registers) => registers.ip,
             _ => switches,
         };
         Some((ip, frames.to_vec()))
@@ -171,11 +173,14 @@ mod tests {
         // Of machines whose registers are not known there is no call.
         let call = if FORM.parts().call { vec![u64::MAX, 0, 0, 0, 0, 0, 0, 0, switches] } else { vec![] };
         let wait = [&call[..], &[8 * frames.len() as u64], frames].concat();
-        assert_eq!(resolve(waits, (tid, start, switches), marks::TAKEN, &wait), Some((switches, frames.to_vec())));
+        assert_eq!(
+            resolve(waits, (tid, start, switches), record_flags::TAKEN, &wait),
+            Some((switches, frames.to_vec()))
+        );
     }
 
     fn same(waits: &mut Waits, tid: u32, start: u64, switches: u64) -> Option<(u64, Vec<u64>)> {
-        resolve(waits, (tid, start, switches), marks::SAME, &[])
+        resolve(waits, (tid, start, switches), record_flags::SAME, &[])
     }
 
     #[test]

@@ -1,27 +1,27 @@
-//! A walk: the request, the passes over the tasks, and the records that are handed over.
+//! A walk: its request, its passes over the tasks, and the delivery of its records.
 
 use std::io;
 use std::path::PathBuf;
 
 use crate::ask::plan::StateGate;
-use crate::kernel::bpf::sys::{Program, Shared, Step};
+use crate::kernel::bpf::sys::{Program, SharedMap, Step};
+use crate::kernel::builder::{HostInfo, MapSizes, ProgramBuilder};
 use crate::kernel::clock::BootClock;
 use crate::kernel::control;
-use crate::kernel::parts::state::State;
+use crate::kernel::parts::state::TaskState;
 use crate::kernel::parts::{Parts, TaskRecord};
-use crate::kernel::recipe::{Ground, Recipe, Room};
-use crate::kernel::record::Records;
+use crate::kernel::record::RawRecords;
 use crate::kernel::unavailable::Unavailable;
 use crate::kernel::waits::Waits;
 use crate::kernel::{BTF_PATH, Level};
 use crate::proc::ProcRoot;
 
-/// Which tasks a walk looks at, and what it takes of them.
+/// Which tasks a walk selects, and what its records contain.
 #[derive(Debug, Clone)]
-pub struct Request {
+pub struct WalkRequest {
     /// The states that pass; see [`KernelScan::set_gate`].
     pub gate: StateGate,
-    /// What to take of the tasks that pass.
+    /// What the records of tasks that pass contain.
     pub parts: Parts,
     /// Whether only selected processes pass: see [`KernelScan::select_processes`].
     pub selects_processes: bool,
@@ -29,16 +29,16 @@ pub struct Request {
     pub selects_threads: bool,
     /// The levels to try, in this order.
     pub levels: Vec<Level>,
-    /// Bytes for records at first; the memory grows as needed.
+    /// The initial bytes for records; the memory grows as needed.
     pub buffer_bytes: usize,
-    /// The most bytes for records. Where these do not suffice, a walk takes several passes.
+    /// The largest number of bytes for records. If the records do not fit, a walk takes several passes.
     pub max_buffer_bytes: usize,
-    /// The file with the kernel's types.
+    /// The file with the kernel's BTF.
     pub btf_path: PathBuf,
 }
 
-impl Default for Request {
-    /// Every active thread of the host, with no more than what every record has.
+impl Default for WalkRequest {
+    /// All active threads of the host, with no optional parts.
     fn default() -> Self {
         Self {
             gate: StateGate::active(),
@@ -55,18 +55,18 @@ impl Default for Request {
 
 /// The counts of a walk.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Walk {
-    /// Tasks seen in each state, by the state's number, without pid 0.
+pub struct WalkCounts {
+    /// The number of tasks seen in each state, by the number of the state, without pid 0.
     states: [u64; control::COUNTS_LEN as usize],
-    /// Records handed over.
+    /// The number of records delivered.
     pub records: u64,
-    /// Tasks that passed and have no record, because there was no room.
+    /// The number of tasks that passed but have no record, because the memory for records was full.
     pub overflowed: u64,
-    /// How often the program walked the tasks: more than once if there was not enough room at first.
+    /// How often the program walked the tasks: more than once if the records did not fit at first.
     pub passes: u32,
 }
 
-impl Walk {
+impl WalkCounts {
     /// The number of tasks seen, whether they passed or not.
     #[must_use]
     pub fn tasks(&self) -> u64 {
@@ -74,79 +74,79 @@ impl Walk {
     }
 
     /// The states in which tasks were seen, with the number of tasks in each.
-    pub fn states(&self) -> impl Iterator<Item = (State, u64)> {
+    pub fn states(&self) -> impl Iterator<Item = (TaskState, u64)> {
         let counts =
-            State::all().map(|state| (state, self.states.get(usize::from(state.index())).copied().unwrap_or(0)));
+            TaskState::all().map(|state| (state, self.states.get(usize::from(state.index())).copied().unwrap_or(0)));
         counts.filter(|(_, count)| *count > 0)
     }
 }
 
-/// A program in the kernel that walks its tasks.
+/// A program in the kernel that walks its tasks, and what psn keeps between its walks.
 #[derive(Debug)]
 pub struct KernelScan {
-    recipe: Recipe,
+    builder: ProgramBuilder,
     program: Program,
     waits: Waits,
     clock: BootClock,
     max_buffer_bytes: usize,
-    /// The last bits of thread ids by which a walk is cut into slices if the memory cannot grow: one less than a power of two.
+    /// The last bits of thread ids by which a walk is cut into slices if the memory cannot grow. One less than a power of two.
     slice_mask: u64,
-    /// The most tasks that passed in a walk, for which there are places for the tokens of their waits.
+    /// The largest number of tasks that passed in a walk. The map of tokens has slots for as many.
     most_passed: u64,
-    /// Whether the kernel refused more such places.
+    /// Whether the kernel refused a larger map of tokens.
     is_widest: bool,
     refused: Option<Unavailable>,
 }
 
 impl KernelScan {
-    /// The most slices of a walk.
+    /// The largest number of slices of a walk.
     const MAX_SLICES: u64 = 1024;
-    /// The most bytes for records, whatever the request: programs cannot reach further than twice this from the start of a map
-    /// (`BPF_MAX_VAR_OFF`).
+    /// The largest number of bytes for records that a request can have. Programs cannot access more than twice as many from the
+    /// start of a map (`BPF_MAX_VAR_OFF`).
     const MAX_BUFFER_BYTES: usize = 256 << 20;
 
     /// Loads the best program that this kernel accepts, for the tasks that `root` shows.
     ///
     /// # Errors
     /// Why there is none.
-    pub fn open(root: &ProcRoot, request: &Request) -> Result<Self, Unavailable> {
-        Self::open_on(&Ground::survey(root, &request.btf_path)?, request)
+    pub fn open(root: &ProcRoot, request: &WalkRequest) -> Result<Self, Unavailable> {
+        Self::open_on(&HostInfo::survey(root, &request.btf_path)?, request)
     }
 
-    /// The same on a host that was surveyed already; `btf_path` is not used.
+    /// The same, on a host that was surveyed before. `btf_path` of the request is not used.
     ///
     /// # Errors
     /// Why there is none.
-    pub fn open_on(ground: &Ground, request: &Request) -> Result<Self, Unavailable> {
+    pub fn open_on(host: &HostInfo, request: &WalkRequest) -> Result<Self, Unavailable> {
         let mut refused: Option<Unavailable> = None;
         for level in &request.levels {
-            match Self::open_level(ground, request, *level) {
+            match Self::open_level(host, request, *level) {
                 Ok(scan) => return Ok(Self { refused, ..scan }),
-                // Why an earlier level failed says more than that the kernel is too old for this one.
+                // Keep the reason why an earlier level failed: it says more than that the kernel is too old for this one.
                 Err(Unavailable::Kernel { .. }) if refused.is_some() => {}
                 Err(error) => refused = Some(error),
             }
         }
-        Err(refused.unwrap_or(Unavailable::Kernel { lacks: "way to walk that was asked for", since: "5.8" }))
+        Err(refused.unwrap_or(Unavailable::Kernel { lacks: "requested kind of walk", since: "5.8" }))
     }
 
-    fn open_level(ground: &Ground, request: &Request, level: Level) -> Result<Self, Unavailable> {
-        let recipe = Recipe::new(ground, request.parts, level)?;
+    fn open_level(host: &HostInfo, request: &WalkRequest, level: Level) -> Result<Self, Unavailable> {
+        let builder = ProgramBuilder::new(host, request.parts, level)?;
         let max_buffer_bytes = request.max_buffer_bytes.min(Self::MAX_BUFFER_BYTES);
-        let Request { selects_processes, selects_threads, .. } = *request;
+        let WalkRequest { selects_processes, selects_threads, .. } = *request;
         let passes_all = request.gate.is_open() && !selects_processes && !selects_threads;
-        let most_passed = if passes_all { ground.tasks } else { 0 };
-        let program = recipe.make(Room {
+        let most_passed = if passes_all { host.tasks } else { 0 };
+        let program = builder.make(MapSizes {
             records: request.buffer_bytes.min(max_buffer_bytes),
             tasks: most_passed,
             processes: selects_processes,
             threads: selects_threads,
         })?;
         let mut scan = Self {
-            recipe,
+            builder,
             program,
             waits: Waits::default(),
-            clock: ground.clock,
+            clock: host.clock,
             max_buffer_bytes,
             slice_mask: 0,
             most_passed,
@@ -160,13 +160,13 @@ impl KernelScan {
     /// The level of the program.
     #[must_use]
     pub const fn level(&self) -> Level {
-        self.recipe.level
+        self.builder.level
     }
 
-    /// What it takes of each task: the parts of the request, less those that this kernel cannot give.
+    /// What the records contain: the parts of the request, except those that this kernel does not have.
     #[must_use]
     pub fn parts(&self) -> Parts {
-        self.recipe.form.parts()
+        self.builder.record_layout.parts()
     }
 
     /// Why an earlier level of the request failed, if one did.
@@ -175,33 +175,33 @@ impl KernelScan {
         self.refused.as_ref()
     }
 
-    /// From the next walk on, tasks in these states pass.
+    /// Selects the states of tasks that pass, from the next walk on.
     pub fn set_gate(&mut self, gate: &StateGate) {
-        let passing = State::all().filter(|state| gate.passes(state.letter()));
+        let passing = TaskState::all().filter(|state| gate.passes(state.letter()));
         let bits = passing.fold(0, |bits, state| bits | 1 << state.index());
         self.control_mut().set(control::GATE, bits);
     }
 
-    /// From the next walk on, only the threads of these processes pass. False, without effect, unless the request had
-    /// [`Request::selects_processes`].
+    /// Lets only threads of these processes pass, from the next walk on. Returns false and does nothing unless the request had
+    /// [`WalkRequest::selects_processes`].
     pub fn select_processes(&mut self, tgids: impl IntoIterator<Item = u32>) -> bool {
-        select(self.program.memory_mut().processes.as_mut(), tgids)
+        select(self.program.maps_mut().processes.as_mut(), tgids)
     }
 
-    /// From the next walk on, only these threads pass. False, without effect, unless the request had
-    /// [`Request::selects_threads`].
+    /// Lets only these threads pass, from the next walk on. Returns false and does nothing unless the request had
+    /// [`WalkRequest::selects_threads`].
     pub fn select_threads(&mut self, tids: impl IntoIterator<Item = u32>) -> bool {
-        select(self.program.memory_mut().threads.as_mut(), tids)
+        select(self.program.maps_mut().threads.as_mut(), tids)
     }
 
-    /// Walks over all tasks and calls `visit` with the record of each that passes, in the kernel's order: processes by age, the
-    /// threads of a process by age.
+    /// Walks all tasks and calls `visit` with the record of each task that passes, in the order of the kernel: processes by age,
+    /// and the threads of a process by age.
     ///
     /// # Errors
-    /// When the kernel does not run the program.
-    pub fn walk(&mut self, visit: &mut dyn FnMut(&TaskRecord<'_>)) -> io::Result<Walk> {
+    /// If the kernel does not run the program.
+    pub fn walk(&mut self, visit: &mut dyn FnMut(&TaskRecord<'_>)) -> io::Result<WalkCounts> {
         self.waits.begin();
-        let walk = match self.recipe.level {
+        let walk = match self.builder.level {
             Level::OpenCoded => self.walk_open_coded(visit)?,
             Level::Iterator => self.walk_iterator(visit)?,
         };
@@ -212,10 +212,10 @@ impl KernelScan {
         Ok(walk)
     }
 
-    /// A pass cannot be resumed. If the records did not fit, the memory grows and the pass is made again; if it cannot grow, the
-    /// threads are taken in two slices, by one more bit of their ids.
-    fn walk_open_coded(&mut self, visit: &mut dyn FnMut(&TaskRecord<'_>)) -> io::Result<Walk> {
-        let mut walk = Walk::default();
+    /// Walks by the open-coded loop. A pass cannot be resumed: if the records did not fit, the memory grows and the pass is made
+    /// again. If the memory cannot grow, the threads are taken in two slices, by one more bit of their ids.
+    fn walk_open_coded(&mut self, visit: &mut dyn FnMut(&TaskRecord<'_>)) -> io::Result<WalkCounts> {
+        let mut walk = WalkCounts::default();
         let mut slices: Vec<_> = (0..=self.slice_mask).map(|slice| (self.slice_mask, slice)).collect();
         while let Some((mask, slice)) = slices.pop() {
             self.start_pass(mask, slice);
@@ -225,7 +225,7 @@ impl KernelScan {
             if missed > 0 && self.grow(missed) {
                 slices.push((mask, slice));
             } else if missed > 0 && mask + 1 < Self::MAX_SLICES {
-                // The records of this pass are dropped, and so are the waits that only they describe.
+                // Drop the records of this pass, and the waits that only they describe.
                 self.forget();
                 self.slice_mask = 2 * mask + 1;
                 slices.extend([(self.slice_mask, slice), (self.slice_mask, slice + mask + 1)]);
@@ -238,9 +238,9 @@ impl KernelScan {
         Ok(walk)
     }
 
-    /// The kernel's iterator pauses when there is no room, and continues after the records were handed over.
-    fn walk_iterator(&mut self, visit: &mut dyn FnMut(&TaskRecord<'_>)) -> io::Result<Walk> {
-        let mut walk = Walk { passes: 1, ..Walk::default() };
+    /// Walks by the kernel's iterator. It pauses when the memory is full, and continues after the records were delivered.
+    fn walk_iterator(&mut self, visit: &mut dyn FnMut(&TaskRecord<'_>)) -> io::Result<WalkCounts> {
+        let mut walk = WalkCounts { passes: 1, ..WalkCounts::default() };
         self.start_pass(0, 0);
         let mut iteration = self.program.iterate()?;
         loop {
@@ -264,12 +264,12 @@ impl KernelScan {
         }
     }
 
-    /// Calls `visit` with each record, and empties the memory.
+    /// Calls `visit` with each record, and clears the memory. Returns the number of records.
     fn hand_over(&mut self, visit: &mut dyn FnMut(&TaskRecord<'_>)) -> u64 {
         let used = usize::try_from(self.control().get(control::USED) / 8).unwrap_or(usize::MAX);
-        let words = self.program.memory().records.as_ref().map_or(&[][..], Shared::words);
+        let words = self.program.maps().records.as_ref().map_or(&[][..], SharedMap::words);
         let mut count = 0;
-        for raw in Records::new(words.get(..used).unwrap_or(words), &self.recipe.form) {
+        for raw in RawRecords::new(words.get(..used).unwrap_or(words), &self.builder.record_layout) {
             let wait = self.waits.resolve(&raw);
             visit(&raw.task(wait, self.clock));
             count += 1;
@@ -278,42 +278,42 @@ impl KernelScan {
         count
     }
 
-    /// Makes the program describe every wait anew.
+    /// Makes the program describe all waits again.
     fn forget(&mut self) {
         self.waits.clear();
-        if let Some(seen) = &mut self.program.memory_mut().seen {
+        if let Some(seen) = &mut self.program.maps_mut().seen {
             seen.words_mut().fill(0);
         }
     }
 
-    /// Makes room for `missed` more records; false if there can be none.
+    /// Makes the memory large enough for `missed` more records. False if it cannot grow.
     fn grow(&mut self, missed: u64) -> bool {
-        let memory = self.program.memory();
-        let room = memory.records.as_ref().map_or(0, Shared::len);
+        let maps = self.program.maps();
+        let room = maps.records.as_ref().map_or(0, SharedMap::len);
         if room >= self.max_buffer_bytes {
             return false;
         }
-        let wanted = usize::try_from(missed).ok().and_then(|missed| missed.checked_mul(self.recipe.common_record()));
+        let wanted = usize::try_from(missed).ok().and_then(|missed| missed.checked_mul(self.builder.common_record()));
         let wanted = wanted.and_then(|wanted| room.checked_add(wanted)?.checked_next_power_of_two());
         let wanted = wanted.unwrap_or(usize::MAX).max(2 * room).min(self.max_buffer_bytes);
-        match self.recipe.remake(memory, wanted, self.most_passed) {
+        match self.builder.remake(maps, wanted, self.most_passed) {
             Ok(program) => self.replace(program),
-            // The memory never grows again.
+            // Do not try to grow the memory again.
             Err(_) => self.max_buffer_bytes = room,
         }
         self.max_buffer_bytes > room
     }
 
-    /// Makes more places for the tokens of waits, if many of the tasks that passed have to share theirs. If there can be no more,
-    /// the waits of those that share a place are described in each walk.
+    /// Makes the map of tokens larger, if many of the tasks that passed have to share slots. If it cannot grow, the waits of tasks
+    /// that share a slot are described in each walk.
     fn widen(&mut self, passed: u64) {
         self.most_passed = self.most_passed.max(passed);
-        let memory = self.program.memory();
-        let (Some(seen), Some(records)) = (&memory.seen, &memory.records) else { return };
-        if self.is_widest || seen.len() >= Recipe::seen_bytes(passed / 2) {
+        let maps = self.program.maps();
+        let (Some(seen), Some(records)) = (&maps.seen, &maps.records) else { return };
+        if self.is_widest || seen.len() >= ProgramBuilder::seen_bytes(passed / 2) {
             return;
         }
-        match self.recipe.remake(memory, records.len(), passed) {
+        match self.builder.remake(maps, records.len(), passed) {
             Ok(program) => self.replace(program),
             Err(_) => self.is_widest = true,
         }
@@ -324,12 +324,12 @@ impl KernelScan {
         self.waits.clear();
     }
 
-    const fn control(&self) -> &Shared {
-        &self.program.memory().control
+    const fn control(&self) -> &SharedMap {
+        &self.program.maps().control
     }
 
-    const fn control_mut(&mut self) -> &mut Shared {
-        &mut self.program.memory_mut().control
+    const fn control_mut(&mut self) -> &mut SharedMap {
+        &mut self.program.maps_mut().control
     }
 
     fn counts(&self) -> [u64; control::COUNTS_LEN as usize] {
@@ -338,13 +338,13 @@ impl KernelScan {
     }
 }
 
-/// Sets the bits of these ids and clears all others; false if there is no bitmap.
-fn select(bitmap: Option<&mut Shared>, ids: impl IntoIterator<Item = u32>) -> bool {
+/// Sets the bits of these ids and clears all others. False if there is no bitmap.
+fn select(bitmap: Option<&mut SharedMap>, ids: impl IntoIterator<Item = u32>) -> bool {
     let Some(bitmap) = bitmap else { return false };
     let words = bitmap.words_mut();
     words.fill(0);
     for id in ids {
-        // The program reads bytes: bit 0 is the lowest of the first byte, whatever the byte order.
+        // The program reads bytes, so bit 0 is the lowest bit of the first byte in either byte order.
         if let Some(word) = words.get_mut(id as usize / 64) {
             *word |= (1_u64 << (id % 64)).to_le();
         }

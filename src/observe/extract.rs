@@ -1,281 +1,99 @@
-//! From what was read of one thread to the values of its columns. Pure: no I/O, no state.
+//! Makes the values of a row's columns from what was read of its thread. Does no I/O.
 
-use std::io::Write as _;
+use std::sync::Arc;
 
-use crate::ask::column::{Column, Extract, FilenameForm, SmapsPart, StatusForm, SyscallPart, state_name, state2_name};
-use crate::ask::measured::Measured;
-use crate::kernel::{Call, Registers, TaskRecord};
-use crate::proc::lookup::PerSource;
+use super::call::{extract_call, extract_filename};
+use super::contents::FileContents;
+use super::thread::Thread;
+use crate::ask::column::{Column, Extract, SmapsPart, StatusForm};
+use crate::ask::kernel_times::KernelTimes;
+use crate::ask::state::{state_name, state2_name};
+use crate::kernel::TaskRecord;
 use crate::proc::parse::smaps::Mapping;
-use crate::proc::parse::stack::Entry;
-use crate::proc::parse::stat::{PF_IO_WORKER, PF_KTHREAD, Stat, field};
-use crate::proc::parse::syscall::SyscallLine;
-use crate::proc::parse::{self, cgroup, cmdline, fd_link, io, schedstat, stack, status, system};
-use crate::proc::source::{Source, SourceSet};
-use crate::proc::syscall::{self, Abi};
-use crate::proc::{Buffer, ReadError};
-use crate::row::observation::{Mark, Observation, Value};
+use crate::proc::parse::stat::field;
+use crate::proc::parse::{self, cgroup, cmdline, io, schedstat, stack, status, system};
+use crate::proc::source::Source;
+use crate::row::observation::{Mark, Observation};
 use crate::tasks::users::Users;
 
-impl From<ReadError> for Mark {
-    fn from(error: ReadError) -> Self {
-        match error {
-            ReadError::Gone => Self::Gone,
-            ReadError::Denied => Self::Denied,
-            ReadError::Unsupported => Self::Unsupported,
-            ReadError::TimedOut => Self::Blocked,
-            ReadError::Dropped(_) => Self::Dropped,
-            ReadError::Malformed => Self::Malformed,
-        }
-    }
-}
-
-/// What the kernel answered for one thread, file by file.
+/// Makes values of columns, given what is the same for all threads.
 #[derive(Debug)]
-pub struct Answers {
-    buffers: PerSource<Buffer>,
-    marks: PerSource<Option<Mark>>,
-    /// The descriptor that `fd` was read for, when the system call has one.
-    pub descriptor: Descriptor,
-    /// How the thread came into the kernel, where its stack has told.
-    pub entry: Option<Entry>,
-    /// What the kernel measures: the same for every thread.
-    measured: Measured,
+pub(super) struct Extractor {
+    /// The names of users.
+    pub(super) users: Arc<Users>,
+    /// What this kernel measures.
+    pub(super) kernel_times: KernelTimes,
 }
 
-impl Default for Answers {
-    fn default() -> Self {
-        Self {
-            buffers: PerSource::default(),
-            marks: PerSource::from_fn(|| Some(Mark::Unread)),
-            descriptor: Descriptor::None,
-            entry: None,
-            measured: Measured::default(),
+impl Extractor {
+    /// Appends the value of `column` to `row`.
+    pub(super) fn extract(&self, column: &Column, thread: &Thread<'_>, contents: &FileContents, row: &mut Observation) {
+        if !self.kernel_times.covers(column) {
+            return row.push_mark(Mark::Unsupported);
         }
-    }
-}
-
-impl Answers {
-    /// No answers of a kernel that measures so much.
-    #[must_use]
-    pub fn of(measured: Measured) -> Self {
-        Self { measured, ..Self::default() }
-    }
-
-    /// The buffer to read `source` into.
-    pub fn buffer(&mut self, source: Source) -> &mut Buffer {
-        &mut self.buffers[source]
-    }
-
-    /// Forgets every answer: they were another thread's.
-    pub fn reset(&mut self) {
-        self.marks = PerSource::from_fn(|| Some(Mark::Unread));
-        self.descriptor = Descriptor::None;
-        self.entry = None;
-    }
-
-    /// Notes how the read of `source` went.
-    pub fn set(&mut self, source: Source, result: Result<(), Mark>) {
-        self.marks[source] = result.err();
-    }
-
-    /// Stores `bytes` as the answer of `source`.
-    pub fn store(&mut self, source: Source, bytes: &[u8]) {
-        self.buffers[source].store(bytes);
-        self.marks[source] = None;
-    }
-
-    /// The answer of `source`, or what stands in its place.
-    ///
-    /// # Errors
-    /// The mark.
-    pub fn bytes(&self, source: Source) -> Result<&[u8], Mark> {
-        match self.marks[source] {
-            None => Ok(self.buffers[source].bytes()),
-            Some(mark) => Err(mark),
-        }
-    }
-}
-
-/// The first argument of a system call, as far as it names something that can be shown.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Descriptor {
-    /// A descriptor, to be looked up in the thread's `fd`.
-    Fd(u32),
-    /// `AT_FDCWD`.
-    WorkingDirectory,
-    /// A process that is waited for.
-    Pid(i64),
-    /// Nothing of the kind.
-    None,
-}
-
-/// What the kernel's own walk tells of one thread, with names for the addresses.
-#[derive(Debug, Clone, Copy)]
-pub struct Walked<'a> {
-    /// What was found.
-    pub record: &'a TaskRecord<'a>,
-    /// The function it sleeps in; `0` where there is none.
-    pub wchan: &'a [u8],
-    /// Its stack as it is shown.
-    pub kstack: &'a [u8],
-    /// The files that need not be read, for the record says what they would.
-    pub provides: SourceSet,
-}
-
-impl Walked<'_> {
-    /// Whether the record has this number of `stat`.
-    #[must_use]
-    pub const fn has_number(number: usize) -> bool {
-        matches!(number, field::FLAGS | field::STARTTIME | field::PROCESSOR)
-    }
-
-    /// A number of `stat` that the record has.
-    fn number(&self, number: usize) -> Option<i128> {
-        match number {
-            field::FLAGS => Some(self.record.flags.into()),
-            field::STARTTIME => Some(self.record.starttime_ticks.into()),
-            field::PROCESSOR => Some(self.record.cpu.into()),
-            _ => None,
-        }
-    }
-}
-
-/// Everything that extraction looks at.
-#[derive(Debug, Clone, Copy)]
-pub struct Thread<'a> {
-    /// The process id.
-    pub tgid: u32,
-    /// The parsed `stat`; of a thread that a walk found, with no more than its id, name and state unless it was read as well.
-    pub stat: &'a Stat<'a>,
-    /// What the kernel's own walk tells, where that is how the thread was found.
-    pub walked: Option<Walked<'a>>,
-    /// The other files.
-    pub answers: &'a Answers,
-    /// The mapping that the row is about, where the plan reads `smaps`.
-    pub mapping: Option<Mapping<'a>>,
-    /// User names.
-    pub users: &'a Users,
-    /// Whether the thread's process blocks its readers: `stat` was not read, only `status`.
-    pub blocked: bool,
-}
-
-impl<'a> Thread<'a> {
-    /// What the walk tells, if that is all there is to know from `source`.
-    fn walked_instead_of(self, source: Source) -> Option<Walked<'a>> {
-        self.walked.filter(|walked| walked.provides.contains(source))
-    }
-
-    /// Whether it is a kernel thread: by flag, as names prove nothing.
-    #[must_use]
-    pub fn is_kernel_thread(self) -> bool {
-        match self.walked {
-            Some(walked) => walked.record.is_kernel_thread(),
-            None => is_kernel_thread(self.stat),
+        match column.extract {
+            Extract::Tgid => row.push_number(thread.tgid.into()),
+            Extract::Tid => row.push_number(thread.tid.into()),
+            Extract::Comm => row.push_text_with(|out| parse::star_digits(thread.comm, out)),
+            Extract::CommRaw => row.push_text(thread.comm),
+            Extract::ProcessComm => process_comm(thread, contents, row),
+            Extract::StateId => row.push_text(&[thread.state]),
+            Extract::State => state(thread, row),
+            Extract::State2 => state2(thread, row),
+            Extract::OnCpu => match thread.record {
+                Some(record) => row.push_number(record.is_on_cpu.into()),
+                None => row.push_mark(Mark::Unsupported),
+            },
+            Extract::Kthread => row.push_number(thread.is_kernel_thread().into()),
+            Extract::StatNumber(number) => stat_number(number, thread, contents, row),
+            Extract::Status(key, form) => status_value(column.source, key, form, thread, contents, row),
+            Extract::User => self.user(thread, contents, row),
+            Extract::Syscall(part) => extract_call(part, thread, contents, row),
+            Extract::Filename(form) => extract_filename(form, thread, contents, row),
+            Extract::Wchan => wchan(thread, contents, row),
+            Extract::Stack => kstack(thread, contents, row),
+            Extract::Smaps(_) => extract_mapping(column, None, contents, row),
+            Extract::Io(key) => contents.push_value(Source::Io, row, |text, row| {
+                push_or_malformed(row, io::value(text, key.as_bytes()));
+            }),
+            Extract::RunNs => contents.push_value(Source::Schedstat, row, |text, row| {
+                push_or_malformed(row, schedstat::parse(text).ok().map(|times| times.run_ns));
+            }),
+            Extract::WaitNs => contents.push_value(Source::Schedstat, row, |text, row| {
+                push_or_malformed(row, schedstat::parse(text).ok().map(|times| times.wait_ns));
+            }),
+            Extract::CmdlineFirst | Extract::CmdlineAll => command_line(column.extract, contents, row),
+            Extract::Exe => contents.push_value(Source::Exe, row, |path, row| {
+                push_text_or_none(row, Some(path).filter(|path| !path.is_empty()));
+            }),
+            Extract::Cgroup => contents.push_value(Source::Cgroup, row, |text, row| {
+                push_text_or_none(row, cgroup::path(text));
+            }),
+            Extract::Container => contents.push_value(Source::Cgroup, row, |text, row| {
+                push_text_or_none(row, cgroup::container_of(text).map(short_container_id));
+            }),
+            Extract::PidNs => contents.push_value(Source::PidNs, row, |link, row| {
+                push_or_malformed(row, system::ns_id(link));
+            }),
         }
     }
 
-    /// Whether it is a worker that io_uring has made of a program's thread, by flag.
-    #[must_use]
-    pub fn is_io_worker(self) -> bool {
-        match self.walked {
-            Some(walked) => walked.record.is_io_worker(),
-            None => !self.is_kernel_thread() && self.stat.flags().is_some_and(|flags| flags & PF_IO_WORKER != 0),
+    fn user(&self, thread: &Thread<'_>, contents: &FileContents, row: &mut Observation) {
+        let name = |uid: u32, row: &mut Observation| match self.users.name(uid) {
+            Some(name) => row.push_text(&name),
+            None => row.push_text(itoa::Buffer::new().format(uid).as_bytes()),
+        };
+        if let Some(uid) = thread.record_for(Source::Owner).and_then(|record| record.uid) {
+            return name(uid, row);
         }
-    }
-
-    /// The mark that says all there is of what a walk found to wait for nothing, or lost sight of.
-    ///
-    /// A thread whose state says that it waits may be on a CPU still: it is about to sleep, and in no wait yet.
-    fn no_wait(self) -> Option<Mark> {
-        match self.walked?.record {
-            record if record.is_on_cpu => Some(Mark::None),
-            record if record.has_moved => Some(Mark::Torn),
-            _ => None,
-        }
-    }
-}
-
-/// Whether a thread in this state is on a CPU or about to be: in no wait, so that `syscall`, `wchan`
-/// and `stack` have nothing to say of it. The kernel answers so itself: `task_current_syscall` and
-/// `get_wchan` return at once for `TASK_RUNNING`.
-#[must_use]
-pub const fn is_running(state: u8) -> bool {
-    state == b'R'
-}
-
-/// Whether a thread in this state has ended.
-#[must_use]
-pub const fn has_ended(state: u8) -> bool {
-    matches!(state, b'Z' | b'X' | b'x')
-}
-
-/// Whether `stat` is a kernel thread's: by flag, as names prove nothing.
-#[must_use]
-pub fn is_kernel_thread(stat: &Stat<'_>) -> bool {
-    stat.flags().is_some_and(|flags| flags & PF_KTHREAD != 0)
-}
-
-/// Appends the value of `column` to `row`.
-pub fn extract(column: &Column, thread: Thread<'_>, row: &mut Observation) {
-    let stat = thread.stat;
-    if !thread.answers.measured.covers(column) {
-        return row.push_mark(Mark::Unsupported);
-    }
-    match column.extract {
-        Extract::Tgid => row.push_number(thread.tgid.into()),
-        Extract::Tid => row.push_number(stat.tid.into()),
-        Extract::Comm => row.push_text_with(|out| parse::star_digits(stat.comm, out)),
-        Extract::CommRaw => row.push_text(stat.comm),
-        Extract::ProcessComm => process_comm(thread, row),
-        Extract::StateId => row.push_text(&[stat.state]),
-        Extract::State => state(thread, row),
-        Extract::State2 => state2(thread, row),
-        Extract::OnCpu => match thread.walked {
-            Some(walked) => row.push_number(walked.record.is_on_cpu.into()),
-            None => row.push_mark(Mark::Unsupported),
-        },
-        Extract::Kthread => row.push_number(thread.is_kernel_thread().into()),
-        Extract::StatNumber(number) => stat_number(number, thread, row),
-        Extract::Status(key, form) => status_value(column.source, key, form, thread, row),
-        Extract::User => user(thread, row),
-        Extract::Syscall(part) => syscall_part(part, thread, row),
-        Extract::Filename(form) => filename(form, thread, row),
-        Extract::Wchan => wchan(thread, row),
-        Extract::Stack => kstack(thread, row),
-        Extract::Io(key) => with(thread.answers.bytes(Source::Io), row, |text, row| {
-            push_or_malformed(row, io::value(text, key.as_bytes()));
-        }),
-        Extract::RunNs | Extract::WaitNs => {
-            with(thread.answers.bytes(Source::Schedstat), row, |text, row| match schedstat::parse(text) {
-                Ok(times) if column.extract == Extract::RunNs => row.push_number(times.run_ns.into()),
-                Ok(times) => row.push_number(times.wait_ns.into()),
-                Err(_) => row.push_mark(Mark::Malformed),
-            });
-        }
-        Extract::CmdlineFirst | Extract::CmdlineAll => command_line(column.extract, thread, row),
-        Extract::Exe => match thread.answers.bytes(Source::Exe) {
-            Ok([]) => row.push_mark(Mark::None),
-            Ok(path) => row.push_text(path),
-            Err(mark) => row.push_mark(mark),
-        },
-        Extract::Cgroup => with(thread.answers.bytes(Source::Cgroup), row, |text, row| {
-            push_text_or_none(row, cgroup::path(text));
-        }),
-        Extract::Container => with(thread.answers.bytes(Source::Cgroup), row, |text, row| {
-            push_text_or_none(row, cgroup::container_of(text).map(short_container_id));
-        }),
-        Extract::PidNs => with(thread.answers.bytes(Source::PidNs), row, |link, row| {
-            push_or_malformed(row, system::ns_id(link));
-        }),
-        Extract::Smaps(part) => smaps_part(part, thread, row),
-    }
-}
-
-fn with(answer: Result<&[u8], Mark>, row: &mut Observation, push: impl FnOnce(&[u8], &mut Observation)) {
-    match answer {
-        Ok(bytes) => push(bytes, row),
-        Err(mark) => row.push_mark(mark),
+        contents.push_value(Source::Owner, row, |text, row| {
+            let uid =
+                status::value(text, b"Uid").and_then(status::first_number).and_then(|uid| u32::try_from(uid).ok());
+            match uid {
+                Some(uid) => name(uid, row),
+                None => row.push_mark(Mark::Malformed),
+            }
+        });
     }
 }
 
@@ -293,63 +111,68 @@ fn push_text_or_none(row: &mut Observation, text: Option<&[u8]>) {
     }
 }
 
-/// The process's name: that of its first thread.
-fn process_comm(thread: Thread<'_>, row: &mut Observation) {
-    if thread.stat.tid == thread.tgid {
-        return row.push_text(thread.stat.comm);
+/// The name of the process, which is the name of its first thread.
+fn process_comm(thread: &Thread<'_>, contents: &FileContents, row: &mut Observation) {
+    if thread.tid == thread.tgid {
+        return row.push_text(thread.comm);
     }
-    let walked = thread.walked_instead_of(Source::Comm);
-    match walked.and_then(|walked| walked.record.leader_comm()) {
+    match thread.record_for(Source::Comm).and_then(TaskRecord::leader_comm) {
         Some(name) => row.push_text(name),
-        None => with(thread.answers.bytes(Source::Comm), row, |text, row| {
+        None => contents.push_value(Source::Comm, row, |text, row| {
             row.push_text(text.strip_suffix(b"\n").unwrap_or(text));
         }),
     }
 }
 
-/// The state's name. Whether a thread has a CPU or waits for one is what /proc does not tell: there both are called by the
-/// original's one name.
-fn state(thread: Thread<'_>, row: &mut Observation) {
-    let state = thread.stat.state;
-    let name = match thread.walked {
-        Some(walked) => state2_name(state, walked.record.is_on_cpu),
+/// The name of the state. Only a kernel walk tells a thread that has a CPU from one that waits for it; through /proc both have
+/// the same name.
+fn state(thread: &Thread<'_>, row: &mut Observation) {
+    let state = thread.state;
+    let name = match thread.record {
+        Some(record) => state2_name(state, record.is_on_cpu),
         None => state_name(state),
     };
     row.push_text(name.map_or(&[state], str::as_bytes));
 }
 
-fn state2(thread: Thread<'_>, row: &mut Observation) {
-    if thread.walked.is_none() && is_running(thread.stat.state) {
+fn state2(thread: &Thread<'_>, row: &mut Observation) {
+    if thread.record.is_none() && thread.is_running() {
         row.push_mark(Mark::Unsupported);
     } else {
         state(thread, row);
     }
 }
 
-fn stat_number(number: usize, thread: Thread<'_>, row: &mut Observation) {
-    let known = thread.walked.and_then(|walked| walked.number(number));
-    if is_masked(number) && thread.stat.number(field::STARTCODE) == Some(1) {
+fn stat_number(number: usize, thread: &Thread<'_>, contents: &FileContents, row: &mut Observation) {
+    if is_masked(number) && thread.file_number(field::STARTCODE) == Some(1) {
         return row.push_mark(Mark::Denied);
     }
-    match known.or_else(|| thread.stat.number(number)) {
+    match thread.number(number) {
         Some(number) => row.push_number(number),
-        None if thread.blocked => row.push_mark(Mark::Blocked),
-        // Of a thread that a walk found, `stat` is one of the files that may not be had.
-        None => row.push_mark(thread.walked.and(thread.answers.bytes(Source::Stat).err()).unwrap_or(Mark::Unsupported)),
+        None if thread.is_blocked => row.push_mark(Mark::Blocked),
+        // For a thread that a walk found, reading `stat` may have failed.
+        None => row.push_mark(thread.record.and(contents.bytes(Source::Stat).err()).unwrap_or(Mark::Unsupported)),
     }
 }
 
-/// Whether `stat` shows a 0 or a 1 for the number to a reader who may not know it (`do_task_stat`).
+/// Whether `stat` shows 0 or 1 in place of the number to a reader without permission (`do_task_stat`).
 const fn is_masked(number: usize) -> bool {
     matches!(number, field::STARTCODE..=field::KSTKEIP | field::START_DATA..=field::EXIT_CODE)
 }
 
-fn status_value(source: Source, key: &str, form: StatusForm, thread: Thread<'_>, row: &mut Observation) {
-    if let Some(uid) = thread.walked_instead_of(source).and_then(|walked| walked.record.uid) {
+fn status_value(
+    source: Source,
+    key: &str,
+    form: StatusForm,
+    thread: &Thread<'_>,
+    contents: &FileContents,
+    row: &mut Observation,
+) {
+    if let Some(uid) = thread.record_for(source).and_then(|record| record.uid) {
         return row.push_number(uid.into());
     }
-    with(thread.answers.bytes(source), row, |text, row| match (status::value(text, key.as_bytes()), form) {
-        // A line that is not there: an older kernel, or memory of a task that has none.
+    contents.push_value(source, row, |text, row| match (status::value(text, key.as_bytes()), form) {
+        // The line is missing if the kernel is older, or if it is about memory and the task has none.
         (None, _) if key.starts_with("Vm") || key.starts_with("Rss") || key == "HugetlbPages" => {
             row.push_mark(Mark::None);
         }
@@ -365,270 +188,71 @@ fn status_value(source: Source, key: &str, form: StatusForm, thread: Thread<'_>,
     });
 }
 
-fn user(thread: Thread<'_>, row: &mut Observation) {
-    let name = |uid: u32, row: &mut Observation| match thread.users.name(uid) {
-        Some(name) => row.push_text(&name),
-        None => row.push_text(itoa::Buffer::new().format(uid).as_bytes()),
-    };
-    if let Some(uid) = thread.walked_instead_of(Source::Owner).and_then(|walked| walked.record.uid) {
-        return name(uid, row);
-    }
-    with(thread.answers.bytes(Source::Owner), row, |text, row| {
-        let uid = status::value(text, b"Uid").and_then(status::first_number).and_then(|uid| u32::try_from(uid).ok());
-        match uid {
-            Some(uid) => name(uid, row),
-            None => row.push_mark(Mark::Malformed),
-        }
-    });
-}
-
-/// A system call that a thread is blocked in.
-#[derive(Debug, Clone, Copy)]
-struct SystemCall {
-    abi: Abi,
-    number: i64,
-    args: [u64; 6],
-    sp: u64,
-    pc: u64,
-}
-
-/// What `syscall` says of the thread, or the mark that says all there is.
-///
-/// # Errors
-/// The mark for the columns `syscall` and `syscall_id`.
-fn system_call(thread: Thread<'_>) -> Result<SystemCall, Mark> {
-    let state = thread.stat.state;
-    if is_running(state) {
-        return Err(Mark::Running);
-    }
-    if has_ended(state) {
-        return Err(Mark::None);
-    }
-    if thread.is_kernel_thread() {
-        return Err(Mark::KernelThread);
-    }
-    if thread.is_io_worker() {
-        return Err(Mark::UserWorker);
-    }
-    if let Some(mark) = thread.no_wait() {
-        return Err(mark);
-    }
-    if let Some(walked) = thread.walked_instead_of(Source::Syscall) {
-        return walked_call(walked.record.call);
-    }
-    match parse::syscall::parse(thread.answers.bytes(Source::Syscall)?) {
-        // The state says asleep and the file says running: it moved on.
-        Ok(SyscallLine::Running) => Err(Mark::Torn),
-        Ok(SyscallLine::Blocked { .. }) => Err(Mark::KernelDirect),
-        // No program is there: what is left of a system call is of the thread that made the worker.
-        Ok(SyscallLine::Call { sp: 0, pc: 0, .. }) => Err(Mark::UserWorker),
-        Ok(SyscallLine::Call { number, args, sp, pc }) => {
-            Ok(SystemCall { abi: abi(thread, number, sp), number, args, sp, pc })
-        }
-        Err(_) => Err(Mark::Malformed),
-    }
-}
-
-/// The call in a record: there the kernel itself says whose numbers it uses.
-fn walked_call(call: Call) -> Result<SystemCall, Mark> {
-    match call {
-        Call::Some { registers: Registers { sp: 0, ip: 0 }, .. } => Err(Mark::UserWorker),
-        Call::Some { number, is_compat, args, registers } => {
-            let abi = if is_compat { compat(Abi::native()) } else { Abi::native() };
-            Ok(SystemCall { abi, number, args, sp: registers.sp, pc: registers.ip })
-        }
-        Call::None(_) => Err(Mark::KernelDirect),
-        Call::KernelThread => Err(Mark::KernelThread),
-        Call::Unknown => Err(Mark::Torn),
-    }
-}
-
-/// The numbers of the 32-bit programs that a kernel of this kind runs.
-const fn compat(native: Abi) -> Abi {
-    match native {
-        Abi::X86_64 => Abi::X86,
-        Abi::Aarch64 => Abi::Arm,
-        native => native,
-    }
-}
-
-/// Whose numbers a thread's system calls are. The way by which it came into the kernel tells, if it is known; so does the
-/// number of an x32 program. Else a 32-bit program's are those of its own kind: both the stack in use and the process's
-/// first one lie under 4 GiB then. A 64-bit program may put a thread's stack there, but not its first.
-fn abi(thread: Thread<'_>, number: i64, sp: u64) -> Abi {
-    const FOUR_GIB: u64 = 1 << 32;
-    let native = Abi::native();
-    if native == Abi::X86_64 && number >= syscall::X32_BIT {
-        return native;
-    }
-    match thread.answers.entry {
-        Some(Entry::Native) => return native,
-        Some(Entry::Compat) => return compat(native),
-        None => {}
-    }
-    let first_stack = thread.stat.number(field::STARTSTACK).unwrap_or(0);
-    if sp >= FOUR_GIB || first_stack >= i128::from(FOUR_GIB) { native } else { compat(native) }
-}
-
-fn syscall_part(part: SyscallPart, thread: Thread<'_>, row: &mut Observation) {
-    let call = system_call(thread);
-    match (part, call) {
-        (SyscallPart::Name | SyscallPart::Id, Err(mark)) => row.push_mark(mark),
-        (_, Err(mark @ (Mark::Denied | Mark::Torn | Mark::Gone | Mark::Blocked | Mark::Dropped | Mark::Malformed))) => {
-            row.push_mark(mark);
-        }
-        (_, Err(_)) => row.push_mark(Mark::None),
-        (SyscallPart::Name, Ok(call)) => match syscall::name(call.abi, call.number) {
-            Some(name) => row.push_text(name.as_bytes()),
-            None => row.push_text(itoa::Buffer::new().format(call.number).as_bytes()),
-        },
-        (SyscallPart::Id, Ok(call)) => row.push_number(call.number.into()),
-        (SyscallPart::Arg(index), Ok(call)) => push_hex(row, call.args.get(index).copied().unwrap_or(0)),
-        (SyscallPart::StackPointer, Ok(call)) => push_hex(row, call.sp),
-        (SyscallPart::ProgramCounter, Ok(call)) => push_hex(row, call.pc),
-    }
-}
-
-fn push_hex(row: &mut Observation, number: u64) {
-    row.push_text_with(|out| {
-        out.extend_from_slice(b"0x");
-        // Writing to a vector can not fail.
-        let _ = write!(out, "{number:x}");
-    });
-}
-
-/// What the first argument of the thread's system call names.
-#[must_use]
-pub fn descriptor(thread: Thread<'_>) -> Descriptor {
-    const AT_FDCWD: i32 = -100;
-    let Ok(SystemCall { abi, number, args, .. }) = system_call(thread) else {
-        return Descriptor::None;
-    };
-    // Both kinds are C ints: the upper half of the register is not part of them.
-    #[expect(clippy::cast_possible_truncation, clippy::cast_possible_wrap)]
-    let argument = args[0] as u32 as i32;
-    if syscall::first_argument_is_fd(abi, number) {
-        match u32::try_from(argument) {
-            Ok(fd) => Descriptor::Fd(fd),
-            Err(_) if argument == AT_FDCWD => Descriptor::WorkingDirectory,
-            Err(_) => Descriptor::None,
-        }
-    } else if syscall::first_argument_is_pid(abi, number) {
-        Descriptor::Pid(argument.into())
-    } else {
-        Descriptor::None
-    }
-}
-
-fn filename(form: FilenameForm, thread: Thread<'_>, row: &mut Observation) {
-    // No name without a system call: a refused or torn one leaves the file unknown, too.
-    if let Err(mark) = system_call(thread) {
-        row.push_mark(match mark {
-            Mark::Running | Mark::KernelThread | Mark::KernelDirect | Mark::UserWorker => Mark::None,
-            other => other,
-        });
-        return;
-    }
-    let fd = match thread.answers.descriptor {
-        Descriptor::Fd(fd) => fd,
-        Descriptor::WorkingDirectory => return row.push_mark(Mark::WorkingDirectory),
-        Descriptor::Pid(pid) => {
-            return row.push_text_with(|out| {
-                out.extend_from_slice(b"pid:[");
-                out.extend_from_slice(itoa::Buffer::new().format(pid).as_bytes());
-                out.push(b']');
-            });
-        }
-        Descriptor::None => return row.push_mark(Mark::None),
-    };
-    with(thread.answers.bytes(Source::Fd), row, |link, row| {
-        row.push_text_with(|out| {
-            match form {
-                FilenameForm::Normal => fd_link::filename(link, out),
-                FilenameForm::Raw => out.extend_from_slice(link),
-                FilenameForm::Summary => fd_link::filename_sum(link, out),
-                FilenameForm::Basename => fd_link::basename(link, out),
-                FilenameForm::Dirname => fd_link::dirname(link, out),
-            }
-            if matches!(form, FilenameForm::Normal | FilenameForm::Raw | FilenameForm::Summary) {
-                out.extend_from_slice(match fd {
-                    0 => b" (stdin)",
-                    1 => b" (stdout)",
-                    2 => b" (stderr)",
-                    _ => b"",
-                });
-            }
-        });
-    });
-}
-
-fn wchan(thread: Thread<'_>, row: &mut Observation) {
-    let state = thread.stat.state;
-    if is_running(state) || has_ended(state) {
+fn wchan(thread: &Thread<'_>, contents: &FileContents, row: &mut Observation) {
+    if !thread.is_waiting() {
         return row.push_text(b"0");
     }
-    match thread.no_wait() {
+    match thread.mark_without_wait() {
         Some(Mark::None) => return row.push_text(b"0"),
         Some(mark) => return row.push_mark(mark),
         None => {}
     }
-    if let Some(walked) = thread.walked_instead_of(Source::Wchan) {
-        return row.push_text(walked.wchan);
+    if thread.record_for(Source::Wchan).is_some() {
+        return row.push_text(thread.wchan);
     }
-    with(thread.answers.bytes(Source::Wchan), row, |text, row| {
+    contents.push_value(Source::Wchan, row, |text, row| {
         let text = parse::trim(text);
         if !is_no_wchan(text) {
             return row.push_text(text);
         }
-        match thread.answers.bytes(Source::Stack).map(stack::wait_channel) {
+        match contents.bytes(Source::Stack).map(stack::wait_channel) {
             Ok(Some(function)) => row.push_text(function),
-            Err(_) if wchan_was_refused(thread) => row.push_mark(Mark::Denied),
+            Err(_) if wchan_was_refused(thread, contents) => row.push_mark(Mark::Denied),
             Ok(None) | Err(_) => row.push_text(b"0"),
         }
     });
 }
 
-fn kstack(thread: Thread<'_>, row: &mut Observation) {
-    let state = thread.stat.state;
-    if is_running(state) {
+fn kstack(thread: &Thread<'_>, contents: &FileContents, row: &mut Observation) {
+    if thread.is_running() {
         return row.push_mark(Mark::Running);
     }
-    if has_ended(state) {
+    if thread.has_ended() {
         return row.push_mark(Mark::None);
     }
-    if let Some(mark) = thread.no_wait() {
+    if let Some(mark) = thread.mark_without_wait() {
         return row.push_mark(mark);
     }
-    if let Some(walked) = thread.walked_instead_of(Source::Stack) {
-        return row.push_text(walked.kstack);
+    if thread.record_for(Source::Stack).is_some() {
+        return row.push_text(thread.kstack);
     }
-    with(thread.answers.bytes(Source::Stack), row, |text, row| {
+    contents.push_value(Source::Stack, row, |text, row| {
         row.push_text_with(|out| stack::render(text, out));
     });
 }
 
-/// Whether `wchan` says that there is none, or that it will not say.
+/// Whether the content of `wchan` names no function: there is none, or psn has no permission to see it.
 #[must_use]
-pub fn is_no_wchan(text: &[u8]) -> bool {
+pub(super) fn is_no_wchan(text: &[u8]) -> bool {
     matches!(parse::trim(text), b"0" | b"")
 }
 
-/// Whether a `wchan` of 0 means that the reader is not permitted to know.
+/// Whether a `wchan` of 0 means that psn has no permission to see the function.
 ///
-/// The kernel prints the same 0 for "no symbol" and "not permitted" (`proc_pid_wchan`). But `stat`
-/// masks the text addresses by the same rule: `startcode` is 1 to a reader who may not know it
-/// (`do_task_stat`). Kernel threads have no addresses to mask; for them a refused `stack` tells.
+/// The kernel prints 0 both for "no symbol" and for "not permitted" (`proc_pid_wchan`). But `stat` masks addresses by the same
+/// rule: `startcode` is 1 to a reader without permission (`do_task_stat`). Kernel threads have no addresses to mask; for
+/// them, psn has no permission to see the function if it was refused `stack`.
 #[must_use]
-pub fn wchan_was_refused(thread: Thread<'_>) -> bool {
-    match thread.stat.number(field::STARTCODE) {
+pub(super) fn wchan_was_refused(thread: &Thread<'_>, contents: &FileContents) -> bool {
+    match thread.file_number(field::STARTCODE) {
         Some(1) => true,
-        Some(0) => thread.answers.bytes(Source::Stack) == Err(Mark::Denied),
+        Some(0) => contents.bytes(Source::Stack) == Err(Mark::Denied),
         _ => false,
     }
 }
 
-fn command_line(extract: Extract, thread: Thread<'_>, row: &mut Observation) {
-    with(thread.answers.bytes(Source::Cmdline), row, |text, row| {
+fn command_line(extract: Extract, contents: &FileContents, row: &mut Observation) {
+    contents.push_value(Source::Cmdline, row, |text, row| {
         if text.iter().all(|byte| *byte == 0) {
             row.push_mark(Mark::None);
         } else if extract == Extract::CmdlineFirst {
@@ -645,9 +269,15 @@ fn short_container_id(id: &[u8]) -> &[u8] {
     if is_hash { id.get(..12).unwrap_or(id) } else { id }
 }
 
-fn smaps_part(part: SmapsPart, thread: Thread<'_>, row: &mut Observation) {
-    let Some(mapping) = thread.mapping else {
-        return row.push_mark(thread.answers.bytes(Source::Smaps).err().unwrap_or(Mark::None));
+/// Appends the value of a column about a memory mapping to `row`; without a mapping, the mark that stands for it.
+pub(super) fn extract_mapping(
+    column: &Column,
+    mapping: Option<Mapping<'_>>,
+    contents: &FileContents,
+    row: &mut Observation,
+) {
+    let (Some(mapping), Extract::Smaps(part)) = (mapping, column.extract) else {
+        return row.push_mark(contents.bytes(Source::Smaps).err().unwrap_or(Mark::None));
     };
     match part {
         SmapsPart::AddressRange => row.push_text(mapping.address_range),
@@ -665,9 +295,10 @@ fn smaps_part(part: SmapsPart, thread: Thread<'_>, row: &mut Observation) {
     }
 }
 
-/// The text of a value, for tests and diagnostics.
-#[must_use]
-pub fn text_of(value: Value<'_>) -> String {
+/// The text of a value.
+#[cfg(test)]
+pub(crate) fn text_of(value: crate::row::observation::Value<'_>) -> String {
+    use crate::row::observation::Value;
     match value {
         Value::Number(number) => number.to_string(),
         Value::Text(text) => String::from_utf8_lossy(text).into_owned(),
@@ -678,6 +309,12 @@ pub fn text_of(value: Value<'_>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::kernel::{RecordedCall, Registers};
+    use crate::observe::call::descriptor;
+    use crate::proc::parse::stack::Entry;
+    use crate::proc::parse::stat::{PF_IO_WORKER, PF_KTHREAD, Stat};
+    use crate::proc::syscall::Abi;
+
     /// A `stat` line of a user thread with plausible numbers; `startcode` at field 26.
     fn stat_line(comm: &str, state: char, flags: u64, startcode: u64) -> String {
         let mut fields = vec!["0".to_owned(); 49];
@@ -687,24 +324,26 @@ mod tests {
         format!("7 ({comm}) {state} {}\n", fields.join(" "))
     }
 
-    fn thread<'a>(stat: &'a Stat<'a>, answers: &'a Answers, users: &'a Users) -> Thread<'a> {
-        Thread { tgid: 7, stat, walked: None, answers, mapping: None, users, blocked: false }
+    /// The text of the column's value, by a kernel that measures everything.
+    fn text(column: &str, thread: &Thread<'_>, contents: &FileContents) -> String {
+        let extractor = Extractor { users: Arc::default(), kernel_times: KernelTimes::default() };
+        let mut row = Observation::default();
+        extractor.extract(Column::find(column).unwrap(), thread, contents, &mut row);
+        text_of(row.value(0))
     }
 
-    fn value(column: &str, line: &str, answers: &[(Source, &str)]) -> String {
+    fn value(column: &str, line: &str, files: &[(Source, &str)]) -> String {
         let stat = Stat::parse(line.as_bytes(), 52).unwrap();
-        let mut read = Answers::default();
-        for (source, text) in answers {
+        let mut contents = FileContents::default();
+        for (source, text) in files {
             match Mark::from_text(text.as_bytes()) {
-                Some(mark) => read.set(*source, Err(mark)),
-                None => read.store(*source, text.as_bytes()),
+                Some(mark) => contents.set(*source, Err(mark)),
+                None => contents.store(*source, text.as_bytes()),
             }
         }
-        let users = Users::default();
-        read.descriptor = descriptor(thread(&stat, &read, &users));
-        let mut row = Observation::default();
-        extract(Column::find(column).unwrap(), thread(&stat, &read, &users), &mut row);
-        text_of(row.value(0))
+        let thread = Thread::from_stat(7, &stat, 0, false);
+        contents.descriptor = descriptor(&thread, &contents);
+        text(column, &thread, &contents)
     }
 
     const FSYNC: &str = "74 0x5 0x0 0x0 0x0 0x0 0x0 0x7ffc0 0x7f00\n";
@@ -791,12 +430,10 @@ mod tests {
     fn a_number_is_named_by_the_way_into_the_kernel() {
         let named = |line: &str, syscall: &str, entry: Option<Entry>| {
             let stat = Stat::parse(line.as_bytes(), 52).unwrap();
-            let (mut read, users) = (Answers::default(), Users::default());
-            read.store(Source::Syscall, syscall.as_bytes());
-            read.entry = entry;
-            let mut row = Observation::default();
-            extract(Column::find("syscall").unwrap(), thread(&stat, &read, &users), &mut row);
-            text_of(row.value(0))
+            let mut contents = FileContents::default();
+            contents.store(Source::Syscall, syscall.as_bytes());
+            contents.entry = entry;
+            text("syscall", &Thread::from_stat(7, &stat, 0, false), &contents)
         };
         let line = stat_line("a", 'S', 0, 4096);
         let int80 = "162 0x0 0x0 0x0 0x0 0x0 0x0 0x7ffc0000000 0x401000\n";
@@ -834,15 +471,11 @@ mod tests {
 
     /// The value of a column of a thread that a walk found, and of which no file was read.
     fn walked_value(column: &str, record: &TaskRecord<'_>) -> String {
-        let stat = Stat::without_numbers(record.tid, record.comm(), record.state.letter());
-        let provides = [Source::Syscall, Source::Wchan, Source::Stack, Source::Owner].into_iter().collect();
-        let walked = Walked { record, wchan: b"futex_do_wait", kstack: b"do_futex()->futex_do_wait()", provides };
-        let (mut answers, users) = (Answers::default(), Users::default());
-        answers.descriptor = descriptor(Thread { walked: Some(walked), ..thread(&stat, &answers, &users) });
-        let mut row = Observation::default();
-        let thread = Thread { walked: Some(walked), ..thread(&stat, &answers, &users) };
-        extract(Column::find(column).unwrap(), thread, &mut row);
-        text_of(row.value(0))
+        let provided = [Source::Syscall, Source::Wchan, Source::Stack, Source::Owner].into_iter().collect();
+        let thread = Thread::from_record(record, b"futex_do_wait", b"do_futex()->futex_do_wait()", provided);
+        let mut contents = FileContents::default();
+        contents.descriptor = descriptor(&thread, &contents);
+        text(column, &thread, &contents)
     }
 
     fn values(record: &TaskRecord<'_>, columns: &str) -> String {
@@ -852,7 +485,7 @@ mod tests {
     #[test]
     fn a_record_says_what_the_files_would() {
         let registers = Registers { sp: 0x7ffc0, ip: 0x7f00 };
-        let call = |number, is_compat| Call::Some { number, is_compat, args: [5, 0, 0, 0, 0, 0], registers };
+        let call = |number, is_compat| RecordedCall::Some { number, is_compat, args: [5, 0, 0, 0, 0, 0], registers };
         let asleep = TaskRecord { call: call(74, false), uid: Some(12), ..TaskRecord::in_state(b'S') };
         assert_eq!(
             values(&asleep, "task comm state_id cpu flags starttime kthread uid user"),
@@ -866,14 +499,15 @@ mod tests {
             assert_eq!(walked_value("syscall", &compat), "pause");
         }
         assert_eq!(values(&asleep, "utime filename rchar"), "[unread] [unread] [unread]", "only files tell");
-        let faulting = TaskRecord { call: Call::None(registers), ..asleep };
+        let faulting = TaskRecord { call: RecordedCall::None(registers), ..asleep };
         assert_eq!(values(&faulting, "syscall filename"), "[kernel_direct] -");
-        let stale = Call::Some { number: 426, is_compat: false, args: [5; 6], registers: Registers { sp: 0, ip: 0 } };
+        let stale =
+            RecordedCall::Some { number: 426, is_compat: false, args: [5; 6], registers: Registers { sp: 0, ip: 0 } };
         let worker = TaskRecord { call: stale, ..asleep };
         assert_eq!(values(&worker, "syscall syscall_id filename arg0"), "[user_worker] [user_worker] - -");
         let worker = TaskRecord { flags: PF_IO_WORKER as u32, ..asleep };
         assert_eq!(values(&worker, "syscall filename wchan"), "[user_worker] - futex_do_wait");
-        let kernel = TaskRecord { flags: PF_KTHREAD as u32, call: Call::KernelThread, ..asleep };
+        let kernel = TaskRecord { flags: PF_KTHREAD as u32, call: RecordedCall::KernelThread, ..asleep };
         assert_eq!(values(&kernel, "syscall kthread wchan"), "[kernel_thread] 1 futex_do_wait");
     }
 
@@ -914,11 +548,12 @@ mod tests {
         }
         assert_eq!(value("utime", &masked, &[]), "0");
         let stat = Stat::parse(line.as_bytes(), 52).unwrap();
-        let read = Answers::of(Measured { delays: false, sched: false });
-        let users = Users::default();
+        let measured = KernelTimes { delays: false, sched: false };
+        let extractor = Extractor { users: Arc::default(), kernel_times: measured };
         for column in ["delayacct_blkio_ticks", "sched_run_ns", "sched_wait_ns"] {
             let mut row = Observation::default();
-            extract(Column::find(column).unwrap(), thread(&stat, &read, &users), &mut row);
+            let thread = Thread::from_stat(7, &stat, 0, false);
+            extractor.extract(Column::find(column).unwrap(), &thread, &FileContents::default(), &mut row);
             assert_eq!(text_of(row.value(0)), "[unsupported]", "{column}");
         }
     }

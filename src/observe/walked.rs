@@ -1,16 +1,19 @@
-//! Observing a thread that the kernel's own walk found.
+//! Observing a thread that a kernel walk found.
 //!
-//! Its record is of one instant and answers most columns, so there is nothing to bracket. A file is read only for what no
-//! record has, at once after. What such a file tells of the thread's wait is held against the record: if the thread was
-//! switched out no more often than the record says, both are of one sleep.
+//! Its record is of one instant and has the values of most columns, so nothing need be read twice. Files are read only for what
+//! records do not have, at once after the walk. What such a file says of the thread's wait belongs to the row if the thread's
+//! switch counter is still the one in the record.
 
-use std::sync::Arc;
-
+use super::Observer;
+use super::call::descriptor;
+use super::contents::Descriptor;
+use super::plan::{ObservePlan, needs_stat};
+use super::reader::{ReadTarget, ThreadReader, held, read_stat};
+use super::thread::Thread;
+use super::tick::TickTime;
 use crate::ask::column::Column;
 use crate::ask::filter::Condition;
 use crate::kernel::TaskRecord;
-use crate::observe::extract::{Descriptor, Walked, descriptor, extract, has_ended, is_running};
-use crate::observe::{Context, Instant, Observer, Reading, Subject, WAIT_SOURCES, held, needs_stat, read_stat};
 use crate::proc::parse::stat::{self, Stat};
 use crate::proc::source::{Source, SourceSet};
 use crate::proc::{Buffer, ReadError};
@@ -18,8 +21,8 @@ use crate::row::observation::Mark;
 use crate::tasks::facts::Runs;
 use crate::tasks::{Memory, Process, Task};
 
-/// Sources for which no file is read of every thread: they are in each record, or matter to threads that wait, or are read
-/// beside the sampling.
+/// Sources that need not be read of every thread: each record has them, or they matter only for threads that wait, or side
+/// readers read them.
 const NOT_OF_EVERY_THREAD: SourceSet = SourceSet::of(&[
     Source::Task,
     Source::Kernel,
@@ -35,23 +38,23 @@ const NOT_OF_EVERY_THREAD: SourceSet = SourceSet::of(&[
 
 /// What has to be read of a thread before it can be counted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Need {
-    /// Nothing: its record says it all.
+pub(crate) enum Need {
+    /// Nothing: its record suffices.
     Nothing,
-    /// The whole of its name, unless that [is known](knows_name).
+    /// Its full name, unless that [is known](knows_name).
     Name,
     /// Files.
     Files,
 }
 
-/// Whether the whole name of a record's thread was read before, and is the same still.
+/// Whether the full name of the record's thread is known from an earlier reading.
 #[must_use]
-pub fn knows_name(task: &Task, record: &TaskRecord<'_>) -> bool {
+pub(crate) fn knows_name(task: &Task, record: &TaskRecord<'_>) -> bool {
     held(&mut task.memory().try_lock()).is_some_and(|memory| known_name(memory, record).is_some())
 }
 
-/// The name that was read of the thread when it had been switched out as often as now. It has not run since, if it is at rest;
-/// and who gives a worker of the kernel its name is the worker itself.
+/// The name that was read of the thread, if it has not run since: its switch counter is the same, and it is at rest. It is
+/// still its name, because only the thread itself changes the longer name of a kernel worker.
 fn known_name<'a>(memory: &'a Memory, record: &TaskRecord<'_>) -> Option<&'a [u8]> {
     let (switches, name) = memory.whole_name.as_ref()?;
     let is_same = memory.starttime_ticks == record.starttime_ticks && *switches == record.switches;
@@ -61,216 +64,177 @@ fn known_name<'a>(memory: &'a Memory, record: &TaskRecord<'_>) -> Option<&'a [u8
 impl Observer {
     /// What has to be read of the thread before it can be counted.
     #[must_use]
-    pub fn need(&self, walked: Walked<'_>) -> Need {
-        let missing = self.context.plan.sources.without(walked.provides);
-        if self.needs.stat
+    pub(crate) fn need(&self, thread: &Thread<'_>) -> Need {
+        let Some(record) = thread.record else { return Need::Files };
+        let plan = &self.plan;
+        let missing = plan.run.sources.without(thread.provided);
+        if plan.needs_stat
             || !missing.without(NOT_OF_EVERY_THREAD).is_empty()
-            || (self.wait_sources && self.needs_wait_files(walked, missing))
+            || (plan.reads_wait && self.needs_wait_files(thread, record, missing))
         {
             Need::Files
-        } else if self.needs.names && walked.record.may_have_longer_comm() {
+        } else if plan.needs_name && record.may_have_longer_comm() {
             Need::Name
         } else {
             Need::Nothing
         }
     }
 
-    fn needs_wait_files(&self, walked: Walked<'_>, missing: SourceSet) -> bool {
-        let record = walked.record;
+    fn needs_wait_files(&self, thread: &Thread<'_>, record: &TaskRecord<'_>, missing: SourceSet) -> bool {
         if !record.is_at_rest() || record.has_moved {
             return false;
         }
-        let any = missing.contains(Source::Wchan) || missing.contains(Source::Stack);
-        let of_calls =
-            missing.contains(Source::Syscall) || (missing.contains(Source::Fd) && self.has_descriptor(walked));
-        any || (of_calls && !record.is_kernel_thread() && !record.is_io_worker())
+        let has_descriptor = || matches!(descriptor(thread, &self.reader.contents), Descriptor::Fd(_));
+        let needs_call = || missing.contains(Source::Syscall) || (missing.contains(Source::Fd) && has_descriptor());
+        missing.contains(Source::Wchan)
+            || missing.contains(Source::Stack)
+            || (!record.is_kernel_thread() && !record.is_io_worker() && needs_call())
     }
 
-    fn has_descriptor(&self, walked: Walked<'_>) -> bool {
-        let stat = stat_of(walked.record, walked.record.comm());
-        let subject = Subject { stat: &stat, walked: Some(walked), blocked: false };
-        let thread = subject.thread(walked.record.tgid, &self.answers, &self.context.users, None);
-        matches!(descriptor(thread), Descriptor::Fd(_))
-    }
-
-    /// Whether a filter rejects the thread by what its record tells: then no file of it need be read.
+    /// Whether a filter rejects the thread by what its record says. Then none of its files need be read.
     #[must_use]
-    pub fn rejects(&mut self, walked: Walked<'_>) -> bool {
-        let context = Arc::clone(&self.context);
-        let plan = &context.plan;
-        let stat = stat_of(walked.record, walked.record.comm());
-        let subject = Subject { stat: &stat, walked: Some(walked), blocked: false };
-        let thread = subject.thread(walked.record.tgid, &self.answers, &context.users, None);
-        let row = &mut self.row;
+    pub(crate) fn rejects(&mut self, thread: &Thread<'_>) -> bool {
+        let Self { plan, reader, counter, .. } = self;
+        let row = &mut counter.row;
         let mut known = |condition: &Condition| {
-            is_told(condition.column, walked).then(|| {
+            record_has(condition.column, thread).then(|| {
                 row.clear();
-                extract(condition.column, thread, row);
+                plan.extractor.extract(condition.column, thread, &reader.contents, row);
                 condition.matches(row.value(0))
             })
         };
-        let is_rejected = plan.filters.iter().flatten().any(|filter| filter.decide(&mut known) == Some(false));
-        self.coverage.rejected += u64::from(is_rejected);
+        let is_rejected = plan.run.filters.iter().flatten().any(|filter| filter.decide(&mut known) == Some(false));
+        counter.coverage.rejected += u64::from(is_rejected);
         is_rejected
     }
 
-    /// Observes a thread that a walk found. `task` is where its files are reached from; it may be left out if there is no
-    /// [need](Self::need) of any. A process that `blocked` its readers is not asked for any.
-    pub fn observe_walked(
-        &mut self,
-        process: &Process,
-        task: Option<&Task>,
-        walked: Walked<'_>,
-        blocked: bool,
-        at: Instant,
-    ) {
-        let context = Arc::clone(&self.context);
-        let record = walked.record;
+    /// Observes a thread that a walk found. Its files are reached through `task`, which may be left out if there is no
+    /// [need](Self::need) of any.
+    pub(crate) fn observe_walked(&mut self, process: &Process, task: Option<&Task>, thread: &Thread<'_>, at: TickTime) {
         let mut spare = std::mem::take(&mut self.spare);
         if let Some(task) = task {
             let mut lock = task.memory().try_lock();
             let memory = held(&mut lock).unwrap_or(&mut spare);
-            if !blocked {
-                memory.revalidate(record.starttime_ticks, record.comm(), at.now_ns);
+            if !thread.is_blocked {
+                memory.revalidate(thread.starttime_ticks, thread.comm, at.now_ns);
             }
-            if self.need(walked) == Need::Files {
+            if self.need(thread) == Need::Files {
                 task.mark_active(at.tick);
             }
-            self.observe_record(&context, Reading { process, task, memory }, walked, blocked, at);
+            self.observe_record(ReadTarget { process, task, memory }, thread, at);
         } else {
-            let task = Task::new(record.tid);
-            let reading = Reading { process, task: &task, memory: &mut spare };
-            self.observe_record(&context, reading, walked, blocked, at);
+            let task = Task::new(thread.tid);
+            self.observe_record(ReadTarget { process, task: &task, memory: &mut spare }, thread, at);
         }
         self.spare = spare;
-        self.place.enter(Source::Stat);
+        self.reader.current_file.enter(Source::Stat);
     }
 
-    fn observe_record(
-        &mut self,
-        context: &Context,
-        mut reading: Reading<'_>,
-        walked: Walked<'_>,
-        blocked: bool,
-        at: Instant,
-    ) {
-        self.forget_answers();
-        let record = walked.record;
-        let (mut name, mut line) = (std::mem::take(&mut self.name), std::mem::take(&mut self.again));
+    fn observe_record(&mut self, mut target: ReadTarget<'_>, thread: &Thread<'_>, at: TickTime) {
+        self.reader.reset();
+        let Some(record) = thread.record else { return };
+        let (mut name, mut line) = (std::mem::take(&mut self.name), std::mem::take(&mut self.stat));
         name.clear();
-        if self.needs.names && record.may_have_longer_comm() && !blocked {
-            self.read_name(context, &mut reading, record, &mut name);
+        let is_blocked = thread.is_blocked;
+        if self.plan.needs_name && record.may_have_longer_comm() && !is_blocked {
+            self.reader.read_name(&mut target, record, &mut name);
         }
-        // Of a wait channel that is read, `stat` tells whether it was refused.
-        let reads_wchan = context.plan.sources.without(walked.provides).contains(Source::Wchan) && record.is_at_rest();
-        let reads_stat = (self.needs.stat || reads_wchan) && !blocked;
-        let numbers = if reads_stat { self.read_numbers(context, &reading, record, &mut line) } else { None };
-        let comm = if name.is_empty() { record.comm() } else { &name };
-        let stat = match &numbers {
-            Some(numbers) => numbers.numbers_of(record.tid, comm, record.state.letter()),
-            None => stat_of(record, comm),
-        };
-        let subject = Subject { stat: &stat, walked: Some(walked), blocked };
-        if blocked {
-            self.mark_details_blocked();
-            let thread = subject.thread(record.tgid, &self.answers, &context.users, None);
-            self.answers.descriptor = descriptor(thread);
+        // If `wchan` is read, `stat` tells whether psn has the permission to see the function.
+        let missing = self.plan.run.sources.without(thread.provided);
+        let reads_wchan = missing.contains(Source::Wchan) && record.is_at_rest();
+        let reads_stat = (self.plan.needs_stat || reads_wchan) && !is_blocked;
+        let stat = if reads_stat { self.reader.read_numbers(&self.plan, &target, record, &mut line) } else { None };
+        let comm = if name.is_empty() { thread.comm } else { &name };
+        let thread = Thread { comm, stat: stat.as_ref(), ..*thread };
+        if is_blocked {
+            let contents = &mut self.reader.contents;
+            contents.mark_blocked();
+            contents.descriptor = descriptor(&thread, contents);
         }
-        if self.begin(context, record.tgid, record.starttime_ticks, subject) {
-            if !blocked {
-                self.read_rest_of_wait(context, &mut reading, subject, record);
+        if self.begin(&thread) {
+            if !is_blocked {
+                self.read_rest_of_wait(&mut target, &thread, record);
             }
-            self.finish(context, &mut reading, subject, at);
+            self.finish(&mut target, &thread, at);
         }
         self.name = name;
-        self.again = line;
+        self.stat = line;
     }
 
-    /// Makes `name` the whole of a name that the record has the beginning of.
-    fn read_name(&mut self, context: &Context, reading: &mut Reading<'_>, record: &TaskRecord<'_>, name: &mut Vec<u8>) {
-        if let Some(known) = known_name(reading.memory, record) {
+    /// Reads what the record does not say of what the thread waits for.
+    fn read_rest_of_wait(&mut self, target: &mut ReadTarget<'_>, thread: &Thread<'_>, record: &TaskRecord<'_>) {
+        if !self.plan.reads_wait || !thread.is_waiting() {
+            return;
+        }
+        self.counter.coverage.checked += 1;
+        if record.has_moved {
+            self.counter.coverage.torn += 1;
+            return;
+        }
+        if !record.is_at_rest() {
+            return;
+        }
+        self.reader.read_wait_files(&self.plan, target, thread);
+        if !self.reader.contents.has_wait() {
+            return;
+        }
+        if self.reader.read_context_switches(target) == Some(Runs::Switches(record.switches)) {
+            self.reader.entries.confirm();
+        } else {
+            self.mark_torn();
+        }
+    }
+}
+
+impl ThreadReader {
+    /// Reads the full name of a thread, of which the record has the beginning, into `name`.
+    fn read_name(&mut self, target: &mut ReadTarget<'_>, record: &TaskRecord<'_>, name: &mut Vec<u8>) {
+        if let Some(known) = known_name(target.memory, record) {
             name.extend_from_slice(known);
             return;
         }
-        self.place.enter(Source::Comm);
-        let dir = reading.process.task_dir();
-        let result = context.root.read_task(dir, record.tid, Source::Comm, self.answers.buffer(Source::Comm));
+        self.current_file.enter(Source::Comm);
+        let dir = target.process.task_dir();
+        let result = self.root.read_task(dir, record.tid, Source::Comm, self.contents.buffer(Source::Comm));
         self.health.record(Source::Comm, &result);
-        // A worker may have been given other work by now; a thread with another name altogether is none of this record's.
+        // The end of a worker's name may have changed since the walk. If the beginning did, the id belongs to another thread.
         if let Some(text) = result.ok().filter(|text| text.starts_with(record.comm())) {
             name.extend_from_slice(text.strip_suffix(b"\n").unwrap_or(text));
-            reading.memory.whole_name = Some((record.switches, name.as_slice().into()));
+            target.memory.whole_name = Some((record.switches, name.as_slice().into()));
         }
     }
 
     /// Reads `stat`, for the numbers that no record has.
     fn read_numbers<'b>(
         &mut self,
-        context: &Context,
-        reading: &Reading<'_>,
+        plan: &ObservePlan,
+        target: &ReadTarget<'_>,
         record: &TaskRecord<'_>,
         line: &'b mut Buffer,
     ) -> Option<Stat<'b>> {
-        self.place.enter(Source::Stat);
-        let line = read_stat(&context.root, reading.process, reading.task, line);
-        let result = line.and_then(|line| Ok(Stat::parse(stat::whole(line)?, context.plan.last_stat_field)?));
+        self.current_file.enter(Source::Stat);
+        let line = read_stat(&self.root, target.process, target.task, line);
+        let result = line.and_then(|line| Ok(Stat::parse(stat::whole(line)?, plan.run.last_stat_field)?));
         self.health.record(Source::Stat, &result);
-        // The id may be another thread's by now.
+        // By now the id may belong to another thread.
         let is_same = |stat: &Stat<'_>| stat.starttime() == Some(record.starttime_ticks);
         let result = result.and_then(|stat| if is_same(&stat) { Ok(stat) } else { Err(ReadError::Gone) });
         if matches!(result, Err(ReadError::Gone)) {
-            reading.task.mark_gone();
+            target.task.mark_gone();
         }
-        self.answers.set(Source::Stat, result.as_ref().map(|_| ()).map_err(|error| Mark::from(*error)));
+        self.contents.set(Source::Stat, result.as_ref().map(|_| ()).map_err(|error| Mark::from(*error)));
         result.ok()
     }
-
-    /// Reads what the record does not say of what the thread waits for.
-    fn read_rest_of_wait(
-        &mut self,
-        context: &Context,
-        reading: &mut Reading<'_>,
-        subject: Subject<'_>,
-        record: &TaskRecord<'_>,
-    ) {
-        let state = subject.stat.state;
-        if !self.wait_sources || is_running(state) || has_ended(state) {
-            return;
-        }
-        self.coverage.checked += 1;
-        if record.has_moved {
-            self.coverage.torn += 1;
-            return;
-        }
-        if !record.is_at_rest() {
-            return;
-        }
-        self.read_wait_files(context, reading, subject);
-        let has_read = |source| self.answers.bytes(source) != Err(Mark::Unread);
-        if !WAIT_SOURCES.into_iter().any(has_read) {
-            return;
-        }
-        let switches = self.read_context_switches(context, reading);
-        if switches != Some(Runs::Switches(record.switches)) {
-            self.mark_torn();
-        } else {
-            self.doors.confirm();
-        }
-    }
 }
 
-/// What a record says of a thread in the form of `stat`.
-fn stat_of<'a>(record: &TaskRecord<'_>, comm: &'a [u8]) -> Stat<'a> {
-    Stat::without_numbers(record.tid, comm, record.state.letter())
-}
-
-/// Whether the column's value is in the record.
-fn is_told(column: &Column, walked: Walked<'_>) -> bool {
+/// Whether the record has the column's value.
+fn record_has(column: &Column, thread: &Thread<'_>) -> bool {
+    let may_be_longer = thread.record.is_some_and(TaskRecord::may_have_longer_comm);
     match column.source {
         Source::Task | Source::Kernel => true,
-        Source::Stat => !(needs_stat(column) || (column.is_comm() && walked.record.may_have_longer_comm())),
-        // Of a thread that is the first of its process, it is its own name.
-        Source::Comm => walked.provides.contains(Source::Comm) && !walked.record.may_have_longer_comm(),
-        source => walked.provides.contains(source),
+        Source::Stat => !(needs_stat(column) || (column.is_comm() && may_be_longer)),
+        // The name of a process is that of its first thread, which may be this one.
+        Source::Comm => thread.provided.contains(Source::Comm) && !may_be_longer,
+        source => thread.provided.contains(source),
     }
 }

@@ -5,7 +5,8 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use crate::ask::column::{COLUMNS, Column, Kind};
+use crate::ask::column::{Column, Kind};
+use crate::ask::registry::COLUMNS;
 use crate::record::RecordError;
 use crate::sample::StateCounts;
 

@@ -14,7 +14,7 @@ use crate::report::{Align, Field, Report, ReportColumn, Row};
 use crate::row::observation::Mark;
 use crate::text::escape::printable;
 use crate::text::sentence::shown;
-use crate::time::moment::{Moment, local};
+use crate::time::moment::{TimePoint, local};
 
 /// One side of a comparison: a recording, or a window of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -22,9 +22,9 @@ pub struct Side {
     /// The recording.
     pub path: PathBuf,
     /// From when on.
-    pub from: Option<Moment>,
+    pub from: Option<TimePoint>,
     /// Before when.
-    pub to: Option<Moment>,
+    pub to: Option<TimePoint>,
 }
 
 impl Side {
@@ -40,7 +40,7 @@ impl Side {
         let Some((from, to)) = std::str::from_utf8(window).ok().and_then(|window| window.split_once("..")) else {
             return Ok(whole());
         };
-        let moment = |text: &str| (!text.is_empty()).then(|| Moment::parse(text)).transpose();
+        let moment = |text: &str| (!text.is_empty()).then(|| TimePoint::parse(text)).transpose();
         let context = |error: String| format!("{}: {error}", printable(bytes));
         let path = OsStr::from_bytes(path).into();
         Ok(Self { path, from: moment(from).map_err(context)?, to: moment(to).map_err(context)? })
@@ -247,7 +247,7 @@ mod tests {
         let parse = |given: &str| Side::parse(OsStr::new(given));
         let side = parse("night.db@-30m..-15m").unwrap();
         assert_eq!(side.path, PathBuf::from("night.db"));
-        assert_eq!((side.from, side.to), (Moment::parse("-30m").ok(), Moment::parse("-15m").ok()));
+        assert_eq!((side.from, side.to), (TimePoint::parse("-30m").ok(), TimePoint::parse("-15m").ok()));
         assert_eq!(parse("a@b.db").unwrap().path, PathBuf::from("a@b.db"));
         let open = parse("x/@2026-11-23T03:00:00Z..").unwrap();
         assert!(open.from.is_some() && open.to.is_none());

@@ -1,14 +1,14 @@
-//! What things take in memory, for budgets of bytes.
+//! Estimates of the memory that data structures take, for memory limits.
 
-/// What a hash table takes for an entry of `bytes`: it is less than half full after it has grown, and has a byte more for
-/// each place.
+/// The bytes that a hash table takes per entry of `bytes`, at most: after it has grown it is only 7/16 full, and each slot has
+/// a control byte.
 #[must_use]
-pub const fn table_entry(bytes: usize) -> usize {
+pub(crate) const fn table_entry(bytes: usize) -> usize {
     (bytes + 1) * 16 / 7
 }
 
-/// What an allocation of `bytes` takes: allocators round up.
+/// The bytes that an allocation of `bytes` takes at most, because allocators round up.
 #[must_use]
-pub const fn allocation(bytes: usize) -> usize {
+pub(crate) const fn allocation(bytes: usize) -> usize {
     bytes + bytes / 8 + 16
 }

@@ -1,6 +1,6 @@
-//! The noun that goes through psn: one thread at one instant, and many of them.
+//! Observations (one thread at one tick each), rows of their values, and the last values of counters.
 
 pub mod last;
-pub mod memory;
+pub(crate) mod memory;
 pub mod observation;
 pub mod rows;

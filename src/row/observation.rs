@@ -1,57 +1,56 @@
-//! The noun that flows through psn: one thread, seen at one instant.
+//! An observation: one thread at one tick.
 //!
-//! An [`Observation`] carries the thread's identity, its state letter and one value for each column
-//! that the plan asks for. It is a reusable buffer: texts live in one byte vector that is cleared,
-//! not freed, between threads, so that observing allocates nothing once the buffers have grown.
+//! An [`Observation`] has the thread's identity, its state letter and one value for each column of the plan. It is a reusable
+//! buffer: its vectors are cleared, not freed, between threads, so that no memory is allocated once they have grown.
 
 use std::fmt;
 
-/// A value that is not in the kernel's answer: why it is missing, or what stands in its place.
+/// What stands in place of a value that is missing: why it is missing.
 ///
-/// Marks are printed in brackets and are the same in every column and every output format.
+/// Marks are printed in brackets, the same in every column and every output format.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Mark {
-    /// On a CPU or waiting for one: the thread is in no blocking system call.
+    /// The thread is on a CPU or waits for one, and is in no blocking system call.
     Running,
-    /// A kernel thread (`PF_KTHREAD`), which makes no system calls.
+    /// The thread is a kernel thread (`PF_KTHREAD`), which makes no system calls.
     KernelThread,
-    /// Blocked in the kernel outside any system call, for example in a page fault.
+    /// The thread is blocked in the kernel outside a system call, for example in a page fault.
     KernelDirect,
-    /// A thread of a program that runs the kernel's code alone (`PF_IO_WORKER`, `PF_USER_WORKER`): a worker of io_uring or
-    /// vhost, which makes no system calls.
+    /// The thread is a worker of io_uring or vhost (`PF_IO_WORKER`, `PF_USER_WORKER`): it belongs to a program, runs only
+    /// kernel code, and makes no system calls.
     UserWorker,
     /// The kernel refused the read (`EACCES`, `EPERM`).
     Denied,
     /// The thread ended before the read.
     Gone,
-    /// This kernel, or the way in which it is asked, does not have the file or the field.
+    /// This kernel, or this scan, does not provide the file or the field.
     Unsupported,
-    /// Reading would block, or did: the process blocks its readers.
+    /// The read blocked, or would have: the process is in quarantine.
     Blocked,
-    /// The thread was switched in between the reads: the value belongs to another instant.
+    /// The thread was scheduled between the reads, so the value may belong to another moment.
     Torn,
-    /// The read failed for want of a resource (`EMFILE`, `ENOMEM`, …).
+    /// The read failed for lack of a resource (`EMFILE`, `ENOMEM`, …).
     Dropped,
-    /// The kernel's answer was not in the format of any known kernel.
+    /// The content of the file has no known format.
     Malformed,
-    /// Not read yet: the side reader has not answered for this process.
+    /// The value has not been read yet: the side reader has not answered for this process.
     Unread,
-    /// What is known is of another moment, and what it is now could not be had in time.
+    /// The known value belongs to another moment, and the current one could not be read in time.
     Stale,
-    /// The directory argument is `AT_FDCWD`: relative to the working directory.
+    /// The descriptor argument is `AT_FDCWD`: the path is relative to the working directory.
     WorkingDirectory,
-    /// One of many: there was no memory for more groups, or values.
+    /// The value belongs to a group that the memory limit leaves no room for.
     Other,
     /// The recording does not have the column.
     Unrecorded,
-    /// A sum beyond what 128 bits hold.
+    /// The sum exceeds 128 bits.
     Overflow,
-    /// The column is not applicable to this thread.
+    /// The column does not apply to this thread.
     None,
 }
 
 impl Mark {
-    /// Every mark, for help texts, tests and decoders.
+    /// Every mark.
     pub const ALL: [Self; 18] = [
         Self::Running,
         Self::KernelThread,
@@ -100,7 +99,7 @@ impl Mark {
 
     /// The mark that is printed as `text`.
     #[must_use]
-    pub fn from_text(text: &[u8]) -> Option<Self> {
+    pub(crate) fn from_text(text: &[u8]) -> Option<Self> {
         Self::ALL.into_iter().find(|mark| mark.text().as_bytes() == text)
     }
 }
@@ -111,24 +110,23 @@ impl fmt::Display for Mark {
     }
 }
 
-/// One column's value in one observation.
+/// The value of a column in an observation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Value<'a> {
-    /// A number, in the column's unit times its divisor.
+    /// A number: what the column shows times the column's divisor.
     Number(i128),
-    /// Bytes as the kernel gave them: not UTF-8, not escaped.
+    /// Bytes as the kernel returned them: not necessarily UTF-8, not escaped.
     Text(&'a [u8]),
-    /// No value, and why.
+    /// No value, and the reason.
     Mark(Mark),
 }
 
-/// A value whose text, or whose large number, lies beside it: so far behind where its row begins.
-///
-/// 16 bytes, and nothing in them tells where the row is: recorded runs copy and compare millions of them a second.
+/// A value in 16 bytes. Texts and large numbers are stored in other vectors; the slot has their index relative to the
+/// beginning of the row, so that equal rows have equal slots: recording copies and compares millions of slots per second.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Slot {
     Number(i64),
-    /// A number that 64 bits do not hold.
+    /// A number that does not fit 64 bits, by its index.
     Large(u32),
     Text {
         start: u32,
@@ -137,33 +135,33 @@ enum Slot {
     Mark(Mark),
 }
 
-/// Where something begins in [`Values`].
+/// A position in a [`ValueBuffer`]: an index into each of its vectors.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(crate) struct Place {
+pub(crate) struct Offset {
     slot: usize,
     byte: usize,
     large: usize,
 }
 
-/// Values one after another, in buffers that are emptied rather than freed.
+/// Values of consecutive rows, in vectors that are cleared rather than freed.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Values {
+pub(crate) struct ValueBuffer {
     slots: Vec<Slot>,
     bytes: Vec<u8>,
     large: Vec<i128>,
-    /// Where the row that is being written begins.
-    row: Place,
+    /// Where the row that is being appended begins.
+    row: Offset,
 }
 
-impl Values {
+impl ValueBuffer {
     pub(crate) fn clear(&mut self) {
         self.slots.clear();
         self.bytes.clear();
         self.large.clear();
-        self.row = Place::default();
+        self.row = Offset::default();
     }
 
-    /// Drops the values from the `len`th on; what lies beside them stays until [`clear`](Self::clear).
+    /// Keeps only the first `len` values. Their texts and large numbers stay in memory until [`clear`](Self::clear).
     pub(crate) fn truncate(&mut self, len: usize) {
         self.slots.truncate(len);
     }
@@ -172,23 +170,23 @@ impl Values {
         self.slots.len()
     }
 
-    /// The memory in use, bytes.
+    /// The bytes of memory in use.
     pub(crate) fn size(&self) -> usize {
         size_of_val(&*self.slots) + self.bytes.len() + size_of_val(&*self.large)
     }
 
-    /// The memory held, in use or not, bytes.
+    /// The bytes of memory allocated.
     pub(crate) const fn capacity(&self) -> usize {
         self.slots.capacity() * size_of::<Slot>() + self.bytes.capacity()
     }
 
-    /// Where what is appended next will be.
-    pub(crate) const fn end(&self) -> Place {
-        Place { slot: self.slots.len(), byte: self.bytes.len(), large: self.large.len() }
+    /// The position after the last value.
+    pub(crate) const fn end(&self) -> Offset {
+        Offset { slot: self.slots.len(), byte: self.bytes.len(), large: self.large.len() }
     }
 
-    /// Begins a row: where it does.
-    pub(crate) const fn begin_row(&mut self) -> Place {
+    /// Begins a row, and returns its position.
+    pub(crate) const fn begin_row(&mut self) -> Offset {
         self.row = self.end();
         self.row
     }
@@ -207,7 +205,7 @@ impl Values {
         self.slots.push(Slot::Mark(mark));
     }
 
-    /// Appends the text that `write` appends to the buffer; a mark in its place beyond 4 GiB of texts in a row.
+    /// Appends the bytes that `write` appends to the buffer as a text; a mark instead if the texts of a row exceed 4 GiB.
     pub(crate) fn push_text_with(&mut self, write: impl FnOnce(&mut Vec<u8>)) {
         let before = self.bytes.len();
         write(&mut self.bytes);
@@ -230,15 +228,15 @@ impl Values {
         }
     }
 
-    /// Appends all of `other`'s, which are a row, as a row.
+    /// Appends the values of `other`, which holds one row. Call [`begin_row`](Self::begin_row) before.
     pub(crate) fn append_row(&mut self, other: &Self) {
         self.slots.extend_from_slice(&other.slots);
         self.bytes.extend_from_slice(&other.bytes);
         self.large.extend_from_slice(&other.large);
     }
 
-    /// The value at `index` in the row that begins at `row`; beyond the end there is none.
-    pub(crate) fn get(&self, row: Place, index: usize) -> Value<'_> {
+    /// The value with `index` in the row that begins at `row`; [`Mark::None`] beyond the end.
+    pub(crate) fn get(&self, row: Offset, index: usize) -> Value<'_> {
         match self.slots.get(row.slot + index) {
             Some(Slot::Number(number)) => Value::Number((*number).into()),
             Some(Slot::Large(place)) => {
@@ -254,49 +252,48 @@ impl Values {
         }
     }
 
-    /// Whether what is from `start` to `end` lies in `other` from `other_start` to `other_end` just so.
-    pub(crate) fn is_same(&self, [start, end]: [Place; 2], other: &Self, [other_start, other_end]: [Place; 2]) -> bool {
+    /// Whether the values from `start` to `end` equal those of `other` from `other_start` to `other_end`.
+    pub(crate) fn is_same(
+        &self,
+        [start, end]: [Offset; 2],
+        other: &Self,
+        [other_start, other_end]: [Offset; 2],
+    ) -> bool {
         self.slots.get(start.slot..end.slot) == other.slots.get(other_start.slot..other_end.slot)
             && self.bytes.get(start.byte..end.byte) == other.bytes.get(other_start.byte..other_end.byte)
             && self.large.get(start.large..end.large) == other.large.get(other_start.large..other_end.large)
     }
 }
 
-/// One thread at one instant; see the module's documentation.
+/// One thread at one tick; see the module's documentation.
 #[derive(Debug, Clone, Default)]
 pub struct Observation {
-    /// The thread's id, as the proc root shows it.
+    /// The thread's id in the PID namespace of the proc root.
     pub tid: u32,
-    /// The id of the thread's process.
+    /// The id of the thread's process (thread group).
     pub tgid: u32,
-    /// Start time in clock ticks after boot: with `tid`, the identity of the thread.
+    /// The start time, in clock ticks after boot; with `tid` it identifies the thread.
     pub starttime_ticks: u64,
-    /// The state letter of `stat`, proc(5) field 3.
+    /// The state letter, as in field 3 of `stat`.
     pub state: u8,
-    pub(crate) values: Values,
+    pub(crate) values: ValueBuffer,
 }
 
 impl Observation {
-    /// Empties the values and keeps the buffers.
+    /// Removes the values and keeps the memory.
     pub fn clear(&mut self) {
         self.values.clear();
     }
 
-    /// Drops the values from the `len`th on; the texts' bytes stay until [`clear`](Self::clear).
-    pub fn truncate(&mut self, len: usize) {
+    /// Keeps only the first `len` values.
+    pub(crate) fn truncate(&mut self, len: usize) {
         self.values.truncate(len);
     }
 
     /// The number of values.
     #[must_use]
-    pub const fn len(&self) -> usize {
+    pub(crate) const fn len(&self) -> usize {
         self.values.len()
-    }
-
-    /// Whether there are no values.
-    #[must_use]
-    pub const fn is_empty(&self) -> bool {
-        self.len() == 0
     }
 
     /// Appends a number.
@@ -305,7 +302,7 @@ impl Observation {
     }
 
     /// Appends a mark.
-    pub fn push_mark(&mut self, mark: Mark) {
+    pub(crate) fn push_mark(&mut self, mark: Mark) {
         self.values.push_mark(mark);
     }
 
@@ -314,26 +311,26 @@ impl Observation {
         self.values.push(Value::Text(text));
     }
 
-    /// Appends the text that `write` appends to the buffer.
-    pub fn push_text_with(&mut self, write: impl FnOnce(&mut Vec<u8>)) {
+    /// Appends the bytes that `write` appends to the buffer as a text.
+    pub(crate) fn push_text_with(&mut self, write: impl FnOnce(&mut Vec<u8>)) {
         self.values.push_text_with(write);
     }
 
-    /// Appends any value.
+    /// Appends a value.
     pub fn push(&mut self, value: Value<'_>) {
         self.values.push(value);
     }
 
-    /// Whether the plan's column `index` has this mark.
+    /// Whether the value of the plan's column `index` is `mark`.
     #[must_use]
-    pub fn has_mark(&self, index: usize, mark: Mark) -> bool {
+    pub(crate) fn has_mark(&self, index: usize, mark: Mark) -> bool {
         self.values.slots.get(index) == Some(&Slot::Mark(mark))
     }
 
-    /// The value of the plan's column `index`; a column beyond the row's end has none.
+    /// The value of the plan's column `index`; [`Mark::None`] beyond the end.
     #[must_use]
-    pub fn value(&self, index: usize) -> Value<'_> {
-        self.values.get(Place::default(), index)
+    pub(crate) fn value(&self, index: usize) -> Value<'_> {
+        self.values.get(Offset::default(), index)
     }
 }
 

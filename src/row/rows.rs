@@ -1,59 +1,57 @@
-//! The values of many observations: what recordings are made of.
+//! The values of many observations, for recordings.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use crate::row::observation::{Mark, Observation, Place, Value, Values};
+use crate::row::observation::{Mark, Observation, Offset, Value, ValueBuffer};
 
-/// The values of many observations, one after another.
-///
-/// Like an [`Observation`], a buffer that is emptied rather than freed.
+/// The values of consecutive observations, in a buffer that is cleared rather than freed.
 #[derive(Debug, Clone, Default)]
 pub struct Rows {
     columns: usize,
-    values: Values,
-    /// Where each row begins, also one that is not whole yet.
-    starts: Vec<Place>,
+    values: ValueBuffer,
+    /// Where each row begins, including an incomplete last one.
+    starts: Vec<Offset>,
 }
 
 impl Rows {
-    /// No rows yet, of `columns` values each.
+    /// An empty buffer for rows of `columns` values.
     #[must_use]
     pub fn new(columns: usize) -> Self {
         Self { columns, ..Self::default() }
     }
 
-    /// Forgets the rows and keeps the buffers.
-    pub fn clear(&mut self) {
+    /// Removes the rows and keeps the memory.
+    pub(crate) fn clear(&mut self) {
         self.values.clear();
         self.starts.clear();
     }
 
-    /// The number of whole rows.
+    /// The number of complete rows.
     #[must_use]
     pub fn len(&self) -> usize {
         self.values.len().checked_div(self.columns).unwrap_or(0)
     }
 
-    /// Whether there is none.
+    /// Whether there is no complete row.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// The memory in use, bytes.
+    /// The bytes of memory in use.
     #[must_use]
-    pub fn size(&self) -> usize {
+    pub(crate) fn size(&self) -> usize {
         self.values.size() + size_of_val(&*self.starts)
     }
 
-    /// The memory held, in use or not, bytes.
+    /// The bytes of memory allocated.
     #[must_use]
     pub(crate) fn capacity(&self) -> usize {
-        self.values.capacity() + self.starts.capacity() * size_of::<Place>()
+        self.values.capacity() + self.starts.capacity() * size_of::<Offset>()
     }
 
-    /// Appends the values of `row`; those it lacks have none.
-    pub fn push_row(&mut self, row: &Observation) {
+    /// Appends the values of `row`; missing ones become [`Mark::None`].
+    pub(crate) fn push_row(&mut self, row: &Observation) {
         if row.len() == self.columns {
             self.starts.push(self.values.begin_row());
             self.values.append_row(&row.values);
@@ -62,7 +60,7 @@ impl Rows {
         }
     }
 
-    /// Appends one value: a row is as many as there are columns.
+    /// Appends a value; a row is complete when it has as many values as there are columns.
     pub fn push(&mut self, value: Value<'_>) {
         if self.values.len() == self.starts.len() * self.columns {
             self.starts.push(self.values.begin_row());
@@ -72,26 +70,27 @@ impl Rows {
 
     /// The value of row `row` in column `column`.
     #[must_use]
-    pub fn value(&self, row: usize, column: usize) -> Value<'_> {
+    pub(crate) fn value(&self, row: usize, column: usize) -> Value<'_> {
         self.starts.get(row).map_or(Value::Mark(Mark::None), |start| self.values.get(*start, column))
     }
 
-    /// Whether row `row` has the values of `other`'s row `other_row`. That it does may be missed if the two came about in
-    /// different ways.
+    /// Whether row `row` has the values of row `other_row` of `other`. May return false for equal rows of which one was
+    /// appended by [`push_row`](Self::push_row) after its observation was truncated.
     #[must_use]
-    pub fn is_same(&self, row: usize, other: &Self, other_row: usize) -> bool {
+    pub(crate) fn is_same(&self, row: usize, other: &Self, other_row: usize) -> bool {
         self.range(row)
             .zip(other.range(other_row))
             .is_some_and(|(mine, theirs)| self.values.is_same(mine, &other.values, theirs))
     }
 
-    fn range(&self, row: usize) -> Option<[Place; 2]> {
+    /// Where row `row` begins and ends.
+    fn range(&self, row: usize) -> Option<[Offset; 2]> {
         let end = || self.starts.get(row + 1).copied().unwrap_or_else(|| self.values.end());
         self.starts.get(row).map(|start| [*start, end()])
     }
 
-    /// Makes `observation`'s values those of row `row`.
-    pub fn load(&self, row: usize, observation: &mut Observation) {
+    /// Replaces the values of `observation` by those of row `row`.
+    pub(crate) fn load(&self, row: usize, observation: &mut Observation) {
         observation.clear();
         for column in 0..self.columns {
             observation.push(self.value(row, column));
@@ -99,17 +98,17 @@ impl Rows {
     }
 }
 
-/// Emptied buffers on their way back from whoever wrote their rows to whoever fills them: the kernel clears every page that
-/// is asked for anew, which was a tenth of what recording costs.
+/// Empty buffers for reuse: the recorder's writer returns them, the lanes take them. Without reuse a tenth of the cost of
+/// recording is the kernel zeroing newly allocated pages.
 #[derive(Debug, Clone, Default)]
 pub struct SpareRows(Arc<Mutex<Vec<Rows>>>);
 
 impl SpareRows {
-    /// Memory kept, bytes; more is freed.
+    /// The largest number of bytes to keep; buffers beyond it are freed.
     const MAX_BYTES: usize = 32 << 20;
 
-    /// Takes `rows` back.
-    pub fn give(&self, rows: impl IntoIterator<Item = Rows>) {
+    /// Returns `rows` for reuse.
+    pub(crate) fn give(&self, rows: impl IntoIterator<Item = Rows>) {
         let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         for mut rows in rows {
             rows.clear();
@@ -120,9 +119,9 @@ impl SpareRows {
         }
     }
 
-    /// No rows of `columns` values each, in a buffer that was used before if there is one.
+    /// An empty buffer for rows of `columns` values, reused if there is one.
     #[must_use]
-    pub fn take(&self, columns: usize) -> Rows {
+    pub(crate) fn take(&self, columns: usize) -> Rows {
         let spare = self.0.lock().unwrap_or_else(PoisonError::into_inner).pop();
         Rows { columns, ..spare.unwrap_or_default() }
     }
@@ -194,6 +193,10 @@ mod tests {
         let mut large = Rows::new(1);
         large.push(Value::Text(&vec![0; SpareRows::MAX_BYTES]));
         spare.give([large, rows]);
-        assert_eq!((spare.take(1).values.capacity(), spare.take(1).values.capacity()), (held, 0), "that much is freed");
+        assert_eq!(
+            (spare.take(1).values.capacity(), spare.take(1).values.capacity()),
+            (held, 0),
+            "what exceeds the limit is freed"
+        );
     }
 }

@@ -3,7 +3,7 @@
 use super::quarantine::{Care, Quarantine};
 use super::states::StateCounts;
 use super::work::Work;
-use crate::observe::{Instant, Observer, read_stat};
+use crate::observe::{Observer, Thread, TickTime, read_stat};
 use crate::proc::parse::{stat, status};
 use crate::proc::source::Source;
 use crate::proc::{Buffer, ProcRoot, ReadError};
@@ -86,18 +86,18 @@ impl Lane {
     pub(super) fn visit_walked(&mut self, row: &Row, work: &Work) {
         let tgid = row.process.tgid;
         let blocked = work.is_cautious || work.quarantine.care(tgid, work.at.now_ns) != Care::None;
-        let walked = row.walked();
+        let thread = Thread { is_blocked: blocked, ..row.thread() };
         if blocked {
-            note_name(&mut self.blocked_names, tgid, walked.record.comm());
+            note_name(&mut self.blocked_names, tgid, thread.comm);
         }
         self.enter(tgid, blocked);
         self.note_visit();
-        self.observer.observe_walked(&row.process, Some(&row.task), walked, blocked, work.at);
+        self.observer.observe_walked(&row.process, Some(&row.task), &thread, work.at);
     }
 
     /// Visits one thread: one read, and no more unless its state passes the gate.
     #[inline]
-    pub(super) fn visit(&mut self, process: &Process, task: &Task, at: Instant) {
+    pub(super) fn visit(&mut self, process: &Process, task: &Task, at: TickTime) {
         if task.is_gone() {
             return;
         }
@@ -105,16 +105,16 @@ impl Lane {
         let result = result.and_then(|line| Ok((stat::state(stat::whole(line)?)?, line)));
         match result {
             Ok((state, line)) => {
-                self.observer.health.record_ok(Source::Stat, 1);
+                self.observer.reader.health.record_ok(Source::Stat, 1);
                 self.states.count(state);
                 if self.observer.gate().passes(state)
                     && let Err(error) = self.observer.observe(process, task, line, false, at)
                 {
-                    self.observer.health.correct(Source::Stat, error);
+                    self.observer.reader.health.correct(Source::Stat, error);
                 }
             }
             Err(error) => {
-                self.observer.health.record_error(Source::Stat, error);
+                self.observer.reader.health.record_error(Source::Stat, error);
                 if error == ReadError::Gone {
                     task.mark_gone();
                 }
@@ -124,14 +124,14 @@ impl Lane {
 
     /// Visits a thread of a process that blocks its readers, by the one file that never does.
     #[cold]
-    pub(super) fn visit_blocked(&mut self, process: &Process, task: &Task, at: Instant) {
+    pub(super) fn visit_blocked(&mut self, process: &Process, task: &Task, at: TickTime) {
         if task.is_gone() {
             return;
         }
-        self.observer.place.enter(Source::Status);
+        self.observer.reader.current_file.enter(Source::Status);
         let result = self.root.read_task(process.task_dir(), task.tid, Source::Status, &mut self.stat);
-        self.observer.place.enter(Source::Stat);
-        self.observer.health.record(Source::Status, &result);
+        self.observer.reader.current_file.enter(Source::Stat);
+        self.observer.reader.health.record(Source::Status, &result);
         match result.map(|text| stat_line_of_status(task.tid, text, &mut self.line)) {
             Ok(Some(state)) => {
                 self.states.count(state);
@@ -143,10 +143,10 @@ impl Lane {
                 if self.observer.gate().passes(state)
                     && let Err(error) = self.observer.observe(process, task, &self.line, true, at)
                 {
-                    self.observer.health.correct(Source::Status, error);
+                    self.observer.reader.health.correct(Source::Status, error);
                 }
             }
-            Ok(None) => self.observer.health.correct(Source::Status, ReadError::Malformed),
+            Ok(None) => self.observer.reader.health.correct(Source::Status, ReadError::Malformed),
             Err(ReadError::Gone) => task.mark_gone(),
             Err(_) => {}
         }

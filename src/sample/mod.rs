@@ -31,7 +31,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use crate::count::Aggregator;
-use crate::observe::{Context, Coverage, Instant, Observer, titles};
+use crate::observe::{Context, Coverage, Observer, TickTime, titles};
 use crate::proc::health::Health;
 use crate::proc::{Buffer, ReadError};
 use crate::row::rows::Rows;
@@ -171,7 +171,7 @@ impl Sampler {
     /// Visits every thread of `set` once. Gives up when `stopped` says so, or when a lane is still
     /// stuck when the next tick is due; then the pass is not complete and nothing of it is counted.
     pub fn pass(&mut self, set: &Arc<TaskSet>, tick: u32, next_due_ns: u64, stopped: &dyn Fn() -> bool) -> PassOutcome {
-        let at = Instant { tick, now_ns: monotonic_ns() };
+        let at = TickTime { tick, now_ns: monotonic_ns() };
         let mut outcome = PassOutcome { is_complete: true, ..PassOutcome::default() };
         let mut round = self.begin();
         self.hand_out(&mut round, Arc::clone(set), Vec::new(), at);
@@ -194,7 +194,7 @@ impl Sampler {
         next_due_ns: u64,
         stopped: &dyn Fn() -> bool,
     ) -> io::Result<PassOutcome> {
-        let at = Instant { tick, now_ns: monotonic_ns() };
+        let at = TickTime { tick, now_ns: monotonic_ns() };
         let mut outcome = PassOutcome::default();
         let mut home = self.lanes.pop().unwrap_or_else(|| self.new_lane());
         // At the same time as the walk, which is done when they are.
@@ -224,7 +224,7 @@ impl Sampler {
     }
 
     /// Has lanes visit the threads of `set`, or those of `rows`.
-    fn hand_out(&mut self, round: &mut Round, set: Arc<TaskSet>, rows: Vec<Row>, at: Instant) {
+    fn hand_out(&mut self, round: &mut Round, set: Arc<TaskSet>, rows: Vec<Row>, at: TickTime) {
         let is_cautious = self.lost.len() >= SPARE_THREADS;
         let work = Work::new(set, rows, Arc::clone(&self.quarantine), is_cautious, at);
         let lanes = self.workers.min(work.chunks());
@@ -276,7 +276,7 @@ impl Sampler {
 
     fn dispatch(&mut self, work: &Arc<Work>, index: usize) -> Watch {
         let lane = self.lanes.pop().unwrap_or_else(|| self.new_lane());
-        let place = Arc::clone(&lane.observer.place);
+        let place = Arc::clone(&lane.observer.reader.current_file);
         let watch = Watch { progress: Arc::clone(&lane.progress), place, visits: 0, since_ns: work.at.now_ns };
         lane.progress.visits.store(0, Ordering::Relaxed);
         lane.progress.os_tid.store(0, Ordering::Relaxed);
@@ -329,30 +329,30 @@ impl Sampler {
             self.health.retract_timeout(source);
             Arc::make_mut(&mut self.quarantine).end(tgid, monotonic_ns());
         }
-        lane.observer.fold.discard();
-        lane.observer.deferred().clear();
+        lane.observer.counter.fold.discard();
+        lane.observer.counter.deferred.clear();
         lane.states = StateCounts::default();
-        lane.observer.coverage = Coverage::default();
-        self.health.take(&mut lane.observer.health);
+        lane.observer.counter.coverage = Coverage::default();
+        self.health.take(&mut lane.observer.reader.health);
         self.lanes.push(lane);
     }
 
     #[expect(clippy::vec_box)]
     fn collect(&mut self, mut back: Vec<Box<Lane>>, tick: u32, outcome: &mut PassOutcome) {
         if outcome.is_complete {
-            outcome.has_lost_rows = back.iter().any(|lane| lane.observer.fold.has_lost_rows());
-            outcome.rows.extend(back.iter_mut().filter_map(|lane| lane.observer.fold.take_rows()));
+            outcome.has_lost_rows = back.iter().any(|lane| lane.observer.counter.fold.has_lost_rows());
+            outcome.rows.extend(back.iter_mut().filter_map(|lane| lane.observer.counter.fold.take_rows()));
             self.commit(&mut back, tick);
         }
         for mut lane in back {
             if !outcome.is_complete {
-                lane.observer.coverage = Coverage::default();
+                lane.observer.counter.coverage = Coverage::default();
             }
-            lane.observer.fold.discard();
-            lane.observer.deferred().clear();
+            lane.observer.counter.fold.discard();
+            lane.observer.counter.deferred.clear();
             outcome.states.take(&mut lane.states);
-            self.health.take(&mut lane.observer.health);
-            self.coverage.take(&mut lane.observer.coverage);
+            self.health.take(&mut lane.observer.reader.health);
+            self.coverage.take(&mut lane.observer.counter.coverage);
             for (tgid, name) in lane.blocked_names.drain() {
                 note_name(&mut self.blocked_names, tgid, &name);
             }
@@ -368,14 +368,14 @@ impl Sampler {
     fn commit(&self, lanes: &mut [Box<Lane>], tick: u32) {
         /// Groups from which the pool's help is worth its wake-ups. `benches/aggregate.rs`, `commit`.
         const PARALLEL_GROUPS: usize = 8192;
-        let groups: usize = lanes.iter().map(|lane| lane.observer.fold.touched()).sum();
+        let groups: usize = lanes.iter().map(|lane| lane.observer.counter.fold.touched()).sum();
         // With a thread of the pool stuck, `scope` could wait for it: then the coordinator does it alone.
         if groups < PARALLEL_GROUPS || !self.lost.is_empty() {
-            lanes.iter_mut().for_each(|lane| self.aggregator.commit(&mut lane.observer.fold, tick));
+            lanes.iter_mut().for_each(|lane| self.aggregator.commit(&mut lane.observer.counter.fold, tick));
         } else {
             self.pool.scope(|scope| {
                 for lane in lanes {
-                    scope.spawn(|_| self.aggregator.commit(&mut lane.observer.fold, tick));
+                    scope.spawn(|_| self.aggregator.commit(&mut lane.observer.counter.fold, tick));
                 }
             });
         }
@@ -427,10 +427,10 @@ impl Drop for Sampler {
 }
 
 /// Waits for the titles that rows of these lanes wait for, as long as the tick allows, and counts the rows.
-fn finish_deferred(lanes: &mut [Box<Lane>], at: Instant, until: Until<'_>, is_complete: bool) {
-    let readers = lanes.iter_mut().find_map(|lane| lane.observer.deferred().readers().cloned());
+fn finish_deferred(lanes: &mut [Box<Lane>], at: TickTime, until: Until<'_>, is_complete: bool) {
+    let readers = lanes.iter_mut().find_map(|lane| lane.observer.counter.deferred.readers().cloned());
     let Some(readers) = readers.filter(|_| is_complete) else { return };
-    let with_mappings = lanes.iter_mut().any(|lane| lane.observer.deferred().wait_for_mappings());
+    let with_mappings = lanes.iter_mut().any(|lane| lane.observer.counter.deferred.wait_for_mappings());
     readers.settle_rows(with_mappings, titles::deadline(at.now_ns, monotonic_ns(), until.next_due_ns), until.stopped);
     lanes.iter_mut().for_each(|lane| lane.observer.finish_deferred(at));
 }

@@ -16,10 +16,9 @@ use foldhash::fast::RandomState;
 use crate::ask::column::{Column, Extract};
 use crate::ask::plan::Plan;
 use crate::ask::select::Selection;
-use crate::kernel::{self, Ground, KernelScan, Level, Parts, TaskRecord, Unavailable, Walk};
-use crate::observe::extract::Walked;
+use crate::kernel::{self, HostInfo, KernelScan, Level, Parts, TaskRecord, Unavailable, WalkCounts};
 use crate::observe::walked::{Need, knows_name};
-use crate::observe::{Instant, Observer};
+use crate::observe::{Observer, Thread, TickTime};
 use crate::proc::source::{Source, SourceSet};
 use crate::proc::{ProcRoot, ReadError};
 use crate::sample::roster::Roster;
@@ -116,13 +115,13 @@ pub struct Row {
 impl Row {
     /// What the walk tells of it.
     #[must_use]
-    pub fn walked(&self) -> Walked<'_> {
-        walked(&self.record, &self.names, self.provides)
+    pub(crate) fn thread(&self) -> Thread<'_> {
+        thread(&self.record, &self.names, self.provides)
     }
 }
 
-fn walked<'a>(record: &'a TaskRecord<'a>, names: &'a WaitNames, provides: SourceSet) -> Walked<'a> {
-    Walked { record, wchan: &names.wchan, kstack: &names.kstack, provides }
+fn thread<'a>(record: &'a TaskRecord<'a>, names: &'a WaitNames, provides: SourceSet) -> Thread<'a> {
+    Thread::from_record(record, &names.wchan, &names.kstack, provides)
 }
 
 /// Takes ticks by the kernel's own walk.
@@ -155,7 +154,7 @@ impl Walker {
     ///
     /// # Errors
     /// Why there is none.
-    pub fn open(ground: &Ground, root: &ProcRoot, request: Request<'_>) -> Result<Self, Unavailable> {
+    pub fn open(host: &HostInfo, root: &ProcRoot, request: Request<'_>) -> Result<Self, Unavailable> {
         let Request { plan, selection } = request;
         let mut parts = wanted_parts(plan);
         let (mut list, mut nameless) = (PathBuf::new(), None);
@@ -168,14 +167,14 @@ impl Walker {
         }
         let selects_processes = !selection.is_everything();
         let selects_threads = selection.threads.is_some();
-        let request = kernel::Request {
+        let request = kernel::WalkRequest {
             gate: plan.gate.clone(),
             parts,
             selects_processes,
             selects_threads,
-            ..kernel::Request::default()
+            ..kernel::WalkRequest::default()
         };
-        let scan = KernelScan::open_on(ground, &request)?;
+        let scan = KernelScan::open_on(host, &request)?;
         Ok(Self {
             provides: provided(plan, scan.parts()),
             names: if scan.parts().frames > 0 { Naming::Wanted(list) } else { Naming::None },
@@ -258,7 +257,7 @@ impl Walker {
     ///
     /// # Errors
     /// When the kernel does not run the program.
-    pub fn walk(&mut self, observer: &mut Observer, at: Instant) -> io::Result<(Walk, Vec<Row>)> {
+    pub(crate) fn walk(&mut self, observer: &mut Observer, at: TickTime) -> io::Result<(WalkCounts, Vec<Row>)> {
         let Self { scan, names, provides, needs_facts, excluded, roster, unseen, nobody, no_names, .. } = self;
         let provides = *provides;
         let mut rows = Vec::new();
@@ -274,7 +273,7 @@ impl Walker {
                 }
                 _ => &*no_names,
             };
-            let found = walked(record, names, provides);
+            let found = thread(record, names, provides);
             let process = if *needs_facts {
                 // Of a process that is not listed yet nothing is known: it counts from the next listing on.
                 let Some(process) = roster.process(record.tgid) else { return };
@@ -282,21 +281,21 @@ impl Walker {
             } else {
                 &*nobody
             };
-            let need = observer.need(found);
+            let need = observer.need(&found);
             if need == Need::Nothing {
-                observer.observe_walked(process, None, found, false, at);
-            } else if !observer.rejects(found) {
+                observer.observe_walked(process, None, &found, at);
+            } else if !observer.rejects(&found) {
                 let (process, task) = roster.find(record);
                 if need == Need::Name && knows_name(&task, record) {
-                    observer.observe_walked(&process, Some(&task), found, false, at);
+                    observer.observe_walked(&process, Some(&task), &found, at);
                 } else {
                     let (record, names) = (record.without_frames(), Arc::clone(names));
                     rows.push(Row { process, task, record, names, provides });
                 }
             }
         })?;
-        observer.health.record_ok(Source::Kernel, walk.tasks());
-        observer.health.record_dropped(Source::Kernel, rustix::io::Errno::NOBUFS, walk.overflowed);
+        observer.reader.health.record_ok(Source::Kernel, walk.tasks());
+        observer.reader.health.record_dropped(Source::Kernel, rustix::io::Errno::NOBUFS, walk.overflowed);
         Ok((walk, rows))
     }
 }
@@ -351,9 +350,9 @@ fn is_real_user(column: &Column) -> bool {
 /// # Errors
 /// Why there can be none.
 pub fn open(root: &ProcRoot, request: Request<'_>) -> Result<(Walker, Census), Unavailable> {
-    let ground = Ground::survey(root, BTF_PATH.as_ref())?;
-    let walker = Walker::open(&ground, root, request)?;
-    let census = Census::open(&ground, !request.selection.is_everything())?;
+    let host = HostInfo::survey(root, BTF_PATH.as_ref())?;
+    let walker = Walker::open(&host, root, request)?;
+    let census = Census::open(&host, !request.selection.is_everything())?;
     Ok((walker, census))
 }
 

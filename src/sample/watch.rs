@@ -1,7 +1,7 @@
 //! Lanes that are out, as the coordinator watches them, and which of them are stuck.
 
 use super::lane::Progress;
-use crate::observe::Place;
+use crate::observe::CurrentFile;
 use crate::proc::parse::syscall::SyscallLine;
 use crate::proc::parse::{stat, syscall};
 use crate::proc::rights;
@@ -21,7 +21,7 @@ pub(super) struct LostLane {
 /// A lane that is out, as the coordinator watches it.
 pub(super) struct Watch {
     pub(super) progress: Arc<Progress>,
-    pub(super) place: Arc<Place>,
+    pub(super) place: Arc<CurrentFile>,
     pub(super) visits: u64,
     pub(super) since_ns: u64,
 }

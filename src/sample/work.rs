@@ -1,7 +1,7 @@
 //! The work of one pass, dealt to lanes in runs of chunks.
 
 use super::quarantine::Quarantine;
-use crate::observe::Instant;
+use crate::observe::TickTime;
 use crate::sample::walker::Row;
 use crate::tasks::TaskSet;
 use std::ops::Range;
@@ -20,7 +20,7 @@ pub(super) struct Work {
     /// Whether no more lanes may be lost: every process is read as if it were in quarantine.
     pub(super) is_cautious: bool,
     pub(super) cancelled: AtomicBool,
-    pub(super) at: Instant,
+    pub(super) at: TickTime,
 }
 
 #[repr(align(128))]
@@ -39,7 +39,7 @@ impl Work {
         rows: Vec<Row>,
         quarantine: Arc<Quarantine>,
         is_cautious: bool,
-        at: Instant,
+        at: TickTime,
     ) -> Self {
         Self { set, rows, runs: Vec::new(), quarantine, is_cautious, cancelled: AtomicBool::new(false), at }
     }

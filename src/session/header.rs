@@ -1,7 +1,7 @@
 //! What a recording of a live run tells of itself.
 
 use super::error::SessionError;
-use crate::ask::column::state_name;
+use crate::ask::state::state_name;
 use crate::config::Config;
 use crate::proc::{Buffer, ProcRoot};
 use crate::record::header::FORMAT;

@@ -16,8 +16,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::ask::column::Extract;
-use crate::ask::measured::Measured;
-use crate::ask::plan::{Keep, Plan, StateGate};
+use crate::ask::kernel_times::KernelTimes;
+use crate::ask::plan::{Collected, Plan, StateGate};
 use crate::ask::select::{ProcessSelection, Selection};
 use crate::config::Config;
 use crate::config::Scan;
@@ -101,7 +101,7 @@ struct Session<'a> {
     /// psn's own process, if it is left out.
     excluded: Option<u32>,
     warnings: Vec<String>,
-    measured: Measured,
+    measured: KernelTimes,
     /// The most threads in state R in one tick taken through /proc.
     running_max: u64,
 }
@@ -174,8 +174,8 @@ impl<'a> Session<'a> {
             selection.excluded = root.own_pid();
         }
         let excluded = selection.excluded;
-        let measured = Measured::by(&root);
-        let plan = Plan { measured, ..config.plan.clone() };
+        let measured = KernelTimes::by(&root);
+        let plan = Plan { kernel_times: measured, ..config.plan.clone() };
         let context = Arc::new(Context { root: Arc::new(root.share()), plan, users: Arc::clone(&users) });
         let spare = recorder.as_ref().map(|recorder| recorder.spare_rows()).unwrap_or_default();
         let aggregator =
@@ -263,7 +263,7 @@ impl<'a> Session<'a> {
     fn name_users(&mut self) {
         self.warnings.extend(self.users.finish(NAMES_PATIENCE));
         // What is recorded is recorded: the report is that of its replay.
-        if self.config.plan.keep == Keep::Counts {
+        if self.config.plan.collected == Collected::Counts {
             let slots =
                 self.config.plan.columns.iter().map(|column| column.extract == Extract::User).collect::<Vec<_>>();
             self.aggregator.rename(&slots, &|text| {
@@ -284,7 +284,7 @@ impl<'a> Session<'a> {
     /// Where threads sleep, if that is all they did.
     fn sleepers(&self) -> Option<Sleepers> {
         let plan = &self.config.plan;
-        let is_wanted = self.completed > 0 && plan.keep.counts() && plan.gate == StateGate::active();
+        let is_wanted = self.completed > 0 && plan.collected.has_counts() && plan.gate == StateGate::active();
         if !is_wanted || !self.aggregator.is_empty() {
             return None;
         }
@@ -321,7 +321,8 @@ impl<'a> Session<'a> {
 
     /// Whether recording was all there was to do, and has failed.
     fn can_no_longer_record(&self) -> bool {
-        self.config.plan.keep == Keep::Rows && self.recorder.as_ref().is_some_and(|recorder| recorder.has_failed())
+        self.config.plan.collected == Collected::Rows
+            && self.recorder.as_ref().is_some_and(|recorder| recorder.has_failed())
     }
 
     /// Waits for the first task list, which on a large host takes a while.

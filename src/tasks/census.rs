@@ -7,7 +7,7 @@ use std::io;
 use std::sync::Arc;
 
 use crate::ask::plan::StateGate;
-use crate::kernel::{Ground, KernelScan, Request, Unavailable};
+use crate::kernel::{HostInfo, KernelScan, Unavailable, WalkRequest};
 use crate::proc::ProcRoot;
 use crate::tasks::{Permit, Process, Task, TaskSet};
 
@@ -79,9 +79,9 @@ impl Census {
     ///
     /// # Errors
     /// Why there is none.
-    pub fn open(ground: &Ground, selects: bool) -> Result<Self, Unavailable> {
-        let request = Request { gate: StateGate::all(), selects_processes: selects, ..Request::default() };
-        Ok(Self { scan: KernelScan::open_on(ground, &request)?, seen: Vec::new(), host_tasks: ground.tasks })
+    pub fn open(host: &HostInfo, selects: bool) -> Result<Self, Unavailable> {
+        let request = WalkRequest { gate: StateGate::all(), selects_processes: selects, ..WalkRequest::default() };
+        Ok(Self { scan: KernelScan::open_on(host, &request)?, seen: Vec::new(), host_tasks: host.tasks })
     }
 
     /// Tasks on the host when psn started, roughly; 0 if that can not be told.

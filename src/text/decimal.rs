@@ -1,6 +1,6 @@
-//! Numbers in parts, as decimals.
+//! Scaled integers as decimal numbers.
 
-/// A number divided by `divisor`, exactly, with as many decimals as the divisor has zeros.
+/// Formats `number / divisor` exactly; `divisor` is a power of ten.
 #[must_use]
 pub fn decimal(number: i128, divisor: u32) -> String {
     if divisor <= 1 {

@@ -1,48 +1,48 @@
-//! The only place where bytes become printable text.
+//! Escapes bytes as printable text. All output of names goes through here.
 //!
-//! A thread's name is whatever its program wrote there: a clear-screen sequence, half a character, a mark that turns
-//! the line around. What comes out of here moves no cursor, hides nothing and stays on its line, and it is lossless:
-//! two texts that differ never print alike.
+//! A thread's name is whatever its program wrote there: control sequences, incomplete characters, marks that reverse the
+//! direction of text. Escaped text moves no cursor, hides nothing and has no line ends. The escaping is lossless: different
+//! bytes give different text.
 //!
-//! | in | out |
+//! | input | output |
 //! |---|---|
-//! | valid UTF-8 that shows | itself |
+//! | a visible UTF-8 character | unchanged |
 //! | an ASCII control character, DEL | `\x1b`: the byte, in lower-case hexadecimal |
-//! | a byte that is no part of valid UTF-8 | `\xff`, likewise |
-//! | any other character that does not show, or that reorders its neighbours | `\u{202e}`: its code point |
-//! | a combining mark with nothing to combine with, or one too many | `\u{301}`, likewise |
-//! | a backslash before anything that could make the two of them one of these | `\\` |
-//! | any other backslash | itself, so that `\x2d` in the name of a systemd unit stays readable |
+//! | a byte that is not part of valid UTF-8 | `\xff`: the byte |
+//! | any other character that is invisible or reorders its neighbours | `\u{202e}`: its code point |
+//! | a combining mark without a base character, or after too many others | `\u{301}`: its code point |
+//! | a backslash that, with what follows, could be read as one of these escapes | `\\` |
+//! | any other backslash | unchanged, so that `\x2d` in the name of a systemd unit stays readable |
 //!
-//! In [ascii], for terminals of which it is not known that they take UTF-8, every character beyond ASCII is `\u{e9}`.
-//! In a [frame], `;` is `\x3b` as well, and so is as `\x20` the space before a number at the end.
+//! `ascii` also escapes every character beyond ASCII (`\u{e9}`), for terminals that may not support UTF-8.
+//! `frame` also escapes `;` as `\x3b`, and a space before a number at the end as `\x20`.
 
 use std::borrow::Cow;
 use std::fmt::Write as _;
 
 use unicode_width::UnicodeWidthChar;
 
-/// Zero-width characters that may follow one another: more of them only paint over the lines around.
+/// The largest number of consecutive zero-width characters: more of them would draw over neighbouring lines.
 const MAX_MARKS: usize = 4;
 
-/// `bytes` as text for a terminal, a cell or a string.
+/// Escapes `bytes` for a terminal, a table's cell or a string.
 #[must_use]
 pub fn printable(bytes: &[u8]) -> Cow<'_, str> {
-    escape(bytes, Notation::Cell)
+    escape(bytes, EscapeTarget::Cell)
 }
 
-/// The same in ASCII alone: every other character is spelt out.
+/// Escapes `bytes` as ASCII.
 #[must_use]
-pub fn ascii(bytes: &[u8]) -> Cow<'_, str> {
-    escape(bytes, Notation::Ascii)
+pub(crate) fn ascii(bytes: &[u8]) -> Cow<'_, str> {
+    escape(bytes, EscapeTarget::Ascii)
 }
 
-/// `bytes` as one frame of a folded stack, where `;` ends a frame and a number after a space is a count.
+/// Escapes `bytes` as a frame of a folded stack, in which `;` ends a frame and a number after a space is a count.
 ///
-/// A line holds two counts where it compares two profiles, so a name that ends in a number must not look like the first.
+/// A line that compares two profiles has two counts, so a name must not end in what looks like the first one.
 #[must_use]
 pub fn frame(bytes: &[u8]) -> Cow<'_, str> {
-    let text = escape(bytes, Notation::Frame);
+    let text = escape(bytes, EscapeTarget::Frame);
     let is_count = |tail: &str| tail.chars().all(|c| c.is_ascii_digit() || c == '.' || c.is_whitespace());
     match text.rsplit_once(' ') {
         Some((head, tail)) if is_count(tail) => Cow::Owned(format!(r"{head}\x20{tail}")),
@@ -50,7 +50,7 @@ pub fn frame(bytes: &[u8]) -> Cow<'_, str> {
     }
 }
 
-/// The smallest parts that printable text may be cut into: characters, and whole escapes.
+/// The units between which escaped text may be cut: characters and complete escapes.
 pub(crate) fn units(text: &str) -> impl Iterator<Item = &str> {
     let mut rest = text;
     std::iter::from_fn(move || {
@@ -61,9 +61,9 @@ pub(crate) fn units(text: &str) -> impl Iterator<Item = &str> {
     })
 }
 
-/// The bytes that [printable] text stands for, as far as it is: what is no escape stands for itself.
+/// Decodes [printable] text; what is not an escape stands for itself.
 #[must_use]
-pub fn unescape(text: &str) -> Vec<u8> {
+pub(crate) fn unescape(text: &str) -> Vec<u8> {
     let mut out = Vec::with_capacity(text.len());
     for unit in units(text) {
         let meant = match unit.as_bytes() {
@@ -73,8 +73,8 @@ pub fn unescape(text: &str) -> Vec<u8> {
             _ => None,
         };
         match meant {
-            // `\x2d` is how systemd spells a dash, and shown as it is.
-            Some(bytes) if unit.len() != 4 || bytes.iter().all(|byte| Notation::Cell.has_escape_for(*byte)) => {
+            // `printable` never writes `\x2d`: it is systemd's escape for a dash, and stands for itself.
+            Some(bytes) if unit.len() != 4 || bytes.iter().all(|byte| EscapeTarget::Cell.has_escape_for(*byte)) => {
                 out.extend(bytes);
             }
             _ => out.extend_from_slice(unit.as_bytes()),
@@ -88,27 +88,27 @@ fn character(hex: &[u8]) -> Option<char> {
     u32::from_str_radix(hex, 16).ok().and_then(char::from_u32)
 }
 
-/// Where escaped text stands decides what else must be escaped.
+/// Where escaped text is used, which decides what must be escaped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Notation {
+enum EscapeTarget {
     Cell,
     Frame,
-    /// A cell that nothing but ASCII may be in.
+    /// A cell in which only ASCII is allowed.
     Ascii,
 }
 
-impl Notation {
-    /// Whether an ASCII character is escaped wherever it stands.
+impl EscapeTarget {
+    /// Whether an ASCII character is always escaped.
     const fn escapes(self, byte: u8) -> bool {
         byte < b' ' || byte == 0x7f || (matches!(self, Self::Frame) && byte == b';')
     }
 
-    /// Whether `\xNN` may stand for `byte`.
+    /// Whether `byte` may be written as `\xNN`.
     const fn has_escape_for(self, byte: u8) -> bool {
         byte >= 0x80 || self.escapes(byte) || (matches!(self, Self::Frame) && byte == b' ')
     }
 
-    /// Whether a backslash before `rest` could be taken for the first character of an escape.
+    /// Whether a backslash before `rest` could be read as the beginning of an escape.
     fn is_ambiguous_before(self, rest: &[u8]) -> bool {
         match rest {
             [b'x', high, low, ..] => hex_byte(*high, *low).is_some_and(|byte| self.has_escape_for(byte)),
@@ -119,8 +119,9 @@ impl Notation {
     }
 }
 
-fn escape(bytes: &[u8], notation: Notation) -> Cow<'_, str> {
-    let is_plain = |byte: &u8| byte.is_ascii() && *byte != b'\\' && !notation.escapes(*byte);
+/// Escapes `bytes` for `target`.
+fn escape(bytes: &[u8], target: EscapeTarget) -> Cow<'_, str> {
+    let is_plain = |byte: &u8| byte.is_ascii() && *byte != b'\\' && !target.escapes(*byte);
     if let Ok(text) = std::str::from_utf8(bytes)
         && bytes.iter().all(is_plain)
     {
@@ -134,9 +135,9 @@ fn escape(bytes: &[u8], notation: Notation) -> Cow<'_, str> {
             at += c.len_utf8();
             marks = if c.width() == Some(0) { marks + 1 } else { 0 };
             match u8::try_from(c).ok().filter(u8::is_ascii) {
-                Some(byte) if notation.escapes(byte) => push_byte(&mut out, byte),
-                Some(b'\\') if notation.is_ambiguous_before(bytes.get(at..).unwrap_or_default()) => out.push_str(r"\\"),
-                None if notation == Notation::Ascii || is_hidden(c) || marks > MAX_MARKS => push_char(&mut out, c),
+                Some(byte) if target.escapes(byte) => push_byte(&mut out, byte),
+                Some(b'\\') if target.is_ambiguous_before(bytes.get(at..).unwrap_or_default()) => out.push_str(r"\\"),
+                None if target == EscapeTarget::Ascii || is_hidden(c) || marks > MAX_MARKS => push_char(&mut out, c),
                 _ => out.push(c),
             }
         }
@@ -149,7 +150,7 @@ fn escape(bytes: &[u8], notation: Notation) -> Cow<'_, str> {
     Cow::Owned(out)
 }
 
-// Writing to a string cannot fail.
+// Writing to a `String` cannot fail.
 fn push_byte(out: &mut String, byte: u8) {
     let _ = write!(out, r"\x{byte:02x}");
 }
@@ -158,9 +159,9 @@ fn push_char(out: &mut String, c: char) {
     let _ = write!(out, r"\u{{{:x}}}", u32::from(c));
 }
 
-/// Whether a character beyond ASCII is a control character, reorders text, breaks the line or shows as nothing: the
-/// general categories Cc, Zl and Zp, and the properties Bidi_Control and Default_Ignorable_Code_Point of Unicode 17,
-/// with the two kinds of format characters that hide text and are not in the latter.
+/// Whether a character beyond ASCII is a control character, reorders text, ends the line or is invisible: the general
+/// categories Cc, Zl and Zp, the properties Bidi_Control and Default_Ignorable_Code_Point of Unicode 17, and two other groups
+/// of format characters that hide text.
 const fn is_hidden(c: char) -> bool {
     matches!(c,
         '\u{80}'..='\u{9f}'
@@ -177,9 +178,9 @@ const fn is_hidden(c: char) -> bool {
         | '\u{fe00}'..='\u{fe0f}'
         | '\u{feff}'
         | '\u{ffa0}'
-        // With U+FFF9 to U+FFFB, which enclose annotations.
+        // Includes U+FFF9 to U+FFFB, which enclose annotations.
         | '\u{fff0}'..='\u{fffb}'
-        // Joiners of hieroglyphs.
+        // Format controls of hieroglyphs.
         | '\u{13430}'..='\u{1345f}'
         | '\u{1bca0}'..='\u{1bca3}'
         | '\u{1d173}'..='\u{1d17a}'
@@ -198,7 +199,7 @@ fn hex_byte(high: u8, low: u8) -> Option<u8> {
     Some(hex_digit(high)? << 4 | hex_digit(low)?)
 }
 
-/// The length of the escape that printable text begins with, in any notation.
+/// The length of the escape at the beginning of `text`, whatever its target.
 fn escape_len(text: &[u8]) -> Option<usize> {
     match text {
         [b'\\', b'\\', ..] => Some(2),
@@ -208,9 +209,9 @@ fn escape_len(text: &[u8]) -> Option<usize> {
     }
 }
 
-/// Whether a spreadsheet may run `text`; a dash alone is what stands where there is no value.
+/// Whether a spreadsheet may run `text` as a formula. A single dash, the mark for no value, is not one.
 #[must_use]
-pub fn is_formula(text: &str) -> bool {
+pub(crate) fn is_formula(text: &str) -> bool {
     let starts = ['=', '+', '-', '@', '\u{ff1d}', '\u{ff0b}', '\u{ff0d}', '\u{ff20}', '\u{2212}'];
     text != "-" && text.trim_start().starts_with(starts)
 }
@@ -221,12 +222,12 @@ mod tests {
     use proptest::prelude::*;
 
     /// The bytes that `text` stands for.
-    fn unescape_in(text: &str, notation: Notation) -> Vec<u8> {
+    fn unescape_in(text: &str, target: EscapeTarget) -> Vec<u8> {
         let mut out = Vec::new();
         for unit in units(text) {
             match unit.as_bytes() {
                 [b'\\', b'\\'] => out.push(b'\\'),
-                [b'\\', b'x', high, low] if notation.has_escape_for(hex_byte(*high, *low).unwrap()) => {
+                [b'\\', b'x', high, low] if target.has_escape_for(hex_byte(*high, *low).unwrap()) => {
                     out.push(hex_byte(*high, *low).unwrap());
                 }
                 [b'\\', b'u', b'{', hex @ .., b'}'] => {
@@ -352,14 +353,14 @@ mod tests {
             let text = printable(&bytes);
             assert_printable(&text);
             prop_assert_eq!(unescape(&text), &*bytes, "{}", text);
-            prop_assert_eq!(unescape_in(&text, Notation::Cell), &*bytes, "{}", text);
+            prop_assert_eq!(unescape_in(&text, EscapeTarget::Cell), &*bytes, "{}", text);
             let text = ascii(&bytes);
             prop_assert!(text.is_ascii());
             assert_printable(&text);
             prop_assert_eq!(unescape(&text), &*bytes, "{}", text);
             let text = frame(&bytes);
             assert_printable(&text);
-            prop_assert_eq!(unescape_in(&text, Notation::Frame), &*bytes, "{}", text);
+            prop_assert_eq!(unescape_in(&text, EscapeTarget::Frame), &*bytes, "{}", text);
             prop_assert!(!text.contains(';'));
         }
 

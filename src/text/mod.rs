@@ -1,5 +1,5 @@
-//! Bytes and numbers to text that is safe to show, and back.
+//! Makes text that is safe to show of bytes, messages and numbers.
 
 pub mod decimal;
 pub mod escape;
-pub mod sentence;
+pub(crate) mod sentence;

@@ -1,7 +1,7 @@
-//! Sentences with names in them that are not ours: of files, hosts, columns.
+//! Messages that contain names of files, hosts or columns, which others choose.
 //!
-//! [`printable`] is for a name alone and doubles backslashes, so that every name can be told from every other. A sentence
-//! may hold names that were made printable already, and must not have that done to them again.
+//! [`printable`] is for a single name. It doubles some backslashes, so that no two names look the same. A message may contain
+//! names that were escaped already, and must not be escaped twice.
 
 use std::borrow::Cow;
 use std::os::unix::ffi::OsStrExt as _;
@@ -9,10 +9,10 @@ use std::path::Path;
 
 use super::escape::printable;
 
-/// `text`, of one or many lines, with nothing in it that a terminal acts upon. What is harmless stays as it is.
+/// Escapes the control characters in `text`, which may have several lines. Everything else, backslashes included, is unchanged.
 #[must_use]
-pub fn sentence(text: &str) -> Cow<'_, str> {
-    // Between backslashes and line ends there is nothing that could be doubled, or that may be an end of line.
+pub(crate) fn sentence(text: &str) -> Cow<'_, str> {
+    // Between backslashes and line ends, `printable` neither doubles a backslash nor escapes a line end.
     let is_kept = |c: char| matches!(c, '\n' | '\\');
     let mut out = String::new();
     let mut is_changed = false;
@@ -26,9 +26,9 @@ pub fn sentence(text: &str) -> Cow<'_, str> {
     if is_changed { Cow::Owned(out) } else { Cow::Borrowed(text) }
 }
 
-/// The name of a file, for messages.
+/// The path of a file, escaped for messages.
 #[must_use]
-pub fn shown(path: &Path) -> String {
+pub(crate) fn shown(path: &Path) -> String {
     printable(path.as_os_str().as_bytes()).into_owned()
 }
 

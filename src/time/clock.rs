@@ -1,8 +1,8 @@
-//! The sampling clock: absolute deadlines on `CLOCK_MONOTONIC`, lateness, missed ticks.
+//! Clocks, and the schedule of ticks by absolute deadlines on `CLOCK_MONOTONIC`.
 //!
-//! Tick *k* is due at start + *k* × period + jitter, whatever the passes before it took. A late pass
-//! skips the ticks it overran and counts them; it never bursts to catch up. The jitter is drawn anew
-//! for each tick, so it breaks lock-step with periodic programs and does not add up.
+//! Tick *k* is due at start + *k* × period + jitter, however long earlier passes took. After a late pass, the ticks that it
+//! overran are skipped, never made up for. Each tick has its own random jitter, which avoids lock-step with
+//! periodic programs and does not accumulate.
 
 use std::time::Duration;
 
@@ -10,27 +10,27 @@ use rustix::io::Errno;
 use rustix::thread::clock_nanosleep_absolute;
 use rustix::time::{ClockId, Timespec, clock_gettime};
 
-/// Nanoseconds of `CLOCK_MONOTONIC`, which no clock setting moves and suspend stops.
+/// The nanoseconds of `CLOCK_MONOTONIC`, which setting the clock does not change, and which stops during suspend.
 #[must_use]
 pub fn monotonic_ns() -> u64 {
     nanoseconds(clock_gettime(ClockId::Monotonic))
 }
 
-/// Nanoseconds since 1970 by `CLOCK_REALTIME`.
+/// The nanoseconds since 1970, by `CLOCK_REALTIME`.
 #[must_use]
-pub fn realtime_ns() -> u64 {
+pub(crate) fn realtime_ns() -> u64 {
     nanoseconds(clock_gettime(ClockId::Realtime))
 }
 
-/// Nanoseconds of `CLOCK_BOOTTIME`, the clock that threads' start times are on; suspend does not stop it.
+/// The nanoseconds of `CLOCK_BOOTTIME`, the clock of threads' start times, which does not stop during suspend.
 #[must_use]
-pub fn boottime_ns() -> u64 {
+pub(crate) fn boottime_ns() -> u64 {
     nanoseconds(clock_gettime(ClockId::Boottime))
 }
 
-/// CPU time this process has used, user and system.
+/// The CPU time that this process has used, user and system.
 #[must_use]
-pub fn process_cpu() -> Duration {
+pub(crate) fn process_cpu() -> Duration {
     Duration::from_nanos(nanoseconds(clock_gettime(ClockId::ProcessCPUTime)))
 }
 
@@ -39,27 +39,26 @@ fn nanoseconds(time: Timespec) -> u64 {
     seconds.saturating_mul(1_000_000_000).saturating_add(u64::try_from(time.tv_nsec).unwrap_or(0))
 }
 
-/// Asks the kernel to wake the calling thread on time: by default it may be 50 µs late, to save power.
-pub fn be_punctual() {
-    // Refused, or unknown to the kernel: then ticks are a little later.
+/// Lowers the calling thread's timer slack to 1 ns. By default the kernel may wake it 50 µs late to save power.
+pub(crate) fn be_punctual() {
+    // If the kernel refuses, ticks are a little later.
     let _ = rustix::thread::set_current_timer_slack(std::num::NonZeroU64::new(1));
 }
 
 /// How a sleep ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Wake {
-    /// The deadline came.
+pub(crate) enum Wake {
+    /// The deadline was reached.
     Due,
-    /// The run is to stop.
+    /// The run is being stopped.
     Stopped,
 }
 
-/// Sleeps are cut into slices of this length, so that a stop is noticed even when its signal went to
-/// another thread.
+/// The longest uninterrupted sleep, so that a stop is noticed even if another thread received the signal.
 const SLICE_NS: u64 = 200_000_000;
 
-/// Sleeps until `deadline_ns` of [`monotonic_ns`], or until `stopped` says so.
-pub fn sleep_until(deadline_ns: u64, stopped: &dyn Fn() -> bool) -> Wake {
+/// Sleeps until `deadline_ns` by [`monotonic_ns`], or until `stopped` returns true.
+pub(crate) fn sleep_until(deadline_ns: u64, stopped: &dyn Fn() -> bool) -> Wake {
     loop {
         if stopped() {
             return Wake::Stopped;
@@ -73,7 +72,7 @@ pub fn sleep_until(deadline_ns: u64, stopped: &dyn Fn() -> bool) -> Wake {
             tv_sec: i64::try_from(until / 1_000_000_000).unwrap_or(i64::MAX),
             tv_nsec: i64::try_from(until % 1_000_000_000).unwrap_or(0),
         };
-        // A signal ends the sleep early, and the loop looks at `stopped`.
+        // A signal ends the sleep early; the loop then asks `stopped`.
         match clock_nanosleep_absolute(ClockId::Monotonic, &time) {
             Ok(()) | Err(Errno::INTR) => {}
             Err(_) => std::thread::sleep(Duration::from_nanos(until - now)),
@@ -81,37 +80,38 @@ pub fn sleep_until(deadline_ns: u64, stopped: &dyn Fn() -> bool) -> Wake {
     }
 }
 
-/// The deadlines of a run.
+/// The tick schedule of a run.
 #[derive(Debug, Clone)]
-pub struct Schedule {
+pub(crate) struct Schedule {
     start_ns: u64,
     period_ns: u64,
-    /// Jitter is drawn from 0 to below this share of a period, or of what is left of the run.
+    /// A tick is delayed by less than this fraction of a period, or of the remaining run if that is shorter.
     jitter: f64,
-    /// When the run is over.
+    /// When the run ends; `None` for until stopped.
     end_ns: Option<u64>,
+    /// The number of the next tick.
     next: u64,
+    /// The number of the last tick of the run.
     last: Option<u64>,
-    missed: u64,
     throttled: u64,
 }
 
 impl Schedule {
-    /// Ticks at `hz` from `start_ns` on, for `duration`; without one, for ever. `jitter` is the share
-    /// of a period, 0 to 1, by which a tick may be put off.
+    /// A schedule of `hz` ticks per second from `start_ns` on, for `duration` or until stopped. `jitter` is the fraction of a
+    /// period (0 to 1) by which a tick may be delayed.
     #[must_use]
-    pub fn new(start_ns: u64, hz: f64, duration: Option<Duration>, jitter: f64) -> Self {
+    pub(crate) fn new(start_ns: u64, hz: f64, duration: Option<Duration>, jitter: f64) -> Self {
         let period_ns = Duration::from_secs_f64(1.0 / hz).as_nanos();
         let period_ns = u64::try_from(period_ns).unwrap_or(u64::MAX).max(1);
         let duration_ns = duration.map(|duration| u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX));
         let last = duration_ns.map(|duration_ns| duration_ns.div_ceil(period_ns).max(1) - 1);
         let end_ns = duration_ns.map(|duration_ns| start_ns.saturating_add(duration_ns));
-        Self { start_ns, period_ns, jitter: jitter.clamp(0.0, 1.0), end_ns, next: 0, last, missed: 0, throttled: 0 }
+        Self { start_ns, period_ns, jitter: jitter.clamp(0.0, 1.0), end_ns, next: 0, last, throttled: 0 }
     }
 
-    /// When the next tick is due; none when the run is over.
+    /// When the next tick is due; `None` after the last one.
     #[must_use]
-    pub fn deadline(&self) -> Option<u64> {
+    pub(crate) fn deadline(&self) -> Option<u64> {
         if self.last.is_some_and(|last| self.next > last) {
             return None;
         }
@@ -120,15 +120,15 @@ impl Schedule {
         Some(due.saturating_add(self.jitter(left)))
     }
 
-    /// When the tick after the next is due, jitter aside, or the run is over: by then the next should be done.
+    /// By when the next tick should be complete: when the tick after it is due, without jitter, or when the run ends.
     #[must_use]
-    pub fn due_after(&self) -> u64 {
+    pub(crate) fn due_after(&self) -> u64 {
         let due = self.start_ns.saturating_add(self.next.saturating_add(1).saturating_mul(self.period_ns));
         self.end_ns.map_or(due, |end| due.min(end))
     }
 
-    /// The next tick's jitter, of which so many nanoseconds are the whole: a hash of its number, so that a run is the same
-    /// each time it is asked.
+    /// The delay of the next tick, as a fraction of `whole_ns`. It is a hash of the tick's number, so that repeated calls
+    /// agree.
     fn jitter(&self, whole_ns: u64) -> u64 {
         let jitter_ns = Duration::from_nanos(whole_ns).mul_f64(self.jitter).as_nanos();
         let jitter_ns = u64::try_from(jitter_ns).unwrap_or(0);
@@ -142,20 +142,17 @@ impl Schedule {
         (z ^ (z >> 31)) % jitter_ns
     }
 
-    /// Goes on to the first tick that is not yet overdue at `now_ns`, nor due before `not_before_ns`;
-    /// counts those it skips.
-    pub fn advance(&mut self, now_ns: u64, not_before_ns: u64) {
-        let missed = self.skip_to(now_ns);
-        self.missed += missed;
+    /// Advances to the first tick that is due neither before `now_ns` nor before `not_before_ns`, and counts those
+    /// skipped because of `not_before_ns`.
+    pub(crate) fn advance(&mut self, now_ns: u64, not_before_ns: u64) {
+        self.skip_to(now_ns);
         if not_before_ns > now_ns {
             self.next -= 1;
-            let throttled = self.skip_to(not_before_ns);
-            self.missed += throttled;
-            self.throttled += throttled;
+            self.throttled += self.skip_to(not_before_ns);
         }
     }
 
-    /// Goes on to the first tick after this one that is due at `now_ns` or later; returns how many it skipped.
+    /// Advances to the first tick after the current one that is due at `now_ns` or later; returns the number of skipped ticks.
     fn skip_to(&mut self, now_ns: u64) -> u64 {
         let elapsed = now_ns.saturating_sub(self.start_ns);
         let due = elapsed.div_ceil(self.period_ns);
@@ -168,27 +165,21 @@ impl Schedule {
         skipped
     }
 
-    /// Ticks skipped to keep within a budget, of those missed.
+    /// The number of ticks skipped to stay within a CPU budget.
     #[must_use]
-    pub const fn throttled(&self) -> u64 {
+    pub(crate) const fn throttled(&self) -> u64 {
         self.throttled
     }
 
-    /// Ticks due up to now, or in the whole run when it is over.
+    /// The number of ticks due so far, or in the whole run once it is over.
     #[must_use]
-    pub const fn expected(&self) -> u64 {
+    pub(crate) const fn expected(&self) -> u64 {
         self.next
     }
 
-    /// Ticks skipped because a pass was late.
+    /// The number of ticks of the whole run; `None` if it runs until stopped.
     #[must_use]
-    pub const fn missed(&self) -> u64 {
-        self.missed
-    }
-
-    /// The length of the whole run in ticks, if it ends by itself.
-    #[must_use]
-    pub fn total(&self) -> Option<u64> {
+    pub(crate) fn total(&self) -> Option<u64> {
         self.last.map(|last| last + 1)
     }
 }
@@ -219,18 +210,17 @@ mod tests {
             schedule.advance(due + 30 * MS, 0);
         }
         assert_eq!(schedule.deadline(), None);
-        assert_eq!((schedule.expected(), schedule.missed()), (10, 0));
+        assert_eq!(schedule.expected(), 10);
     }
 
     #[test]
-    fn a_late_pass_skips_ticks_and_counts_them() {
+    fn a_late_pass_skips_ticks() {
         let mut schedule = schedule(10.0, 1.0);
         schedule.advance(1000 + 350 * MS, 0);
         assert_eq!(schedule.deadline(), Some(1000 + 400 * MS));
-        assert_eq!(schedule.missed(), 3);
         schedule.advance(1000 + 5000 * MS, 0);
         assert_eq!(schedule.deadline(), None);
-        assert_eq!((schedule.expected(), schedule.missed()), (10, 8));
+        assert_eq!(schedule.expected(), 10);
     }
 
     #[test]
@@ -238,10 +228,10 @@ mod tests {
         let mut schedule = schedule(10.0, 1.0);
         schedule.advance(1000 + 50 * MS, 1000 + 310 * MS);
         assert_eq!(schedule.deadline(), Some(1000 + 400 * MS));
-        assert_eq!((schedule.missed(), schedule.throttled()), (3, 3));
+        assert_eq!(schedule.throttled(), 3);
         schedule.advance(1000 + 550 * MS, 1000 + 560 * MS);
         assert_eq!(schedule.deadline(), Some(1000 + 600 * MS));
-        assert_eq!((schedule.missed(), schedule.throttled()), (4, 3));
+        assert_eq!(schedule.throttled(), 3);
     }
 
     #[test]

@@ -1,14 +1,14 @@
-//! A histogram of durations: logarithmic buckets, each split in 64, so quantiles are right to 1.6%
-//! at any magnitude in fixed memory, however long the run.
+//! A histogram of durations with a bucket per power of two, each split into 64: quantiles have an error of at most 1.6%, and
+//! the memory does not depend on the number or the length of the durations.
 
-/// Sub-buckets of each power of two.
+/// Each power of two has 2 to the power of this many sub-buckets.
 const SUB_BITS: u32 = 6;
 const SUB: u64 = 1 << SUB_BITS;
 const BUCKETS: usize = ((64 - SUB_BITS as usize) + 1) << SUB_BITS;
 
 /// Counts of durations in nanoseconds.
 #[derive(Debug, Clone)]
-pub struct Histogram {
+pub(crate) struct Histogram {
     counts: Vec<u64>,
     total: u64,
     max_ns: u64,
@@ -21,8 +21,8 @@ impl Default for Histogram {
 }
 
 impl Histogram {
-    /// Counts one duration.
-    pub fn record(&mut self, ns: u64) {
+    /// Counts a duration.
+    pub(crate) fn record(&mut self, ns: u64) {
         if let Some(count) = self.counts.get_mut(bucket(ns)) {
             *count += 1;
         }
@@ -30,10 +30,10 @@ impl Histogram {
         self.max_ns = self.max_ns.max(ns);
     }
 
-    /// The duration that the share `quantile` (0 to 1) does not exceed; 0 when nothing was recorded.
+    /// The duration that the fraction `quantile` (0 to 1) of durations does not exceed; 0 if there are none.
     #[must_use]
     #[expect(clippy::cast_precision_loss, clippy::cast_possible_truncation, clippy::cast_sign_loss)]
-    pub fn quantile_ns(&self, quantile: f64) -> u64 {
+    pub(crate) fn quantile_ns(&self, quantile: f64) -> u64 {
         let rank = ((self.total as f64 * quantile).ceil() as u64).max(1);
         let mut seen = 0;
         for (index, count) in self.counts.iter().enumerate() {
@@ -45,19 +45,14 @@ impl Histogram {
         self.max_ns
     }
 
-    /// The longest.
+    /// The longest duration.
     #[must_use]
-    pub const fn max_ns(&self) -> u64 {
+    pub(crate) const fn max_ns(&self) -> u64 {
         self.max_ns
-    }
-
-    /// How many were recorded.
-    #[must_use]
-    pub const fn total(&self) -> u64 {
-        self.total
     }
 }
 
+/// The index of the bucket for `ns`.
 fn bucket(ns: u64) -> usize {
     if ns < SUB {
         return usize::try_from(ns).unwrap_or(0);
@@ -67,6 +62,7 @@ fn bucket(ns: u64) -> usize {
     usize::try_from(index).unwrap_or(BUCKETS - 1)
 }
 
+/// The longest duration that bucket `index` counts.
 fn upper_bound(index: usize) -> u64 {
     let index = index as u64;
     if index < SUB {
@@ -101,6 +97,6 @@ mod tests {
         }
         let median = histogram.quantile_ns(0.5);
         assert!((50_000..51_000).contains(&median), "{median}");
-        assert_eq!((histogram.quantile_ns(1.0), histogram.max_ns(), histogram.total()), (100_000, 100_000, 100));
+        assert_eq!((histogram.quantile_ns(1.0), histogram.max_ns(), histogram.total), (100_000, 100_000, 100));
     }
 }

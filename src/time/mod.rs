@@ -1,5 +1,5 @@
-//! Clocks, times as people type them, and histograms of durations.
+//! Clocks and the tick schedule, times as text, and histograms of durations.
 
 pub mod clock;
-pub mod histogram;
+pub(crate) mod histogram;
 pub mod moment;

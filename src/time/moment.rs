@@ -1,4 +1,4 @@
-//! Points and lengths of time, and sizes, as people type them; times as people and machines read them.
+//! Points in time, durations and sizes as text: parsed as users type them, formatted for people and for machines.
 
 use std::sync::OnceLock;
 use std::time::Duration;
@@ -7,32 +7,32 @@ use jiff::civil::{DateTime, Time};
 use jiff::tz::TimeZone;
 use jiff::{Span, Timestamp, Zoned};
 
-/// A point in time.
+/// A point in time as typed, which may depend on the end of the recording that it is used with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Moment {
+pub enum TimePoint {
     /// Nanoseconds since 1970.
     At(u64),
-    /// Nanoseconds before the end of what is looked at.
+    /// Nanoseconds before the end of the recording.
     BeforeEnd(u64),
-    /// The last time before that end at which local clocks showed this.
+    /// This local time of day, the last time before the end of the recording.
     OfDay(Time),
 }
 
-/// What a time may look like, for messages.
+/// The accepted forms of a time, for messages.
 const FORMS: &str = "give a time as 03:05, 'yesterday 03:05', '2026-11-23 03:05', 2026-11-23T03:05:00Z, \
-                     '2026-11-23T03:05[Europe/Berlin]', '1 hour ago', -15m before the end, or seconds since 1970";
+                     '2026-11-23T03:05[Europe/Berlin]', '1 hour ago', -15m (before the end of the recording), or seconds since 1970";
 
-impl Moment {
-    /// Understands, with times in this host's time zone unless they name another:
-    /// - `03:05`: the last such time before the end of what is looked at
-    /// - `yesterday 03:05`, `today`, `now`, `1 hour ago`, `1h30m ago`: by the clock of this moment
+impl TimePoint {
+    /// Parses a time, in the time zone of this host unless it names another:
+    /// - `03:05`: the last such time before the end of the recording
+    /// - `yesterday 03:05`, `today`, `now`, `1 hour ago`, `1h30m ago`: relative to the current time
     /// - `2026-11-23 03:05`, `2026-11-23T03:05:00Z`, `2026-11-23T03:05[Europe/Berlin]`
-    /// - `-15m`, `-1m30s`: before the end of what is looked at
+    /// - `-15m`, `-1m30s`: before the end of the recording
     /// - `1795402800`, `@1795402800.5`: seconds since 1970
     ///
     /// # Errors
-    /// What would be right.
-    pub fn parse(text: &str) -> Result<Self, String> {
+    /// What to write.
+    pub(crate) fn parse(text: &str) -> Result<Self, String> {
         let zone = zone().as_ref().map_err(String::clone);
         Self::parse_in(text.trim(), &Timestamp::now(), zone)
     }
@@ -42,13 +42,13 @@ impl Moment {
             return Ok(Self::BeforeEnd(nanoseconds(parse_duration(length)?)));
         }
         if let Some(length) = text.strip_suffix(" ago") {
-            return at(now.checked_sub(parse_duration(length)?).map_err(|_| "that is too long ago".to_owned())?);
+            return at(now.checked_sub(parse_duration(length)?).map_err(|_| "the time is too long ago".to_owned())?);
         }
         if let Some(seconds) = since_1970(text)? {
             return Ok(seconds);
         }
         if text.contains('[') {
-            // The zone's name is in it: nothing is guessed.
+            // The text names its time zone.
             return at(text.parse::<Zoned>().map_err(|error| format!("{error}; {FORMS}"))?.timestamp());
         }
         match text.parse::<Timestamp>() {
@@ -57,7 +57,7 @@ impl Moment {
         }
     }
 
-    /// What is in local time.
+    /// Parses the forms that are in local time.
     fn parse_local(text: &str, now: &Timestamp, zone: &TimeZone) -> Result<Self, String> {
         let wanted = |_| FORMS.to_owned();
         let (day, rest) = text.split_once(' ').unwrap_or((text, ""));
@@ -80,9 +80,9 @@ impl Moment {
         at(local.to_zoned(zone.clone()).map_err(wanted)?.timestamp())
     }
 
-    /// Nanoseconds since 1970, if what is looked at ends at `end_ns`.
+    /// The nanoseconds since 1970 for a recording that ends at `end_ns`.
     #[must_use]
-    pub fn resolve(self, end_ns: u64) -> u64 {
+    pub(crate) fn resolve(self, end_ns: u64) -> u64 {
         match self {
             Self::At(ns) => ns,
             Self::BeforeEnd(ns) => end_ns.saturating_sub(ns),
@@ -91,34 +91,34 @@ impl Moment {
     }
 }
 
-fn at(timestamp: Timestamp) -> Result<Moment, String> {
-    u64::try_from(timestamp.as_nanosecond()).map(Moment::At).map_err(|_| "times begin in 1970".to_owned())
+fn at(timestamp: Timestamp) -> Result<TimePoint, String> {
+    u64::try_from(timestamp.as_nanosecond()).map(TimePoint::At).map_err(|_| "the time is before 1970".to_owned())
 }
 
-/// `03:05` and `03:05:07`; digits alone are no time of day.
+/// Parses `03:05` and `03:05:07`; a number without a colon is not a time of day.
 fn time_of_day(text: &str) -> Result<Time, String> {
     let is_one = text.contains(':') && text.bytes().all(|byte| byte.is_ascii_digit() || matches!(byte, b':' | b'.'));
     let time = if is_one { text.parse::<Time>().ok() } else { None };
     time.ok_or_else(|| FORMS.to_owned())
 }
 
-/// `1795402800`, or `@1795402800.5`. A short number without `@` is more likely something that lacks its unit.
-fn since_1970(text: &str) -> Result<Option<Moment>, String> {
+/// Parses `1795402800` and `@1795402800.5`. A short number without `@` is refused: it probably lacks its unit.
+fn since_1970(text: &str) -> Result<Option<TimePoint>, String> {
     let (number, is_marked) = text.strip_prefix('@').map_or((text, false), |number| (number, true));
     if number.is_empty() || !number.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.') {
         return Ok(None);
     }
     let (whole, part) = number.split_once('.').unwrap_or((number, ""));
     if !is_marked && whole.len() < 9 {
-        return Err(format!("{number} of what? {FORMS}"));
+        return Err(format!("{number} has no unit: {FORMS}"));
     }
     let whole: Option<u64> = whole.parse().ok().filter(|_| part.len() <= 9 && !part.contains('.'));
     let part: u64 = format!("{part:0<9}").parse().unwrap_or(0);
     let ns = whole.and_then(|whole| whole.checked_mul(1_000_000_000)?.checked_add(part));
-    ns.map(|ns| Some(Moment::At(ns))).ok_or_else(|| FORMS.to_owned())
+    ns.map(|ns| Some(TimePoint::At(ns))).ok_or_else(|| FORMS.to_owned())
 }
 
-/// The last time not after `end_ns` at which clocks of `zone` showed `time`.
+/// The last point in time at or before `end_ns` when it was `time` in `zone`.
 fn last_at(time: Time, end_ns: u64, zone: &TimeZone) -> Option<u64> {
     let end = Timestamp::from_nanosecond(end_ns.into()).ok()?;
     let date = end.to_zoned(zone.clone()).date();
@@ -128,7 +128,7 @@ fn last_at(time: Time, end_ns: u64, zone: &TimeZone) -> Option<u64> {
     u64::try_from(times.max()?.as_nanosecond()).ok()
 }
 
-/// The time zone of this host, or why there is none.
+/// The time zone of this host, or why it is unknown.
 fn zone() -> &'static Result<TimeZone, String> {
     static ZONE: OnceLock<Result<TimeZone, String>> = OnceLock::new();
     ZONE.get_or_init(|| {
@@ -136,10 +136,10 @@ fn zone() -> &'static Result<TimeZone, String> {
         match (TimeZone::try_system(), named) {
             (Ok(zone), _) => Ok(zone),
             (Err(_), Some(name)) => Err(format!(
-                "the time zone {} that the variable TZ names is not known here; name one of /usr/share/zoneinfo",
+                "the time zone {} in the variable TZ is unknown; set TZ to a name in /usr/share/zoneinfo",
                 name.to_string_lossy()
             )),
-            // As the C library has it.
+            // The C library does the same.
             (Err(_), None) => Ok(TimeZone::UTC),
         }
     })
@@ -149,13 +149,13 @@ fn zone_or_utc() -> TimeZone {
     zone().clone().unwrap_or(TimeZone::UTC)
 }
 
-/// Why times are shown in UTC although another time zone was asked for, if they are.
+/// The warning if times are shown in UTC because the time zone of this host is unknown.
 #[must_use]
-pub fn unknown_zone() -> Option<String> {
+pub(crate) fn unknown_zone() -> Option<String> {
     zone().as_ref().err().map(|reason| format!("{reason}; times are shown in UTC"))
 }
 
-/// Units of time, by every name, with their length in seconds.
+/// The units of time: their names, and their lengths in seconds.
 const UNITS: [(&[&str], f64); 6] = [
     (&["ms", "millisecond", "milliseconds"], 0.001),
     (&["s", "sec", "second", "seconds"], 1.0),
@@ -165,52 +165,54 @@ const UNITS: [(&[&str], f64); 6] = [
     (&["w", "week", "weeks"], 604_800.0),
 ];
 
-/// Understands `90s`, `5m`, `1h30m`, `7d` and `500ms`; a number alone is seconds.
+/// Parses a duration above 0, such as `90s`, `5m`, `1h30m`, `7d` or `500ms`; a number without a unit is seconds.
 ///
 /// # Errors
-/// What would be right.
-pub fn parse_duration(text: &str) -> Result<Duration, String> {
+/// What to write.
+pub(crate) fn parse_duration(text: &str) -> Result<Duration, String> {
     let text = text.trim();
     let is_bare = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.');
     let duration = parse_units(if is_bare { format!("{text}s") } else { text.to_owned() }.as_str())?;
-    if duration.is_zero() { Err(lengths("a length of time above 0")) } else { Ok(duration) }
+    if duration.is_zero() { Err(lengths("a duration above 0,")) } else { Ok(duration) }
 }
 
-/// The same, of a number that could be of anything: it wants its unit.
+/// Parses a duration above 0 that must have a unit.
 ///
 /// # Errors
-/// What would be right.
-pub fn parse_duration_with_unit(text: &str) -> Result<Duration, String> {
+/// What to write.
+pub(crate) fn parse_duration_with_unit(text: &str) -> Result<Duration, String> {
     if text.trim().parse::<f64>().is_ok() {
-        return Err(format!("{0} of what? give it a unit, as in {0}d, {0}h or {0}m", text.trim()));
+        return Err(format!("{0} has no unit: write {0}d, {0}h or {0}m", text.trim()));
     }
     parse_duration(text)
 }
 
-/// The same, in which a number alone is seconds and nothing is for ever, as the original has it.
+/// Parses a duration, in which a number without a unit is seconds, and 0 means until stopped, as in the original.
 ///
 /// # Errors
-/// What would be right.
-pub fn parse_duration_or_none(text: &str) -> Result<Duration, String> {
+/// What to write.
+pub(crate) fn parse_duration_or_none(text: &str) -> Result<Duration, String> {
     let text = text.trim();
     match text.parse::<f64>() {
         Ok(seconds) => Duration::try_from_secs_f64(seconds)
             .ok()
             .filter(|duration| *duration <= LONGEST)
-            .ok_or_else(|| lengths("a number of seconds, 0 or more,")),
-        Err(_) => parse_units(text).map_err(|_| lengths("a number of seconds, 0 or more,")),
+            .ok_or_else(|| lengths("a number of seconds, 0 or more, or a duration")),
+        Err(_) => parse_units(text).map_err(|_| lengths("a number of seconds, 0 or more, or a duration")),
     }
 }
 
-/// Longer than any run: 31 years.
+/// The longest duration of a run: 31 years.
 const LONGEST: Duration = Duration::from_secs(1_000_000_000);
 
+/// The message that asks for `what`, with examples.
 fn lengths(what: &str) -> String {
-    format!("give {what} as 90s, 15m, 1h30m or 7d")
+    format!("give {what} such as 90s, 15m, 1h30m or 7d")
 }
 
+/// Parses numbers that each have a unit, such as `1h30m`.
 fn parse_units(text: &str) -> Result<Duration, String> {
-    let wanted = || lengths("a length of time");
+    let wanted = || lengths("a duration");
     let mut seconds = 0.0;
     let mut rest = text;
     loop {
@@ -224,20 +226,20 @@ fn parse_units(text: &str) -> Result<Duration, String> {
         seconds += number * length;
         rest = after.trim_start();
         if rest.is_empty() {
-            return Duration::try_from_secs_f64(seconds).map_err(|_| "that is too long a time".to_owned());
+            return Duration::try_from_secs_f64(seconds).map_err(|_| "the duration is too long".to_owned());
         }
     }
 }
 
-/// `duration` in nanoseconds, as far as they can be counted: 584 years.
+/// `duration` in nanoseconds, at most `u64::MAX` (584 years).
 #[must_use]
-pub fn nanoseconds(duration: Duration) -> u64 {
+pub(crate) fn nanoseconds(duration: Duration) -> u64 {
     u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }
 
-/// `ns` nanoseconds as they would be typed, as exactly as can be said: `10s`, `1m30s`, `500ms`.
+/// Formats `ns` nanoseconds as users type durations: `10s`, `1m30s`, `500ms`.
 #[must_use]
-pub fn length(ns: u64) -> String {
+pub(crate) fn length(ns: u64) -> String {
     let units = [("d", 86_400_000_000_000), ("h", 3_600_000_000_000), ("m", 60_000_000_000), ("s", 1_000_000_000)];
     let mut rest = ns;
     let mut text = String::new();
@@ -254,15 +256,16 @@ pub fn length(ns: u64) -> String {
     }
 }
 
-/// For machines: the time `ns` nanoseconds after 1970, RFC 3339, UTC, with as many digits as it needs.
+/// Formats the time `ns` nanoseconds after 1970 for machines: RFC 3339 in UTC, with as many digits as needed.
 #[must_use]
-pub fn timestamp(ns: u64) -> Option<String> {
+pub(crate) fn timestamp(ns: u64) -> Option<String> {
     Timestamp::from_nanosecond(ns.into()).ok().map(|timestamp| timestamp.to_string())
 }
 
-/// For people: the same in this host's time zone, with its offset, to the millisecond. `--from` takes it as it is.
+/// Formats the time `ns` nanoseconds after 1970 for people: in the time zone of this host, with its offset, to the
+/// millisecond. `--from` accepts this form.
 #[must_use]
-pub fn local(ns: u64) -> String {
+pub(crate) fn local(ns: u64) -> String {
     format_in(
         ns,
         &zone_or_utc(),
@@ -270,9 +273,9 @@ pub fn local(ns: u64) -> String {
     )
 }
 
-/// For people: the time by this host's clocks in the form of strftime(3).
+/// Formats the time `ns` nanoseconds after 1970 in the time zone of this host, by a format of strftime(3).
 #[must_use]
-pub fn local_as(ns: u64, form: &str) -> String {
+pub(crate) fn local_as(ns: u64, form: &str) -> String {
     format_in(ns, &zone_or_utc(), form)
 }
 
@@ -281,20 +284,20 @@ fn format_in(ns: u64, zone: &TimeZone, form: &str) -> String {
     timestamp.map(|timestamp| timestamp.to_zoned(zone.clone()).strftime(form).to_string()).unwrap_or_default()
 }
 
-/// Understands a number of bytes with its unit: `512M`, `20G`, `100B`.
+/// Parses a number of bytes with a unit: `512M`, `20G`, `100B`.
 ///
 /// # Errors
-/// What would be right.
-pub fn parse_bytes(text: &str) -> Result<u64, String> {
+/// What to write.
+pub(crate) fn parse_bytes(text: &str) -> Result<u64, String> {
     let text = text.trim();
-    let wanted = || "give a size as 512M or 20G".to_owned();
+    let wanted = || "give a size such as 512M or 20G".to_owned();
     let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
     let (number, unit) = text.split_at(digits);
     let unit = unit.trim().to_ascii_uppercase();
     let shift = match unit.trim_end_matches('B').trim_end_matches('I') {
         "" if unit == "B" => 0,
         "" if unit.is_empty() && !number.is_empty() => {
-            return Err(format!("{number} of what? give it a unit, as in {number}M or {number}G"));
+            return Err(format!("{number} has no unit: write {number}M or {number}G"));
         }
         "K" => 10,
         "M" => 20,
@@ -335,8 +338,8 @@ mod tests {
     #[test]
     fn what_removes_recordings_wants_a_unit() {
         assert_eq!(parse_duration_with_unit("7d"), Ok(Duration::from_secs(7 * 86_400)));
-        assert!(parse_duration_with_unit("7").unwrap_err().contains("7 of what? give it a unit, as in 7d"));
-        assert!(parse_bytes("20").unwrap_err().contains("20 of what? give it a unit, as in 20M or 20G"));
+        assert!(parse_duration_with_unit("7").unwrap_err().contains("7 has no unit: write 7d"));
+        assert!(parse_bytes("20").unwrap_err().contains("20 has no unit: write 20M or 20G"));
     }
 
     #[test]
@@ -358,21 +361,21 @@ mod tests {
     }
 
     /// A summer day in Berlin: 2026-07-02T00:30:00+02:00.
-    fn berlin(text: &str) -> Result<Moment, String> {
+    fn berlin(text: &str) -> Result<TimePoint, String> {
         let now: Timestamp = "2026-07-01T22:30:00Z".parse().unwrap();
-        Moment::parse_in(text, &now, Ok(&TimeZone::get("Europe/Berlin").unwrap()))
+        TimePoint::parse_in(text, &now, Ok(&TimeZone::get("Europe/Berlin").unwrap()))
     }
 
-    fn utc(text: &str) -> Result<Moment, String> {
+    fn utc(text: &str) -> Result<TimePoint, String> {
         at(text.parse().unwrap())
     }
 
     #[test]
     fn moments_are_taken_in_every_form() {
-        assert_eq!(berlin("1970-01-01T00:01:00Z"), Ok(Moment::At(60_000_000_000)));
-        assert_eq!(berlin("1970-01-01T01:01:00+01:00"), Ok(Moment::At(60_000_000_000)));
-        assert_eq!(berlin("-15m"), Ok(Moment::BeforeEnd(900_000_000_000)));
-        assert_eq!(berlin("-1m30s"), Ok(Moment::BeforeEnd(90_000_000_000)));
+        assert_eq!(berlin("1970-01-01T00:01:00Z"), Ok(TimePoint::At(60_000_000_000)));
+        assert_eq!(berlin("1970-01-01T01:01:00+01:00"), Ok(TimePoint::At(60_000_000_000)));
+        assert_eq!(berlin("-15m"), Ok(TimePoint::BeforeEnd(900_000_000_000)));
+        assert_eq!(berlin("-1m30s"), Ok(TimePoint::BeforeEnd(90_000_000_000)));
         assert_eq!(berlin("-15m").unwrap().resolve(1_000_000_000_000), 100_000_000_000);
         assert_eq!(berlin("2026-11-23 03:00"), utc("2026-11-23T02:00:00Z"));
         assert_eq!(berlin("2026-07-01 03:00"), utc("2026-07-01T01:00:00Z"));
@@ -384,7 +387,7 @@ mod tests {
         assert_eq!(berlin("1h30m ago"), utc("2026-07-01T21:00:00Z"));
         assert_eq!(berlin("1795402800"), utc("2026-11-23T03:00:00Z"));
         assert_eq!(berlin("@1795402800.5"), utc("2026-11-23T03:00:00.5Z"));
-        assert_eq!(berlin("@0"), Ok(Moment::At(0)));
+        assert_eq!(berlin("@0"), Ok(TimePoint::At(0)));
         for wrong in
             ["", "-", "noon", "1960-01-01T00:00:00Z", "25:00", "tomorrow", "10", "yesterday 3", "3", "@", "1.2.3"]
         {
@@ -407,13 +410,13 @@ mod tests {
         let last = |time: &str, end: &str| last_at(time.parse().unwrap(), ns(end), &zone);
         assert_eq!(last("03:05", "2026-07-02T06:00:00Z"), Some(ns("2026-07-02T01:05:00Z")));
         assert_eq!(last("03:05", "2026-07-02T01:00:00Z"), Some(ns("2026-07-01T01:05:00Z")));
-        assert!(matches!(berlin("03:05"), Ok(Moment::OfDay(_))));
+        assert!(matches!(berlin("03:05"), Ok(TimePoint::OfDay(_))));
     }
 
     #[test]
     fn a_local_time_wants_a_known_zone_and_others_do_not() {
         let now = Timestamp::now();
-        let parse = |text: &str| Moment::parse_in(text, &now, Err("the time zone X is not known".to_owned()));
+        let parse = |text: &str| TimePoint::parse_in(text, &now, Err("the time zone X is not known".to_owned()));
         assert!(parse("2026-11-23 03:00").unwrap_err().contains("zone X"));
         assert!(parse("03:00").unwrap_err().contains("zone X"));
         assert!(parse("2026-11-23T03:00:00Z").is_ok() && parse("-5m").is_ok() && parse("1h ago").is_ok());
@@ -425,7 +428,7 @@ mod tests {
         assert_eq!(format_in(1_795_402_800_000_000_000, &zone, "%Y-%m-%dT%H:%M:%S%:z"), "2026-11-23T04:00:00+01:00");
         assert_eq!(timestamp(1_795_402_800_000_000_000).unwrap(), "2026-11-23T03:00:00Z");
         let shown = local(1_795_402_800_123_000_000);
-        assert_eq!(Moment::parse(&shown), Ok(Moment::At(1_795_402_800_123_000_000)), "{shown}");
+        assert_eq!(TimePoint::parse(&shown), Ok(TimePoint::At(1_795_402_800_123_000_000)), "{shown}");
     }
 
     #[test]

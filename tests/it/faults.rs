@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
-use psn::ask::column::COLUMNS;
+use psn::ask::registry::COLUMNS;
 use psn::proc::health::Counts;
 use psn::proc::source::Source;
 use psn::proc::{Call, Fault, Faults, ReadError};

@@ -10,7 +10,7 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use clap::Parser as _;
-use psn::ask::column::COLUMNS;
+use psn::ask::registry::COLUMNS;
 use psn::config::Config;
 use psn::config::cli::Cli;
 use psn::proc::source::Source;

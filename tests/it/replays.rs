@@ -531,9 +531,9 @@ fn a_service_records_sleepers_and_what_they_wait_for_and_can_be_told_not_to() {
 #[test]
 fn numbers_that_could_be_of_anything_want_their_unit() {
     for (args, parts) in [
-        (&["record", "-o", "x/", "--keep", "7"][..], &["--keep", "7 of what?", "7d"][..]),
-        (&["record", "-o", "x/", "--max-size", "20"], &["--max-size", "20 of what?", "20G"]),
-        (&["-i", "x", "--from", "10"], &["--from", "10 of what?"]),
+        (&["record", "-o", "x/", "--keep", "7"][..], &["--keep", "7 has no unit", "7d"][..]),
+        (&["record", "-o", "x/", "--max-size", "20"], &["--max-size", "20 has no unit", "20G"]),
+        (&["-i", "x", "--from", "10"], &["--from", "10 has no unit"]),
         (&["-d", "1h30"], &["--duration", "1h30m"]),
     ] {
         let ended = run(args);
@@ -564,7 +564,7 @@ fn paths_may_be_any_bytes_and_what_must_be_text_is_named() {
     let bad = std::ffi::OsStr::from_bytes(b"comm2=\xfe");
     let refused = Running::start(psn(&["-d", "0.1", "-o"]).arg(&name).arg("--where").arg(bad)).end();
     assert_eq!(refused.status.code(), Some(2), "{refused:?}");
-    assert!(refused.stderr.contains("--where: 'comm2=\\xfe' is not UTF-8"), "{refused:?}");
+    assert!(refused.stderr.contains("--where: 'comm2=\\xfe' is not valid UTF-8"), "{refused:?}");
 }
 
 #[test]

@@ -47,7 +47,7 @@ fn what_its_user_names_is_looked_at_without_capabilities_before_anything_else() 
     command.args(["--reuid", "65534", "--regid", "65534", "--clear-groups"]).arg(psn.path());
     command.env("TZ", &fifo).args(["-i", "/nowhere.db", "--from", "2026-11-23 03:00"]);
     let ended = Running::start(&mut command).end();
-    assert!(!ended.status.success() && ended.stderr.contains("that the variable TZ names is not known"), "{ended:?}");
+    assert!(!ended.status.success() && ended.stderr.contains("in the variable TZ is unknown"), "{ended:?}");
 
     // What is there and what is not are told with the same words.
     for option in ["-o", "-i", "--procfs"] {

@@ -1,23 +1,27 @@
-//! From the text of a `--where` to conditions.
+//! Parses the text of a `--where`.
 //!
 //! ```text
 //! any       := all { "or" all }
-//! all       := part { "and" part }
-//! part      := "(" any ")" | condition
+//! all       := operand { "and" operand }
+//! operand   := "(" any ")" | condition
 //! condition := COLUMN OP VALUE | COLUMN [ "not" ] "in" "(" VALUE { "," VALUE } ")"
 //! ```
-//! `and` binds closer than `or`. A value needs no quotes, for values with spaces and parentheses are common (`state = Disk
-//! (Uninterruptible)`): it goes on until an `and` or `or` that begins another condition, or until the parenthesis that its
-//! condition stands in is closed. In quotes it is taken as it stands.
+//! `and` takes precedence over `or`. Values with spaces and parentheses are common (`state = Disk (Uninterruptible)`), so a value
+//! needs no quotes: it ends before an `and` or `or` that another condition follows, or at the parenthesis that closes its group.
+//! A quoted value is taken verbatim.
 
-use crate::ask::filter::{Condition, FilterError, Node, find_column};
-
-/// How deep parentheses may be nested.
-pub(super) const MAX_DEPTH: usize = 32;
+use crate::ask::filter::condition::Condition;
+use crate::ask::filter::error::{FilterError, MAX_DEPTH};
+use crate::ask::filter::expression::Expression;
+use crate::ask::registry::find_column;
 
 const OPERATORS: [&str; 8] = ["!=", "!~", "<=", ">=", "=", "~", "<", ">"];
 
-pub(super) fn parse(text: &str) -> Result<Node, FilterError> {
+/// Parses all of `text`.
+///
+/// # Errors
+/// What is wrong with it, and what to write.
+pub(super) fn parse(text: &str) -> Result<Expression, FilterError> {
     let mut parser = Parser { text, rest: text, depth: 0 };
     let node = parser.any()?;
     match parser.rest.trim() {
@@ -29,32 +33,32 @@ pub(super) fn parse(text: &str) -> Result<Node, FilterError> {
 struct Parser<'a> {
     text: &'a str,
     rest: &'a str,
-    /// Parentheses that are open.
+    /// The number of open parentheses.
     depth: usize,
 }
 
 impl<'a> Parser<'a> {
-    fn any(&mut self) -> Result<Node, FilterError> {
+    fn any(&mut self) -> Result<Expression, FilterError> {
         let mut nodes = vec![self.all()?];
         while let Some(rest) = after_word(self.rest, "or") {
             self.rest = rest;
             nodes.push(self.all()?);
         }
-        Ok(joined(nodes, Node::Any))
+        Ok(joined(nodes, Expression::Any))
     }
 
-    fn all(&mut self) -> Result<Node, FilterError> {
-        let mut nodes = vec![self.part()?];
+    fn all(&mut self) -> Result<Expression, FilterError> {
+        let mut nodes = vec![self.operand()?];
         while let Some(rest) = after_word(self.rest, "and") {
             self.rest = rest;
-            nodes.push(self.part()?);
+            nodes.push(self.operand()?);
         }
-        Ok(joined(nodes, Node::All))
+        Ok(joined(nodes, Expression::All))
     }
 
-    fn part(&mut self) -> Result<Node, FilterError> {
+    fn operand(&mut self) -> Result<Expression, FilterError> {
         let Some(inner) = self.rest.trim_start().strip_prefix('(') else {
-            return self.condition().map(Node::Is);
+            return self.condition().map(Expression::Is);
         };
         if self.depth == MAX_DEPTH {
             return Err(FilterError::Deep);
@@ -84,7 +88,7 @@ impl<'a> Parser<'a> {
         Condition::new(column, op, value)
     }
 
-    /// The values up to the parenthesis that closes the list.
+    /// Parses the values up to the parenthesis that closes the list; `None` if it is not closed.
     fn list(&mut self) -> Option<Vec<&'a str>> {
         let mut values = Vec::new();
         loop {
@@ -105,7 +109,7 @@ impl<'a> Parser<'a> {
         }
     }
 
-    /// The value that the rest begins with.
+    /// Parses the value at the beginning of the rest.
     fn value(&mut self) -> &'a str {
         let is_grouped = self.depth > 0;
         let ends_here = |after: &str| after.is_empty() || (is_grouped && after.starts_with(')')) || begins_next(after);
@@ -119,7 +123,8 @@ impl<'a> Parser<'a> {
     }
 }
 
-fn joined(mut nodes: Vec<Node>, join: fn(Vec<Node>) -> Node) -> Node {
+/// Combines `nodes` by `join`; a single node stays as it is.
+fn joined(mut nodes: Vec<Expression>, join: fn(Vec<Expression>) -> Expression) -> Expression {
     match nodes.pop() {
         Some(only) if nodes.is_empty() => only,
         Some(last) => {
@@ -130,21 +135,22 @@ fn joined(mut nodes: Vec<Node>, join: fn(Vec<Node>) -> Node) -> Node {
     }
 }
 
-/// The name that `text` begins with, and what follows it.
+/// Splits the name off the beginning of `text`.
 fn name(text: &str) -> Option<(&str, &str)> {
     let len = text.find(|c: char| !c.is_ascii_alphanumeric() && c != '_').unwrap_or(text.len());
     let (name, rest) = text.split_at(len);
     (!name.is_empty()).then_some((name, rest.trim_start()))
 }
 
+/// Splits the operator off the beginning of `text`.
 fn operator(text: &str) -> Option<(&'static str, &str)> {
     let op = OPERATORS.into_iter().find(|op| text.starts_with(op))?;
     let rest = text.strip_prefix(op)?;
-    // `==` is what fingers type after years of programming.
+    // `==` is accepted for `=`.
     Some((op, if op == "=" { rest.strip_prefix('=').unwrap_or(rest) } else { rest }))
 }
 
-/// What follows `in (` or `not in (`, and whether it is the first.
+/// If `text` begins with `in (` or `not in (`: whether it is `in`, and what follows.
 fn in_list(text: &str) -> Option<(bool, &str)> {
     let (is_wanted, text) = match after_word(text, "not") {
         Some(rest) => (false, rest),
@@ -154,21 +160,21 @@ fn in_list(text: &str) -> Option<(bool, &str)> {
     rest.trim_start().strip_prefix('(').map(|rest| (is_wanted, rest))
 }
 
-/// What follows `word`, if `text` begins with it.
+/// What follows `word`, if `text` begins with that word.
 fn after_word<'a>(text: &'a str, word: &str) -> Option<&'a str> {
     let (found, rest) = text.trim_start().split_at_checked(word.len())?;
     let ends = rest.starts_with(|c: char| c.is_whitespace() || c == '(');
     (found.eq_ignore_ascii_case(word) && ends).then_some(rest)
 }
 
-/// Whether `and` or `or` and another condition follow.
+/// Whether `text` begins with `and` or `or` and another condition.
 fn begins_next(text: &str) -> bool {
     let rest = after_word(text, "or").or_else(|| after_word(text, "and"));
     let rest = rest.map(|rest| rest.trim_start_matches(|c: char| c.is_whitespace() || c == '('));
     rest.and_then(name).is_some_and(|(_, rest)| operator(rest).is_some() || in_list(rest).is_some())
 }
 
-/// The text in quotes that `text` begins with, and what follows: the first closing quote after which it may end.
+/// If `text` begins with a quote: the quoted text and what follows. It ends at the first closing quote for which `ends` accepts the rest.
 fn quoted<'a>(text: &'a str, ends: &dyn Fn(&str) -> bool) -> Option<(&'a str, &'a str)> {
     let quote = text.chars().next().filter(|c| matches!(c, '"' | '\''))?;
     let inner = text.strip_prefix(quote)?;
@@ -178,10 +184,10 @@ fn quoted<'a>(text: &'a str, ends: &dyn Fn(&str) -> bool) -> Option<(&'a str, &'
     })
 }
 
-/// Where a value without quotes ends: before the next condition, or the parenthesis that closes the group.
+/// Where an unquoted value ends: before the next condition, or at the parenthesis that closes the group.
 fn end_of_value(text: &str, is_grouped: bool) -> usize {
     let mut depth = 0_usize;
-    // Of a value that opens more parentheses than it closes, where it would have ended.
+    // Where the value ends if it opens more parentheses than it closes.
     let mut candidate = None;
     let mut chars = text.char_indices();
     while let Some((at, c)) = chars.next() {
@@ -204,7 +210,7 @@ fn end_of_value(text: &str, is_grouped: bool) -> usize {
     if depth > 0 { candidate.unwrap_or(text.len()) } else { text.len() }
 }
 
-/// Where an item of a list ends; nowhere if the list is not closed.
+/// Where an item of a list ends; `None` if the list is not closed.
 fn end_of_item(text: &str) -> Option<usize> {
     let mut depth = 0_usize;
     for (at, c) in text.char_indices() {

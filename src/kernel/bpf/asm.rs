@@ -1,19 +1,19 @@
-//! A small assembler for BPF: registers, places in memory, labels, and a method for each instruction that a walk needs.
+//! A small assembler for BPF: registers, memory operands, labels, and a method for each instruction that a walk needs.
 //!
 //! The instruction set is 64-bit, with ten registers and a frame of 512 bytes (`Documentation/bpf/standardization` in the
-//! kernel's source). An instruction is 8 bytes: operation, registers, a 16-bit offset and a 32-bit constant; two of them
-//! where a 64-bit constant is loaded. By convention a call takes its arguments in `R1` to `R5`, clobbers these, returns in
-//! `R0` and keeps `R6` to `R9`; `Frame` is the read-only frame pointer.
+//! kernel's source). An instruction is 8 bytes: operation, registers, a 16-bit offset and a 32-bit constant. Loading a 64-bit
+//! constant takes two. By convention a call takes its arguments in `R1` to `R5`, clobbers these, returns its result in `R0` and
+//! preserves `R6` to `R9`. `Frame` is the read-only frame pointer.
 //!
-//! The methods append instructions in the order in which they are called. [`Code::finish`] turns jumps to labels into distances.
+//! Each method appends one or a few instructions. [`Code::finish`] turns labels into jump distances.
 
 use crate::kernel::bpf::btf::TypeId;
-use crate::kernel::bpf::field::Field;
+use crate::kernel::bpf::field::StructField;
 
 /// A register.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
-pub enum Register {
+pub(crate) enum Register {
     /// The result of a call, and of the program.
     R0 = 0,
     /// First argument of a call, or of the program.
@@ -24,68 +24,68 @@ pub enum Register {
     R3,
     /// Fourth argument of a call.
     R4,
-    /// Kept by calls.
+    /// Preserved by calls.
     R6 = 6,
-    /// Kept by calls.
+    /// Preserved by calls.
     R7,
-    /// Kept by calls.
+    /// Preserved by calls.
     R8,
-    /// Kept by calls.
+    /// Preserved by calls.
     R9,
-    /// The end of the frame, which lies at lower addresses.
+    /// The end of the frame. The frame is at lower addresses.
     Frame,
 }
 
 /// The number of bytes that a load or store moves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
-pub enum Width {
-    /// Four bytes; loads fill up with zeros.
+pub(crate) enum Width {
+    /// Four bytes. Loads set the upper bytes of the register to zero.
     U32 = 0x00,
     /// Two bytes.
     U16 = 0x08,
-    /// One byte.
+    /// One byte at an offset.
     U8 = 0x10,
     /// Eight bytes.
     U64 = 0x18,
 }
 
-/// A place in memory: `*(width *)(base + offset)`.
+/// A memory operand: `*(width *)(base + offset)`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Place {
+pub(crate) struct MemoryOperand {
     base: Register,
     offset: i64,
     width: Option<Width>,
 }
 
 impl Register {
-    /// One byte.
+    /// One byte at an offset.
     #[must_use]
-    pub const fn u8(self, offset: i32) -> Place {
-        Place { base: self, offset: offset as i64, width: Some(Width::U8) }
+    pub(crate) const fn u8(self, offset: i32) -> MemoryOperand {
+        MemoryOperand { base: self, offset: offset as i64, width: Some(Width::U8) }
     }
 
-    /// Two bytes.
+    /// Two bytes at an offset.
     #[must_use]
-    pub const fn u16(self, offset: i32) -> Place {
-        Place { base: self, offset: offset as i64, width: Some(Width::U16) }
+    pub(crate) const fn u16(self, offset: i32) -> MemoryOperand {
+        MemoryOperand { base: self, offset: offset as i64, width: Some(Width::U16) }
     }
 
-    /// Four bytes.
+    /// Four bytes at an offset.
     #[must_use]
-    pub const fn u32(self, offset: i32) -> Place {
-        Place { base: self, offset: offset as i64, width: Some(Width::U32) }
+    pub(crate) const fn u32(self, offset: i32) -> MemoryOperand {
+        MemoryOperand { base: self, offset: offset as i64, width: Some(Width::U32) }
     }
 
-    /// Eight bytes.
+    /// Eight bytes at an offset.
     #[must_use]
-    pub const fn u64(self, offset: i32) -> Place {
-        Place { base: self, offset: offset as i64, width: Some(Width::U64) }
+    pub(crate) const fn u64(self, offset: i32) -> MemoryOperand {
+        MemoryOperand { base: self, offset: offset as i64, width: Some(Width::U64) }
     }
 
-    /// A field of the structure that the register points to, as wide as the kernel has it.
+    /// A field of the structure that the register points to.
     #[must_use]
-    pub const fn field(self, field: Field) -> Place {
+    pub(crate) const fn field(self, field: StructField) -> MemoryOperand {
         let width = match field.size {
             1 => Some(Width::U8),
             2 => Some(Width::U16),
@@ -93,26 +93,26 @@ impl Register {
             8 => Some(Width::U64),
             _ => None,
         };
-        Place { base: self, offset: field.offset as i64, width }
+        MemoryOperand { base: self, offset: field.offset as i64, width }
     }
 }
 
 /// The second operand of arithmetic and of comparisons.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Operand {
+pub(crate) enum ValueOperand {
     /// The 64 bits of a register.
     Register(Register),
-    /// A constant, extended to 64 bits with its sign.
+    /// A constant, sign-extended to 64 bits.
     Constant(i32),
 }
 
-impl From<Register> for Operand {
+impl From<Register> for ValueOperand {
     fn from(register: Register) -> Self {
         Self::Register(register)
     }
 }
 
-impl From<i32> for Operand {
+impl From<i32> for ValueOperand {
     fn from(constant: i32) -> Self {
         Self::Constant(constant)
     }
@@ -130,15 +130,15 @@ enum Arithmetic {
     Move = 0xb0,
 }
 
-/// The condition of a jump; numbers are unsigned unless it says otherwise.
+/// The condition of a jump. Numbers are unsigned unless stated otherwise.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
-pub enum When {
+pub(crate) enum When {
     /// `==`
     Equal = 0x10,
     /// `>`
     Above = 0x20,
-    /// `a & b`: the operands have a bit in common
+    /// `a & b`: the operands have a common bit
     AnyBit = 0x40,
     /// `!=`
     NotEqual = 0x50,
@@ -146,13 +146,13 @@ pub enum When {
     Negative = 0xc0,
 }
 
-/// The name of a place in the program that jumps go to.
+/// The name of a jump target.
 pub type Label = &'static str;
 
-/// The kernel's helper functions that the walk calls, by the numbers of `include/uapi/linux/bpf.h`.
+/// The kernel's helper functions that walks call, with the numbers of `include/uapi/linux/bpf.h`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(i32)]
-pub enum Helper {
+pub(crate) enum Helper {
     /// `long bpf_probe_read_kernel(void *to, u32 size, const void *from)`
     ProbeReadKernel = 113,
     /// `long bpf_get_task_stack(struct task_struct *, void *buffer, u32 size, u64 flags)`: bytes written
@@ -163,44 +163,44 @@ pub enum Helper {
     TaskPtRegs = 175,
 }
 
-/// Why instructions are no program.
+/// Why a program cannot be assembled.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum AsmError {
     /// A jump goes to a label that does not exist or is too far away.
     #[error("no label '{0}' within reach")]
     Label(Label),
-    /// Two places have the same label.
+    /// A label is used twice.
     #[error("two labels '{0}'")]
     Twice(Label),
     /// A field is too far from the start of its structure for an instruction, or is not 1, 2, 4 or 8 bytes wide.
-    #[error("instruction {0}: the field at offset {1} can not be reached")]
-    Field(usize, i64),
+    #[error("instruction {0}: the field at offset {1} cannot be reached")]
+    FieldOutOfReach(usize, i64),
 }
 
 /// Operation classes and modes, by the numbers of `include/uapi/linux/bpf_common.h` and `bpf.h`.
 mod class {
-    pub const LOAD_CONSTANT: u8 = 0x00;
-    pub const LOAD: u8 = 0x01;
-    pub const STORE: u8 = 0x03;
-    pub const JUMP: u8 = 0x05;
-    pub const ALU64: u8 = 0x07;
+    pub(crate) const LOAD_CONSTANT: u8 = 0x00;
+    pub(crate) const LOAD: u8 = 0x01;
+    pub(crate) const STORE: u8 = 0x03;
+    pub(crate) const JUMP: u8 = 0x05;
+    pub(crate) const ALU64: u8 = 0x07;
     /// Addressing mode of all loads and stores here: base and offset.
-    pub const MEMORY: u8 = 0x60;
+    pub(crate) const MEMORY: u8 = 0x60;
     /// The second operand is a register.
-    pub const REGISTER: u8 = 0x08;
-    pub const CALL: u8 = 0x80;
-    pub const EXIT: u8 = 0x90;
+    pub(crate) const REGISTER: u8 = 0x08;
+    pub(crate) const CALL: u8 = 0x80;
+    pub(crate) const EXIT: u8 = 0x90;
 }
 
-/// What the number of the source register means in an instruction that has none.
+/// The meaning of the source register field in instructions without a source register.
 mod pseudo {
-    /// The constant is the descriptor of a map, and stands for the address of the map's first value.
-    pub const MAP_VALUE: u8 = 2;
+    /// The constant is the descriptor of a map. The result is the address of the first value in the map.
+    pub(crate) const MAP_VALUE: u8 = 2;
     /// The constant is the BTF id of a kernel function.
-    pub const KERNEL_FUNCTION: u8 = 2;
+    pub(crate) const KERNEL_FUNCTION: u8 = 2;
 }
 
-/// A program that is being written.
+/// A program that is being assembled.
 #[derive(Debug, Default)]
 pub struct Code {
     instructions: Vec<Instruction>,
@@ -220,7 +220,7 @@ struct Instruction {
 }
 
 impl Instruction {
-    /// The instruction in the kernel's form.
+    /// The instruction as the kernel reads it.
     fn encode(self) -> u64 {
         let registers =
             if cfg!(target_endian = "little") { self.from << 4 | self.to } else { self.to << 4 | self.from };
@@ -233,12 +233,12 @@ impl Instruction {
 impl Code {
     /// An empty program.
     #[must_use]
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self::default()
     }
 
-    /// Gives this place a label.
-    pub fn label(&mut self, label: Label) {
+    /// Sets a label at the current position.
+    pub(crate) fn label(&mut self, label: Label) {
         if self.labels.iter().any(|(known, _)| *known == label) {
             self.error.get_or_insert(AsmError::Twice(label));
         }
@@ -246,71 +246,71 @@ impl Code {
     }
 
     /// `to = *(place)`
-    pub fn load(&mut self, to: Register, from: Place) {
+    pub(crate) fn load(&mut self, to: Register, from: MemoryOperand) {
         let (offset, width) = self.resolve(from);
         let operation = class::LOAD | class::MEMORY | width as u8;
         self.push(Instruction { operation, to: to as u8, from: from.base as u8, offset, constant: 0 });
     }
 
     /// `*(place) = from`
-    pub fn store(&mut self, to: Place, from: Register) {
+    pub(crate) fn store(&mut self, to: MemoryOperand, from: Register) {
         let (offset, width) = self.resolve(to);
         let operation = class::STORE | class::MEMORY | width as u8;
         self.push(Instruction { operation, to: to.base as u8, from: from as u8, offset, constant: 0 });
     }
 
     /// `*(to) = *(from)`, through `R1`
-    pub fn copy(&mut self, to: Place, from: Place) {
+    pub(crate) fn copy(&mut self, to: MemoryOperand, from: MemoryOperand) {
         self.load(Register::R1, from);
         self.store(to, Register::R1);
     }
 
     /// `*(to) = 0`, through `R2`
-    pub fn clear(&mut self, to: Place) {
+    pub(crate) fn clear(&mut self, to: MemoryOperand) {
         self.set(Register::R2, 0);
         self.store(to, Register::R2);
     }
 
     /// `to = operand`
-    pub fn set(&mut self, to: Register, operand: impl Into<Operand>) {
+    pub(crate) fn set(&mut self, to: Register, operand: impl Into<ValueOperand>) {
         self.arithmetic(Arithmetic::Move, to, operand.into());
     }
 
     /// `to += operand`
-    pub fn add(&mut self, to: Register, operand: impl Into<Operand>) {
+    pub(crate) fn add(&mut self, to: Register, operand: impl Into<ValueOperand>) {
         self.arithmetic(Arithmetic::Add, to, operand.into());
     }
 
     /// `to |= operand`
-    pub fn or(&mut self, to: Register, operand: impl Into<Operand>) {
+    pub(crate) fn or(&mut self, to: Register, operand: impl Into<ValueOperand>) {
         self.arithmetic(Arithmetic::Or, to, operand.into());
     }
 
     /// `to &= operand`
-    pub fn and(&mut self, to: Register, operand: impl Into<Operand>) {
+    pub(crate) fn and(&mut self, to: Register, operand: impl Into<ValueOperand>) {
         self.arithmetic(Arithmetic::And, to, operand.into());
     }
 
     /// `to <<= operand`
-    pub fn shift_left(&mut self, to: Register, operand: impl Into<Operand>) {
+    pub(crate) fn shift_left(&mut self, to: Register, operand: impl Into<ValueOperand>) {
         self.arithmetic(Arithmetic::ShiftLeft, to, operand.into());
     }
 
     /// `to >>= operand`, filling with zeros
-    pub fn shift_right(&mut self, to: Register, operand: impl Into<Operand>) {
+    pub(crate) fn shift_right(&mut self, to: Register, operand: impl Into<ValueOperand>) {
         self.arithmetic(Arithmetic::ShiftRight, to, operand.into());
     }
 
-    /// `to = &map[0]`, for an array map of one value
-    pub fn set_map_value(&mut self, to: Register, map: i32) {
+    /// `to = &map[0]`, where `map` is the descriptor of an array map
+    pub(crate) fn set_map_value(&mut self, to: Register, map: i32) {
         let operation = class::LOAD_CONSTANT | Width::U64 as u8;
         self.push(Instruction { operation, to: to as u8, from: pseudo::MAP_VALUE, offset: 0, constant: map });
-        // The upper half of the constant: an offset into the value.
+        // The second instruction has the upper half of the constant: an offset into the value.
         self.push(Instruction::default());
     }
 
     /// `if (a when b) goto label`
-    pub fn jump_if(&mut self, a: Register, when: When, b: impl Into<Operand>, label: Label) {
+    pub(crate) fn jump_if(&mut self, a: Register, when: When, b: impl Into<ValueOperand>, label: Label) {
         let (mode, from, constant) = split(b.into());
         self.jumps.push((label, self.instructions.len()));
         let operation = class::JUMP | when as u8 | mode;
@@ -318,26 +318,26 @@ impl Code {
     }
 
     /// `goto label`
-    pub fn jump(&mut self, label: Label) {
+    pub(crate) fn jump(&mut self, label: Label) {
         self.jumps.push((label, self.instructions.len()));
         self.push(Instruction { operation: class::JUMP, ..Instruction::default() });
     }
 
     /// `R0 = helper(R1, …)`
-    pub fn call(&mut self, helper: Helper) {
+    pub(crate) fn call(&mut self, helper: Helper) {
         let operation = class::JUMP | class::CALL;
         self.push(Instruction { operation, constant: helper as i32, ..Instruction::default() });
     }
 
     /// `R0 = function(R1, …)`, a kernel function by its BTF id
-    pub fn call_kernel(&mut self, function: TypeId) {
+    pub(crate) fn call_kernel(&mut self, function: TypeId) {
         let operation = class::JUMP | class::CALL;
         let constant = function.cast_signed();
         self.push(Instruction { operation, from: pseudo::KERNEL_FUNCTION, constant, ..Instruction::default() });
     }
 
     /// `return R0`
-    pub fn exit(&mut self) {
+    pub(crate) fn exit(&mut self) {
         self.push(Instruction { operation: class::JUMP | class::EXIT, ..Instruction::default() });
     }
 
@@ -345,7 +345,7 @@ impl Code {
     ///
     /// # Errors
     /// The first mistake in it.
-    pub fn finish(mut self) -> Result<Vec<u64>, AsmError> {
+    pub(crate) fn finish(mut self) -> Result<Vec<u64>, AsmError> {
         if let Some(error) = self.error {
             return Err(error);
         }
@@ -360,7 +360,7 @@ impl Code {
         Ok(self.instructions.into_iter().map(Instruction::encode).collect())
     }
 
-    fn arithmetic(&mut self, arithmetic: Arithmetic, to: Register, operand: Operand) {
+    fn arithmetic(&mut self, arithmetic: Arithmetic, to: Register, operand: ValueOperand) {
         let (mode, from, constant) = split(operand);
         let operation = class::ALU64 | arithmetic as u8 | mode;
         self.push(Instruction { operation, to: to as u8, from, offset: 0, constant });
@@ -370,21 +370,21 @@ impl Code {
         self.instructions.push(instruction);
     }
 
-    fn resolve(&mut self, place: Place) -> (i16, Width) {
+    fn resolve(&mut self, place: MemoryOperand) -> (i16, Width) {
         if let (Ok(offset), Some(width)) = (i16::try_from(place.offset), place.width) {
             return (offset, width);
         }
         let width = place.width.unwrap_or(Width::U64);
-        let error = AsmError::Field(self.instructions.len(), place.offset);
+        let error = AsmError::FieldOutOfReach(self.instructions.len(), place.offset);
         self.error.get_or_insert(error);
         (0, width)
     }
 }
 
-fn split(operand: Operand) -> (u8, u8, i32) {
+fn split(operand: ValueOperand) -> (u8, u8, i32) {
     match operand {
-        Operand::Register(register) => (class::REGISTER, register as u8, 0),
-        Operand::Constant(constant) => (0, 0, constant),
+        ValueOperand::Register(register) => (class::REGISTER, register as u8, 0),
+        ValueOperand::Constant(constant) => (0, 0, constant),
     }
 }
 
@@ -478,10 +478,10 @@ mod tests {
         code.label("far");
         assert_eq!(code.finish(), Err(AsmError::Label("far")));
 
-        for field in [Field { offset: 0, size: 3 }, Field { offset: 40_000, size: 4 }] {
+        for field in [StructField { offset: 0, size: 3 }, StructField { offset: 40_000, size: 4 }] {
             let mut code = Code::new();
             code.load(R1, R2.field(field));
-            assert_eq!(code.finish(), Err(AsmError::Field(0, field.offset.into())));
+            assert_eq!(code.finish(), Err(AsmError::FieldOutOfReach(0, field.offset.into())));
         }
     }
 }

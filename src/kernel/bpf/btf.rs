@@ -1,36 +1,35 @@
-//! A reader of BTF, the kernel's description of its own types (`Documentation/bpf/btf.rst` in the kernel's source), as far as a
-//! walk needs it: offsets of fields, values of enumerators, ids of functions.
+//! A reader of BTF, the kernel's description of its own types (`Documentation/bpf/btf.rst` in the kernel's source). It reads what
+//! a walk needs: offsets of fields, values of enumerators, ids of functions.
 //!
-//! The reader trusts no byte: it checks every offset, every recursion has a budget, and it neither panics nor allocates more than
-//! a few bytes for each type.
+//! The reader checks every offset and limits every recursion. It does not panic, and allocates only a few bytes for each type.
 
 use std::collections::HashMap;
 
-pub use crate::kernel::bpf::field::{Field, Member};
+pub use crate::kernel::bpf::field::{Member, StructField};
 
-/// The id of a type: its place in the type section, from 1. 0 is `void`.
+/// The id of a type: its index in the type section, from 1. 0 is `void`.
 pub type TypeId = u32;
 
-/// Why bytes are not BTF.
+/// Why bytes are not valid BTF.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum BtfError {
-    /// The header is cut, or its magic number is not the one in this machine's byte order.
+    /// The header is incomplete, or has no magic number in the byte order of this machine.
     #[error("no BTF header")]
     Header,
-    /// A section lies outside the file.
-    #[error("a section of the BTF lies outside the file")]
+    /// A section is outside the file.
+    #[error("a section of the BTF is outside the file")]
     Sections,
-    /// A type is cut, or of an unknown kind, so that its length is unknown too.
-    #[error("type {id} of the BTF is cut or of unknown kind {kind}")]
+    /// A type is incomplete or of an unknown kind. In either case the types after it cannot be found.
+    #[error("type {id} of the BTF is incomplete or of the unknown kind {kind}")]
     Type {
-        /// The type.
+        /// The id of the type.
         id: TypeId,
         /// The number of its kind.
         kind: u32,
     },
 }
 
-/// Kinds of types, by the numbers of `include/uapi/linux/btf.h`.
+/// Kinds of types, with the numbers of `include/uapi/linux/btf.h`.
 mod kind {
     pub const INT: u32 = 1;
     pub const PTR: u32 = 2;
@@ -53,25 +52,25 @@ mod kind {
     pub const ENUM64: u32 = 19;
 }
 
-/// The words that every type begins with.
+/// The header of a type.
 #[derive(Debug, Clone, Copy)]
-struct Head {
+struct TypeHeader {
     name: u32,
     kind: u32,
     /// The number of members, enumerators or parameters that follow.
     count: u32,
-    /// Whether members have bit sizes, or enumerators a sign.
+    /// Whether the members have bit sizes, or the enumerators are signed.
     flag: bool,
     /// A size in bytes or the id of another type, depending on the kind.
     size_or_type: u32,
-    /// The offset of what follows.
+    /// The offset of the data after the header.
     tail: usize,
 }
 
-impl Head {
+impl TypeHeader {
     const SIZE: usize = 12;
 
-    /// The length of what follows, in bytes; `None` for an unknown kind.
+    /// The size of the data after the header, in bytes; `None` for an unknown kind.
     fn tail_size(&self) -> Option<usize> {
         let each = match self.kind {
             kind::INT | kind::VAR | kind::DECL_TAG => return Some(4),
@@ -108,9 +107,9 @@ impl<'a> Btf<'a> {
     /// Finds the types in the bytes of `/sys/kernel/btf/vmlinux`.
     ///
     /// # Errors
-    /// Why the bytes are not BTF.
+    /// Why the bytes are not valid BTF.
     pub fn parse(bytes: &'a [u8]) -> Result<Self, BtfError> {
-        // struct btf_header: magic, version, flags, hdr_len; then offsets and lengths after the header.
+        // struct btf_header: magic, version, flags, hdr_len, then the offsets and lengths of the sections after it.
         let magic = u16::from_ne_bytes(array(bytes, 0).ok_or(BtfError::Header)?);
         if magic != Self::MAGIC {
             return Err(BtfError::Header);
@@ -129,7 +128,7 @@ impl<'a> Btf<'a> {
     }
 
     fn index(&mut self) -> Result<(), BtfError> {
-        // A type takes 12 to some hundred bytes; in a kernel 30 on average.
+        // A type takes from 12 to some hundred bytes; 30 on average in a kernel.
         self.starts.reserve(self.types.len() / 24);
         let mut at = 0;
         while at < self.types.len() {
@@ -146,30 +145,30 @@ impl<'a> Btf<'a> {
         Ok(())
     }
 
-    fn head_at(&self, at: usize) -> Option<Head> {
+    fn head_at(&self, at: usize) -> Option<TypeHeader> {
         let info = u32_at(self.types, at + 4)?;
-        Some(Head {
+        Some(TypeHeader {
             name: u32_at(self.types, at)?,
             kind: (info >> 24) & 0x1f,
             count: info & 0xffff,
             flag: info >> 31 == 1,
             size_or_type: u32_at(self.types, at + 8)?,
-            tail: at + Head::SIZE,
+            tail: at + TypeHeader::SIZE,
         })
     }
 
-    fn head(&self, id: TypeId) -> Option<Head> {
+    fn head(&self, id: TypeId) -> Option<TypeHeader> {
         let start = *self.starts.get(id.checked_sub(1)? as usize)?;
         self.head_at(start as usize)
     }
 
-    /// The name at an offset into the strings; empty past their end.
+    /// The name at an offset in the strings; empty past their end.
     fn name(&self, offset: u32) -> &'a [u8] {
         let rest = self.strings.get(offset as usize..).unwrap_or_default();
         rest.get(..memchr::memchr(0, rest).unwrap_or(rest.len())).unwrap_or_default()
     }
 
-    /// Whether the name at an offset into the strings is this one.
+    /// Whether the name at an offset in the strings is `name`.
     fn is_named(&self, offset: u32, name: &str) -> bool {
         let rest = self.strings.get(offset as usize..).unwrap_or_default();
         rest.strip_prefix(name.as_bytes()).is_some_and(|rest| rest.first() == Some(&0))
@@ -187,12 +186,11 @@ impl<'a> Btf<'a> {
         self.starts.is_empty()
     }
 
-    fn heads(&self) -> impl Iterator<Item = (TypeId, Head)> {
+    fn heads(&self) -> impl Iterator<Item = (TypeId, TypeHeader)> {
         (1..).zip(&self.starts).filter_map(|(id, start)| Some((id, self.head_at(*start as usize)?)))
     }
 
-    /// The ids of the functions of these names, found in one pass over all types. Functions that the kernel does not have are left
-    /// out.
+    /// The ids of the functions with these names, without those that the kernel does not have. Takes one pass over all types.
     #[must_use]
     pub fn functions<'n>(&self, names: &[&'n str]) -> HashMap<&'n str, TypeId> {
         let mut found = HashMap::new();
@@ -204,7 +202,7 @@ impl<'a> Btf<'a> {
         found
     }
 
-    /// The values of the enumerators of these names, of any enumeration, found in one pass over all types.
+    /// The values of the enumerators with these names, in any enumeration. Takes one pass over all types.
     #[must_use]
     pub fn enumerators<'n>(&self, names: &[&'n str]) -> HashMap<&'n str, i64> {
         let mut found = HashMap::new();
@@ -226,8 +224,8 @@ impl<'a> Btf<'a> {
         found
     }
 
-    /// The value at the offset `at` of an enumeration.
-    fn value(&self, enumeration: &Head, at: usize) -> Option<i64> {
+    /// The value of the enumerator at the offset `at`.
+    fn value(&self, enumeration: &TypeHeader, at: usize) -> Option<i64> {
         let low = u32_at(self.types, at)?;
         Some(match (enumeration.kind, enumeration.flag) {
             (kind::ENUM64, _) => (u64::from(u32_at(self.types, at + 4)?) << 32 | u64::from(low)).cast_signed(),
@@ -236,7 +234,7 @@ impl<'a> Btf<'a> {
         })
     }
 
-    /// The structures of these names, found in one pass over all types. Structures that the kernel does not have are left out.
+    /// The structures with these names, without those that the kernel does not have. Takes one pass over all types.
     #[must_use]
     pub fn structures<'n>(&self, names: &[&'n str]) -> HashMap<&'n str, Structure<'_>> {
         let mut found = HashMap::new();
@@ -248,9 +246,9 @@ impl<'a> Btf<'a> {
         found
     }
 
-    /// The type behind names and qualifiers: `typedef`, `const`, `volatile`, tags.
-    fn resolve(&self, mut id: TypeId) -> Option<Head> {
-        /// More names and qualifiers than any type has; a circle of them ends here.
+    /// The type behind `typedef`, `const`, `volatile`, `restrict` and tags.
+    fn resolve(&self, mut id: TypeId) -> Option<TypeHeader> {
+        /// More of these than any type has. It ends cycles.
         const DEPTH: usize = 32;
         for _ in 0..DEPTH {
             let head = self.head(id)?;
@@ -266,7 +264,7 @@ impl<'a> Btf<'a> {
 
     /// The size of a type in bits; 0 if it has none.
     fn bits(&self, id: TypeId) -> u32 {
-        /// More dimensions than any array has.
+        /// More dimensions than any array in a kernel has.
         const DEPTH: usize = 8;
         let (mut id, mut elements) = (id, 1_u32);
         for _ in 0..DEPTH {
@@ -296,15 +294,15 @@ impl<'a> Btf<'a> {
 #[derive(Debug, Clone, Copy)]
 pub struct Structure<'a> {
     btf: &'a Btf<'a>,
-    head: Head,
+    head: TypeHeader,
 }
 
-/// A member as BTF has it.
-struct Entry {
+/// A member of a structure, as BTF describes it.
+struct MemberEntry {
     name: u32,
     id: TypeId,
     bit_offset: u32,
-    /// The size of a bit field; `None` for other members, and for bit fields of the older encoding.
+    /// The size of a bit field; `None` for other members, and for bit fields in the older encoding.
     bit_size: Option<u32>,
 }
 
@@ -315,11 +313,11 @@ impl Structure<'_> {
         self.head.size_or_type
     }
 
-    /// The member at the end of `path`: each name but the last is that of a member that is itself a structure. Members of unnamed
+    /// The member at the end of `path`, in which each name but the last is a member that is itself a structure. Members of unnamed
     /// structures and unions are found as in C.
     #[must_use]
     pub fn member(&self, path: &[&str]) -> Option<Member> {
-        /// Members looked at: far more than any path of a kernel needs.
+        /// The largest number of members to look at, far more than any path in a kernel needs.
         const BUDGET: u32 = 65_536;
         let (name, rest) = path.split_first()?;
         let mut budget = BUDGET;
@@ -333,15 +331,15 @@ impl Structure<'_> {
         Some(Member { bit_offset: bit_offset.checked_add(inner.bit_offset)?, ..inner })
     }
 
-    /// The place in bytes of the member at the end of `path`; see [`Structure::member`].
+    /// The offset and size in bytes of the member at the end of `path`. See [`Structure::member`].
     #[must_use]
-    pub fn field(&self, path: &[&str]) -> Option<Field> {
+    pub fn field(&self, path: &[&str]) -> Option<StructField> {
         self.member(path)?.bytes()
     }
 
-    /// The member of this name, and the bit offset of the structure that has it: this one, or an unnamed one within.
-    fn search(&self, name: &str, base: u32, depth: u32, budget: &mut u32) -> Option<(Entry, u32)> {
-        /// More levels of unnamed structures than any kernel has.
+    /// The member with this name, and the bit offset of the structure that has it: this structure, or an unnamed one within it.
+    fn search(&self, name: &str, base: u32, depth: u32, budget: &mut u32) -> Option<(MemberEntry, u32)> {
+        /// More levels of unnamed structures than a kernel has.
         const DEPTH: u32 = 16;
         for index in 0..self.head.count {
             *budget = budget.checked_sub(1)?;
@@ -365,15 +363,15 @@ impl Structure<'_> {
         matches!(head.kind, kind::STRUCT | kind::UNION).then_some(Self { btf: self.btf, head })
     }
 
-    fn entry(&self, index: u32) -> Option<Entry> {
+    fn entry(&self, index: u32) -> Option<MemberEntry> {
         let at = self.head.tail + 12 * index as usize;
         let word = |place| u32_at(self.btf.types, at + place);
         let (name, id, offset) = (word(0)?, word(4)?, word(8)?);
-        // If the flag is set, the upper byte of the offset is the size of a bit field, 0 for any other member.
+        // If the flag is set, the upper byte of the offset is the size of a bit field, or 0 for other members.
         Some(match (self.head.flag, offset >> 24) {
-            (false, _) => Entry { name, id, bit_offset: offset, bit_size: None },
-            (true, 0) => Entry { name, id, bit_offset: offset & 0x00ff_ffff, bit_size: None },
-            (true, size) => Entry { name, id, bit_offset: offset & 0x00ff_ffff, bit_size: Some(size) },
+            (false, _) => MemberEntry { name, id, bit_offset: offset, bit_size: None },
+            (true, 0) => MemberEntry { name, id, bit_offset: offset & 0x00ff_ffff, bit_size: None },
+            (true, size) => MemberEntry { name, id, bit_offset: offset & 0x00ff_ffff, bit_size: Some(size) },
         })
     }
 }
@@ -392,7 +390,7 @@ mod tests {
 
     use super::*;
 
-    /// Builds BTF as the kernel's build does.
+    /// Builds BTF.
     struct Builder {
         types: Vec<u8>,
         strings: Vec<u8>,
@@ -442,7 +440,7 @@ mod tests {
         }
     }
 
-    /// A task with what makes finding members hard: unnamed parts, names and qualifiers, arrays, bit fields.
+    /// A structure whose members are hard to find: unnamed structures, typedefs, qualifiers, arrays, bit fields.
     fn task() -> Vec<u8> {
         let mut b = Builder::new();
         let int = b.add("int", kind::INT, false, 0, 4, &[32]);
@@ -523,7 +521,7 @@ mod tests {
         let task = btf.structures(&["task_struct"])["task_struct"];
         assert_eq!(task.member(&["bit"]), Some(Member { bit_offset: 771, bit_size: 1 }));
         assert_eq!(task.field(&["bit"]), None);
-        assert_eq!(task.field(&["bits"]), Some(Field { offset: 97, size: 1 }));
+        assert_eq!(task.field(&["bits"]), Some(StructField { offset: 97, size: 1 }));
         assert_eq!(task.member(&["open"]), Some(Member { bit_offset: 960, bit_size: 0 }));
         assert_eq!(task.field(&["open"]), None, "an array of no stated length");
     }
@@ -546,8 +544,8 @@ mod tests {
 
     #[test]
     fn elements_stay_in_their_array() {
-        let array = Field { offset: 32, size: 16 };
-        assert_eq!(array.element(1, 8), Some(Field { offset: 40, size: 8 }));
+        let array = StructField { offset: 32, size: 16 };
+        assert_eq!(array.element(1, 8), Some(StructField { offset: 40, size: 8 }));
         assert_eq!(array.element(2, 8), None);
         assert_eq!(array.element(u32::MAX, 8), None);
     }
@@ -583,7 +581,7 @@ mod tests {
         assert_eq!(Btf::parse(&unknown).unwrap_err(), BtfError::Type { id: 1, kind: 31 });
     }
 
-    /// Everything that is ever asked of BTF.
+    /// Calls everything that reads BTF.
     fn exercise(bytes: &[u8]) {
         let Ok(btf) = Btf::parse(bytes) else { return };
         let _ = btf.functions(&["walk", "bpf_iter_task"]);
@@ -595,7 +593,7 @@ mod tests {
                 let _ = (structure.member(path), structure.field(path));
             }
         }
-        let _ = crate::kernel::layout::Layout::find(&btf);
+        let _ = crate::kernel::layout::KernelLayout::find(&btf);
     }
 
     #[test]
@@ -634,7 +632,7 @@ mod tests {
         for part in 0..24 {
             exercise(&whole[..whole.len() / 24 * part + part]);
         }
-        // A plain generator: the places hit are the same in each run.
+        // A simple generator, so that each run damages the same bytes.
         let mut random = 0x9e37_79b9_7f4a_7c15_u64;
         for _ in 0..24 {
             let mut bytes = whole.clone();

@@ -1,4 +1,4 @@
-//! What it takes to have a program in the kernel: an assembler, the kernel's own description of its types, and bpf(2).
+//! BPF in general: an assembler, a reader of BTF, and bpf(2).
 
 pub(crate) mod asm;
 mod attr;

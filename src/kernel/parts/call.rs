@@ -1,14 +1,14 @@
-//! The system call in which the task waits, with its arguments and the user's registers.
+//! The system call that the task waits in, with its arguments and the user registers.
 
-use super::part::Part;
-use super::{identity, marks};
+use super::part::RecordPart;
+use super::{identity, record_flags};
 use crate::kernel::bpf::asm::Register::{R0, R1};
 use crate::kernel::bpf::asm::{Code, Helper, When};
 use crate::kernel::bpf::btf::Structure;
-use crate::kernel::bpf::field::Field;
-use crate::kernel::registers::{MARKS, RECORD, TASK};
-use crate::kernel::types::{Names, Types};
-use crate::kernel::words::Words;
+use crate::kernel::bpf::field::StructField;
+use crate::kernel::record_words::RecordWords;
+use crate::kernel::registers::{FLAG_BITS, RECORD, TASK};
+use crate::kernel::types::{TypeNames, Types};
 
 /// `i64`
 const NUMBER: i32 = 0;
@@ -21,28 +21,28 @@ const IP: i32 = SP + 8;
 
 /// How a task came into the kernel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Call {
-    /// Not asked for, or not known: the task was running, had ended, or moved on.
+pub enum RecordedCall {
+    /// Not requested, or not known because the task was running, had ended, or ran while the program looked at it.
     #[default]
     Unknown,
-    /// The task is a thread of the kernel's own.
+    /// It did not: the task is a kernel thread.
     KernelThread,
-    /// Not through a system call: a page fault, a signal stop.
+    /// Not by a system call, but by a page fault or a signal, for example.
     None(Registers),
-    /// Through a system call.
+    /// By a system call.
     Some {
-        /// The number in the table of the program.
+        /// The number of the call.
         number: i64,
-        /// Whether that is the table of 32-bit programs.
+        /// Whether the number is of the table of 32-bit programs.
         is_compat: bool,
-        /// The arguments as the registers hold them.
+        /// The arguments, as they are in the registers.
         args: [u64; 6],
-        /// Where the program is.
+        /// Where the program called.
         registers: Registers,
     },
 }
 
-/// Where a program is in its own code.
+/// The user registers that say where a program is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Registers {
     /// The stack pointer.
@@ -51,25 +51,26 @@ pub struct Registers {
     pub ip: u64,
 }
 
-/// The fields of `struct pt_regs` that a system call uses, and how to tell a 32-bit program's call.
+/// The fields of `struct pt_regs` that a system call uses, and the field that tells whether it is of the 32-bit table.
 #[derive(Debug, Clone, Copy)]
-pub struct Fields {
-    number: Field,
-    args: [Field; 6],
+pub struct CallFields {
+    number: StructField,
+    args: [StructField; 6],
     /// The arguments of 32-bit programs.
-    compat_args: [Field; 6],
-    sp: Field,
-    ip: Field,
-    /// A word of `task_struct`.
-    compat_word: Field,
-    /// The bits of that word that are set while a 32-bit program is in a system call.
+    compat_args: [StructField; 6],
+    sp: StructField,
+    ip: StructField,
+    /// The word of `task_struct` that tells.
+    compat_word: StructField,
+    /// The bits of that word that are set during a system call of the 32-bit table.
     compat_bits: i32,
 }
 
-impl Part for Fields {
-    type Value = Call;
+impl RecordPart for CallFields {
+    type Value = RecordedCall;
 
-    const NAMES: Names = Names { structures: &["pt_regs"], functions: &[], constants: &["BPF_FUNC_task_pt_regs"] };
+    const NAMES: TypeNames =
+        TypeNames { structures: &["pt_regs"], functions: &[], constants: &["BPF_FUNC_task_pt_regs"] };
     const SIZE: i32 = IP + 8;
 
     fn find(types: &Types<'_>) -> Option<Self> {
@@ -77,7 +78,7 @@ impl Part for Fields {
         Self::of_machine(types, types.structure("pt_regs")?)
     }
 
-    /// The user's registers lie on the kernel's stack.
+    /// Copies the user registers, which are on the kernel stack.
     fn write(&self, code: &mut Code, at: i32) {
         identity::jump_if_kernel_thread(code, "no call"); //       if (!(record->flags & PF_KTHREAD)) {
         code.set(R1, TASK);
@@ -90,38 +91,38 @@ impl Part for Fields {
         write_args(code, at, self.args); //                                copy the arguments
         code.jump("no call"); //                                       else {
         code.label("32-bit");
-        code.or(MARKS, marks::COMPAT);
+        code.or(FLAG_BITS, record_flags::COMPAT);
         write_args(code, at, self.compat_args); //                         copy those of 32-bit programs }
         code.label("no call"); //                                  }
     }
 
-    fn read(record: Words<'_>, at: i32) -> Call {
+    fn read(record: RecordWords<'_>, at: i32) -> RecordedCall {
         if identity::is_kernel_thread(identity::read_flags(record)) {
-            return Call::KernelThread;
+            return RecordedCall::KernelThread;
         }
         let mut args = [0; 6];
         for (arg, place) in args.iter_mut().zip((at + ARGS..).step_by(8)) {
             *arg = record.u64(place);
         }
         let registers = Registers { sp: record.u64(at + SP), ip: record.u64(at + IP) };
-        let is_compat = marks::read(record) & marks::COMPAT != 0;
-        // The kernel itself looks at the lower half alone (`syscall_get_nr`).
+        let is_compat = record_flags::read(record) & record_flags::COMPAT != 0;
+        // The kernel uses only the lower half (`syscall_get_nr`).
         let [a, b, c, d, ..] = record.u64(at + NUMBER).to_le_bytes();
         match i32::from_le_bytes([a, b, c, d]) {
-            -1 => Call::None(registers),
-            number => Call::Some { number: number.into(), is_compat, args, registers },
+            -1 => RecordedCall::None(registers),
+            number => RecordedCall::Some { number: number.into(), is_compat, args, registers },
         }
     }
 }
 
-fn write_args(code: &mut Code, at: i32, args: [Field; 6]) {
+fn write_args(code: &mut Code, at: i32, args: [StructField; 6]) {
     for (index, arg) in (0..).zip(args) {
         code.copy(RECORD.u64(at + ARGS + 8 * index), R0.field(arg));
     }
 }
 
-impl Fields {
-    /// As `arch/x86/include/asm/syscall.h` has it.
+impl CallFields {
+    /// The registers by `arch/x86/include/asm/syscall.h`.
     #[cfg(target_arch = "x86_64")]
     fn of_machine(types: &Types<'_>, registers: &Structure<'_>) -> Option<Self> {
         /// `TS_COMPAT`
@@ -138,7 +139,7 @@ impl Fields {
         })
     }
 
-    /// As `arch/arm64/include/asm/syscall.h` has it.
+    /// The registers by `arch/arm64/include/asm/syscall.h`.
     #[cfg(target_arch = "aarch64")]
     fn of_machine(types: &Types<'_>, registers: &Structure<'_>) -> Option<Self> {
         /// `_TIF_32BIT`
@@ -158,7 +159,7 @@ impl Fields {
         })
     }
 
-    /// Of other machines the registers are not known; psn reads the system call from /proc.
+    /// The registers of other architectures are not known; psn reads the system call from /proc.
     #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
     fn of_machine(_: &Types<'_>, _: &Structure<'_>) -> Option<Self> {
         None
@@ -167,8 +168,8 @@ impl Fields {
 
 /// All of the fields, or `None` if one is missing.
 #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
-fn all<const N: usize>(fields: [Option<Field>; N]) -> Option<[Field; N]> {
-    let mut found = [Field { offset: 0, size: 0 }; N];
+fn all<const N: usize>(fields: [Option<StructField>; N]) -> Option<[StructField; N]> {
+    let mut found = [StructField { offset: 0, size: 0 }; N];
     for (to, from) in found.iter_mut().zip(fields) {
         *to = from?;
     }

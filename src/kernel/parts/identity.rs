@@ -1,14 +1,14 @@
-//! Which task it is: its ids, when it started, its name and flags.
+//! The identity of the task: its ids, start time, name and flags.
 
 use super::cpu;
 use super::namespace::Namespace;
 use crate::kernel::bpf::asm::Register::{self, R1};
-use crate::kernel::bpf::asm::{Code, Label, Place, When};
-use crate::kernel::bpf::field::Field;
+use crate::kernel::bpf::asm::{Code, Label, MemoryOperand, When};
+use crate::kernel::bpf::field::StructField;
 use crate::kernel::clock::BootClock;
+use crate::kernel::record_words::RecordWords;
 use crate::kernel::registers::{RECORD, TASK};
 use crate::kernel::types::Types;
-use crate::kernel::words::Words;
 
 /// `u32`
 const TID: i32 = cpu::END;
@@ -20,10 +20,10 @@ const START: i32 = TGID + 4;
 const COMM: i32 = START + 8;
 /// `u32`, the `PF_…` bits
 const FLAGS: i32 = COMM + 16;
-/// Where the next part of a record begins.
-pub const END: i32 = FLAGS + 4;
+/// The offset of the next part of a record.
+pub(crate) const END: i32 = FLAGS + 4;
 
-/// `PF_KTHREAD`: a thread of the kernel's own.
+/// `PF_KTHREAD`: a kernel thread.
 const KERNEL_THREAD: i32 = 0x0020_0000;
 /// `PF_IO_WORKER`: a thread that io_uring made for a program.
 const IO_WORKER: i32 = 0x0000_0010;
@@ -32,22 +32,22 @@ const WORKER: i32 = 0x0000_0020;
 
 /// The fields of `task_struct`.
 #[derive(Debug, Clone, Copy)]
-pub struct Fields {
-    /// The thread's id.
-    pid: Field,
-    /// The process's id.
-    tgid: Field,
-    start_boottime: Field,
-    comm: Field,
-    flags: Field,
+pub(crate) struct IdentityFields {
+    /// The thread id.
+    pid: StructField,
+    /// The process id.
+    tgid: StructField,
+    start_boottime: StructField,
+    comm: StructField,
+    flags: StructField,
 }
 
-impl Fields {
-    /// Finds them.
+impl IdentityFields {
+    /// Finds the fields.
     ///
     /// # Errors
     /// The name of a field that is missing.
-    pub fn find(types: &Types<'_>) -> Result<Self, &'static str> {
+    pub(crate) fn find(types: &Types<'_>) -> Result<Self, &'static str> {
         Ok(Self {
             pid: types.required("pid")?,
             tgid: types.required("tgid")?,
@@ -57,23 +57,23 @@ impl Fields {
         })
     }
 
-    /// `to` = the thread's id in the host's own PID namespace
-    pub fn load_pid(&self, code: &mut Code, to: Register) {
+    /// `to` = the thread id in the initial PID namespace
+    pub(crate) fn load_pid(&self, code: &mut Code, to: Register) {
         code.load(to, TASK.field(self.pid));
     }
 
-    /// Where the thread's id is in the wanted PID namespace.
-    pub fn tid(&self, namespace: Option<&Namespace>) -> Place {
+    /// The location of the thread id in the requested PID namespace.
+    pub(crate) fn tid(&self, namespace: Option<&Namespace>) -> MemoryOperand {
         namespace.map_or(TASK.field(self.pid), Namespace::tid)
     }
 
-    /// Where the process's id is in the wanted PID namespace.
-    pub fn tgid(&self, namespace: Option<&Namespace>) -> Place {
+    /// The location of the process id in the requested PID namespace.
+    pub(crate) fn tgid(&self, namespace: Option<&Namespace>) -> MemoryOperand {
         namespace.map_or(TASK.field(self.tgid), Namespace::tgid)
     }
 
-    /// Writes all of it.
-    pub fn write(&self, code: &mut Code, namespace: Option<&Namespace>) {
+    /// Writes the identity.
+    pub(crate) fn write(&self, code: &mut Code, namespace: Option<&Namespace>) {
         code.copy(RECORD.u32(TID), self.tid(namespace)); //        record->tid = …;
         code.copy(RECORD.u32(TGID), self.tgid(namespace)); //      record->tgid = …;
         code.copy(RECORD.u64(START), TASK.field(self.start_boottime));
@@ -87,36 +87,36 @@ impl Fields {
     }
 }
 
-/// Jumps to `label` if the record is of a kernel thread.
-pub fn jump_if_kernel_thread(code: &mut Code, label: Label) {
+/// Jumps to `label` if the record belongs to a kernel thread.
+pub(crate) fn jump_if_kernel_thread(code: &mut Code, label: Label) {
     code.load(R1, RECORD.u32(FLAGS));
     code.jump_if(R1, When::AnyBit, KERNEL_THREAD, label); //       if (record->flags & PF_KTHREAD) goto label;
 }
 
 /// `to = record->start`
-pub fn load_noted_start(code: &mut Code, to: Register) {
+pub(crate) fn load_noted_start(code: &mut Code, to: Register) {
     code.load(to, RECORD.u64(START));
 }
 
-/// What is read back of it.
+/// The identity as psn reads it.
 #[derive(Debug, Clone, Copy)]
-pub struct Identity {
-    /// The thread's id.
-    pub tid: u32,
-    /// The process's id.
-    pub tgid: u32,
-    /// In clock ticks after boot.
-    pub starttime_ticks: u64,
-    /// Filled up with zeros.
-    pub comm: [u8; 16],
+pub(crate) struct TaskIdentity {
+    /// The thread id.
+    pub(crate) tid: u32,
+    /// The process id.
+    pub(crate) tgid: u32,
+    /// The start time in clock ticks after boot.
+    pub(crate) starttime_ticks: u64,
+    /// The name, padded with zeros.
+    pub(crate) comm: [u8; 16],
     /// The `PF_…` bits.
-    pub flags: u32,
+    pub(crate) flags: u32,
 }
 
 /// The identity in a record.
 #[inline]
-pub fn read(record: Words<'_>, clock: BootClock) -> Identity {
-    Identity {
+pub(crate) fn read(record: RecordWords<'_>, clock: BootClock) -> TaskIdentity {
+    TaskIdentity {
         tid: read_tid(record),
         tgid: record.u32(TGID),
         starttime_ticks: clock.ticks(read_start_ns(record)),
@@ -125,35 +125,35 @@ pub fn read(record: Words<'_>, clock: BootClock) -> Identity {
     }
 }
 
-/// The thread's id in a record.
+/// The thread id in a record.
 #[inline]
-pub fn read_tid(record: Words<'_>) -> u32 {
+pub(crate) fn read_tid(record: RecordWords<'_>) -> u32 {
     record.u32(TID)
 }
 
-/// When the task of a record started, in nanoseconds of the boot clock.
+/// The start time in a record, in nanoseconds of the boot clock.
 #[inline]
-pub fn read_start_ns(record: Words<'_>) -> u64 {
+pub(crate) fn read_start_ns(record: RecordWords<'_>) -> u64 {
     record.u64(START)
 }
 
 /// The `PF_…` bits in a record.
 #[inline]
-pub fn read_flags(record: Words<'_>) -> u32 {
+pub(crate) fn read_flags(record: RecordWords<'_>) -> u32 {
     record.u32(FLAGS)
 }
 
-/// Whether these `PF_…` bits are a kernel thread's.
-pub const fn is_kernel_thread(flags: u32) -> bool {
+/// Whether these `PF_…` bits belong to a kernel thread.
+pub(crate) const fn is_kernel_thread(flags: u32) -> bool {
     flags & KERNEL_THREAD.cast_unsigned() != 0
 }
 
-/// Whether these `PF_…` bits are those of a worker that io_uring made for a program.
-pub const fn is_io_worker(flags: u32) -> bool {
+/// Whether these `PF_…` bits belong to a worker that io_uring made for a program.
+pub(crate) const fn is_io_worker(flags: u32) -> bool {
     flags & IO_WORKER.cast_unsigned() != 0 && !is_kernel_thread(flags)
 }
 
-/// Whether these `PF_…` bits are a worker's.
-pub const fn is_worker(flags: u32) -> bool {
+/// Whether these `PF_…` bits belong to a workqueue worker.
+pub(crate) const fn is_worker(flags: u32) -> bool {
     flags & WORKER.cast_unsigned() != 0
 }

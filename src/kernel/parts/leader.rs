@@ -1,27 +1,27 @@
-//! The name of the task's process, which is the name of its first thread.
+//! The name of the process, which is the name of its first thread.
 
 use crate::kernel::bpf::asm::Register::R3;
 use crate::kernel::bpf::asm::{Code, When};
-use crate::kernel::bpf::field::Field;
+use crate::kernel::bpf::field::StructField;
+use crate::kernel::record_words::RecordWords;
 use crate::kernel::registers::{RECORD, TASK};
-use crate::kernel::types::{Names, Types};
-use crate::kernel::words::Words;
+use crate::kernel::types::{TypeNames, Types};
 
-use super::part::Part;
+use super::part::RecordPart;
 
-/// Where the kernel keeps it.
+/// The fields for the name.
 #[derive(Debug, Clone, Copy)]
-pub struct Fields {
+pub struct LeaderFields {
     /// `task_struct.group_leader`
-    group_leader: Field,
-    /// The halves of `task_struct.comm`.
-    comm: [Field; 2],
+    group_leader: StructField,
+    /// The two halves of `task_struct.comm`.
+    comm: [StructField; 2],
 }
 
-impl Part for Fields {
+impl RecordPart for LeaderFields {
     type Value = Option<[u8; 16]>;
 
-    const NAMES: Names = Names::NONE;
+    const NAMES: TypeNames = TypeNames::NONE;
     const SIZE: i32 = 16;
 
     fn find(types: &Types<'_>) -> Option<Self> {
@@ -43,7 +43,7 @@ impl Part for Fields {
     }
 
     #[inline]
-    fn read(record: Words<'_>, at: i32) -> Option<[u8; 16]> {
+    fn read(record: RecordWords<'_>, at: i32) -> Option<[u8; 16]> {
         Some(record.name(at))
     }
 }

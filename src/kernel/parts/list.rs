@@ -1,97 +1,99 @@
-//! What follows from the list of parts: the request, the kernel's fields, the form of a record, and the record that psn reads.
+//! The types that follow from the list of parts: the request, the kernel's fields, the layout of a record, and the record that
+//! psn reads.
 
-/// Makes these types of a list of parts: a name in [`Parts`](super::Parts) and in [`TaskRecord`](super::TaskRecord), and the type
-/// that implements [`Part`](super::Part).
+/// Makes these types from a list of parts: a name in [`Parts`](super::Parts) and in [`TaskRecord`](super::TaskRecord), and the type
+/// that implements [`RecordPart`](super::part::RecordPart).
 macro_rules! parts {
     (
         each_walk { $($(#[$walk_doc:meta])* $walk:ident: $Walk:ty,)* }
         each_wait { $($(#[$wait_doc:meta])* $wait:ident: $Wait:ty,)* }
     ) => {
-        /// What to take of each task beside what every record has. Each part costs something for every task that passes the gate.
+        /// The optional parts of a record. Each costs time for every task that passes the gate.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
         pub struct Parts {
             $($(#[$walk_doc])* pub $walk: bool,)*
             $($(#[$wait_doc])* pub $wait: bool,)*
-            /// Frames of the kernel's stack, innermost first: 1 suffices for the wait channel. At most [`Parts::MAX_FRAMES`].
+            /// The number of frames of the kernel stack, innermost first: 1 is enough for the wait channel. At most
+            /// [`Parts::MAX_FRAMES`].
             pub frames: u8,
         }
 
         impl Parts {
-            /// As many frames as /proc shows.
+            /// The number of frames that /proc shows.
             pub const MAX_FRAMES: u8 = stack::MAX_FRAMES;
 
-            /// All parts there are, with whole stacks.
+            /// All parts, with whole stacks.
             #[must_use]
             pub const fn everything() -> Self {
                 Self { $($walk: true,)* $($wait: true,)* frames: Self::MAX_FRAMES }
             }
         }
 
-        /// Where the kernel keeps each part; `None` for a part that it cannot give.
+        /// The kernel's fields for each part; `None` for a part that the kernel does not have.
         #[derive(Debug, Clone, Copy)]
-        pub struct Fields {
-            $(pub $walk: Option<$Walk>,)*
-            $(pub $wait: Option<$Wait>,)*
-            pub frames: Option<stack::Fields>,
+        pub(crate) struct PartFields {
+            $(pub(crate) $walk: Option<$Walk>,)*
+            $(pub(crate) $wait: Option<$Wait>,)*
+            pub(crate) frames: Option<stack::StackFields>,
         }
 
-        impl Fields {
-            /// What has to be looked for.
-            pub const NAMES: &[Names] = &[$(<$Walk>::NAMES,)* $(<$Wait>::NAMES,)* stack::Fields::NAMES];
+        impl PartFields {
+            /// The names of types to look up.
+            pub(crate) const NAMES: &[TypeNames] = &[$(<$Walk>::NAMES,)* $(<$Wait>::NAMES,)* stack::StackFields::NAMES];
 
-            /// Finds them.
-            pub fn find(types: &Types<'_>) -> Self {
+            /// Finds the fields.
+            pub(crate) fn find(types: &Types<'_>) -> Self {
                 Self {
                     $($walk: <$Walk>::find(types),)*
                     $($wait: <$Wait>::find(types),)*
-                    frames: stack::Fields::find(types),
+                    frames: stack::StackFields::find(types),
                 }
             }
         }
 
-        /// The form of a record: the parts that are taken, each with its place.
+        /// The layout of a record: the parts that it has, each with its offset.
         #[derive(Debug, Clone, Copy)]
-        pub struct Form {
-            $($walk: Option<Placed<$Walk>>,)*
-            $($wait: Option<Placed<$Wait>>,)*
-            frames: Option<stack::Placed>,
-            /// Where the parts of a wait begin, and a record without them ends.
+        pub(crate) struct RecordLayout {
+            $($walk: Option<PlacedPart<$Walk>>,)*
+            $($wait: Option<PlacedPart<$Wait>>,)*
+            frames: Option<stack::PlacedStack>,
+            /// The offset where the parts of a wait begin, and where a record without them ends.
             wait: i32,
-            /// Where the frames of the stack begin, and a record without them ends.
+            /// The offset where the frames of the stack begin, and where a record without them ends.
             end: i32,
         }
 
-        impl Form {
-            /// The form for these parts, less those that the kernel cannot give.
-            pub fn new(fields: &Fields, parts: Parts) -> Self {
+        impl RecordLayout {
+            /// The layout for these parts, except those that the kernel does not have.
+            pub(crate) fn new(fields: &PartFields, parts: Parts) -> Self {
                 let mut end = identity::END;
-                $(let $walk = Placed::new(fields.$walk, parts.$walk, &mut end);)*
+                $(let $walk = PlacedPart::new(fields.$walk, parts.$walk, &mut end);)*
                 end = align(end, 8);
                 let wait = end;
-                $(let $wait = Placed::new(fields.$wait, parts.$wait, &mut end);)*
+                $(let $wait = PlacedPart::new(fields.$wait, parts.$wait, &mut end);)*
                 end = align(end, 8);
-                let frames = stack::Placed::new(fields.frames, parts.frames, &mut end);
+                let frames = stack::PlacedStack::new(fields.frames, parts.frames, &mut end);
                 Self { $($walk,)* $($wait,)* frames, wait, end }
             }
 
-            /// The parts that are taken.
-            pub fn parts(&self) -> Parts {
+            /// The parts that a record has.
+            pub(crate) fn parts(&self) -> Parts {
                 Parts {
                     $($walk: self.$walk.is_some(),)*
                     $($wait: self.$wait.is_some(),)*
-                    frames: self.frames.map_or(0, stack::Placed::frames),
+                    frames: self.frames.map_or(0, stack::PlacedStack::frames),
                 }
             }
 
-            /// Writes the instructions that fill the parts taken in each walk.
-            pub fn write_each_walk(&self, code: &mut Code) {
+            /// Writes the instructions that fill the parts of each walk.
+            pub(crate) fn write_each_walk(&self, code: &mut Code) {
                 $(if let Some(part) = self.$walk {
                     part.write(code);
                 })*
             }
 
-            /// Writes the instructions that fill the parts taken once in each wait.
-            pub fn write_each_wait(&self, code: &mut Code) {
+            /// Writes the instructions that fill the parts of a wait.
+            pub(crate) fn write_each_wait(&self, code: &mut Code) {
                 $(if let Some(part) = self.$wait {
                     part.write(code);
                 })*
@@ -100,28 +102,28 @@ macro_rules! parts {
                 }
             }
 
-            /// Reads what a record with the parts of a wait tells of it, all but its stack.
+            /// Reads the parts of a wait, except the stack.
             #[inline]
-            pub fn wait(&self, record: crate::kernel::words::Words<'_>) -> WaitFacts {
+            pub(crate) fn wait(&self, record: crate::kernel::record_words::RecordWords<'_>) -> WaitFacts {
                 WaitFacts { $($wait: read(self.$wait, record),)* }
             }
 
-            /// Reads a record, whose first words are the `header`, given its wait if that is known.
+            /// Reads a record, whose first words are the `header`. `wait` is the wait of the task, if that is known.
             #[inline]
-            pub fn task<'a>(
+            pub(crate) fn task<'a>(
                 &self,
-                header: Words<'_>,
-                record: Words<'_>,
+                header: RecordWords<'_>,
+                record: RecordWords<'_>,
                 wait: Option<(&WaitFacts, &'a [u64])>,
                 has_moved: bool,
                 clock: crate::kernel::clock::BootClock,
             ) -> TaskRecord<'a> {
-                let identity::Identity { tid, tgid, starttime_ticks, comm, flags } = identity::read(header, clock);
+                let identity::TaskIdentity { tid, tgid, starttime_ticks, comm, flags } = identity::read(header, clock);
                 TaskRecord {
                     tid,
                     tgid,
                     state: state::read(header),
-                    is_on_cpu: marks::read(header) & marks::ON_CPU != 0,
+                    is_on_cpu: record_flags::read(header) & record_flags::ON_CPU != 0,
                     cpu: cpu::read_cpu(header),
                     starttime_ticks,
                     flags,
@@ -135,48 +137,48 @@ macro_rules! parts {
             }
         }
 
-        /// What a task waits for, all but its stack.
+        /// What a task waits for, except its stack.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-        pub struct WaitFacts {
-            $(pub $wait: <$Wait as Part>::Value,)*
+        pub(crate) struct WaitFacts {
+            $(pub $wait: <$Wait as RecordPart>::Value,)*
         }
 
         /// One task, as it was at one instant.
         ///
-        /// "One instant" is meant literally for what it waits for: the system call, the registers and the stack are there only if the
-        /// task was in the state shown and on no CPU from before they were taken until after.
+        /// The system call, the registers and the stack are really of one instant: they are there only if the task was in the state
+        /// shown and on no CPU from before they were read until after.
         #[derive(Debug, Clone, Copy, PartialEq, Eq)]
         pub struct TaskRecord<'a> {
-            /// The thread's id.
+            /// The thread id.
             pub tid: u32,
-            /// The process's id.
+            /// The process id.
             pub tgid: u32,
-            /// The state as /proc has it.
-            pub state: state::State,
-            /// Whether the task was on a CPU, which a task in state R need not be.
+            /// The state, as in /proc.
+            pub state: state::TaskState,
+            /// Whether the task was on a CPU. A task in state R can be waiting for one.
             pub is_on_cpu: bool,
-            /// The CPU it is or was last on: `processor` in /proc.
+            /// The CPU that the task was on or was last on: `processor` in /proc.
             pub cpu: u32,
-            /// When it started, in clock ticks after boot: field 22 of `stat`.
+            /// The start time in clock ticks after boot: field 22 of `stat`.
             pub starttime_ticks: u64,
             /// The kernel's `PF_…` bits.
             pub flags: u32,
-            /// How often it left a CPU; unchanged means that it was on no CPU since.
+            /// The number of context switches. While it does not change, the task is on no CPU.
             pub switches: u64,
-            $($(#[$walk_doc])* pub $walk: <$Walk as Part>::Value,)*
-            $($(#[$wait_doc])* pub $wait: <$Wait as Part>::Value,)*
-            /// The kernel's stack, innermost frame first; empty if not asked for, or if the task was not at rest.
+            $($(#[$walk_doc])* pub $walk: <$Walk as RecordPart>::Value,)*
+            $($(#[$wait_doc])* pub $wait: <$Wait as RecordPart>::Value,)*
+            /// The kernel stack, innermost frame first. Empty if it was not requested, or if the task was not at rest.
             pub frames: &'a [u64],
-            /// Whether the task moved on while it was looked at, so that what it waits for is not known although it was asked for.
+            /// Whether the task ran while the program looked at it, so that its wait is not known although it was requested.
             pub has_moved: bool,
             /// The name, up to the first 0.
             pub(crate) comm: [u8; 16],
         }
 
         impl TaskRecord<'_> {
-            /// The record without its stack: all that outlives the walk.
+            /// The record without its stack, which does not outlive the walk.
             #[must_use]
-            pub const fn without_frames(&self) -> TaskRecord<'static> {
+            pub(crate) const fn without_frames(&self) -> TaskRecord<'static> {
                 TaskRecord {
                     tid: self.tid,
                     tgid: self.tgid,

@@ -1,79 +1,79 @@
-//! What the walk takes of a task, one file each: the kernel's fields, the words in the record, the instructions that fill
-//! them, and how psn reads them back.
+//! The parts of a record, one file for each: the kernel's fields, the words in the record, the instructions that fill them, and
+//! how psn reads them.
 //!
-//! A record is a row of 64-bit words. It begins with what the walk itself needs, and so every record has:
+//! A record is a sequence of 64-bit words. It begins with what the walk itself needs, which every record has:
 //!
 //! | file | what |
 //! |---|---|
 //! | `state` | the state |
-//! | `marks` | what kind of record it is |
-//! | `cpu` | the CPU, and how often the task left one |
-//! | `identity` | ids, start, name, flags; the ids in another PID namespace by `namespace` |
+//! | `record_flags` | what kind of record it is |
+//! | `cpu` | the CPU, and the number of context switches |
+//! | `identity` | ids, start time, name, `PF_…` flags; `namespace` has the ids in another PID namespace |
 //!
-//! Then come the parts of the list below that were asked for: those that are taken in each walk, and, in a record that describes
-//! the task's wait, those that are taken once in each wait. The stack is the last. Offsets follow from the list. To add a part,
-//! write a file with a [`Part`](part::Part) and add a line to the list; `docs/kernel-scan.md` says how.
+//! Then come those parts of the list below that were requested: first the parts of each walk, then, in a record that describes
+//! the task's wait, the parts of a wait, which are taken only once in each wait. The stack is the last. Offsets follow from the
+//! list. To add a part, write a file with a `RecordPart` and add a line to the list; `docs/kernel-scan.md` says how.
 
 mod call;
-pub mod cpu;
-pub mod identity;
+pub(crate) mod cpu;
+pub(crate) mod identity;
 mod leader;
 mod list;
-pub mod marks;
-pub mod namespace;
+pub(crate) mod namespace;
 mod part;
+pub(crate) mod record_flags;
 mod stack;
-pub mod state;
+pub(crate) mod state;
 mod user;
 
 use crate::kernel::bpf::asm::Code;
-use crate::kernel::types::{Names, Types};
-use crate::kernel::words::Words;
+use crate::kernel::record_words::RecordWords;
+use crate::kernel::types::{TypeNames, Types};
 
-pub use call::{Call, Registers};
+pub use call::{RecordedCall, Registers};
 
-use part::{Part, Placed, align, read};
+use part::{PlacedPart, RecordPart, align, read};
 
 list::parts! {
     each_walk {
-        /// The real user.
-        uid: user::Fields,
-        /// The name of the process, filled up with zeros.
-        leader: leader::Fields,
+        /// The real user id.
+        uid: user::UserFields,
+        /// The name of the process, padded with zeros.
+        leader: leader::LeaderFields,
     }
     each_wait {
-        /// The system call, its arguments and the user's registers.
-        call: call::Fields,
+        /// The system call, its arguments and the user registers.
+        call: call::CallFields,
     }
 }
 
-/// The words of the header, which every record has.
+/// The number of words that every record has.
 #[expect(clippy::cast_sign_loss, reason = "offsets are positive")]
-pub const HEADER: usize = align(identity::END, 8) as usize / 8;
+pub(crate) const HEADER: usize = align(identity::END, 8) as usize / 8;
 
-impl Form {
-    /// Whether anything is taken of what tasks wait for.
-    pub const fn takes_wait(&self) -> bool {
+impl RecordLayout {
+    /// Whether records have any part of a wait.
+    pub(crate) const fn takes_wait(&self) -> bool {
         self.end > self.wait
     }
 
-    /// The size of a record without the parts of a wait.
-    pub const fn short(&self) -> i32 {
+    /// The size of a record without the parts of a wait, in bytes.
+    pub(crate) const fn short(&self) -> i32 {
         self.wait
     }
 
-    /// The size of a record with the parts of a wait, all but the frames of its stack.
-    pub const fn long(&self) -> i32 {
+    /// The size of a record with the parts of a wait, without the frames of its stack, in bytes.
+    pub(crate) const fn long(&self) -> i32 {
         self.end
     }
 
-    /// The size of the deepest stack that is taken.
-    pub fn max_frames_bytes(&self) -> i32 {
-        self.frames.map_or(0, stack::Placed::max_bytes)
+    /// The size of the frames of the deepest stack that a record can have, in bytes.
+    pub(crate) fn max_frames_bytes(&self) -> i32 {
+        self.frames.map_or(0, stack::PlacedStack::max_bytes)
     }
 
-    /// Adds the size of the stack in a record to a register.
-    pub fn add_frames_bytes(&self, code: &mut Code, to: crate::kernel::bpf::asm::Register) {
+    /// Adds the size of the frames in a record to a register.
+    pub(crate) fn add_frames_bytes(&self, code: &mut Code, to: crate::kernel::bpf::asm::Register) {
         if let Some(stack) = self.frames {
             stack.add_bytes(code, to);
         }
@@ -81,8 +81,8 @@ impl Form {
 
     /// The length in words of the record at the start of `words`, whose first words are the `header`.
     #[inline]
-    pub fn record_words(&self, header: Words<'_>, words: Words<'_>) -> Option<usize> {
-        if marks::read(header) & marks::TAKEN == 0 {
+    pub(crate) fn record_words(&self, header: RecordWords<'_>, words: RecordWords<'_>) -> Option<usize> {
+        if record_flags::read(header) & record_flags::TAKEN == 0 {
             return usize::try_from(self.wait / 8).ok();
         }
         let frames = self.frames.map_or(0, |stack| stack.read_bytes(words) / 8);
@@ -91,7 +91,7 @@ impl Form {
 
     /// The stack in a record that has the parts of a wait.
     #[inline]
-    pub fn frames<'a>(&self, record: Words<'a>) -> &'a [u64] {
+    pub(crate) fn frames<'a>(&self, record: RecordWords<'a>) -> &'a [u64] {
         self.frames.map_or(&[], |stack| stack.read(record))
     }
 }

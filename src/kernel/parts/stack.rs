@@ -1,58 +1,58 @@
-//! The kernel's stack of the task: return addresses, innermost first.
+//! The kernel stack of the task: return addresses, innermost first.
 //!
-//! The only part whose length varies, so it is the last in a record: its length in bytes as a word, then the addresses.
+//! It is the only part with a varying length, so it is the last in a record: its length in bytes as one word, then the addresses.
 
 use crate::kernel::bpf::asm::Register::{self, R0, R1, R2, R3, R4};
 use crate::kernel::bpf::asm::{Code, Helper, When};
+use crate::kernel::record_words::RecordWords;
 use crate::kernel::registers::{RECORD, TASK};
-use crate::kernel::types::{Names, Types};
-use crate::kernel::words::Words;
+use crate::kernel::types::{TypeNames, Types};
 
-/// As many frames as /proc shows (`MAX_STACK_TRACE_DEPTH`).
-pub const MAX_FRAMES: u8 = 64;
+/// The number of frames that /proc shows (`MAX_STACK_TRACE_DEPTH`).
+pub(crate) const MAX_FRAMES: u8 = 64;
 
-/// That programs may ask this kernel for stacks.
+/// Shows that this kernel lets programs read stacks.
 #[derive(Debug, Clone, Copy)]
-pub struct Fields;
+pub(crate) struct StackFields;
 
-impl Fields {
-    /// What has to be looked for.
-    pub const NAMES: Names = Names { constants: &["BPF_FUNC_get_task_stack"], ..Names::NONE };
+impl StackFields {
+    /// The names of types to look up.
+    pub(crate) const NAMES: TypeNames = TypeNames { constants: &["BPF_FUNC_get_task_stack"], ..TypeNames::NONE };
 
-    /// Whether they may.
-    pub fn find(types: &Types<'_>) -> Option<Self> {
+    /// Finds out whether the kernel does.
+    pub(crate) fn find(types: &Types<'_>) -> Option<Self> {
         types.constant("BPF_FUNC_get_task_stack").map(|_| Self)
     }
 }
 
-/// A stack in a record.
+/// The stack in a record: its offset, and the number of its frames.
 #[derive(Debug, Clone, Copy)]
-pub struct Placed {
+pub(crate) struct PlacedStack {
     at: i32,
     frames: u8,
 }
 
-impl Placed {
-    /// Places a stack of so many frames at the end of a record, if any are wanted.
-    pub fn new(fields: Option<Fields>, frames: u8, end: &mut i32) -> Option<Self> {
+impl PlacedStack {
+    /// Places a stack of up to `frames` frames at the end of a record, unless that is 0.
+    pub(crate) fn new(fields: Option<StackFields>, frames: u8, end: &mut i32) -> Option<Self> {
         fields.filter(|_| frames > 0)?;
         let at = *end;
         *end = at + 8;
         Some(Self { at, frames: frames.min(MAX_FRAMES) })
     }
 
-    /// How many frames are taken at most.
-    pub const fn frames(self) -> u8 {
+    /// The largest number of frames.
+    pub(crate) const fn frames(self) -> u8 {
         self.frames
     }
 
-    /// The size of that many frames, in bytes.
-    pub fn max_bytes(self) -> i32 {
+    /// The size of the largest number of frames, in bytes.
+    pub(crate) fn max_bytes(self) -> i32 {
         8 * i32::from(self.frames)
     }
 
-    /// Writes the stack. The kernel leaves out the scheduler's own frames.
-    pub fn write(self, code: &mut Code) {
+    /// Writes the stack. The kernel leaves out the frames of the scheduler.
+    pub(crate) fn write(self, code: &mut Code) {
         code.clear(RECORD.u64(self.at)); //                        record->stack.bytes = 0;
         code.set(R1, TASK);
         code.set(R2, RECORD);
@@ -66,20 +66,20 @@ impl Placed {
     }
 
     /// `to += record->stack.bytes`
-    pub fn add_bytes(self, code: &mut Code, to: Register) {
+    pub(crate) fn add_bytes(self, code: &mut Code, to: Register) {
         code.load(R2, RECORD.u64(self.at));
         code.add(to, R2);
     }
 
-    /// The length of the stack that begins in these words, in bytes.
+    /// The size of the frames in a record, in bytes.
     #[inline]
-    pub fn read_bytes(self, record: Words<'_>) -> u64 {
+    pub(crate) fn read_bytes(self, record: RecordWords<'_>) -> u64 {
         record.u64(self.at)
     }
 
-    /// The stack at the end of a record.
+    /// The stack in a record.
     #[inline]
-    pub fn read(self, record: Words<'_>) -> &[u64] {
+    pub(crate) fn read(self, record: RecordWords<'_>) -> &[u64] {
         record.from(self.at + 8)
     }
 }

@@ -1,56 +1,56 @@
-//! The task's state: its letter, derived from the state bits as the kernel does it (`task_state_index` in
+//! The state of the task, derived from its state bits in the same way as the kernel does (`task_state_index` in
 //! `include/linux/sched.h`).
 //!
-//! The kernel keeps the state in two words: `__state`, which the task sets when it is about to sleep, and `exit_state`. The
-//! kernel keeps the seven bits of both that it reports and shows the highest of them; two combinations and two bits are special.
-//! Since Linux 4.14 the bits have kept their meaning, and new ones took numbers that were never used before.
+//! The kernel has the state in two words: `__state`, which the task sets before it sleeps, and `exit_state`. Of the seven bits
+//! that /proc reports, the highest one that is set in either word decides; two combinations of bits and two further bits are
+//! special. Since Linux 4.14 no bit has changed its meaning, and new bits have numbers that were never used before.
 
 use crate::kernel::bpf::asm::Register::{self, R1, R2, R3};
 use crate::kernel::bpf::asm::{Code, Label, When};
-use crate::kernel::bpf::field::Field;
+use crate::kernel::bpf::field::StructField;
 use crate::kernel::control;
+use crate::kernel::record_words::RecordWords;
 use crate::kernel::registers::{CONTROL, INDEX, RECORD, STATE, TASK};
 use crate::kernel::types::Types;
-use crate::kernel::words::Words;
 
-/// Bits that /proc tells apart: S D T t X Z P (`TASK_REPORT`).
+/// The bits that /proc reports: S D T t X Z P (`TASK_REPORT`).
 const REPORTED: i32 = 0x7f;
-/// A sleep that is not counted as load (`TASK_IDLE`): uninterruptible, and the bit that says so.
+/// The bits of an uninterruptible sleep that does not count as load (`TASK_IDLE`).
 const IDLE: i32 = 0x402;
 /// Stands for [`IDLE`] among the reported bits (`TASK_REPORT_IDLE`).
 const REPORTED_IDLE: i32 = 0x80;
-/// Waits for a lock of a PREEMPT_RT kernel (0x1000), or is frozen (0x8000): shown as D.
+/// The bits of a task that waits for a lock of a PREEMPT_RT kernel (0x1000), or is frozen (0x8000). /proc shows D.
 const SHOWN_UNINTERRUPTIBLE: i32 = 0x9000;
-/// D among the reported bits.
+/// The bit of D among the reported bits.
 const UNINTERRUPTIBLE: i32 = 0x2;
 
 /// `u16`, the bits of `__state`
 const RAW: i32 = 0;
-/// `u8`, the state's number
+/// `u8`, the number of the state
 const NUMBER: i32 = RAW + 2;
-/// Where the next part of a record begins.
-pub const END: i32 = NUMBER + 1;
+/// The offset of the next part of a record.
+pub(crate) const END: i32 = NUMBER + 1;
 
 /// The fields of `task_struct`.
 #[derive(Debug, Clone, Copy)]
-pub struct Fields {
+pub(crate) struct StateFields {
     /// `__state`; before Linux 5.14, `state`.
-    pub(in super::super) state: Field,
-    pub(in super::super) exit_state: Field,
+    pub(in super::super) state: StructField,
+    pub(in super::super) exit_state: StructField,
 }
 
-impl Fields {
-    /// Finds them.
+impl StateFields {
+    /// Finds the fields.
     ///
     /// # Errors
     /// The name of a field that is missing.
-    pub fn find(types: &Types<'_>) -> Result<Self, &'static str> {
+    pub(crate) fn find(types: &Types<'_>) -> Result<Self, &'static str> {
         let state = types.required("__state").or_else(|_| types.required("state"))?;
         Ok(Self { state, exit_state: types.required("exit_state")? })
     }
 
     /// `INDEX` = the number of the state, `STATE` = the bits it was derived from
-    pub fn derive(&self, code: &mut Code) {
+    pub(crate) fn derive(&self, code: &mut Code) {
         code.load(R1, TASK.field(self.state)); //                  state = task->__state;
         code.set(STATE, R1);
         code.load(INDEX, TASK.field(self.exit_state));
@@ -65,33 +65,33 @@ impl Fields {
         code.jump_if(R1, When::Equal, 0, "plain"); //              if (state & (TASK_RTLOCK_WAIT | TASK_FROZEN))
         code.set(INDEX, UNINTERRUPTIBLE); //                           bits = TASK_UNINTERRUPTIBLE;
         code.label("plain");
-        code.and(INDEX, control::STATES_LEN - 1); //               // which the verifier does not know
+        code.and(INDEX, control::STATES_LEN - 1); //               // for the verifier, which does not know
         code.add(INDEX, CONTROL);
         code.load(INDEX, INDEX.u8(control::STATES)); //            index = control->states[bits];   // fls(bits)
         code.and(INDEX, control::COUNTS_LEN - 1);
     }
 
     /// Jumps to `moved` if the state is no longer the one in the record.
-    pub fn check(&self, code: &mut Code, moved: Label) {
+    pub(crate) fn check(&self, code: &mut Code, moved: Label) {
         code.load(R2, TASK.field(self.state));
-        code.and(R2, 0xffff); //                                   // all the bits there are
+        code.and(R2, 0xffff); //                                   // the 16 bits that are used
         code.load(R3, RECORD.u16(RAW));
         code.jump_if(R2, When::NotEqual, R3, moved); //            if (task->__state != record->raw) goto moved;
     }
 }
 
-/// Writes the bits in `STATE` into a record. The register is then free for `RECORD`.
-pub fn write_raw(code: &mut Code, record: Register) {
+/// Writes the bits in `STATE` into a record. After that the register is free for `RECORD`.
+pub(crate) fn write_raw(code: &mut Code, record: Register) {
     code.store(record.u16(RAW), STATE); //                         record->raw = state;
 }
 
-/// Writes the number in `INDEX`.
-pub fn write_number(code: &mut Code) {
+/// Writes the number in `INDEX` into the record.
+pub(crate) fn write_number(code: &mut Code) {
     code.store(RECORD.u8(NUMBER), INDEX); //                       record->state = index;
 }
 
-/// Jumps to `label` if this is the number of a state in which a task waits for nothing: R, X or Z.
-pub fn jump_if_no_wait(code: &mut Code, number: Register, label: Label) {
+/// Jumps to `label` if `number` is that of a state in which tasks do not wait: R, X or Z.
+pub(crate) fn jump_if_no_wait(code: &mut Code, number: Register, label: Label) {
     code.jump_if(number, When::Equal, 0, label); //                if (index == R) goto label;
     for ended in ENDED {
         code.jump_if(number, When::Equal, ended, label); //        if (index == X || index == Z) goto label;
@@ -100,66 +100,66 @@ pub fn jump_if_no_wait(code: &mut Code, number: Register, label: Label) {
 
 /// The state in a record.
 #[inline]
-pub fn read(record: Words<'_>) -> State {
-    State::from_index(record.u8(NUMBER))
+pub(crate) fn read(record: RecordWords<'_>) -> TaskState {
+    TaskState::from_index(record.u8(NUMBER))
 }
 
 /// A task's state.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct State(u8);
+pub struct TaskState(u8);
 
-impl State {
-    /// Letters in the order of the bits; R is none of them.
+impl TaskState {
+    /// The letters in the order of the bits, after R, which has no bit.
     const LETTERS: [u8; 9] = *b"RSDTtXZPI";
 
     /// On a CPU or waiting for one.
-    pub const RUNNING: Self = Self(0);
+    pub(crate) const RUNNING: Self = Self(0);
 
     /// Every state.
-    pub fn all() -> impl Iterator<Item = Self> {
+    pub(crate) fn all() -> impl Iterator<Item = Self> {
         (0..9).map(Self)
     }
 
-    /// The state with this number: one more than its bit's.
+    /// The state with this number, which is one more than the number of its bit.
     #[must_use]
-    pub const fn from_index(index: u8) -> Self {
+    pub(crate) const fn from_index(index: u8) -> Self {
         Self(index)
     }
 
-    /// Its number.
+    /// The number of the state.
     #[must_use]
     pub const fn index(self) -> u8 {
         self.0
     }
 
-    /// Its letter in /proc; `?` for a number that is none.
+    /// The letter of the state in /proc; `?` if there is no such state.
     #[must_use]
     pub fn letter(self) -> u8 {
         Self::LETTERS.get(usize::from(self.0)).copied().unwrap_or(b'?')
     }
 
-    /// The state that the highest of these bits stands for.
+    /// The state of the highest of these bits.
     #[must_use]
-    pub const fn of_bits(bits: u8) -> Self {
+    pub(crate) const fn of_bits(bits: u8) -> Self {
         #[expect(clippy::cast_possible_truncation, reason = "at most 8")]
         Self((u8::BITS - bits.leading_zeros()) as u8)
     }
 
-    /// Whether a task in it has ended.
+    /// Whether tasks in this state have ended.
     #[must_use]
     pub fn has_ended(self) -> bool {
         matches!(self.letter(), b'X' | b'Z')
     }
 }
 
-/// The first number of a state that has ended (X), and the last (Z).
+/// The numbers of the states in which tasks have ended: X and Z.
 const ENDED: std::ops::RangeInclusive<i32> = 5..=6;
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    /// As the program does it.
+    /// The letter, derived in the same way as in the program.
     fn letter(state: i32, exit_state: i32) -> char {
         let mut bits = (state | exit_state) & REPORTED;
         if state & IDLE == IDLE {
@@ -168,7 +168,7 @@ mod tests {
         if state & SHOWN_UNINTERRUPTIBLE != 0 {
             bits = UNINTERRUPTIBLE;
         }
-        State::of_bits(u8::try_from(bits).unwrap()).letter().into()
+        TaskState::of_bits(u8::try_from(bits).unwrap()).letter().into()
     }
 
     /// The names are those of `include/linux/sched.h`.
@@ -196,12 +196,12 @@ mod tests {
 
     #[test]
     fn numbers_and_letters_are_one_to_one() {
-        let letters: Vec<u8> = State::all().map(State::letter).collect();
+        let letters: Vec<u8> = TaskState::all().map(TaskState::letter).collect();
         assert_eq!(letters, b"RSDTtXZPI");
-        assert!(State::all().zip(0..).all(|(state, index)| state.index() == index));
-        assert_eq!(State::from_index(9).letter(), b'?');
+        assert!(TaskState::all().zip(0..).all(|(state, index)| state.index() == index));
+        assert_eq!(TaskState::from_index(9).letter(), b'?');
         let ended: Vec<i32> =
-            State::all().filter(|state| state.has_ended()).map(|state| state.index().into()).collect();
+            TaskState::all().filter(|state| state.has_ended()).map(|state| state.index().into()).collect();
         assert_eq!(ended, ENDED.collect::<Vec<_>>());
     }
 }

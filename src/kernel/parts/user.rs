@@ -1,26 +1,26 @@
-//! The task's real user.
+//! The real user id of the task.
 
-use super::part::Part;
+use super::part::RecordPart;
 use crate::kernel::bpf::asm::Register::R1;
 use crate::kernel::bpf::asm::{Code, When};
-use crate::kernel::bpf::field::Field;
+use crate::kernel::bpf::field::StructField;
+use crate::kernel::record_words::RecordWords;
 use crate::kernel::registers::{RECORD, TASK};
-use crate::kernel::types::{Names, Types};
-use crate::kernel::words::Words;
+use crate::kernel::types::{TypeNames, Types};
 
-/// Where the kernel keeps it.
+/// The fields for the user id.
 #[derive(Debug, Clone, Copy)]
-pub struct Fields {
+pub struct UserFields {
     /// `task_struct.real_cred`
-    real_cred: Field,
+    real_cred: StructField,
     /// `cred.uid`
-    uid: Field,
+    uid: StructField,
 }
 
-impl Part for Fields {
+impl RecordPart for UserFields {
     type Value = Option<u32>;
 
-    const NAMES: Names = Names { structures: &["cred"], ..Names::NONE };
+    const NAMES: TypeNames = TypeNames { structures: &["cred"], ..TypeNames::NONE };
     const SIZE: i32 = 4;
 
     fn find(types: &Types<'_>) -> Option<Self> {
@@ -36,7 +36,7 @@ impl Part for Fields {
     }
 
     #[inline]
-    fn read(record: Words<'_>, at: i32) -> Option<u32> {
+    fn read(record: RecordWords<'_>, at: i32) -> Option<u32> {
         Some(record.u32(at))
     }
 }

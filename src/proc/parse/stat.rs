@@ -144,18 +144,9 @@ impl<'a> Stat<'a> {
         Ok(stat)
     }
 
-    /// A thread of which no more than this is known: it has no numbers.
     #[inline]
-    #[must_use]
-    pub const fn without_numbers(tid: u32, comm: &'a [u8], state: u8) -> Self {
+    const fn without_numbers(tid: u32, comm: &'a [u8], state: u8) -> Self {
         Self { comm, state, tid, len: 0, negatives: 0, magnitudes: [0; NUMBERS] }
-    }
-
-    /// These numbers, with what is known from elsewhere in the place of the rest.
-    #[inline]
-    #[must_use]
-    pub const fn numbers_of<'b>(&self, tid: u32, comm: &'b [u8], state: u8) -> Stat<'b> {
-        Stat { comm, state, tid, len: self.len, negatives: self.negatives, magnitudes: self.magnitudes }
     }
 
     #[inline]

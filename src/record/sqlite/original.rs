@@ -52,7 +52,7 @@ impl OriginalRecording {
                 continue;
             }
             for name in database.table_columns(table).map_err(failed)? {
-                let known = crate::ask::column::COLUMNS.iter().find(|column| column.name == name);
+                let known = crate::ask::registry::COLUMNS.iter().find(|column| column.name == name);
                 if let Some(column) =
                     known.filter(|column| !columns.iter().any(|RecordedColumn { name, .. }| name == column.name))
                 {
@@ -221,7 +221,7 @@ mod tests {
         let query = Query { columns, from_ns: 0, to_ns: u64::MAX };
         recording
             .read(&query, &mut |piece| {
-                let texts = (0..4).map(|column| crate::observe::extract::text_of(piece.rows.value(0, column)));
+                let texts = (0..4).map(|column| crate::observe::text_of(piece.rows.value(0, column)));
                 seen.push((piece.tick.due, texts.collect::<Vec<_>>().join(" ")));
                 Ok(())
             })

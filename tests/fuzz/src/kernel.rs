@@ -1,7 +1,7 @@
 //! What the running kernel tells of itself.
 
 use psn::kernel::bpf::btf::Btf;
-use psn::kernel::layout::Layout;
+use psn::kernel::layout::KernelLayout;
 
 /// BTF: what is found lies where it says, and circles and avalanches of types end.
 pub fn btf(data: &[u8]) {
@@ -28,5 +28,5 @@ pub fn btf(data: &[u8]) {
             }
         }
     }
-    let _ = Layout::find(&btf);
+    let _ = KernelLayout::find(&btf);
 }

@@ -3,7 +3,8 @@
 
 use std::collections::BTreeSet;
 
-use psn::ask::column::{COLUMNS, Column};
+use psn::ask::column::Column;
+use psn::ask::registry::COLUMNS;
 use psn::proc::parse::stat::{PF_KTHREAD, field as stat_field};
 use psn::proc::source::Source;
 use psn::proc::{Call, Fault};

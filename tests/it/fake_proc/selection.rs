@@ -270,8 +270,8 @@ fn conditions_on_states_that_can_not_hold_are_errors() {
     };
     assert!(error(&["-a", "--where", "state = D", "--where", "state = R"]).contains("state in (R, D)"));
     let asleep = error(&["--where", "state = S"]);
-    assert!(asleep.contains("state S, which are left out; -a counts them too"), "{asleep}");
-    assert!(error(&["--where", "comm = x and state_id in (I, Z)"]).contains("--states ZI them alone"));
+    assert!(asleep.contains("state S, which this run does not count: use -a"), "{asleep}");
+    assert!(error(&["--where", "comm = x and state_id in (I, Z)"]).contains("--states ZI to count only these"));
     assert!(error(&["--states", "D", "--where", "state ~ Run"]).contains("--states R"));
     assert_eq!(pids(&three(), &["--where", "state = R or state_id = D"]), set(&["10", "20", "30"]));
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use clap::Parser as _;
 use psn::ask::column::Extract;
-use psn::ask::measured::Measured;
+use psn::ask::kernel_times::KernelTimes;
 use psn::ask::plan::Plan;
 use psn::config::Config;
 use psn::config::cli::Cli;
@@ -84,7 +84,7 @@ impl Engine {
             all_states: config.plan.gate.is_open(),
             period: Duration::from_millis(500),
         };
-        let plan = Plan { measured: Measured::by(&root), ..config.plan.clone() };
+        let plan = Plan { kernel_times: KernelTimes::by(&root), ..config.plan.clone() };
         let context = Arc::new(Context { root: Arc::clone(&root), plan, users: Arc::clone(&users) });
         let aggregator = Arc::new(Aggregator::new(&config.plan));
         let sampler = Sampler::new(context, Arc::clone(&aggregator), config.workers).unwrap();

@@ -1,0 +1,116 @@
+//! The page `docs/columns.md`, made from the registry.
+
+use std::fmt::Write as _;
+
+use crate::ask::list::{KERNEL_ONLY, by_file, path};
+use crate::ask::plan::STATISTICS;
+use crate::ask::registry::COLUMNS;
+use crate::proc::source::Source;
+
+/// What `docs/columns.md` says about the columns of `source` beside the meaning of each.
+const fn remarks(source: Source) -> &'static str {
+    match source {
+        Source::Stat => {
+            "\n`state` shows the original's names. If a kernel walk found the thread, `Running (ON CPU)` means that it is on a CPU, and\n\
+             `Runnable (waiting for CPU)` that it waits for one. `/proc` does not distinguish the two: both are `Running (ON CPU)`, and\n\
+             the report warns if these are more threads than there are CPUs. `--where state=R` and `--states R` mean both.\n\n\
+             `delayacct_blkio_ticks` is `[unsupported]` if `kernel.task_delayacct` is 0, the default since Linux 5.14.\n\
+             Without CAP_SYS_PTRACE, addresses and the exit code of other users' processes are `[denied]`: the kernel shows 0 or 1.\n"
+        }
+        Source::Syscall => {
+            "\nA thread that is in no system call shows `[running]` (on a CPU or waiting for one), `[kernel_thread]`, `[kernel_direct]`\n\
+             (in the kernel for another reason, such as a page fault), or `[user_worker]` (a worker thread that io_uring or vhost\n\
+             created for the program; its saved registers are those of its creator's system call). A number without a name is a\n\
+             system call that psn does not know.\n\n\
+             On x86-64 a 64-bit program may use the 32-bit system call interface (`int $0x80`), whose numbers differ. A kernel walk\n\
+             knows which interface was used. The file does not say, but the kernel stack does: if psn may read it (root), it reads the\n\
+             stack once for each address in a program at which threads are found waiting. Otherwise it takes the number for a\n\
+             64-bit one.\n"
+        }
+        Source::Schedstat => {
+            "\nBoth are `[unsupported]` if the kernel does not record these times (no `CONFIG_SCHEDSTATS`, and `kernel.task_delayacct` 0).\n"
+        }
+        Source::Cgroup => {
+            "\n`container` is searched for on every line of the file, because a host may use both versions of control groups. `--where`\n\
+             also takes the full id: `container = 4fe3bb2004...`.\n"
+        }
+        _ => "",
+    }
+}
+
+/// The content of `docs/columns.md`.
+fn markdown() -> String {
+    let mut text = "# Columns\n\nMade from the registry in `src/ask/registry.rs`; a test checks that both agree. `psn --list` shows the same.\n\n\
+        Every column can be used in `-g`, `-G`, `-s` and `--where`. A *counter* only increases while its thread lives; a *gauge*\n\
+        increases and decreases; an *id* is a number that identifies something. In `-s` a name without an aggregate means the\n\
+        default of its kind: the increase during the run for counters, the maximum for gauges, the most frequent value for texts\n\
+        and ids.\n\n\
+        ## Conditions\n\n\
+        `--where` takes `COLUMN OP VALUE`, with `OP` one of `= != ~ !~ < <= > >=` (`~` is a regular expression), or\n\
+        `COLUMN in (VALUE, ...)` and `COLUMN not in (...)`. Combine conditions with `and`, `or` and parentheses; `and` takes\n\
+        precedence over `or`. If `--where` is given several times, all must hold:\n\n\
+        ```sh\n\
+        psn --where 'state in (R, D)' --where 'comm = mysqld or user = mysql'\n\
+        psn --where '(state = D and syscall ~ ^f(data)?sync$) or wchan = jbd2_log_wait_commit'\n\
+        ```\n\n\
+        A value ends before an `and` or `or` that another condition follows; a quoted value is taken verbatim. Type values as psn\n\
+        prints them: names with or without the table's parentheses, escapes (`\\x1b`), marks (`[denied]`, `-`). A condition that no\n\
+        value of the column can meet (`state = Q`, `kthread = 7`, a digit in `comm`) is an error that says what to write.\n"
+        .to_owned();
+    for (name, source, columns) in by_file() {
+        let needs = if source.needs() == "-" { "nothing: any user may read it" } else { source.needs() };
+        let _ = write!(text, "\n## {name}\n\nFrom `{}`. Needs: {needs}.\n", path(source));
+        if source == Source::Kernel {
+            let _ = write!(text, "\nNo file of `/proc` has these: with `--scan proc`, {KERNEL_ONLY}.\n");
+        }
+        text.push_str(remarks(source));
+        if source == Source::Smaps {
+            text.push_str(
+                "\nCostly: the kernel stalls the process while the file is read. psn reads it at most once per refresh of the task\n\
+                 list, outside the sampling threads. A sample of a thread counts once for each mapping of its process. If the file\n\
+                 is larger than 48 MiB, a row of `[dropped]` stands for the remaining mappings, and the report says so. The\n\
+                 mappings are known even if the first thread of the process has ended.\n",
+            );
+        }
+        if source == Source::Cmdline {
+            text.push_str(
+                "\nPrograms rewrite their command lines, and execute other programs. The value is that of the moment of the sample,\n\
+                 or `[stale]`; see [titles.md](titles.md), with PostgreSQL as the example. Up to 128 KiB are shown; of a longer\n\
+                 command line the first and the last 64 KiB, with `[... N bytes left out ...]` between them, and the report says so.\n",
+            );
+        }
+        if source == Source::Exe {
+            text.push_str("\nThe value is that of the moment of the sample, as for the command line. A process without an executable (a kernel thread, a zombie) shows `-`.\n");
+        }
+        text.push_str("\n| column | type | since | meaning |\n|---|---|---|---|\n");
+        for column in columns {
+            let since = if column.since.is_empty() { "" } else { column.since };
+            let _ = writeln!(text, "| `{}` | {} | {since} | {} |", column.name, column.kind.name(), column.help);
+        }
+    }
+    text.push_str(
+        "\n## Statistics of a group\n\nFor `-s`; `samples` and `avg_threads` are always shown.\n\n| name | meaning |\n|---|---|\n",
+    );
+    for (name, help) in STATISTICS {
+        let _ = writeln!(text, "| `{name}` | {help} |");
+    }
+    text
+}
+
+#[test]
+fn every_column_is_in_the_reference() {
+    let markdown = markdown();
+    for column in COLUMNS {
+        assert!(markdown.contains(&format!("| `{}` |", column.name)), "{}", column.name);
+    }
+}
+
+#[test]
+fn the_column_reference_is_up_to_date() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/columns.md");
+    if std::env::var_os("PSN_UPDATE_DOCS").is_some() {
+        std::fs::write(path, markdown()).unwrap();
+    }
+    let kept = std::fs::read_to_string(path).unwrap();
+    assert!(kept == markdown(), "docs/columns.md is out of date: PSN_UPDATE_DOCS=1 cargo test regenerates it");
+}

@@ -1,0 +1,129 @@
+//! The statistics of a group, and the items of `-s` that name them.
+
+use crate::ask::column::{Column, Kind};
+use crate::ask::plan::error::PlanError;
+use crate::ask::registry::{closest, find_column};
+
+/// How the values of a column in a group's observations are reduced to one value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Aggregate {
+    /// The maximum.
+    Max,
+    /// The mean over observations.
+    Avg,
+    /// The sum over observations.
+    Sum,
+    /// The increase of a counter during the run, summed over threads. A thread's increase between two of its observations
+    /// counts for the group of the later one.
+    Delta,
+    /// The value in the earliest observation; of several in one tick, that of the lowest thread id.
+    Example,
+    /// The most frequent value; of several, the smallest.
+    Common,
+}
+
+impl Aggregate {
+    const NAMES: [(&'static str, Self); 6] = [
+        ("max", Self::Max),
+        ("avg", Self::Avg),
+        ("sum", Self::Sum),
+        ("delta", Self::Delta),
+        ("example", Self::Example),
+        ("common", Self::Common),
+    ];
+
+    /// The default for a kind of column: what a name without an aggregate means in `-s`.
+    const fn of_kind(kind: Kind) -> Self {
+        match kind {
+            Kind::Text | Kind::Id => Self::Common,
+            Kind::Counter => Self::Delta,
+            Kind::Gauge => Self::Max,
+        }
+    }
+
+    /// Whether the values must be numbers.
+    const fn needs_numbers(self) -> bool {
+        matches!(self, Self::Max | Self::Avg | Self::Sum | Self::Delta)
+    }
+}
+
+/// A statistic that is shown only if asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Statistic {
+    /// The largest number of threads of the group in any tick.
+    MaxThreads,
+    /// The half-width of the 95% confidence interval of `avg_threads`.
+    Ci95,
+    /// An aggregate of a column: its index in `Plan::measures`.
+    Measure(usize),
+}
+
+/// The statistics that are not aggregates of a column, with their meaning.
+pub(crate) const STATISTICS: [(&str, &str); 4] = [
+    ("samples", "number of samples of threads of the group; always shown"),
+    ("avg_threads", "samples divided by completed ticks; always shown"),
+    ("max_threads", "largest number of threads of the group in any one tick"),
+    ("ci95", "half-width of the 95% confidence interval of avg_threads, by batch means over ticks"),
+];
+
+/// An aggregate of one of the plan's columns.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Measure {
+    /// The index of the column's value in an observation.
+    pub slot: usize,
+    /// How its values are reduced to one.
+    pub aggregate: Aggregate,
+}
+
+/// A column of the report that an item of `-s` asked for.
+#[derive(Debug, Clone)]
+pub struct StatisticColumn {
+    /// The header: the item as it was typed.
+    pub header: String,
+    /// The statistic that it shows.
+    pub statistic: Statistic,
+}
+
+/// An item of `-s`, looked up.
+pub(super) enum SelectItem {
+    /// `max_threads` or `ci95`.
+    Statistic(Statistic),
+    /// `COLUMN` or `COLUMN:AGGREGATE`.
+    Aggregate(&'static Column, Aggregate),
+}
+
+/// Looks up `item`.
+///
+/// # Errors
+/// There is no such column or aggregate, or the aggregate does not fit the column.
+pub(super) fn select_item(item: &str) -> Result<SelectItem, PlanError> {
+    let statistic = match item.to_ascii_lowercase().as_str() {
+        "max_threads" => Some(Statistic::MaxThreads),
+        "ci95" => Some(Statistic::Ci95),
+        _ => None,
+    };
+    if let Some(statistic) = statistic {
+        return Ok(SelectItem::Statistic(statistic));
+    }
+    let (name, wanted) = item.split_once(':').map_or((item, None), |(name, wanted)| (name, Some(wanted)));
+    let column = find_column(name).map_err(|mut error| {
+        let statistics = ["max_threads", "ci95"];
+        error.closest.splice(0..0, closest(name, statistics));
+        PlanError::Column { option: "-s", error }
+    })?;
+    let aggregate = match wanted {
+        None => Aggregate::of_kind(column.kind),
+        Some(wanted) => Aggregate::NAMES
+            .into_iter()
+            .find(|(name, _)| name.eq_ignore_ascii_case(wanted))
+            .map(|(_, aggregate)| aggregate)
+            .ok_or_else(|| PlanError::Aggregate { item: item.to_owned(), name: wanted.to_owned() })?,
+    };
+    if aggregate.needs_numbers() && !column.kind.is_number() {
+        return Err(PlanError::TextAggregate { item: item.to_owned(), column: column.name });
+    }
+    if aggregate == Aggregate::Delta && column.kind != Kind::Counter {
+        return Err(PlanError::NotCounter { item: item.to_owned(), column: column.name });
+    }
+    Ok(SelectItem::Aggregate(column, aggregate))
+}

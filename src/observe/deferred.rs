@@ -1,0 +1,97 @@
+//! Rows that wait for facts of their process until the pass is over.
+//!
+//! Such a row is complete but for the columns that show these facts. When the pass is over and the side readers have had their
+//! time, it is completed with what is known then, and counted in the same tick.
+
+use std::sync::{Arc, Mutex};
+
+use super::thread::Thread;
+use super::titles::{FactsWanted, Title};
+use crate::row::observation::Observation;
+use crate::row::rows::Rows;
+use crate::tasks::Memory;
+use crate::tasks::facts::{ProcessFacts, SideReaders};
+
+/// The deferred rows of one lane.
+#[derive(Debug, Default)]
+pub(crate) struct DeferredRows {
+    rows: Rows,
+    waiting: Vec<Waiting>,
+}
+
+/// The thread of a deferred row, and what the row waits for.
+#[derive(Debug)]
+pub(super) struct Waiting {
+    pub(super) tid: u32,
+    pub(super) tgid: u32,
+    pub(super) starttime_ticks: u64,
+    pub(super) state: u8,
+    pub(super) facts: Arc<ProcessFacts>,
+    pub(super) title: Title,
+    /// The thread's name, if the row waits for mappings.
+    pub(super) comm: Option<Box<[u8]>>,
+    pub(super) memory: Option<Arc<Mutex<Memory>>>,
+}
+
+impl DeferredRows {
+    /// The memory that a lane's rows may take, in bytes. Beyond that, rows do not wait.
+    const MAX_BYTES: usize = 32 << 20;
+
+    /// No rows. Rows to come are complete up to the slot `slots`.
+    pub(super) fn new(slots: usize) -> Self {
+        Self { rows: Rows::new(slots), waiting: Vec::new() }
+    }
+
+    /// Drops all rows.
+    pub(crate) fn clear(&mut self) {
+        self.rows.clear();
+        self.waiting.clear();
+    }
+
+    /// Whether there is memory for another row.
+    pub(super) fn has_room(&self) -> bool {
+        self.rows.size() < Self::MAX_BYTES
+    }
+
+    /// Defers the row of a thread. `memory` is what is kept with the thread.
+    pub(super) fn push(
+        &mut self,
+        row: &Observation,
+        thread: &Thread<'_>,
+        facts: &Arc<ProcessFacts>,
+        wanted: FactsWanted,
+        memory: Option<Arc<Mutex<Memory>>>,
+    ) {
+        self.rows.push_row(row);
+        self.waiting.push(Waiting {
+            tid: row.tid,
+            tgid: row.tgid,
+            starttime_ticks: row.starttime_ticks,
+            state: row.state,
+            facts: Arc::clone(facts),
+            title: wanted.title,
+            comm: wanted.awaits_mappings.then(|| thread.comm.into()),
+            memory,
+        });
+    }
+
+    /// Calls `each` with every row, by its index among the rows, and with its thread; then drops all rows.
+    pub(super) fn drain(&mut self, mut each: impl FnMut(&Rows, usize, Waiting)) {
+        for (index, waiting) in self.waiting.drain(..).enumerate() {
+            each(&self.rows, index, waiting);
+        }
+        self.rows.clear();
+    }
+
+    /// Whether a row waits for mappings.
+    #[must_use]
+    pub(crate) fn wait_for_mappings(&self) -> bool {
+        self.waiting.iter().any(|waiting| waiting.comm.is_some())
+    }
+
+    /// The side readers that rows wait for; `None` if there are no rows.
+    #[must_use]
+    pub(crate) fn readers(&self) -> Option<&Arc<SideReaders>> {
+        self.waiting.first().and_then(|waiting| waiting.facts.readers())
+    }
+}

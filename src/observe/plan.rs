@@ -1,0 +1,104 @@
+//! What an observer derives once from the plan of a run, and never changes.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use super::contents::WAIT_SOURCES;
+use super::extract::Extractor;
+use super::thread::record_has_number;
+use crate::ask::column::{Column, Extract};
+use crate::ask::plan::Plan;
+use crate::proc::ProcRoot;
+use crate::proc::source::Source;
+use crate::tasks::users::Users;
+
+/// What all observers of a run are made from.
+#[derive(Debug, Clone)]
+pub struct Context {
+    /// The proc root.
+    pub root: Arc<ProcRoot>,
+    /// The columns, filters and sources.
+    pub plan: Plan,
+    /// The names of users.
+    pub users: Arc<Users>,
+}
+
+/// The plan of a run, as one observer uses it.
+///
+/// The slots of a row are in the order of the columns, and columns are in the order of their sources' costs. So the slots fall
+/// into four ranges, of which each needs more to be read than the one before it.
+#[derive(Debug)]
+pub(super) struct ObservePlan {
+    /// The plan of the run.
+    pub(super) run: Plan,
+    pub(super) extractor: Extractor,
+    /// Whether a column shows what threads wait for.
+    pub(super) reads_wait: bool,
+    /// Whether a column shows a number of `stat` that records of a walk do not have.
+    pub(super) needs_stat: bool,
+    /// Whether a column shows the thread's name, of which a record has only the beginning.
+    pub(super) needs_name: bool,
+    /// The first slot of a column that needs more than `stat` or a record.
+    files_start: usize,
+    /// The first slot of a column that is a fact of the process.
+    facts_start: usize,
+    /// The first slot of a column about memory mappings.
+    mappings_start: usize,
+}
+
+impl ObservePlan {
+    pub(super) fn new(context: &Context) -> Self {
+        let run = context.plan.clone();
+        let columns = &run.columns;
+        let first_from = |source: Source| columns.partition_point(|column| column.source < source);
+        let any = |wanted: fn(&Column) -> bool| columns.iter().any(|column| wanted(column));
+        Self {
+            extractor: Extractor { users: Arc::clone(&context.users), kernel_times: run.kernel_times },
+            reads_wait: WAIT_SOURCES.iter().any(|source| run.sources.contains(source)),
+            needs_stat: any(needs_stat),
+            needs_name: any(Column::is_comm),
+            files_start: first_from(Source::Comm),
+            facts_start: first_from(Source::Cmdline),
+            mappings_start: first_from(Source::Smaps),
+            run,
+        }
+    }
+
+    /// Whether a column or filter needs `source`.
+    pub(super) const fn wants(&self, source: Source) -> bool {
+        self.run.sources.contains(source)
+    }
+
+    /// The slots of columns that `stat`, a record and the task list suffice for.
+    pub(super) const fn cheap_slots(&self) -> Range<usize> {
+        0..self.files_start
+    }
+
+    /// The slots of columns that need detail files.
+    pub(super) fn file_slots(&self) -> Range<usize> {
+        self.files_start..self.facts_start.min(self.run.columns.len())
+    }
+
+    /// The slots of columns that are facts of the process, except its mappings.
+    pub(super) const fn fact_slots(&self) -> Range<usize> {
+        self.facts_start..self.mappings_start
+    }
+
+    /// The columns about memory mappings. Their slots come last.
+    pub(super) fn mapping_columns(&self) -> &[&'static Column] {
+        self.run.columns.get(self.mappings_start..).unwrap_or_default()
+    }
+
+    /// Whether a column is a fact of the process.
+    pub(super) fn has_facts(&self) -> bool {
+        self.run.columns.len() > self.facts_start
+    }
+}
+
+/// Whether the column shows a number of `stat` that records of a walk do not have.
+pub(super) const fn needs_stat(column: &Column) -> bool {
+    match column.extract {
+        Extract::StatNumber(number) => !record_has_number(number),
+        _ => false,
+    }
+}
