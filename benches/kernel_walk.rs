@@ -115,8 +115,8 @@ fn pass(name: &'static str, gate: &StateGate, columns: &str) -> Result<Contestan
     let plan = Plan::new(&PlanRequest { group_by, ..PlanRequest::default() }, gate.clone());
     let plan = plan.map_err(std::io::Error::other).map_err(failed("planning"))?;
     let root = Arc::new(proc_root()?);
-    let (mut walker, _) = walker::open(&root, walker::Request { plan: &plan, selection: &Selection::all() })?;
-    walker.turn_to(&Arc::default(), &Unseen::default());
+    let (mut walker, _) = walker::open(&root, walker::WalkScope { plan: &plan, selection: &Selection::all() })?;
+    walker.set_tasks(&Arc::default(), &Unseen::default());
     let aggregator = Arc::new(Aggregator::new(&plan));
     let context = Arc::new(Context { root, plan, users: Arc::new(Users::default()) });
     let sampler = Sampler::new(context, aggregator, 1).map_err(std::io::Error::other);

@@ -25,11 +25,11 @@
 //! # The rooms, from the top
 //! A room imports only from rooms below it.
 //! - [`app`]: the command as its user meets it: live runs, recordings, messages on standard error
-//! - [`session`]: a live run: coordination, warnings, where threads sleep if none was active
+//! - [`session`]: a live run: the [engine](session::engine) and the clock that drives it, warnings, where threads sleep if none was active
 //! - [`config`]: the command line: options, which of them apply, the configuration made of them
 //! - [`replay`]: reports on recordings by the same counting; `--per`, diff, export
 //! - [`record`]: rows to files and back: recorder, header, text; CSV, SQLite, Parquet
-//! - [`sample`]: one tick: the pass over the tasks, lanes, quarantine, the kernel walk as a pass
+//! - [`sample`]: one tick: the pass over the tasks, lanes, quarantine, watchdog, the kernel walk as a pass
 //! - [`output`]: a report as text: table, CSV, JSON, folded
 //! - [`observe`]: one active thread: what is read of it, the values made of that, the title at that moment
 //! - [`report`]: counts to rows (pure), facts of a run

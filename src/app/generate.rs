@@ -1,4 +1,4 @@
-//! What is generated from the command line's own description: completions for shells, and the manual page.
+//! Completion scripts and the manual page, generated from the definition of the command line.
 
 use std::io::{self, Write};
 
@@ -11,23 +11,23 @@ use crate::ask::plan::STATISTICS;
 use crate::ask::registry::COLUMNS;
 use crate::config::cli::command;
 
-/// Options whose values are columns.
+/// Options that take column names.
 const OF_COLUMNS: [&str; 6] = ["group_by", "append_group_by", "select", "filters", "sort", "record"];
 
-/// Writes the completions for `shell`.
-pub fn completions(shell: Shell, out: &mut Vec<u8>) {
-    let mut command = offering(command());
+/// Writes the completion script for `shell`.
+pub(super) fn completions(shell: Shell, out: &mut Vec<u8>) {
+    let mut command = with_hints(command());
     let mut script = Vec::new();
     clap_complete::generate(shell, &mut command, "psn", &mut script);
     if shell == Shell::Fish {
-        script = mended_for_fish(&String::from_utf8_lossy(&script)).into_bytes();
+        script = fixed_for_fish(&String::from_utf8_lossy(&script)).into_bytes();
     }
     out.append(&mut script);
 }
 
-/// The command with what there is to offer for each value: columns, paths, or nothing.
-fn offering(command: Command) -> Command {
-    let command = command.mut_subcommands(offering);
+/// The command with what completion offers for each value: columns, paths, or nothing.
+fn with_hints(command: Command) -> Command {
+    let command = command.mut_subcommands(with_hints);
     command.mut_args(|argument| {
         let is_path = matches!(argument.get_id().as_str(), "output" | "input" | "procfs" | "before" | "after");
         if OF_COLUMNS.contains(&argument.get_id().as_str()) {
@@ -48,25 +48,25 @@ fn columns(argument: Arg) -> Arg {
     argument.value_parser(PossibleValuesParser::new(COLUMNS.iter().map(|column| column.name).chain(further)))
 }
 
-/// The script asks whether a subcommand was typed already, and takes an option that still waits for its value for an error:
-/// then it offers files. And it offers nothing for values that are no option's.
-fn mended_for_fish(script: &str) -> String {
-    const ASKED: &str = "    argparse -s (__fish_psn_global_optspecs) -- $cmd 2>/dev/null\n    or return\n";
-    const MENDED: &str = "    argparse -s (__fish_psn_global_optspecs) -- $cmd 2>/dev/null\n    \
+/// Works around two faults of the generated script for fish. To find out whether a subcommand was typed it parses the command
+/// line, which fails while the last option lacks its value: then it offers files. And it offers no values of positional arguments.
+fn fixed_for_fish(script: &str) -> String {
+    const GENERATED: &str = "    argparse -s (__fish_psn_global_optspecs) -- $cmd 2>/dev/null\n    or return\n";
+    const FIXED: &str = "    argparse -s (__fish_psn_global_optspecs) -- $cmd 2>/dev/null\n    \
                           or argparse -s (__fish_psn_global_optspecs) -- $cmd value 2>/dev/null\n    or return\n";
     let shells: Vec<String> = clap::ValueEnum::value_variants().iter().map(|shell: &Shell| shell.to_string()).collect();
     let shells = shells.join(" ");
     format!(
         "{}complete -c psn -n \"__fish_psn_using_subcommand completions\" -f -a \"{shells}\"\n",
-        script.replace(ASKED, MENDED)
+        script.replace(GENERATED, FIXED)
     )
 }
 
-/// Writes the manual page, in roff: one page, with the subcommands and their options in it.
+/// Writes the manual page in roff: one page that includes the subcommands and their options.
 ///
 /// # Errors
 /// Those of `out`.
-pub fn manual(out: &mut Vec<u8>) -> io::Result<()> {
+pub(super) fn manual(out: &mut Vec<u8>) -> io::Result<()> {
     let command = command();
     let man = Man::new(command.clone());
     man.render_title(out)?;
@@ -85,7 +85,7 @@ pub fn manual(out: &mut Vec<u8>) -> io::Result<()> {
 fn describe(command: &Command, subcommand: &Command, out: &mut Vec<u8>) -> io::Result<()> {
     let name = subcommand.get_name();
     let is_of_all = |argument: &Arg| command.get_arguments().any(|known| known.get_id() == argument.get_id());
-    // psn record takes the options of psn.
+    // psn record takes the options of psn too: they are not repeated.
     let is_like_psn = name == "record";
     let own: Vec<Arg> =
         subcommand.get_arguments().filter(|argument| !(is_like_psn && is_of_all(argument))).cloned().collect();
@@ -145,7 +145,7 @@ mod tests {
     }
 
     #[test]
-    fn the_script_for_fish_is_still_as_it_was_when_it_was_mended() {
+    fn the_fix_still_applies_to_the_script_for_fish() {
         let mut script = Vec::new();
         completions(Shell::Fish, &mut script);
         assert!(String::from_utf8(script).unwrap().contains("or argparse -s"));

@@ -1,4 +1,4 @@
-//! Sampling, as its user meets it: banner, bar, report, recording.
+//! `psn` and `psn record`: a live run with its banner, progress bar, report and recording.
 
 use std::io;
 use std::os::unix::ffi::OsStrExt as _;
@@ -18,35 +18,35 @@ use crate::proc::rights;
 use crate::proc::source::Source;
 use crate::record::{Format, Recorder, Written, open};
 use crate::report::Report;
-use crate::session::{self, Progress, SessionError, Status, Stop};
+use crate::session::{self, Progress, SessionError, Status};
 use crate::text::escape::printable;
 use crate::text::sentence::shown;
 
-/// How long a disk may take for what still waits to be written when a run is over.
-const PATIENCE: Duration = Duration::from_secs(60);
+/// The longest wait for the disk to write what is left when a run is over.
+const WRITE_PATIENCE: Duration = Duration::from_secs(60);
 
-/// `psn`: a report, and a recording if one is asked for.
-pub fn sample(args: &SampleArgs) -> anyhow::Result<()> {
+/// `psn`: prints a report, and records if `-o` is given.
+pub(super) fn sample(args: &SampleArgs) -> anyhow::Result<()> {
     run(&Config::new(args)?, args, |report| print_report(report, args.format, !args.quiet, args.raw_csv))
 }
 
-/// `psn record`: a recording, until it is stopped.
-pub fn record(args: &RecordArgs) -> anyhow::Result<()> {
+/// `psn record`: records until it is stopped.
+pub(super) fn record(args: &RecordArgs) -> anyhow::Result<()> {
     run(&Config::recording_only(args)?, &args.sample, |_| Ok(()))
 }
 
-fn run(config: &Config, args: &SampleArgs, tell: impl FnOnce(&Report) -> anyhow::Result<()>) -> anyhow::Result<()> {
+fn run(config: &Config, args: &SampleArgs, print: impl FnOnce(&Report) -> anyhow::Result<()>) -> anyhow::Result<()> {
     let stop = stop_on_signals()?;
-    // A host that is short of memory has none in large pieces, and to clear 2 MiB for each of a dozen threads that need a
-    // hundredth of it is most of what it costs to start. Where the kernel can not, it is no matter.
+    // Clearing a huge page of 2 MiB for each of a dozen threads, which need a hundredth of it, is most of the cost of a start.
+    // A kernel without this setting only makes it slower.
     let _ = rustix::thread::disable_transparent_huge_pages(true);
     if let Some(nice) = args.nice {
-        // Before any other thread starts: a nice value is a thread's own, and inherited.
+        // Before any other thread is started: each thread has its own nice value, inherited from the one that starts it.
         rustix::process::setpriority_process(None, nice.into())
             .map_err(io::Error::from)
             .with_context(|| format!("--nice: cannot set the nice value to {nice}"))?;
     }
-    // Another directory may be anything.
+    // A directory given by --procfs may be anything: it is read with the rights of the user alone.
     if config.root != Path::new(DEFAULT_ROOT) {
         rights::give_up().context("cannot give up capabilities")?;
     }
@@ -68,16 +68,16 @@ fn run(config: &Config, args: &SampleArgs, tell: impl FnOnce(&Report) -> anyhow:
             return Err(error.into());
         }
     };
-    // First what is wanted at once; a disk that hangs must not keep it from being seen.
-    let told = stop.unstoppable(|| tell(&report));
+    // The report comes before the recording is finished: a disk that hangs must not delay it.
+    let printed = stop.unstoppable(|| print(&report));
     if let Some(recorder) = recorder {
         let path = config.recording.as_ref().map(|recording| shown(&recording.path)).unwrap_or_default();
-        let written = finish(recorder, &report, &stop).with_context(|| limited("not everything was recorded"))?;
+        let written = finish(recorder, &report).with_context(|| limited("not everything was recorded"))?;
         if !args.quiet {
             tell::line(&summary(&path, written));
         }
     }
-    told
+    printed
 }
 
 fn recorder(config: &Config) -> anyhow::Result<Option<Recorder>> {
@@ -89,7 +89,7 @@ fn recorder(config: &Config) -> anyhow::Result<Option<Recorder>> {
     Ok(Some(recorder.map_err(|error| SessionError::Threads(error.to_string()))?))
 }
 
-/// `what` went wrong; with the limit on the size of files, if there is one.
+/// `what`, with the limit on the size of files if there is one.
 fn limited(what: &str) -> String {
     match rustix::process::getrlimit(rustix::process::Resource::Fsize).current {
         Some(bytes) => format!("{what} (files may not be larger than {} kB here: ulimit -f)", bytes / 1024),
@@ -97,7 +97,7 @@ fn limited(what: &str) -> String {
     }
 }
 
-/// Ends a recording in which there is nothing, and takes its file away.
+/// Ends the recording of a failed run, and removes its file if no tick is in it.
 fn discard(recorder: Option<Recorder>, config: &Config) {
     let (Some(recorder), Some(options)) = (recorder, &config.recording) else { return };
     let is_empty = recorder.finish(None, &|| true).is_ok_and(|written| written.ticks == 0);
@@ -106,24 +106,25 @@ fn discard(recorder: Option<Recorder>, config: &Config) {
     }
 }
 
-/// Waits for the disk. A second Ctrl-C ends psn, and a disk that hangs is not waited for for ever.
-fn finish(recorder: Recorder, report: &Report, _stop: &Stop) -> anyhow::Result<Written> {
+/// Ends the recording. A disk that hangs is waited for up to [`WRITE_PATIENCE`], or until a second Ctrl-C ends psn.
+fn finish(recorder: Recorder, report: &Report) -> anyhow::Result<Written> {
     let begin = Instant::now();
-    Ok(recorder.finish(Some(report.facts()), &|| begin.elapsed() < PATIENCE)?)
+    Ok(recorder.finish(Some(report.facts()), &|| begin.elapsed() < WRITE_PATIENCE)?)
 }
 
 fn summary(path: &str, written: Written) -> String {
     let lost = match written.lost {
         0 => String::new(),
-        lost => format!("; {lost} ticks were left out: the disk was too slow, or they take more than --max-memory"),
+        lost => format!("; {lost} ticks were not recorded: the disk was too slow, or they take more than --max-memory"),
     };
     format!("recorded {} rows of {} ticks in {path}{lost}", written.rows, written.ticks)
 }
 
-/// Standard error during a run: a banner, and on a terminal a bar.
+/// Shows the run on standard error: a banner, and a progress bar on a terminal.
 struct Terminal {
     bar: Option<ProgressBar>,
     quiet: bool,
+    /// The rate asked for.
     hz: f64,
 }
 
@@ -144,6 +145,7 @@ impl Terminal {
         terminal
     }
 
+    /// Removes the bar and prints how the run ended.
     fn finish(&mut self, how: &str) {
         if let Some(bar) = self.bar.take() {
             bar.finish_and_clear();
@@ -174,13 +176,13 @@ fn banner(config: &Config) -> String {
         files.join(", "),
     );
     if config.sources().contains(Source::Smaps) {
-        text.push_str("\nnote: reading smaps stalls the processes it is read of\n");
+        text.push_str("\nnote: reading smaps stalls the processes that are read\n");
     }
     text
 }
 
 impl Progress for Terminal {
-    #[expect(clippy::float_cmp, reason = "a rate asked for is shown as it was typed")]
+    #[expect(clippy::float_cmp, reason = "a whole number is shown as one")]
     fn update(&mut self, status: Status) {
         let Some(bar) = &self.bar else { return };
         let Status::Sampling { due, completed, total, threads, pass, achieved_hz } = status else { return };

@@ -1,4 +1,4 @@
-//! The command as its user meets it: banner, progress, report, messages, exit code.
+//! The command line program: banner, progress, report, messages, exit code.
 
 mod generate;
 mod live;
@@ -19,36 +19,36 @@ use out::print;
 
 /// Exit code of a run that failed.
 const FAILURE: u8 = 1;
-/// Exit code of arguments that make no sense.
+/// Exit code for invalid arguments.
 const USAGE: u8 = 2;
 
-/// Does what the command line asks for.
+/// Runs the command line.
 #[must_use]
 pub fn main(cli: Cli) -> ExitCode {
     finish(dispatch(cli))
 }
 
-/// Says why psn will not begin.
+/// Prints why psn refuses to start.
 #[must_use]
 pub fn refuse(refusal: &rights::RightsError) -> ExitCode {
     tell::line(&format!("psn: {refusal}"));
     ExitCode::from(FAILURE)
 }
 
-/// Says what clap has to say: the help and the version, or what is wrong with the arguments.
+/// Prints the help, the version, or the error in the arguments.
 #[must_use]
-pub fn answer(said: &clap::Error) -> ExitCode {
-    if said.use_stderr() {
-        tell::text(&said.render().to_string());
+pub fn answer(answer: &clap::Error) -> ExitCode {
+    if answer.use_stderr() {
+        tell::text(&answer.render().to_string());
         return ExitCode::from(USAGE);
     }
-    finish(said.print().and_then(|()| io::stdout().flush()).context("cannot write to standard output"))
+    finish(answer.print().and_then(|()| io::stdout().flush()).context("cannot write to standard output"))
 }
 
 fn finish(result: anyhow::Result<()>) -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
-        // The reader has seen enough: `psn | head` is no failure.
+        // The reader has closed the pipe: `psn | head` is no failure.
         Err(error) if is_closed_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
             let usage = error.is::<UsageError>();
@@ -61,7 +61,7 @@ fn finish(result: anyhow::Result<()>) -> ExitCode {
     }
 }
 
-/// What went wrong and why, each reason once: many an error has its cause in its own words already.
+/// The error with its causes. A cause that the text before it ends with is left out: many errors quote their cause.
 fn reasons(error: &anyhow::Error) -> String {
     let mut text = String::new();
     for cause in error.chain().map(ToString::to_string).filter(|cause| !cause.is_empty()) {
@@ -99,7 +99,7 @@ fn dispatch(cli: Cli) -> anyhow::Result<()> {
     }
 }
 
-/// Whether a proc file system is to be read.
+/// Whether the command reads a proc file system.
 fn samples(cli: &Cli) -> bool {
     match cli.command {
         Some(Command::Record(_)) => true,
@@ -113,10 +113,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_reason_is_told_once() {
-        let told = crate::session::SessionError::NoWalk(crate::kernel::Unavailable::PidNamespace("x"));
-        let whole = told.to_string();
-        assert_eq!(reasons(&anyhow::Error::from(told)), whole);
+    fn each_cause_is_printed_once() {
+        let error = crate::session::SessionError::NoWalk(crate::kernel::Unavailable::PidNamespace("x"));
+        let whole = error.to_string();
+        assert_eq!(reasons(&anyhow::Error::from(error)), whole);
         let cause = || io::Error::other("no space");
         assert_eq!(
             reasons(&anyhow::Error::from(cause()).context("cannot write").context("-o")),

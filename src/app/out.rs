@@ -1,4 +1,4 @@
-//! Standard output: what is written there, and how it is laid out.
+//! Standard output: its width, its characters, and all writes to it.
 
 use crate::output::{self, Charset, Format, Layout};
 use crate::report::Report;
@@ -6,7 +6,7 @@ use anyhow::Context as _;
 use indicatif::ProgressStyle;
 use std::io::{self, IsTerminal, Write};
 
-/// Writes to standard output, and says so when something was lost on the way.
+/// Writes to standard output. An error if not everything could be written.
 pub(super) fn print(write: impl FnOnce(&mut Vec<u8>) -> io::Result<()>) -> anyhow::Result<()> {
     let mut text = Vec::new();
     write(&mut text).context("cannot make the output")?;
@@ -14,7 +14,7 @@ pub(super) fn print(write: impl FnOnce(&mut Vec<u8>) -> io::Result<()>) -> anyho
     out.write_all(&text).and_then(|()| out.flush()).context("cannot write to standard output")
 }
 
-/// What is wrong when standard output is.
+/// The error if a report cannot be written.
 pub(super) const CANNOT_WRITE: &str = "cannot write the report to standard output";
 
 /// Writes a report to standard output.
@@ -31,25 +31,25 @@ pub(super) fn layout(format: Format, footer: bool, raw_csv: bool) -> Layout {
     Layout { width: terminal_width(), footer, defuse_formulas: !raw_csv, charset }
 }
 
-/// Writes to standard output as things come, which may be more than memory holds.
+/// Writes to standard output piece by piece: the whole may be more than fits in memory.
 pub(super) fn write_out(write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> anyhow::Result<()> {
     let mut out = io::BufWriter::with_capacity(1 << 16, io::stdout().lock());
     write(&mut out).and_then(|()| out.flush()).context(CANNOT_WRITE)
 }
 
-/// The characters that texts for people may be made of, on a stream that is a terminal or is not.
+/// The characters for text that people read, on a stream that is a terminal or not.
 pub(super) fn charset(is_terminal: bool) -> Charset {
     Charset::of_people(&|name| std::env::var_os(name), is_terminal)
 }
 
-/// A bar on standard error, in characters that may be written there.
+/// The style of a progress bar, in characters that standard error can show.
 pub(super) fn in_charset(style: ProgressStyle) -> ProgressStyle {
     let charset = charset(super::tell::is_terminal());
     let style = charset.bar().into_iter().fold(style, ProgressStyle::progress_chars);
     charset.spinner().into_iter().fold(style, ProgressStyle::tick_chars)
 }
 
-/// Columns of the terminal that standard output is; none when it is not one.
+/// The width of standard output in columns; `None` if it is not a terminal.
 pub(super) fn terminal_width() -> Option<usize> {
     let stdout = io::stdout();
     if !stdout.is_terminal() {

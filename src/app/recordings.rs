@@ -1,4 +1,4 @@
-//! Recordings, as their user meets them: replay, comparison, copies.
+//! `psn -i`, `psn diff` and `psn export`: recordings replayed, compared and copied.
 
 use std::ffi::OsStr;
 use std::io::Write as _;
@@ -27,8 +27,8 @@ use crate::session::sleepers;
 use crate::text::sentence::{sentence, shown};
 use crate::time::moment::{TimePoint, local, nanoseconds, unknown_zone};
 
-/// `psn -i`: the report on recordings.
-pub fn replay(args: &SampleArgs) -> anyhow::Result<()> {
+/// `psn -i`: prints the report on recordings.
+pub(super) fn replay(args: &SampleArgs) -> anyhow::Result<()> {
     let question = Question {
         plan: config::plan(args, Collected::Counts)?,
         filters: args.filters.clone(),
@@ -44,17 +44,17 @@ pub fn replay(args: &SampleArgs) -> anyhow::Result<()> {
     let question = within(question, args.replay.from, args.replay.to, &mut recordings)?;
     let mut bar = Bar::new(args.quiet, &stop);
     if let Some(per) = args.replay.per {
-        return course(args, &mut recordings, &question, nanoseconds(per), bar);
+        return slices_of(args, &mut recordings, &question, nanoseconds(per), bar);
     }
     let report = report(&mut recordings, &question, &mut |done| bar.update(done));
     drop(bar);
-    let report = told(report?);
+    let report = with_zone_warning(report?);
     stop.unstoppable(|| print_report(&report, args.format, !args.quiet, args.raw_csv))?;
     tell_unseen(&recordings, args.format, args.quiet);
     check_whole(&lost(&recordings))
 }
 
-/// Says on standard error what readers of recordings warn of, such as damage, where the report has no place for it.
+/// Prints warnings about recordings, such as damage, on standard error if the format of the report does not show them.
 fn tell_unseen(recordings: &[Box<dyn Recording>], format: Format, quiet: bool) {
     let is_seen = match format {
         Format::Json => true,
@@ -69,16 +69,17 @@ fn tell_unseen(recordings: &[Box<dyn Recording>], format: Format, quiet: bool) {
     }
 }
 
+/// What of the recordings could not be read.
 fn lost(recordings: &[Box<dyn Recording>]) -> Vec<String> {
     recordings.iter().flat_map(|recording| recording.lost()).collect()
 }
 
-/// Fails, once all else is answered, because of what of recordings is lost.
+/// An error if something of the recordings could not be read. It comes last, after the report on the rest.
 fn check_whole(lost: &[String]) -> anyhow::Result<()> {
     if lost.is_empty() { Ok(()) } else { anyhow::bail!("{}", sentence(&lost.join("; "))) }
 }
 
-/// The report on `recordings`; without an active thread, with what the others did if that was recorded.
+/// The report on `recordings`. If no thread was active, it tells where the others slept, if that was recorded.
 fn report(
     recordings: &mut [Box<dyn Recording>],
     question: &Question,
@@ -91,14 +92,14 @@ fn report(
     Ok(report)
 }
 
-/// The report, with what is to be known of the times in it.
-fn told(mut report: Report) -> Report {
+/// The report, with a warning if its times are not in the local time zone.
+fn with_zone_warning(mut report: Report) -> Report {
     report.warnings.extend(unknown_zone());
     report
 }
 
-/// `--per`: the course of each group.
-fn course(
+/// `--per`: each group slice by slice.
+fn slices_of(
     args: &SampleArgs,
     recordings: &mut [Box<dyn Recording>],
     question: &Question,
@@ -106,7 +107,7 @@ fn course(
     mut bar: Bar<'_>,
 ) -> anyhow::Result<()> {
     let mut survey = slices::survey(recordings, question, per_ns, &mut |done| bar.update(done / 2.0))?;
-    survey.whole = told(survey.whole);
+    survey.whole = with_zone_warning(survey.whole);
     let mut watch = |done: f64| bar.update(0.5 + done / 2.0);
     let layout = layout(args.format, !args.quiet, args.raw_csv);
     if args.format == Format::Table {
@@ -148,7 +149,7 @@ fn course(
     check_whole(&lost(recordings))
 }
 
-/// The question about a part of the time only; the end that times may count back from is the last tick.
+/// Limits the question to `from` and `to`. Times that count back from the end count from the last tick.
 fn within(
     question: Question,
     from: Option<TimePoint>,
@@ -159,7 +160,7 @@ fn within(
         return Ok(question);
     }
     let end_ns = replay::last_time(recordings)?.map_or(0, |last| last.saturating_add(1));
-    // What counts back from the end goes up to it: a clock that was set back has shown later times before.
+    // Such a window ends at the last tick: if the clock was set back, earlier ticks have later times.
     let is_from_end = matches!(from, Some(TimePoint::BeforeEnd(_) | TimePoint::OfDay(_)));
     let to_ns = to.map(|to| to.resolve(end_ns)).or(is_from_end.then_some(end_ns));
     let from_ns = from.map(|from| from.resolve(end_ns));
@@ -180,8 +181,8 @@ fn within(
     Ok(Question { from_ns, to_ns, ..question })
 }
 
-/// `psn diff`: what has changed.
-pub fn diff(args: &DiffArgs) -> anyhow::Result<()> {
+/// `psn diff`: prints what is different between two recordings.
+pub(super) fn diff(args: &DiffArgs) -> anyhow::Result<()> {
     let request = PlanRequest {
         group_by: [config::names(&args.group_by), config::names(&args.append_group_by)].concat(),
         select: vec!["ci95".to_owned()],
@@ -203,7 +204,7 @@ pub fn diff(args: &DiffArgs) -> anyhow::Result<()> {
             threads: None,
             from_ns: None,
             to_ns: None,
-            // There are two of them.
+            // Each side gets half.
             max_memory: args.max_memory / 2,
         };
         let mut recordings = open::recordings(std::slice::from_ref(&side.path), &args.host, &stop.flag())?;
@@ -217,8 +218,8 @@ pub fn diff(args: &DiffArgs) -> anyhow::Result<()> {
     drop(bar);
     let limit = args.limit.map(|limit| usize::try_from(limit).unwrap_or(usize::MAX));
     let (before, after) = ((&before.0, &before.1), (&after.0, &after.1));
-    let report = told(diff::table(before, after, args.significant, limit));
-    // The account of one run would say nothing of two.
+    let report = with_zone_warning(diff::table(before, after, args.significant, limit));
+    // Without the footer: it is about one run, and these are two.
     stop.unstoppable(|| print_report(&report, args.format, false, args.raw_csv))?;
     if args.format == Format::Table && !args.quiet {
         let left_out = match report.rows_left_out {
@@ -234,8 +235,8 @@ pub fn diff(args: &DiffArgs) -> anyhow::Result<()> {
     check_whole(&gone)
 }
 
-/// `psn export`: the same recordings in another format.
-pub fn export(args: &ExportArgs) -> anyhow::Result<()> {
+/// `psn export`: copies recordings into another format.
+pub(super) fn export(args: &ExportArgs) -> anyhow::Result<()> {
     let stop = stop_on_signals()?;
     let mut recordings = open::recordings(std::slice::from_ref(&args.input), &args.host, &stop.flag())?;
     let options = SinkOptions { path: args.output.clone(), force: args.force, flush: None, keep: None, max_size: None };
@@ -252,7 +253,7 @@ pub fn export(args: &ExportArgs) -> anyhow::Result<()> {
     check_whole(&lost(&recordings))
 }
 
-/// A bar on standard error, for what takes over a second.
+/// A progress bar on standard error, shown once the work takes over a second.
 struct Bar<'a> {
     bar: Option<ProgressBar>,
     stop: &'a Stop,
@@ -272,7 +273,7 @@ impl<'a> Bar<'a> {
         Self { bar, stop }
     }
 
-    /// Shows how much is done, from 0 to 1; an error once the user has had enough.
+    /// Shows the part that is done, from 0 to 1. An error if the user has stopped psn.
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a share of a thousand")]
     fn update(&mut self, done: f64) -> Result<(), RecordError> {
         if self.stop.is_stopped() {

@@ -1,23 +1,23 @@
-//! Standard error: the only place that writes to it. What is not ours in it (names of files, hosts, columns) is harmless
-//! by the time it gets there.
+//! The only place that writes to standard error. Control characters in foreign text (names of files, hosts, columns) are escaped
+//! before they are written.
 
 use std::io::{self, IsTerminal as _, Write as _};
 
 use crate::text::sentence::sentence;
 
 /// Writes a line.
-pub fn line(text: &str) {
+pub(super) fn line(text: &str) {
     self::text(&format!("{text}\n"));
 }
 
-/// Writes text as it stands, with no end of line of its own. With standard error gone there is nobody left to tell.
-#[expect(clippy::disallowed_methods, reason = "all that psn says there passes here")]
-pub fn text(text: &str) {
+/// Writes text without adding a line break. Errors are ignored: there is no other place to report them.
+#[expect(clippy::disallowed_methods, reason = "the only place that writes to standard error")]
+pub(super) fn text(text: &str) {
     let _ = io::stderr().lock().write_all(sentence(text).as_bytes());
 }
 
-/// Whether anybody looks.
+/// Whether standard error is a terminal.
 #[expect(clippy::disallowed_methods, reason = "nothing is written")]
-pub fn is_terminal() -> bool {
+pub(super) fn is_terminal() -> bool {
     io::stderr().is_terminal()
 }

@@ -1,103 +1,120 @@
-//! One lane of a pass: what a worker needs to visit threads, kept from pass to pass.
+//! One lane of a pass: the buffers and counts that a worker needs to visit threads, kept from pass to pass.
 
-use super::quarantine::{Care, Quarantine};
-use super::states::StateCounts;
-use super::work::Work;
-use crate::observe::{Observer, Thread, TickTime, read_stat};
-use crate::proc::parse::{stat, status};
-use crate::proc::source::Source;
-use crate::proc::{Buffer, ProcRoot, ReadError};
-use crate::sample::walker::Row;
-use crate::tasks::{Process, Task};
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
-/// What a lane is at, for the coordinator to see. On a cache line of its own: only the coordinator
-/// ever looks, and only when a pass is late.
+use super::quarantine::{Quarantine, ReadMode};
+use super::states::StateCounts;
+use super::walker::PendingTask;
+use super::workload::Workload;
+use crate::count::Fold;
+use crate::observe::{Context, Observer, Thread, TickTime, read_stat};
+use crate::proc::parse::{stat, status};
+use crate::proc::source::Source;
+use crate::proc::{Buffer, ProcRoot, ReadError};
+use crate::tasks::{Process, Task};
+
+/// What a lane is doing, for the watchdog. On a cache line of its own: the watchdog is its only reader, and looks only when
+/// a pass is late.
 #[repr(align(128))]
 #[derive(Debug, Default)]
-pub(super) struct Progress {
-    /// The pool thread's id as the kernel knows it; 0 before the lane runs.
+pub(super) struct Heartbeat {
+    /// The kernel's id of the pool thread that runs the lane; 0 until it does.
     pub(super) os_tid: AtomicU32,
     /// The process being read.
     pub(super) tgid: AtomicU32,
     /// Threads visited in this pass.
     pub(super) visits: AtomicU64,
     /// Whether the process is read by `status` alone.
-    pub(super) is_careful: AtomicBool,
+    pub(super) by_status: AtomicBool,
 }
 
-/// One lane: what a worker needs to visit threads, kept from pass to pass.
+/// One lane.
 #[derive(Debug)]
 pub(super) struct Lane {
-    pub(super) root: Arc<ProcRoot>,
+    root: Arc<ProcRoot>,
     pub(super) observer: Observer,
-    pub(super) stat: Buffer,
-    pub(super) line: Vec<u8>,
-    /// The name of a thread of each process visited in quarantine.
+    stat: Buffer,
+    /// The `stat` line made up from a `status` file.
+    line: Vec<u8>,
+    /// A thread's name for each process that was read in quarantine.
     pub(super) blocked_names: HashMap<u32, Vec<u8>>,
-    pub(super) progress: Arc<Progress>,
+    pub(super) heartbeat: Arc<Heartbeat>,
     pub(super) states: StateCounts,
 }
 
 impl Lane {
-    pub(super) fn run(&mut self, work: &Work, lane: usize) {
-        self.progress.os_tid.store(rustix::thread::gettid().as_raw_nonzero().get().unsigned_abs(), Ordering::Relaxed);
+    pub(super) fn new(context: &Context, fold: Fold) -> Self {
+        Self {
+            root: Arc::clone(&context.root),
+            observer: Observer::new(context, fold),
+            stat: Buffer::default(),
+            line: Vec::new(),
+            blocked_names: HashMap::new(),
+            heartbeat: Arc::default(),
+            states: StateCounts::default(),
+        }
+    }
+
+    /// Visits the threads of chunks of `work` until none is left. `lane` is the index of the range dealt to this lane.
+    pub(super) fn run(&mut self, work: &Workload, lane: usize) {
+        let os_tid = rustix::thread::gettid().as_raw_nonzero().get().unsigned_abs();
+        self.heartbeat.os_tid.store(os_tid, Ordering::Relaxed);
         while let Some(chunk) = work.take(lane) {
             for span in work.set.chunk(chunk) {
                 let Some((process, tasks)) = work.set.tasks(*span) else { continue };
-                let care = work.quarantine.care(process.tgid, work.at.now_ns);
-                if care == Care::Avoid {
+                let mode = work.quarantine.mode(process.tgid, work.at.now_ns);
+                if mode == ReadMode::Skip {
                     continue;
                 }
-                let blocked = work.is_cautious || care == Care::Status;
-                self.enter(process.tgid, blocked);
+                let by_status = work.status_only || mode == ReadMode::StatusOnly;
+                self.enter(process.tgid, by_status);
                 for task in tasks {
                     self.note_visit();
-                    if blocked {
-                        self.visit_blocked(process, task, work.at);
+                    if by_status {
+                        self.visit_by_status(process, task, work.at);
                     } else {
                         self.visit(process, task, work.at);
                     }
                 }
             }
-            for row in work.rows(chunk) {
-                self.visit_walked(row, work);
+            for task in work.pending(chunk) {
+                self.visit_pending(task, work);
             }
         }
     }
 
     /// Notes which process is read next.
-    pub(super) fn enter(&self, tgid: u32, is_careful: bool) {
-        self.progress.tgid.store(tgid, Ordering::Relaxed);
-        self.progress.is_careful.store(is_careful, Ordering::Relaxed);
+    fn enter(&self, tgid: u32, by_status: bool) {
+        self.heartbeat.tgid.store(tgid, Ordering::Relaxed);
+        self.heartbeat.by_status.store(by_status, Ordering::Relaxed);
     }
 
-    /// Notes that another thread is visited.
+    /// Counts a thread as visited.
     #[inline]
-    pub(super) fn note_visit(&self) {
-        let visits = &self.progress.visits;
+    fn note_visit(&self) {
+        let visits = &self.heartbeat.visits;
         // Not a read-modify-write: this lane is the only writer.
         visits.store(visits.load(Ordering::Relaxed).wrapping_add(1), Ordering::Relaxed);
     }
 
-    /// Visits a thread that a walk met. Of a process that blocks its readers, the record has to do.
-    pub(super) fn visit_walked(&mut self, row: &Row, work: &Work) {
-        let tgid = row.process.tgid;
-        let blocked = work.is_cautious || work.quarantine.care(tgid, work.at.now_ns) != Care::None;
-        let thread = Thread { is_blocked: blocked, ..row.thread() };
-        if blocked {
+    /// Visits a task that a walk met. If its process is in quarantine, the walk's record is all that is used.
+    fn visit_pending(&mut self, pending: &PendingTask, work: &Workload) {
+        let tgid = pending.process.tgid;
+        let by_record = work.status_only || work.quarantine.mode(tgid, work.at.now_ns) != ReadMode::Full;
+        let thread = Thread { is_blocked: by_record, ..pending.thread() };
+        if by_record {
             note_name(&mut self.blocked_names, tgid, thread.comm);
         }
-        self.enter(tgid, blocked);
+        self.enter(tgid, by_record);
         self.note_visit();
-        self.observer.observe_walked(&row.process, Some(&row.task), &thread, work.at);
+        self.observer.observe_walked(&pending.process, Some(&pending.task), &thread, work.at);
     }
 
-    /// Visits one thread: one read, and no more unless its state passes the gate.
+    /// Reads `stat` of one thread, and more only if its state passes the gate.
     #[inline]
-    pub(super) fn visit(&mut self, process: &Process, task: &Task, at: TickTime) {
+    fn visit(&mut self, process: &Process, task: &Task, at: TickTime) {
         if task.is_gone() {
             return;
         }
@@ -122,9 +139,9 @@ impl Lane {
         }
     }
 
-    /// Visits a thread of a process that blocks its readers, by the one file that never does.
+    /// Reads `status` of a thread whose process is in quarantine: the one file that never blocks.
     #[cold]
-    pub(super) fn visit_blocked(&mut self, process: &Process, task: &Task, at: TickTime) {
+    fn visit_by_status(&mut self, process: &Process, task: &Task, at: TickTime) {
         if task.is_gone() {
             return;
         }
@@ -153,15 +170,15 @@ impl Lane {
     }
 }
 
-/// Notes the name of a process that blocks its readers, of so many processes at most.
+/// Keeps the name of a process in quarantine, up to [`Quarantine::MAX_PROCESSES`] of them.
 pub(super) fn note_name(names: &mut HashMap<u32, Vec<u8>>, tgid: u32, name: &[u8]) {
     if names.len() < Quarantine::MAX_PROCESSES && !names.contains_key(&tgid) {
         names.insert(tgid, name.to_vec());
     }
 }
 
-/// Writes what `status` tells in the form of `stat`: tid, name and state. Returns the state.
-pub(super) fn stat_line_of_status(tid: u32, text: &[u8], line: &mut Vec<u8>) -> Option<u8> {
+/// Writes the tid, name and state from a `status` file as the start of a `stat` line. Returns the state.
+fn stat_line_of_status(tid: u32, text: &[u8], line: &mut Vec<u8>) -> Option<u8> {
     let state = status::state(text)?;
     line.clear();
     line.extend_from_slice(itoa::Buffer::new().format(tid).as_bytes());

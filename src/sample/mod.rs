@@ -1,192 +1,143 @@
-//! One pass: every thread visited once, on the rayon pool, or met by the kernel's own walk.
+//! One pass: every thread is visited once, by workers on the rayon pool or by the kernel's own walk.
 //!
-//! A pass is a few lanes, each with its own buffers and counts, run by threads of the pool. The chunks
-//! of the task set are dealt to the lanes in runs, so that a lane stays with its processes from tick to
-//! tick; a lane that has finished its run helps the others. Each of those threads is one long job of
-//! the pool, a runner, that sleeps on a channel between passes: handing the pool a job a tick would have
-//! its idle threads look for work in vain, which at 1,000 Hz costs more than the reads.
+//! A pass is a few lanes, each with its own buffers and counts. The chunks of the task set are dealt to the lanes in equal
+//! ranges, so that a lane stays with the same processes from tick to tick; a lane that has finished its range helps the others.
+//! A lane is run by a runner, a thread of the pool (`runners.rs`).
 //!
-//! Where the kernel walks, the coordinator itself has it done, in a lane like the others: a walk can not block. What has to
-//! be looked up in /proc of those it met, and whom it does not show, is work for the other lanes.
+//! Where the kernel walks, the coordinator makes it walk, in a lane of its own: a walk cannot block. What has to be read in
+//! /proc of the tasks it met, and the tasks that it does not show, are work for the other lanes.
 //!
-//! # A lane that does not come back
-//! A read can block in the kernel for ever. The coordinator waits for lanes with a deadline; a lane
-//! that is blocked inside one thread's files is given up, its process is quarantined (its threads'
-//! states then come from `status`, which does not block), and a fresh lane takes its place on one of
-//! the pool's spare threads. The tick that lost the lane is discarded.
+//! # Stuck lanes
+//! A read can block in the kernel for ever. The coordinator waits for lanes with a deadline, and the watchdog finds those
+//! that are blocked in the files of one thread. Such a lane is given up, the process goes into quarantine (its threads are
+//! then read by `status`, which does not block), and a spare thread of the pool takes over. The tick that lost the lane is
+//! discarded.
 
 mod lane;
+mod lanes;
 mod quarantine;
 mod queue;
 mod roster;
+mod runners;
+mod stack_names;
 mod states;
 pub mod walker;
-mod watch;
-mod work;
+mod watchdog;
+mod workload;
 
 use std::collections::HashMap;
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use crate::count::Aggregator;
-use crate::observe::{Context, Coverage, Observer, TickTime, titles};
+use crate::observe::{Context, Coverage, TickTime, titles};
+use crate::proc::ReadError;
 use crate::proc::health::Health;
-use crate::proc::{Buffer, ReadError};
 use crate::row::rows::Rows;
-use crate::sample::queue::Queue;
-use crate::sample::walker::{Row, Walker};
 use crate::tasks::TaskSet;
 use crate::time::clock::monotonic_ns;
 use lane::{Lane, note_name};
-use quarantine::{Quarantine, Sentence};
-use watch::{LostLane, Watch, is_blocked};
-use work::Work;
+use lanes::Lanes;
+use quarantine::Quarantine;
+use runners::FinishedLane;
+use walker::{PendingTask, Walker};
+use watchdog::{StuckLane, Watchdog, WatchedLane};
+use workload::Workload;
 
-pub use quarantine::Blocker;
+pub use quarantine::BlockingProcess;
+pub use runners::SPARE_THREADS;
 pub use states::StateCounts;
 
-/// Threads of the pool beyond the workers: each can replace one that is stuck in the kernel.
-pub const SPARE_THREADS: usize = 4;
+/// Once the run is to stop, lanes are waited for this long, even if they only wait for a CPU.
+const STOP_PATIENCE_NS: u64 = 500_000_000;
 
-/// A lane that has been at one thread for this long, blocked, may be given up: once the next tick is
-/// due, so that it costs no more than its own.
-const PATIENCE_NS: u64 = 20_000_000;
+/// How long to wait for a lane between two checks by the watchdog.
+const WATCH_PERIOD: Duration = Duration::from_millis(5);
 
-/// A lane that has been blocked for this long is given up though the next tick is not due yet.
-const MAX_PATIENCE_NS: u64 = 1_000_000_000;
-
-/// Once the run is to stop, lanes are waited for this long, even if they are only starved of CPU.
-const FAREWELL_NS: u64 = 500_000_000;
-
-/// How long a lane is waited for between two looks at the lanes.
-const LOOK: Duration = Duration::from_millis(5);
-
-/// A lane on its way to a runner.
-struct Job {
-    pass: u64,
-    lane: Box<Lane>,
-    work: Arc<Work>,
-    index: usize,
-}
-
-/// Runs lanes until the sampler is dropped.
-fn run_lanes(jobs: &Queue<Job>, done: &Queue<Done>) {
-    while let Some(Job { pass, mut lane, work, index }) = jobs.receive() {
-        lane.run(&work, index);
-        drop(work);
-        // The sampler may be gone: then so is the need for the lane.
-        done.send(Done { pass, lane });
-    }
-}
-
-/// A lane as it comes back from a pass.
-struct Done {
-    pass: u64,
-    lane: Box<Lane>,
-}
-
-/// How a pass went.
+/// The result of a pass.
 #[derive(Debug, Clone, Default)]
 pub struct PassOutcome {
-    /// Whether every thread was visited: if not, nothing of the pass is counted.
+    /// Whether every thread was visited. If not, nothing of the pass is counted.
     pub is_complete: bool,
     /// Threads in each state.
     pub states: StateCounts,
-    /// How long it took.
+    /// How long the pass took.
     pub duration_ns: u64,
-    /// What was observed, if the plan has it kept.
+    /// The observations, if the plan keeps them.
     pub rows: Vec<Rows>,
-    /// Whether it was too much to be kept.
+    /// Whether some of them were dropped because they take too much memory.
     pub has_lost_rows: bool,
 }
 
 /// Makes passes.
 pub struct Sampler {
-    context: Arc<Context>,
-    aggregator: Arc<Aggregator>,
-    pool: rayon::ThreadPool,
-    workers: usize,
-    /// Boxed: a lane is large, and moves to the pool and back at every pass.
-    #[expect(clippy::vec_box)]
-    lanes: Vec<Box<Lane>>,
-    jobs: Arc<Queue<Job>>,
-    done: Arc<Queue<Done>>,
-    /// Threads of the pool that run lanes, those that are stuck among them.
-    runners: usize,
-    passes: u64,
+    lanes: Lanes,
+    watchdog: Watchdog,
     quarantine: Arc<Quarantine>,
-    lost: Vec<LostLane>,
+    /// Passes begun.
+    passes: u64,
+    accounts: Accounts,
+}
+
+/// What the lanes of all passes add up to.
+#[derive(Default)]
+struct Accounts {
     health: Health,
     coverage: Coverage,
+    /// A thread's name for each process that was read in quarantine.
     blocked_names: HashMap<u32, Vec<u8>>,
 }
 
+impl Accounts {
+    fn take(&mut self, lane: &mut Lane) {
+        self.health.take(&mut lane.observer.reader.health);
+        self.coverage.take(&mut lane.observer.counter.coverage);
+        for (tgid, name) in lane.blocked_names.drain() {
+            note_name(&mut self.blocked_names, tgid, &name);
+        }
+    }
+}
+
 impl Sampler {
-    /// A sampler with a pool of `workers`.
+    /// A sampler with `workers` lanes at a time.
     ///
     /// # Errors
-    /// When the pool's threads can not be had.
+    /// When the threads of the pool cannot be started.
     pub fn new(
         context: Arc<Context>,
         aggregator: Arc<Aggregator>,
         workers: usize,
     ) -> Result<Self, rayon::ThreadPoolBuildError> {
-        let pool = rayon::ThreadPoolBuilder::new()
-            .num_threads(workers + SPARE_THREADS)
-            .thread_name(|index| format!("psn-worker-{index}"))
-            .stack_size(512 << 10)
-            .build()?;
-        let mut sampler = Self {
-            context,
-            aggregator,
-            pool,
-            workers,
-            lanes: Vec::new(),
-            jobs: Arc::default(),
-            done: Arc::default(),
-            runners: 0,
-            passes: 0,
+        Ok(Self {
+            lanes: Lanes::start(context, aggregator, workers)?,
+            watchdog: Watchdog::default(),
             quarantine: Arc::default(),
-            lost: Vec::new(),
-            health: Health::default(),
-            coverage: Coverage::default(),
-            blocked_names: HashMap::new(),
-        };
-        sampler.start_runners();
-        Ok(sampler)
+            passes: 0,
+            accounts: Accounts::default(),
+        })
     }
 
-    /// Sees to it that as many runners are at liberty as there are workers.
-    fn start_runners(&mut self) {
-        // More than the pool has threads would only wait for one.
-        while self.runners < self.lost.len() + self.workers && self.runners < self.workers + SPARE_THREADS {
-            let (jobs, done) = (Arc::clone(&self.jobs), Arc::clone(&self.done));
-            self.pool.spawn(move || run_lanes(&jobs, &done));
-            self.runners += 1;
-        }
-    }
-
-    /// Visits every thread of `set` once. Gives up when `stopped` says so, or when a lane is still
-    /// stuck when the next tick is due; then the pass is not complete and nothing of it is counted.
+    /// Visits every thread of `set` once. Gives up when `stopped` says so, or when a lane is still stuck at `next_due_ns`,
+    /// when the next tick is due: then the pass is not complete, and nothing of it is counted.
     pub fn pass(&mut self, set: &Arc<TaskSet>, tick: u32, next_due_ns: u64, stopped: &dyn Fn() -> bool) -> PassOutcome {
+        let deadline = Deadline { next_due_ns, stopped };
         let at = TickTime { tick, now_ns: monotonic_ns() };
         let mut outcome = PassOutcome { is_complete: true, ..PassOutcome::default() };
-        let mut round = self.begin();
-        self.hand_out(&mut round, Arc::clone(set), Vec::new(), at);
-        let mut back = self.gather(round, Until { next_due_ns, stopped }, &mut outcome);
+        let mut working = self.begin();
+        self.send(&mut working, Arc::clone(set), Vec::new(), at);
+        let mut back = self.gather(working, deadline, &mut outcome);
         outcome.duration_ns = monotonic_ns().saturating_sub(at.now_ns);
-        finish_deferred(&mut back, at, Until { next_due_ns, stopped }, outcome.is_complete);
+        finish_deferred(&mut back, at, deadline, outcome.is_complete);
         self.collect(back, tick, &mut outcome);
         outcome
     }
 
-    /// Has the kernel walk over its tasks once, and visits what it does not show, and those it met of which files have to
-    /// be read. Gives up as a [pass](Self::pass) over a task set does.
+    /// Has the kernel walk over its tasks once. Then visits the tasks that the walk does not show, and those of which files
+    /// have to be read. Gives up as [`pass`](Self::pass) does.
     ///
     /// # Errors
-    /// When the kernel does not walk.
+    /// When the walk fails.
     pub fn walk(
         &mut self,
         walker: &mut Walker,
@@ -194,155 +145,123 @@ impl Sampler {
         next_due_ns: u64,
         stopped: &dyn Fn() -> bool,
     ) -> io::Result<PassOutcome> {
+        let deadline = Deadline { next_due_ns, stopped };
         let at = TickTime { tick, now_ns: monotonic_ns() };
         let mut outcome = PassOutcome::default();
-        let mut home = self.lanes.pop().unwrap_or_else(|| self.new_lane());
-        // At the same time as the walk, which is done when they are.
-        let mut round = self.begin();
-        self.hand_out(&mut round, Arc::clone(walker.unseen()), Vec::new(), at);
-        let walked = walker.walk(&mut home.observer, at).map(|(walk, rows)| {
+        let mut own = self.lanes.take();
+        // Before the walk, so that they are read while it runs.
+        let mut working = self.begin();
+        self.send(&mut working, Arc::clone(walker.unseen()), Vec::new(), at);
+        let walked = walker.walk(&mut own.observer, at).map(|(walk, pending)| {
             if walker.sees_everything() {
-                walk.states().for_each(|(state, count)| home.states.add(state.letter(), count));
+                walk.states().for_each(|(state, count)| own.states.add(state.letter(), count));
             }
             outcome.is_complete = walk.overflowed == 0;
-            if !rows.is_empty() {
-                self.hand_out(&mut round, Arc::default(), rows, at);
+            if !pending.is_empty() {
+                self.send(&mut working, Arc::default(), pending, at);
             }
         });
-        let mut back = self.gather(round, Until { next_due_ns, stopped }, &mut outcome);
+        let mut back = self.gather(working, deadline, &mut outcome);
         outcome.duration_ns = monotonic_ns().saturating_sub(at.now_ns);
-        // Last, so that it is the home of the next walk, too.
-        back.push(home);
-        finish_deferred(&mut back, at, Until { next_due_ns, stopped }, outcome.is_complete);
+        // Last, so that the next walk gets the same lane.
+        back.push(own);
+        finish_deferred(&mut back, at, deadline, outcome.is_complete);
         self.collect(back, tick, &mut outcome);
         walked.map(|()| outcome)
     }
 
-    fn begin(&mut self) -> Round {
+    fn begin(&mut self) -> Working {
         self.passes += 1;
-        Round::default()
+        Working::default()
     }
 
-    /// Has lanes visit the threads of `set`, or those of `rows`.
-    fn hand_out(&mut self, round: &mut Round, set: Arc<TaskSet>, rows: Vec<Row>, at: TickTime) {
-        let is_cautious = self.lost.len() >= SPARE_THREADS;
-        let work = Work::new(set, rows, Arc::clone(&self.quarantine), is_cautious, at);
-        let lanes = self.workers.min(work.chunks());
-        if lanes == 0 {
-            return;
+    /// Sends lanes to visit the threads of `set`, or the `pending` ones of a walk.
+    fn send(&mut self, working: &mut Working, set: Arc<TaskSet>, pending: Vec<PendingTask>, at: TickTime) {
+        let status_only = self.watchdog.stuck() >= SPARE_THREADS;
+        let work = Workload::new(set, pending, Arc::clone(&self.quarantine), status_only, at);
+        if work.chunks() > 0 {
+            let (work, lanes) = self.lanes.send(self.passes, work);
+            working.works.push(work);
+            working.lanes.extend(lanes);
         }
-        let work = Arc::new(work.deal(lanes));
-        round.out.extend((0..lanes).map(|index| self.dispatch(&work, index)));
-        round.works.push(work);
     }
 
-    /// Waits for the lanes, and returns those that came back.
+    /// Waits for the working lanes, and returns those that came back.
     #[expect(clippy::vec_box)]
-    fn gather(&mut self, mut round: Round, until: Until<'_>, outcome: &mut PassOutcome) -> Vec<Box<Lane>> {
-        let mut back = Vec::with_capacity(round.out.len() + 1);
+    fn gather(&mut self, mut working: Working, deadline: Deadline<'_>, outcome: &mut PassOutcome) -> Vec<Box<Lane>> {
+        let mut back = Vec::with_capacity(working.lanes.len() + 1);
         let mut stopped_ns = None;
-        while !round.out.is_empty() {
-            match self.done.receive_within(LOOK) {
-                Some(done) if done.pass == self.passes => {
-                    round.out.retain(|watch| !Arc::ptr_eq(&watch.progress, &done.lane.progress));
-                    back.push(done.lane);
+        while !working.lanes.is_empty() {
+            match self.lanes.receive_within(WATCH_PERIOD) {
+                Some(FinishedLane { pass, lane }) if pass == self.passes => {
+                    working.lanes.retain(|watched| !watched.is(&lane));
+                    back.push(lane);
+                    continue;
                 }
-                Some(done) => self.welcome_back(done),
-                None => {
-                    if (until.stopped)() {
-                        outcome.is_complete = false;
-                        round.cancel();
-                        let now = monotonic_ns();
-                        if now.saturating_sub(*stopped_ns.get_or_insert(now)) > FAREWELL_NS {
-                            break;
-                        }
-                    }
-                    let before = round.out.len();
-                    round.out.retain_mut(|watch| !self.gives_up(watch, until.next_due_ns));
-                    if round.out.len() < before {
-                        outcome.is_complete = false;
-                        round.cancel();
-                    }
-                    if self.lost.len() >= self.runners {
-                        // Nobody is left to run the lanes that wait.
-                        outcome.is_complete = false;
-                        break;
-                    }
+                Some(FinishedLane { lane, .. }) => {
+                    self.take_back_late(lane);
+                    continue;
                 }
+                None => {}
+            }
+            if (deadline.stopped)() {
+                outcome.is_complete = false;
+                working.cancel();
+                let now = monotonic_ns();
+                if now.saturating_sub(*stopped_ns.get_or_insert(now)) > STOP_PATIENCE_NS {
+                    break;
+                }
+            }
+            let before = working.lanes.len();
+            working.lanes.retain_mut(|lane| !self.gives_up(lane, deadline.next_due_ns));
+            if working.lanes.len() < before {
+                outcome.is_complete = false;
+                working.cancel();
+            }
+            if !self.lanes.has_runner(self.watchdog.stuck()) {
+                // Nobody is left to run the lanes that are still queued.
+                outcome.is_complete = false;
+                break;
             }
         }
         back
     }
 
-    fn dispatch(&mut self, work: &Arc<Work>, index: usize) -> Watch {
-        let lane = self.lanes.pop().unwrap_or_else(|| self.new_lane());
-        let place = Arc::clone(&lane.observer.reader.current_file);
-        let watch = Watch { progress: Arc::clone(&lane.progress), place, visits: 0, since_ns: work.at.now_ns };
-        lane.progress.visits.store(0, Ordering::Relaxed);
-        lane.progress.os_tid.store(0, Ordering::Relaxed);
-        self.jobs.send(Job { pass: self.passes, lane, work: Arc::clone(work), index });
-        watch
-    }
-
-    fn new_lane(&self) -> Box<Lane> {
-        Box::new(Lane {
-            root: Arc::clone(&self.context.root),
-            observer: Observer::new(&self.context, self.aggregator.fold()),
-            stat: Buffer::default(),
-            line: Vec::new(),
-            blocked_names: HashMap::new(),
-            progress: Arc::default(),
-            states: StateCounts::default(),
-        })
-    }
-
-    /// Whether a lane is stuck: at one thread for too long, and blocked rather than waiting for a CPU.
-    fn gives_up(&mut self, watch: &mut Watch, next_due_ns: u64) -> bool {
-        let now = monotonic_ns();
-        let visits = watch.progress.visits.load(Ordering::Relaxed);
-        if visits != watch.visits {
-            (watch.visits, watch.since_ns) = (visits, now);
+    /// Gives `lane` up if the watchdog finds it stuck: quarantines the process and replaces the runner.
+    fn gives_up(&mut self, lane: &mut WatchedLane, next_due_ns: u64) -> bool {
+        let Some(StuckLane { tgid, source, by_status, .. }) = self.watchdog.check(lane, next_due_ns) else {
             return false;
-        }
-        let os_tid = watch.progress.os_tid.load(Ordering::Relaxed);
-        let waited_ns = now.saturating_sub(watch.since_ns);
-        let is_late = waited_ns >= MAX_PATIENCE_NS || (waited_ns >= PATIENCE_NS && now >= next_due_ns);
-        if !is_late || os_tid == 0 || visits == 0 || !is_blocked(os_tid) {
-            return false;
-        }
-        let source = watch.place.source();
-        self.health.record_error(source, ReadError::TimedOut);
-        let tgid = watch.progress.tgid.load(Ordering::Relaxed);
-        let is_careful = watch.progress.is_careful.load(Ordering::Relaxed);
-        self.lost.push(LostLane { progress: Arc::clone(&watch.progress), tgid, source });
-        self.start_runners();
-        Arc::make_mut(&mut self.quarantine).begin(tgid, is_careful);
+        };
+        self.accounts.health.record_error(*source, ReadError::TimedOut);
+        Arc::make_mut(&mut self.quarantine).begin(*tgid, *by_status);
+        self.lanes.replace_stuck(self.watchdog.stuck());
         true
     }
 
-    /// Takes back a lane of an earlier pass that came back after all: one that was given up, or that nobody ran in time.
-    fn welcome_back(&mut self, done: Done) {
-        let mut lane = done.lane;
-        if let Some(index) = self.lost.iter().position(|lost| Arc::ptr_eq(&lost.progress, &lane.progress)) {
-            let LostLane { tgid, source, .. } = self.lost.swap_remove(index);
-            // The read that had timed out has its answer, and the lane has counted it.
-            self.health.retract_timeout(source);
+    /// Takes back a lane of an earlier pass: one that was stuck, or that no runner took in time.
+    fn take_back_late(&mut self, mut lane: Box<Lane>) {
+        if let Some(StuckLane { tgid, source, .. }) = self.watchdog.release(&lane) {
+            // The read that timed out was answered after all, and the lane has counted it.
+            self.accounts.health.retract_timeout(source);
             Arc::make_mut(&mut self.quarantine).end(tgid, monotonic_ns());
         }
         lane.observer.counter.fold.discard();
         lane.observer.counter.deferred.clear();
         lane.states = StateCounts::default();
         lane.observer.counter.coverage = Coverage::default();
-        self.health.take(&mut lane.observer.reader.health);
-        self.lanes.push(lane);
+        self.accounts.health.take(&mut lane.observer.reader.health);
+        self.lanes.put_back(lane);
     }
 
+    /// Adds up what the lanes have, and commits their counts if the pass is complete.
     #[expect(clippy::vec_box)]
     fn collect(&mut self, mut back: Vec<Box<Lane>>, tick: u32, outcome: &mut PassOutcome) {
+        let is_stuck = self.watchdog.stuck() > 0;
         if outcome.is_complete {
             outcome.has_lost_rows = back.iter().any(|lane| lane.observer.counter.fold.has_lost_rows());
             outcome.rows.extend(back.iter_mut().filter_map(|lane| lane.observer.counter.fold.take_rows()));
-            self.commit(&mut back, tick);
+            // Work given to the pool could wait for a stuck thread: then the coordinator commits alone.
+            self.lanes.commit(&mut back, tick, !is_stuck);
         }
         for mut lane in back {
             if !outcome.is_complete {
@@ -351,110 +270,66 @@ impl Sampler {
             lane.observer.counter.fold.discard();
             lane.observer.counter.deferred.clear();
             outcome.states.take(&mut lane.states);
-            self.health.take(&mut lane.observer.reader.health);
-            self.coverage.take(&mut lane.observer.counter.coverage);
-            for (tgid, name) in lane.blocked_names.drain() {
-                note_name(&mut self.blocked_names, tgid, &name);
-            }
-            self.lanes.push(lane);
+            self.accounts.take(&mut lane);
+            self.lanes.put_back(lane);
         }
-        if outcome.is_complete && self.lost.is_empty() {
-            // No reader is out: every read has come to its account.
-            self.health.debug_assert_accounts_for(self.context.root.attempts());
+        if outcome.is_complete && !is_stuck {
+            // No read is under way: all are in the accounts.
+            self.accounts.health.debug_assert_accounts_for(self.lanes.attempts());
         }
     }
 
-    /// Adds the lanes' counts to the session's, in parallel when there are many.
-    fn commit(&self, lanes: &mut [Box<Lane>], tick: u32) {
-        /// Groups from which the pool's help is worth its wake-ups. `benches/aggregate.rs`, `commit`.
-        const PARALLEL_GROUPS: usize = 8192;
-        let groups: usize = lanes.iter().map(|lane| lane.observer.counter.fold.touched()).sum();
-        // With a thread of the pool stuck, `scope` could wait for it: then the coordinator does it alone.
-        if groups < PARALLEL_GROUPS || !self.lost.is_empty() {
-            lanes.iter_mut().for_each(|lane| self.aggregator.commit(&mut lane.observer.counter.fold, tick));
-        } else {
-            self.pool.scope(|scope| {
-                for lane in lanes {
-                    scope.spawn(|_| self.aggregator.commit(&mut lane.observer.counter.fold, tick));
-                }
-            });
-        }
-    }
-
-    /// Drops a task set on the pool, where closing its files is in nobody's way.
+    /// Drops a task set on the pool, where the caller does not wait while its files are closed.
     pub fn drop_aside(&self, set: Arc<TaskSet>) {
-        if self.runners >= self.workers + SPARE_THREADS {
-            // Every thread of the pool runs lanes or is stuck: none would ever come to it.
-            return drop(set);
-        }
-        self.pool.spawn(move || drop(set));
+        self.lanes.drop_aside(set);
     }
 
-    /// Whether readers were lost for good and only what can not block is read.
+    /// The processes that blocked a lane.
     #[must_use]
-    pub const fn lost_lanes(&self) -> usize {
-        self.lost.len()
+    pub fn blocking_processes(&self) -> Vec<BlockingProcess> {
+        self.quarantine.processes(&self.accounts.blocked_names)
     }
 
-    /// The processes that blocked their readers.
-    #[must_use]
-    pub fn blockers(&self) -> Vec<Blocker> {
-        let blocker = |(tgid, sentence): (&u32, &Sentence)| Blocker {
-            tgid: *tgid,
-            name: self.blocked_names.get(tgid).cloned().unwrap_or_default(),
-            is_mute: sentence.is_mute,
-        };
-        self.quarantine.processes.iter().map(blocker).collect()
-    }
-
-    /// The accounting so far.
+    /// The outcome of every read so far.
     #[must_use]
     pub const fn health(&self) -> &Health {
-        &self.health
+        &self.accounts.health
     }
 
-    /// What could be told so far.
+    /// How complete the observations are so far.
     #[must_use]
     pub const fn coverage(&self) -> &Coverage {
-        &self.coverage
-    }
-}
-
-impl Drop for Sampler {
-    fn drop(&mut self) {
-        self.jobs.close();
+        &self.accounts.coverage
     }
 }
 
 /// Waits for the titles that rows of these lanes wait for, as long as the tick allows, and counts the rows.
-fn finish_deferred(lanes: &mut [Box<Lane>], at: TickTime, until: Until<'_>, is_complete: bool) {
+fn finish_deferred(lanes: &mut [Box<Lane>], at: TickTime, deadline: Deadline<'_>, is_complete: bool) {
     let readers = lanes.iter_mut().find_map(|lane| lane.observer.counter.deferred.readers().cloned());
     let Some(readers) = readers.filter(|_| is_complete) else { return };
     let with_mappings = lanes.iter_mut().any(|lane| lane.observer.counter.deferred.wait_for_mappings());
-    readers.settle_rows(with_mappings, titles::deadline(at.now_ns, monotonic_ns(), until.next_due_ns), until.stopped);
+    let until = titles::deadline(at.now_ns, monotonic_ns(), deadline.next_due_ns);
+    readers.settle_rows(with_mappings, until, deadline.stopped);
     lanes.iter_mut().for_each(|lane| lane.observer.finish_deferred(at));
 }
 
-/// The work of one pass that lanes are out for.
+/// The lanes at work on a pass, and what they work on.
 #[derive(Default)]
-struct Round {
-    works: Vec<Arc<Work>>,
-    out: Vec<Watch>,
+struct Working {
+    works: Vec<Arc<Workload>>,
+    lanes: Vec<WatchedLane>,
 }
 
-impl Round {
-    /// Has the lanes come back as soon as they can.
+impl Working {
+    /// Has the lanes come back after their current chunks.
     fn cancel(&self) {
-        self.works.iter().for_each(|work| work.cancelled.store(true, Ordering::Relaxed));
+        self.works.iter().for_each(|work| work.cancel());
     }
 }
 
-/// How long a pass may take.
+/// What ends a pass early.
 #[derive(Clone, Copy)]
-struct Until<'a> {
+struct Deadline<'a> {
     next_due_ns: u64,
     stopped: &'a dyn Fn() -> bool,
 }
-
-#[cfg(test)]
-mod tests {}

@@ -1,58 +1,58 @@
-//! A queue between threads whose receivers go to sleep at once.
+//! A queue between threads whose receivers sleep without spinning first.
 //!
-//! A channel that looks again and again before it sleeps is quicker when the next item is near. Between two ticks it is not, and the
-//! looking costs CPU time at each of them.
+//! Channels that spin before they sleep are faster when the next item comes soon. Between two ticks it does not, and the
+//! spinning would cost CPU time at each tick.
 
 use std::collections::VecDeque;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-/// The queue. Any number of threads may send and receive.
+/// A queue for any number of senders and receivers.
 #[derive(Debug)]
-pub struct Queue<T> {
-    state: Mutex<State<T>>,
+pub(super) struct Queue<T> {
+    state: Mutex<QueueState<T>>,
     arrived: Condvar,
 }
 
 #[derive(Debug)]
-struct State<T> {
+struct QueueState<T> {
     items: VecDeque<T>,
     is_closed: bool,
 }
 
 impl<T> Default for Queue<T> {
     fn default() -> Self {
-        let state = State { items: VecDeque::new(), is_closed: false };
+        let state = QueueState { items: VecDeque::new(), is_closed: false };
         Self { state: Mutex::new(state), arrived: Condvar::new() }
     }
 }
 
 impl<T> Queue<T> {
-    fn lock(&self) -> MutexGuard<'_, State<T>> {
+    fn lock(&self) -> MutexGuard<'_, QueueState<T>> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Appends `item`.
-    pub fn send(&self, item: T) {
+    pub(super) fn send(&self, item: T) {
         self.lock().items.push_back(item);
         self.arrived.notify_one();
     }
 
-    /// Lets receivers know that nothing more will come.
-    pub fn close(&self) {
+    /// Ends the queue: receivers get what is left, and then `None`.
+    pub(super) fn close(&self) {
         self.lock().is_closed = true;
         self.arrived.notify_all();
     }
 
-    /// Waits for the next item; none when the queue is empty and closed.
-    pub fn receive(&self) -> Option<T> {
-        let waits = |state: &mut State<T>| state.items.is_empty() && !state.is_closed;
+    /// Waits for the next item; `None` if the queue is empty and closed.
+    pub(super) fn receive(&self) -> Option<T> {
+        let waits = |state: &mut QueueState<T>| state.items.is_empty() && !state.is_closed;
         self.arrived.wait_while(self.lock(), waits).unwrap_or_else(PoisonError::into_inner).items.pop_front()
     }
 
-    /// Waits for the next item, `patience` at most.
-    pub fn receive_within(&self, patience: Duration) -> Option<T> {
-        let waits = |state: &mut State<T>| state.items.is_empty();
+    /// Waits up to `patience` for the next item.
+    pub(super) fn receive_within(&self, patience: Duration) -> Option<T> {
+        let waits = |state: &mut QueueState<T>| state.items.is_empty();
         let waited = self.arrived.wait_timeout_while(self.lock(), patience, waits);
         waited.unwrap_or_else(PoisonError::into_inner).0.items.pop_front()
     }

@@ -1,7 +1,7 @@
-//! Who is who: from the ids of a walk to the processes and threads of the task list.
+//! Finds the process and task of a walk's record.
 //!
-//! A walk meets threads that were born since the last listing. They count at once; what is kept with them until they are
-//! listed is handed over then.
+//! A walk meets threads that were born since the last listing. They count at once. What is kept with such a thread moves to its
+//! task in the next list.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -11,20 +11,20 @@ use foldhash::fast::RandomState;
 use crate::kernel::TaskRecord;
 use crate::tasks::{Process, Task, TaskSet};
 
-/// The task list, and whoever was met and is not on it yet.
+/// The task list, and the tasks that walks met and that are not listed yet.
 #[derive(Debug, Default)]
-pub struct Roster {
+pub(super) struct Roster {
     set: Arc<TaskSet>,
     new_processes: HashMap<u32, Arc<Process>, RandomState>,
-    /// Each with its process's id.
+    /// With the id of the process of each.
     new_tasks: HashMap<u32, (u32, Arc<Task>), RandomState>,
     next_process: usize,
     next_task: usize,
 }
 
 impl Roster {
-    /// Takes a newer list.
-    pub fn turn_to(&mut self, set: &Arc<TaskSet>) {
+    /// Replaces the task list.
+    pub(super) fn set_tasks(&mut self, set: &Arc<TaskSet>) {
         self.set = Arc::clone(set);
         self.new_processes.clear();
         let (mut next_process, mut next_task) = (0, 0);
@@ -36,13 +36,13 @@ impl Roster {
         }
     }
 
-    /// The listed process.
-    pub fn process(&mut self, tgid: u32) -> Option<&Arc<Process>> {
+    /// The process, if it is listed.
+    pub(super) fn process(&mut self, tgid: u32) -> Option<&Arc<Process>> {
         self.set.process(tgid, &mut self.next_process)
     }
 
-    /// The thread of a record with its process, listed or not.
-    pub fn find(&mut self, record: &TaskRecord<'_>) -> (Arc<Process>, Arc<Task>) {
+    /// The process and task of a record, listed or not.
+    pub(super) fn find(&mut self, record: &TaskRecord<'_>) -> (Arc<Process>, Arc<Task>) {
         let Self { set, new_processes, new_tasks, next_process, next_task } = self;
         let process = match set.process(record.tgid, next_process) {
             Some(process) => process,
@@ -77,10 +77,10 @@ mod tests {
     }
 
     #[test]
-    fn a_thread_is_the_listed_one_or_keeps_being_the_one_that_was_met() {
+    fn a_record_finds_the_listed_task_or_the_one_met_before() {
         let mut roster = Roster::default();
         let list = set(&[10, 11]);
-        roster.turn_to(&list);
+        roster.set_tasks(&list);
         let (process, task) = roster.find(&record(10, 11));
         assert!(Arc::ptr_eq(&process, &list.processes()[0]) && Arc::ptr_eq(&task, &list.processes()[0].tasks[1]));
         for (tgid, tid) in [(10, 12), (20, 20), (20, 21)] {
@@ -93,24 +93,24 @@ mod tests {
     }
 
     #[test]
-    fn what_is_kept_with_a_thread_outlasts_its_listing() {
+    fn what_is_kept_with_a_new_thread_survives_its_listing() {
         let mut roster = Roster::default();
-        roster.turn_to(&set(&[10]));
+        roster.set_tasks(&set(&[10]));
         for tid in [12, 13] {
             roster.find(&record(10, tid)).1.memory().lock().unwrap().starttime_ticks = 99;
         }
         let list = set(&[10, 12]);
-        roster.turn_to(&list);
+        roster.set_tasks(&list);
         let task = &list.processes()[0].tasks[1];
         assert_eq!((task.tid, task.memory().lock().unwrap().starttime_ticks), (12, 99));
         assert!(Arc::ptr_eq(&roster.find(&record(10, 12)).1, task));
     }
 
     #[test]
-    fn an_id_that_is_given_to_another_is_another_thread() {
+    fn a_reused_thread_id_is_another_task() {
         let mut roster = Roster::default();
         let list = set(&[10, 11]);
-        roster.turn_to(&list);
+        roster.set_tasks(&list);
         list.processes()[0].tasks[1].mark_gone();
         assert!(!Arc::ptr_eq(&roster.find(&record(10, 11)).1, &list.processes()[0].tasks[1]));
     }

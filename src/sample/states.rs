@@ -1,8 +1,8 @@
-//! How many threads were seen in each state.
+//! The number of threads in each state.
 
 use crate::proc::lookup::PerByte;
 
-/// Threads seen in each state, by letter.
+/// The number of threads in each state, by letter.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StateCounts(Box<PerByte<u64>>);
 
@@ -23,6 +23,7 @@ impl StateCounts {
         *self.0.at_mut(letter) += count;
     }
 
+    /// Adds the counts of `other`, and sets them to 0.
     pub(super) fn take(&mut self, other: &mut Self) {
         for (letter, count) in other.iter() {
             self.add(letter, count);
@@ -30,12 +31,12 @@ impl StateCounts {
         *other = Self::default();
     }
 
-    /// The letters that occurred, with their counts.
+    /// The letters whose count is not 0, with their counts.
     pub fn iter(&self) -> impl Iterator<Item = (u8, u64)> {
         self.0.iter().filter(|(_, count)| *count > 0)
     }
 
-    /// All threads.
+    /// The number of threads in any state.
     #[must_use]
     pub fn total(&self) -> u64 {
         self.0.iter().map(|(_, count)| count).sum()

@@ -1,121 +1,51 @@
 //! One tick by the kernel's own walk.
 //!
-//! Most of what a walk meets is told whole by its record: those threads are counted on the spot, without touching anything
-//! but the record. The others are handed on, to be looked up in /proc by whoever may block there.
+//! A task whose record has all that the columns need is counted on the spot, and nothing but the record is touched. The other
+//! tasks are returned to the caller, whose lanes read the missing files in /proc: those reads may block.
 
-use crate::kernel::BTF_PATH;
-use crate::tasks::census::Census;
-use std::collections::HashMap;
 use std::fmt;
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use foldhash::fast::RandomState;
-
+use super::roster::Roster;
+use super::stack_names::{StackNaming, WaitNames};
 use crate::ask::column::{Column, Extract};
 use crate::ask::plan::Plan;
 use crate::ask::select::Selection;
-use crate::kernel::{self, HostInfo, KernelScan, Level, Parts, TaskRecord, Unavailable, WalkCounts};
+use crate::kernel::{self, BTF_PATH, HostInfo, KernelScan, Level, Parts, TaskRecord, Unavailable, WalkCounts};
+use crate::observe::Thread;
 use crate::observe::walked::{Need, knows_name};
-use crate::observe::{Observer, Thread, TickTime};
+use crate::observe::{Observer, TickTime};
 use crate::proc::source::{Source, SourceSet};
 use crate::proc::{ProcRoot, ReadError};
-use crate::sample::roster::Roster;
 use crate::symbol::kernel::{Symbols, SymbolsError};
-use crate::tasks::census::Unseen;
+use crate::tasks::census::{Census, Unseen};
 use crate::tasks::facts::FACTS;
 use crate::tasks::{Process, Task, TaskSet};
 
-/// What a walker is to look at.
+/// What the walks of a run sample.
 #[derive(Debug, Clone, Copy)]
-pub struct Request<'a> {
-    /// The states and columns.
+pub struct WalkScope<'a> {
+    /// The states and columns to sample.
     pub plan: &'a Plan,
-    /// The tasks.
+    /// The tasks to sample.
     pub selection: &'a Selection,
 }
 
-/// The names that a stack gives.
+/// A task that a walk met, and of which files have to be read.
 #[derive(Debug)]
-struct WaitNames {
-    /// The function that is slept in.
-    wchan: Box<[u8]>,
-    /// The stack as it is shown, if it is.
-    kstack: Box<[u8]>,
-}
-
-impl WaitNames {
-    /// Those of no stack.
-    fn none() -> Self {
-        Self { wchan: (*b"0").into(), kstack: (*b"-").into() }
-    }
-}
-
-/// Names for the stacks of a walk, each looked up once.
-struct Names {
-    symbols: Symbols,
-    shows_stacks: bool,
-    known: HashMap<Box<[u64]>, Arc<WaitNames>, RandomState>,
-}
-
-impl Names {
-    /// Stacks remembered, far more than any kernel has been seen to have. Then it starts anew.
-    const MAX_KNOWN: usize = 1 << 16;
-
-    fn of(&mut self, frames: &[u64]) -> Arc<WaitNames> {
-        if let Some(names) = self.known.get(frames) {
-            return Arc::clone(names);
-        }
-        if self.known.len() >= Self::MAX_KNOWN {
-            self.known.clear();
-        }
-        let names = Arc::new(self.look_up(frames));
-        self.known.insert(frames.into(), Arc::clone(&names));
-        names
-    }
-
-    fn look_up(&mut self, frames: &[u64]) -> WaitNames {
-        let mut names = WaitNames::none();
-        if let Some(function) = self.symbols.wait_channel(frames) {
-            names.wchan = function.into();
-        } else if let Some(innermost) = frames.first() {
-            // The kernel has left out the scheduler's own functions already.
-            names.wchan = self.symbols.name(*innermost).into();
-        }
-        if self.shows_stacks {
-            names.kstack = self.symbols.stack(frames).into();
-        }
-        names
-    }
-}
-
-/// Whether stacks are given names.
-enum Naming {
-    /// No.
-    None,
-    /// They are to be, by the list at this path.
-    Wanted(PathBuf),
-    /// They are.
-    By(Box<Names>),
-}
-
-/// A thread that was met and of which files have to be read.
-#[derive(Debug)]
-pub struct Row {
-    /// Its process.
-    pub process: Arc<Process>,
-    /// The thread.
-    pub task: Arc<Task>,
+pub(super) struct PendingTask {
+    pub(super) process: Arc<Process>,
+    pub(super) task: Arc<Task>,
     record: TaskRecord<'static>,
     names: Arc<WaitNames>,
     provides: SourceSet,
 }
 
-impl Row {
-    /// What the walk tells of it.
-    #[must_use]
-    pub(crate) fn thread(&self) -> Thread<'_> {
+impl PendingTask {
+    /// What its record says of it.
+    pub(super) fn thread(&self) -> Thread<'_> {
         thread(&self.record, &self.names, self.provides)
     }
 }
@@ -124,22 +54,24 @@ fn thread<'a>(record: &'a TaskRecord<'a>, names: &'a WaitNames, provides: Source
     Thread::from_record(record, &names.wchan, &names.kstack, provides)
 }
 
-/// Takes ticks by the kernel's own walk.
+/// Makes the walks of a run.
 pub struct Walker {
     scan: KernelScan,
-    names: Naming,
+    names: StackNaming,
     shows_stacks: bool,
+    /// Why stacks have no names.
     nameless: Option<SymbolsError>,
+    /// The sources that records answer.
     provides: SourceSet,
-    /// Whether a column is a fact of processes, which comes with the task list.
+    /// Whether a column is a fact of processes, which comes with the task list only.
     needs_facts: bool,
     selects_processes: bool,
     selects_threads: bool,
     excluded: Option<u32>,
     roster: Roster,
     unseen: Unseen,
-    /// Stands for the process of threads of which no file is read.
-    nobody: Process,
+    /// Passed to the observer in the place of the process, for threads of which no file is read.
+    no_process: Process,
     no_names: Arc<WaitNames>,
 }
 
@@ -150,16 +82,16 @@ impl fmt::Debug for Walker {
 }
 
 impl Walker {
-    /// Loads the program for what is asked for.
+    /// Loads the walk's program.
     ///
     /// # Errors
-    /// Why there is none.
-    pub fn open(host: &HostInfo, root: &ProcRoot, request: Request<'_>) -> Result<Self, Unavailable> {
-        let Request { plan, selection } = request;
+    /// When the kernel cannot be made to walk, or not by this user.
+    pub fn open(host: &HostInfo, root: &ProcRoot, request: WalkScope<'_>) -> Result<Self, Unavailable> {
+        let WalkScope { plan, selection } = request;
         let mut parts = wanted_parts(plan);
         let (mut list, mut nameless) = (PathBuf::new(), None);
         if parts.frames > 0 {
-            // Addresses without names tell nobody anything: then the names are read from /proc.
+            // Addresses without names are of no use: wchan and kstack are read from /proc instead.
             match names_list(root) {
                 Ok(path) => list = path,
                 Err(error) => (parts.frames, nameless) = (0, Some(error)),
@@ -177,7 +109,7 @@ impl Walker {
         let scan = KernelScan::open_on(host, &request)?;
         Ok(Self {
             provides: provided(plan, scan.parts()),
-            names: if scan.parts().frames > 0 { Naming::Wanted(list) } else { Naming::None },
+            names: if scan.parts().frames > 0 { StackNaming::Unloaded(list) } else { StackNaming::Off },
             shows_stacks: plan.sources.contains(Source::Stack),
             scan,
             nameless,
@@ -187,39 +119,38 @@ impl Walker {
             excluded: selection.excluded,
             roster: Roster::default(),
             unseen: Unseen::default(),
-            nobody: Process::unlisted(0),
+            no_process: Process::unlisted(0),
             no_names: Arc::new(WaitNames::none()),
         })
     }
 
-    /// How the kernel is made to walk.
+    /// The kind of program that walks.
     #[must_use]
     pub const fn level(&self) -> Level {
         self.scan.level()
     }
 
-    /// Why a better way was not taken, if one was tried.
+    /// Why a faster kind of program was refused, if one was.
     #[must_use]
     pub const fn refused(&self) -> Option<&Unavailable> {
         self.scan.refused()
     }
 
-    /// Why kernel functions have no names in the records, so that they are read from /proc.
+    /// Why stacks cannot be named, so that wchan and kstack are read from /proc.
     #[must_use]
     pub const fn nameless(&self) -> Option<&SymbolsError> {
         self.nameless.as_ref()
     }
 
-    /// Whether every task of the host is looked at.
-    #[must_use]
-    pub const fn sees_everything(&self) -> bool {
+    /// Whether every task of the host is selected.
+    pub(super) const fn sees_everything(&self) -> bool {
         !self.selects_processes && !self.selects_threads
     }
 
-    /// Takes a newer task list, with what walks do not show of it.
-    pub fn turn_to(&mut self, set: &Arc<TaskSet>, unseen: &Unseen) {
-        // Not before it is known that there will be walks: it takes a while.
-        self.learn_names();
+    /// Replaces the task list. `unseen` are those of its tasks that walks do not show.
+    pub fn set_tasks(&mut self, set: &Arc<TaskSet>, unseen: &Unseen) {
+        // Here and not in `open`: it takes a while, and discovery may find walks not worth their cost.
+        self.load_symbols();
         if self.selects_processes {
             self.scan.select_processes(set.processes().iter().map(|process| process.tgid));
         }
@@ -227,47 +158,38 @@ impl Walker {
             let tasks = set.processes().iter().flat_map(|process| process.tasks.iter());
             self.scan.select_threads(tasks.map(|task| task.tid));
         }
-        self.roster.turn_to(set);
+        self.roster.set_tasks(set);
         self.unseen = unseen.clone();
     }
 
-    fn learn_names(&mut self) {
-        let Naming::Wanted(list) = &self.names else { return };
-        match Symbols::load(list) {
-            Ok(symbols) => {
-                let (shows_stacks, known) = (self.shows_stacks, HashMap::default());
-                self.names = Naming::By(Box::new(Names { symbols, shows_stacks, known }));
-            }
-            Err(error) => {
-                self.names = Naming::None;
-                self.provides.remove(Source::Wchan);
-                self.provides.remove(Source::Stack);
-                self.nameless = Some(error);
-            }
+    fn load_symbols(&mut self) {
+        if let Err(error) = self.names.load(self.shows_stacks) {
+            self.provides.remove(Source::Wchan);
+            self.provides.remove(Source::Stack);
+            self.nameless = Some(error);
         }
     }
 
     /// The tasks that walks do not show, to be read through /proc.
-    #[must_use]
-    pub const fn unseen(&self) -> &Arc<TaskSet> {
+    pub(super) const fn unseen(&self) -> &Arc<TaskSet> {
         self.unseen.set()
     }
 
-    /// Walks once and has `observer` count whom it meets, but for those it returns: files of them have to be read first.
+    /// Walks once. `observer` counts the tasks that are met, except those returned: of them, files have to be read first.
     ///
     /// # Errors
     /// When the kernel does not run the program.
-    pub(crate) fn walk(&mut self, observer: &mut Observer, at: TickTime) -> io::Result<(WalkCounts, Vec<Row>)> {
-        let Self { scan, names, provides, needs_facts, excluded, roster, unseen, nobody, no_names, .. } = self;
+    pub(super) fn walk(&mut self, observer: &mut Observer, at: TickTime) -> io::Result<(WalkCounts, Vec<PendingTask>)> {
+        let Self { scan, names, provides, needs_facts, excluded, roster, unseen, no_process, no_names, .. } = self;
         let provides = *provides;
-        let mut rows = Vec::new();
+        let mut pending = Vec::new();
         let walk = scan.walk(&mut |record| {
             if *excluded == Some(record.tgid) || unseen.contains(record.tid) {
                 return;
             }
             let held;
             let names = match names {
-                Naming::By(names) if !record.frames.is_empty() => {
+                StackNaming::Loaded(names) if !record.frames.is_empty() => {
                     held = names.of(record.frames);
                     &held
                 }
@@ -275,11 +197,11 @@ impl Walker {
             };
             let found = thread(record, names, provides);
             let process = if *needs_facts {
-                // Of a process that is not listed yet nothing is known: it counts from the next listing on.
+                // A process that is not listed yet has no facts: it counts from the next listing on.
                 let Some(process) = roster.process(record.tgid) else { return };
                 &**process
             } else {
-                &*nobody
+                &*no_process
             };
             let need = observer.need(&found);
             if need == Need::Nothing {
@@ -290,17 +212,17 @@ impl Walker {
                     observer.observe_walked(&process, Some(&task), &found, at);
                 } else {
                     let (record, names) = (record.without_frames(), Arc::clone(names));
-                    rows.push(Row { process, task, record, names, provides });
+                    pending.push(PendingTask { process, task, record, names, provides });
                 }
             }
         })?;
         observer.reader.health.record_ok(Source::Kernel, walk.tasks());
         observer.reader.health.record_dropped(Source::Kernel, rustix::io::Errno::NOBUFS, walk.overflowed);
-        Ok((walk, rows))
+        Ok((walk, pending))
     }
 }
 
-/// The list of the kernel's names, if it shows any.
+/// The path of the kernel's symbol list, if this user may see the addresses in it.
 fn names_list(root: &ProcRoot) -> Result<PathBuf, SymbolsError> {
     let unreadable = |error| SymbolsError::Unreadable { path: root.path().join("kallsyms"), error };
     let list = root.host_path(c"kallsyms").map_err(|error| {
@@ -313,7 +235,7 @@ fn names_list(root: &ProcRoot) -> Result<PathBuf, SymbolsError> {
     Ok(list)
 }
 
-/// What the plan's columns need of a record.
+/// The parts of a record that the plan's columns need.
 fn wanted_parts(plan: &Plan) -> Parts {
     let wants = |source| plan.sources.contains(source);
     let frames = if wants(Source::Stack) { Parts::MAX_FRAMES } else { u8::from(wants(Source::Wchan)) };
@@ -345,11 +267,11 @@ fn is_real_user(column: &Column) -> bool {
     column.source == Source::Owner && matches!(column.extract, Extract::User | Extract::Status("Uid", _))
 }
 
-/// Makes the programs for the walks of a run.
+/// Loads the programs for the walks of a run, and for the census that checks the listings.
 ///
 /// # Errors
-/// Why there can be none.
-pub fn open(root: &ProcRoot, request: Request<'_>) -> Result<(Walker, Census), Unavailable> {
+/// When the kernel cannot be made to walk, or not by this user.
+pub fn open(root: &ProcRoot, request: WalkScope<'_>) -> Result<(Walker, Census), Unavailable> {
     let host = HostInfo::survey(root, BTF_PATH.as_ref())?;
     let walker = Walker::open(&host, root, request)?;
     let census = Census::open(&host, !request.selection.is_everything())?;
@@ -367,7 +289,7 @@ mod tests {
     }
 
     #[test]
-    fn no_more_is_taken_than_the_columns_show() {
+    fn records_have_only_the_parts_that_columns_show() {
         let parts = |columns| wanted_parts(&plan(columns));
         assert_eq!(parts("comm state cpu oncpu"), Parts::default());
         assert_eq!(parts("syscall"), Parts { call: true, ..Parts::default() });
@@ -378,7 +300,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_taken_is_not_provided() {
+    fn only_parts_of_records_are_provided() {
         let provides = |columns, parts| provided(&plan(columns), parts).iter().collect::<Vec<_>>();
         let all = Parts { leader: false, ..Parts::everything() };
         assert_eq!(

@@ -1,96 +1,90 @@
-//! The account of a run: its report, and the sentences that a reader of the report must not miss.
+//! The report of an engine: its accounts, and the warnings that a reader of the report must not miss.
+
+use std::cmp::Reverse;
+use std::path::Path;
+use std::time::Duration;
+
+use rustix::io::Errno;
 
 use super::budget::KERNEL_KB_PER_FD;
-use super::{Session, unlisted};
+use super::engine::{Engine, Timing};
 use crate::config::allowed_cpus;
 use crate::observe::Coverage;
 use crate::proc::cpus;
 use crate::report::{Cost, CoverageReport, Facts, Meta, Report, Tasks, Ticks};
-use crate::sample::Blocker;
+use crate::sample::BlockingProcess;
 use crate::sample::walker::Walker;
+use crate::tasks::discover::Discovered;
 use crate::text::escape::printable;
 use crate::text::sentence::shown;
-use crate::time::clock::{Schedule, process_cpu};
-use rustix::io::Errno;
-use std::cmp::Reverse;
-use std::time::Duration;
 
-impl Session<'_> {
-    #[expect(clippy::cast_precision_loss, reason = "times to be shown")]
-    pub(super) fn report(mut self, schedule: &Schedule, started_ns: u64, elapsed_ns: u64) -> Report {
-        let sleepers = self.sleepers();
-        self.discovery_health.take(&mut self.discoverer.take_health());
-        if let Some(readers) = &self.side_readers {
-            self.discovery_health.take(&mut readers.take_health());
-        }
-        let mut health = self.sampler.health().clone();
-        health.take(&mut self.discovery_health);
-        let expected = schedule.expected();
-        let completed = u64::from(self.completed);
-        // A run that ended by itself covered all its ticks' time; one that was stopped, the time it ran.
-        let whole_s = self.config.duration.map_or(f64::INFINITY, |duration| duration.as_secs_f64());
-        let covered_s = if schedule.deadline().is_none() { expected as f64 / self.config.hz } else { 0.0 };
-        let covered_s = covered_s.min(whole_s);
+impl Engine {
+    /// The report of all ticks so far.
+    #[must_use]
+    pub fn report(&mut self, timing: &Timing) -> Report {
+        let health = self.health();
+        let completed = u64::from(self.counts.completed);
         let uname = rustix::system::uname();
+        let walker = self.walks.walker.as_ref();
         let facts = Facts {
             meta: Meta {
                 version: env!("CARGO_PKG_VERSION").to_owned(),
                 host: uname.nodename().to_string_lossy().into_owned(),
                 kernel: uname.release().to_string_lossy().into_owned(),
-                started_ns,
-                duration_s: (elapsed_ns as f64 / 1e9).max(covered_s),
+                started_ns: timing.started_ns,
+                duration_s: timing.duration_s,
                 hz: self.config.hz,
-                scan: if self.walker.is_some() { "kernel" } else { "proc" }.to_owned(),
-                scan_level: self.walker.as_ref().map(|walker| walker.level().to_string()),
-                scan_reason: self.scan_reason.take(),
+                scan: if walker.is_some() { "kernel" } else { "proc" }.to_owned(),
+                scan_level: walker.map(|walker| walker.level().to_string()),
+                scan_reason: self.walks.reason.clone(),
             },
             ticks: Ticks {
-                expected,
+                expected: timing.due,
                 completed,
-                missed: expected.saturating_sub(completed),
-                throttled: schedule.throttled(),
-                abandoned: self.abandoned,
+                missed: timing.due.saturating_sub(completed),
+                throttled: timing.throttled,
+                abandoned: timing.abandoned,
             },
-            tasks: self.tasks(),
-            cost: self.cost(),
+            tasks: self.task_counts(),
+            cost: self.cost(timing),
             health: health.by_file().into_iter().map(|(file, counts)| (file.to_owned(), counts)).collect(),
             dropped: health.dropped().map(|(file, errno, count)| (file.to_owned(), message(errno), count)).collect(),
             coverage: coverage(self.sampler.coverage()),
-            warnings: self.all_warnings(),
+            warnings: self.warnings(),
             unmeasured: self.measured.lacks().map(str::to_owned).collect(),
-            sleepers,
+            sleepers: None,
         };
         Report::new(&self.config.plan, &self.aggregator, self.config.limit, facts)
     }
 
-    /// What was seen.
-    fn tasks(&self) -> Tasks {
-        // Only who has fewer than there were threads to run is asked for: what psn may use is the least there is.
-        let is_crowded = self.running_max > allowed_cpus() as u64;
-        let cpus = if is_crowded { cpus::online().filter(|cpus| self.running_max > *cpus) } else { None };
+    fn task_counts(&self) -> Tasks {
+        let running_max = self.counts.running_max;
+        // The host has at least the CPUs that psn may use: they are counted only if those are too few.
+        let is_crowded = running_max > allowed_cpus() as u64;
+        let cpus = if is_crowded { cpus::online().filter(|cpus| running_max > *cpus) } else { None };
         Tasks {
             processes: self.found.set.processes().len() as u64,
             threads: self.found.set.threads() as u64,
             skipped: self.found.skipped,
             unseen: self.found.unseen.as_ref().map_or(0, |unseen| unseen.set().threads() as u64),
-            running_max: self.running_max,
+            running_max,
             cpus: cpus.unwrap_or(0),
         }
     }
 
-    /// What the run cost so far.
     #[expect(clippy::cast_precision_loss, reason = "times to be shown")]
-    fn cost(&self) -> Cost {
+    fn cost(&self, timing: &Timing) -> Cost {
         let fds = (self.found.fds.files + self.found.fds.dirs) as u64;
         let ms = |ns: u64| ns as f64 / 1e6;
+        let (passes, lateness) = (&self.counts.passes, &timing.lateness);
         Cost {
-            cpu_s: process_cpu().saturating_sub(self.cpu_at_start).as_secs_f64(),
-            pass_p50_ms: ms(self.passes.quantile_ns(0.5)),
-            pass_p99_ms: ms(self.passes.quantile_ns(0.99)),
-            pass_max_ms: ms(self.passes.max_ns()),
-            late_p50_ms: ms(self.lateness.quantile_ns(0.5)),
-            late_p99_ms: ms(self.lateness.quantile_ns(0.99)),
-            late_max_ms: ms(self.lateness.max_ns()),
+            cpu_s: timing.cpu.as_secs_f64(),
+            pass_p50_ms: ms(passes.quantile_ns(0.5)),
+            pass_p99_ms: ms(passes.quantile_ns(0.99)),
+            pass_max_ms: ms(passes.max_ns()),
+            late_p50_ms: ms(lateness.quantile_ns(0.5)),
+            late_p99_ms: ms(lateness.quantile_ns(0.99)),
+            late_max_ms: ms(lateness.max_ns()),
             fds,
             workers: self.config.workers as u64,
             cpus: allowed_cpus() as u64,
@@ -98,48 +92,58 @@ impl Session<'_> {
         }
     }
 
-    fn all_warnings(&mut self) -> Vec<String> {
-        let mut blockers = self.sampler.blockers();
-        let beside = self.side_readers.as_ref().map(|readers| readers.blockers()).unwrap_or_default();
-        blockers.extend(beside.into_iter().map(|tgid| Blocker { tgid, name: Vec::new(), is_mute: false }));
-        // Of two of the same process, the one that has its name.
-        blockers.sort_by_key(|blocker| (blocker.tgid, Reverse(blocker.name.clone())));
-        blockers.dedup_by_key(|blocker| blocker.tgid);
-        let mut warnings = std::mem::take(&mut self.warnings);
-        let nameless = self.walker.as_ref().and_then(Walker::nameless);
-        warnings.extend(nameless.map(|why| format!("wchan and kstack were read from /proc: {why}")));
-        warnings.extend(unlisted(&self.found));
-        let lost = self.recorder.as_ref().map_or(0, |recorder| recorder.lost()).saturating_sub(self.too_large);
-        if self.too_large > 0 {
-            warnings.push(format!(
-                "of {} ticks nothing was recorded: their rows take more than --max-memory; record fewer columns, or allow more",
-                self.too_large
-            ));
-        }
+    fn warnings(&self) -> Vec<String> {
+        let nameless = self.walks.walker.as_ref().and_then(Walker::nameless);
+        let nameless = nameless.map(|why| format!("wchan and kstack were read from /proc: {why}"));
+        let mut warnings: Vec<String> = nameless.into_iter().chain(unlisted(&self.found)).collect();
         warnings.extend(self.side_readers.iter().flat_map(|readers| readers.warnings()));
         warnings.extend(self.root.host_warnings());
-        warnings.extend(self.discoverer.stuck_since().map(|since| frozen_list(since, &self.config.root)));
-        if lost > 0 {
-            warnings.push(format!("of {lost} ticks nothing was recorded: the disk was too slow for them"));
-        }
-        warnings.extend(blockers.into_iter().map(|Blocker { tgid, name, is_mute }| {
+        warnings.extend(self.stuck_since().map(|age| stale_list(age, &self.config.root)));
+        warnings.extend(self.blockers().into_iter().map(|BlockingProcess { tgid, name, status_blocked }| {
             let name = if name.is_empty() { String::new() } else { format!(" ({})", printable(&name)) };
             format!(
                 "process {tgid}{name} blocks whoever reads its files in /proc: it is stuck in exec, or hung on I/O while \
                  it holds its memory lock{}",
-                if is_mute { "; not even its status could be read, so its threads were not counted" } else { "" }
+                if status_blocked { "; not even its status could be read, so its threads were not counted" } else { "" }
             )
         }));
         warnings
     }
+
+    /// The processes that blocked a reader, each once.
+    fn blockers(&self) -> Vec<BlockingProcess> {
+        let mut blockers = self.sampler.blocking_processes();
+        let of_side_readers = self.side_readers.as_ref().map(|readers| readers.blockers()).unwrap_or_default();
+        blockers.extend(of_side_readers.into_iter().map(|tgid| BlockingProcess {
+            tgid,
+            name: Vec::new(),
+            status_blocked: false,
+        }));
+        // Of two entries for one process, the one with its name comes first and stays.
+        blockers.sort_by_key(|blocker| (blocker.tgid, Reverse(blocker.name.clone())));
+        blockers.dedup_by_key(|blocker| blocker.tgid);
+        blockers
+    }
 }
 
-/// What to say of a task list that is not made anew because whoever makes it does not come back.
-fn frozen_list(since: Duration, root: &std::path::Path) -> String {
+/// A warning if the threads of some processes could not be listed.
+pub(super) fn unlisted(found: &Discovered) -> Option<String> {
+    let processes = match found.unlisted {
+        0 => return None,
+        1 => "a process".to_owned(),
+        many => format!("{many} processes"),
+    };
+    Some(format!(
+        "the threads of {processes} could not be listed, so some may be missing; the counts of reads of 'task' tell why"
+    ))
+}
+
+/// The warning that the thread that lists the tasks is stuck, so that the list is `age` old.
+fn stale_list(age: Duration, root: &Path) -> String {
     format!(
-        "the task list is {:.0} seconds old: whoever lists the tasks is stuck in the kernel, in something under {}; what was born \
-         since was not seen",
-        since.as_secs_f64(),
+        "the task list is {:.0} seconds old: the thread that makes it is stuck in the kernel, reading something under {}; tasks \
+         born since then were not seen",
+        age.as_secs_f64(),
         shown(root)
     )
 }

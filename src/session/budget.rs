@@ -1,4 +1,4 @@
-//! How many files a run may keep open.
+//! The number of files that a run may keep open.
 
 use crate::config::Config;
 use crate::proc::parse::system::mem_available_kb;
@@ -7,16 +7,16 @@ use crate::tasks::DetailFiles;
 use crate::tasks::facts::TITLES;
 use crate::tasks::fds::FdBudget;
 
-/// Kernel memory that one kept file pins: its seq_file page, inode and dentry. docs/performance.md.
+/// Kernel memory that one open file pins: its seq_file page, inode and dentry. KernelTimes in docs/performance.md.
 pub(super) const KERNEL_KB_PER_FD: u64 = 5;
 
-/// How many files may be kept open: what the limit on descriptors leaves, and no more kernel memory
-/// than a twentieth of what is available.
+/// The number of files that may be kept open: as many as the limit on descriptors allows, and as fit in a twentieth of the
+/// available memory.
 pub(super) fn fd_budget(config: &Config, root: &ProcRoot) -> FdBudget {
-    /// Descriptors for everything else: standard streams, listings, reads of the moment.
+    /// Descriptors for everything else: standard streams, listings, files that are closed after one read.
     const RESERVE: u64 = 64;
     let reserve = RESERVE + 8 * config.workers as u64;
-    // A quarter of what there is goes to directories.
+    // A quarter of the descriptors is for directories.
     let wanted = config.fd_budget.map_or(0, |files| (files as u64).saturating_mul(4) / 3 + reserve);
     let limit = raise_fd_limit(wanted).saturating_sub(reserve);
     let mut buffer = Buffer::default();
@@ -27,7 +27,7 @@ pub(super) fn fd_budget(config: &Config, root: &ProcRoot) -> FdBudget {
     let to_usize = |count: u64| usize::try_from(count).unwrap_or(usize::MAX);
     let files = config.fd_budget.map_or(to_usize(files), |wanted| wanted.min(to_usize(limit - dirs)));
     let details = config.plan.sources.iter().filter(|source| DetailFiles::keeps(*source)).count();
-    // Waiting threads are bracketed by `schedstat`, whether or not a column shows it, and titles are held against it.
+    // One more for `schedstat`: it is read before and after the files of a waiting thread, and tells whether a title is current.
     let has_titles = TITLES.iter().any(|title| config.plan.sources.contains(*title));
     let details_per_task = if details > 0 || has_titles { (details + 1).min(DetailFiles::KEPT.len()) } else { 0 };
     FdBudget { files, dirs: to_usize(dirs), details_per_task }

@@ -1,51 +1,51 @@
-//! Why a run gave no report.
+//! The errors that end a run without a report.
 
 use crate::kernel::Unavailable;
 use crate::proc::ReadError;
 
-/// Why a run gave no report.
+/// An error that ends a run without a report.
 #[derive(Debug, thiserror::Error)]
 pub enum SessionError {
-    /// The proc root can not be used.
+    /// The proc root cannot be opened.
     #[error("cannot open {path}: {error}; is it a mounted proc file system?")]
     Root {
-        /// The path.
+        /// Its path.
         path: String,
-        /// What the kernel says.
+        /// The kernel's error.
         error: std::io::Error,
     },
-    /// The proc root can not be listed.
+    /// The proc root cannot be listed.
     #[error("cannot list the processes in {path}: {error}")]
     List {
-        /// The path.
+        /// Its path.
         path: String,
-        /// Why.
+        /// The class of the failure.
         error: ReadError,
     },
-    /// `-p` or `-t` matches nothing.
+    /// `-p` or `-t` matches no thread.
     #[error("{0}")]
     NothingSelected(String),
-    /// Threads of psn's own can not be had.
+    /// The kernel refuses to start a thread of psn's own.
     #[error("cannot start psn's own threads: {0}; lower --workers, or raise the limit on processes (ulimit -u)")]
     Threads(String),
-    /// The first task list does not come.
-    #[error("{path} could not be listed within {seconds} seconds: something there blocks whoever reads it")]
+    /// The first task list takes too long.
+    #[error("{path} could not be listed within {seconds} seconds: something in it blocks its readers")]
     ListingHangs {
-        /// The path.
+        /// The path of the proc root.
         path: String,
-        /// How long was waited.
+        /// How long psn waited.
         seconds: u64,
     },
-    /// Stopped before there was anything to report.
+    /// The run was stopped before the first task list was complete.
     #[error("stopped before the first task list was complete")]
     StoppedEarly,
-    /// Capabilities that psn was given can not be used.
+    /// The capabilities that psn was given cannot be raised.
     #[error("cannot use the capabilities that psn was given: {0}")]
     Rights(std::io::Error),
-    /// The kernel is to walk, and can not be made to.
+    /// `--scan kernel` was asked for, and the kernel cannot be made to walk.
     #[error("--scan kernel: {0}")]
     NoWalk(#[from] Unavailable),
-    /// The kernel's walk failed.
+    /// `--scan kernel` was asked for, and a walk failed.
     #[error("--scan kernel: a walk failed: {0}")]
     Walk(std::io::Error),
 }

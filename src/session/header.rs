@@ -1,4 +1,4 @@
-//! What a recording of a live run tells of itself.
+//! The header of a recording of a live run.
 
 use super::error::SessionError;
 use crate::ask::state::state_name;
@@ -9,10 +9,10 @@ use crate::record::{Header, RecordedColumn};
 use crate::text::sentence::shown;
 use crate::time::clock::{boottime_ns, monotonic_ns, realtime_ns};
 
-/// What a recording of a run as `config` says tells of itself; `args` is the command line.
+/// The header for a recording of a run with this configuration. `args` is the command line.
 ///
 /// # Errors
-/// When the proc root can not be used.
+/// When the proc root cannot be opened.
 pub fn header(config: &Config, args: Vec<String>) -> Result<Header, SessionError> {
     let root = ProcRoot::open(&config.root).map_err(|error| SessionError::Root { path: shown(&config.root), error })?;
     let mut buffer = Buffer::default();
@@ -24,7 +24,7 @@ pub fn header(config: &Config, args: Vec<String>) -> Result<Header, SessionError
     Ok(Header {
         format: FORMAT,
         version: env!("CARGO_PKG_VERSION").to_owned(),
-        // One process of one boot starts at most one recording at a time.
+        // Unique: a process starts no two recordings at the same nanosecond.
         run: format!("{boot_id}-{}-{monotonic_ns}", std::process::id()),
         host: uname.nodename().to_string_lossy().into_owned(),
         kernel: uname.release().to_string_lossy().into_owned(),

@@ -1,6 +1,7 @@
-//! Where threads sleep, for a run that saw no active one: a few looks when it is over. For a replay, what was recorded of them.
+//! Where the threads sleep, for a run or a replay that saw no active one.
 //!
-//! A sleeping thread costs a run no more than the read that tells its state, so what it sleeps in is not known by then.
+//! During a run only the state of a sleeping thread is read. So a few samples of what threads sleep in are taken when the run is
+//! over. A replay uses the sleeping threads that were recorded.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,22 +23,21 @@ use crate::tasks::{Process, TaskSet};
 use crate::time::clock::{monotonic_ns, sleep_until};
 use crate::time::moment::nanoseconds;
 
-/// Looks at the sleepers.
-const LOOKS: u32 = 3;
+/// Samples taken.
+const SAMPLES: u32 = 3;
 
-/// Time between two looks.
+/// Time between two samples.
 const PERIOD: Duration = Duration::from_millis(10);
 
-/// How long all looks may take together.
+/// The longest time for all samples together.
 const PATIENCE: Duration = Duration::from_secs(1);
 
-/// Threads looked at, at most: those of a larger selection are sampled evenly.
+/// The most threads sampled. Of more, every n-th is taken.
 const MAX_THREADS: usize = 1024;
 
-/// Looks at those of `set`, but for the processes that `blocks` says block their readers; nothing if there is nobody to
-/// look at, or if the conditions are on other states.
-#[must_use]
-pub fn look(
+/// Samples the sleeping threads of `set`, except in processes that block their readers, as `blocks` says. `None` if there are
+/// none, or if the conditions exclude sleeping threads.
+pub(super) fn look(
     config: &Config,
     root: &ProcRoot,
     users: &Arc<Users>,
@@ -45,30 +45,30 @@ pub fn look(
     blocks: &dyn Fn(u32) -> bool,
 ) -> Option<Sleepers> {
     let plan = plan(&config.filters, &WAITS)?;
-    let sample = Arc::new(sample(set, blocks));
+    let sample = Arc::new(thinned(set, blocks));
     let context = Context { root: Arc::new(root.share()), plan: plan.clone(), users: Arc::clone(users) };
     let aggregator = Arc::new(Aggregator::new(&plan));
     let mut sampler = Sampler::new(Arc::new(context), Arc::clone(&aggregator), config.workers.min(2)).ok()?;
     let deadline = monotonic_ns().saturating_add(nanoseconds(PATIENCE));
     let is_over = || monotonic_ns() > deadline;
-    let mut looks = 0;
-    while looks < LOOKS && !is_over() {
-        if !sampler.pass(&sample, looks, deadline, &is_over).is_complete {
+    let mut samples = 0;
+    while samples < SAMPLES && !is_over() {
+        if !sampler.pass(&sample, samples, deadline, &is_over).is_complete {
             break;
         }
-        looks += 1;
+        samples += 1;
         sleep_until(monotonic_ns().saturating_add(nanoseconds(PERIOD)), &is_over);
     }
-    let ticks = Ticks { completed: looks.into(), ..Ticks::default() };
+    let ticks = Ticks { completed: samples.into(), ..Ticks::default() };
     let report = Report::new(&plan, &aggregator, None, Facts { ticks, ..Facts::default() });
     let (threads, looked_at) = (set.threads() as u64, sample.threads() as u64);
-    told(&report).map(|sleepers| Sleepers { threads, looked_at, ..sleepers })
+    slept(&report).map(|sleepers| Sleepers { threads, looked_at, ..sleepers })
 }
 
-/// Where threads slept by `recordings` that have sleeping threads and their waits; nothing if one has not.
+/// Where the threads slept in `recordings`. `None` if one of them has no sleeping threads or no column that tells.
 ///
 /// # Errors
-/// When a recording can not be read.
+/// When a recording cannot be read.
 pub fn recorded(
     recordings: &mut [Box<dyn Recording>],
     question: &Question,
@@ -81,28 +81,28 @@ pub fn recorded(
     let columns: Vec<&str> = WAITS.into_iter().filter(has).collect();
     let Some(plan) = plan(&question.filters, &columns) else { return Ok(None) };
     let report = replay::report(recordings, &Question { plan, limit: None, ..question.clone() }, watch)?;
-    Ok(told(&report))
+    Ok(slept(&report))
 }
 
-/// Those whose waits a report counts.
-fn told(report: &Report) -> Option<Sleepers> {
+/// The sleepers in a report.
+fn slept(report: &Report) -> Option<Sleepers> {
     let waits = waits(report);
     let slept = waits.iter().map(|(_, average)| average).sum();
     (report.ticks.completed > 0 && !waits.is_empty()).then_some(Sleepers { slept, waits, ..Sleepers::default() })
 }
 
-/// The columns that tell what a thread waits in.
+/// The columns that tell what a thread sleeps in.
 const WAITS: [&str; 2] = ["syscall", "wchan"];
 
-/// What sleepers wait in, of those that meet the conditions of the run, by these columns.
+/// The plan that groups the sleeping threads that meet the conditions of the run by these columns.
 fn plan(filters: &[String], columns: &[&str]) -> Option<Plan> {
     let filters = filters.iter().map(|filter| Filter::parse(filter)).collect::<Result<_, _>>().ok()?;
     let group_by = columns.iter().map(|name| (*name).to_owned()).collect();
     Plan::new(&PlanRequest { group_by, filters, ..PlanRequest::default() }, StateGate::only(b"S")).ok()
 }
 
-/// So many threads of `set` as may be looked at, as far apart as they are many.
-fn sample(set: &TaskSet, blocks: &dyn Fn(u32) -> bool) -> TaskSet {
+/// Every n-th thread of `set`, so that there are at most [`MAX_THREADS`].
+fn thinned(set: &TaskSet, blocks: &dyn Fn(u32) -> bool) -> TaskSet {
     let every = set.threads().div_ceil(MAX_THREADS).max(1);
     let mut seen = 0_usize;
     let mut processes: Vec<Arc<Process>> = Vec::new();
@@ -125,7 +125,7 @@ fn sample(set: &TaskSet, blocks: &dyn Fn(u32) -> bool) -> TaskSet {
     TaskSet::new(processes)
 }
 
-/// The averages by what is waited in, most first.
+/// The average number of threads by what they sleep in, the largest first.
 fn waits(report: &Report) -> Vec<(String, f64)> {
     let places = WAITS.map(|name| report.columns.iter().position(|column| column.name == name));
     let mut waits: Vec<(String, f64)> = Vec::new();
@@ -144,7 +144,7 @@ fn waits(report: &Report) -> Vec<(String, f64)> {
     waits
 }
 
-/// `epoll_wait`; where there is no system call, or none may be seen, the kernel's function.
+/// The system call, such as `epoll_wait`; the kernel function if there is none or it is not visible.
 fn wait(syscall: &Field, wchan: &Field) -> String {
     let function = match wchan {
         Field::Text(name) if **name != *b"0" => Some(String::from_utf8_lossy(name)),
@@ -167,7 +167,7 @@ mod tests {
     use crate::tasks::Task;
 
     #[test]
-    fn waits_are_told_by_system_call_and_else_by_function() {
+    fn waits_are_named_by_system_call_or_else_by_kernel_function() {
         let text = |text: &str| Field::Text(text.as_bytes().into());
         let row =
             |average, syscall, wchan| Row { fields: vec![Field::Integer(0), Field::Decimal(average), syscall, wchan] };
@@ -198,16 +198,16 @@ mod tests {
     }
 
     #[test]
-    fn of_a_large_selection_a_sample_is_looked_at() {
+    fn a_large_selection_is_thinned() {
         let process = |tgid: u32, threads: u32| {
             let tasks = (tgid..tgid + threads).map(|tid| Arc::new(Task::new(tid))).collect();
             Arc::new(Process::unlisted(tgid).with_tasks(tasks))
         };
         let set = TaskSet::new(vec![process(1, 1), process(10, 5000), process(9000, 3)]);
-        let sample = sample(&set, &|tgid| tgid == 9000);
+        let sample = thinned(&set, &|tgid| tgid == 9000);
         assert!((900..=MAX_THREADS).contains(&sample.threads()), "{}", sample.threads());
         assert!(sample.processes().iter().all(|process| process.tgid != 9000));
         let few = TaskSet::new(vec![process(1, 1), process(10, 50)]);
-        assert_eq!(super::sample(&few, &|_| false).threads(), 51);
+        assert_eq!(super::thinned(&few, &|_| false).threads(), 51);
     }
 }

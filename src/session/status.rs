@@ -1,15 +1,15 @@
-//! How a run is stopped, and how far it is.
+//! The stop flag of a run, and its progress.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-/// Ends a run from another thread or from a signal handler.
+/// A flag that ends a run, set by another thread or by a signal handler.
 #[derive(Debug, Clone, Default)]
 pub struct Stop(Arc<AtomicBool>);
 
 impl Stop {
-    /// The flag itself, for a signal handler to set.
+    /// The flag itself, for a signal handler.
     #[must_use]
     pub fn flag(&self) -> Arc<AtomicBool> {
         Arc::clone(&self.0)
@@ -26,8 +26,8 @@ impl Stop {
         self.0.load(Ordering::Relaxed)
     }
 
-    /// Does what cannot be stopped half-way, such as printing: a signal that would stop a run ends psn at once meanwhile, as
-    /// it does when it comes again.
+    /// Does `action`, which cannot be stopped half-way, such as printing. Meanwhile the first signal ends psn at once, as the
+    /// second one otherwise does: the handler finds the flag set already.
     pub fn unstoppable<T>(&self, action: impl FnOnce() -> T) -> T {
         let was_stopped = self.0.swap(true, Ordering::Relaxed);
         let result = action();
@@ -38,35 +38,35 @@ impl Stop {
     }
 }
 
-/// How far a run is.
+/// The state of a run.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Status {
     /// The first task list is being made.
     Listing,
-    /// Sampling.
+    /// Ticks are being taken.
     Sampling {
-        /// Ticks due so far, completed or missed.
+        /// Ticks due so far, completed or not.
         due: u64,
         /// Ticks completed.
         completed: u64,
-        /// Ticks of the whole run, if it ends by itself.
+        /// Ticks of the whole run, if its duration is limited.
         total: Option<u64>,
         /// Threads in the task set.
         threads: usize,
-        /// The last pass took this long.
+        /// The duration of the last pass.
         pass: Duration,
-        /// Samples per second so far.
+        /// Ticks completed per second so far.
         achieved_hz: f64,
     },
 }
 
-/// Is told how far a run is.
+/// Follows the state of a run.
 pub trait Progress {
     /// Called after each tick, and now and then while waiting.
     fn update(&mut self, status: Status);
 }
 
-/// Progress for nobody.
+/// Ignores it.
 impl Progress for () {
     fn update(&mut self, _status: Status) {}
 }

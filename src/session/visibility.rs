@@ -1,4 +1,4 @@
-//! What of the host psn can not see at all: a report of a part must not pass for one of the whole.
+//! Warnings about processes that psn cannot see at all, so that a report of some does not pass for one of the whole host.
 
 use std::os::unix::ffi::OsStrExt as _;
 
@@ -10,17 +10,16 @@ use crate::proc::{Buffer, ProcRoot};
 use crate::text::escape::printable;
 use crate::text::sentence::shown;
 
-/// The id of the first PID namespace, which has every process of the host in it (include/linux/proc_ns.h,
+/// The inode of the initial PID namespace, which has every process of the host in it (include/linux/proc_ns.h,
 /// `PROC_PID_INIT_INO`).
 const FIRST_PID_NAMESPACE: u64 = 0xefff_fffc;
 
-/// A sentence for each reason why there may be processes that psn is not shown.
-#[must_use]
-pub fn warnings(config: &Config, root: &ProcRoot) -> Vec<String> {
+/// A warning for each reason why processes are hidden from psn.
+pub(super) fn warnings(config: &Config, root: &ProcRoot) -> Vec<String> {
     hidden_by_mount(config, root).into_iter().chain(hidden_by_namespace(root)).collect()
 }
 
-/// What to say when the mount of the proc root hides processes from this user.
+/// The warning if the mount options of the proc root hide other users' processes.
 fn hidden_by_mount(config: &Config, root: &ProcRoot) -> Option<String> {
     let sees_all = capabilities(None).is_ok_and(|sets| sets.effective.contains(CapabilitySet::SYS_PTRACE));
     if sees_all {
@@ -31,7 +30,7 @@ fn hidden_by_mount(config: &Config, root: &ProcRoot) -> Option<String> {
     let path = std::fs::canonicalize(&config.root).ok()?;
     let options = proc_mount_options(mounts, path.as_os_str().as_bytes())?;
     let value = hidepid(options)?;
-    // One group sees everything, but with `ptraceable` (fs/proc/base.c, `has_pid_permissions`).
+    // Members of the group in `gid=` see everything, except with `ptraceable` (fs/proc/base.c, `has_pid_permissions`).
     let has_group = !matches!(value, b"4" | b"ptraceable");
     if has_group && is_in_group(proc_gid(options)) {
         return None;
@@ -49,10 +48,10 @@ fn is_in_group(gid: u32) -> bool {
     groups.into_iter().chain([rustix::process::getegid()]).any(|group| group.as_raw() == gid)
 }
 
-/// What to say when the proc root is one of a PID namespace within the host's.
+/// The warning if the proc root shows a PID namespace other than the initial one.
 fn hidden_by_namespace(root: &ProcRoot) -> Option<String> {
-    // The first process of a namespace is in it. Who may not look there is likely in the namespace of the root, if that
-    // knows psn by the id by which psn knows itself.
+    // Process 1 of the root is in its namespace. If psn may not read that, psn's own namespace is likely the same one, provided
+    // that the root shows psn under the pid that psn has in its own namespace.
     let own = || root.own_pid().filter(|pid| *pid == std::process::id()).and_then(|_| root.pid_namespace("self"));
     let namespace = root.pid_namespace("1").or_else(own)?;
     (namespace != FIRST_PID_NAMESPACE).then(|| {

@@ -8,7 +8,7 @@ use psn::proc::source::Source;
 use psn::proc::{Call, Fault, ReadError};
 
 use super::{Verdict, ensure, judge};
-use crate::support::engine::Engine;
+use crate::support::driver::Driver;
 use crate::support::fake::{Content, FSYNC, FakeProc, Process, SMAPS, Thread, syscall_line};
 use crate::support::faults::Script;
 use crate::support::report::{column, counts, value};
@@ -306,7 +306,7 @@ impl Case {
     fn run(&self) -> Verdict {
         let proc = self.proc();
         // Three passes: from the second on psn knows whether the thread has run.
-        let report = Engine::new(&proc, &["-a", "-g", &format!("task,{}", self.column), "--workers", "1"]).run(3);
+        let report = Driver::new(&proc, &["-a", "-g", &format!("task,{}", self.column), "--workers", "1"]).run(3);
         let tasks = column(&report, "task");
         ensure!(tasks.contains(&"20".to_owned()), "the neighbour is not there: {tasks:?}");
         let row = report.rows.iter().find(|row| value(&report, row, "task") == VICTIM.to_string());
@@ -378,7 +378,7 @@ impl Cut {
                 script = script.always(Call::Read, self.source, Fault::Short(limit));
             }
             let report =
-                Engine::with_faults(&proc, &["-a", "-g", self.column, "--workers", "1"], script.shared()).run(2);
+                Driver::with_faults(&proc, &["-a", "-g", self.column, "--workers", "1"], script.shared()).run(2);
             let found = column(&report, self.column);
             let is_whole = limit == len;
             let is_there = |text: &[u8]| String::from_utf8_lossy(text).contains(LOCKED);

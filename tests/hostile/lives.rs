@@ -8,7 +8,7 @@ use psn::proc::{Call, Fault};
 use rustix::io::Errno;
 
 use super::{Verdict, ensure, judge};
-use crate::support::engine::Engine;
+use crate::support::driver::Driver;
 use crate::support::fake::{Content, FSYNC, FakeProc, Process, Thread, syscall_line};
 use crate::support::faults::{Script, errno_name};
 use crate::support::report::{column, counts, samples};
@@ -316,7 +316,7 @@ impl Case {
         let budgets: &[&str] = if self.ends_a_kept_file { &["0"] } else { &["0", "1000"] };
         for budget in budgets {
             let proc = FakeProc::of((self.before)());
-            let mut engine = Engine::new(&proc, &[self.args, &["--workers", "1", "--fd-budget", budget]].concat());
+            let mut engine = Driver::new(&proc, &[self.args, &["--workers", "1", "--fd-budget", budget]].concat());
             engine.refresh();
             engine.pass();
             (self.happens)(&proc);
@@ -375,7 +375,7 @@ fn vanish(source: Source, of: &str, errno: Errno) -> Verdict {
     // The first `stat` is that of the victim, whose neighbour needs its own.
     let times = if source == Source::Stat { 1 } else { u64::MAX };
     let script = Script::new().times(call, Some(source), Fault::Fail(errno), 0, times).shared();
-    let mut engine = Engine::with_faults(&proc, &["-g", &format!("task,{of}"), "--workers", "1"], script);
+    let mut engine = Driver::with_faults(&proc, &["-g", &format!("task,{of}"), "--workers", "1"], script);
     engine.refresh();
     engine.pass();
     // Then the thread is also missing from its directory.

@@ -14,7 +14,7 @@ use unicode_width::UnicodeWidthStr as _;
 use super::names::NAMES;
 use super::oracle::{self, decode, in_cells, in_frames};
 use super::{Verdict, ensure, judge};
-use crate::support::engine::Engine;
+use crate::support::driver::Driver;
 use crate::support::fake::{Content, FSYNC, FakeProc, Process, SMAPS, Thread, syscall_line};
 use crate::support::report::{column, value};
 
@@ -97,7 +97,7 @@ fn report_of(name: &[u8]) -> Report {
         .file("smaps", [numbers.as_bytes(), of("pathname"), b"\n", lines.as_bytes()].concat());
     let proc = FakeProc::of([hostile, Process::single(NEIGHBOUR, "neighbour", 'D')]);
     let columns = format!("pid,{}", PLACES.join(","));
-    let mut engine = Engine::with_users(&proc, &["-a", "-g", &columns, "--workers", "1"], users(name));
+    let mut engine = Driver::with_users(&proc, &["-a", "-g", &columns, "--workers", "1"], users(name));
     engine.refresh();
     (0..TICKS).for_each(|_| assert!(engine.pass().is_complete));
     engine.report()

@@ -12,7 +12,7 @@ use psn::report::Report;
 use psn::tasks::DetailFiles;
 use rustix::io::Errno;
 
-use crate::support::engine::Engine;
+use crate::support::driver::Driver;
 use crate::support::fake::{Content, FSYNC, FakeProc, Process, Thread, syscall_line};
 use crate::support::faults::errno_name;
 use crate::support::report::{column, counts};
@@ -210,7 +210,7 @@ fn run(root: &FakeProc, script: &Arc<Scripted>) -> Report {
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let faults: Arc<dyn Faults> = Arc::<Scripted>::clone(script);
     // One listing. It waits for reads beside the sampling, so that all of them are in the accounts.
-    Engine::with_faults(root, &arguments, faults).run(usize::try_from(PASSES).unwrap())
+    Driver::with_faults(root, &arguments, faults).run(usize::try_from(PASSES).unwrap())
 }
 
 /// Samples of each thread.
@@ -320,7 +320,7 @@ fn a_directory_that_can_not_be_opened_or_listed_costs_its_process() {
     });
     for errno in errnos {
         for call in [Call::Open, Call::Read] {
-            let report = Engine::with_faults(&root, &["-a", "-g", "task"], Arc::new(Directories(call, errno)))
+            let report = Driver::with_faults(&root, &["-a", "-g", "task"], Arc::new(Directories(call, errno)))
                 .try_run(2)
                 .unwrap();
             assert!(report.rows.is_empty(), "{errno} {call:?}");

@@ -9,7 +9,7 @@ use psn::report::Report;
 use psn::sample::SPARE_THREADS;
 use psn::session::{self, SessionError, Stop};
 
-use crate::support::engine::config;
+use crate::support::driver::config;
 use crate::support::fake::{Content, FakeProc, Process, Thread, unblock};
 use crate::support::report::{counts, samples, value};
 use crate::support::{AtTick, within};

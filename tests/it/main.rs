@@ -12,7 +12,7 @@
     reason = "what fails here fails a test"
 )]
 
-/// Shared code: fake proc roots, the engine without a clock, child processes with a deadline, values of reports.
+/// Shared code: fake proc roots, a driver of the engine, child processes with a deadline, values of reports.
 mod support;
 
 /// The engine over a fake proc root, where every value is known: columns, marks, selection, counts.

@@ -9,7 +9,7 @@ use psn_stress::{Kind, Storm};
 
 use crate::support::alloc::allocations;
 use crate::support::child::{DEADLINE, Running, command, has_program};
-use crate::support::engine::Engine;
+use crate::support::driver::Driver;
 use crate::support::fake::{FakeProc, Process, Thread};
 use crate::support::faults::Script;
 use crate::support::{json, skip};
@@ -46,7 +46,7 @@ fn crowd(count: u32, states: &str) -> FakeProc {
 fn allocations_of_a_pass(count: u32, states: &str, args: &[&str]) -> u64 {
     const PASSES: u64 = 16;
     let proc = crowd(count, states);
-    let mut engine = Engine::new(&proc, &[args, &["--workers", "1", "--fd-budget", "100000"]].concat());
+    let mut engine = Driver::new(&proc, &[args, &["--workers", "1", "--fd-budget", "100000"]].concat());
     engine.refresh();
     for _ in 0..4 {
         engine.pass();
@@ -95,7 +95,7 @@ fn at_steady_state_every_file_is_open_and_a_tick_only_reads() {
         (&["-g", "rchar"], &[(Source::Io, 1)]),
     ] {
         let script = Script::new().shared();
-        let mut engine = Engine::with_faults(&proc, args, script.clone());
+        let mut engine = Driver::with_faults(&proc, args, script.clone());
         for _ in 0..2 {
             engine.refresh();
             (0..3).for_each(|_| drop(engine.pass()));

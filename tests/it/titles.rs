@@ -12,7 +12,7 @@ use crate::support::dir::Dir;
 use crate::support::fake::{Content, FakeProc, Process, Thread, unblock};
 use crate::support::json::{Json, sample};
 use crate::support::report::{self, counts};
-use crate::support::{engine, wait_until};
+use crate::support::{driver, wait_until};
 use crate::walk::has_walks;
 
 /// The environment variable that gives a copy of this test program a role instead of a test.
@@ -156,7 +156,7 @@ fn a_title_that_could_not_be_read_in_time_is_stale_and_never_the_one_before() {
         Process::new(10).thread(thread).file("cmdline", cmdline)
     };
     let proc = FakeProc::of([process(1, Content::Bytes(b"one\0".to_vec()))]);
-    let mut engine = engine::Engine::new(&proc, &["-g", "cmdline"]);
+    let mut engine = driver::Driver::new(&proc, &["-g", "cmdline"]);
     engine.refresh();
     engine.pass();
     // The thread has run since, and reading its command line blocks.
@@ -175,12 +175,12 @@ fn a_title_that_could_not_be_read_in_time_is_stale_and_never_the_one_before() {
 fn a_thread_that_has_not_run_costs_no_reading_of_its_title() {
     let process = |tgid| Process::new(tgid).thread(Thread::new(tgid).state('S'));
     let proc = FakeProc::of((10..20).map(process));
-    let mut engine = engine::Engine::new(&proc, &["-a", "-g", "cmdline,exe"]);
+    let mut engine = driver::Driver::new(&proc, &["-a", "-g", "cmdline,exe"]);
     engine.refresh();
-    let read = |engine: &engine::Engine| counts(&engine.report(), "cmdline").attempts();
-    let before = read(&engine);
+    let read = |engine: &mut driver::Driver| counts(&engine.report(), "cmdline").attempts();
+    let before = read(&mut engine);
     (0..5).for_each(|_| drop(engine.pass()));
-    assert_eq!((before, read(&engine)), (10, 10));
+    assert_eq!((before, read(&mut engine)), (10, 10));
 }
 
 /// Programs with the same name in two directories.
@@ -279,7 +279,7 @@ fn mappings_beyond_what_is_kept_are_marked_and_told() {
     let path = "x".repeat(4000);
     let one = format!("7f0000000000-7f0000001000 r--p 00000000 00:00 1 /{path}\nRss:    4 kB\n");
     let proc = FakeProc::of([Process::new(10).thread(Thread::new(10).state('D')).file("smaps", one.repeat(13_000))]);
-    let mut engine = engine::Engine::new(&proc, &["-g", "perms,rss_kb"]);
+    let mut engine = driver::Driver::new(&proc, &["-g", "perms,rss_kb"]);
     engine.refresh();
     engine.pass();
     let report = engine.report();

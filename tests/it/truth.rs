@@ -7,7 +7,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use crate::support::child::{Ended, Running, command, psn};
-use crate::support::engine::sample;
+use crate::support::driver::sample;
 use crate::support::fake::{FakeProc, Process, Thread};
 use crate::support::report::{only, value};
 use crate::support::{json, skip};

@@ -369,7 +369,11 @@ fn few_of_many_threads_are_read_through_proc_unless_told_otherwise() {
     let scan = |more: &[&str]| json::sample(&[&args[..], more].concat());
     let auto = scan(&[]);
     assert_eq!((&auto.0["scan"], auto.rows().len()), (&Value::from("proc"), 1));
-    assert!(auto.0["scan_reason"].as_str().unwrap().contains("costs less"), "{}", auto.0["scan_reason"]);
+    assert!(
+        auto.0["scan_reason"].as_str().unwrap().contains("cheaper than a kernel walk"),
+        "{}",
+        auto.0["scan_reason"]
+    );
     assert_eq!(scan(&["--scan", "kernel"]).0["scan"], "kernel");
     assert_eq!(scan(&["-g", "comm,oncpu"]).0["scan"], "kernel", "only a walk tells it");
     assert_eq!(json::sample(&["-d", "0.2"]).0["scan"], "kernel", "everything is selected");

@@ -11,7 +11,7 @@ use psn::report::Field;
 use psn::row::observation::Mark;
 use rustix::io::Errno;
 
-use crate::support::engine::{Engine, sample};
+use crate::support::driver::{Driver, sample};
 use crate::support::fake::{Content, FSYNC, FUTEX, FakeProc, OPENAT, Process, Thread, WAIT4, syscall_line};
 use crate::support::faults::Script;
 use crate::support::report::{counts, field, is_mark, only, samples, text, value};
@@ -310,7 +310,7 @@ fn only_the_files_that_the_columns_need_are_opened() {
     let proc = crafted();
     for column in COLUMNS {
         let script = Script::new().shared();
-        let engine = Engine::with_faults(&proc, &["-a", "-g", column.name, "--workers", "1"], script.clone());
+        let engine = Driver::with_faults(&proc, &["-a", "-g", column.name, "--workers", "1"], script.clone());
         engine.run(1);
         for source in Source::ALL {
             let needed = match source {
@@ -416,7 +416,7 @@ fn a_refusal_stands_in_its_own_columns_and_the_thread_still_counts() {
                     continue;
                 }
                 let script = Script::new().always(call, *refused, Fault::Fail(errno)).shared();
-                let report = Engine::with_faults(&proc, &["-a", "-g", &all], script).run(3);
+                let report = Driver::with_faults(&proc, &["-a", "-g", &all], script).run(3);
                 let row = only(&report);
                 assert_eq!(value(&report, row, "samples"), "3", "{refused:?}");
                 for column in of_files() {
@@ -440,7 +440,7 @@ fn a_refused_file_is_not_asked_for_at_every_tick() {
     let proc = crafted();
     for (source, column) in REPRESENTATIVES {
         let script = Script::new().always(Call::Open, *source, Fault::Fail(Errno::ACCESS)).shared();
-        let report = Engine::with_faults(&proc, &["-a", "-g", column], script).run(20);
+        let report = Driver::with_faults(&proc, &["-a", "-g", column], script).run(20);
         // One read; files that tell whether the thread moved are read once more before psn knows that they are refused.
         assert!(counts(&report, source.name()).denied <= 2, "{source:?}: {:?}", counts(&report, source.name()));
     }
@@ -494,7 +494,7 @@ fn a_stat_that_was_cut_short_is_no_row_and_never_a_wrong_number() {
         // Fail at the first read, and at the second, which tells whether the thread moved meanwhile.
         for read in [0, 1] {
             let script = Script::new().times(Call::Read, Some(Source::Stat), Fault::Short(len), read, 1).shared();
-            let report = Engine::with_faults(&proc, &["-a", "-g", "comm2,wchan,exit_code"], script).run(1);
+            let report = Driver::with_faults(&proc, &["-a", "-g", "comm2,wchan,exit_code"], script).run(1);
             let found = samples(&report);
             let whole = found.contains_key("db12: io3/456 | jbd2_log_wait_commit | 1052");
             let torn = found.contains_key("db12: io3/456 | [torn] | 1052");
@@ -598,7 +598,7 @@ fn a_wait_channel_that_is_not_told_is_taken_from_the_stack_or_explained() {
 
     let refused = || Script::new().always(Call::Read, Source::Stack, Fault::Fail(Errno::ACCESS)).shared();
     let shown = |proc: &FakeProc| {
-        let report = Engine::with_faults(proc, &["-g", "wchan"], refused()).run(1);
+        let report = Driver::with_faults(proc, &["-g", "wchan"], refused()).run(1);
         value(&report, only(&report), "wchan")
     };
     assert_eq!(shown(&proc), "0", "the addresses are there: the reader may know, and there is no channel");

@@ -7,7 +7,7 @@ use psn::proc::{Call, Fault};
 use psn::report::Report;
 use rustix::io::Errno;
 
-use crate::support::engine::{Engine, sample};
+use crate::support::driver::{Driver, sample};
 use crate::support::fake::{FakeProc, Process, Thread};
 use crate::support::faults::Script;
 use crate::support::report::{averages, column, counts, only, samples, value};
@@ -126,7 +126,7 @@ fn every_attempt_is_in_exactly_one_class() {
             None => script,
         });
         let script = script.shared();
-        let report = Engine::with_faults(&proc, &args, script.clone()).run(2);
+        let report = Driver::with_faults(&proc, &args, script.clone()).run(2);
         let mut attempts: BTreeMap<&str, u64> = BTreeMap::new();
         for source in detail {
             *attempts.entry(source.name()).or_default() += script.calls(Call::Open, Some(source));
@@ -153,7 +153,7 @@ fn an_interrupted_call_is_made_again() {
         .times(Call::Open, Some(Source::Stat), Fault::Fail(Errno::INTR), 5, 3)
         .times(Call::Read, Some(Source::Stat), Fault::Fail(Errno::INTR), 5, 3)
         .shared();
-    let report = Engine::with_faults(&proc, &["-a", "-g", "state_id"], script).run(1);
+    let report = Driver::with_faults(&proc, &["-a", "-g", "state_id"], script).run(1);
     assert_eq!(counts(&report, "stat").ok, 1000);
     assert_eq!(counts(&report, "stat").attempts(), 1000);
 }
@@ -191,7 +191,7 @@ fn any_error_of_any_call_on_any_file_is_survived_and_counted() {
                 // Fail at the second call only, and at every call.
                 for (from, count) in [(1, 1), (0, u64::MAX)] {
                     let script = Script::new().times(call, source, fault, from, count).shared();
-                    let report = Engine::with_faults(&proc, &args, script).try_run(2);
+                    let report = Driver::with_faults(&proc, &args, script).try_run(2);
                     let Some(report) = report else {
                         assert_eq!(source, None, "the run fails only where the root itself can not be listed");
                         continue;
@@ -215,7 +215,7 @@ fn check_sums(report: &Report, what: &str) {
 #[test]
 fn counters_grow_by_what_they_grew_during_the_run() {
     let proc = FakeProc::of([Process::new(10).thread(Thread::new(10).state('R').stat(14, 100))]);
-    let mut engine = Engine::new(&proc, &["-g", "pid", "-s", "utime,utime_sec,utime:max,utime:sum,utime:avg"]);
+    let mut engine = Driver::new(&proc, &["-g", "pid", "-s", "utime,utime_sec,utime:max,utime:sum,utime:avg"]);
     engine.refresh();
     for utime in [100, 130, 130, 175] {
         proc.rewrite(10, 10, "stat", &Thread::new(10).state('R').stat(14, utime).stat_line(1));
@@ -241,7 +241,7 @@ fn the_commonest_value_stands_for_a_group_and_the_first_is_its_example() {
 #[test]
 fn the_largest_tick_and_the_confidence_tell_a_burst_from_a_constant() {
     let proc = FakeProc::of([Process::single(10, "burst", 'S'), Process::single(11, "constant", 'D')]);
-    let mut engine = Engine::new(&proc, &["-g", "comm", "-s", "max_threads,ci95", "--fd-budget", "0"]);
+    let mut engine = Driver::new(&proc, &["-g", "comm", "-s", "max_threads,ci95", "--fd-budget", "0"]);
     engine.refresh();
     for tick in 0..20 {
         proc.add(&Process::single(10, "burst", if tick == 7 { 'D' } else { 'S' }));
@@ -253,4 +253,18 @@ fn the_largest_tick_and_the_confidence_tell_a_burst_from_a_constant() {
     assert_eq!(column(&report, "max_threads"), ["1", "1"]);
     let ci: Vec<f64> = column(&report, "ci95").iter().map(|text| text.parse().unwrap()).collect();
     assert!(ci[0] == 0.0 && ci[1] > 0.05 && ci[1] < 0.2, "{ci:?}");
+}
+
+#[test]
+fn a_report_can_be_made_after_each_tick() {
+    let proc = FakeProc::of([Process::single(10, "busy", 'R'), Process::single(11, "idle", 'S')]);
+    let mut engine = Driver::new(&proc, &["-g", "comm", "--fd-budget", "0"]);
+    engine.refresh();
+    for tick in 1..=3 {
+        engine.pass();
+        let report = engine.report();
+        assert_eq!(report.ticks.completed, tick);
+        assert_eq!(samples(&report).values().sum::<u64>(), tick);
+        assert_eq!(crate::support::report::counts(&report, "stat").ok, 2 * tick, "no read is lost, none counts twice");
+    }
 }

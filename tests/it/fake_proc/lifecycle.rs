@@ -11,7 +11,7 @@ use psn::session::{self, Stop};
 use psn_stress::names::HOSTILE;
 use rustix::io::Errno;
 
-use crate::support::engine::{Engine, config, sample};
+use crate::support::driver::{Driver, config, sample};
 use crate::support::fake::{Content, FakeProc, Process, Thread, unblock};
 use crate::support::faults::Script;
 use crate::support::report::{column, counts, field, only, samples, value};
@@ -24,7 +24,7 @@ fn a_thread_that_ends_between_listing_and_read_is_gone_and_no_error() {
         Process::single(20, "other", 'D'),
     ]);
     for budget in ["0", "1000"] {
-        let mut engine = Engine::new(&proc, &["-g", "task", "--fd-budget", budget]);
+        let mut engine = Driver::new(&proc, &["-g", "task", "--fd-budget", budget]);
         engine.refresh();
         proc.remove_thread(10, 12);
         engine.pass();
@@ -41,7 +41,7 @@ fn a_thread_that_ends_between_listing_and_read_is_gone_and_no_error() {
 #[test]
 fn a_process_that_ends_between_listing_and_read_is_gone_and_no_error() {
     let proc = FakeProc::of([Process::single(10, "a", 'D'), Process::single(20, "b", 'D')]);
-    let mut engine = Engine::new(&proc, &["-g", "comm,syscall", "--fd-budget", "0"]);
+    let mut engine = Driver::new(&proc, &["-g", "comm,syscall", "--fd-budget", "0"]);
     engine.refresh();
     proc.remove(10);
     engine.pass();
@@ -57,7 +57,7 @@ fn a_process_that_ends_between_listing_and_read_is_gone_and_no_error() {
 #[test]
 fn threads_and_processes_born_later_are_sampled_from_the_next_listing_on() {
     let proc = FakeProc::of([Process::new(10).thread(Thread::new(10).state('D'))]);
-    let mut engine = Engine::new(&proc, &["-g", "task"]);
+    let mut engine = Driver::new(&proc, &["-g", "task"]);
     engine.refresh();
     engine.pass();
     proc.add_thread(&Process::new(10), &Thread::new(11).state('D'));
@@ -93,7 +93,7 @@ fn a_leader_that_has_ended_hides_neither_its_threads_nor_their_details() {
 fn a_thread_whose_id_is_given_to_another_starts_anew() {
     let thread = |start: u32, utime: u32| Thread::new(10).state('D').stat(22, start).stat(14, utime);
     let proc = FakeProc::of([Process::new(10).thread(thread(1, 1000).file("cgroup", "0::/old\n"))]);
-    let mut engine = Engine::new(&proc, &["-g", "starttime,cgroup", "-s", "utime", "--fd-budget", "0"]);
+    let mut engine = Driver::new(&proc, &["-g", "starttime,cgroup", "-s", "utime", "--fd-budget", "0"]);
     engine.refresh();
     engine.pass();
     proc.add(&Process::new(10).thread(thread(2, 5000).file("cgroup", "0::/new\n")));
@@ -116,7 +116,7 @@ fn what_is_known_of_a_program_is_forgotten_when_another_is_executed() {
             .file("exe", Content::Link(format!("/bin/{name}")))
     };
     let proc = FakeProc::of([program("shell")]);
-    let mut engine = Engine::new(&proc, &["-g", "comm,cgroup,cmdline,exe"]);
+    let mut engine = Driver::new(&proc, &["-g", "comm,cgroup,cmdline,exe"]);
     engine.refresh();
     engine.pass();
     proc.add(&program("tool"));
@@ -137,7 +137,7 @@ fn a_pid_that_is_given_to_a_process_of_the_same_name_shows_nothing_of_its_predec
     };
     for budget in ["0", "1000"] {
         let proc = FakeProc::of([program("/bin/old", 1)]);
-        let mut engine = Engine::new(&proc, &["-g", "starttime,exe", "--fd-budget", budget]);
+        let mut engine = Driver::new(&proc, &["-g", "starttime,exe", "--fd-budget", budget]);
         engine.refresh();
         engine.pass();
         proc.remove(10);
@@ -164,7 +164,7 @@ fn a_process_whose_threads_can_not_be_listed_for_once_is_sampled_on() {
     let proc = FakeProc::of([process(10), process(20)]);
     // In the second listing, both processes, each once more by its path.
     let calls = Arc::new(Calls(2..6, AtomicU64::new(0)));
-    let mut engine = Engine::with_faults(&proc, &["-g", "task"], calls);
+    let mut engine = Driver::with_faults(&proc, &["-g", "task"], calls);
     engine.refresh();
     engine.pass();
     proc.add_thread(&Process::new(10), &Thread::new(12).state('D'));
@@ -188,7 +188,7 @@ fn a_process_that_could_not_be_listed_is_listed_again_though_no_task_was_born() 
     std::fs::write(proc.path().join("loadavg"), "0.17 0.22 0.12 1/83 4610\n").unwrap();
     let script = |errno| Script::new().times(Call::Read, None, Fault::Fail(errno), 1, 1).shared();
     for (errno, is_retried) in [(Errno::NOMEM, true), (Errno::ACCESS, false)] {
-        let mut engine = Engine::with_faults(&proc, &["-g", "comm"], script(errno));
+        let mut engine = Driver::with_faults(&proc, &["-g", "comm"], script(errno));
         for _ in 0..2 {
             engine.refresh();
             engine.pass();
@@ -353,7 +353,7 @@ impl Faults for HeldUp {
 fn a_worker_that_waits_for_another_accuses_no_process() {
     let proc = FakeProc::of([Process::new(10).threads((10..20).map(|tid| Thread::new(tid).state('D')))]);
     let held_up = Arc::new(HeldUp(Mutex::default()));
-    let mut engine = Engine::with_faults(&proc, &["-g", "comm,cpu"], held_up.clone());
+    let mut engine = Driver::with_faults(&proc, &["-g", "comm,cpu"], held_up.clone());
     engine.refresh();
     let lock = held_up.0.lock().unwrap();
     let pass = std::thread::spawn(move || {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::support::engine::{Engine, sample};
+use crate::support::driver::{Driver, sample};
 use crate::support::fake::{FakeProc, Process, Thread};
 use crate::support::report::{column, only, samples, value};
 
@@ -76,7 +76,7 @@ fn descendants_of_all_generations_are_selected() {
 #[test]
 fn descendants_born_later_are_selected_and_stay_so_when_their_parents_end() {
     let proc = family();
-    let mut engine = Engine::new(&proc, &["-a", "-g", "pid", "-p", "500", "-r"]);
+    let mut engine = Driver::new(&proc, &["-a", "-g", "pid", "-p", "500", "-r"]);
     engine.refresh();
     engine.pass();
     proc.add(&Process::single(250, "born-later", 'D').ppid(200));
@@ -97,7 +97,7 @@ fn descendants_born_later_are_selected_and_stay_so_when_their_parents_end() {
 #[test]
 fn a_pid_that_is_given_to_a_stranger_is_no_descendants_any_more() {
     let proc = family();
-    let mut engine = Engine::new(&proc, &["-a", "-g", "pid,comm", "-p", "500", "-r"]);
+    let mut engine = Driver::new(&proc, &["-a", "-g", "pid,comm", "-p", "500", "-r"]);
     engine.refresh();
     engine.pass();
     // Within one refresh, so that no listing finds the pids missing.
@@ -123,7 +123,7 @@ fn a_pid_that_is_given_to_a_stranger_is_no_descendants_any_more() {
 #[test]
 fn a_process_that_takes_a_matching_name_is_selected_from_then_on() {
     let proc = family();
-    let mut engine = Engine::new(&proc, &["-a", "-g", "pid", "-p", "renamed"]);
+    let mut engine = Driver::new(&proc, &["-a", "-g", "pid", "-p", "renamed"]);
     engine.refresh();
     engine.pass();
     proc.add(&Process::single(600, "renamed", 'D'));
@@ -310,7 +310,7 @@ fn a_filter_on_a_cheap_column_saves_the_costly_reads() {
     use psn::proc::source::Source;
     let script = Script::new().shared();
     let args = ["-a", "-g", "comm,rchar,syscall", "--where", "comm = beta", "--workers", "1"];
-    let report = Engine::with_faults(&three(), &args, script.clone()).run(1);
+    let report = Driver::with_faults(&three(), &args, script.clone()).run(1);
     assert_eq!(value(&report, only(&report), "comm"), "beta");
     assert_eq!(script.calls(Call::Open, Some(Source::Io)), 1);
     assert_eq!(script.calls(Call::Open, Some(Source::Syscall)), 1);

@@ -3,7 +3,7 @@
 pub mod alloc;
 pub mod child;
 pub mod dir;
-pub mod engine;
+pub mod driver;
 pub mod fake;
 pub mod faults;
 pub mod json;
