@@ -47,7 +47,7 @@ fn start_up() -> Result<(), Box<dyn std::error::Error>> {
     KernelScan::open(&root, &WalkRequest::default())?;
     println!("open                {:>9.1?}", started.elapsed());
     let started = Instant::now();
-    Symbols::load("/proc/kallsyms".as_ref())?;
+    Symbols::load(&root)?;
     println!("load symbols        {:>9.1?}", started.elapsed());
     Ok(())
 }

@@ -148,7 +148,7 @@ fn assert_same_wait(record: &Owned, line: &Option<Vec<u8>>) {
 
 /// Names for addresses, or `None` if the kernel hides them.
 fn symbols() -> Option<Symbols> {
-    match Symbols::load("/proc/kallsyms".as_ref()) {
+    match Symbols::load(&root()) {
         Ok(symbols) => Some(symbols),
         Err(error @ SymbolsError::Hidden) => {
             eprintln!("skipped in part: {error}");

@@ -8,4 +8,3 @@ mod pattern;
 pub mod plan;
 pub mod registry;
 pub mod select;
-pub(crate) mod state;

@@ -8,12 +8,12 @@ use crate::ask::column::{Column, Extract};
 use crate::ask::filter::Filter;
 use crate::ask::kernel_times::KernelTimes;
 use crate::ask::registry::find_column;
-use crate::ask::state::{STATE_LETTERS, state_names};
 use crate::proc::parse::stat::field;
 use crate::proc::source::{Source, SourceSet};
+use crate::proc::state::{STATE_LETTERS, state_names};
 use crate::row::observation::Observation;
 
-pub use crate::ask::state::StateGate;
+pub use crate::proc::state::StateGate;
 pub use error::PlanError;
 pub use request::{Collected, PlanRequest};
 pub(crate) use statistic::STATISTICS;

@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use clap::{Args, CommandFactory, Parser, Subcommand};
 
-use crate::ask::state::state_name;
 use crate::config::scan::Scan;
 use crate::output::Format;
+use crate::proc::state::state_name;
 use crate::time::moment::{TimePoint, parse_bytes, parse_duration, parse_duration_or_none, parse_duration_with_unit};
 
 const EXAMPLES: &str = "\

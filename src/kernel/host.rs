@@ -43,10 +43,7 @@ impl Namespaces {
 /// # Errors
 /// Why there can be no walk.
 pub(crate) fn check(root: &ProcRoot) -> Result<Namespaces, Unavailable> {
-    /// `PROC_SUPER_MAGIC`
-    const PROC: i64 = 0x9fa0;
-    let is_proc = rustix::fs::statfs(root.path()).is_ok_and(|stat| i128::from(stat.f_type) == i128::from(PROC));
-    if !is_proc {
+    if !root.is_proc() {
         return Err(Unavailable::NotProc(root.path().to_owned()));
     }
     const NOT_THERE: &str = "the proc root belongs to a PID namespace in which psn itself is not visible";

@@ -9,7 +9,7 @@ use super::thread::Thread;
 use super::titles::{FactsWanted, Title};
 use crate::row::observation::Observation;
 use crate::row::rows::Rows;
-use crate::tasks::Memory;
+use crate::tasks::TaskMemory;
 use crate::tasks::facts::{ProcessFacts, SideReaders};
 
 /// The deferred rows of one lane.
@@ -30,7 +30,7 @@ pub(super) struct Waiting {
     pub(super) title: Title,
     /// The thread's name, if the row waits for mappings.
     pub(super) comm: Option<Box<[u8]>>,
-    pub(super) memory: Option<Arc<Mutex<Memory>>>,
+    pub(super) memory: Option<Arc<Mutex<TaskMemory>>>,
 }
 
 impl DeferredRows {
@@ -60,7 +60,7 @@ impl DeferredRows {
         thread: &Thread<'_>,
         facts: &Arc<ProcessFacts>,
         wanted: FactsWanted,
-        memory: Option<Arc<Mutex<Memory>>>,
+        memory: Option<Arc<Mutex<TaskMemory>>>,
     ) {
         self.rows.push_row(row);
         self.waiting.push(Waiting {
@@ -92,6 +92,6 @@ impl DeferredRows {
     /// The side readers that rows wait for; `None` if there are no rows.
     #[must_use]
     pub(crate) fn readers(&self) -> Option<&Arc<SideReaders>> {
-        self.waiting.first().and_then(|waiting| waiting.facts.readers())
+        self.waiting.first().map(|waiting| waiting.facts.readers())
     }
 }

@@ -7,12 +7,12 @@ use super::contents::FileContents;
 use super::thread::Thread;
 use crate::ask::column::{Column, Extract, SmapsPart, StatusForm};
 use crate::ask::kernel_times::KernelTimes;
-use crate::ask::state::{state_name, state2_name};
 use crate::kernel::TaskRecord;
 use crate::proc::parse::smaps::Mapping;
 use crate::proc::parse::stat::field;
 use crate::proc::parse::{self, cgroup, cmdline, io, schedstat, stack, status, system};
 use crate::proc::source::Source;
+use crate::proc::state::{state_name, state2_name};
 use crate::row::observation::{Mark, Observation};
 use crate::tasks::users::Users;
 

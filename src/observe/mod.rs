@@ -41,7 +41,7 @@ use crate::count::Fold;
 use crate::proc::parse::stat::Stat;
 use crate::proc::source::Source;
 use crate::proc::{Buffer, ReadError};
-use crate::tasks::{Memory, Process, Task};
+use crate::tasks::{Process, Task, TaskMemory};
 
 pub use self::coverage::Coverage;
 pub(crate) use self::current_file::CurrentFile;
@@ -65,7 +65,7 @@ pub(crate) struct Observer {
     /// A buffer for the full name of a thread that a walk found, where its record has only the beginning.
     name: Vec<u8>,
     /// Stands in for the memory of a thread that has none, or whose own is locked by another worker.
-    spare: Memory,
+    spare: TaskMemory,
 }
 
 impl Observer {
@@ -79,7 +79,7 @@ impl Observer {
             plan,
             stat: Buffer::default(),
             name: Vec::new(),
-            spare: Memory::default(),
+            spare: TaskMemory::default(),
         }
     }
 
@@ -111,7 +111,7 @@ impl Observer {
         };
         let thread = Thread::from_stat(process.tgid, &stat, starttime_ticks, is_blocked);
         let mut lock = task.memory().try_lock();
-        let mut spare = Memory::default();
+        let mut spare = TaskMemory::default();
         let memory = held(&mut lock).unwrap_or(&mut spare);
         if !is_blocked {
             memory.revalidate(starttime_ticks, stat.comm, at.now_ns);
@@ -218,7 +218,7 @@ impl Observer {
     }
 
     /// Fills in the facts of the process, and counts the row unless a filter rejects it.
-    fn count(&mut self, thread: &Thread<'_>, memory: &mut Memory, at: TickTime) {
+    fn count(&mut self, thread: &Thread<'_>, memory: &mut TaskMemory, at: TickTime) {
         let Self { plan, reader, counter, .. } = self;
         if counter.fill(plan, reader, thread, plan.fact_slots()) {
             counter.count(plan, &mut reader.contents, &mut memory.last_values, at);

@@ -14,9 +14,9 @@ use crate::proc::parse::{schedstat, status};
 use crate::proc::source::{Source, SourceSet};
 use crate::proc::{Buffer, ProcRoot, ReadError};
 use crate::row::observation::Mark;
-use crate::tasks::facts::Runs;
+use crate::tasks::facts::RunCount;
 use crate::tasks::facts::files::{slices, switches};
-use crate::tasks::{DetailFiles, Memory, Permit, Process, Task, TaskFacts};
+use crate::tasks::{DetailFiles, Permit, Process, Task, TaskFacts, TaskMemory};
 
 /// Reads threads' files, one thread at a time.
 #[derive(Debug)]
@@ -43,7 +43,7 @@ pub(crate) struct ThreadReader {
 pub(super) struct ReadTarget<'a> {
     pub(super) process: &'a Process,
     pub(super) task: &'a Task,
-    pub(super) memory: &'a mut Memory,
+    pub(super) memory: &'a mut TaskMemory,
 }
 
 /// Whether the thread's switch counters changed while its wait was read.
@@ -239,7 +239,7 @@ impl ThreadReader {
     }
 
     /// Reads the thread's switch counters; `None` if this kernel has none.
-    pub(super) fn read_switches(&mut self, target: &mut ReadTarget<'_>) -> Option<Runs> {
+    pub(super) fn read_switches(&mut self, target: &mut ReadTarget<'_>) -> Option<RunCount> {
         self.read_task_file(target, Source::Schedstat);
         let counted = self.contents.bytes(Source::Schedstat).ok().map(schedstat::parse);
         if let Some(Err(_)) = counted {
@@ -252,14 +252,14 @@ impl ThreadReader {
     }
 
     /// Reads how often the thread left a CPU, voluntarily or not.
-    pub(super) fn read_context_switches(&mut self, target: &mut ReadTarget<'_>) -> Option<Runs> {
+    pub(super) fn read_context_switches(&mut self, target: &mut ReadTarget<'_>) -> Option<RunCount> {
         self.read_task_file(target, Source::Status);
-        self.contents.bytes(Source::Status).ok().and_then(switches).map(Runs::Switches)
+        self.contents.bytes(Source::Status).ok().and_then(switches).map(RunCount::Switches)
     }
 }
 
 /// The task's memory, or `None` if another worker holds the lock. Never waits: that worker may be stuck reading this task.
-pub(super) fn held<'a>(lock: &'a mut TryLockResult<MutexGuard<'_, Memory>>) -> Option<&'a mut Memory> {
+pub(super) fn held<'a>(lock: &'a mut TryLockResult<MutexGuard<'_, TaskMemory>>) -> Option<&'a mut TaskMemory> {
     match lock {
         Ok(memory) => Some(&mut **memory),
         Err(TryLockError::Poisoned(poisoned)) => Some(&mut **poisoned.get_mut()),

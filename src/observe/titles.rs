@@ -11,7 +11,7 @@ use super::reader::{ReadTarget, SwitchCheck, ThreadReader};
 use super::thread::Thread;
 use crate::proc::source::Source;
 use crate::row::observation::Mark;
-use crate::tasks::facts::{Fact, Look, ProcessFacts, Runs, TITLES, Witness};
+use crate::tasks::facts::{Fact, ProcessFacts, RunCount, TITLES, TitleStatus, Witness};
 
 /// The longest time that rows wait for their titles after the end of the pass. A title that takes longer to read hardly
 /// belongs to the row.
@@ -72,21 +72,21 @@ impl ThreadReader {
         let process = target.process;
         let Some(facts) = &process.facts else { return Title::Current };
         let (runs, is_at_rest) = match thread.record {
-            Some(record) => (Some(Runs::Switches(record.switches)), record.is_at_rest()),
+            Some(record) => (Some(RunCount::Switches(record.switches)), record.is_at_rest()),
             None => (self.switches_of_row(target), !thread.is_running()),
         };
         // A thread that has ended does not run any more.
         let is_at_rest = is_at_rest || thread.has_ended();
         let witness = Witness { tid: thread.tid, runs, is_at_rest };
         match facts.look(process.tgid, witness) {
-            Look::Current => Title::Current,
-            Look::Awaited(reading) => Title::Awaited(witness, reading),
-            Look::Stale => Title::Stale,
+            TitleStatus::Current => Title::Current,
+            TitleStatus::Awaited(reading) => Title::Awaited(witness, reading),
+            TitleStatus::Stale => Title::Stale,
         }
     }
 
     /// The thread's switch counters at the time of the row; `None` if it has run since, or if they are not known.
-    fn switches_of_row(&mut self, target: &mut ReadTarget<'_>) -> Option<Runs> {
+    fn switches_of_row(&mut self, target: &mut ReadTarget<'_>) -> Option<RunCount> {
         match self.switch_check {
             SwitchCheck::NotMade => self.read_switches(target),
             SwitchCheck::Unchanged => target.memory.switches,

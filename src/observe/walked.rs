@@ -18,8 +18,8 @@ use crate::proc::parse::stat::{self, Stat};
 use crate::proc::source::{Source, SourceSet};
 use crate::proc::{Buffer, ReadError};
 use crate::row::observation::Mark;
-use crate::tasks::facts::Runs;
-use crate::tasks::{Memory, Process, Task};
+use crate::tasks::facts::RunCount;
+use crate::tasks::{Process, Task, TaskMemory};
 
 /// Sources that need not be read of every thread: each record has them, or they matter only for threads that wait, or side
 /// readers read them.
@@ -55,7 +55,7 @@ pub(crate) fn knows_name(task: &Task, record: &TaskRecord<'_>) -> bool {
 
 /// The name that was read of the thread, if it has not run since: its switch counter is the same, and it is at rest. It is
 /// still its name, because only the thread itself changes the longer name of a kernel worker.
-fn known_name<'a>(memory: &'a Memory, record: &TaskRecord<'_>) -> Option<&'a [u8]> {
+fn known_name<'a>(memory: &'a TaskMemory, record: &TaskRecord<'_>) -> Option<&'a [u8]> {
     let (switches, name) = memory.whole_name.as_ref()?;
     let is_same = memory.starttime_ticks == record.starttime_ticks && *switches == record.switches;
     (is_same && record.is_at_rest()).then_some(name)
@@ -178,7 +178,7 @@ impl Observer {
         if !self.reader.contents.has_wait() {
             return;
         }
-        if self.reader.read_context_switches(target) == Some(Runs::Switches(record.switches)) {
+        if self.reader.read_context_switches(target) == Some(RunCount::Switches(record.switches)) {
             self.reader.entries.confirm();
         } else {
             self.mark_torn();

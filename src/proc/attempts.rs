@@ -1,4 +1,4 @@
-//! How many reads were attempted, counted where they are made, to hold the accounts against.
+//! How many reads were attempted: a check on the accounts of reads.
 
 #[cfg(debug_assertions)]
 use crate::proc::lookup::PerSource;
@@ -6,13 +6,13 @@ use crate::proc::source::Source;
 #[cfg(debug_assertions)]
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// The reads that were attempted, counted where they are made rather than where their outcome is: what a [`Health`](super::health::Health) is
-/// held to. Debug builds count, others do not.
+/// The reads that were attempted, counted where they are made. Debug builds check that each [`Health`](super::health::Health)
+/// accounts for all of them; release builds do not count.
 #[derive(Debug, Default)]
 pub struct Attempts(#[cfg(debug_assertions)] pub(super) PerSource<AtomicU64>);
 
 impl Attempts {
-    /// Counts one on `source`; directories and files of the whole system have none, and are not accounted for.
+    /// Counts one attempt. Directories and files of the host have no source, and are in no account.
     #[inline]
     pub fn count(&self, source: Option<Source>) {
         #[cfg(debug_assertions)]
@@ -23,8 +23,8 @@ impl Attempts {
         let _ = source;
     }
 
-    /// Begins anew: what there was has been accounted for.
-    pub fn forget(&self) {
+    /// Starts again at 0, after all attempts were accounted for.
+    pub(crate) fn forget(&self) {
         #[cfg(debug_assertions)]
         self.0.iter().for_each(|(_, count)| count.store(0, Ordering::Relaxed));
     }

@@ -1,28 +1,23 @@
-//! How many CPUs the host has, whatever psn itself may use of them.
+//! How many CPUs the host has, even if psn may not use all of them.
 
 use std::io::Read as _;
-use std::sync::mpsc;
 use std::time::Duration;
 
-/// Where the kernel says so.
+use crate::proc::deadline::within;
+
+/// The kernel's list of CPUs.
 const ONLINE: &str = "/sys/devices/system/cpu/online";
 
-/// How long an answer may take: what lies there may be another file system's, which need not answer at all.
+/// How long reading it may take: another file system may be mounted there, which may never answer.
 const PATIENCE: Duration = Duration::from_millis(200);
 
-/// `SYSFS_MAGIC`, without which it is not the kernel that answers but a container's view of it.
+/// `SYSFS_MAGIC`: on any other file system the file is not the kernel's, but a container's.
 const SYSFS: u32 = 0x6265_6572;
 
-/// The CPUs that are online; unknown where the kernel does not say.
+/// The number of CPUs that are online; `None` if the kernel does not tell.
 #[must_use]
 pub fn online() -> Option<u64> {
-    let (sender, receiver) = mpsc::channel();
-    let reader = std::thread::Builder::new().name("psn-cpus".to_owned()).spawn(move || {
-        // Who asked may have given up by now.
-        let _ = sender.send(read());
-    });
-    reader.ok()?;
-    receiver.recv_timeout(PATIENCE).ok().flatten()
+    within(PATIENCE, read).flatten()
 }
 
 fn read() -> Option<u64> {

@@ -1,4 +1,4 @@
-//! Why a read gave no bytes.
+//! The classes of failed reads.
 
 use rustix::io::Errno;
 
@@ -14,13 +14,13 @@ pub enum ReadError {
     /// This kernel has no such file or field.
     #[error("not supported by this kernel")]
     Unsupported,
-    /// The reader did not come back in time.
+    /// The read did not return in time.
     #[error("timed out")]
     TimedOut,
-    /// The read failed for want of a resource or by an I/O error.
+    /// The read failed for lack of a resource or with an I/O error.
     #[error("{}", std::io::Error::from_raw_os_error(.0.raw_os_error()))]
     Dropped(Errno),
-    /// The bytes were in no known format.
+    /// The bytes are in no known format.
     #[error("not in the kernel's format")]
     Malformed,
 }

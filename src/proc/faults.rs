@@ -1,9 +1,9 @@
-//! The seam at which tests have calls fail.
+//! Faults that tests inject into system calls.
 
 use super::source::Source;
 use rustix::io::Errno;
 
-/// A system call that a test may make fail.
+/// A system call that a test can make fail.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Call {
     /// Opening a file, a directory or a link.
@@ -12,7 +12,7 @@ pub enum Call {
     Read,
 }
 
-/// What happens to a call instead of, or after, the kernel's answer.
+/// How a call is changed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fault {
     /// The call fails with this error.
@@ -21,7 +21,7 @@ pub enum Fault {
     Short(usize),
 }
 
-/// A script of faults: how tests make any call on any file fail, without root and without luck.
+/// Decides which calls fail, so that a test can make any call on any file fail without being root.
 pub trait Faults: Send + Sync {
     /// The fault for this call, if any. `source` is `None` for directories and system-wide files.
     fn fault(&self, call: Call, source: Option<Source>) -> Option<Fault>;

@@ -1,4 +1,4 @@
-//! The accounting of reads: every attempt lands in exactly one class.
+//! The account of reads: each attempt is in exactly one class.
 
 use super::attempts::Attempts;
 use std::collections::BTreeMap;
@@ -12,22 +12,22 @@ use crate::proc::ReadError;
 use crate::proc::lookup::PerSource;
 use crate::proc::source::Source;
 
-/// The attempts on one file, by class.
+/// The attempts to read one file, by class.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Counts {
-    /// Gave bytes that were understood.
+    /// The bytes were read and understood.
     pub ok: u64,
     /// The task had ended.
     pub gone: u64,
-    /// Refused.
+    /// The kernel refused.
     pub denied: u64,
-    /// Not in this kernel.
+    /// This kernel has no such file.
     pub unsupported: u64,
-    /// Did not come back in time.
+    /// The read did not return in time.
     pub timed_out: u64,
-    /// Failed for want of a resource, or by an I/O error.
+    /// The read failed for lack of a resource or with an I/O error.
     pub dropped: u64,
-    /// In no known format.
+    /// The bytes are in no known format.
     pub malformed: u64,
 }
 
@@ -35,7 +35,7 @@ impl Counts {
     /// All attempts.
     #[must_use]
     pub const fn attempts(&self) -> u64 {
-        // A recording may say anything.
+        // The counts may come from a recording, and be anything.
         self.ok
             .saturating_add(self.gone)
             .saturating_add(self.denied)
@@ -45,7 +45,7 @@ impl Counts {
             .saturating_add(self.malformed)
     }
 
-    /// Whether anything but `ok` and `gone` occurred: what a reader of the report should know of.
+    /// Whether any class but `ok` and `gone` occurred, which the report then mentions.
     #[must_use]
     pub const fn is_notable(&self) -> bool {
         self.denied > 0 || self.unsupported > 0 || self.timed_out > 0 || self.dropped > 0 || self.malformed > 0
@@ -62,7 +62,7 @@ impl Counts {
     }
 }
 
-/// The accounting of a worker, or of a session.
+/// The account of a worker or of a session.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Health {
     sources: PerSource<Counts>,
@@ -82,13 +82,13 @@ impl Health {
 
     /// Counts `count` attempts that succeeded.
     #[inline]
-    pub fn record_ok(&mut self, source: Source, count: u64) {
+    pub(crate) fn record_ok(&mut self, source: Source, count: u64) {
         self.sources[source].ok += count;
     }
 
     /// Counts one attempt that failed.
     #[cold]
-    pub fn record_error(&mut self, source: Source, error: ReadError) {
+    pub(crate) fn record_error(&mut self, source: Source, error: ReadError) {
         let counts = &mut self.sources[source];
         match error {
             ReadError::Gone => counts.gone += 1,
@@ -103,32 +103,32 @@ impl Health {
         }
     }
 
-    /// Counts `count` attempts that failed for want of a resource.
-    pub fn record_dropped(&mut self, source: Source, errno: Errno, count: u64) {
+    /// Counts `count` attempts that failed for lack of a resource.
+    pub(crate) fn record_dropped(&mut self, source: Source, errno: Errno, count: u64) {
         if count > 0 {
             self.sources[source].dropped += count;
             *self.dropped.entry((source, errno.raw_os_error())).or_default() += count;
         }
     }
 
-    /// Moves one attempt from `ok` to where it belongs: its bytes turned out to be unusable.
+    /// Moves one attempt from `ok` to the class of `error`, because its bytes turned out to be unusable.
     #[cold]
-    pub fn correct(&mut self, source: Source, error: ReadError) {
+    pub(crate) fn correct(&mut self, source: Source, error: ReadError) {
         let ok = &mut self.sources[source].ok;
         debug_assert!(*ok > 0, "no attempt on {} was counted as understood", source.name());
         *ok = ok.saturating_sub(1);
         self.record_error(source, error);
     }
 
-    /// Takes back one attempt that had timed out: its answer came after all, and is counted as what it was.
+    /// Takes back one attempt that had timed out: it returned after all, and the caller counts its result.
     #[cold]
-    pub fn retract_timeout(&mut self, source: Source) {
+    pub(crate) fn retract_timeout(&mut self, source: Source) {
         let timed_out = &mut self.sources[source].timed_out;
         debug_assert!(*timed_out > 0, "no attempt on {} had timed out", source.name());
         *timed_out = timed_out.saturating_sub(1);
     }
 
-    /// Adds another accounting and empties it.
+    /// Adds another account and empties it.
     pub fn take(&mut self, other: &mut Self) {
         for ((_, mine), (_, theirs)) in self.sources.iter_mut().zip(other.sources.iter_mut()) {
             mine.add(theirs);
@@ -140,12 +140,12 @@ impl Health {
         self.debug_assert_sums();
     }
 
-    /// In debug builds: each of `attempts` is in exactly one class here, and nothing else is. Not for use while a read
-    /// is under way.
-    pub fn debug_assert_accounts_for(&self, attempts: &Attempts) {
+    /// In debug builds, checks that each of `attempts` is in exactly one class here, and nothing else is. Do not call it during a
+    /// read.
+    pub(crate) fn debug_assert_accounts_for(&self, attempts: &Attempts) {
         #[cfg(debug_assertions)]
         for ((source, counts), (_, attempts)) in self.sources.iter().zip(attempts.0.iter()) {
-            // Listings are accounted for where they fail, and the kernel's own walk reads no file.
+            // Of listings only the failed ones are counted, and the kernel's walk reads no file.
             if !matches!(source, Source::Task | Source::Kernel) {
                 let attempts = attempts.load(Ordering::Relaxed);
                 debug_assert_eq!(counts.attempts(), attempts, "reads of {}: {counts:?}", source.name());
@@ -155,7 +155,7 @@ impl Health {
         let _ = attempts;
     }
 
-    /// Each dropped read has its errno: the two accounts of them agree, file by file.
+    /// In debug builds, checks for each file that every dropped read has an errno.
     fn debug_assert_sums(&self) {
         if cfg!(debug_assertions) {
             let mut errnos = PerSource::<u64>::default();
@@ -166,7 +166,7 @@ impl Health {
         }
     }
 
-    /// The counts by file name, of the files that were tried, cheapest first.
+    /// The counts of the files that were tried, by file name, cheapest first.
     #[must_use]
     pub fn by_file(&self) -> Vec<(&'static str, Counts)> {
         let mut files: Vec<(&'static str, Counts)> = Vec::new();

@@ -1,170 +1,87 @@
-//! Files of the whole host, such as `loadavg`: they may hang or lie.
-//!
-//! Container runtimes mount files of their own over some of those (lxcfs). What is not on the proc file system itself is
-//! told by its device, which no server is asked for, and is not even opened. All of it is done by a thread of its own, which is
-//! waited for with a deadline and left behind where it does not come back; and so is the sum of these waits.
+//! Files of the whole host, such as `loadavg`.
 
-use std::collections::BTreeMap;
-use std::ffi::{CStr, CString};
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::ffi::CStr;
+use std::fs::File;
+use std::io;
+use std::sync::Arc;
 
-use rustix::fs::{AtFlags, Mode, OFlags, StatxFlags};
-use rustix::io::Errno;
+use rustix::fs::Mode;
 
-use crate::proc::{OPEN_FILE, ReadError};
+use crate::proc::buffer::Buffer;
+use crate::proc::deadline::HelperThread;
+use crate::proc::error::ReadError;
+use crate::proc::faults::Call;
+use crate::proc::host_files::{check, read};
+use crate::proc::open::OPEN_FILE;
+use crate::proc::root::ProcRoot;
+use crate::text::sentence::shown;
 
-/// How long one file may take, and all of them of a run that do not answer.
-const PATIENCE: Duration = Duration::from_millis(500);
-const ALL_PATIENCE: Duration = Duration::from_secs(1);
+pub use crate::proc::deadline::within;
 
-/// Files of the whole host are shorter.
-const MAX_BYTES: usize = 16 << 20;
-
-/// Why a file is not read any more.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Trouble {
-    /// It did not answer in time.
-    Hangs,
-    /// Something else is mounted over it.
-    Foreign,
-}
-
-impl From<Trouble> for ReadError {
-    fn from(trouble: Trouble) -> Self {
-        match trouble {
-            Trouble::Hangs => Self::TimedOut,
-            Trouble::Foreign => Self::Unsupported,
-        }
-    }
-}
-
-#[derive(Debug)]
-struct State {
-    /// The patience that is left for files that do not answer.
-    left: Duration,
-    troubles: BTreeMap<CString, Trouble>,
-}
-
-/// The files of the whole host under one proc root.
-#[derive(Debug)]
-pub(super) struct HostFiles(Mutex<State>);
-
-impl Default for HostFiles {
-    fn default() -> Self {
-        Self(Mutex::new(State { left: ALL_PATIENCE, troubles: BTreeMap::new() }))
-    }
-}
-
-impl HostFiles {
-    /// The file's bytes.
-    pub(super) fn read(&self, root: &Arc<OwnedFd>, name: &CStr) -> Result<Vec<u8>, ReadError> {
-        self.ask(name, Arc::clone(root), read)
+impl ProcRoot {
+    /// Reads a file of the whole host, such as `loadavg`, if it is on the file system of the root and answers in time. A file
+    /// that does not is not tried again.
+    ///
+    /// # Errors
+    /// The class of the failure. A file over which something else is mounted is [`ReadError::Unsupported`].
+    pub(crate) fn read_host<'b>(&self, name: &CStr, buffer: &'b mut Buffer) -> Result<&'b [u8], ReadError> {
+        self.read_host_by(&mut HelperThread::default(), name, buffer)
     }
 
-    /// Whether the file is of the proc file system itself, and so answers.
-    pub(super) fn check(&self, root: &Arc<OwnedFd>, name: &CStr) -> Result<(), ReadError> {
-        self.ask(name, Arc::clone(root), check)
-    }
-
-    fn ask<T: Send + 'static>(
+    /// Reads a file of the whole host as [`read_host`](Self::read_host) does, but by the thread of `helper`, for callers that
+    /// read often.
+    ///
+    /// # Errors
+    /// The class of the failure.
+    pub(crate) fn read_host_by<'b>(
         &self,
+        helper: &mut HelperThread,
         name: &CStr,
-        root: Arc<OwnedFd>,
-        work: impl FnOnce(BorrowedFd<'_>, &CStr) -> Result<T, Answer> + Send + 'static,
-    ) -> Result<T, ReadError> {
-        let patience = {
-            let state = self.lock();
-            if let Some(trouble) = state.troubles.get(name) {
-                return Err((*trouble).into());
-            }
-            state.left.min(PATIENCE)
+        buffer: &'b mut Buffer,
+    ) -> Result<&'b [u8], ReadError> {
+        self.inject(Call::Open, None)?;
+        let bytes = self.host.ask(helper, name, Arc::clone(&self.fd), read)?;
+        let limit = self.inject(Call::Read, None)?;
+        buffer.store(limit.and_then(|limit| bytes.get(..limit)).unwrap_or(&bytes));
+        Ok(buffer.bytes())
+    }
+
+    /// Whether a file of the whole host is on the file system of the root and answers in time.
+    ///
+    /// # Errors
+    /// The class of the failure.
+    pub(crate) fn check_host(&self, name: &CStr) -> Result<(), ReadError> {
+        self.host.ask(&mut HelperThread::default(), name, Arc::clone(&self.fd), check)
+    }
+
+    /// Opens a long file of the whole host, such as `kallsyms`, for a caller that reads it line by line. It is checked first, so
+    /// that reading it does not block.
+    ///
+    /// # Errors
+    /// Why it cannot be opened.
+    pub(crate) fn open_host(&self, name: &CStr) -> io::Result<File> {
+        self.check_host(name).map_err(|error| match error {
+            ReadError::Unsupported => io::Error::other("something else is mounted over it"),
+            error => io::Error::other(error.to_string()),
+        })?;
+        Ok(rustix::fs::openat(&self.fd, name, OPEN_FILE, Mode::empty())?.into())
+    }
+
+    /// A sentence for each file of the whole host that was not used because it cannot be relied on.
+    #[must_use]
+    pub(crate) fn host_warnings(&self) -> Vec<String> {
+        let sentence = |(name, why): (String, &str)| {
+            let instead = match name.as_str() {
+                "loadavg" => "new tasks were found without it, by listing them at every look or by walks",
+                "meminfo" => "the number of files kept open was bounded by the limit on open files alone",
+                "sys/kernel/random/boot_id" => "the recording does not say of which boot it is",
+                "self/mountinfo" => "whether the mount hides processes is not known",
+                _ => "psn did without",
+            };
+            format!("{}/{name} {why}, and was not used: {instead}", shown(self.path()))
         };
-        let (asked, owned) = (Instant::now(), name.to_owned());
-        let answer = within(patience, move || work(root.as_fd(), &owned));
-        let trouble = match answer {
-            Some(Ok(answer)) => return Ok(answer),
-            Some(Err(Answer::Failed(errno))) => return Err(errno.into()),
-            Some(Err(Answer::Foreign)) => Trouble::Foreign,
-            None => Trouble::Hangs,
-        };
-        let mut state = self.lock();
-        if trouble == Trouble::Hangs {
-            state.left = state.left.saturating_sub(asked.elapsed());
-        }
-        state.troubles.insert(name.to_owned(), trouble);
-        Err(trouble.into())
+        // The kernel walk has a warning of its own for a missing list of symbols.
+        let files = self.host.unreliable().into_iter().filter(|(name, _)| name != "kallsyms");
+        files.map(sentence).collect()
     }
-
-    /// The files that could not be relied on, each with the reason in words.
-    pub(super) fn troubles(&self) -> Vec<(String, &'static str)> {
-        let why = |trouble: &Trouble| match trouble {
-            Trouble::Hangs => "did not answer in time",
-            Trouble::Foreign => "is not of the proc file system, but of what is mounted over it",
-        };
-        self.lock().troubles.iter().map(|(name, trouble)| (name.to_string_lossy().into_owned(), why(trouble))).collect()
-    }
-
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// What `work` gives, done by another thread; nothing if it takes longer than `patience`, and then the thread is left behind.
-pub fn within<T: Send + 'static>(patience: Duration, work: impl FnOnce() -> T + Send + 'static) -> Option<T> {
-    let (sender, answer) = crossbeam_channel::bounded(1);
-    let started = std::thread::Builder::new().name("psn-host".to_owned()).stack_size(256 << 10).spawn(move || {
-        // Whoever asked may have given up.
-        let _ = sender.send(work());
-    });
-    started.ok().and_then(|_| answer.recv_timeout(patience).ok())
-}
-
-/// Why there are no bytes.
-enum Answer {
-    Failed(Errno),
-    Foreign,
-}
-
-impl From<Errno> for Answer {
-    fn from(errno: Errno) -> Self {
-        Self::Failed(errno)
-    }
-}
-
-/// Whether the file is on the file system of the proc root, by what the kernel knows without asking who serves it.
-fn check(root: BorrowedFd<'_>, name: &CStr) -> Result<(), Answer> {
-    let file = rustix::fs::openat(root, name, OFlags::PATH | OFlags::CLOEXEC, Mode::empty())?;
-    if device(file.as_fd())? == device(root)? { Ok(()) } else { Err(Answer::Foreign) }
-}
-
-fn device(file: BorrowedFd<'_>) -> Result<u64, Errno> {
-    let flags = AtFlags::EMPTY_PATH | AtFlags::STATX_DONT_SYNC;
-    match rustix::fs::statx(file, c"", flags, StatxFlags::empty()) {
-        Ok(stat) => Ok(rustix::fs::makedev(stat.stx_dev_major, stat.stx_dev_minor)),
-        // Before Linux 4.11.
-        #[allow(clippy::useless_conversion, reason = "the field is 32 bits wide on some architectures")]
-        Err(Errno::NOSYS) => Ok(u64::from(rustix::fs::fstat(file)?.st_dev)),
-        Err(errno) => Err(errno),
-    }
-}
-
-fn read(root: BorrowedFd<'_>, name: &CStr) -> Result<Vec<u8>, Answer> {
-    check(root, name)?;
-    let file = rustix::fs::openat(root, name, OPEN_FILE, Mode::empty())?;
-    // It may have been mounted over meanwhile.
-    if device(file.as_fd())? != device(root)? {
-        return Err(Answer::Foreign);
-    }
-    let mut bytes = Vec::with_capacity(4096);
-    while bytes.len() < MAX_BYTES {
-        match rustix::io::read(&file, rustix::buffer::spare_capacity(&mut bytes)) {
-            Ok(0) => break,
-            Ok(_) => bytes.reserve(4096),
-            Err(Errno::INTR) => {}
-            Err(errno) => return Err(errno.into()),
-        }
-    }
-    Ok(bytes)
 }

@@ -1,17 +1,17 @@
-//! Tables with an entry for every key there can be, so that a lookup can not miss.
+//! Tables with an entry for every possible key, so that each lookup succeeds.
 #![expect(clippy::indexing_slicing, reason = "each table is as long as its key has values")]
 
 use std::ops::{Index, IndexMut};
 
 use crate::proc::source::Source;
 
-/// An entry for every byte: state letters.
+/// A table with an entry for every byte, such as a state letter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PerByte<T>([T; 256]);
 
 impl<T: Copy> PerByte<T> {
-    /// A table full of `value`.
-    pub const fn filled(value: T) -> Self {
+    /// A table whose entries are all `value`.
+    pub(crate) const fn filled(value: T) -> Self {
         Self([value; 256])
     }
 
@@ -21,9 +21,9 @@ impl<T: Copy> PerByte<T> {
         self.0[byte as usize]
     }
 
-    /// The entry of `byte`, to be changed.
+    /// The entry of `byte`, mutable.
     #[inline]
-    pub const fn at_mut(&mut self, byte: u8) -> &mut T {
+    pub(crate) const fn at_mut(&mut self, byte: u8) -> &mut T {
         &mut self.0[byte as usize]
     }
 
@@ -33,13 +33,13 @@ impl<T: Copy> PerByte<T> {
     }
 }
 
-/// An entry for every source.
+/// A table with an entry for every source.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PerSource<T>([T; Source::COUNT]);
 
 impl<T> PerSource<T> {
-    /// A table of what `make` makes.
-    pub fn from_fn(mut make: impl FnMut() -> T) -> Self {
+    /// A table whose entries `make` returns.
+    pub(crate) fn from_fn(mut make: impl FnMut() -> T) -> Self {
         Self(std::array::from_fn(|_| make()))
     }
 
@@ -48,7 +48,7 @@ impl<T> PerSource<T> {
         Source::ALL.into_iter().zip(&self.0)
     }
 
-    /// The entries with their sources, to be changed.
+    /// The entries with their sources, mutable.
     pub fn iter_mut(&mut self) -> impl Iterator<Item = (Source, &mut T)> {
         Source::ALL.into_iter().zip(&mut self.0)
     }

@@ -1,10 +1,10 @@
-//! Rights that psn has beyond its user's own.
+//! Capabilities: rights that psn has beyond those of its user.
 //!
-//! A copy of psn may be given capabilities (`setcap`), so that users who are not root see other users' threads. They are for
-//! reading a proc file system: whatever else psn opens, it opens with the rights of its user alone. So they are put aside
-//! before psn looks at its arguments or at its environment, and taken up by the threads that read `/proc`, and for the
-//! calls by which the kernel is made to walk. Capabilities are a thread's own, and those of the threads that it starts
-//! (capabilities(7)): a thread that is started while they are put aside never has them.
+//! A copy of psn may be given capabilities (`setcap`), so that users other than root see the threads of all users. They serve
+//! only to read a proc file system: psn opens everything else with the rights of its user alone. So psn lowers its capabilities
+//! before it looks at its arguments or its environment, and raises them only in threads that read `/proc` and for the calls
+//! that make the kernel walk. Each thread has capabilities of its own, and inherits those of the thread that starts it
+//! (capabilities(7)): a thread that is started while they are lowered never has them.
 
 use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -12,25 +12,25 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use rustix::process::{getegid, geteuid, getgid, getuid};
 use rustix::thread::{CapabilitySet, CapabilitySets, capabilities, set_capabilities};
 
-/// Whether capabilities were put aside: a library that is called by a program with some of its own takes up none.
+/// Whether psn has lowered capabilities. If not, it raises none: as a library it may run in a program with capabilities of its own.
 static ARE_ASIDE: AtomicBool = AtomicBool::new(false);
 
-/// Why psn will not begin.
+/// Why psn refuses to run.
 #[derive(Debug, thiserror::Error)]
 pub enum RightsError {
-    /// It runs setuid or setgid: anyone could read what only that user may, and write where he may.
+    /// It runs setuid or setgid: anyone could read and write whatever that user may.
     #[error(
         "will not run setuid or setgid; run it as root (sudo psn), or give a copy that only trusted users may run the \
          capabilities cap_sys_ptrace, cap_dac_read_search and, for kernel stacks, cap_sys_admin"
     )]
     Setuid,
-    /// The kernel does not let them be put aside.
+    /// The kernel refuses to lower the capabilities.
     #[error("cannot put capabilities aside: {0}")]
     Kept(#[from] io::Error),
 }
 
-/// Puts aside what this thread may beyond its user; so it is for all that it starts. Root keeps its own. The first thing that
-/// the program does.
+/// Lowers the capabilities of this thread, and so of all threads that it starts. Root keeps its own. The program calls this
+/// before anything else.
 ///
 /// # Errors
 /// When psn runs setuid or setgid, or the kernel refuses.
@@ -39,24 +39,24 @@ pub fn begin() -> Result<(), RightsError> {
         return Err(RightsError::Setuid);
     }
     if let Some(held) = beyond_the_users()? {
-        // Nothing to inherit also leaves nothing ambient: programs that psn starts have none.
+        // Without inheritable capabilities there are no ambient ones either, so programs that psn starts get none.
         set(CapabilitySets { effective: CapabilitySet::empty(), inheritable: CapabilitySet::empty(), ..held })?;
         ARE_ASIDE.store(true, Ordering::Relaxed);
     }
     Ok(())
 }
 
-/// Whether psn may see what its user could not, were it not for psn; or is root.
+/// Whether psn is root, or has capabilities that its user does not have.
 #[must_use]
 pub fn sees_others() -> bool {
     geteuid().is_root() || capabilities(None).is_ok_and(|sets| !sets.permitted.is_empty())
 }
 
-/// Does `action` with all that psn may, and so does every thread that it starts, for good. For what reads `/proc` and makes
-/// the kernel walk, and for nothing else.
+/// Calls `action` with raised capabilities. Every thread that `action` starts keeps them raised. Use this only for code that reads
+/// `/proc` or makes the kernel walk.
 ///
 /// # Errors
-/// When the kernel refuses to give capabilities or to take them away again.
+/// When the kernel refuses to raise capabilities or to lower them again.
 pub fn raised<T>(action: impl FnOnce() -> T) -> io::Result<T> {
     if !ARE_ASIDE.load(Ordering::Relaxed) {
         return Ok(action());
@@ -71,7 +71,7 @@ pub fn raised<T>(action: impl FnOnce() -> T) -> io::Result<T> {
     Ok(result)
 }
 
-/// Has this thread, and those it starts from now on, do for good with the rights of the user alone. Root keeps its own.
+/// Drops the capabilities of this thread, and of those that it starts from now on, for good. Root keeps its own.
 ///
 /// # Errors
 /// When the kernel refuses.
@@ -87,7 +87,7 @@ fn set(sets: CapabilitySets) -> io::Result<()> {
     Ok(set_capabilities(None, sets)?)
 }
 
-/// The capabilities to be put aside, if there are any: where there are none, nothing is asked of the kernel that it might refuse.
+/// This thread's capabilities; `None` for root, and if there are none to lower, so that the kernel has nothing to refuse.
 fn beyond_the_users() -> io::Result<Option<CapabilitySets>> {
     if geteuid().is_root() {
         return Ok(None);

@@ -1,12 +1,12 @@
-//! The files of /proc that columns come from, cheapest first, and sets of them.
+//! The sources of columns: files of /proc, cheapest first, and sets of them.
 
-/// A /proc file (or link) that a column comes from, cheapest first.
+/// What a column is read from: a file or link of /proc, cheapest first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[repr(u8)]
 pub enum Source {
     /// The task list itself: no read.
     Task,
-    /// The kernel's own walk over its tasks, where it knows more than any file of /proc.
+    /// The record of the kernel's walk, for columns that no file of /proc has.
     Kernel,
     /// `task/TID/stat`, read for every thread at every tick.
     Stat,
@@ -26,7 +26,7 @@ pub enum Source {
     Status,
     /// `task/TID/fd/N`, the link of the system call's first argument.
     Fd,
-    /// The ids in `task/TID/status`, which change so rarely that they are kept with the thread.
+    /// The user and group ids in `task/TID/status`, which change so rarely that they are kept with the thread.
     Owner,
     /// `task/TID/cgroup`.
     Cgroup,
@@ -88,13 +88,13 @@ impl Source {
         }
     }
 
-    /// Whether it is a file, or a link: not so the task list and the kernel's walk.
+    /// Whether it is a file or a link, rather than the task list or the kernel's walk.
     #[must_use]
     pub const fn is_file(self) -> bool {
         !matches!(self, Self::Task | Self::Kernel)
     }
 
-    /// What a reader needs to read it of another user's process (proc(5), `ptrace_may_access`).
+    /// Which rights reading it needs if the process belongs to another user (proc(5), `ptrace_may_access`).
     #[must_use]
     pub const fn needs(self) -> &'static str {
         match self {
@@ -121,7 +121,7 @@ impl Source {
 pub struct SourceSet(u32);
 
 impl SourceSet {
-    /// These sources.
+    /// A set of these sources.
     #[must_use]
     pub const fn of(sources: &[Source]) -> Self {
         let mut set = Self(0);
@@ -138,7 +138,7 @@ impl SourceSet {
         self.0 |= 1 << source as u32;
     }
 
-    /// Takes `source` out; whether it was in the set.
+    /// Removes `source`; returns whether it was in the set.
     pub const fn remove(&mut self, source: Source) -> bool {
         let was_in = self.contains(source);
         self.0 &= !(1 << source as u32);

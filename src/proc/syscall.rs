@@ -7,7 +7,7 @@ use std::sync::OnceLock;
 
 use syscall_numbers as tables;
 
-/// Whose numbers a program uses.
+/// The ABI in which a program's system calls are numbered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Abi {
     /// 64-bit x86, and x32, whose numbers have a bit of their own set.
@@ -27,7 +27,7 @@ pub enum Abi {
 impl Abi {
     /// The ABI this program was built for.
     #[must_use]
-    pub const fn native() -> Self {
+    pub(crate) const fn native() -> Self {
         if cfg!(target_arch = "x86_64") {
             Self::X86_64
         } else if cfg!(target_arch = "x86") {
@@ -44,7 +44,7 @@ impl Abi {
     }
 }
 
-/// What x32 programs set in every number (`__X32_SYSCALL_BIT` in the kernel's `arch/x86/include/uapi/asm/unistd.h`).
+/// The bit that x32 programs set in every number (`__X32_SYSCALL_BIT` in the kernel's `arch/x86/include/uapi/asm/unistd.h`).
 pub(crate) const X32_BIT: i64 = 0x4000_0000;
 
 /// The name of system call `number`, as strace(1) prints it (`newfstatat`, `pread64`); `None` where there is no such call.
@@ -61,22 +61,22 @@ pub fn names() -> impl Iterator<Item = &'static str> {
     ABIS.into_iter().flat_map(move |abi| numbers().filter_map(move |number| name(abi, number)))
 }
 
-/// Whether the first argument of system call `number` is a file descriptor, be it a file, a directory to start from
+/// Whether the first argument of system call `number` is a file descriptor: of a file, a directory that a path is relative to
 /// (then it may be `AT_FDCWD`, -100), a socket, a pidfd or anything else.
 #[inline]
 #[must_use]
-pub fn first_argument_is_fd(abi: Abi, number: i64) -> bool {
+pub(crate) fn first_argument_is_fd(abi: Abi, number: i64) -> bool {
     Table::of(abi, number).is_some_and(|table| table.fd_calls().contains(table.index(number)))
 }
 
 /// Whether the first argument of system call `number` is the process it waits for (wait4(2), and waitpid(2) where that is a
 /// system call); it may also be -1, 0 or a negated process group.
 #[must_use]
-pub fn first_argument_is_pid(abi: Abi, number: i64) -> bool {
+pub(crate) fn first_argument_is_pid(abi: Abi, number: i64) -> bool {
     matches!(name(abi, number), Some("wait4" | "waitpid"))
 }
 
-/// One table of numbers. An [`Abi`] has one, or two where x32 is a part of it.
+/// A table of numbers. An [`Abi`] has one, or two if it includes x32.
 #[derive(Clone, Copy)]
 enum Table {
     X86_64,
@@ -128,7 +128,7 @@ impl Table {
         }
     }
 
-    /// Where the kernel's tables (`arch/*/syscall*.tbl`, `scripts/syscall.tbl`) say otherwise than the crate's, or more.
+    /// Calls for which the kernel's tables (`arch/*/syscall*.tbl`, `scripts/syscall.tbl`) differ from those of the crate.
     fn correction(self, number: i64) -> Option<Option<&'static str>> {
         let name = match (self, self.index(number)) {
             (_, 471) => "rseq_slice_yield",
@@ -162,17 +162,17 @@ impl Table {
             (Self::Arm, 354) => "timerfd_gettime",
             (Self::Riscv64, 258) => "riscv_hwprobe",
             (Self::Riscv64, 259) => "riscv_flush_icache",
-            // The first of a range kept for the architecture, and no call itself.
+            // The first number of a range reserved for the architecture, not a call.
             (Self::Aarch64 | Self::Riscv64, 244) => return Some(None),
             _ => return None,
         };
         Some(Some(name))
     }
 
-    /// The calls of this table that take an fd first; found by name once.
+    /// The calls of this table whose first argument is a file descriptor. They are found by name once.
     fn fd_calls(self) -> &'static NumberSet {
         static SETS: [OnceLock<NumberSet>; TABLES] = [const { OnceLock::new() }; TABLES];
-        // One set a table, in the order of the enumeration.
+        // A set for each table, in the order of the enumeration.
         #[expect(clippy::indexing_slicing)]
         SETS[self as usize].get_or_init(|| NumberSet::of_fd_calls(self))
     }
@@ -212,7 +212,7 @@ impl NumberSet {
 
 /// Every call whose first argument is a file descriptor, on any of the architectures. Sorted.
 ///
-/// Not among them, though they have descriptors elsewhere: `mmap` (fifth), `symlinkat` (second), `close_range` (a range),
+/// Calls with descriptors elsewhere are not included: `mmap` (fifth), `symlinkat` (second), `close_range` (a range),
 /// `poll` and `select` (sets), `socketcall` (behind a pointer).
 const FD_CALLS: &[&str] = &[
     "_llseek",

@@ -440,7 +440,7 @@ fn warnings(recordings: &mut [Box<dyn Recording>], question: &Question) -> Resul
                 .push(format!("{path}: the run was cut off, or still goes on; what it had written by then is here"));
         }
         let missing: String = (b'A'..=b'z')
-            .filter(|letter| crate::ask::state::state_name(*letter).is_some())
+            .filter(|letter| crate::proc::state::state_name(*letter).is_some())
             .filter(|letter| question.plan.gate.passes(*letter) && !header.states.contains(char::from(*letter)))
             .map(char::from)
             .collect();

@@ -5,13 +5,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
 use super::quarantine::{Quarantine, ReadMode};
-use super::states::StateCounts;
 use super::walker::PendingTask;
 use super::workload::Workload;
 use crate::count::Fold;
 use crate::observe::{Context, Observer, Thread, TickTime, read_stat};
 use crate::proc::parse::{stat, status};
 use crate::proc::source::Source;
+use crate::proc::state::StateCounts;
 use crate::proc::{Buffer, ProcRoot, ReadError};
 use crate::tasks::{Process, Task};
 

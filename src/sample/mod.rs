@@ -20,7 +20,6 @@ mod queue;
 mod roster;
 mod runners;
 mod stack_names;
-mod states;
 pub mod walker;
 mod watchdog;
 mod workload;
@@ -45,9 +44,9 @@ use walker::{PendingTask, Walker};
 use watchdog::{StuckLane, Watchdog, WatchedLane};
 use workload::Workload;
 
+pub use crate::proc::state::StateCounts;
 pub use quarantine::BlockingProcess;
 pub use runners::SPARE_THREADS;
-pub use states::StateCounts;
 
 /// Once the run is to stop, lanes are waited for this long, even if they only wait for a CPU.
 const STOP_PATIENCE_NS: u64 = 500_000_000;

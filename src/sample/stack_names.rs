@@ -1,11 +1,11 @@
 //! Names for the kernel stacks that a walk takes, each stack looked up once.
 
 use std::collections::HashMap;
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use foldhash::fast::RandomState;
 
+use crate::proc::ProcRoot;
 use crate::symbol::kernel::{Symbols, SymbolsError};
 
 /// The `wchan` and `kstack` of one stack.
@@ -66,8 +66,8 @@ impl StackNames {
 pub(super) enum StackNaming {
     /// No stacks are taken, or they cannot be named.
     Off,
-    /// The symbols are still to be loaded from this file.
-    Unloaded(PathBuf),
+    /// The symbols are still to be loaded, from the list in this root.
+    Unloaded(ProcRoot),
     /// The symbols are loaded.
     Loaded(Box<StackNames>),
 }
@@ -75,8 +75,8 @@ pub(super) enum StackNaming {
 impl StackNaming {
     /// Loads the symbols, if that is still to be done.
     pub(super) fn load(&mut self, shows_stacks: bool) -> Result<(), SymbolsError> {
-        let Self::Unloaded(list) = &*self else { return Ok(()) };
-        match Symbols::load(list) {
+        let Self::Unloaded(root) = &*self else { return Ok(()) };
+        match Symbols::load(root) {
             Ok(symbols) => {
                 let known = HashMap::default();
                 *self = Self::Loaded(Box::new(StackNames { symbols, shows_stacks, known }));

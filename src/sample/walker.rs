@@ -5,7 +5,6 @@
 
 use std::fmt;
 use std::io;
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::roster::Roster;
@@ -18,7 +17,7 @@ use crate::observe::Thread;
 use crate::observe::walked::{Need, knows_name};
 use crate::observe::{Observer, TickTime};
 use crate::proc::source::{Source, SourceSet};
-use crate::proc::{ProcRoot, ReadError};
+use crate::proc::ProcRoot;
 use crate::symbol::kernel::{Symbols, SymbolsError};
 use crate::tasks::census::{Census, Unseen};
 use crate::tasks::facts::FACTS;
@@ -89,13 +88,12 @@ impl Walker {
     pub fn open(host: &HostInfo, root: &ProcRoot, request: WalkScope<'_>) -> Result<Self, Unavailable> {
         let WalkScope { plan, selection } = request;
         let mut parts = wanted_parts(plan);
-        let (mut list, mut nameless) = (PathBuf::new(), None);
-        if parts.frames > 0 {
-            // Addresses without names are of no use: wchan and kstack are read from /proc instead.
-            match names_list(root) {
-                Ok(path) => list = path,
-                Err(error) => (parts.frames, nameless) = (0, Some(error)),
-            }
+        let mut nameless = None;
+        // Addresses without names are of no use: wchan and kstack are read from /proc instead.
+        if parts.frames > 0
+            && let Err(error) = Symbols::are_shown(root)
+        {
+            (parts.frames, nameless) = (0, Some(error));
         }
         let selects_processes = !selection.is_everything();
         let selects_threads = selection.threads.is_some();
@@ -109,7 +107,7 @@ impl Walker {
         let scan = KernelScan::open_on(host, &request)?;
         Ok(Self {
             provides: provided(plan, scan.parts()),
-            names: if scan.parts().frames > 0 { StackNaming::Unloaded(list) } else { StackNaming::Off },
+            names: if scan.parts().frames > 0 { StackNaming::Unloaded(root.share()) } else { StackNaming::Off },
             shows_stacks: plan.sources.contains(Source::Stack),
             scan,
             nameless,
@@ -220,19 +218,6 @@ impl Walker {
         observer.reader.health.record_dropped(Source::Kernel, rustix::io::Errno::NOBUFS, walk.overflowed);
         Ok((walk, pending))
     }
-}
-
-/// The path of the kernel's symbol list, if this user may see the addresses in it.
-fn names_list(root: &ProcRoot) -> Result<PathBuf, SymbolsError> {
-    let unreadable = |error| SymbolsError::Unreadable { path: root.path().join("kallsyms"), error };
-    let list = root.host_path(c"kallsyms").map_err(|error| {
-        unreadable(match error {
-            ReadError::Unsupported => io::Error::other("something else is mounted over it"),
-            error => io::Error::other(error.to_string()),
-        })
-    })?;
-    Symbols::are_shown(&list)?;
-    Ok(list)
 }
 
 /// The parts of a record that the plan's columns need.

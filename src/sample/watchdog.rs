@@ -5,11 +5,12 @@ use std::sync::atomic::Ordering;
 
 use super::lane::{Heartbeat, Lane};
 use crate::observe::CurrentFile;
+use crate::proc::own;
 use crate::proc::parse::syscall::SyscallLine;
 use crate::proc::parse::{stat, syscall};
 use crate::proc::source::Source;
+use crate::proc::state::is_running;
 use crate::proc::syscall::{Abi, name};
-use crate::proc::{DEFAULT_ROOT, rights};
 use crate::time::clock::monotonic_ns;
 
 /// A lane blocked at one thread for this long counts as stuck once the next tick is due, so that it costs one tick only.
@@ -100,13 +101,10 @@ impl Watchdog {
 /// Whether a thread of psn is blocked in the kernel. This reads psn's own files, which do not block: only a process in exec
 /// or hung while it holds its memory lock blocks its readers, and psn is neither.
 fn is_blocked(os_tid: u32) -> bool {
-    let path = |file: &str| format!("{DEFAULT_ROOT}/self/task/{os_tid}/{file}");
-    // The files of a program with capabilities belong to root.
-    let read = |file: &str| rights::raised(|| std::fs::read(path(file))).flatten();
-    match read("stat") {
+    match own::read_thread(os_tid, Source::Stat) {
         Ok(line) => {
-            let waits_for_psn = || waits_for_psn(&read("syscall").unwrap_or_default());
-            stat::state(&line).is_ok_and(|state| state != b'R') && !waits_for_psn()
+            let waits_for_psn = || waits_for_psn(&own::read_thread(os_tid, Source::Syscall).unwrap_or_default());
+            stat::state(&line).is_ok_and(|state| !is_running(state)) && !waits_for_psn()
         }
         Err(_) => true,
     }

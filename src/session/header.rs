@@ -1,8 +1,8 @@
 //! The header of a recording of a live run.
 
 use super::error::SessionError;
-use crate::ask::state::state_name;
 use crate::config::Config;
+use crate::proc::state::state_name;
 use crate::proc::{Buffer, ProcRoot};
 use crate::record::header::FORMAT;
 use crate::record::{Header, RecordedColumn};

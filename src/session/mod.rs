@@ -96,7 +96,7 @@ impl<'a> Session<'a> {
             ProcRoot::open(&config.root).map_err(|error| SessionError::Root { path: shown(&config.root), error })?;
         if recorder.is_some() {
             // Read again, only for the warning if it fails: the header was made before there was a report to warn in.
-            let _ = root.host_path(c"sys/kernel/random/boot_id");
+            let _ = root.check_host(c"sys/kernel/random/boot_id");
         }
         let mut warnings = visibility::warnings(config, &root);
         let spare_rows = recorder.as_ref().map(|recorder| recorder.spare_rows()).unwrap_or_default();

@@ -1,10 +1,9 @@
 //! Errors and warnings about a selection: no process matches it, some do not exist, all have ended.
 
-use std::path::Path;
 
 use crate::ask::select::{ProcessSelection, Selection};
 use crate::config::Config;
-use crate::proc::DEFAULT_ROOT;
+use crate::proc::own;
 use crate::tasks::TaskSet;
 use crate::text::sentence::shown;
 
@@ -53,14 +52,11 @@ pub(super) fn missing_pids(selection: &Selection, excluded: Option<u32>, set: &T
 /// What to say if psn leaves itself out and is selected by its pid, by one of its threads, or by its name.
 fn excluded_though_meant(selection: &Selection, excluded: Option<u32>) -> Option<String> {
     let pid = excluded?;
-    let own = |file: &str| format!("{DEFAULT_ROOT}/self/{file}");
     let is_meant = match &selection.processes {
         ProcessSelection::Pids(pids) => pids.contains(&pid),
-        ProcessSelection::Name(regex) => std::fs::read(own("comm")).is_ok_and(|comm| regex.is_match(comm.trim_ascii())),
+        ProcessSelection::Name(regex) => own::name().is_ok_and(|name| regex.is_match(&name)),
         // Thread ids are those of psn's own PID namespace, which is nearly always that of the proc root.
-        ProcessSelection::All => {
-            selection.threads.iter().flatten().any(|tid| Path::new(&own(&format!("task/{tid}"))).exists())
-        }
+        ProcessSelection::All => selection.threads.iter().flatten().any(|tid| own::has_thread(*tid)),
     };
     is_meant.then(|| format!("process {pid} is psn itself, which is left out without --show-yourself"))
 }

@@ -1,17 +1,22 @@
-//! Names of the kernel's functions, from `/proc/kallsyms`, and stacks as psn shows them.
+//! Names of the kernel's functions, from `/proc/kallsyms`, and the texts of kernel stacks.
 //!
-//! A stack has the same text as [`crate::proc::parse::stack`] makes of `/proc/PID/stack`. Each address is looked up once and the
-//! text of each stack is made once, because many threads wait in few places.
+//! A stack has the text that [`crate::proc::parse::stack`] makes of `/proc/PID/stack`. Each address is looked up once and each
+//! stack is rendered once, because most threads wait in few places.
 
 use std::collections::HashMap;
+use std::ffi::CStr;
 use std::fs::File;
 use std::io::{self, BufRead, BufReader};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use foldhash::fast::RandomState;
 
+use crate::proc::ProcRoot;
 use crate::proc::parse::stack::{is_entry_frame, is_scheduler_frame};
 use crate::text::sentence::shown;
+
+/// Where in the proc root the kernel lists its symbols.
+const LIST: &CStr = c"kallsyms";
 
 /// Why there are no names.
 #[derive(Debug, thiserror::Error)]
@@ -34,14 +39,14 @@ pub enum SymbolsError {
     Empty,
 }
 
-/// A range of bytes of an arena.
+/// A range of bytes in an arena.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Span {
+struct TextRange {
     start: u32,
     length: u32,
 }
 
-impl Span {
+impl TextRange {
     fn of(self, arena: &[u8]) -> &[u8] {
         let start = self.start as usize;
         arena.get(start..start + self.length as usize).unwrap_or_default()
@@ -53,17 +58,17 @@ impl Span {
     }
 }
 
-/// A symbol: a function with its name, or something without one that ends the function before it.
+/// A symbol: a function with its name, or data without a name, which ends the function before it.
 #[derive(Debug, Clone, Copy)]
-struct Symbol {
+struct KernelSymbol {
     address: u64,
-    name: Option<Span>,
+    name: Option<TextRange>,
 }
 
-/// What is known of an address.
+/// A return address that was looked up.
 #[derive(Debug, Clone, Copy)]
 struct Frame {
-    name: Span,
+    name: TextRange,
     is_entry: bool,
     is_scheduler: bool,
 }
@@ -71,42 +76,41 @@ struct Frame {
 /// The kernel's functions, by address.
 #[derive(Debug)]
 pub struct Symbols {
-    symbols: Vec<Symbol>,
+    symbols: Vec<KernelSymbol>,
     names: Vec<u8>,
     /// The length of `names` before texts for addresses without a symbol were appended.
     loaded: usize,
     frames: HashMap<u64, Frame, RandomState>,
-    stacks: HashMap<Box<[u64]>, Span, RandomState>,
+    stacks: HashMap<Box<[u64]>, TextRange, RandomState>,
     texts: Vec<u8>,
 }
 
 impl Symbols {
-    /// The most addresses and the most stacks remembered, far more than any kernel was seen to have. If there are more, they are
-    /// forgotten.
+    /// The most addresses, and the most stacks, that are remembered: far more than any kernel has shown. When there are more, all
+    /// are forgotten.
     const MAX_REMEMBERED: usize = 1 << 16;
-    /// The most bytes of a function. An address further from its symbol is of code that was loaded after the list was read.
+    /// The most bytes of a function. An address further from its symbol belongs to code that was loaded after the list was read.
     const MAX_FUNCTION_BYTES: u64 = 1 << 20;
 
-    /// Reads the list, which takes some tenths of a second.
+    /// Reads `kallsyms` in `root`, which takes some tenths of a second.
     ///
     /// # Errors
-    /// Why it has no names.
-    pub fn load(path: &Path) -> Result<Self, SymbolsError> {
-        let unreadable = |error| SymbolsError::Unreadable { path: path.to_owned(), error };
-        Self::read(&mut BufReader::new(File::open(path).map_err(unreadable)?)).map_err(unreadable)?.finish()
+    /// Why there are no names.
+    pub fn load(root: &ProcRoot) -> Result<Self, SymbolsError> {
+        let unreadable = unreadable(root);
+        Self::read(&mut open(root)?).map_err(unreadable)?.finish()
     }
 
-    /// Checks at the beginning of the list whether it has names.
+    /// Checks at the beginning of `kallsyms` in `root` whether it has names.
     ///
     /// # Errors
     /// Why it has none.
-    pub fn are_shown(path: &Path) -> Result<(), SymbolsError> {
-        let unreadable = |error| SymbolsError::Unreadable { path: path.to_owned(), error };
-        let list = BufReader::new(File::open(path).map_err(unreadable)?);
+    pub(crate) fn are_shown(root: &ProcRoot) -> Result<(), SymbolsError> {
+        let (list, unreadable) = (open(root)?, unreadable(root));
         let mut error = SymbolsError::Empty;
         for line in list.split(b'\n') {
-            match parse_line(&line.map_err(unreadable)?) {
-                // The first ones are offsets, and 0 even where nothing is hidden.
+            match parse_line(&line.map_err(&unreadable)?) {
+                // The first symbols are offsets, and 0 even if nothing is hidden.
                 Some((0, ..)) => error = SymbolsError::Hidden,
                 Some(_) => return Ok(()),
                 None => {}
@@ -146,7 +150,7 @@ impl Symbols {
         let Some((address, kind, name)) = parse_line(line) else { return };
         let is_code = matches!(kind, b't' | b'T' | b'w' | b'W');
         let name = is_code.then(|| append(&mut self.names, name)).flatten();
-        self.symbols.push(Symbol { address, name });
+        self.symbols.push(KernelSymbol { address, name });
     }
 
     fn finish(mut self) -> Result<Self, SymbolsError> {
@@ -167,13 +171,14 @@ impl Symbols {
         Ok(self)
     }
 
-    /// The name of the function that a return address lies in; the address itself, as `0x…`, if it lies in none.
+    /// The name of the function that a return address lies in; the address itself as `0x…` if it lies in none.
     pub fn name(&mut self, return_address: u64) -> &[u8] {
         let frame = self.frame(return_address);
         frame.name.of(&self.names)
     }
 
-    /// The function that a task with this stack, innermost frame first, sleeps in: the innermost that is not the scheduler's.
+    /// The function in which a task with this stack sleeps: the innermost one that is not part of the scheduler. `frames` has the
+    /// innermost frame first.
     pub fn wait_channel(&mut self, frames: &[u64]) -> Option<&[u8]> {
         let frame = frames.iter().map(|address| self.frame(*address)).find(|frame| !frame.is_scheduler)?;
         Some(frame.name.of(&self.names))
@@ -182,8 +187,8 @@ impl Symbols {
     /// The text of a stack: `vfs_read()->pipe_read()`, outermost frame first, without entry frames; `-` if no other frame is left.
     /// `frames` has the innermost first.
     pub fn stack(&mut self, frames: &[u64]) -> &[u8] {
-        if let Some(span) = self.stacks.get(frames) {
-            return span.of(&self.texts);
+        if let Some(range) = self.stacks.get(frames) {
+            return range.of(&self.texts);
         }
         if self.stacks.len() >= Self::MAX_REMEMBERED {
             self.stacks.clear();
@@ -191,9 +196,9 @@ impl Symbols {
         }
         let start = self.texts.len();
         self.render(frames);
-        let Some(span) = Span::since(&self.texts, start) else { return b"-" };
-        self.stacks.insert(frames.into(), span);
-        span.of(&self.texts)
+        let Some(range) = TextRange::since(&self.texts, start) else { return b"-" };
+        self.stacks.insert(frames.into(), range);
+        range.of(&self.texts)
     }
 
     fn render(&mut self, frames: &[u64]) {
@@ -224,16 +229,16 @@ impl Symbols {
         }
         let name =
             self.find(return_address).or_else(|| append(&mut self.names, format!("{return_address:#x}").as_bytes()));
-        let name = name.unwrap_or(Span { start: 0, length: 0 });
+        let name = name.unwrap_or(TextRange { start: 0, length: 0 });
         let text = name.of(&self.names);
         let frame = Frame { name, is_entry: is_entry_frame(text), is_scheduler: is_scheduler_frame(text) };
         self.frames.insert(return_address, frame);
         frame
     }
 
-    /// The name of the function that the byte before a return address lies in. A call may be the last instruction of its function,
-    /// and the return address then is the start of the next one. The kernel does the same (`%pB`).
-    fn find(&self, return_address: u64) -> Option<Span> {
+    /// The name of the function in which the byte before a return address lies. If a call is the last instruction of its function,
+    /// the return address is the start of the next function. The kernel does the same (`%pB`).
+    fn find(&self, return_address: u64) -> Option<TextRange> {
         let address = return_address.checked_sub(1)?;
         let after = self.symbols.partition_point(|symbol| symbol.address <= address);
         let symbol = self.symbols.get(after.checked_sub(1)?)?;
@@ -241,10 +246,18 @@ impl Symbols {
     }
 }
 
-fn append(arena: &mut Vec<u8>, bytes: &[u8]) -> Option<Span> {
+fn open(root: &ProcRoot) -> Result<BufReader<File>, SymbolsError> {
+    root.open_host(LIST).map(BufReader::new).map_err(unreadable(root))
+}
+
+fn unreadable(root: &ProcRoot) -> impl Fn(io::Error) -> SymbolsError {
+    |error| SymbolsError::Unreadable { path: root.path().join("kallsyms"), error }
+}
+
+fn append(arena: &mut Vec<u8>, bytes: &[u8]) -> Option<TextRange> {
     let start = arena.len();
     arena.extend_from_slice(bytes);
-    Span::since(arena, start)
+    TextRange::since(arena, start)
 }
 
 /// Address, type and name in a line `ffffffff81000000 T name`, which may end in a tab and `[module]`.
@@ -324,9 +337,14 @@ ffffffffc0000100 t bpf_prog_1 [bpf]
         for text in [&b""[..], b"\n\n", b"x T a\n", b"0 T\n", b"0 T \n", b"ffffffffffffffffff T a\n", b"12 TT a\n"] {
             assert!(matches!(Symbols::parse(text), Err(SymbolsError::Empty)), "{}", text.escape_ascii());
         }
-        assert!(matches!(Symbols::load("/nowhere".as_ref()), Err(SymbolsError::Unreadable { .. })));
-        assert!(matches!(Symbols::are_shown("/nowhere".as_ref()), Err(SymbolsError::Unreadable { .. })));
-        assert!(matches!(Symbols::are_shown("/dev/null".as_ref()), Err(SymbolsError::Empty)));
+        let dir = std::env::temp_dir().join(format!("psn-symbols-{}", std::process::id()));
+        std::fs::create_dir_all(&dir).unwrap();
+        let root = ProcRoot::open(&dir).unwrap();
+        assert!(matches!(Symbols::load(&root), Err(SymbolsError::Unreadable { .. })));
+        assert!(matches!(Symbols::are_shown(&root), Err(SymbolsError::Unreadable { .. })));
+        std::fs::write(dir.join("kallsyms"), "").unwrap();
+        assert!(matches!(Symbols::are_shown(&root), Err(SymbolsError::Empty)));
+        std::fs::remove_dir_all(dir).unwrap();
     }
 
     #[test]

@@ -1,15 +1,20 @@
 //! Whether a walk shows what /proc lists.
 //!
-//! Some hosts hide tasks from programs in the kernel. Completeness is not assumed: after each listing a walk over everything
-//! tells which of the listed tasks it does not show, and those are read through /proc.
+//! Some hosts hide tasks from programs in the kernel. So psn checks: after each listing a walk over all tasks tells which of the
+//! listed ones it does not show, and those are read through /proc.
 
 use std::io;
 use std::sync::Arc;
 
-use crate::ask::plan::StateGate;
+use rustix::io::Errno;
+
 use crate::kernel::{HostInfo, KernelScan, Unavailable, WalkRequest};
 use crate::proc::ProcRoot;
-use crate::tasks::{Permit, Process, Task, TaskSet};
+use crate::proc::health::Health;
+use crate::proc::source::Source;
+use crate::proc::state::StateGate;
+use crate::tasks::set::{Process, TaskSet};
+use crate::tasks::task::{Permit, Task};
 
 /// Tasks that /proc shows and a walk does not.
 #[derive(Debug, Clone, Default)]
@@ -20,7 +25,7 @@ pub struct Unseen {
 }
 
 impl Unseen {
-    /// Those that `census` did not see of the threads in `processes`, and that have not ended since they were listed.
+    /// The threads of `processes` that `census` did not meet, without those that have ended since they were listed.
     fn of(census: &Census, root: &ProcRoot, processes: &[Arc<Process>]) -> Self {
         let is_unseen = |process: &Process, task: &Task| {
             !census.has_seen(task.tid) && !task.is_gone() && root.has_task(process.task_dir(), task.tid)
@@ -37,22 +42,21 @@ impl Unseen {
         Self { set: Arc::new(TaskSet::new(unseen)), tids: tids.into() }
     }
 
-    /// The tasks, to be read through /proc.
+    /// The tasks.
     #[must_use]
     pub const fn set(&self) -> &Arc<TaskSet> {
         &self.set
     }
 
-    /// Whether the thread is one of them. Should a walk come by it after all, it is left to /proc.
+    /// Whether the thread is one of them. If a walk meets it later after all, the walk leaves it out.
     #[inline]
     #[must_use]
     pub fn contains(&self, tid: u32) -> bool {
         !self.tids.is_empty() && self.tids.binary_search(&tid).is_ok()
     }
 
-    /// Lets their `stat` files stay open, as many as `allowed`; returns how many that are.
-    #[must_use]
-    pub fn keep_open(&self, allowed: usize) -> usize {
+    /// Permits at most `allowed` of them to keep `stat` open; returns how many got the permit.
+    fn keep_open(&self, allowed: usize) -> usize {
         let mut kept = 0;
         for task in self.set.processes().iter().flat_map(|process| process.tasks.iter()) {
             if kept < allowed && task.permit() == Permit::None {
@@ -64,47 +68,46 @@ impl Unseen {
     }
 }
 
-/// A walk that only notes whom it meets.
+/// A walk that only notes which tasks it meets.
 #[derive(Debug)]
 pub struct Census {
     scan: KernelScan,
-    /// A bit for each id.
+    /// A bit for each tid.
     seen: Vec<u64>,
-    /// Tasks on the host when psn started, of all PID namespaces.
+    /// Tasks on the host when psn started, in all PID namespaces.
     host_tasks: u64,
 }
 
 impl Census {
-    /// Loads the program. If it `selects`, only the listed processes are looked at.
+    /// Loads the program. If it `selects`, it looks only at the listed processes.
     ///
     /// # Errors
-    /// Why there is none.
+    /// Why the program cannot be loaded.
     pub fn open(host: &HostInfo, selects: bool) -> Result<Self, Unavailable> {
         let request = WalkRequest { gate: StateGate::all(), selects_processes: selects, ..WalkRequest::default() };
         Ok(Self { scan: KernelScan::open_on(host, &request)?, seen: Vec::new(), host_tasks: host.tasks })
     }
 
-    /// Tasks on the host when psn started, roughly; 0 if that can not be told.
-    #[must_use]
-    pub const fn host_tasks(&self) -> u64 {
+    /// About how many tasks the host had when psn started; 0 if unknown.
+    const fn host_tasks(&self) -> u64 {
         self.host_tasks
     }
 
-    /// Walks once, after `processes` were listed. Returns the number of tasks met.
+    /// Walks once, after `processes` were listed. Returns how many tasks it met.
     ///
     /// # Errors
     /// When the kernel does not run the program.
     pub fn take(&mut self, processes: &[Arc<Process>]) -> io::Result<u64> {
         let Self { scan, seen, .. } = self;
         seen.fill(0);
-        // Of no consequence where all are looked at.
+        // Without effect if the program looks at all processes.
         scan.select_processes(processes.iter().map(|process| process.tgid));
         let walk = scan.walk(&mut |record| {
-            let place = record.tid as usize / 64;
-            if place >= seen.len() {
-                seen.resize(place + 1, 0);
+            let index = record.tid as usize / 64;
+            if index >= seen.len() {
+                seen.resize(index + 1, 0);
             }
-            if let Some(word) = seen.get_mut(place) {
+            if let Some(word) = seen.get_mut(index) {
                 *word |= 1 << (record.tid % 64);
             }
         })?;
@@ -114,24 +117,72 @@ impl Census {
     /// Whether the last walk met the thread.
     #[inline]
     #[must_use]
-    pub fn has_seen(&self, tid: u32) -> bool {
+    pub(crate) fn has_seen(&self, tid: u32) -> bool {
         self.seen.get(tid as usize / 64).is_some_and(|word| word >> (tid % 64) & 1 == 1)
-    }
-
-    /// The threads of `processes` that the last walk did not meet.
-    #[must_use]
-    pub fn unseen(&self, root: &ProcRoot, processes: &[Arc<Process>]) -> Unseen {
-        Unseen::of(self, root, processes)
     }
 }
 
-/// A walk looks at all tasks of the host, each for this share of what it takes to read one thread's `stat`: 180 ns and
-/// 4.2 µs on the machine of docs/kernel-scan.md (`benches/kernel_walk.rs`, and `psn-compare` for the read).
+/// Compares listings with walks, if the ticks of the run are walks.
+#[derive(Default)]
+pub(super) struct WalkCheck {
+    /// `None` if ticks are not walks.
+    census: Option<Census>,
+    /// Whether walks are made even if reading the files of the selected threads is cheaper.
+    must_walk: bool,
+    unseen: Unseen,
+}
+
+impl WalkCheck {
+    pub(super) fn new(census: Census, must_walk: bool) -> Self {
+        Self { census: Some(census), must_walk, unseen: Unseen::default() }
+    }
+
+    /// Whether ticks are walks.
+    pub(super) const fn are_made(&self) -> bool {
+        self.census.is_some()
+    }
+
+    /// Gives walks up for good if reading the files of the threads of `processes` is cheaper; returns whether it did.
+    pub(super) fn are_given_up_for(&mut self, processes: &[Arc<Process>]) -> bool {
+        let threads: usize = processes.iter().map(|process| process.tasks.len()).sum();
+        let is_given_up =
+            |census: &mut Census| !self.must_walk && !is_worth_a_walk(threads as u64, census.host_tasks());
+        self.census.take_if(is_given_up).is_some()
+    }
+
+    /// Walks, after `processes` were listed.
+    pub(super) fn take(&mut self, processes: &[Arc<Process>], health: &mut Health) {
+        let Some(census) = &mut self.census else { return };
+        match census.take(processes) {
+            Ok(tasks) => health.record_ok(Source::Kernel, tasks),
+            // The walk met nobody: until the next listing all tasks are read through /proc.
+            Err(error) => {
+                let errno = Errno::from_io_error(&error).unwrap_or(Errno::IO);
+                health.record_dropped(Source::Kernel, errno, 1);
+            }
+        }
+    }
+
+    /// Finds the threads of `processes` that the last walk did not meet. Permits at most `files` of them to keep `stat` open;
+    /// returns how many got the permit.
+    pub(super) fn compare(&mut self, root: &ProcRoot, processes: &[Arc<Process>], files: usize) -> usize {
+        let Some(census) = &self.census else { return 0 };
+        self.unseen = Unseen::of(census, root, processes);
+        self.unseen.keep_open(files)
+    }
+
+    /// What the last walk did not meet; `None` if ticks are not walks.
+    pub(super) fn unseen(&self) -> Option<Unseen> {
+        self.census.is_some().then(|| self.unseen.clone())
+    }
+}
+
+/// How many tasks a walk looks at in the time of one read of `stat`: 180 ns against 4.2 µs on the machine of
+/// docs/kernel-scan.md (`benches/kernel_walk.rs`, and `psn-compare` for the read).
 const WALKED_FOR_ONE_READ: u64 = 20;
 
 /// Whether a walk over all `tasks` of the host costs less than reading the files of the `selected` ones.
-#[must_use]
-pub const fn is_worth_a_walk(selected: u64, tasks: u64) -> bool {
+const fn is_worth_a_walk(selected: u64, tasks: u64) -> bool {
     selected.saturating_mul(WALKED_FOR_ONE_READ) >= tasks
 }
 

@@ -1,16 +1,16 @@
 //! The budget of open files: which threads' files stay open between ticks.
 //!
-//! A kept file saves an open, a path walk and a close at every read, and costs a descriptor and some
-//! kernel memory. When there are not enough for all, busy threads come first, then the threads of
-//! large processes. What was given stays given, so that the choice is stable from tick to tick; only
-//! when a busy thread needs one is a file taken from a thread that has long been idle.
+//! An open file saves an open, a path walk and a close at every read. It costs a descriptor and some kernel memory. If there
+//! are not enough descriptors for all threads, busy threads come first, then the threads of large processes. Permits stay where
+//! they are, so that the choice is stable; only if a busy thread needs one does a thread that has long been idle lose its own.
 
 use std::cmp::Reverse;
 use std::sync::Arc;
 
-use crate::tasks::{Permit, Process, Task};
+use crate::tasks::set::Process;
+use crate::tasks::task::{Permit, Task};
 
-/// How many files may be kept open, and for what.
+/// How many files may be kept open.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FdBudget {
     /// Files of threads.
@@ -21,7 +21,7 @@ pub struct FdBudget {
     pub details_per_task: usize,
 }
 
-/// How many files are allowed to be open.
+/// How many files the permits allow to be open.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct FdUse {
     /// Threads' files.
@@ -30,11 +30,10 @@ pub struct FdUse {
     pub dirs: usize,
 }
 
-/// A thread that passed the gate this many ticks ago, or later, is busy.
+/// A thread that passed the gate within this many ticks is busy.
 const BUSY_TICKS: u32 = 8;
 
-/// A thread that has not passed the gate for this many ticks is idle; between the two it keeps what
-/// it has.
+/// A thread that has not passed the gate for more than this many ticks is idle. Between the two it keeps its permit.
 const IDLE_TICKS: u32 = 256;
 
 impl FdBudget {
@@ -46,14 +45,14 @@ impl FdBudget {
         }
     }
 
-    /// Files that `process` is allowed to keep open.
+    /// Files that the permits of `process` allow to be open.
     fn held_by(&self, process: &Process) -> usize {
         process.tasks.iter().map(|task| self.cost(task.permit())).sum()
     }
 
-    /// Gives permits to the threads of `processes`: to busy ones for details, to the others `idle`, as far as
-    /// they reach. Processes that lost a permit are replaced.
-    pub fn distribute(&self, processes: &mut [Arc<Process>], idle: Permit, tick: u32) -> FdUse {
+    /// Gives permits to the threads of `processes` as far as the budget reaches: busy threads get [`Permit::Details`], the others
+    /// `idle`. A process of which a thread loses its permit is replaced by a copy.
+    pub(crate) fn distribute(&self, processes: &mut [Arc<Process>], idle: Permit, tick: u32) -> FdUse {
         let mut left = self.files.saturating_sub(processes.iter().map(|process| self.held_by(process)).sum());
         let busy = busy_tasks(processes, tick);
         let wanted: usize = busy.iter().map(|task| self.cost(Permit::Details) - self.cost(task.permit())).sum();
@@ -78,7 +77,7 @@ impl FdBudget {
         }
     }
 
-    /// Gives `task` the permit if `left` suffices; returns what it took.
+    /// Gives `task` the permit if `left` files are enough for it; returns how many it took of them.
     fn raise(&self, task: &Task, permit: Permit, left: usize) -> usize {
         let more = self.cost(permit).saturating_sub(self.cost(task.permit()));
         if more == 0 || more > left {
@@ -88,17 +87,16 @@ impl FdBudget {
         more
     }
 
-    /// Takes files from idle threads, those of small processes first, until `wanted` are free;
-    /// returns how many it took.
+    /// Takes permits from idle threads, those of small processes first, until `wanted` files are free; returns how many it freed.
     fn reclaim(&self, processes: &mut [Arc<Process>], wanted: usize, tick: u32) -> usize {
         let mut order: Vec<usize> = (0..processes.len()).collect();
-        order.sort_by_key(|place| processes.get(*place).map_or(0, |process| process.tasks.len()));
+        order.sort_by_key(|index| processes.get(*index).map_or(0, |process| process.tasks.len()));
         let mut taken = 0;
-        for place in order {
+        for index in order {
             if taken >= wanted {
                 break;
             }
-            let Some(process) = processes.get_mut(place) else { continue };
+            let Some(process) = processes.get_mut(index) else { continue };
             let is_idle = |task: &Task| {
                 task.permit() > Permit::None && task.idle_ticks(tick).is_none_or(|idle| idle > IDLE_TICKS)
             };
@@ -119,7 +117,7 @@ impl FdBudget {
     }
 }
 
-/// The busy threads that may keep fewer files open than they need, the busiest first.
+/// The busy threads without a permit for detail files, the busiest first.
 fn busy_tasks(processes: &[Arc<Process>], tick: u32) -> Vec<Arc<Task>> {
     let mut busy: Vec<(u32, Arc<Task>)> = processes
         .iter()

@@ -111,7 +111,7 @@ fn without_getent_users_are_shown_by_number_and_it_is_said() {
     let config = Config { getent: "/nowhere/getent".into(), ..Config::new(&cli.sample).unwrap() };
     let report = within(Duration::from_secs(30), move || session::run(&config, &Stop::default(), &mut ())).unwrap();
     assert_eq!(samples(&report).into_keys().collect::<Vec<_>>(), [FIRST_UID.to_string()]);
-    let said = report.warnings.iter().find(|warning| warning.contains("/nowhere/getent can not be run"));
+    let said = report.warnings.iter().find(|warning| warning.contains("cannot run /nowhere/getent"));
     assert!(said.is_some_and(|said| said.starts_with("a user is shown by number")), "{:?}", report.warnings);
 }
 

@@ -9,7 +9,7 @@ use crate::ask::filter::check::{check, hint_of_number};
 use crate::ask::filter::condition::{Comparison, Condition, Literal, NumberLiteral};
 use crate::ask::filter::error::FilterError;
 use crate::ask::pattern;
-use crate::ask::state::state_names;
+use crate::proc::state::state_names;
 use crate::row::observation::Mark;
 use crate::text::escape::unescape;
 

@@ -4,9 +4,9 @@ use crate::ask::column::{Column, Extract, FilenameForm, SyscallPart};
 use crate::ask::filter::condition::{Comparison, Condition, Literal};
 use crate::ask::filter::error::FilterError;
 use crate::ask::registry::closest;
-use crate::ask::state::{STATE_LETTERS, state_names};
 use crate::proc::parse::stat::field;
 use crate::proc::parse::{fd_link, star_digits};
+use crate::proc::state::{STATE_LETTERS, state_names};
 use crate::proc::syscall;
 use crate::row::observation::{Mark, Value};
 

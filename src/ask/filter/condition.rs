@@ -5,7 +5,7 @@ use std::cmp::Ordering;
 use regex::bytes::Regex;
 
 use crate::ask::column::{Column, Extract};
-use crate::ask::state::state_name;
+use crate::proc::state::state_name;
 use crate::row::observation::{Mark, Value};
 use crate::text::decimal::decimal;
 

@@ -9,6 +9,7 @@ use crate::kernel::clock::BootClock;
 use crate::kernel::record_words::RecordWords;
 use crate::kernel::registers::{RECORD, TASK};
 use crate::kernel::types::Types;
+use crate::proc::parse::stat::{PF_IO_WORKER, PF_KTHREAD};
 
 /// `u32`
 const TID: i32 = cpu::END;
@@ -24,9 +25,9 @@ const FLAGS: i32 = COMM + 16;
 pub(crate) const END: i32 = FLAGS + 4;
 
 /// `PF_KTHREAD`: a kernel thread.
-const KERNEL_THREAD: i32 = 0x0020_0000;
+const KERNEL_THREAD: i32 = 1 << PF_KTHREAD.trailing_zeros();
 /// `PF_IO_WORKER`: a thread that io_uring made for a program.
-const IO_WORKER: i32 = 0x0000_0010;
+const IO_WORKER: i32 = 1 << PF_IO_WORKER.trailing_zeros();
 /// `PF_WQ_WORKER`: a kernel thread that runs work items.
 const WORKER: i32 = 0x0000_0020;
 

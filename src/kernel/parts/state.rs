@@ -148,7 +148,7 @@ impl TaskState {
     /// Whether tasks in this state have ended.
     #[must_use]
     pub fn has_ended(self) -> bool {
-        matches!(self.letter(), b'X' | b'Z')
+        crate::proc::state::has_ended(self.letter())
     }
 }
 

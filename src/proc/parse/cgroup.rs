@@ -3,10 +3,10 @@
 
 use crate::proc::parse::{cut, lines};
 
-/// The path of the cgroup that says the most about the thread.
+/// The path of the most specific cgroup of the thread.
 ///
-/// That is the v2 path, on the line `0::`. On hosts that still keep their groups in v1 hierarchies it is missing, or `/` for
-/// every thread; then it is the longest v1 path, and the first of equals. `None` where no line is in the kernel's format.
+/// That is the v2 path, on the line `0::`. On hosts that still use v1 hierarchies it is missing, or `/` for every thread; then it
+/// is the longest v1 path, and the first of several equally long ones. `None` if no line is in the kernel's format.
 #[must_use]
 pub fn path(text: &[u8]) -> Option<&[u8]> {
     let mut unified = None;
@@ -21,12 +21,12 @@ pub fn path(text: &[u8]) -> Option<&[u8]> {
     unified.filter(|path| *path != b"/").or(longest).or(unified)
 }
 
-/// The container that a thread is in, by the lines of its `cgroup`: as [`container`] has it, of any hierarchy.
+/// The container that a thread is in, by all lines of its `cgroup`; see [`container`].
 ///
-/// On hosts that have both versions a runtime may use either, and leave the thread in a group of the host's in the other. The
-/// v2 path is looked at first.
+/// On hosts with both versions a runtime may use either one, and leave the thread in a cgroup of the host in the other. The v2
+/// path is tried first.
 #[must_use]
-pub fn container_of(text: &[u8]) -> Option<&[u8]> {
+pub(crate) fn container_of(text: &[u8]) -> Option<&[u8]> {
     let paths = |is_unified: bool| {
         let of_kind = move |(hierarchy, path): (&[u8], _)| ((hierarchy == b"0") == is_unified).then_some(path);
         lines(text).filter_map(split_line).filter_map(of_kind)

@@ -1,7 +1,7 @@
 //! The targets of the links `/proc/PID/fd/N`, as readlink(2) tells them (proc(5)): a path, which starts with `/` and may end in
 //! ` (deleted)`, or `type:[inode]` for what has no path.
 //!
-//! Every socket and pipe has its own inode number, so they are shown with a `*` for it; otherwise each would be a row of its own.
+//! Every socket and pipe has an inode number of its own, which is shown as `*`; otherwise each would be a group of its own.
 
 use crate::proc::parse::{cut_last, star_digits};
 

@@ -1,10 +1,10 @@
-//! Bytes of `/proc` → fields.
+//! Parsers of the files of `/proc`, one file for each format.
 //!
-//! Pure functions over `&[u8]`: nothing here opens, reads, allocates or panics, whatever the bytes are. Text that goes out is
-//! appended to a buffer the caller owns and reuses. Names stay bytes: a thread may call itself anything but a NUL, in any
-//! encoding or none (`prctl(PR_SET_NAME)`), and so may a file.
+//! Pure functions over `&[u8]`: nothing here opens, reads, allocates or panics, whatever the bytes are. Text is appended to a
+//! buffer that the caller owns and reuses. Names stay bytes: a thread may have any name without a NUL, in any encoding or none
+//! (`prctl(PR_SET_NAME)`), and so may a file.
 //!
-//! One file a format. A value that this kernel does not print is `None`; bytes that no kernel prints are [`Malformed`].
+//! A value that this kernel does not print is `None`; bytes that no kernel prints are [`Malformed`].
 #![deny(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -37,7 +37,7 @@ pub struct Malformed;
 /// The most digits a 64-bit number takes in decimal.
 const MAX_DIGITS: usize = 20;
 
-/// The text, if it is one to its end: cut short, its last number would be a wrong one.
+/// The text, if it ends in a newline. The last number of a text that was cut short could be wrong.
 ///
 /// # Errors
 /// [`Malformed`] without the newline that the kernel ends every line with.

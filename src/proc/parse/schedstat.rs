@@ -5,8 +5,7 @@ use crate::proc::parse::{Malformed, unsigned};
 
 /// What the scheduler has counted for one thread since it started. All zero on a kernel that does not count.
 ///
-/// Two equal readings with other files read in between mean that the thread was not switched in meanwhile, so that those files
-/// tell of one instant.
+/// If two readings are equal, the thread was not switched in between them, so that other files read in between show one instant.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub struct Schedstat {
     /// Nanoseconds on a CPU.

@@ -104,32 +104,32 @@ impl<'a> Mappings<'a> {
     }
 }
 
-/// The size lines that are wanted, by their keys; none stands for all.
+/// The keys of the size lines to keep; `None` for all.
 pub type Keys = Option<Arc<[&'static str]>>;
 
-/// What is kept of a long text that comes in pieces: the headers, and the lines that are wanted, without their padding. What it
-/// makes is read by [`mappings`] as the whole text would be.
+/// A short form of a long text that is read in pieces: the headers and the lines to keep, without padding. [`mappings`] reads it
+/// like the whole text.
 #[derive(Debug)]
 pub struct Digest {
     keys: Keys,
     text: Vec<u8>,
     /// The beginning of a line whose end is in the next piece.
     line: Vec<u8>,
-    /// Whether that line is longer than any is: what follows of it is left out.
+    /// Whether that line is longer than any valid one. The rest of it is left out.
     is_overlong: bool,
 }
 
 impl Digest {
-    /// No line is longer: a path takes 4,096 bytes, and each of them four where it is escaped.
+    /// No valid line is longer: a path has 4,096 bytes, and each takes four if it is escaped.
     const LINE: usize = 32 << 10;
 
-    /// Nothing yet; of the size lines, those with these `keys` are kept.
+    /// An empty digest that keeps the size lines with these `keys`.
     #[must_use]
     pub const fn new(keys: Keys) -> Self {
         Self { keys, text: Vec::new(), line: Vec::new(), is_overlong: false }
     }
 
-    /// The bytes kept.
+    /// The number of bytes kept.
     #[must_use]
     pub const fn len(&self) -> usize {
         self.text.len()
@@ -161,7 +161,7 @@ impl Digest {
         }
     }
 
-    /// What was kept, but for a line that did not end.
+    /// What was kept, without a line that did not end.
     #[must_use]
     pub fn finish(self) -> Vec<u8> {
         self.text

@@ -9,7 +9,7 @@ use crate::proc::parse::{cut, cut_last};
 /// The functions on the stack, innermost first, without offsets and modules. Suffixes that the compiler gave (`.isra.0`) are
 /// part of the kernel's name and kept. An address without a symbol stays an address; the end mark of old kernels is left out.
 pub fn frames(text: &[u8]) -> impl DoubleEndedIterator<Item = &[u8]> {
-    Lines { rest: text }.filter_map(function)
+    FrameLines { rest: text }.filter_map(function)
 }
 
 /// `[<0>] function+0x1b/0x40 [module]` → `function`.
@@ -24,11 +24,11 @@ fn function(line: &[u8]) -> Option<&[u8]> {
 }
 
 /// The lines of a stack, from either end; some may be empty.
-struct Lines<'a> {
+struct FrameLines<'a> {
     rest: &'a [u8],
 }
 
-impl<'a> Iterator for Lines<'a> {
+impl<'a> Iterator for FrameLines<'a> {
     type Item = &'a [u8];
 
     #[inline]
@@ -42,7 +42,7 @@ impl<'a> Iterator for Lines<'a> {
     }
 }
 
-impl DoubleEndedIterator for Lines<'_> {
+impl DoubleEndedIterator for FrameLines<'_> {
     #[inline]
     fn next_back(&mut self) -> Option<Self::Item> {
         if self.rest.is_empty() {
@@ -54,8 +54,8 @@ impl DoubleEndedIterator for Lines<'_> {
     }
 }
 
-/// Whether `name` is how every stack starts: the way from user space to a system call, or a new thread's first steps. Such
-/// frames say nothing of what the thread does. x86-64 with its 32-bit entries, aarch64 and riscv64, kernels 2.6.32 on.
+/// Whether `name` is an entry frame, with which every stack starts: the way from user space into a system call, or the first
+/// steps of a new thread. Such frames do not tell what the thread does. x86-64 with its 32-bit entries, aarch64 and riscv64, kernels 2.6.32 on.
 #[must_use]
 pub fn is_entry_frame(name: &[u8]) -> bool {
     ENTRY_FRAMES.binary_search(&base_name(name)).is_ok()
@@ -73,16 +73,16 @@ pub fn is_scheduler_frame(name: &[u8]) -> bool {
     SCHEDULER_FRAMES.binary_search(&base_name(name)).is_ok()
 }
 
-/// By which of an x86-64 kernel's two doors a thread came in: it tells whose numbers its system calls have.
+/// By which entry a thread came into an x86-64 kernel. It tells in which ABI its system calls are numbered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Entry {
-    /// That of 64-bit programs, x32 among them.
+    /// The entry of 64-bit programs, including x32.
     Native,
-    /// One of those for 32-bit programs, which 64-bit ones may use too (`int $0x80`).
+    /// An entry of 32-bit programs, which 64-bit programs may use too (`int $0x80`).
     Compat,
 }
 
-/// The way into the kernel that a stack shows; x86-64 kernels only.
+/// The entry that a stack shows, on x86-64 kernels.
 #[must_use]
 pub fn entry(text: &[u8]) -> Option<Entry> {
     frames(text).rev().find_map(|name| {
@@ -134,9 +134,9 @@ const COMPAT_ENTRIES: &[&[u8]] = &[
     b"sysenter_tracesys",
 ];
 
-/// What the thread sleeps in: the innermost function that is not the scheduler's. `None` where there is none.
+/// The function in which the thread sleeps: the innermost one that is not part of the scheduler. `None` if there is none.
 ///
-/// A substitute for `wchan`, which reads `0` where the kernel has no symbol for it or the reader may not know.
+/// A substitute for `wchan`, which is `0` if the kernel has no symbol for it or the reader may not see it.
 #[must_use]
 pub fn wait_channel(text: &[u8]) -> Option<&[u8]> {
     frames(text).find(|name| !is_scheduler_frame(name))

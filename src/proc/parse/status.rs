@@ -34,7 +34,7 @@ pub fn lines(text: &[u8]) -> impl Iterator<Item = (&[u8], &[u8])> {
     })
 }
 
-/// The lines that have their newline: of one that was cut short, a number would be a wrong one.
+/// The lines that end in a newline. A number on a line that was cut short could be wrong.
 #[inline]
 fn whole_lines(text: &[u8]) -> impl Iterator<Item = &[u8]> {
     let mut rest = text;
@@ -47,7 +47,7 @@ fn whole_lines(text: &[u8]) -> impl Iterator<Item = &[u8]> {
 
 /// The integer a value starts with: `0` of `0 0 0 0` (Uid), `123` of `123 kB` (VmRSS), `5` of `5/96365` (SigQ).
 ///
-/// It has to end there, before white space or a `/`: masks (`00000000,00000001`, `7f`) and ranges (`0-3`) are no numbers.
+/// White space or a `/` must follow it: masks (`00000000,00000001`, `7f`) and ranges (`0-3`) are not numbers.
 #[inline]
 #[must_use]
 pub fn first_number(value: &[u8]) -> Option<i128> {

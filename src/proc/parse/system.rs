@@ -1,4 +1,4 @@
-//! What is said of the whole host, and the names of `/proc`'s own entries.
+//! Files of the whole host, and the names of directory entries in `/proc`.
 
 use crate::proc::parse::{Malformed, cut, status, trim, unsigned};
 
@@ -9,7 +9,7 @@ pub struct Loadavg {
     pub running: u64,
     /// Threads that exist now.
     pub total: u64,
-    /// The id given last, to a process or a thread: while it stands still, nothing was created.
+    /// The id that was given out last, to a process or a thread. While it does not change, no task was created.
     pub last_pid: u64,
 }
 
@@ -30,8 +30,8 @@ impl Loadavg {
     }
 }
 
-/// The super-block options of the proc file system mounted at `mount_point`, in `/proc/self/mountinfo` (proc(5)); of several
-/// mounts one upon the other, the last, which is the one that is seen.
+/// The super-block options of the proc file system mounted at `mount_point`, from `/proc/self/mountinfo` (proc(5)). If several are
+/// mounted there, those of the last, which hides the others.
 #[must_use]
 pub fn proc_mount_options<'a>(mountinfo: &'a [u8], mount_point: &[u8]) -> Option<&'a [u8]> {
     mountinfo.split(|c| *c == b'\n').filter_map(|line| mount_options_of(line, mount_point)).next_back()
@@ -56,7 +56,7 @@ pub fn hidepid(options: &[u8]) -> Option<&[u8]> {
 
 /// The group that `hidepid` does not apply to, among the options of a proc mount: root's unless they name another.
 #[must_use]
-pub fn proc_gid(options: &[u8]) -> u32 {
+pub(crate) fn proc_gid(options: &[u8]) -> u32 {
     let value = options.split(|c| *c == b',').find_map(|option| option.strip_prefix(b"gid="));
     value.and_then(unsigned).and_then(|gid| u32::try_from(gid).ok()).unwrap_or(0)
 }

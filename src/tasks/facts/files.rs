@@ -1,4 +1,4 @@
-//! What side readers read, as far as it is kept: the whole of it up to a bound, and what is beyond it is told.
+//! How side readers read the files of a process. Each file is kept up to a limit, and the fact says if it is longer.
 
 use std::ops::ControlFlow;
 use std::sync::Arc;
@@ -8,45 +8,43 @@ use crate::proc::parse::stat::{Stat, field};
 use crate::proc::parse::{schedstat, smaps, stat, status};
 use crate::proc::source::Source;
 use crate::proc::{Buffer, ProcRoot, ReadError, TaskDir};
-use crate::tasks::facts::{Fact, Layout, Runs};
+use crate::tasks::facts::fact::Fact;
+use crate::tasks::facts::store::ProgramAddresses;
+use crate::tasks::facts::witness::RunCount;
 
-/// Command lines are kept whole up to this length; of a longer one, half of it from either end.
-pub const CMDLINE_BYTES: usize = 128 << 10;
+/// Command lines are kept up to this many bytes. Of a longer one half as many are kept from each end.
+pub(super) const CMDLINE_BYTES: usize = 128 << 10;
 
-/// Command lines are read no further.
+/// No more of a command line is read.
 const CMDLINE_READ: usize = 16 << 20;
 
-/// Mappings are kept up to so many bytes of text a process, without its padding.
-pub const SMAPS_BYTES: usize = 48 << 20;
+/// The most bytes of `smaps` that are kept of a process, without padding.
+pub(super) const SMAPS_BYTES: usize = 48 << 20;
 
-/// A process whose files are read, and a thread of it that lived a moment ago: the first may have ended.
+/// The process whose files are read.
 #[derive(Debug, Clone, Copy)]
-pub struct Subject {
-    /// The process.
-    pub tgid: u32,
-    /// The thread.
-    pub tid: Option<u32>,
+pub(super) struct FactSubject {
+    pub(super) tgid: u32,
+    /// A thread other than the leader, which may have ended.
+    pub(super) tid: Option<u32>,
 }
 
-/// What the side readers read with.
-pub struct Files<'a> {
-    /// The proc root.
-    pub root: &'a ProcRoot,
-    /// The accounting.
-    pub health: &'a mut Health,
-    /// Is called between two pieces of a long file, and says whether to go on.
-    pub goes_on: &'a mut dyn FnMut() -> bool,
-    /// The buffer to read with.
-    pub buffer: &'a mut Buffer,
-    /// The size lines of `smaps` that are kept.
-    pub smaps_keys: smaps::Keys,
+/// Reads the files of a process.
+pub(super) struct ProcessFiles<'a> {
+    pub(super) root: &'a ProcRoot,
+    pub(super) health: &'a mut Health,
+    /// Called between two pieces of a long file; returns whether to go on.
+    pub(super) goes_on: &'a mut dyn FnMut() -> bool,
+    pub(super) buffer: &'a mut Buffer,
+    /// The lines of `smaps` that are kept.
+    pub(super) smaps_keys: smaps::Keys,
 }
 
-impl Files<'_> {
+impl ProcessFiles<'_> {
     /// Reads one fact.
-    pub fn fact(&mut self, of: Subject, source: Source) -> Fact {
+    pub(super) fn fact(&mut self, of: FactSubject, source: Source) -> Fact {
         let own = self.read(of.tgid, None, source);
-        // Of a first thread that ended before the others there is nothing to be read: they have it all.
+        // A leader that ended before the other threads shows nothing, but they show the same facts.
         let is_nothing = match &own {
             Ok(Fact::Known(bytes)) => bytes.is_empty(),
             Ok(_) => false,
@@ -73,11 +71,11 @@ impl Files<'_> {
         };
         let is_there = || self.root.owner(tgid).is_some();
         let result = match result {
-            // A kernel thread or a zombie has no executable: there is no link, and that is the answer.
+            // A kernel thread or a zombie has no executable, so there is no link.
             Err(ReadError::Gone | ReadError::Unsupported) if source == Source::Exe && is_there() => {
                 Ok(Fact::Known(Arc::default()))
             }
-            // The process is there and its file is not: this kernel has no such file.
+            // The process exists and its file does not: this kernel has no such file.
             Err(ReadError::Gone) if is_there() => Err(ReadError::Unsupported),
             other => other,
         };
@@ -112,8 +110,8 @@ impl Files<'_> {
         Ok(if is_cut { Fact::Cut(text) } else { Fact::Known(text) })
     }
 
-    /// How often a thread has run, in the terms in which a row told it or, for none, as `by_switches` says.
-    pub fn runs(&mut self, tgid: u32, tid: u32, by_switches: bool) -> Option<Runs> {
+    /// How often a thread has run: by `schedstat`, or by its switches if `by_switches` or if this kernel has no `schedstat`.
+    pub(super) fn runs(&mut self, tgid: u32, tid: u32, by_switches: bool) -> Option<RunCount> {
         if !by_switches {
             match self.slices(tgid, tid) {
                 Ok(None) | Err(ReadError::Unsupported) => {}
@@ -122,19 +120,19 @@ impl Files<'_> {
         }
         let text = self.root.read_task(TaskDir { tgid, dir: None }, tid, Source::Status, self.buffer);
         self.health.record(Source::Status, &text);
-        Some(Runs::Switches(switches(text.ok()?)?))
+        Some(RunCount::Switches(switches(text.ok()?)?))
     }
 
-    fn slices(&mut self, tgid: u32, tid: u32) -> Result<Option<Runs>, ReadError> {
+    fn slices(&mut self, tgid: u32, tid: u32) -> Result<Option<RunCount>, ReadError> {
         let text = self.root.read_task(TaskDir { tgid, dir: None }, tid, Source::Schedstat, self.buffer);
         let times = text.and_then(|text| Ok(schedstat::parse(text)?));
         self.health.record(Source::Schedstat, &times);
         times.map(slices)
     }
 
-    /// Where the process's program lies; none where that may not be known.
-    pub fn layout(&mut self, of: Subject) -> Option<Layout> {
-        /// The last of the numbers below.
+    /// Where the program lies in memory; `None` if psn may not know.
+    pub(super) fn program_addresses(&mut self, of: FactSubject) -> Option<ProgramAddresses> {
+        /// The last field that is needed.
         const LAST: usize = field::START_BRK;
         let tid = of.tid.unwrap_or(of.tgid);
         let line = self.root.read_task(TaskDir { tgid: of.tgid, dir: None }, tid, Source::Stat, self.buffer);
@@ -142,32 +140,32 @@ impl Files<'_> {
         self.health.record(Source::Stat, &stat);
         let stat = stat.ok()?;
         let number = |number| stat.number(number).and_then(|number| u64::try_from(number).ok());
-        let layout = [field::STARTCODE, field::ENDCODE, field::STARTSTACK, LAST].map(|at| number(at).unwrap_or(0));
-        // 1 and 0 stand for addresses that psn may not know (fs/proc/array.c, `do_task_stat`).
-        layout.iter().any(|address| *address > 1).then_some(layout)
+        let addresses = [field::STARTCODE, field::ENDCODE, field::STARTSTACK, LAST].map(|at| number(at).unwrap_or(0));
+        // The kernel prints 1 and 0 for addresses that psn may not know (fs/proc/array.c, `do_task_stat`).
+        addresses.iter().any(|address| *address > 1).then_some(addresses)
     }
 }
 
-/// The count of `schedstat`, unless this kernel does not keep it.
+/// The run count of `schedstat`; `None` if this kernel does not keep it.
 #[must_use]
-pub fn slices(times: schedstat::Schedstat) -> Option<Runs> {
+pub fn slices(times: schedstat::Schedstat) -> Option<RunCount> {
     let is_kept = (times.run_ns, times.timeslices) != (0, 0);
-    is_kept.then_some(Runs::Slices { run_ns: times.run_ns, timeslices: times.timeslices })
+    is_kept.then_some(RunCount::Slices { run_ns: times.run_ns, timeslices: times.timeslices })
 }
 
-/// How often a thread was switched out, by its `status`.
+/// How often a thread was switched out, by the text of `status`.
 #[must_use]
-pub fn switches(text: &[u8]) -> Option<u64> {
+pub(crate) fn switches(text: &[u8]) -> Option<u64> {
     let count = |key: &[u8]| status::value(text, key).and_then(crate::proc::parse::unsigned);
     Some(count(b"voluntary_ctxt_switches")?.wrapping_add(count(b"nonvoluntary_ctxt_switches")?))
 }
 
-/// The beginning and the end of a text that comes in pieces.
+/// The beginning and the end of a text that is read in pieces.
 #[derive(Debug, Default)]
 struct Ends {
-    /// All of it, or the beginning.
+    /// The whole text, or its beginning.
     head: Vec<u8>,
-    /// The end, once there is more than is kept.
+    /// The end, if the text is too long.
     tail: Vec<u8>,
     len: usize,
 }
