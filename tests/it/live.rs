@@ -1,7 +1,7 @@
-//! The host's real /proc, against threads whose states are known.
+//! The host's real /proc, with threads whose states are known.
 //!
-//! A sleeping thread is found asleep in every sample, so its average is exact however busy the
-//! machine is; so is that of a spinning thread, which is in state R whether it has a CPU or waits for one.
+//! A sleeping thread is asleep in every sample, so its average is exact however busy the machine is. The same holds for a
+//! spinning thread, which is in state R whether it has a CPU or waits for one.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -44,7 +44,7 @@ fn sample(args: &[&str]) -> Report {
     report
 }
 
-/// Every kind of thread whose state stands still.
+/// Every kind of thread whose state does not change.
 fn all_kinds() -> Builder {
     Storm::builder()
         .argument("--list")
@@ -58,7 +58,7 @@ fn all_kinds() -> Builder {
         .exactly(Kind::Stopped, 3)
 }
 
-/// The groups of threads that do not change.
+/// The groups of threads whose state does not change.
 fn settled(truth: &Truth) -> impl Iterator<Item = &TaskGroup> {
     truth.tasks.iter().filter(|group| group.kind.settled_state().is_some())
 }
@@ -93,7 +93,7 @@ fn only_active_threads_are_reported_unless_told_otherwise() {
     let root = storm.root_pid().to_string();
     let report = sample(&["-p", &root, "-r", "-g", "comm2,state_id", "-d", "0.5"]);
     let mut averages = crate::support::report::averages(&report);
-    // The storm's own thread looks after the others now and then.
+    // The storm's own thread wakes up now and then to check the others.
     averages.retain(|key, _| !key.starts_with("psn-storm "));
     let of = |key: &str| averages.get(key).map(String::as_str);
     assert_eq!(of("storm-spin | R"), Some("2.0000"), "{averages:?}");
@@ -117,14 +117,14 @@ fn the_program_prints_what_the_library_reports() {
     ] {
         assert_eq!(found.get(key), Some(&(threads * report.completed())), "{key} of {found:#?}");
     }
-    // With the kernel's walk, those that wait for a CPU are told from those that have one.
+    // The kernel walk distinguishes threads that wait for a CPU from those that have one.
     let spinning = ["Running (ON CPU)", "Runnable (waiting for CPU)"]
         .map(|state| found.get(&format!("storm-spin | {state} | [running]")).copied().unwrap_or(0));
     assert_eq!(spinning.iter().sum::<u64>(), 2 * report.completed(), "{found:#?}");
     assert_eq!(report.0["tasks"]["threads"], storm.truth().threads_total);
 }
 
-/// What the program prints of threads of which none is active.
+/// What psn prints if none of the threads is active.
 fn printed(args: &[&str]) -> String {
     let mut psn = command(env!("CARGO_BIN_EXE_psn"));
     Running::start(psn.args(args).args(["-d", "0.3", "-q"])).end().stdout
@@ -156,7 +156,7 @@ fn hostile_names_are_counted_byte_for_byte() {
     let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
     let mut found: BTreeMap<String, u64> = BTreeMap::new();
     for row in report.rows() {
-        // The state of no thread is forged by its name: all of them sleep, but for the storm's own, now and then.
+        // No name forges a state: all threads sleep, except the storm's own thread now and then.
         assert!(row["state_id"] == "S" || row["comm2"] == "psn-storm", "{row}");
         let bytes =
             row["comm2_bytes"].as_str().map_or_else(|| hex(row["comm2"].as_str().unwrap().as_bytes()), str::to_owned);
@@ -217,7 +217,7 @@ fn a_process_counts_once_even_if_one_of_its_threads_is_named_as_well() {
     );
 }
 
-/// Does something at the first tick.
+/// Calls a function at the first tick.
 struct AtFirstTick<F: FnMut()>(Option<F>);
 
 impl<F: FnMut()> Progress for AtFirstTick<F> {
@@ -232,7 +232,7 @@ impl<F: FnMut()> Progress for AtFirstTick<F> {
 
 #[test]
 fn a_descendant_born_while_psn_runs_is_sampled() {
-    // A shell that starts a sleeping child when it is told to.
+    // A shell that starts a sleeping child when the test tells it to.
     let mut shell = command("sh");
     shell.args(["-c", "trap 'kill $!' TERM; read line; sleep 30 & wait"]).stdin(Stdio::piped());
     let mut shell = Running::start(&mut shell);
@@ -284,7 +284,7 @@ fn a_process_that_has_ended_and_is_not_reaped_is_a_zombie() {
     assert_eq!(shown, "true (zombie) - 0 - - - - - -");
 }
 
-/// Every column that the kernel gives of a thread of ours has a value it understands.
+/// For a thread of the test's own process, every column that this kernel supports has a value.
 #[test]
 fn no_column_of_a_live_thread_is_malformed() {
     let storm = Storm::builder().argument("--list").exactly(Kind::Pipe, 2).spawn().unwrap();
@@ -308,7 +308,7 @@ fn no_column_of_a_live_thread_is_malformed() {
             }
         }
     }
-    // Some of them against what the files say, read in another way.
+    // Compare some of them with the files, read in another way.
     let path = format!("/proc/{pid}/task/{tid}");
     let status = fs::read_to_string(format!("{path}/status")).unwrap();
     let line = |key: &str| {
@@ -396,7 +396,7 @@ fn what_is_mounted_over_a_file_of_the_host_is_not_believed() {
     }
     let report = json::parse(&ended);
     let seen = report.samples(&["comm2"]).get("short-lived").copied().unwrap_or_default();
-    // A full listing, which needs no sign, comes too late.
+    // A full listing, which is made without any sign of a birth, would come too late.
     assert!(seen * 4 > report.completed(), "{seen} of {} ticks", report.completed());
     let warnings = report.0["warnings"].to_string();
     assert!(warnings.contains("/proc/loadavg is not of the proc file system"), "{warnings}");

@@ -1,4 +1,4 @@
-//! Text: nothing that a process can put into a name does anything but show, and nothing of it is lost.
+//! Text: whatever bytes a process puts into a name, they are only displayed, and none of them is lost.
 
 use std::sync::Arc;
 
@@ -65,7 +65,7 @@ fn undo(text: &str, escapes: fn(u8) -> bool) -> Vec<u8> {
     out
 }
 
-/// `printable` and `frame`.
+/// Checks the functions `printable` and `frame`.
 pub fn escape(data: &[u8]) {
     let text = printable(data);
     assert_shows(&text);
@@ -79,7 +79,7 @@ pub fn escape(data: &[u8]) {
     assert!(!frame.contains(';') && !ends_in_a_count(&frame), "{frame:?}");
 }
 
-/// Whether readers of folded stacks would take the end of `frame` for a count: digits and a point, after a space.
+/// Whether readers of folded stacks would read the end of `frame` as a count: digits and a point, after a space.
 fn ends_in_a_count(frame: &str) -> bool {
     let tail = frame.trim_end().rsplit_once(' ').map(|(_, tail)| tail);
     tail.is_some_and(|tail| {
@@ -87,10 +87,10 @@ fn ends_in_a_count(frame: &str) -> bool {
     })
 }
 
-/// Separates the cells of [`render`]'s input.
+/// Separates the cells in the input of [`render`].
 const SEPARATOR: u8 = 0x1f;
 
-/// A report of hostile texts in every format: rows, cells and lines stay as many as they are.
+/// Prints a report of hostile texts in every format: the numbers of rows, cells and lines must be right.
 pub fn render(data: &[u8]) {
     let mut cells = data.split(|byte| *byte == SEPARATOR);
     let settings = cells.next().unwrap_or_default();
@@ -118,7 +118,7 @@ fn column(name: &str) -> ReportColumn {
     }
 }
 
-/// Three texts a row; what psn says of the run is as hostile as they are.
+/// A report with three texts in each row. The facts about the run contain the same hostile texts.
 fn report(settings: &[u8], cells: &[&[u8]]) -> Report {
     let said = String::from_utf8_lossy(settings).into_owned();
     let rows = cells.chunks(3).enumerate().map(|(at, chunk)| {
@@ -168,7 +168,7 @@ fn report(settings: &[u8], cells: &[&[u8]]) -> Report {
     }
 }
 
-/// The report as text, of which every line but its end shows.
+/// The report as text; every character except line ends must be visible.
 fn rendered(report: &Report, format: Format, layout: &Layout) -> String {
     let mut out = Vec::new();
     psn::output::render(report, format, layout, &mut out).unwrap();
@@ -179,7 +179,7 @@ fn rendered(report: &Report, format: Format, layout: &Layout) -> String {
 
 fn table(report: &Report, width: Option<usize>) {
     let bare = rendered(report, Format::Table, &Layout { width, footer: false, ..Layout::default() });
-    // A title and a rule with lines between; then the header, a rule, the rows.
+    // The title line, empty lines, the header, a rule, the rows.
     assert_eq!(bare.lines().count(), if report.rows.is_empty() { 4 } else { 5 + report.rows.len() });
     let rule = bare.lines().nth(1).unwrap_or_default().width();
     for line in bare.lines().skip(3) {
@@ -220,7 +220,7 @@ fn json(report: &Report) {
             assert_eq!(told, printable(bytes));
             let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
             let exact = shown.get(format!("{}_bytes", column.name));
-            // The text is the bytes, or the bytes are there as well.
+            // The text is equal to the bytes, or the bytes are given too.
             assert_eq!(exact.and_then(|exact| exact.as_str()), (told.as_bytes() != &**bytes).then_some(hex.as_str()));
         }
     }

@@ -1,5 +1,4 @@
-//! What each column shows of a thread whose every file is known, and what stands in the place of a
-//! value that there is none of.
+//! What each column shows for a thread with known files, and which mark it shows if there is no value.
 
 use std::collections::BTreeSet;
 
@@ -206,7 +205,7 @@ const STATUS: &str = "Name:\tdb12: io3/456\nUmask:\t0027\nState:\tD (disk sleep)
     Cpus_allowed_list:\t0-3,5\nMems_allowed:\t00000000,00000001\nMems_allowed_list:\t0\n\
     voluntary_ctxt_switches:\t41\nnonvoluntary_ctxt_switches:\t42\n";
 
-/// A thread in whose files every value is another, so that none can be taken for its neighbour.
+/// A thread in whose files all values differ, so that the test notices if one is taken for another.
 fn crafted_thread() -> Thread {
     let mut thread = Thread::new(4001).comm("db12: io3/456").state('D');
     for number in 4..=52 {
@@ -258,13 +257,13 @@ fn all_columns() -> String {
     of_files().map(|column| column.name).collect::<Vec<_>>().join(",")
 }
 
-/// The value of `column` in the only row that `args` give of `proc`.
+/// The value of `column` in the only row of a report on `proc` with `args`.
 fn value_of(proc: &FakeProc, column: &str) -> String {
     let report = sample(proc, &["-a", "-g", column, "--workers", "1"], 1);
     value(&report, only(&report), column)
 }
 
-/// The columns that are made of files: a made-up root has no kernel that walks.
+/// The columns that are read from files: a fake root has no kernel that walks.
 fn of_files() -> impl Iterator<Item = &'static Column> {
     COLUMNS.iter().filter(|column| column.source != Source::Kernel)
 }
@@ -316,14 +315,14 @@ fn only_the_files_that_the_columns_need_are_opened() {
         for source in Source::ALL {
             let needed = match source {
                 Source::Stat => true,
-                // What a thread waits for is bracketed by its switch counters, and a file by its system call.
+                // The columns of a wait need the switch counters, and a file needs the system call.
                 Source::Schedstat | Source::Syscall if column.source == Source::Fd => true,
-                // And whoever has run since may have another title.
+                // A thread that has run since may have another title.
                 Source::Schedstat => matches!(
                     column.source,
                     Source::Schedstat | Source::Syscall | Source::Wchan | Source::Stack | Source::Cmdline | Source::Exe
                 ),
-                // What is known of a program is known under its name.
+                // Facts of a program are kept under its name.
                 Source::Comm => {
                     matches!(column.source, Source::Comm | Source::Cmdline | Source::Exe | Source::Smaps)
                 }
@@ -393,7 +392,7 @@ fn a_file_that_this_kernel_does_not_have_is_unsupported() {
             Source::Cmdline | Source::Exe | Source::Smaps => process_of(crafted_thread()).without(name),
             _ => process_of(crafted_thread().without(name)),
         };
-        // A link that is not there says that there is no program, as of kernel threads.
+        // A missing link means that there is no program, as for kernel threads.
         let wanted = if *source == Source::Exe { "-" } else { "[unsupported]" };
         assert_eq!(value_of(&FakeProc::of([process]), column), wanted, "{column} without {name}");
     }
@@ -442,7 +441,7 @@ fn a_refused_file_is_not_asked_for_at_every_tick() {
     for (source, column) in REPRESENTATIVES {
         let script = Script::new().always(Call::Open, *source, Fault::Fail(Errno::ACCESS)).shared();
         let report = Driver::with_faults(&proc, &["-a", "-g", column], script).run(20);
-        // Once; and, for files that tell whether the thread moved, once more before that is known.
+        // One read; files that tell whether the thread moved are read once more before psn knows that they are refused.
         assert!(counts(&report, source.name()).denied <= 2, "{source:?}: {:?}", counts(&report, source.name()));
     }
 }
@@ -452,9 +451,9 @@ fn bytes_that_no_kernel_prints_are_malformed() {
     for (source, column) in REPRESENTATIVES {
         let garbage = Content::from("\u{1}garbage\u{2}");
         let process = match source {
-            // Any bytes are a name, a path, a command line or a stack.
+            // Any bytes are a valid name, path, command line or stack.
             Source::Fd | Source::Wchan | Source::Stack | Source::Cmdline | Source::Exe => continue,
-            // Texts of lines: what is missing is missing.
+            // Files of lines: a missing line is only missing.
             Source::Smaps | Source::Cgroup => continue,
             Source::PidNs => process_of(crafted_thread().file("ns/pid", Content::Link("garbage".to_owned()))),
             Source::Status => process_of(crafted_thread().file("status", "VmRSS:\tgarbage kB\n")),
@@ -492,7 +491,7 @@ fn a_stat_that_was_cut_short_is_no_row_and_never_a_wrong_number() {
     let proc = crafted();
     let line = crafted_thread().stat_line(1).len();
     for len in 0..=line {
-        // At the first read, and at the second, which tells whether the thread moved meanwhile.
+        // Fail at the first read, and at the second, which tells whether the thread moved meanwhile.
         for read in [0, 1] {
             let script = Script::new().times(Call::Read, Some(Source::Stat), Fault::Short(len), read, 1).shared();
             let report = Driver::with_faults(&proc, &["-a", "-g", "comm2,wchan,exit_code"], script).run(1);

@@ -1,4 +1,4 @@
-//! Threads come, go, change and hide behind names; and some never answer.
+//! Threads are born, end, change their names and try to deceive psn by them; reads of some never return.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
@@ -107,7 +107,7 @@ fn a_thread_whose_id_is_given_to_another_starts_anew() {
 #[test]
 fn what_is_known_of_a_program_is_forgotten_when_another_is_executed() {
     let program = |name: &str| {
-        // Who executes runs.
+        // A thread that execs has run.
         let schedstat = format!("{}000 0 {}\n", name.len(), name.len());
         let thread = Thread::new(10).comm(name).state('D').file("schedstat", schedstat);
         Process::new(10)
@@ -120,7 +120,7 @@ fn what_is_known_of_a_program_is_forgotten_when_another_is_executed() {
     engine.refresh();
     engine.pass();
     proc.add(&program("tool"));
-    // Its command line and executable are read again for the very row, of which they are not known to be.
+    // psn reads command line and executable again for the same row, because it does not know that they still belong to it.
     engine.pass();
     engine.pass();
     let found: Vec<(String, u64)> = samples(&engine.report()).into_iter().collect();
@@ -151,7 +151,7 @@ fn a_pid_that_is_given_to_a_process_of_the_same_name_shows_nothing_of_its_predec
 
 #[test]
 fn a_process_whose_threads_can_not_be_listed_for_once_is_sampled_on() {
-    /// Directories can be listed but for some calls, counted from 0.
+    /// Listing directories fails at some calls, counted from 0.
     struct Calls(std::ops::Range<u64>, AtomicU64);
     impl Faults for Calls {
         fn fault(&self, call: Call, source: Option<Source>) -> Option<Fault> {
@@ -162,7 +162,7 @@ fn a_process_whose_threads_can_not_be_listed_for_once_is_sampled_on() {
     }
     let process = |tid: u32| Process::new(tid).threads([tid, tid + 1].map(|tid| Thread::new(tid).state('D')));
     let proc = FakeProc::of([process(10), process(20)]);
-    // Of the second listing both processes, and once more each by its path.
+    // In the second listing, both processes, each once more by its path.
     let calls = Arc::new(Calls(2..6, AtomicU64::new(0)));
     let mut engine = Driver::with_faults(&proc, &["-g", "task"], calls);
     engine.refresh();
@@ -183,7 +183,7 @@ fn a_process_whose_threads_can_not_be_listed_for_once_is_sampled_on() {
 #[test]
 fn a_process_that_could_not_be_listed_is_listed_again_though_no_task_was_born() {
     let proc = FakeProc::of([Process::single(10, "a", 'D'), Process::single(20, "b", 'D')]);
-    // It counts as psn's own proc root, where nothing is created.
+    // psn takes the fake root for its own host's, where no task is born.
     std::os::unix::fs::symlink(std::process::id().to_string(), proc.path().join("self")).unwrap();
     std::fs::write(proc.path().join("loadavg"), "0.17 0.22 0.12 1/83 4610\n").unwrap();
     let script = |errno| Script::new().times(Call::Read, None, Fault::Fail(errno), 1, 1).shared();
@@ -194,7 +194,7 @@ fn a_process_that_could_not_be_listed_is_listed_again_though_no_task_was_born() 
             engine.pass();
         }
         let found = samples(&engine.report());
-        // The first read is that of loadavg, the second lists one of them.
+        // The first read is of loadavg, the second lists one of the processes.
         assert_eq!(found.values().copied().max(), Some(2), "{found:?}");
         assert_eq!(found.len(), if is_retried { 2 } else { 1 }, "{errno}: {found:?}");
     }
@@ -203,7 +203,7 @@ fn a_process_that_could_not_be_listed_is_listed_again_though_no_task_was_born() 
 #[test]
 fn processes_whose_threads_can_not_be_listed_are_told() {
     let proc = FakeProc::of([Process::single(10, "fine", 'D'), Process::single(20, "not", 'D')]);
-    // No directory: an error that is neither a refusal nor the end of the process.
+    // A file in the place of the directory: an error that means neither a refusal nor the end of the process.
     std::fs::remove_dir_all(proc.path().join("20/task")).unwrap();
     std::fs::write(proc.path().join("20/task"), "").unwrap();
     let config = config(&proc, &["-g", "comm", "-d", "0.3", "--hz", "20"]);
@@ -230,7 +230,7 @@ fn a_process_that_blocks_the_side_reader_does_not_keep_it_from_others() {
     let config = config(&proc, &args);
     let path = proc.path().to_owned();
     let report = within(PATIENCE, move || {
-        // After more listings than readers may be lost, another process is born.
+        // After more listings than psn may lose readers, another process is born.
         let mut later = AtTick(40, move || FakeProc::add_at(&path, &Process::single(30, "later", 'D')));
         session::run(&config, &Stop::default(), &mut later)
     });
@@ -244,7 +244,7 @@ fn a_process_that_blocks_the_side_reader_does_not_keep_it_from_others() {
     assert!(samples.contains_key("later | 12"), "the reader serves others still: {samples:?}");
 }
 
-/// Every hostile name, in a state of its own that the name may try to forge.
+/// A thread for each hostile name, in a state that the name may try to forge.
 #[test]
 fn hostile_names_keep_their_state_and_their_columns() {
     let more: [&[u8]; 8] = [
@@ -275,7 +275,7 @@ fn hostile_names_keep_their_state_and_their_columns() {
     }
 }
 
-/// How long a run of half a second may take when something in it never answers.
+/// How long a run of half a second may take if some read never returns.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 #[track_caller]
@@ -337,7 +337,7 @@ fn a_command_line_that_never_answers_is_read_beside_the_sampling() {
     assert_names_the_blocker(&report);
 }
 
-/// Holds up the reads of `stat`, as a lock does whose holder has no CPU.
+/// Delays reads of `stat`, as a lock does whose holder has no CPU.
 struct HeldUp(Mutex<()>);
 
 impl Faults for HeldUp {
@@ -360,7 +360,7 @@ fn a_worker_that_waits_for_another_accuses_no_process() {
         let outcome = engine.pass_until(0);
         (outcome.is_complete, engine.report())
     });
-    // Much longer than a lane may be stuck.
+    // Much longer than psn waits for a stuck lane.
     std::thread::sleep(Duration::from_millis(400));
     drop(lock);
     let (is_complete, report) = pass.join().unwrap();
@@ -383,7 +383,7 @@ fn a_run_can_be_ended_while_a_reader_is_stuck() {
     let started = Instant::now();
     let report = within(PATIENCE, move || session::run(&config, &stop, &mut ()));
     unblock(&pipe);
-    // At most one second, and some for a machine that is busy with other tests.
+    // One second, and more for a machine that is busy with other tests.
     assert!(started.elapsed() < Duration::from_secs(10), "{:?}", started.elapsed());
     assert!(report.is_ok());
 }

@@ -1,4 +1,4 @@
-//! Values of reports, as texts that are easy to compare.
+//! Values of reports as texts, which tests can compare easily.
 
 use std::collections::BTreeMap;
 
@@ -26,7 +26,7 @@ pub fn text(field: &Field) -> String {
     }
 }
 
-/// Whether a field holds a mark: a thread may call itself `[denied]`.
+/// Whether a field holds a mark, rather than a text that looks like one (a thread may be named `[denied]`).
 pub const fn is_mark(field: &Field) -> bool {
     matches!(field, Field::Mark(_))
 }
@@ -50,7 +50,7 @@ pub fn column(report: &Report, name: &str) -> Vec<String> {
     report.rows.iter().map(|row| value(report, row, name)).collect()
 }
 
-/// The only row.
+/// The only row of a report; panics if there are several.
 #[track_caller]
 pub fn only(report: &Report) -> &Row {
     assert_eq!(report.rows.len(), 1, "{:#?}", samples(report));
@@ -82,7 +82,7 @@ fn by_group(report: &Report, name: &str) -> BTreeMap<String, String> {
     groups
 }
 
-/// The accounting of one file; all zero if it was not tried.
+/// The account of one file; all zero if no read was attempted.
 pub fn counts(report: &Report, file: &str) -> Counts {
     let found = report.health.iter().find(|(name, _)| name == file);
     found.map(|(_, counts)| *counts).unwrap_or_default()
