@@ -109,7 +109,7 @@ fn discard(recorder: Option<Recorder>, config: &Config) {
 /// Waits for the disk. A second Ctrl-C ends psn, and a disk that hangs is not waited for for ever.
 fn finish(recorder: Recorder, report: &Report, _stop: &Stop) -> anyhow::Result<Written> {
     let begin = Instant::now();
-    Ok(recorder.finish(Some(report.facts()), &|| begin.elapsed() < PATIENCE)?)
+    Ok(recorder.finish(Some(report.facts.clone()), &|| begin.elapsed() < PATIENCE)?)
 }
 
 fn summary(path: &str, written: Written) -> String {

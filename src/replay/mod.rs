@@ -21,7 +21,7 @@ use crate::count::{Aggregator, Fold};
 use crate::record::header::IDENTITY;
 use crate::record::unrecorded;
 use crate::record::{Header, Piece, Query, RecordError, Recording, TickInfo};
-use crate::report::{Facts, Meta, Report, Tasks, Ticks};
+use crate::report::{Cost, Facts, Meta, Report, Tasks, Ticks};
 use crate::row::last::LastValues;
 use crate::row::memory::table_entry;
 use crate::row::observation::{Observation, Value};
@@ -366,7 +366,6 @@ impl<'q> Tally<'q> {
     /// What the ticks themselves tell.
     #[expect(clippy::cast_precision_loss, reason = "times to be shown")]
     fn facts(&self, warnings: Vec<String>) -> Facts {
-        let ms = |ns: u64| ns as f64 / 1e6;
         let mut ticks = Ticks::default();
         let mut duration_s = 0.0;
         for run in &self.runs {
@@ -403,15 +402,7 @@ impl<'q> Tally<'q> {
                 threads: last.map_or(0, |run| run.last.threads),
                 ..Tasks::default()
             },
-            cost: crate::report::Cost {
-                pass_p50_ms: ms(self.passes.quantile_ns(0.5)),
-                pass_p99_ms: ms(self.passes.quantile_ns(0.99)),
-                pass_max_ms: ms(self.passes.max_ns()),
-                late_p50_ms: ms(self.lateness.quantile_ns(0.5)),
-                late_p99_ms: ms(self.lateness.quantile_ns(0.99)),
-                late_max_ms: ms(self.lateness.max_ns()),
-                ..crate::report::Cost::default()
-            },
+            cost: Cost::of_passes(&self.passes, &self.lateness),
             warnings,
             ..Facts::default()
         }

@@ -1,14 +1,30 @@
-//! What things take in memory, for budgets of bytes.
+//! Bytes that things take in memory, for budgets.
 
-/// What a hash table takes for an entry of `bytes`: it is less than half full after it has grown, and has a byte more for
-/// each place.
+use super::value::OwnedValue;
+
+/// Bytes that a hash table takes for an entry of `bytes`: it is less than half full after it has grown, and has a control byte
+/// for each bucket.
 #[must_use]
 pub const fn table_entry(bytes: usize) -> usize {
     (bytes + 1) * 16 / 7
 }
 
-/// What an allocation of `bytes` takes: allocators round up.
+/// Bytes that an allocation of `bytes` takes: allocators round up.
 #[must_use]
 pub const fn allocation(bytes: usize) -> usize {
     bytes + bytes / 8 + 16
+}
+
+/// Statistics that every report has, besides those that are selected: `samples` and `avg_threads`.
+pub(crate) const FIXED_STATISTICS: usize = 2;
+
+/// Bytes of a row of a report, without what its two boxed slices hold: the statistics and the group.
+pub(crate) const REPORT_ROW: usize = 2 * size_of::<Box<[OwnedValue]>>();
+
+/// Bytes that a row of a report takes, with what sorting the rows takes.
+pub(crate) const fn report_row(selected: usize, dimensions: usize) -> usize {
+    let statistics = allocation((FIXED_STATISTICS + selected) * size_of::<OwnedValue>());
+    // An `Arc` has two counts.
+    let group = allocation(dimensions * size_of::<OwnedValue>() + 2 * size_of::<usize>());
+    2 * REPORT_ROW + statistics + group
 }

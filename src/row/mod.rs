@@ -4,3 +4,4 @@ pub mod last;
 pub mod memory;
 pub mod observation;
 pub mod rows;
+pub mod value;

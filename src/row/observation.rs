@@ -4,123 +4,7 @@
 //! that the plan asks for. It is a reusable buffer: texts live in one byte vector that is cleared,
 //! not freed, between threads, so that observing allocates nothing once the buffers have grown.
 
-use std::fmt;
-
-/// A value that is not in the kernel's answer: why it is missing, or what stands in its place.
-///
-/// Marks are printed in brackets and are the same in every column and every output format.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Mark {
-    /// On a CPU or waiting for one: the thread is in no blocking system call.
-    Running,
-    /// A kernel thread (`PF_KTHREAD`), which makes no system calls.
-    KernelThread,
-    /// Blocked in the kernel outside any system call, for example in a page fault.
-    KernelDirect,
-    /// A thread of a program that runs the kernel's code alone (`PF_IO_WORKER`, `PF_USER_WORKER`): a worker of io_uring or
-    /// vhost, which makes no system calls.
-    UserWorker,
-    /// The kernel refused the read (`EACCES`, `EPERM`).
-    Denied,
-    /// The thread ended before the read.
-    Gone,
-    /// This kernel, or the way in which it is asked, does not have the file or the field.
-    Unsupported,
-    /// Reading would block, or did: the process blocks its readers.
-    Blocked,
-    /// The thread was switched in between the reads: the value belongs to another instant.
-    Torn,
-    /// The read failed for want of a resource (`EMFILE`, `ENOMEM`, …).
-    Dropped,
-    /// The kernel's answer was not in the format of any known kernel.
-    Malformed,
-    /// Not read yet: the side reader has not answered for this process.
-    Unread,
-    /// What is known is of another moment, and what it is now could not be had in time.
-    Stale,
-    /// The directory argument is `AT_FDCWD`: relative to the working directory.
-    WorkingDirectory,
-    /// One of many: there was no memory for more groups, or values.
-    Other,
-    /// The recording does not have the column.
-    Unrecorded,
-    /// A sum beyond what 128 bits hold.
-    Overflow,
-    /// The column is not applicable to this thread.
-    None,
-}
-
-impl Mark {
-    /// Every mark, for help texts, tests and decoders.
-    pub const ALL: [Self; 18] = [
-        Self::Running,
-        Self::KernelThread,
-        Self::KernelDirect,
-        Self::UserWorker,
-        Self::Denied,
-        Self::Gone,
-        Self::Unsupported,
-        Self::Blocked,
-        Self::Torn,
-        Self::Dropped,
-        Self::Malformed,
-        Self::Unread,
-        Self::Stale,
-        Self::WorkingDirectory,
-        Self::Other,
-        Self::Unrecorded,
-        Self::Overflow,
-        Self::None,
-    ];
-
-    /// The mark as it is printed.
-    #[must_use]
-    pub const fn text(self) -> &'static str {
-        match self {
-            Self::Running => "[running]",
-            Self::KernelThread => "[kernel_thread]",
-            Self::KernelDirect => "[kernel_direct]",
-            Self::UserWorker => "[user_worker]",
-            Self::Denied => "[denied]",
-            Self::Gone => "[gone]",
-            Self::Unsupported => "[unsupported]",
-            Self::Blocked => "[blocked]",
-            Self::Torn => "[torn]",
-            Self::Dropped => "[dropped]",
-            Self::Malformed => "[malformed]",
-            Self::Unread => "[unread]",
-            Self::Stale => "[stale]",
-            Self::WorkingDirectory => "[cwd]",
-            Self::Other => "[other]",
-            Self::Unrecorded => "[unrecorded]",
-            Self::Overflow => "[overflow]",
-            Self::None => "-",
-        }
-    }
-
-    /// The mark that is printed as `text`.
-    #[must_use]
-    pub fn from_text(text: &[u8]) -> Option<Self> {
-        Self::ALL.into_iter().find(|mark| mark.text().as_bytes() == text)
-    }
-}
-
-impl fmt::Display for Mark {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.text())
-    }
-}
-
-/// One column's value in one observation.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Value<'a> {
-    /// A number, in the column's unit times its divisor.
-    Number(i128),
-    /// Bytes as the kernel gave them: not UTF-8, not escaped.
-    Text(&'a [u8]),
-    /// No value, and why.
-    Mark(Mark),
-}
+pub use crate::row::value::{Mark, Value};
 
 /// A value whose text, or whose large number, lies beside it: so far behind where its row begins.
 ///
@@ -356,13 +240,5 @@ mod tests {
             assert_eq!(row.value(3), Value::Text(b""));
             assert_eq!(row.value(4), Value::Mark(Mark::None));
         }
-    }
-
-    #[test]
-    fn every_mark_is_found_by_its_text() {
-        for mark in Mark::ALL {
-            assert_eq!(Mark::from_text(mark.text().as_bytes()), Some(mark));
-        }
-        assert_eq!(Mark::from_text(b"running"), None);
     }
 }

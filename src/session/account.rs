@@ -79,22 +79,15 @@ impl Session<'_> {
     }
 
     /// What the run cost so far.
-    #[expect(clippy::cast_precision_loss, reason = "times to be shown")]
     fn cost(&self) -> Cost {
         let fds = (self.found.fds.files + self.found.fds.dirs) as u64;
-        let ms = |ns: u64| ns as f64 / 1e6;
         Cost {
             cpu_s: process_cpu().saturating_sub(self.cpu_at_start).as_secs_f64(),
-            pass_p50_ms: ms(self.passes.quantile_ns(0.5)),
-            pass_p99_ms: ms(self.passes.quantile_ns(0.99)),
-            pass_max_ms: ms(self.passes.max_ns()),
-            late_p50_ms: ms(self.lateness.quantile_ns(0.5)),
-            late_p99_ms: ms(self.lateness.quantile_ns(0.99)),
-            late_max_ms: ms(self.lateness.max_ns()),
             fds,
             workers: self.config.workers as u64,
             cpus: allowed_cpus() as u64,
             kernel_kb_est: fds * KERNEL_KB_PER_FD,
+            ..Cost::of_passes(&self.passes, &self.lateness)
         }
     }
 
