@@ -20,7 +20,10 @@ use self::due::Due;
 pub use self::due::MAX_SLICES;
 use crate::count::memory::Memory;
 use crate::record::{RecordError, Recording};
-use crate::replay::{self, LastCounters, Question, Tally, Watch};
+use crate::replay::pieces::each_piece;
+use crate::replay::question::{Question, Watch};
+use crate::replay::reports::report_with;
+use crate::replay::tally::Tally;
 use crate::report::{Cost, GroupKey, Report, Row, Ticks};
 
 /// Slices that are counted at once if ticks are not read in the order of time.
@@ -84,7 +87,7 @@ pub fn survey(
     watch: &mut Watch<'_>,
 ) -> Result<Survey, RecordError> {
     let mut due = Due::new(per_ns, question.from_ns);
-    let whole = replay::report_with(recordings, question, watch, &mut |header, tick| due.add(header, tick))?;
+    let whole = report_with(recordings, question, watch, &mut |header, tick| due.add(header, tick))?;
     let (due, is_ordered) = due.finish();
     let groups = whole.rows.iter().enumerate().map(|(index, row)| (Arc::clone(&row.group), index)).collect();
     Ok(Survey { whole, due, is_ordered, groups })
@@ -104,7 +107,7 @@ pub fn each(
 ) -> Result<(), RecordError> {
     let starts: Vec<u64> = survey.starts().collect();
     let question = Question { limit: None, ..question.clone() };
-    let mut counters = LastCounters::default();
+    let mut counters = Vec::new();
     // All slices that are counted at once share it.
     let memory = Memory::new(question.max_memory);
     let windows = if survey.is_ordered { starts.len().max(1) } else { AT_ONCE };
@@ -119,12 +122,12 @@ pub fn each(
         #[expect(clippy::cast_precision_loss, reason = "progress to be shown")]
         let mut watch = |done: f64| watch((number as f64 + done) / count as f64);
         let mut open = OpenSlices { survey, tallies: BTreeMap::new(), next: number * windows, starts: &starts };
-        replay::each_piece(recordings, &within, &mut counters, &mut watch, &mut |origin, piece| {
+        each_piece(recordings, &within, &mut counters, &mut watch, &mut |source, piece| {
             let from_ns = piece.tick.time_ns / per_ns.max(1) * per_ns.max(1);
             if survey.is_ordered {
                 open.close(from_ns, take)?;
             }
-            open.tallies.entry(from_ns).or_insert_with(|| Tally::new(&question, &memory)).add(origin, piece);
+            open.tallies.entry(from_ns).or_insert_with(|| Tally::new(&question, &memory)).add(source, piece);
             Ok(())
         })?;
         open.close(last.saturating_add(per_ns), take)?;
