@@ -51,8 +51,8 @@ type Items = Vec<String>;
 
 /// The topics, and the lines there are to say of each; sentences in words if they are to be broken.
 fn topics(report: &Report, is_broken: bool) -> [(&'static str, Vec<Items>); 11] {
-    let cost = &report.cost;
-    let (pass, late) = if report.ticks.completed == 0 {
+    let cost = &report.facts.cost;
+    let (pass, late) = if report.facts.ticks.completed == 0 {
         (Vec::new(), Vec::new())
     } else {
         (
@@ -77,7 +77,7 @@ fn topics(report: &Report, is_broken: bool) -> [(&'static str, Vec<Items>); 11] 
 }
 
 fn ticks(report: &Report) -> Items {
-    let ticks = &report.ticks;
+    let ticks = &report.facts.ticks;
     let throttled = match ticks.throttled {
         0 => String::new(),
         number => format!(" ({} to keep within --max-cpu)", thousands(number)),
@@ -85,12 +85,12 @@ fn ticks(report: &Report) -> Items {
     vec![
         format!("{} of {} taken,", thousands(ticks.completed), thousands(ticks.expected)),
         format!("{} missed{throttled};", thousands(ticks.missed)),
-        format!("{} Hz asked for, {} Hz achieved", report.meta.hz, rate(report.achieved_hz())),
+        format!("{} Hz asked for, {} Hz achieved", report.facts.meta.hz, rate(report.facts.achieved_hz())),
     ]
 }
 
 fn threads(report: &Report) -> Items {
-    let tasks = &report.tasks;
+    let tasks = &report.facts.tasks;
     let found = format!("{} in {}", thousands(tasks.threads), count(tasks.processes, "process", "processes"));
     if tasks.skipped == 0 {
         return vec![found];
@@ -101,7 +101,7 @@ fn threads(report: &Report) -> Items {
 
 /// What state R means, if more threads were in it than can have run.
 fn running(report: &Report, is_broken: bool) -> Vec<Items> {
-    let tasks = &report.tasks;
+    let tasks = &report.facts.tasks;
     if tasks.cpus == 0 || tasks.running_max <= tasks.cpus {
         return Vec::new();
     }
@@ -116,15 +116,16 @@ fn running(report: &Report, is_broken: bool) -> Vec<Items> {
 
 /// How threads were found, unless there is nothing to say but that it was as ever.
 fn scan(report: &Report, is_broken: bool) -> Vec<Items> {
-    let meta = &report.meta;
+    let meta = &report.facts.meta;
     let mut items = Vec::new();
     if let Some(level) = &meta.scan_level {
         let met = of_walks(report).map(|(_, counts)| counts.ok).fold(0, u64::saturating_add);
         let level = printable(level.as_bytes());
         items.push(format!("in the kernel, by {level}: met {} in all;", count(met, "task", "tasks")));
     }
-    if report.tasks.unseen > 0 {
-        let unseen = count(report.tasks.unseen, "thread that it does not show is", "threads that it does not show are");
+    if report.facts.tasks.unseen > 0 {
+        let unseen =
+            count(report.facts.tasks.unseen, "thread that it does not show is", "threads that it does not show are");
         items.push(format!("{unseen} read through /proc;"));
     }
     if let Some(reason) = &meta.scan_reason {
@@ -146,7 +147,7 @@ fn words(sentence: String, is_broken: bool) -> Items {
 
 /// The accounting of the kernel's walks, which are no reads.
 fn of_walks(report: &Report) -> impl Iterator<Item = &(String, Counts)> {
-    report.health.iter().filter(|(file, _)| file == Source::Kernel.name())
+    report.facts.health.iter().filter(|(file, _)| file == Source::Kernel.name())
 }
 
 fn times(median: f64, most: f64, worst: f64) -> Items {
@@ -158,9 +159,9 @@ fn times(median: f64, most: f64, worst: f64) -> Items {
 }
 
 fn expense(report: &Report) -> Items {
-    let cost = &report.cost;
-    let share = if report.meta.duration_s > 0.0 {
-        format!(" ({:.1}% of one CPU)", cost.cpu_s / report.meta.duration_s * 100.0)
+    let cost = &report.facts.cost;
+    let share = if report.facts.meta.duration_s > 0.0 {
+        format!(" ({:.1}% of one CPU)", cost.cpu_s / report.facts.meta.duration_s * 100.0)
     } else {
         String::new()
     };
@@ -177,13 +178,13 @@ fn expense(report: &Report) -> Items {
 
 /// All attempts; then a line for each file on which more happened than that threads ended.
 fn reads(report: &Report) -> Vec<Items> {
-    if report.health.is_empty() {
+    if report.facts.health.is_empty() {
         return Vec::new();
     }
-    let reads = || report.health.iter().filter(|(file, _)| file != Source::Kernel.name());
+    let reads = || report.facts.health.iter().filter(|(file, _)| file != Source::Kernel.name());
     let sum = |of: fn(&Counts) -> u64| thousands(reads().map(|(_, counts)| of(counts)).fold(0, u64::saturating_add));
     let all = format!("{} in all, {} of threads that had ended", sum(Counts::attempts), sum(|counts| counts.gone));
-    let notable = report.health.iter().filter(|(_, counts)| counts.is_notable());
+    let notable = report.facts.health.iter().filter(|(_, counts)| counts.is_notable());
     let files = notable.map(|(file, counts)| classes(file, counts, &errors(report, file)));
     iter::once(vec![all]).chain(files).collect()
 }
@@ -213,14 +214,14 @@ fn commas(items: impl Iterator<Item = String>) -> Items {
 
 /// The errors behind the dropped reads of `file`: ` (5 × Too many open files)`.
 fn errors(report: &Report, file: &str) -> String {
-    let of_file = report.dropped.iter().filter(|(source, ..)| source == file);
+    let of_file = report.facts.dropped.iter().filter(|(source, ..)| source == file);
     let errors: Vec<String> =
         of_file.map(|(_, error, count)| format!("{} × {}", thousands(*count), printable(error.as_bytes()))).collect();
     if errors.is_empty() { String::new() } else { format!(" ({})", errors.join(", ")) }
 }
 
 fn torn(report: &Report) -> Vec<Items> {
-    let coverage = &report.coverage;
+    let coverage = &report.facts.coverage;
     if coverage.checked == 0 {
         return Vec::new();
     }
@@ -231,7 +232,7 @@ fn torn(report: &Report) -> Vec<Items> {
 }
 
 fn denied(report: &Report) -> Vec<Items> {
-    let coverage = &report.coverage;
+    let coverage = &report.facts.coverage;
     if coverage.denied.is_empty() {
         return Vec::new();
     }
@@ -328,7 +329,7 @@ mod tests {
     #[test]
     fn more_threads_running_than_there_are_cpus_are_explained() {
         let mut report = fixture::mysqld();
-        (report.tasks.running_max, report.tasks.cpus) = (6, 2);
+        (report.facts.tasks.running_max, report.facts.tasks.cpus) = (6, 2);
         let text = rendered(&report, None);
         let line = text.lines().find(|line| line.starts_with("running:")).unwrap();
         assert_eq!(
@@ -337,7 +338,7 @@ mod tests {
              kernel's own walk tells them apart"
         );
         for (running_max, cpus) in [(2, 2), (6, 0), (0, 0)] {
-            (report.tasks.running_max, report.tasks.cpus) = (running_max, cpus);
+            (report.facts.tasks.running_max, report.facts.tasks.cpus) = (running_max, cpus);
             assert!(!rendered(&report, None).contains("running:"));
         }
     }
@@ -354,9 +355,9 @@ mod tests {
                     14 threads that it does not show are read through /proc
         ");
         let mut report = fixture::walked();
-        report.tasks.unseen = 0;
-        report.meta.scan_level = Some("the task iterator".to_owned());
-        report.meta.scan_reason = Some("this kernel has no kfuncs; it takes Linux 6.7".to_owned());
+        report.facts.tasks.unseen = 0;
+        report.facts.meta.scan_level = Some("the task iterator".to_owned());
+        report.facts.meta.scan_reason = Some("this kernel has no kfuncs; it takes Linux 6.7".to_owned());
         insta::assert_snapshot!(scan(&report), @r"
         scan:     in the kernel, by the task iterator: met 140,000 tasks in all; not a
                     better one: this kernel has no kfuncs; it takes Linux 6.7
@@ -397,29 +398,29 @@ mod tests {
             warnings(&report).join("\n")
         };
         insta::assert_snapshot!(advice(&|report| {
-            report.ticks = Ticks { expected: 4, completed: 4, missed: 0, throttled: 0, abandoned: 0 };
+            report.facts.ticks = Ticks { expected: 4, completed: 4, missed: 0, throttled: 0, abandoned: 0 };
         }), @"only 4 ticks were taken, too few for more than a rough picture: sample longer (-d) or more often (--hz)");
         insta::assert_snapshot!(advice(&|report| {
-            report.ticks = Ticks { expected: 10, completed: 1, missed: 9, throttled: 0, abandoned: 0 };
-            report.cost.pass_p50_ms = 4100.0;
+            report.facts.ticks = Ticks { expected: 10, completed: 1, missed: 9, throttled: 0, abandoned: 0 };
+            report.facts.cost.pass_p50_ms = 4100.0;
         }), @"20 Hz could not be held (0.200 achieved, 9 ticks missed, too many for more than a rough picture): a pass over the threads takes 4.10 s, longer than the 50.0 ms between ticks; fewer columns, fewer processes (-p) or a lower --hz would help");
         insta::assert_snapshot!(advice(&|report| {
-            report.ticks = Ticks { expected: 100, completed: 98, missed: 2, throttled: 0, abandoned: 0 };
-            report.cost.pass_max_ms = 130.0;
+            report.facts.ticks = Ticks { expected: 100, completed: 98, missed: 2, throttled: 0, abandoned: 0 };
+            report.facts.cost.pass_max_ms = 130.0;
         }), @"20 Hz could not be held (19.6 achieved, 2 ticks missed): a pass over the threads took up to 130 ms, longer than the 50.0 ms between ticks; fewer columns, fewer processes (-p) or a lower --hz would help");
         insta::assert_snapshot!(advice(&|report| {
-            report.ticks = Ticks { expected: 100, completed: 98, missed: 2, throttled: 0, abandoned: 0 };
-            report.cost.late_max_ms = 130.0;
+            report.facts.ticks = Ticks { expected: 100, completed: 98, missed: 2, throttled: 0, abandoned: 0 };
+            report.facts.cost.late_max_ms = 130.0;
         }), @"20 Hz could not be held (19.6 achieved, 2 ticks missed): psn was up to 130 ms late to start a pass; a higher priority (--nice -5) or a lower --hz would help");
         insta::assert_snapshot!(advice(&|report| {
-            report.ticks = Ticks { expected: 100, completed: 0, missed: 100, throttled: 0, abandoned: 0 };
+            report.facts.ticks = Ticks { expected: 100, completed: 0, missed: 100, throttled: 0, abandoned: 0 };
         }), @"20 Hz could not be held (0 achieved, 100 ticks missed, too many for more than a rough picture): no pass over the threads came to its end; fewer columns, fewer processes (-p) or a lower --hz would help");
     }
 
     #[test]
     fn ticks_skipped_on_purpose_are_told_apart() {
         let mut report = fixture::empty();
-        report.ticks = Ticks { expected: 100, completed: 60, missed: 40, throttled: 38, abandoned: 0 };
+        report.facts.ticks = Ticks { expected: 100, completed: 60, missed: 40, throttled: 38, abandoned: 0 };
         insta::assert_snapshot!(rendered(&report, Some(80)), @"
 
         ticks:    60 of 100 taken, 40 missed (38 to keep within --max-cpu);
@@ -439,9 +440,9 @@ mod tests {
     #[test]
     fn a_run_that_did_nothing_divides_by_nothing() {
         let mut report = fixture::empty();
-        report.meta.duration_s = 0.0;
-        report.ticks = Ticks::default();
-        report.coverage = CoverageReport { denied: vec![("io".to_owned(), 1)], ..CoverageReport::default() };
+        report.facts.meta.duration_s = 0.0;
+        report.facts.ticks = Ticks::default();
+        report.facts.coverage = CoverageReport { denied: vec![("io".to_owned(), 1)], ..CoverageReport::default() };
         insta::assert_snapshot!(rendered(&report, Some(80)), @"
 
         ticks:    0 of 0 taken, 0 missed; 20 Hz asked for, 0 Hz achieved

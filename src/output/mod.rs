@@ -38,7 +38,7 @@ pub enum Format {
 
 /// How a report is laid out, whatever it says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Layout {
+pub struct RenderOptions {
     /// Columns of the terminal, which the table is made to fit; without one, nothing is shortened.
     pub width: Option<usize>,
     /// Whether the account of the run follows the table.
@@ -49,7 +49,7 @@ pub struct Layout {
     pub charset: Charset,
 }
 
-impl Default for Layout {
+impl Default for RenderOptions {
     fn default() -> Self {
         Self { width: None, footer: true, defuse_formulas: true, charset: Charset::Utf8 }
     }
@@ -59,10 +59,10 @@ impl Default for Layout {
 ///
 /// # Errors
 /// Those of `out`. A closed pipe is one of them.
-pub fn render(report: &Report, format: Format, layout: &Layout, out: &mut dyn io::Write) -> io::Result<()> {
+pub fn render(report: &Report, format: Format, layout: &RenderOptions, out: &mut dyn io::Write) -> io::Result<()> {
     if format != Format::Table && layout.charset == Charset::Ascii {
         let notation = if format == Format::Json { Notation::Json } else { Notation::Escape };
-        let layout = Layout { charset: Charset::Utf8, ..*layout };
+        let layout = RenderOptions { charset: Charset::Utf8, ..*layout };
         return render(report, format, &layout, &mut AsciiWriter::new(out, notation));
     }
     match format {
@@ -80,7 +80,7 @@ pub fn render(report: &Report, format: Format, layout: &Layout, out: &mut dyn io
 ///
 /// # Errors
 /// Those of `out`.
-pub fn account(report: &Report, layout: &Layout, out: &mut dyn io::Write) -> io::Result<()> {
+pub fn account(report: &Report, layout: &RenderOptions, out: &mut dyn io::Write) -> io::Result<()> {
     footer::render(report, layout.width, layout.charset, out)
 }
 
@@ -91,7 +91,7 @@ pub fn account(report: &Report, layout: &Layout, out: &mut dyn io::Write) -> io:
 pub(crate) fn more_rows(
     report: &Report,
     format: Format,
-    layout: &Layout,
+    layout: &RenderOptions,
     is_first: bool,
     out: &mut dyn io::Write,
 ) -> io::Result<()> {
@@ -110,7 +110,7 @@ pub(crate) use table::natural_width;
 mod tests {
     use super::*;
 
-    fn rendered(format: Format, layout: &Layout) -> String {
+    fn rendered(format: Format, layout: &RenderOptions) -> String {
         let mut out = Vec::new();
         render(&fixture::trouble(), format, layout, &mut out).unwrap();
         String::from_utf8(out).unwrap()
@@ -118,25 +118,25 @@ mod tests {
 
     #[test]
     fn the_footer_follows_the_table_and_nothing_else() {
-        let quiet = Layout { footer: false, ..Layout::default() };
+        let quiet = RenderOptions { footer: false, ..RenderOptions::default() };
         let table = rendered(Format::Table, &quiet);
-        let footer = rendered(Format::Table, &Layout::default()).strip_prefix(&table).map(str::to_owned);
+        let footer = rendered(Format::Table, &RenderOptions::default()).strip_prefix(&table).map(str::to_owned);
         assert!(footer.is_some_and(|footer| footer.starts_with("\nticks:")));
         for format in [Format::Csv, Format::Json, Format::Folded] {
-            assert_eq!(rendered(format, &quiet), rendered(format, &Layout::default()));
+            assert_eq!(rendered(format, &quiet), rendered(format, &RenderOptions::default()));
         }
     }
 
     #[test]
     fn every_format_can_do_with_ascii() {
         let mut report = fixture::trouble();
-        report.warnings.push("x\u{db}2J…".to_owned());
+        report.facts.warnings.push("x\u{db}2J…".to_owned());
         for (row, name) in report.rows.iter_mut().zip(["A\u{db}2JB", "日本語", "Привет", "🦀"]) {
-            row.fields[2] = fixture::text(name);
+            *row = fixture::with_name(row, fixture::text(name));
         }
         for format in [Format::Table, Format::Csv, Format::Json, Format::Folded] {
             for width in [None, Some(80)] {
-                let layout = Layout { width, charset: Charset::Ascii, ..Layout::default() };
+                let layout = RenderOptions { width, charset: Charset::Ascii, ..RenderOptions::default() };
                 let mut out = Vec::new();
                 render(&report, format, &layout, &mut out).unwrap();
                 let text = String::from_utf8(out).unwrap();
@@ -165,7 +165,7 @@ mod tests {
             }
         }
         for format in [Format::Table, Format::Csv, Format::Json, Format::Folded] {
-            let result = render(&fixture::trouble(), format, &Layout::default(), &mut Closed);
+            let result = render(&fixture::trouble(), format, &RenderOptions::default(), &mut Closed);
             assert_eq!(result.unwrap_err().kind(), io::ErrorKind::BrokenPipe);
         }
     }

@@ -4,30 +4,29 @@ use crate::ask::column::Column;
 use crate::record::header::IDENTITY;
 use crate::record::open::{self, SinkOptions};
 use crate::record::{Format, Header, Query, RecordError, RecordedColumn, Recording};
-use crate::replay::Watch;
+use crate::replay::question::Watch;
 use crate::row::observation::{Mark, Value};
 use crate::row::rows::Rows;
 use crate::text::sentence::shown;
 
-/// What was copied.
+/// The result of a copy.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Copied {
     /// Ticks.
     pub ticks: u64,
-    /// Rows in them.
+    /// Rows of these ticks.
     pub rows: u64,
-    /// What of the recordings could not be read.
+    /// What could not be read, or was not copied.
     pub warnings: Vec<String>,
 }
 
-/// Bytes of a tick's rows at most: a million threads with what they wait for. All of them are in memory, and in that of whoever
-/// writes them.
+/// Bytes of a tick's rows at most, enough for a million threads. All rows of a tick are in memory, and again in the sink's.
 const MAX_TICK_BYTES: usize = 96 << 20;
 
-/// Copies `recordings` to where `options` say.
+/// Copies `recordings` into the sink that `options` describe.
 ///
 /// # Errors
-/// When one can not be read, or written.
+/// When a recording cannot be read, or the sink cannot be written.
 pub fn copy(
     recordings: &mut [Box<dyn Recording>],
     options: &SinkOptions,
@@ -61,7 +60,7 @@ fn copy_one(
     copied: &mut Copied,
 ) -> Result<(), RecordError> {
     let known: Vec<&'static Column> = recording.header().columns.iter().filter_map(RecordedColumn::column).collect();
-    // The original does not keep all that tells threads apart.
+    // The original's recordings lack some of the columns that identify threads.
     let missing: Vec<&'static Column> = IDENTITY
         .into_iter()
         .filter_map(Column::find)
@@ -99,7 +98,7 @@ fn copy_one(
     sink.finish(recording.facts())
 }
 
-/// `rows`, with `missing` columns more that have no values.
+/// `rows` with `missing` more columns, whose values are `[unsupported]`.
 fn widened(rows: &Rows, columns: usize, missing: usize) -> Rows {
     if missing == 0 {
         return rows.clone();

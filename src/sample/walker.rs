@@ -16,8 +16,8 @@ use crate::kernel::{self, BTF_PATH, HostInfo, KernelScan, Level, Parts, TaskReco
 use crate::observe::Thread;
 use crate::observe::walked::{Need, knows_name};
 use crate::observe::{Observer, TickTime};
-use crate::proc::source::{Source, SourceSet};
 use crate::proc::ProcRoot;
+use crate::proc::source::{Source, SourceSet};
 use crate::symbol::kernel::{Symbols, SymbolsError};
 use crate::tasks::census::{Census, Unseen};
 use crate::tasks::facts::FACTS;
@@ -107,7 +107,11 @@ impl Walker {
         let scan = KernelScan::open_on(host, &request)?;
         Ok(Self {
             provides: provided(plan, scan.parts()),
-            names: if scan.parts().frames > 0 { StackNaming::Unloaded(Box::new(root.share())) } else { StackNaming::Off },
+            names: if scan.parts().frames > 0 {
+                StackNaming::Unloaded(Box::new(root.share()))
+            } else {
+                StackNaming::Off
+            },
             shows_stacks: plan.sources.contains(Source::Stack),
             scan,
             nameless,

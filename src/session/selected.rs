@@ -1,6 +1,5 @@
 //! Errors and warnings about a selection: no process matches it, some do not exist, all have ended.
 
-
 use crate::ask::select::{ProcessSelection, Selection};
 use crate::config::Config;
 use crate::proc::own;

@@ -317,7 +317,7 @@ impl Case {
         }
         let file = if self.file == "fd/7" { "fd" } else { self.file };
         check_class(&counts(&report, file), self.class)?;
-        for (other, counts) in report.health.iter().filter(|(other, _)| other != file) {
+        for (other, counts) in report.facts.health.iter().filter(|(other, _)| other != file) {
             ensure!(!counts.is_notable(), "{other}: {counts:?}");
         }
         Ok(())

@@ -328,7 +328,7 @@ impl Case {
             let wanted: BTreeMap<String, u64> =
                 self.wanted.iter().map(|(key, count)| ((*key).to_owned(), *count)).collect();
             ensure!(samples(&report) == wanted, "with {budget} files kept: {:?}, not {wanted:?}", samples(&report));
-            let unclean = report.health.iter().find(|(_, counts)| counts.is_notable());
+            let unclean = report.facts.health.iter().find(|(_, counts)| counts.is_notable());
             ensure!(unclean.is_none(), "a life like any other is counted as a failure: {unclean:?}");
             if self.args.contains(&"utime") {
                 let grown = column(&report, "utime");

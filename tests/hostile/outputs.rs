@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::sync::OnceLock;
 
-use psn::output::{Format, Layout};
-use psn::report::{Field, Report, Row};
-use psn::row::observation::Mark;
+use psn::output::{Format, RenderOptions};
+use psn::report::{Datum, Report, Row};
+use psn::row::value::{Mark, Value};
 use psn::tasks::users::Users;
-use serde_json::Value;
+use serde_json::Value as Json;
 use unicode_width::UnicodeWidthStr as _;
 
 use super::names::NAMES;
@@ -16,7 +16,7 @@ use super::oracle::{self, decode, in_cells, in_frames};
 use super::{Verdict, ensure, judge};
 use crate::support::driver::Driver;
 use crate::support::fake::{Content, FSYNC, FakeProc, Process, SMAPS, Thread, syscall_line};
-use crate::support::report::{column, value};
+use crate::support::report::{column, datum, value};
 
 /// The process with the hostile name, and one beside it.
 const HOSTILE: u32 = 10;
@@ -148,7 +148,7 @@ fn is_no_value(place: &str, bytes: &[u8]) -> bool {
     place == "cmdline2" && bytes.is_empty()
 }
 
-fn render(report: &Report, format: Format, layout: &Layout) -> Result<String, String> {
+fn render(report: &Report, format: Format, layout: &RenderOptions) -> Result<String, String> {
     let mut out = Vec::new();
     psn::output::render(report, format, layout, &mut out).map_err(|error| error.to_string())?;
     String::from_utf8(out).map_err(|error| error.to_string())
@@ -158,15 +158,15 @@ fn values(report: &Report, name: &[u8]) -> Verdict {
     ensure!(report.rows.len() == 2, "{} rows", report.rows.len());
     let row = report.rows.iter().find(|row| value(report, row, "pid") == HOSTILE.to_string());
     let row: &Row = row.ok_or("the thread is not there")?;
-    ensure!(row.fields[0] == Field::Integer(TICKS.into()), "{:?} samples", row.fields[0]);
+    ensure!(row.samples() == TICKS, "{} samples", row.samples());
     for (place, bytes) in places(name) {
-        let at = report.columns.iter().position(|column| column.name == place).unwrap();
-        let expected = if is_no_value(place, &bytes) { Field::Mark(Mark::None) } else { Field::Text(bytes.into()) };
-        ensure!(row.fields[at] == expected, "{place} is {:?}, not {expected:?}", row.fields[at]);
+        let found = datum(report, row, place);
+        let expected = if is_no_value(place, &bytes) { Value::Mark(Mark::None) } else { Value::Text(&bytes) };
+        ensure!(found == Datum::Value(expected), "{place} is {found:?}, not {expected:?}");
     }
     ensure!(column(report, "comm2").contains(&"neighbour".to_owned()), "the neighbour is not there");
-    ensure!(report.coverage.denied.is_empty(), "a name is taken for a refusal: {:?}", report.coverage);
-    let unclean = report.health.iter().find(|(_, counts)| counts.is_notable());
+    ensure!(report.facts.coverage.denied.is_empty(), "a name is taken for a refusal: {:?}", report.facts.coverage);
+    let unclean = report.facts.health.iter().find(|(_, counts)| counts.is_notable());
     ensure!(unclean.is_none(), "{unclean:?}");
     Ok(())
 }
@@ -185,7 +185,7 @@ fn stands_for(shown: &str, bytes: &[u8], escapes: fn(u8) -> bool, is_padded: boo
 }
 
 fn table(report: &Report, name: &[u8]) -> Verdict {
-    let text = render(report, Format::Table, &Layout { footer: false, ..Layout::default() })?;
+    let text = render(report, Format::Table, &RenderOptions { footer: false, ..RenderOptions::default() })?;
     text.lines().try_for_each(oracle::shows)?;
     let lines: Vec<&str> = text.lines().collect();
     // A blank line, the title, a blank line, the header, the rule, two rows.
@@ -222,7 +222,7 @@ fn table(report: &Report, name: &[u8]) -> Verdict {
 
     // In a terminal cells are cut. Each row must still be one line and show something.
     for width in [40, 200] {
-        let text = render(report, Format::Table, &Layout { width: Some(width), ..Layout::default() })?;
+        let text = render(report, Format::Table, &RenderOptions { width: Some(width), ..RenderOptions::default() })?;
         text.lines().try_for_each(oracle::shows)?;
         let rows = text.lines().skip(5).take_while(|line| !line.is_empty()).count();
         ensure!(rows == 2, "{rows} rows in {width} columns");
@@ -232,7 +232,7 @@ fn table(report: &Report, name: &[u8]) -> Verdict {
 
 fn csv(report: &Report, name: &[u8]) -> Verdict {
     for defuse_formulas in [true, false] {
-        let text = render(report, Format::Csv, &Layout { defuse_formulas, ..Layout::default() })?;
+        let text = render(report, Format::Csv, &RenderOptions { defuse_formulas, ..RenderOptions::default() })?;
         text.split("\r\n").try_for_each(oracle::shows)?;
         let records = oracle::records(&text)?;
         ensure!(records.len() == 3, "{} records", records.len());
@@ -259,9 +259,9 @@ fn csv(report: &Report, name: &[u8]) -> Verdict {
 }
 
 fn json(report: &Report, name: &[u8]) -> Verdict {
-    let text = render(report, Format::Json, &Layout::default())?;
+    let text = render(report, Format::Json, &RenderOptions::default())?;
     text.split('\n').try_for_each(oracle::shows)?;
-    let value: Value = serde_json::from_str(&text).map_err(|error| format!("{error}: {text}"))?;
+    let value: Json = serde_json::from_str(&text).map_err(|error| format!("{error}: {text}"))?;
     let rows = value["rows"].as_array().ok_or("no rows")?;
     ensure!(rows.len() == 2, "{} rows", rows.len());
     let row = rows.iter().find(|row| row["pid"] == HOSTILE).ok_or("the thread is not there")?;
@@ -277,7 +277,7 @@ fn json(report: &Report, name: &[u8]) -> Verdict {
             write!(hex, "{byte:02x}").unwrap();
             hex
         });
-        let exact = row.get(format!("{place}_bytes")).and_then(Value::as_str);
+        let exact = row.get(format!("{place}_bytes")).and_then(Json::as_str);
         let wanted = (shown.as_bytes() != bytes).then_some(hex.as_str());
         ensure!(exact == wanted, "{place}_bytes is {exact:?}, not {wanted:?}");
     }
@@ -285,7 +285,7 @@ fn json(report: &Report, name: &[u8]) -> Verdict {
 }
 
 fn folded(report: &Report, name: &[u8]) -> Verdict {
-    let text = render(report, Format::Folded, &Layout::default())?;
+    let text = render(report, Format::Folded, &RenderOptions::default())?;
     text.split('\n').try_for_each(oracle::shows)?;
     let lines: Vec<&str> = text.lines().collect();
     ensure!(lines.len() == 2, "{} lines", lines.len());

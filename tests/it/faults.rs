@@ -234,7 +234,7 @@ fn check(report: &Report, script: &Scripted) {
     let wanted = class(script.source, script.call, script.fault);
     let hit = script.seen(script.source, script.call).hit;
     let total = counts(report, script.source.name());
-    for (file, counts) in &report.health {
+    for (file, counts) in &report.facts.health {
         let failed = counts.attempts() - counts.ok;
         let expected = if file == script.source.name() && wanted.is_err() { hit } else { 0 };
         assert_eq!(failed, expected, "{file} {counts:?}: {script:?}");
@@ -242,10 +242,10 @@ fn check(report: &Report, script: &Scripted) {
     if wanted.is_err() {
         assert_eq!(in_class(&total, wanted), hit, "{total:?}: {script:?}");
     }
-    let dropped: u64 = report.dropped.iter().map(|(_, _, count)| count).sum();
-    assert_eq!(dropped, report.health.iter().map(|(_, counts)| counts.dropped).sum::<u64>());
+    let dropped: u64 = report.facts.dropped.iter().map(|(_, _, count)| count).sum();
+    assert_eq!(dropped, report.facts.health.iter().map(|(_, counts)| counts.dropped).sum::<u64>());
     if let Err(ReadError::Dropped(errno)) = wanted {
-        assert_eq!(report.dropped, [(script.source.name().to_owned(), errno.to_string(), hit)]);
+        assert_eq!(report.facts.dropped, [(script.source.name().to_owned(), errno.to_string(), hit)]);
     }
 }
 

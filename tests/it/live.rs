@@ -40,7 +40,7 @@ fn try_sample(args: &[&str]) -> Result<Report, SessionError> {
 #[track_caller]
 fn sample(args: &[&str]) -> Report {
     let report = try_sample(args).unwrap();
-    assert!(report.ticks.completed > 0, "{:?}", report.ticks);
+    assert!(report.facts.ticks.completed > 0, "{:?}", report.facts.ticks);
     report
 }
 
@@ -68,7 +68,7 @@ fn threads_are_reported_in_their_states_system_calls_and_wait_channels() {
     let storm = all_kinds().spawn().unwrap();
     let root = storm.root_pid().to_string();
     let report = sample(&["-p", &root, "-r", "-a", "-g", "comm2,state_id,syscall,wchan", "-d", "1", "--hz", "40"]);
-    let ticks = report.ticks.completed;
+    let ticks = report.facts.ticks.completed;
     let found = samples(&report);
     let mut known = 0;
     for group in settled(storm.truth()) {
@@ -82,8 +82,8 @@ fn threads_are_reported_in_their_states_system_calls_and_wait_channels() {
         known += group.count;
     }
     assert_eq!(known, 20 + 9 + 8 + 7 + 2 + 2 + 3 + 2, "every kind, and the children of the vforks");
-    assert_eq!(report.tasks.threads, u64::from(storm.truth().threads_total));
-    assert_eq!(report.tasks.processes, u64::from(storm.truth().processes_total));
+    assert_eq!(report.facts.tasks.threads, u64::from(storm.truth().threads_total));
+    assert_eq!(report.facts.tasks.processes, u64::from(storm.truth().processes_total));
     assert_eq!(samples(&report).values().sum::<u64>(), u64::from(storm.truth().threads_total) * ticks);
 }
 
@@ -179,13 +179,13 @@ fn stable_threads_are_counted_in_every_tick_while_others_come_and_go() {
         ["-p", &root, "-r", "-a", "-g", "comm2,state_id,syscall", "-d", "2", "--hz", "25", "--discover-hz", "20"];
     let report = sample(&args);
     let found = samples(&report);
-    let ticks = report.ticks.completed;
+    let ticks = report.facts.ticks.completed;
     assert_eq!(found.get("storm-futex | S | futex"), Some(&(400 * ticks)), "{found:#?}");
     assert_eq!(found.get("storm-pipe | S | read"), Some(&(100 * ticks)), "{found:#?}");
-    for (file, counts) in &report.health {
+    for (file, counts) in &report.facts.health {
         assert_eq!(counts.attempts(), counts.ok + counts.gone, "{file}: {counts:?}");
     }
-    assert_eq!(report.tasks.skipped, 0);
+    assert_eq!(report.facts.tasks.skipped, 0);
 }
 
 #[test]
@@ -196,7 +196,7 @@ fn single_threads_are_sampled_by_their_ids_whosever_they_are() {
     let (futex_pid, futex, _) = of(Kind::Futex);
     assert!(pipe != pipe_pid && futex != futex_pid, "neither leads its process");
     let report = sample(&["-a", "-t", &format!("{pipe},{futex}"), "-g", "pid,task,syscall", "-d", "0.3"]);
-    let ticks = report.ticks.completed;
+    let ticks = report.facts.ticks.completed;
     let wanted = [(format!("{pipe_pid} | {pipe} | read"), ticks), (format!("{futex_pid} | {futex} | futex"), ticks)];
     assert_eq!(samples(&report), wanted.into_iter().collect());
     let root = storm.root_pid().to_string();
@@ -209,11 +209,11 @@ fn a_process_counts_once_even_if_one_of_its_threads_is_named_as_well() {
     let storm = Storm::builder().argument("--list").exactly(Kind::Futex, 5).spawn().unwrap();
     let (pid, tid, _) = storm.truth().threads.iter().find(|(pid, tid, _)| pid != tid).unwrap();
     let report = sample(&["-a", "-p", &format!("{pid},{tid}"), "-g", "pid", "-d", "0.2"]);
-    assert_eq!(samples(&report), BTreeMap::from([(pid.to_string(), 5 * report.ticks.completed)]));
+    assert_eq!(samples(&report), BTreeMap::from([(pid.to_string(), 5 * report.facts.ticks.completed)]));
     assert!(
-        report.warnings.iter().any(|warning| warning.contains(&format!("no process {tid}"))),
+        report.facts.warnings.iter().any(|warning| warning.contains(&format!("no process {tid}"))),
         "{:?}",
-        report.warnings
+        report.facts.warnings
     );
 }
 
@@ -263,8 +263,8 @@ fn sampling_ends_when_the_only_process_ends() {
     let ended = sleep.end();
     assert!(ended.status.success());
     let report = sampler.join().unwrap().unwrap();
-    assert!(report.meta.duration_s < 20.0, "{:?}", report.meta);
-    assert!(report.warnings.iter().any(|warning| warning.contains("ended")), "{:?}", report.warnings);
+    assert!(report.facts.meta.duration_s < 20.0, "{:?}", report.facts.meta);
+    assert!(report.facts.warnings.iter().any(|warning| warning.contains("ended")), "{:?}", report.facts.warnings);
 }
 
 #[test]

@@ -51,12 +51,12 @@ fn users_whose_directory_never_answers_cost_one_patience_and_are_shown_by_number
     let dir = Dir::with_mode(0o755);
     let log = dir.path("log");
     let report = sample(&sleepers, "1", &dir, &format!("echo $$ >> {log}; exec sleep 100"));
-    let ticks = report.ticks.completed;
+    let ticks = report.facts.ticks.completed;
     let found = samples(&report);
     assert_eq!(found.len(), 120, "{found:?}");
     assert!((0..120).all(|uid| found[&(FIRST_UID + uid).to_string()] == ticks), "{found:?}");
     let told = |warning: &String| warning == "120 users are shown by number: the user directory did not answer in time";
-    assert!(report.warnings.iter().any(told), "{:?}", report.warnings);
+    assert!(report.facts.warnings.iter().any(told), "{:?}", report.facts.warnings);
     // No process is left that waits for it.
     let calls = fs::read_to_string(log).unwrap();
     within(Duration::from_secs(20), move || {
@@ -75,9 +75,9 @@ fn a_name_that_comes_late_is_that_of_the_samples_before_it_too() {
     let names = "sleep 1; shift; for uid; do echo \"user-$uid:x:$uid:0::/:\"; done";
     let report = sample(&sleepers, "2", &dir, names);
     let found = samples(&report);
-    let ticks = report.ticks.completed;
+    let ticks = report.facts.ticks.completed;
     assert!((0..40).all(|uid| found[&format!("user-{}", FIRST_UID + uid)] == ticks), "{found:?}");
-    assert_eq!((found.len(), &report.warnings), (40, &Vec::new()));
+    assert_eq!((found.len(), &report.facts.warnings), (40, &Vec::new()));
 }
 
 #[test]
@@ -100,7 +100,7 @@ fn getent_is_asked_for_many_at_once_with_nothing_that_is_psns_users() {
     lines.sort_unstable();
     assert_eq!(lines, ["/dev/null", "LC_ALL=C", "PATH=/usr/bin:/bin"], "{first}");
     assert!(["SigIgn:", "CapAmb:"].iter().all(|name| bits(name) == 0), "{first}");
-    assert!(report.warnings.is_empty(), "whoever has no name is no one to warn of: {:?}", report.warnings);
+    assert!(report.facts.warnings.is_empty(), "whoever has no name is no one to warn of: {:?}", report.facts.warnings);
 }
 
 #[test]
@@ -111,8 +111,8 @@ fn without_getent_users_are_shown_by_number_and_it_is_said() {
     let config = Config { getent: "/nowhere/getent".into(), ..Config::new(&cli.sample).unwrap() };
     let report = within(Duration::from_secs(30), move || session::run(&config, &Stop::default(), &mut ())).unwrap();
     assert_eq!(samples(&report).into_keys().collect::<Vec<_>>(), [FIRST_UID.to_string()]);
-    let said = report.warnings.iter().find(|warning| warning.contains("cannot run /nowhere/getent"));
-    assert!(said.is_some_and(|said| said.starts_with("a user is shown by number")), "{:?}", report.warnings);
+    let said = report.facts.warnings.iter().find(|warning| warning.contains("cannot run /nowhere/getent"));
+    assert!(said.is_some_and(|said| said.starts_with("a user is shown by number")), "{:?}", report.facts.warnings);
 }
 
 #[test]

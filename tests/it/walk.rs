@@ -391,7 +391,12 @@ fn a_budget_and_an_end_are_kept_as_ever() {
     let stop = Stop::default();
     let mut ten_ticks = StopsAfter(10, stop.clone());
     let report = within(DEADLINE, move || session::run(&config, &stop, &mut ten_ticks).unwrap());
-    assert!(report.meta.scan == "kernel" && report.ticks.completed >= 9, "{:?} {:?}", report.meta, report.ticks);
+    assert!(
+        report.facts.meta.scan == "kernel" && report.facts.ticks.completed >= 9,
+        "{:?} {:?}",
+        report.facts.meta,
+        report.facts.ticks
+    );
 }
 
 /// Ends the run after this many ticks.

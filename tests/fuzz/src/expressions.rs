@@ -7,7 +7,7 @@ use std::sync::Arc;
 use psn::ask::filter::Filter;
 use psn::ask::plan::{Plan, PlanError, PlanRequest, SortKey, StateGate, Statistic};
 use psn::count::Aggregator;
-use psn::output::{Format, Layout, render};
+use psn::output::{Format, RenderOptions, render};
 use psn::proc::source::Source;
 use psn::report::{Facts, Report, Ticks};
 use psn::row::last::LastValues;
@@ -177,16 +177,14 @@ fn count(plan: &Plan) {
     }
     let ticks = Ticks { expected: 3, completed: 3, ..Ticks::default() };
     let report = Report::new(plan, &aggregator, None, Facts { ticks, ..Facts::default() });
-    let samples = |row: &psn::report::Row| match row.fields.first() {
-        Some(psn::report::Field::Integer(samples)) => *samples,
-        other => panic!("{other:?}"),
-    };
-    assert_eq!(report.rows.iter().map(samples).sum::<i128>(), counted);
-    assert!(report.rows.iter().all(|row| row.fields.len() == report.columns.len()));
+    assert_eq!(report.rows.iter().map(psn::report::Row::samples).sum::<u64>(), counted);
+    assert!(report.rows.iter().all(|row| {
+        row.statistics.len() == report.columns.statistics.len() && row.group.len() == report.columns.dimensions.len()
+    }));
     let report = Arc::new(report);
     for format in [Format::Table, Format::Csv, Format::Json, Format::Folded] {
         let mut out = Vec::new();
-        render(&report, format, &Layout::default(), &mut out).unwrap();
+        render(&report, format, &RenderOptions::default(), &mut out).unwrap();
         assert!(std::str::from_utf8(&out).is_ok());
     }
 }

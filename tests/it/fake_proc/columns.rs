@@ -7,14 +7,14 @@ use psn::ask::registry::COLUMNS;
 use psn::proc::parse::stat::{PF_KTHREAD, field as stat_field};
 use psn::proc::source::Source;
 use psn::proc::{Call, Fault};
-use psn::report::Field;
-use psn::row::observation::Mark;
+use psn::report::Datum;
+use psn::row::value::{Mark, Value};
 use rustix::io::Errno;
 
 use crate::support::driver::{Driver, sample};
 use crate::support::fake::{Content, FSYNC, FUTEX, FakeProc, OPENAT, Process, Thread, WAIT4, syscall_line};
 use crate::support::faults::Script;
-use crate::support::report::{counts, field, is_mark, only, samples, text, value};
+use crate::support::report::{counts, datum, is_mark, only, samples, value, values};
 
 /// What every column shows of [`crafted`].
 const EXPECTED: &[(&str, &str)] = &[
@@ -292,7 +292,7 @@ fn all_columns_together_show_what_the_files_say() {
     let row = only(&report);
     for (name, expected) in EXPECTED {
         assert_eq!(value(&report, row, name), *expected, "{name}");
-        assert!(!is_mark(field(&report, row, name)), "{name}");
+        assert!(!is_mark(datum(&report, row, name)), "{name}");
     }
     assert_eq!(value(&report, row, "samples"), "2");
 }
@@ -423,12 +423,12 @@ fn a_refusal_stands_in_its_own_columns_and_the_thread_still_counts() {
                     let denied =
                         column.source == *refused || (column.source == Source::Fd && *refused == Source::Syscall);
                     let wanted = if denied { "[denied]" } else { expected_of(column.name) };
-                    let shown = field(&report, row, column.name);
-                    assert_eq!(text(shown), wanted, "{} with {refused:?} refused", column.name);
+                    let shown = datum(&report, row, column.name);
+                    assert_eq!(value(&report, row, column.name), wanted, "{} with {refused:?} refused", column.name);
                     assert_eq!(is_mark(shown), denied);
                 }
                 assert!(counts(&report, refused.name()).denied > 0, "{refused:?}");
-                let covered = report.coverage.denied.iter().find(|(file, _)| file == refused.name());
+                let covered = report.facts.coverage.denied.iter().find(|(file, _)| file == refused.name());
                 assert_eq!(covered.map(|(_, count)| *count), Some(3), "{refused:?}");
             }
         }
@@ -462,7 +462,7 @@ fn bytes_that_no_kernel_prints_are_malformed() {
         };
         let report = sample(&FakeProc::of([process]), &["-a", "-g", column], 1);
         assert_eq!(value(&report, only(&report), column), "[malformed]", "{column}");
-        assert_eq!(counts(&report, source.name()).malformed, 1, "{column}: {:?}", report.health);
+        assert_eq!(counts(&report, source.name()).malformed, 1, "{column}: {:?}", report.facts.health);
     }
 }
 
@@ -576,7 +576,7 @@ fn a_kernel_thread_is_one_by_its_flag_and_makes_no_system_calls() {
         Process::new(3).thread(impostor),
     ]);
     let report = sample(&proc, &["-g", "comm,kthread,syscall,cmdline,exe", "--sort", "kthread"], 1);
-    let shown: Vec<Vec<String>> = report.rows.iter().map(|row| row.fields[2..].iter().map(text).collect()).collect();
+    let shown: Vec<Vec<String>> = report.rows.iter().map(|row| values(&report, row).split_off(2)).collect();
     assert_eq!(
         shown,
         [
@@ -629,7 +629,7 @@ fn a_thread_counts_once_for_each_mapping_of_its_process() {
         00402000-00403000 rw-p 00000000 00:00 0 \nRss: 16 kB\n";
     let proc = FakeProc::of([process_of(crafted_thread()).file("smaps", smaps)]);
     let report = sample(&proc, &["-g", "task,pathname,perms,rss_kb", "--sort", "rss_kb"], 4);
-    let shown: Vec<Vec<String>> = report.rows.iter().map(|row| row.fields.iter().map(text).collect()).collect();
+    let shown: Vec<Vec<String>> = report.rows.iter().map(|row| values(&report, row)).collect();
     assert_eq!(
         shown,
         [
@@ -641,7 +641,7 @@ fn a_thread_counts_once_for_each_mapping_of_its_process() {
     let filtered = sample(&proc, &["-g", "task,pathname", "--where", "rss_kb > 4", "--where", "pathname ~ heap"], 1);
     assert_eq!(value(&filtered, only(&filtered), "pathname"), "[heap]");
     let grouped = sample(&proc, &["-g", "task", "-s", "rss_kb:sum,rss_kb"], 1);
-    assert_eq!(grouped.rows[0].fields[2..4], [Field::Integer(28), Field::Integer(16)]);
+    assert_eq!(grouped.rows[0].statistics[2..4], [Datum::from(28_u64), Datum::from(16_u64)]);
 }
 
 #[test]
@@ -649,6 +649,6 @@ fn a_process_without_mappings_counts_once() {
     let proc = FakeProc::of([process_of(crafted_thread()).file("smaps", "")]);
     let report = sample(&proc, &["-g", "task,pathname,rss_kb"], 1);
     let row = only(&report);
-    assert_eq!(*field(&report, row, "rss_kb"), Field::Mark(Mark::None));
+    assert_eq!(datum(&report, row, "rss_kb"), Datum::Value(Value::Mark(Mark::None)));
     assert_eq!(value(&report, row, "pathname"), "-");
 }

@@ -55,8 +55,12 @@ fn averages_are_the_numbers_of_threads_whoever_counts_them_and_whatever_is_kept_
             assert_eq!(column(&report, "max_threads"), ["700", "210", "90"], "{what}");
             assert_eq!(column(&report, "ci95"), ["0.0000", "0.0000", "0.0000"], "{what}");
             assert_eq!(counts(&report, "stat").ok, 3000, "{what}");
-            assert_eq!(report.coverage.rows, 3000, "{what}");
-            assert_eq!((report.tasks.processes, report.tasks.threads, report.tasks.skipped), (7, 1000, 0), "{what}");
+            assert_eq!(report.facts.coverage.rows, 3000, "{what}");
+            assert_eq!(
+                (report.facts.tasks.processes, report.facts.tasks.threads, report.facts.tasks.skipped),
+                (7, 1000, 0),
+                "{what}"
+            );
         }
     }
 }
@@ -139,8 +143,8 @@ fn every_attempt_is_in_exactly_one_class() {
                 counts(&report, file)
             );
         }
-        let dropped: u64 = report.dropped.iter().map(|(_, _, count)| count).sum();
-        let all: u64 = report.health.iter().map(|(_, counts)| counts.dropped).sum();
+        let dropped: u64 = report.facts.dropped.iter().map(|(_, _, count)| count).sum();
+        let all: u64 = report.facts.health.iter().map(|(_, counts)| counts.dropped).sum();
         assert_eq!(dropped, all, "every dropped read has its errno");
         assert_eq!(dropped > 0, matches!(errno, Some(Errno::MFILE | Errno::IO)));
     }
@@ -205,11 +209,11 @@ fn any_error_of_any_call_on_any_file_is_survived_and_counted() {
 
 fn check_sums(report: &Report, what: &str) {
     let stat = counts(report, "stat");
-    assert!(report.coverage.rows <= stat.ok, "{what}");
+    assert!(report.facts.coverage.rows <= stat.ok, "{what}");
     // The process has one mapping, so each of its threads counts once.
-    assert_eq!(samples(report).values().sum::<u64>(), report.coverage.rows, "{what}");
-    let dropped: u64 = report.dropped.iter().map(|(_, _, count)| count).sum();
-    assert_eq!(dropped, report.health.iter().map(|(_, counts)| counts.dropped).sum::<u64>(), "{what}");
+    assert_eq!(samples(report).values().sum::<u64>(), report.facts.coverage.rows, "{what}");
+    let dropped: u64 = report.facts.dropped.iter().map(|(_, _, count)| count).sum();
+    assert_eq!(dropped, report.facts.health.iter().map(|(_, counts)| counts.dropped).sum::<u64>(), "{what}");
 }
 
 #[test]
@@ -263,7 +267,7 @@ fn a_report_can_be_made_after_each_tick() {
     for tick in 1..=3 {
         engine.pass();
         let report = engine.report();
-        assert_eq!(report.ticks.completed, tick);
+        assert_eq!(report.facts.ticks.completed, tick);
         assert_eq!(samples(&report).values().sum::<u64>(), tick);
         assert_eq!(crate::support::report::counts(&report, "stat").ok, 2 * tick, "no read is lost, none counts twice");
     }

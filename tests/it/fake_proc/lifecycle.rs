@@ -6,7 +6,8 @@ use std::time::{Duration, Instant};
 
 use psn::proc::source::Source;
 use psn::proc::{Call, Fault, Faults};
-use psn::report::{Field, Report};
+use psn::report::{Datum, Report};
+use psn::row::value::Value;
 use psn::session::{self, Stop};
 use psn_stress::names::HOSTILE;
 use rustix::io::Errno;
@@ -14,7 +15,7 @@ use rustix::io::Errno;
 use crate::support::driver::{Driver, config, sample};
 use crate::support::fake::{Content, FakeProc, Process, Thread, unblock};
 use crate::support::faults::Script;
-use crate::support::report::{column, counts, field, only, samples, value};
+use crate::support::report::{column, counts, datum, only, samples, value};
 use crate::support::{AtTick, within};
 
 #[test]
@@ -50,8 +51,8 @@ fn a_process_that_ends_between_listing_and_read_is_gone_and_no_error() {
     let report = engine.report();
     assert_eq!(samples(&report).into_iter().collect::<Vec<_>>(), [("b | futex".to_owned(), 2)]);
     assert_eq!(counts(&report, "stat").gone, 1);
-    assert!(report.health.iter().all(|(_, counts)| !counts.is_notable()), "{:?}", report.health);
-    assert_eq!(report.tasks.processes, 1);
+    assert!(report.facts.health.iter().all(|(_, counts)| !counts.is_notable()), "{:?}", report.facts.health);
+    assert_eq!(report.facts.tasks.processes, 1);
 }
 
 #[test]
@@ -209,9 +210,9 @@ fn processes_whose_threads_can_not_be_listed_are_told() {
     let config = config(&proc, &["-g", "comm", "-d", "0.3", "--hz", "20"]);
     let report = within(PATIENCE, move || session::run(&config, &Stop::default(), &mut ())).unwrap();
     assert_eq!(samples(&report).into_keys().collect::<Vec<_>>(), ["fine"]);
-    assert!(counts(&report, "task").dropped > 0, "{:?}", report.health);
+    assert!(counts(&report, "task").dropped > 0, "{:?}", report.facts.health);
     let told = |warning: &String| warning.contains("a process could not be listed");
-    assert!(report.warnings.iter().any(told), "{:?}", report.warnings);
+    assert!(report.facts.warnings.iter().any(told), "{:?}", report.facts.warnings);
 
     proc.remove(10);
     let config = self::config(&proc, &["-d", "0.3"]);
@@ -268,7 +269,7 @@ fn hostile_names_keep_their_state_and_their_columns() {
     for row in &report.rows {
         let pid: usize = value(&report, row, "pid").parse().unwrap();
         let name = names[pid - 100];
-        assert_eq!(*field(&report, row, "comm2"), Field::Text(name.into()), "{}", name.escape_ascii());
+        assert_eq!(datum(&report, row, "comm2"), Datum::Value(Value::Text(name)), "{}", name.escape_ascii());
         assert_eq!(value(&report, row, "state_id"), states[pid % 3].to_string());
         assert_eq!(value(&report, row, "cpu"), (pid + 1).to_string());
         assert_eq!(value(&report, row, "exit_code"), (pid + 2).to_string());
@@ -281,7 +282,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 #[track_caller]
 fn assert_names_the_blocker(report: &Report) {
     let names = |warning: &&String| warning.contains("process 10 ") && warning.contains("blocks");
-    assert_eq!(report.warnings.iter().filter(names).count(), 1, "{:?}", report.warnings);
+    assert_eq!(report.facts.warnings.iter().filter(names).count(), 1, "{:?}", report.facts.warnings);
 }
 
 #[test]
@@ -294,8 +295,8 @@ fn a_thread_that_never_answers_costs_a_tick_and_is_named() {
     let config = config(&proc, &["-g", "comm,state_id,cpu", "--hz", "50", "-d", "0.6", "--workers", "2"]);
     let report = within(PATIENCE, move || session::run(&config, &Stop::default(), &mut ())).unwrap();
     unblock(&pipe);
-    let completed = report.ticks.completed;
-    assert!(completed > 0, "{:?}", report.ticks);
+    let completed = report.facts.ticks.completed;
+    assert!(completed > 0, "{:?}", report.facts.ticks);
     let samples = samples(&report);
     assert_eq!(samples.get("fine | D | 0"), Some(&(20 * completed)), "{samples:?}");
     assert_eq!(samples.get("stuck | D | [blocked]"), Some(&completed), "its state is known all the same: {samples:?}");
@@ -313,7 +314,7 @@ fn a_detail_that_never_answers_is_shown_as_blocked() {
     let config = config(&proc, &["-g", "comm,syscall", "--hz", "50", "-d", "0.6", "--workers", "1"]);
     let report = within(PATIENCE, move || session::run(&config, &Stop::default(), &mut ())).unwrap();
     unblock(&pipe);
-    let completed = report.ticks.completed;
+    let completed = report.facts.ticks.completed;
     let samples = samples(&report);
     assert_eq!(samples.get("fine | futex"), Some(&completed), "{samples:?}");
     assert_eq!(samples.get("stuck | [blocked]"), Some(&completed), "{samples:?}");
@@ -329,7 +330,7 @@ fn a_command_line_that_never_answers_is_read_beside_the_sampling() {
     let config = config(&proc, &["-g", "comm,cmdline", "--hz", "50", "-d", "0.3", "--workers", "1"]);
     let report = within(PATIENCE, move || session::run(&config, &Stop::default(), &mut ())).unwrap();
     unblock(&pipe);
-    let completed = report.ticks.completed;
+    let completed = report.facts.ticks.completed;
     let samples = samples(&report);
     assert_eq!(samples.get("fine | /usr/bin/program"), Some(&completed), "{samples:?}");
     assert_eq!(samples.get("stuck | [blocked]"), Some(&completed), "{samples:?}");
