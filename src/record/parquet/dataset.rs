@@ -9,10 +9,11 @@ use std::path::Path;
 
 use rustix::fs::FileType;
 
-use super::dir::{self, Dir};
-use super::look::{self, Look};
-use super::name::{self, Hour, PartName};
-use super::ticks::TickNote;
+use crate::record::parquet::dir::Dir;
+use crate::record::parquet::format::range::{is_own_file, kind};
+use crate::record::parquet::info::{self, PartInfo};
+use crate::record::parquet::name::{self, Hour, PartName};
+use crate::record::parquet::ticks::TickSummary;
 use crate::record::{RecordError, create, directory};
 
 /// The file that is locked where directories can not be.
@@ -20,7 +21,7 @@ const LOCK: &str = ".psn.lock";
 
 /// A complete part.
 #[derive(Debug, Clone)]
-pub struct Entry {
+pub struct CatalogEntry {
     /// What its name says.
     pub name: PartName,
     /// The directory it lies in; none for that of the host itself.
@@ -28,11 +29,11 @@ pub struct Entry {
     /// Its size in bytes.
     pub bytes: u64,
     /// What it says of its ticks.
-    pub note: TickNote,
+    pub note: TickSummary,
 }
 
 /// The complete parts, by name and so by time.
-pub type Catalog = BTreeMap<String, Entry>;
+pub type PartCatalog = BTreeMap<String, CatalogEntry>;
 
 /// Where the parts of one host are written to. Nobody else does while it is open.
 #[derive(Debug)]
@@ -40,7 +41,7 @@ pub struct Dataset {
     directory: Dir,
     has_hours: bool,
     /// The parts that are there.
-    pub catalog: Catalog,
+    pub catalog: PartCatalog,
     _lock: File,
 }
 
@@ -67,7 +68,7 @@ impl Dataset {
     fn open(parent: &Dir, name: &str, has_hours: bool) -> Result<Self, RecordError> {
         let directory = make(parent, name)?;
         let lock = lock(&directory)?;
-        let mut catalog = Catalog::new();
+        let mut catalog = PartCatalog::new();
         if has_hours {
             hours(&directory).into_iter().for_each(|hour| scan(&directory, Some(hour), &mut catalog));
         } else {
@@ -94,7 +95,7 @@ impl Dataset {
     }
 
     /// Notes that a part is there.
-    pub fn insert(&mut self, entry: Entry) {
+    pub fn insert(&mut self, entry: CatalogEntry) {
         self.catalog.insert(entry.name.to_string(), entry);
     }
 
@@ -137,7 +138,7 @@ pub fn place(host: &Dir, hour: Option<&Hour>) -> Result<Dir, RecordError> {
 /// The directory `name` in `parent`, which is made if it is not there.
 fn make(parent: &Dir, name: &str) -> Result<Dir, RecordError> {
     let path = parent.path().join(name);
-    let made = parent.make(name).map_err(|error| match parent.stat(name).map(|stat| dir::kind(&stat)) {
+    let made = parent.make(name).map_err(|error| match parent.stat(name).map(|stat| kind(&stat)) {
         Ok(FileType::Directory) | Err(_) => RecordError::io(&path, error),
         Ok(FileType::Symlink) => RecordError::not_recording(&path, "it is a link, and psn follows none"),
         Ok(_) => RecordError::not_recording(&path, "it is no directory"),
@@ -161,7 +162,7 @@ fn lock(directory: &Dir) -> Result<File, RecordError> {
         Err(RecordError::Io { .. }) => {
             let file = directory.lock_file(LOCK).map_err(failed)?;
             let stat = rustix::fs::fstat(&file).map_err(|error| failed(error.into()))?;
-            if !dir::is_own_file(&stat) {
+            if !is_own_file(&stat) {
                 let path = directory.path().join(LOCK);
                 return Err(RecordError::engine(&path, "it is not a file of yours; remove it, if nothing uses it"));
             }
@@ -188,18 +189,18 @@ fn directories(directory: &Dir) -> Vec<String> {
 }
 
 /// Adds the parts in the directory of `hour`, and takes away what killed writers left half done there.
-fn scan(host: &Dir, hour: Option<Hour>, catalog: &mut Catalog) {
+fn scan(host: &Dir, hour: Option<Hour>, catalog: &mut PartCatalog) {
     let Ok(directory) = place(host, hour.as_ref()) else { return };
-    let mut found: BTreeMap<String, (Entry, Look)> = BTreeMap::new();
+    let mut found: BTreeMap<String, (CatalogEntry, PartInfo)> = BTreeMap::new();
     for name in directory.list().unwrap_or_default() {
         let Ok(name) = name.name.into_string() else { continue };
         if PartName::is_temporary(&name) {
             let _ = directory.remove_own(&name);
         } else if let Some((parsed, bytes)) = own_part(&directory, &name)
-            && let Ok(look) = look::at(&directory, Path::new(&name))
+            && let Ok(look) = info::at(&directory, Path::new(&name))
             && is_what_it_says(&parsed, &look)
         {
-            let entry = Entry { name: parsed, hour: hour.clone(), bytes, note: look.note };
+            let entry = CatalogEntry { name: parsed, hour: hour.clone(), bytes, note: look.note };
             found.insert(name, (entry, look));
         }
     }
@@ -214,20 +215,20 @@ fn scan(host: &Dir, hour: Option<Hour>, catalog: &mut Catalog) {
 /// What the name of a part of the user's own says, and its size.
 fn own_part(directory: &Dir, name: &str) -> Option<(PartName, u64)> {
     let parsed = PartName::parse(name)?;
-    let stat = directory.stat(name).ok().filter(dir::is_own_file)?;
+    let stat = directory.stat(name).ok().filter(is_own_file)?;
     Some((parsed, u64::try_from(stat.st_size).ok()?))
 }
 
 /// Whether a part is of the run and the time that its name says.
-fn is_what_it_says(name: &PartName, look: &Look) -> bool {
+fn is_what_it_says(name: &PartName, look: &PartInfo) -> bool {
     let run = look.header.parse().is_ok_and(|header| PartName::new(0, &header.run, 0).run == name.run);
     run && name::start(look.note.from_ns) <= name.start && name.start <= name::start(look.note.to_ns)
 }
 
 /// The names of those parts of one directory that others have replaced: the writer was killed before it took them away.
 /// A part replaces none but those of its own run and directory that have no tick that it has not.
-fn replaced(parts: &BTreeMap<String, (Entry, Look)>) -> Vec<String> {
-    let has_all = |merged: &Entry, other: &Entry| {
+fn replaced(parts: &BTreeMap<String, (CatalogEntry, PartInfo)>) -> Vec<String> {
+    let has_all = |merged: &CatalogEntry, other: &CatalogEntry| {
         merged.name.covers(&other.name) && merged.note.first <= other.note.first && other.note.last <= merged.note.last
     };
     let mut names = Vec::new();

@@ -11,10 +11,10 @@ use std::sync::Arc;
 use rustix::fd::{AsFd, OwnedFd};
 use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, RenameFlags, Stat};
 use rustix::io::Errno;
-use rustix::process::geteuid;
 
-use super::file::{Damage, Slice};
 use crate::proc::rights;
+use crate::record::parquet::format::damage::Damage;
+use crate::record::parquet::format::range::{FileRange, is_own_file, kind};
 
 /// How directories are opened. A pipe in the place of one is not waited for.
 const DIRECTORY: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::NONBLOCK).union(OFlags::CLOEXEC);
@@ -32,7 +32,7 @@ pub struct Dir {
 
 /// What a directory has under a name.
 #[derive(Debug)]
-pub struct Found {
+pub struct DirEntry {
     /// The name.
     pub name: OsString,
     /// What it is; a link is one, whatever it leads to.
@@ -85,7 +85,7 @@ impl Dir {
     }
 
     /// What is in it, by name.
-    pub fn list(&self) -> io::Result<Vec<Found>> {
+    pub fn list(&self) -> io::Result<Vec<DirEntry>> {
         let mut found = Vec::new();
         for entry in rustix::fs::Dir::read_from(&self.fd)? {
             let entry = entry?;
@@ -97,7 +97,7 @@ impl Dir {
                 FileType::Unknown => self.stat(&name).map_or(FileType::Unknown, |stat| kind(&stat)),
                 kind => kind,
             };
-            found.push(Found { name, kind });
+            found.push(DirEntry { name, kind });
         }
         found.sort_by(|a, b| a.name.cmp(&b.name));
         Ok(found)
@@ -122,13 +122,13 @@ impl Dir {
     }
 
     /// The file at `path` below it, to be read.
-    pub fn file(&self, path: &Path) -> Result<Slice, Damage> {
+    pub fn file(&self, path: &Path) -> Result<FileRange, Damage> {
         let name = path.file_name().ok_or(Errno::INVAL).map_err(io::Error::from)?;
         let directory = path.parent().map_or_else(|| Ok(self.clone()), |path| self.below(path))?;
         // To open a device may do something, and something else than a file is refused anyhow.
         Damage::unless_file(kind(&directory.stat(name)?))?;
         let fd = rustix::fs::openat(&directory.fd, name, READ, Mode::empty()).map_err(io::Error::from)?;
-        Slice::of(File::from(fd))
+        FileRange::of(File::from(fd))
     }
 
     /// Makes the file `name`, which must not be there.
@@ -180,21 +180,6 @@ impl Dir {
     pub fn sync(&self) -> io::Result<()> {
         Ok(rustix::fs::fsync(&*self.fd)?)
     }
-}
-
-/// What something is.
-pub fn kind(stat: &Stat) -> FileType {
-    FileType::from_raw_mode(stat.st_mode)
-}
-
-/// Whether that is a file of the user who runs psn.
-pub fn is_own_file(stat: &Stat) -> bool {
-    kind(stat) == FileType::RegularFile && is_own(stat)
-}
-
-/// Whether the user who runs psn owns that.
-pub fn is_own(stat: &Stat) -> bool {
-    stat.st_uid == geteuid().as_raw()
 }
 
 /// A name that leads nowhere else.

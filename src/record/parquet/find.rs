@@ -9,27 +9,23 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use rustix::fs::FileType;
 
-use super::dir::{Dir, Found};
-use super::file::{Damage, Slice};
-use super::look::Lookout;
 use crate::record::RecordError;
-use crate::text::escape::printable;
-
-/// A path as it is told: names in a dataset may be anybody's.
-pub fn shown(path: &Path) -> String {
-    printable(path.as_os_str().as_bytes()).into_owned()
-}
+use crate::record::parquet::dir::{Dir, DirEntry};
+use crate::record::parquet::format::damage::Damage;
+use crate::record::parquet::format::range::FileRange;
+use crate::record::parquet::info::PartReader;
+use crate::text::sentence::shown;
 
 /// Where a part lies.
 #[derive(Debug, Clone)]
-pub struct Place {
+pub struct PartLocation {
     /// The directory that was opened; none for a file that the user names.
     root: Option<Dir>,
     /// The path below it.
     path: PathBuf,
 }
 
-impl Place {
+impl PartLocation {
     /// A file that the user names.
     pub fn named(path: &Path) -> Self {
         Self { root: None, path: path.to_owned() }
@@ -41,10 +37,10 @@ impl Place {
     }
 
     /// Opens it.
-    pub fn open(&self) -> Result<Slice, Damage> {
+    pub fn open(&self) -> Result<FileRange, Damage> {
         match &self.root {
             Some(root) => root.file(&self.path),
-            None => Slice::open(&self.path),
+            None => FileRange::open(&self.path),
         }
     }
 
@@ -75,7 +71,7 @@ impl Place {
 }
 
 /// Whether that has the name of a part, and is none that is being written.
-fn is_part(found: &Found) -> bool {
+fn is_part(found: &DirEntry) -> bool {
     !is_hidden(&found.name) && Path::new(&found.name).extension().is_some_and(|extension| extension == "parquet")
 }
 
@@ -85,9 +81,9 @@ fn is_hidden(name: &OsStr) -> bool {
 
 /// What is left out: each reason once, with the first file and how many there are.
 #[derive(Debug, Default)]
-pub struct LeftOut(BTreeMap<String, (PathBuf, u64)>);
+pub struct SkippedFiles(BTreeMap<String, (PathBuf, u64)>);
 
-impl LeftOut {
+impl SkippedFiles {
     /// Leaves out `path`.
     pub fn add(&mut self, path: PathBuf, reason: &impl ToString) {
         self.0.entry(reason.to_string()).or_insert((path, 0)).1 += 1;
@@ -104,35 +100,46 @@ impl LeftOut {
 }
 
 /// A search for parts.
-pub struct Walk<'a> {
+pub struct PartSearch<'a> {
     /// The directory that is searched.
     pub root: &'a Dir,
     /// Takes account of the memory.
-    pub lookout: &'a Lookout,
+    pub lookout: &'a PartReader,
     /// Ends it.
     pub stop: &'a AtomicBool,
     /// What was found.
-    pub places: Vec<Place>,
+    pub places: Vec<PartLocation>,
     /// Directories that can not be read.
-    pub left_out: LeftOut,
+    pub left_out: SkippedFiles,
     /// The first of them.
     pub unreadable: Option<RecordError>,
 }
 
-impl<'a> Walk<'a> {
+impl<'a> PartSearch<'a> {
     /// Finds what is in `root`, and in directories so many below, and is not hidden.
     ///
     /// # Errors
     /// When `root` can not be read, and when it is to stop.
-    pub fn new(root: &'a Dir, depth: usize, lookout: &'a Lookout, stop: &'a AtomicBool) -> Result<Self, RecordError> {
-        let (places, left_out) = (Vec::new(), LeftOut::default());
+    pub fn new(
+        root: &'a Dir,
+        depth: usize,
+        lookout: &'a PartReader,
+        stop: &'a AtomicBool,
+    ) -> Result<Self, RecordError> {
+        let (places, left_out) = (Vec::new(), SkippedFiles::default());
         let mut walk = Self { root, lookout, stop, places, left_out, unreadable: None };
         let found = root.list().map_err(|error| RecordError::io(root.path(), error))?;
         walk.directory(root, Path::new(""), found, depth)?;
         Ok(walk)
     }
 
-    fn directory(&mut self, directory: &Dir, path: &Path, found: Vec<Found>, depth: usize) -> Result<(), RecordError> {
+    fn directory(
+        &mut self,
+        directory: &Dir,
+        path: &Path,
+        found: Vec<DirEntry>,
+        depth: usize,
+    ) -> Result<(), RecordError> {
         for found in found {
             if self.stop.load(Ordering::Relaxed) {
                 return Err(RecordError::Stopped);
@@ -150,9 +157,9 @@ impl<'a> Walk<'a> {
                     }
                 }
             } else if found.kind != FileType::Directory && is_part(&found) {
-                let bytes = size_of::<Place>() + path.as_os_str().len();
+                let bytes = size_of::<PartLocation>() + path.as_os_str().len();
                 self.lookout.hold(bytes).map_err(|damage| RecordError::not_recording(self.root.path(), damage))?;
-                self.places.push(Place::below(self.root, path));
+                self.places.push(PartLocation::below(self.root, path));
             }
         }
         Ok(())

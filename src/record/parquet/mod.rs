@@ -27,48 +27,25 @@
 //! recurses and allocates as a hostile file tells it to, and clones every text of every row.
 
 mod dataset;
-mod decode;
 mod dir;
-mod file;
 mod find;
-mod look;
+mod format;
+mod info;
 mod name;
-mod page;
 mod read;
+mod recording;
 mod retention;
-mod rle;
-mod runs;
-mod schema;
-mod sum;
+mod sink;
 mod ticks;
 mod write;
 
 use std::path::Path;
-use std::time::Duration;
 
-pub use crate::record::parquet::write::sink::ParquetSink;
-pub use read::{ParquetRecording, open};
+pub use recording::open;
+pub use sink::DatasetOptions;
+use sink::ParquetSink;
 
 use super::{Header, RecordError, Sink};
-
-/// How a dataset is written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct DatasetOptions {
-    /// The longest time that one part is for: what a killed psn may lose.
-    pub part: Duration,
-    /// Rows after which a part is complete.
-    pub part_rows: usize,
-    /// Parts older than this are removed.
-    pub keep: Option<Duration>,
-    /// The size in bytes to which the parts of this host are held, by removing the oldest.
-    pub max_size: Option<u64>,
-}
-
-impl Default for DatasetOptions {
-    fn default() -> Self {
-        Self { part: Duration::from_secs(10), part_rows: 1_000_000, keep: None, max_size: None }
-    }
-}
 
 /// Begins a recording in the dataset at `path`, or, if the name ends in `.parquet`, in that one file.
 ///

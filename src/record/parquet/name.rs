@@ -133,6 +133,11 @@ pub fn host(name: &str) -> String {
     format!("host={}", if name.is_empty() { "unknown".to_owned() } else { encode(name) })
 }
 
+/// The name of the directory of the parts that are to become the single file `name`: hidden, beside it.
+pub fn staging(name: &str) -> String {
+    format!(".{name}.parts")
+}
+
 /// `text` with every byte that could mean something in a path as `%XX`.
 fn encode(text: &str) -> String {
     let mut out = String::with_capacity(text.len());

@@ -5,7 +5,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::dataset::{Catalog, Entry};
+use crate::record::parquet::dataset::{CatalogEntry, PartCatalog};
 use crate::time::moment::nanoseconds;
 
 /// Parts that begin so much later than now are of a clock that was wrong; by less, it may have been put right meanwhile.
@@ -19,8 +19,8 @@ const TRIAL: Duration = Duration::from_secs(3600);
 
 /// The names of the parts whose last tick was before `oldest_ns`, or that are too many for `max_size` bytes: first those of
 /// a day to come, by a clock that says `now_ns`, then the oldest, never the newest.
-pub fn excess(catalog: &Catalog, now_ns: u64, oldest_ns: Option<u64>, max_size: Option<u64>) -> Vec<String> {
-    let is_ahead = |entry: &&Entry| entry.note.from_ns > now_ns.saturating_add(nanoseconds(AHEAD));
+pub fn excess(catalog: &PartCatalog, now_ns: u64, oldest_ns: Option<u64>, max_size: Option<u64>) -> Vec<String> {
+    let is_ahead = |entry: &&CatalogEntry| entry.note.from_ns > now_ns.saturating_add(nanoseconds(AHEAD));
     let newest = catalog.iter().rev().find(|(_, entry)| !is_ahead(entry)).or_else(|| catalog.iter().next_back());
     let newest = newest.map(|(name, _)| name);
     let (ahead, others): (Vec<_>, Vec<_>) = catalog.iter().partition(|(_, entry)| is_ahead(entry));
@@ -39,14 +39,14 @@ pub fn excess(catalog: &Catalog, now_ns: u64, oldest_ns: Option<u64>, max_size: 
 
 /// What time it is for what is too old.
 #[derive(Debug, Default)]
-pub struct Clock {
+pub struct RetentionClock {
     /// The time that is believed, and when it was told.
     last: Option<(u64, Instant)>,
     /// Since when it has been told otherwise.
     doubted: Option<Instant>,
 }
 
-impl Clock {
+impl RetentionClock {
     /// The time, nanoseconds since 1970, when a tick says that it is `time_ns` and it is `at`.
     pub fn now(&mut self, time_ns: u64, at: Instant) -> u64 {
         let expected = self.last.map(|(time_ns, then)| time_ns.saturating_add(nanoseconds(at.duration_since(then))));
@@ -69,16 +69,16 @@ impl Clock {
 mod tests {
     use super::*;
     use crate::record::parquet::name::PartName;
-    use crate::record::parquet::ticks::TickNote;
+    use crate::record::parquet::ticks::TickSummary;
 
     const SECOND: u64 = 1_000_000_000;
 
     /// Parts of 100 bytes and ten seconds that begin at these.
-    fn catalog(seconds: &[u64]) -> Catalog {
+    fn catalog(seconds: &[u64]) -> PartCatalog {
         let entry = |(number, second): (usize, &u64)| {
             let name = PartName::new(second * SECOND, "run", number as u64);
-            let note = TickNote { from_ns: second * SECOND, to_ns: (second + 9) * SECOND, ..TickNote::default() };
-            (name.to_string(), Entry { name, hour: None, bytes: 100, note })
+            let note = TickSummary { from_ns: second * SECOND, to_ns: (second + 9) * SECOND, ..TickSummary::default() };
+            (name.to_string(), CatalogEntry { name, hour: None, bytes: 100, note })
         };
         seconds.iter().enumerate().map(entry).collect()
     }
@@ -130,7 +130,7 @@ mod tests {
     fn a_clock_that_leaps_ahead_is_believed_after_a_while() {
         let start = Instant::now();
         let at = |seconds: u64| start + Duration::from_secs(seconds);
-        let mut clock = Clock::default();
+        let mut clock = RetentionClock::default();
         let mut now = |time: u64, seconds: u64| clock.now(time * SECOND, at(seconds)) / SECOND;
         assert_eq!((now(1000, 0), now(1010, 10), now(1079, 20)), (1000, 1010, 1079));
         assert_eq!((now(9_000_000, 30), now(9_000_010, 40)), (1089, 1099), "not yet");

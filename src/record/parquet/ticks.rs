@@ -9,12 +9,13 @@ use std::sync::atomic::AtomicBool;
 use parquet::errors::ParquetError;
 use serde::{Deserialize, Serialize};
 
-use super::file::{Damage, Slice};
-use super::schema;
 use crate::record::TickInfo;
 use crate::record::header::States;
-use crate::record::parquet::read::footer::Footer;
-use crate::record::parquet::read::rows::{RowReader, Wanted};
+use crate::record::parquet::format::damage::Damage;
+use crate::record::parquet::format::footer::Footer;
+use crate::record::parquet::format::range::FileRange;
+use crate::record::parquet::format::schema;
+use crate::record::parquet::read::rows::{RowReader, WantedColumn};
 use crate::record::parquet::write::encode::{Eight, TextList};
 use crate::record::parquet::write::table::TableWriter;
 use crate::row::observation::Value;
@@ -31,7 +32,7 @@ const MAX_FOOTER: u64 = 16 << 20;
 
 /// What a part says of its ticks.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct TickNote {
+pub struct TickSummary {
     /// Where their file lies in that of the part, bytes from the start.
     pub offset: u64,
     /// Its length in bytes.
@@ -54,7 +55,7 @@ pub struct TickNote {
 
 /// A tick, and what of it is in the part.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Tick {
+pub struct PartTick {
     /// Its number, counted from the start of the run.
     pub number: u64,
     /// What is known of it.
@@ -81,7 +82,7 @@ const NUMBERS: [&str; 11] = [
 /// The column that is text.
 const STATES: &str = "states";
 
-impl Tick {
+impl PartTick {
     /// In the order of [`NUMBERS`].
     const fn numbers(&self) -> [u64; NUMBERS.len()] {
         let Self { number, info, rows } = self;
@@ -110,8 +111,8 @@ impl Tick {
 /// The ticks of a part in the making.
 pub struct TickWriter {
     file: TableWriter<Vec<u8>>,
-    waiting: Vec<Tick>,
-    note: TickNote,
+    waiting: Vec<PartTick>,
+    note: TickSummary,
 }
 
 impl TickWriter {
@@ -119,16 +120,20 @@ impl TickWriter {
     pub fn new(due_before: u64) -> Result<Self, ParquetError> {
         let schema = schema::numbers_and_texts(&NUMBERS, &[STATES])?;
         let file = TableWriter::new(Vec::new(), &schema)?;
-        Ok(Self { file, waiting: Vec::new(), note: TickNote { due_before, from_ns: u64::MAX, ..TickNote::default() } })
+        Ok(Self {
+            file,
+            waiting: Vec::new(),
+            note: TickSummary { due_before, from_ns: u64::MAX, ..TickSummary::default() },
+        })
     }
 
     /// What is to be said of them so far.
-    pub const fn note(&self) -> &TickNote {
+    pub const fn note(&self) -> &TickSummary {
         &self.note
     }
 
     /// Adds the next.
-    pub fn add(&mut self, tick: Tick) -> Result<(), ParquetError> {
+    pub fn add(&mut self, tick: PartTick) -> Result<(), ParquetError> {
         let note = &mut self.note;
         if note.count == 0 {
             note.first = tick.number;
@@ -146,7 +151,7 @@ impl TickWriter {
         let mut numbers = Vec::with_capacity(self.waiting.len());
         for place in 0..NUMBERS.len() {
             numbers.clear();
-            let number = |tick: &Tick| tick.numbers().get(place).copied().unwrap_or(0).cast_signed();
+            let number = |tick: &PartTick| tick.numbers().get(place).copied().unwrap_or(0).cast_signed();
             numbers.extend(self.waiting.iter().map(number));
             let column = self.file.encoder.numbers(&numbers, Eight::Other, None)?;
             self.file.column(column)?;
@@ -162,13 +167,13 @@ impl TickWriter {
     }
 
     /// Their file, and what is to be said of it but for its place.
-    pub fn finish(&mut self) -> Result<(&[u8], TickNote), ParquetError> {
+    pub fn finish(&mut self) -> Result<(&[u8], TickSummary), ParquetError> {
         if !self.waiting.is_empty() {
             self.write()?;
         }
         self.file.finish(Vec::new())?;
         let from_ns = if self.note.count == 0 { 0 } else { self.note.from_ns };
-        Ok((self.file.inner(), TickNote { from_ns, ..self.note }))
+        Ok((self.file.inner(), TickSummary { from_ns, ..self.note }))
     }
 }
 
@@ -183,7 +188,7 @@ pub struct TickReader {
 
 impl TickReader {
     /// Those of `part`, which says `note` of them, until `stop` is set.
-    pub fn new(part: &Slice, note: &TickNote, stop: &Arc<AtomicBool>) -> Result<Self, Damage> {
+    pub fn new(part: &FileRange, note: &TickSummary, stop: &Arc<AtomicBool>) -> Result<Self, Damage> {
         let file = part.part(note.offset, note.length)?;
         let footer = Footer::read_within(&file, MAX_FOOTER)?;
         if note.count > MAX_TICKS {
@@ -192,8 +197,8 @@ impl TickReader {
         if footer.rows() != note.count {
             return Err(Damage::Form("it lacks some of its ticks"));
         }
-        let wanted = |name: &&str| Wanted { name: (*name).to_owned(), is_number: **name != *STATES };
-        let wanted: Vec<Wanted> = NUMBERS.iter().chain(&[STATES]).map(wanted).collect();
+        let wanted = |name: &&str| WantedColumn { name: (*name).to_owned(), is_number: **name != *STATES };
+        let wanted: Vec<WantedColumn> = NUMBERS.iter().chain(&[STATES]).map(wanted).collect();
         let left = footer.rows();
         Ok(Self {
             rows: RowReader::new(&file, footer, &wanted, stop)?,
@@ -204,7 +209,7 @@ impl TickReader {
     }
 
     /// The next.
-    pub fn next(&mut self) -> Result<Option<Tick>, Damage> {
+    pub fn next(&mut self) -> Result<Option<PartTick>, Damage> {
         if self.used == self.decoded.len() {
             let count = usize::try_from(self.left).unwrap_or(BATCH).min(BATCH / 8);
             if count == 0 {
@@ -222,7 +227,7 @@ impl TickReader {
             Value::Text(text) => States::parse(&String::from_utf8_lossy(text)),
             _ => States::default(),
         };
-        let tick = Tick::of(std::array::from_fn(number), states);
+        let tick = PartTick::of(std::array::from_fn(number), states);
         self.used += 1;
         Ok(Some(tick))
     }

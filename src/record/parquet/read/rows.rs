@@ -3,10 +3,12 @@
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use crate::record::parquet::file::{Damage, Slice};
-use crate::record::parquet::read::column::{ColumnReader, NO_TEXT, Numbers, Scratch};
-use crate::record::parquet::read::footer::{Footer, Physical};
-use crate::record::parquet::schema;
+use crate::record::parquet::format::damage::Damage;
+use crate::record::parquet::format::footer::{Footer, PhysicalType};
+use crate::record::parquet::format::range::FileRange;
+use crate::record::parquet::format::schema;
+use crate::record::parquet::read::column::{ColumnReader, NO_TEXT, Numbers};
+use crate::record::parquet::read::memory::ReadMemory;
 use crate::row::observation::{Mark, Value};
 use crate::row::rows::Rows;
 
@@ -22,7 +24,7 @@ const MAX_ROW_BYTES: usize = 4 << 20;
 
 /// A column that is asked for.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Wanted {
+pub struct WantedColumn {
     /// Its name.
     pub name: String,
     /// Whether its values are numbers.
@@ -32,8 +34,8 @@ pub struct Wanted {
 /// A reading of a file's rows, from the first to the last.
 pub struct RowReader {
     footer: Footer,
-    columns: Vec<Column>,
-    scratch: Scratch,
+    columns: Vec<ReadColumn>,
+    scratch: ReadMemory,
     /// The next row group.
     group: usize,
     /// Rows of the current one that have not been decoded.
@@ -46,14 +48,14 @@ pub struct RowReader {
     used: usize,
 }
 
-enum Column {
+enum ReadColumn {
     Texts(TextColumn),
     Numbers {
         leaf: usize,
         reader: ColumnReader,
         numbers: Numbers,
         /// What is there where there is no number. Hardly ever is there anything, so that it is not read until needed.
-        beside: Option<Box<Beside>>,
+        beside: Option<Box<SubstituteTexts>>,
     },
 }
 
@@ -63,7 +65,7 @@ struct TextColumn {
     places: Vec<u32>,
 }
 
-struct Beside {
+struct SubstituteTexts {
     texts: TextColumn,
     /// Rows that it is behind.
     owed: usize,
@@ -71,11 +73,16 @@ struct Beside {
 
 impl RowReader {
     /// The rows of `file`, with these columns, until `stop` is set.
-    pub fn new(file: &Slice, footer: Footer, wanted: &[Wanted], stop: &Arc<AtomicBool>) -> Result<Self, Damage> {
-        let columns: Vec<Column> =
+    pub fn new(
+        file: &FileRange,
+        footer: Footer,
+        wanted: &[WantedColumn],
+        stop: &Arc<AtomicBool>,
+    ) -> Result<Self, Damage> {
+        let columns: Vec<ReadColumn> =
             wanted.iter().map(|wanted| column(file, &footer, wanted)).collect::<Result<_, _>>()?;
         Ok(Self {
-            scratch: Scratch::new(footer.size(), Arc::clone(stop))?,
+            scratch: ReadMemory::new(footer.size(), Arc::clone(stop))?,
             footer,
             columns,
             group: 0,
@@ -170,14 +177,14 @@ impl RowReader {
     }
 }
 
-fn column(file: &Slice, footer: &Footer, wanted: &Wanted) -> Result<Column, Damage> {
+fn column(file: &FileRange, footer: &Footer, wanted: &WantedColumn) -> Result<ReadColumn, Damage> {
     const MISSING: Damage = Damage::Form("it lacks a column that its header names");
-    let find = |name: &str, physical: Physical| {
+    let find = |name: &str, physical: PhysicalType| {
         let leaf = footer.leaf(name)?;
         footer.leaves.get(leaf).filter(|found| found.physical == physical).map(|found| (leaf, found))
     };
     let texts = |name: &str, are_numbers: bool| {
-        let (leaf, found) = find(name, Physical::Bytes)?;
+        let (leaf, found) = find(name, PhysicalType::Bytes)?;
         Some(TextColumn {
             leaf,
             reader: ColumnReader::new(file, found, footer.has_sums, are_numbers),
@@ -185,19 +192,19 @@ fn column(file: &Slice, footer: &Footer, wanted: &Wanted) -> Result<Column, Dama
         })
     };
     if !wanted.is_number {
-        return texts(&wanted.name, false).map(Column::Texts).ok_or(MISSING);
+        return texts(&wanted.name, false).map(ReadColumn::Texts).ok_or(MISSING);
     }
-    let (leaf, found) = find(&wanted.name, Physical::Eight).ok_or(MISSING)?;
+    let (leaf, found) = find(&wanted.name, PhysicalType::Eight).ok_or(MISSING)?;
     let beside = texts(&schema::text_name(&wanted.name), true);
-    Ok(Column::Numbers {
+    Ok(ReadColumn::Numbers {
         leaf,
         reader: ColumnReader::new(file, found, footer.has_sums, false),
         numbers: Numbers::default(),
-        beside: beside.map(|texts| Box::new(Beside { texts, owed: 0 })),
+        beside: beside.map(|texts| Box::new(SubstituteTexts { texts, owed: 0 })),
     })
 }
 
-impl Column {
+impl ReadColumn {
     fn start(&mut self, start: &dyn Fn(&mut ColumnReader, usize) -> Result<(), Damage>) -> Result<(), Damage> {
         match self {
             Self::Texts(texts) => start(&mut texts.reader, texts.leaf),
@@ -211,7 +218,7 @@ impl Column {
         }
     }
 
-    fn skip(&mut self, count: usize, scratch: &mut Scratch) -> Result<(), Damage> {
+    fn skip(&mut self, count: usize, scratch: &mut ReadMemory) -> Result<(), Damage> {
         match self {
             Self::Texts(texts) => texts.reader.skip(count, scratch),
             Self::Numbers { reader, beside, .. } => {
@@ -221,7 +228,7 @@ impl Column {
         }
     }
 
-    fn decode(&mut self, count: usize, scratch: &mut Scratch) -> Result<(), Damage> {
+    fn decode(&mut self, count: usize, scratch: &mut ReadMemory) -> Result<(), Damage> {
         match self {
             Self::Texts(texts) => texts.reader.read_texts(count, &mut texts.places, scratch),
             Self::Numbers { reader, numbers, beside, .. } => {
@@ -285,8 +292,8 @@ mod tests {
         }
         table.end_group(rows).unwrap();
         table.finish(Vec::new()).unwrap();
-        let file = Slice::open(&path)?;
-        let wanted: Vec<Wanted> = names.into_iter().map(|name| Wanted { name, is_number: false }).collect();
+        let file = FileRange::open(&path)?;
+        let wanted: Vec<WantedColumn> = names.into_iter().map(|name| WantedColumn { name, is_number: false }).collect();
         RowReader::new(&file, Footer::read(&file)?, &wanted, &Arc::default())
     }
 

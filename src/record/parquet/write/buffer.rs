@@ -11,7 +11,7 @@ use foldhash::fast::RandomState;
 use parquet::errors::ParquetError;
 
 use crate::ask::column::Kind;
-use crate::record::parquet::schema;
+use crate::record::parquet::format::schema;
 use crate::record::parquet::write::encode::{Eight, TextList};
 use crate::record::parquet::write::table::TableWriter;
 use crate::record::{Header, RecordedColumn, text};
@@ -20,8 +20,8 @@ use crate::row::rows::Rows;
 
 /// The rows of a row group.
 pub struct RowBuffer {
-    columns: Vec<Column>,
-    runs: Vec<Run>,
+    columns: Vec<BufferedColumn>,
+    runs: Vec<TickRows>,
     rows: usize,
     /// Where the rows of this tick begin and those of the last one, if they are all here.
     this_tick: Option<usize>,
@@ -30,15 +30,15 @@ pub struct RowBuffer {
 
 /// Rows of one tick.
 #[derive(Debug, Clone, Copy)]
-struct Run {
+struct TickRows {
     tick: i64,
     time_us: i64,
     seconds: f64,
     rows: usize,
 }
 
-enum Column {
-    Texts { places: Vec<u32>, texts: Texts },
+enum BufferedColumn {
+    TextDictionary { places: Vec<u32>, texts: TextDictionary },
     Numbers(Numbers),
 }
 
@@ -47,9 +47,9 @@ impl RowBuffer {
     pub fn new(header: &Header) -> Self {
         let column = |column: &RecordedColumn| {
             if column.is_number() {
-                Column::Numbers(Numbers::new(column))
+                BufferedColumn::Numbers(Numbers::new(column))
             } else {
-                Column::Texts { places: Vec::new(), texts: Texts::default() }
+                BufferedColumn::TextDictionary { places: Vec::new(), texts: TextDictionary::default() }
             }
         };
         Self {
@@ -68,9 +68,9 @@ impl RowBuffer {
 
     /// The memory they take, in bytes, more or less.
     pub fn size(&self) -> usize {
-        let size = |column: &Column| match column {
-            Column::Texts { places, texts } => places.len() * size_of::<u32>() + texts.size(),
-            Column::Numbers(numbers) => numbers.size(),
+        let size = |column: &BufferedColumn| match column {
+            BufferedColumn::TextDictionary { places, texts } => places.len() * size_of::<u32>() + texts.size(),
+            BufferedColumn::Numbers(numbers) => numbers.size(),
         };
         self.columns.iter().map(size).sum()
     }
@@ -81,7 +81,7 @@ impl RowBuffer {
         self.runs.pop_if(|run| run.rows == 0);
         self.last_tick = self.this_tick.replace(self.rows);
         let tick = number.cast_signed();
-        self.runs.push(Run { tick, time_us: (time_ns / 1000).cast_signed(), seconds, rows: 0 });
+        self.runs.push(TickRows { tick, time_us: (time_ns / 1000).cast_signed(), seconds, rows: 0 });
     }
 
     /// Adds these of `rows`, of which the first are `found` at these places among those of the last tick.
@@ -118,16 +118,16 @@ impl RowBuffer {
         file.column(ticks)?;
         let times = file.encoder.runs(runs.clone().map(|run| (run.time_us, run.rows)), Eight::Integer, None)?;
         file.column(times)?;
-        let bits = |run: &Run| (run.seconds.to_bits().cast_signed(), run.rows);
+        let bits = |run: &TickRows| (run.seconds.to_bits().cast_signed(), run.rows);
         let seconds = file.encoder.runs(runs.map(bits), Eight::Other, None)?;
         file.column(seconds)?;
         for column in &self.columns {
             match column {
-                Column::Texts { places, texts } => {
+                BufferedColumn::TextDictionary { places, texts } => {
                     let chunk = file.encoder.texts(places, &texts.stored, None)?;
                     file.column(chunk)?;
                 }
-                Column::Numbers(numbers) => numbers.write(file)?,
+                BufferedColumn::Numbers(numbers) => numbers.write(file)?,
             }
         }
         file.end_group(self.rows)?;
@@ -138,25 +138,25 @@ impl RowBuffer {
     fn clear(&mut self) {
         let last = self.runs.last().copied();
         self.runs.clear();
-        self.runs.extend(last.map(|run| Run { rows: 0, ..run }));
+        self.runs.extend(last.map(|run| TickRows { rows: 0, ..run }));
         self.rows = 0;
         (self.this_tick, self.last_tick) = (None, None);
         for column in &mut self.columns {
             match column {
-                Column::Texts { places, texts } => {
+                BufferedColumn::TextDictionary { places, texts } => {
                     places.clear();
-                    *texts = Texts::default();
+                    *texts = TextDictionary::default();
                 }
-                Column::Numbers(numbers) => numbers.clear(),
+                BufferedColumn::Numbers(numbers) => numbers.clear(),
             }
         }
     }
 }
 
-impl Column {
+impl BufferedColumn {
     fn extend<'a>(&mut self, values: impl Iterator<Item = Value<'a>>) {
         match self {
-            Self::Texts { places, texts } => places.extend(values.map(|value| texts.place(value))),
+            Self::TextDictionary { places, texts } => places.extend(values.map(|value| texts.place(value))),
             Self::Numbers(numbers) => values.for_each(|value| numbers.push(value)),
         }
     }
@@ -164,7 +164,7 @@ impl Column {
     /// Adds the values of these rows, which are there, once more.
     fn repeat(&mut self, rows: Range<usize>) {
         match self {
-            Self::Texts { places, .. } => places.extend_from_within(rows),
+            Self::TextDictionary { places, .. } => places.extend_from_within(rows),
             Self::Numbers(numbers) => numbers.repeat(rows),
         }
     }
@@ -179,7 +179,7 @@ struct Numbers {
     values: Integers,
     /// The rows without a number, in order, and the places of the texts they have.
     odd: Vec<(usize, Option<u32>)>,
-    texts: Texts,
+    texts: TextDictionary,
 }
 
 enum Integers {
@@ -194,7 +194,7 @@ impl Numbers {
             has_dictionary: column.kind != Kind::Counter.name(),
             values: Integers::Narrow(Vec::new()),
             odd: Vec::new(),
-            texts: Texts::default(),
+            texts: TextDictionary::default(),
         }
     }
 
@@ -262,7 +262,7 @@ impl Numbers {
             Integers::Wide(values) => values.clear(),
         }
         self.odd.clear();
-        self.texts = Texts::default();
+        self.texts = TextDictionary::default();
     }
 }
 
@@ -310,15 +310,15 @@ impl Integers {
     }
 }
 
-/// Texts in their stored form, each once.
+/// TextDictionary in their stored form, each once.
 #[derive(Default)]
-struct Texts {
+struct TextDictionary {
     places: HashMap<Box<[u8]>, u32, RandomState>,
     marks: [Option<u32>; Mark::ALL.len()],
     stored: TextList,
 }
 
-impl Texts {
+impl TextDictionary {
     /// What a text takes beside its own bytes, which are there twice.
     const OVERHEAD: usize = 64;
 

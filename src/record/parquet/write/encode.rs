@@ -11,7 +11,7 @@ use parquet::data_type::ByteArray;
 use parquet::errors::ParquetError;
 use parquet::file::statistics::Statistics;
 
-use crate::record::parquet::{page, rle};
+use crate::record::parquet::format::{page, rle};
 
 /// Rows of a page at most. Larger ones compress better: the same threads come again and again.
 const PAGE_ROWS: usize = 1 << 17;
@@ -26,7 +26,7 @@ const MAX_BOUND: usize = 64;
 const ZSTD_LEVEL: i32 = 3;
 
 /// The values of one column in one row group, ready to be written.
-pub struct Chunk {
+pub struct EncodedChunk {
     /// The pages.
     pub bytes: Vec<u8>,
     /// The length of the first one, if it is a dictionary.
@@ -39,7 +39,7 @@ pub struct Chunk {
     pub statistics: Option<Statistics>,
 }
 
-impl Chunk {
+impl EncodedChunk {
     /// The encodings of its pages.
     pub fn encodings(&self) -> Vec<Encoding> {
         match self.dictionary {
@@ -127,7 +127,7 @@ pub struct Encoder {
 
 /// The values of the rows that have one.
 #[derive(Clone, Copy)]
-enum Values<'a> {
+enum ValuesToEncode<'a> {
     Eights(&'a [i64]),
     Texts(&'a [u32], &'a TextList),
     /// Places in a dictionary, and the bits of each.
@@ -155,7 +155,7 @@ impl Encoder {
         runs: impl Iterator<Item = (i64, usize)> + Clone,
         kind: Eight,
         presence: Presence,
-    ) -> Result<Chunk, ParquetError> {
+    ) -> Result<EncodedChunk, ParquetError> {
         let mut places = std::mem::take(&mut self.places);
         places.clear();
         let chunk = if self.intern(runs.clone(), &mut places) {
@@ -165,9 +165,9 @@ impl Encoder {
                 .iter()
                 .fold((i64::MAX, i64::MIN), |(min, max), number| (min.min(*number), max.max(*number)));
             let nulls = nulls(presence.as_ref());
-            let mut chunk = Chunk::new(kind.statistics(bounds.0, bounds.1, nulls));
+            let mut chunk = EncodedChunk::new(kind.statistics(bounds.0, bounds.1, nulls));
             self.dictionary(&mut chunk, &dictionary, self.entries.len())?;
-            let values = Values::Places(&places, width(self.entries.len()));
+            let values = ValuesToEncode::Places(&places, width(self.entries.len()));
             self.pages(&mut chunk, values, presence).map(|()| chunk)
         } else {
             let numbers: Vec<i64> = runs.flat_map(|(number, count)| std::iter::repeat_n(number, count)).collect();
@@ -206,28 +206,28 @@ impl Encoder {
     }
 
     /// Numbers as they are.
-    pub fn numbers(&mut self, numbers: &[i64], kind: Eight, presence: Presence) -> Result<Chunk, ParquetError> {
+    pub fn numbers(&mut self, numbers: &[i64], kind: Eight, presence: Presence) -> Result<EncodedChunk, ParquetError> {
         let (min, max) =
             numbers.iter().fold((i64::MAX, i64::MIN), |(min, max), number| (min.min(*number), max.max(*number)));
-        let mut chunk = Chunk::new(kind.statistics(min, max, nulls(presence.as_ref())));
-        self.pages(&mut chunk, Values::Eights(numbers), presence)?;
+        let mut chunk = EncodedChunk::new(kind.statistics(min, max, nulls(presence.as_ref())));
+        self.pages(&mut chunk, ValuesToEncode::Eights(numbers), presence)?;
         Ok(chunk)
     }
 
     /// The texts at `places` in `list`, all of which are there; by a dictionary if they are few.
-    pub fn texts(&mut self, places: &[u32], list: &TextList, presence: Presence) -> Result<Chunk, ParquetError> {
-        let mut chunk = Chunk::new(Some(list.statistics(nulls(presence.as_ref()))));
+    pub fn texts(&mut self, places: &[u32], list: &TextList, presence: Presence) -> Result<EncodedChunk, ParquetError> {
+        let mut chunk = EncodedChunk::new(Some(list.statistics(nulls(presence.as_ref()))));
         let values = if list.bytes.len() > PAGE_BYTES || list.len() == 0 {
-            Values::Texts(places, list)
+            ValuesToEncode::Texts(places, list)
         } else {
             self.dictionary(&mut chunk, &list.bytes, list.len())?;
-            Values::Places(places, width(list.len()))
+            ValuesToEncode::Places(places, width(list.len()))
         };
         self.pages(&mut chunk, values, presence)?;
         Ok(chunk)
     }
 
-    fn dictionary(&mut self, chunk: &mut Chunk, entries: &[u8], count: usize) -> Result<(), ParquetError> {
+    fn dictionary(&mut self, chunk: &mut EncodedChunk, entries: &[u8], count: usize) -> Result<(), ParquetError> {
         self.page.clear();
         self.page.extend_from_slice(entries);
         self.finish_page(chunk, count, page::DICTIONARY, page::PLAIN)?;
@@ -235,7 +235,12 @@ impl Encoder {
         Ok(())
     }
 
-    fn pages(&mut self, chunk: &mut Chunk, values: Values<'_>, presence: Presence) -> Result<(), ParquetError> {
+    fn pages(
+        &mut self,
+        chunk: &mut EncodedChunk,
+        values: ValuesToEncode<'_>,
+        presence: Presence,
+    ) -> Result<(), ParquetError> {
         let mut presence = presence.map(VecDeque::from);
         let mut left = values;
         let mut rows_left = presence.as_ref().map_or(values.len(), |runs| runs.iter().map(|(_, count)| count).sum());
@@ -287,7 +292,13 @@ impl Encoder {
     }
 
     /// Compresses the page, and appends it behind a header.
-    fn finish_page(&mut self, chunk: &mut Chunk, rows: usize, kind: i64, encoding: i64) -> Result<(), ParquetError> {
+    fn finish_page(
+        &mut self,
+        chunk: &mut EncodedChunk,
+        rows: usize,
+        kind: i64,
+        encoding: i64,
+    ) -> Result<(), ParquetError> {
         self.compressed.clear();
         self.compressed.reserve(zstd::zstd_safe::compress_bound(self.page.len()));
         self.compressor.compress_to_buffer(&self.page, &mut self.compressed)?;
@@ -299,13 +310,13 @@ impl Encoder {
     }
 }
 
-impl Chunk {
+impl EncodedChunk {
     const fn new(statistics: Option<Statistics>) -> Self {
         Self { bytes: Vec::new(), dictionary: None, uncompressed: 0, rows: 0, statistics }
     }
 }
 
-impl<'a> Values<'a> {
+impl<'a> ValuesToEncode<'a> {
     const fn len(&self) -> usize {
         match self {
             Self::Eights(numbers) => numbers.len(),

@@ -11,10 +11,11 @@ use parquet::file::metadata::{
 };
 use parquet::schema::types::{SchemaDescPtr, SchemaDescriptor, TypePtr};
 
-use crate::record::parquet::file::{Damage, Slice};
-use crate::record::parquet::page::PageHeader;
-use crate::record::parquet::sum;
-use crate::record::parquet::write::encode::{Chunk, Encoder};
+use crate::record::parquet::format::checksum;
+use crate::record::parquet::format::damage::Damage;
+use crate::record::parquet::format::page::PageHeader;
+use crate::record::parquet::format::range::FileRange;
+use crate::record::parquet::write::encode::{EncodedChunk, Encoder};
 
 const MAGIC: &[u8] = b"PAR1";
 
@@ -63,7 +64,7 @@ impl<W: Write> TableWriter<W> {
     }
 
     /// Writes the next column of a row group.
-    pub fn column(&mut self, chunk: Chunk) -> Result<(), ParquetError> {
+    pub fn column(&mut self, chunk: EncodedChunk) -> Result<(), ParquetError> {
         let missing = || ParquetError::General("a row group has a column too many".to_owned());
         let column = self.schema.columns().get(self.columns.len()).ok_or_else(missing)?;
         let start = i64::try_from(self.at)?;
@@ -101,7 +102,7 @@ impl<W: Write> TableWriter<W> {
     }
 
     /// Copies a row group of `source`, a file of the same columns whose pages have checksums, as it is.
-    pub fn copy_group(&mut self, source: &Slice, group: &RowGroupMetaData) -> Result<(), ParquetError> {
+    pub fn copy_group(&mut self, source: &FileRange, group: &RowGroupMetaData) -> Result<(), ParquetError> {
         let damaged = |damage: Damage| ParquetError::General(damage.to_string());
         let (mut head, mut buffer) = (Vec::new(), Vec::new());
         for column in group.columns() {
@@ -139,7 +140,7 @@ impl<W: Write> TableWriter<W> {
     pub fn finish(&mut self, notes: Vec<(&str, String)>) -> Result<(), ParquetError> {
         let rows = self.groups.iter().map(RowGroupMetaData::num_rows).sum();
         let note = |(key, value): (&str, String)| KeyValue::new(key.to_owned(), value);
-        let notes = notes.into_iter().chain([(sum::NOTE, sum::UNKNOWN.to_owned())]).map(note).collect();
+        let notes = notes.into_iter().chain([(checksum::NOTE, checksum::UNKNOWN.to_owned())]).map(note).collect();
         let by = concat!("psn version ", env!("CARGO_PKG_VERSION")).to_owned();
         let file = FileMetaData::new(1, rows, Some(by), Some(notes), Arc::clone(&self.schema), None);
         let metadata = ParquetMetaData::new(file, std::mem::take(&mut self.groups));
@@ -147,7 +148,7 @@ impl<W: Write> TableWriter<W> {
         ParquetMetaDataWriter::new(&mut footer, &metadata).finish()?;
         // Behind the metadata are their length and four letters.
         if let Some((metadata, _)) = footer.split_last_chunk_mut::<8>() {
-            sum::write(metadata, self.at);
+            checksum::write(metadata, self.at);
         }
         self.write(&footer)?;
         self.out.flush()?;

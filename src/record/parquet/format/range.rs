@@ -6,64 +6,24 @@ use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
 use std::path::Path;
 use std::sync::Arc;
 
-use rustix::fs::{FileType, OFlags};
+use rustix::fs::{FileType, OFlags, Stat};
+use rustix::process::geteuid;
 
-use super::dir;
-
-/// Why a file, or the rest of it, can not be read.
-#[derive(Debug, thiserror::Error)]
-pub enum Damage {
-    /// An I/O error.
-    #[error("{0}")]
-    Io(#[from] io::Error),
-    /// It says more of itself than is read.
-    #[error("its metadata are longer than those of any recording")]
-    Long,
-    /// Nobody wants the rest.
-    #[error("stopped")]
-    Stopped,
-    /// Another program wrote it, of this name.
-    #[error(
-        "{0} wrote it, and not psn: when its ticks were, which of them had no rows, and what run it is of is lost; SQL engines \
-         can still read its rows"
-    )]
-    Foreign(String),
-    /// It is not as psn writes it.
-    #[error("{0}")]
-    Form(&'static str),
-}
-
-impl Damage {
-    /// That something is no file.
-    pub const fn unless_file(kind: FileType) -> Result<(), Self> {
-        match kind {
-            FileType::RegularFile => Ok(()),
-            FileType::Symlink => Err(Self::Form("it is a link, and psn follows none within a dataset")),
-            FileType::Directory => Err(Self::Form("it is a directory")),
-            FileType::Fifo => Err(Self::Form("it is a named pipe, and no file")),
-            _ => Err(Self::Form("it is a device or a socket, and no file")),
-        }
-    }
-
-    /// Whether there is no such file.
-    pub fn is_absence(&self) -> bool {
-        matches!(self, Self::Io(error) if error.kind() == io::ErrorKind::NotFound)
-    }
-}
+use crate::record::parquet::format::damage::Damage;
 
 /// A stretch of a file.
 #[derive(Debug, Clone)]
-pub struct Slice {
+pub struct FileRange {
     file: Arc<File>,
     start: u64,
     len: u64,
 }
 
-impl Slice {
+impl FileRange {
     /// All of the file at `path`, which the user names: it may be a link.
     pub fn open(path: &Path) -> Result<Self, Damage> {
         // To open a device may do something; a named pipe would have its reader wait for a writer.
-        Damage::unless_file(dir::kind(&rustix::fs::stat(path).map_err(io::Error::from)?))?;
+        Damage::unless_file(kind(&rustix::fs::stat(path).map_err(io::Error::from)?))?;
         let flags = OFlags::NONBLOCK | OFlags::CLOEXEC;
         Self::of(OpenOptions::new().read(true).custom_flags(flags.bits().cast_signed()).open(path)?)
     }
@@ -71,7 +31,7 @@ impl Slice {
     /// All of `file`, if it is one.
     pub fn of(file: File) -> Result<Self, Damage> {
         let stat = rustix::fs::fstat(&file).map_err(io::Error::from)?;
-        Damage::unless_file(dir::kind(&stat))?;
+        Damage::unless_file(kind(&stat))?;
         let len = u64::try_from(stat.st_size).unwrap_or(0);
         Ok(Self { file: Arc::new(file), start: 0, len })
     }
@@ -83,7 +43,7 @@ impl Slice {
 
     /// Whether it is of a file of the user who runs psn.
     pub fn is_own(&self) -> io::Result<bool> {
-        Ok(dir::is_own(&rustix::fs::fstat(&*self.file)?))
+        Ok(is_own(&rustix::fs::fstat(&*self.file)?))
     }
 
     /// The file that it is a stretch of.
@@ -107,4 +67,19 @@ impl Slice {
         self.file.read_exact_at(buffer, part.start)?;
         Ok(())
     }
+}
+
+/// What something is.
+pub fn kind(stat: &Stat) -> FileType {
+    FileType::from_raw_mode(stat.st_mode)
+}
+
+/// Whether that is a file of the user who runs psn.
+pub fn is_own_file(stat: &Stat) -> bool {
+    kind(stat) == FileType::RegularFile && is_own(stat)
+}
+
+/// Whether the user who runs psn owns that.
+pub fn is_own(stat: &Stat) -> bool {
+    stat.st_uid == geteuid().as_raw()
 }

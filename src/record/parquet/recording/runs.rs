@@ -3,23 +3,23 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::{Path, PathBuf};
 
-use super::decode::Part;
-use super::find::{LeftOut, Place};
-use super::look::{Json, Look};
-use super::name::PartName;
+use crate::record::parquet::find::{PartLocation, SkippedFiles};
+use crate::record::parquet::info::{HeaderJson, PartInfo};
+use crate::record::parquet::name::PartName;
+use crate::record::parquet::recording::decode::FoundPart;
 use crate::record::{Header, RecordError};
 
 /// Which of the parts are replaced by others: only by those of their own run and directory that name them and have all
 /// their ticks.
-fn replaced(found: &[(Place, Look)]) -> HashSet<PathBuf> {
-    let looks: HashMap<PathBuf, &Look> = found.iter().map(|(place, look)| (place.path(), look)).collect();
+fn replaced(found: &[(PartLocation, PartInfo)]) -> HashSet<PathBuf> {
+    let looks: HashMap<PathBuf, &PartInfo> = found.iter().map(|(place, look)| (place.path(), look)).collect();
     let mut replaced = HashSet::new();
     for (place, look) in found {
         let Some(own) = place.name().and_then(PartName::parse) else { continue };
         for name in &look.replaces {
             let is_covered = PartName::parse(name).is_some_and(|other| own.covers(&other));
             let path = place.beside(name).path();
-            let has_all = |other: &&Look| {
+            let has_all = |other: &&PartInfo| {
                 other.header == look.header && look.note.first <= other.note.first && other.note.last <= look.note.last
             };
             if is_covered && looks.get(&path).is_some_and(has_all) {
@@ -32,24 +32,24 @@ fn replaced(found: &[(Place, Look)]) -> HashSet<PathBuf> {
 
 /// The parts of one run.
 #[derive(Debug)]
-pub struct Run {
+pub struct FoundRun {
     /// What they say of it, all the same.
     pub header: Header,
     /// They, and the facts that they have.
-    pub parts: Vec<(Part, Option<String>)>,
-    json: Json,
+    pub parts: Vec<(FoundPart, Option<String>)>,
+    json: HeaderJson,
 }
 
 /// The runs that parts are of, each in the order in which it was written, and what is left out of them.
 ///
 /// # Errors
 /// When there is none.
-pub fn runs(found: Vec<(Place, Look)>) -> Result<(Vec<Run>, LeftOut), RecordError> {
+pub fn runs(found: Vec<(PartLocation, PartInfo)>) -> Result<(Vec<FoundRun>, SkippedFiles), RecordError> {
     let replaced = replaced(&found);
-    let mut headers: HashMap<Json, Result<Header, String>> = HashMap::new();
-    let mut runs: BTreeMap<String, Run> = BTreeMap::new();
-    let (mut refused, mut left_out) = (None, LeftOut::default());
-    for (place, Look { note, header: json, facts, .. }) in found {
+    let mut headers: HashMap<HeaderJson, Result<Header, String>> = HashMap::new();
+    let mut runs: BTreeMap<String, FoundRun> = BTreeMap::new();
+    let (mut refused, mut left_out) = (None, SkippedFiles::default());
+    for (place, PartInfo { note, header: json, facts, .. }) in found {
         let path = place.path();
         if replaced.contains(&path) {
             continue;
@@ -64,10 +64,10 @@ pub fn runs(found: Vec<(Place, Look)>) -> Result<(Vec<Run>, LeftOut), RecordErro
         match parsed {
             Err(reason) => left_out.add(path, reason),
             Ok(header) => {
-                let new = || Run { header: header.clone(), parts: Vec::new(), json: json.clone() };
+                let new = || FoundRun { header: header.clone(), parts: Vec::new(), json: json.clone() };
                 let run = runs.entry(header.run.clone()).or_insert_with(new);
                 if run.json == json {
-                    run.parts.push((Part { place, note }, facts));
+                    run.parts.push((FoundPart { place, note }, facts));
                 } else {
                     left_out.add(path, &"it says other things of its run than the rest");
                 }
@@ -77,14 +77,14 @@ pub fn runs(found: Vec<(Place, Look)>) -> Result<(Vec<Run>, LeftOut), RecordErro
     if let (true, Some(error)) = (runs.is_empty(), refused) {
         return Err(error);
     }
-    let mut runs: Vec<Run> = runs.into_values().collect();
+    let mut runs: Vec<FoundRun> = runs.into_values().collect();
     // The clock may have been set back.
     runs.iter_mut().for_each(|run| run.parts.sort_by_key(|(part, _)| (part.note.first, part.note.last)));
     Ok((runs, left_out))
 }
 
 /// The header of the part at `path`, if this psn can read it.
-fn parse(json: &Json, path: &Path) -> Result<Header, RecordError> {
+fn parse(json: &HeaderJson, path: &Path) -> Result<Header, RecordError> {
     let header = json.parse().map_err(|damage| RecordError::not_recording(path, damage))?;
     header.check(path).map(|()| header)
 }

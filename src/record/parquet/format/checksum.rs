@@ -5,7 +5,7 @@
 
 use memchr::memmem;
 
-use super::file::Damage;
+use crate::record::parquet::format::damage::Damage;
 
 /// The key of the note.
 pub const NOTE: &str = "psn.checksum";

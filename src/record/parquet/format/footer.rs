@@ -2,10 +2,11 @@
 
 use std::collections::HashSet;
 
-use crate::record::parquet::file::{Damage, Slice};
-use crate::record::parquet::read::thrift::Reader;
-use crate::record::parquet::schema;
-use crate::record::parquet::sum;
+use crate::record::parquet::format::checksum;
+use crate::record::parquet::format::damage::Damage;
+use crate::record::parquet::format::range::FileRange;
+use crate::record::parquet::format::schema;
+use crate::record::parquet::format::thrift::ThriftReader;
 use crate::text::escape::printable;
 
 const MAGIC: [u8; 4] = *b"PAR1";
@@ -31,9 +32,9 @@ const MAX_BY: usize = 80;
 #[derive(Debug, Default)]
 pub struct Footer {
     /// The columns.
-    pub leaves: Vec<Leaf>,
+    pub leaves: Vec<SchemaColumn>,
     /// The row groups.
-    pub groups: Vec<Group>,
+    pub groups: Vec<RowGroup>,
     /// Whether it has a checksum, which then is right, and so has each page.
     pub has_sums: bool,
     /// The length in bytes of what it was read from.
@@ -43,18 +44,18 @@ pub struct Footer {
 
 /// A column.
 #[derive(Debug)]
-pub struct Leaf {
+pub struct SchemaColumn {
     /// Its name.
     pub name: String,
     /// How its values are stored.
-    pub physical: Physical,
+    pub physical: PhysicalType,
     /// Whether it has a value in each row.
     pub is_required: bool,
 }
 
 /// How values are stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Physical {
+pub enum PhysicalType {
     /// Eight bytes: integers, and floating-point numbers.
     Eight,
     /// Bytes of any number.
@@ -65,16 +66,16 @@ pub enum Physical {
 
 /// A row group.
 #[derive(Debug)]
-pub struct Group {
+pub struct RowGroup {
     /// Its rows.
     pub rows: u64,
     /// Where the values of each column lie.
-    pub chunks: Vec<Chunk>,
+    pub chunks: Vec<ColumnChunk>,
 }
 
 /// The values of one column in one row group.
 #[derive(Debug, Clone, Copy)]
-pub struct Chunk {
+pub struct ColumnChunk {
     /// The offset of its first page.
     pub start: u64,
     /// The offset behind its last page.
@@ -96,12 +97,12 @@ pub enum Codec {
 
 impl Footer {
     /// That of `file`.
-    pub fn read(file: &Slice) -> Result<Self, Damage> {
+    pub fn read(file: &FileRange) -> Result<Self, Damage> {
         Self::read_within(file, MAX_LENGTH)
     }
 
     /// That of `file`, if it has no more than `max` bytes.
-    pub fn read_within(file: &Slice, max: u64) -> Result<Self, Damage> {
+    pub fn read_within(file: &FileRange, max: u64) -> Result<Self, Damage> {
         const TORN: Damage = Damage::Form("it is no Parquet file, or its end is missing");
         let mut bytes = Vec::new();
         let body = file.len().checked_sub(8).ok_or(TORN)?;
@@ -122,7 +123,7 @@ impl Footer {
 
     /// That which `bytes` are, of a file with `body` bytes before it.
     fn parse(bytes: &[u8], body: u64) -> Result<Self, Damage> {
-        let mut reader = Reader::new(bytes);
+        let mut reader = ThriftReader::new(bytes);
         let mut footer = Self { len: bytes.len(), ..Self::default() };
         let (mut id, mut sum, mut by) = (0, None, &b""[..]);
         while let Some(field) = reader.field(&mut id)? {
@@ -139,7 +140,7 @@ impl Footer {
                 5 => {
                     for _ in 0..reader.structures(field)? {
                         let Some((key, value, end)) = note(&mut reader)? else { continue };
-                        if key == sum::NOTE {
+                        if key == checksum::NOTE {
                             sum = Some((bytes.len() - end, value));
                         } else {
                             footer.notes.push((key.to_owned(), value.to_owned()));
@@ -157,7 +158,7 @@ impl Footer {
             return Err(Damage::Foreign(printable(by).chars().take(MAX_BY).collect()));
         }
         if let Some((end, sum)) = sum {
-            sum::check(bytes, end, sum, body)?;
+            checksum::check(bytes, end, sum, body)?;
             footer.has_sums = true;
         }
         let plausible = body.saturating_mul(MAX_ROWS_PER_BYTE).saturating_add(1 << 20);
@@ -175,9 +176,9 @@ impl Footer {
     /// The memory that it takes, in bytes, more or less.
     pub fn size(&self) -> usize {
         let notes: usize = self.notes.iter().map(|(key, value)| key.len() + value.len()).sum();
-        let leaves: usize = self.leaves.iter().map(|leaf| size_of::<Leaf>() + leaf.name.len()).sum();
+        let leaves: usize = self.leaves.iter().map(|leaf| size_of::<SchemaColumn>() + leaf.name.len()).sum();
         let chunks: usize = self.groups.iter().map(|group| group.chunks.len()).sum();
-        notes + leaves + self.groups.len() * size_of::<Group>() + chunks * size_of::<Chunk>()
+        notes + leaves + self.groups.len() * size_of::<RowGroup>() + chunks * size_of::<ColumnChunk>()
     }
 
     /// What is noted under `key`.
@@ -192,7 +193,7 @@ impl Footer {
 }
 
 /// The columns of a table that has no others within them.
-fn leaves(reader: &mut Reader<'_>, count: usize) -> Result<Vec<Leaf>, Damage> {
+fn leaves(reader: &mut ThriftReader<'_>, count: usize) -> Result<Vec<SchemaColumn>, Damage> {
     const NOT_FLAT: Damage = Damage::Form("its columns are not those of a recording");
     let mut leaves = Vec::new();
     let mut names = HashSet::new();
@@ -216,12 +217,12 @@ fn leaves(reader: &mut Reader<'_>, count: usize) -> Result<Vec<Leaf>, Damage> {
             if !names.insert(name) {
                 return Err(Damage::Form("two of its columns have one name"));
             }
-            leaves.push(Leaf {
+            leaves.push(SchemaColumn {
                 name: name.to_owned(),
                 physical: match physical {
-                    Some(2 | 5) => Physical::Eight,
-                    Some(6) => Physical::Bytes,
-                    _ => Physical::Other,
+                    Some(2 | 5) => PhysicalType::Eight,
+                    Some(6) => PhysicalType::Bytes,
+                    _ => PhysicalType::Other,
                 },
                 is_required: match repetition {
                     Some(0) => true,
@@ -234,8 +235,8 @@ fn leaves(reader: &mut Reader<'_>, count: usize) -> Result<Vec<Leaf>, Damage> {
     Ok(leaves)
 }
 
-fn group(reader: &mut Reader<'_>, leaves: usize, body: u64) -> Result<Group, Damage> {
-    let mut group = Group { rows: 0, chunks: Vec::new() };
+fn group(reader: &mut ThriftReader<'_>, leaves: usize, body: u64) -> Result<RowGroup, Damage> {
+    let mut group = RowGroup { rows: 0, chunks: Vec::new() };
     let mut values = Vec::new();
     let mut id = 0;
     while let Some(field) = reader.field(&mut id)? {
@@ -259,7 +260,7 @@ fn group(reader: &mut Reader<'_>, leaves: usize, body: u64) -> Result<Group, Dam
 }
 
 /// A column's values, and how many there are.
-fn chunk(reader: &mut Reader<'_>, body: u64) -> Result<(Chunk, u64), Damage> {
+fn chunk(reader: &mut ThriftReader<'_>, body: u64) -> Result<(ColumnChunk, u64), Damage> {
     const MISSING: Damage = Damage::Form("the values of a column can not be found");
     let mut id = 0;
     let mut found = None;
@@ -268,7 +269,7 @@ fn chunk(reader: &mut Reader<'_>, body: u64) -> Result<(Chunk, u64), Damage> {
             // Columns may lie in other files; psn's do not.
             1 => return Err(MISSING),
             3 => {
-                Reader::structure(field)?;
+                ThriftReader::structure(field)?;
                 found = Some(chunk_metadata(reader)?);
             }
             _ => reader.skip(field)?,
@@ -280,7 +281,7 @@ fn chunk(reader: &mut Reader<'_>, body: u64) -> Result<(Chunk, u64), Damage> {
     }
 }
 
-fn chunk_metadata(reader: &mut Reader<'_>) -> Result<(Chunk, u64), Damage> {
+fn chunk_metadata(reader: &mut ThriftReader<'_>) -> Result<(ColumnChunk, u64), Damage> {
     let mut codec = Codec::Other;
     let (mut values, mut len, mut data, mut dictionary) = (0, 0, 0, None);
     let mut id = 0;
@@ -301,11 +302,11 @@ fn chunk_metadata(reader: &mut Reader<'_>) -> Result<(Chunk, u64), Damage> {
         }
     }
     let start = dictionary.filter(|offset| *offset > 0).unwrap_or(data);
-    Ok((Chunk { start, end: start.saturating_add(len), codec }, values))
+    Ok((ColumnChunk { start, end: start.saturating_add(len), codec }, values))
 }
 
 /// A note's key and value, and how much was left behind its value, if it is one of psn's.
-fn note<'a>(reader: &mut Reader<'a>) -> Result<Option<(&'a str, &'a str, usize)>, Damage> {
+fn note<'a>(reader: &mut ThriftReader<'a>) -> Result<Option<(&'a str, &'a str, usize)>, Damage> {
     let (mut key, mut value, mut end) = (&b""[..], &b""[..], 0);
     let mut id = 0;
     while let Some(field) = reader.field(&mut id)? {

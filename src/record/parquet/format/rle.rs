@@ -1,6 +1,6 @@
 //! Small numbers as Parquet packs them: runs of one number, and groups of eight in as few bits as the largest needs.
 
-use super::file::Damage;
+use crate::record::parquet::format::damage::Damage;
 
 /// Zeros that must follow the bytes, so that whole words can be read at their end.
 pub const PADDING: usize = 8;
@@ -9,51 +9,51 @@ const MALFORMED: Damage = Damage::Form("a page is damaged");
 
 /// Where a reading of packed numbers stands. The bytes themselves are given to it each time.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct Hybrid {
+pub struct RleReader {
     /// The offset of what has not been read yet.
     at: usize,
     end: usize,
     width: usize,
-    run: Run,
+    run: RleRun,
 }
 
 #[derive(Debug, Clone, Copy)]
-enum Run {
+enum RleRun {
     Repeated { value: u32, left: usize },
     Packed { bit: usize, left: usize },
 }
 
-impl Default for Run {
+impl Default for RleRun {
     fn default() -> Self {
         Self::Repeated { value: 0, left: 0 }
     }
 }
 
-impl Hybrid {
+impl RleReader {
     /// Numbers of `width` bits in the bytes from `start` to `end`.
     pub fn new(start: usize, end: usize, width: u8) -> Result<Self, Damage> {
         if width > 32 || start > end {
             return Err(MALFORMED);
         }
-        Ok(Self { at: start, end, width: width.into(), run: Run::default() })
+        Ok(Self { at: start, end, width: width.into(), run: RleRun::default() })
     }
 
     /// Reads as many numbers as `out` has room for.
     pub fn read(&mut self, bytes: &[u8], mut out: &mut [u32]) -> Result<(), Damage> {
         while !out.is_empty() {
             let (now, later) = match &mut self.run {
-                Run::Repeated { left: 0, .. } | Run::Packed { left: 0, .. } => {
+                RleRun::Repeated { left: 0, .. } | RleRun::Packed { left: 0, .. } => {
                     self.run = self.next_run(bytes)?;
                     continue;
                 }
-                Run::Repeated { value, left } => {
+                RleRun::Repeated { value, left } => {
                     let count = out.len().min(*left);
                     let (now, later) = out.split_at_mut(count);
                     now.fill(*value);
                     *left -= count;
                     (now, later)
                 }
-                Run::Packed { bit, left } => {
+                RleRun::Packed { bit, left } => {
                     let count = out.len().min(*left);
                     let (now, later) = out.split_at_mut(count);
                     unpack(bytes, *bit, self.width, now)?;
@@ -74,7 +74,7 @@ impl Hybrid {
         Ok(*byte)
     }
 
-    fn next_run(&mut self, bytes: &[u8]) -> Result<Run, Damage> {
+    fn next_run(&mut self, bytes: &[u8]) -> Result<RleRun, Damage> {
         let mut head = 0_usize;
         for shift in (0..32).step_by(7) {
             let byte = self.byte(bytes)?;
@@ -92,14 +92,14 @@ impl Hybrid {
             for place in 0..self.width.div_ceil(8) {
                 value |= u32::from(self.byte(bytes)?) << (8 * place);
             }
-            return Ok(Run::Repeated { value, left: count });
+            return Ok(RleRun::Repeated { value, left: count });
         }
         let bit = self.at * 8;
         self.at += count * self.width;
         if self.at > self.end {
             return Err(MALFORMED);
         }
-        Ok(Run::Packed { bit, left: count * 8 })
+        Ok(RleRun::Packed { bit, left: count * 8 })
     }
 }
 
@@ -201,7 +201,7 @@ mod tests {
     fn runs_and_groups() {
         // Five times 7, then 0 to 7 in three bits each: the example of the specification.
         let bytes = [10, 7, 0x03, 0b1000_1000, 0b1100_0110, 0b1111_1010];
-        let mut hybrid = Hybrid::new(0, bytes.len(), 3).unwrap();
+        let mut hybrid = RleReader::new(0, bytes.len(), 3).unwrap();
         let mut out = [0; 13];
         let bytes = padded(&bytes);
         let (first, rest) = out.split_at_mut(6);
@@ -215,11 +215,11 @@ mod tests {
     fn the_widest_and_the_narrowest() {
         let wide: Vec<u8> = [3].into_iter().chain([0xfe, 0xff, 0xff, 0xff].repeat(8)).collect();
         let mut out = [0; 8];
-        Hybrid::new(0, wide.len(), 32).unwrap().read(&padded(&wide), &mut out).unwrap();
+        RleReader::new(0, wide.len(), 32).unwrap().read(&padded(&wide), &mut out).unwrap();
         assert_eq!(out, [u32::MAX - 1; 8]);
-        Hybrid::new(0, 1, 0).unwrap().read(&padded(&[16]), &mut out).unwrap();
+        RleReader::new(0, 1, 0).unwrap().read(&padded(&[16]), &mut out).unwrap();
         assert_eq!(out, [0; 8]);
-        assert!(Hybrid::new(0, 1, 33).is_err());
+        assert!(RleReader::new(0, 1, 33).is_err());
     }
 
     proptest! {
@@ -232,7 +232,7 @@ mod tests {
             let numbers: Vec<u32> = numbers.into_iter().flat_map(|(number, count)| vec![number & mask; count]).collect();
             let mut bytes = Vec::new();
             write(&numbers, width, &mut bytes);
-            let mut hybrid = Hybrid::new(0, bytes.len(), width).unwrap();
+            let mut hybrid = RleReader::new(0, bytes.len(), width).unwrap();
             let mut read = vec![0; numbers.len()];
             hybrid.read(&padded(&bytes), &mut read).unwrap();
             prop_assert_eq!(read, numbers);
@@ -240,7 +240,7 @@ mod tests {
 
         #[test]
         fn anything_can_be_read(bytes in prop::collection::vec(any::<u8>(), 0..60), width in 0_u8..=32, count in 0_usize..500) {
-            let mut hybrid = Hybrid::new(0, bytes.len(), width).unwrap();
+            let mut hybrid = RleReader::new(0, bytes.len(), width).unwrap();
             let _ = hybrid.read(&padded(&bytes), &mut vec![0; count]);
         }
     }

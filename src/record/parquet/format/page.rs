@@ -4,9 +4,10 @@
 //! header itself: how many values there are, and how they are to be taken. The header's own checksum is in the field that
 //! Parquet leaves to extensions, and that engines pass over.
 
-use super::file::{Damage, Slice};
-use crate::record::parquet::read::thrift::Reader;
-use crate::record::parquet::rle;
+use crate::record::parquet::format::damage::Damage;
+use crate::record::parquet::format::range::FileRange;
+use crate::record::parquet::format::rle;
+use crate::record::parquet::format::thrift::ThriftReader;
 
 const MALFORMED: Damage = Damage::Form("a page is damaged");
 const CHANGED: Damage = Damage::Form("it is damaged: a page is not what its checksum says");
@@ -35,7 +36,7 @@ const PLAIN_DICTIONARY: i64 = 2;
 /// Places in a dictionary.
 pub const RLE_DICTIONARY: i64 = 8;
 
-/// The field of [`Reader`] structures that is for extensions.
+/// The field of [`ThriftReader`] structures that is for extensions.
 const EXTENSION: i64 = 32_767;
 
 /// What stands before a page.
@@ -104,7 +105,7 @@ fn integer(out: &mut Vec<u8>, number: i64) {
 
 impl PageHeader {
     /// The one at `start` of `file`, of a page that ends before `end`. In a file that has checksums, it has one too.
-    pub fn read(file: &Slice, start: u64, end: u64, has_sums: bool) -> Result<Self, Damage> {
+    pub fn read(file: &FileRange, start: u64, end: u64, has_sums: bool) -> Result<Self, Damage> {
         let len = end.saturating_sub(start).min(MAX_LENGTH);
         let mut bytes = Vec::new();
         file.read(start, usize::try_from(len).map_err(|_| MALFORMED)?, &mut bytes)?;
@@ -117,7 +118,7 @@ impl PageHeader {
 
     /// The header at the start of `bytes`, if it is one of those that psn writes: a dictionary, or a data page of version 1.
     fn parse(bytes: &[u8], has_sums: bool) -> Result<Self, Damage> {
-        let mut reader = Reader::new(bytes);
+        let mut reader = ThriftReader::new(bytes);
         let (mut kind, mut uncompressed, mut compressed, mut values, mut encoding) = (None, 0, 0, None, None);
         let (mut crc, mut sum, mut id) = (None, None, 0);
         loop {
@@ -129,7 +130,7 @@ impl PageHeader {
                 3 => compressed = reader.size(field)?,
                 4 => crc = Some(i32::try_from(reader.integer(field)?).map_err(|_| MALFORMED)?.cast_unsigned()),
                 5 | 7 => {
-                    Reader::structure(field)?;
+                    ThriftReader::structure(field)?;
                     (values, encoding) = values_of(&mut reader)?;
                 }
                 EXTENSION => sum = Some((before, reader.bytes(field)?)),
@@ -175,7 +176,7 @@ impl PageHeader {
 }
 
 /// How many values a page has, and their encoding.
-fn values_of(reader: &mut Reader<'_>) -> Result<(Option<u64>, Option<i64>), Damage> {
+fn values_of(reader: &mut ThriftReader<'_>) -> Result<(Option<u64>, Option<i64>), Damage> {
     let (mut values, mut encoding, mut id) = (None, None, 0);
     while let Some(field) = reader.field(&mut id)? {
         match field.id {

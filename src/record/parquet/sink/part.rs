@@ -9,15 +9,15 @@ use parquet::file::metadata::RowGroupMetaData;
 use parquet::schema::types::TypePtr;
 
 use crate::record::parquet::dir::Dir;
-use crate::record::parquet::file::Slice;
-use crate::record::parquet::find::shown;
+use crate::record::parquet::format::range::FileRange;
+use crate::record::parquet::format::schema;
 use crate::record::parquet::name::PartName;
-use crate::record::parquet::schema;
-use crate::record::parquet::ticks::{Tick, TickNote, TickWriter};
+use crate::record::parquet::ticks::{PartTick, TickSummary, TickWriter};
 use crate::record::parquet::write::buffer::RowBuffer;
 use crate::record::parquet::write::table::TableWriter;
 use crate::record::{RecordError, create};
 use crate::report::Facts;
+use crate::text::sentence::shown;
 
 /// A part in the making. One that is given up leaves nothing behind.
 pub struct PartWriter {
@@ -31,16 +31,16 @@ pub struct PartWriter {
 
 /// A part that is complete.
 #[derive(Debug, Clone, Copy)]
-pub struct Complete {
+pub struct CompletePart {
     /// Its size in bytes.
     pub bytes: u64,
     /// What it says of its ticks.
-    pub note: TickNote,
+    pub note: TickSummary,
 }
 
 /// What is noted in a part.
 #[derive(Debug, Clone, Copy)]
-pub struct Notes<'a> {
+pub struct PartNotes<'a> {
     /// The run's header, JSON.
     pub header: &'a str,
     /// The facts of its report, if this is its last part.
@@ -80,12 +80,12 @@ impl PartWriter {
     }
 
     /// What is to be said of its ticks so far.
-    pub const fn note(&self) -> &TickNote {
+    pub const fn note(&self) -> &TickSummary {
         self.ticks.note()
     }
 
     /// Adds the next tick, whose rows are written on their own.
-    pub fn add(&mut self, tick: Tick) -> Result<(), RecordError> {
+    pub fn add(&mut self, tick: PartTick) -> Result<(), RecordError> {
         self.ticks.add(tick).map_err(|error| engine(&self.temporary(), &error))
     }
 
@@ -95,12 +95,12 @@ impl PartWriter {
     }
 
     /// Copies a row group of `source`, a file of the same columns, as it is.
-    pub fn copy(&mut self, source: &Slice, group: &RowGroupMetaData) -> Result<(), RecordError> {
+    pub fn copy(&mut self, source: &FileRange, group: &RowGroupMetaData) -> Result<(), RecordError> {
         self.file.copy_group(source, group).map_err(|error| engine(&self.temporary(), &error))
     }
 
     /// Completes the part. It is there from then on, also when the host crashes.
-    pub fn finish(mut self, notes: Notes<'_>) -> Result<Complete, RecordError> {
+    pub fn finish(mut self, notes: PartNotes<'_>) -> Result<CompletePart, RecordError> {
         let path = self.directory.path().join(&self.name);
         let failed = |error| RecordError::io(&path, error);
         let note =
@@ -116,7 +116,7 @@ impl PartWriter {
         })?;
         self.is_complete = true;
         self.directory.sync().map_err(|error| RecordError::io(self.directory.path(), error))?;
-        Ok(Complete { bytes, note })
+        Ok(CompletePart { bytes, note })
     }
 }
 
@@ -131,10 +131,10 @@ impl Drop for PartWriter {
 fn complete(
     file: &mut TableWriter<BufWriter<File>>,
     ticks: &mut TickWriter,
-    notes: Notes<'_>,
-) -> Result<TickNote, ParquetError> {
+    notes: PartNotes<'_>,
+) -> Result<TickSummary, ParquetError> {
     let (bytes, note) = ticks.finish()?;
-    let note = TickNote { offset: file.len(), length: bytes.len() as u64, ..note };
+    let note = TickSummary { offset: file.len(), length: bytes.len() as u64, ..note };
     file.write(bytes)?;
     let mut said = vec![(schema::HEADER_NOTE, notes.header.to_owned()), (schema::TICKS_NOTE, json(&note)?)];
     if let Some(facts) = notes.facts {

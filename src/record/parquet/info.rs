@@ -5,12 +5,13 @@ use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::dir::Dir;
-use super::file::{Damage, Slice};
-use super::schema;
-use super::ticks::TickNote;
 use crate::record::Header;
-use crate::record::parquet::read::footer::Footer;
+use crate::record::parquet::dir::Dir;
+use crate::record::parquet::format::damage::Damage;
+use crate::record::parquet::format::footer::Footer;
+use crate::record::parquet::format::range::FileRange;
+use crate::record::parquet::format::schema;
+use crate::record::parquet::ticks::TickSummary;
 
 /// What the header of a run may have in bytes: a hundred columns take seven thousand, and the rest is the command line.
 const MAX_HEADER: usize = 4 << 20;
@@ -23,11 +24,11 @@ const MAX_COLUMNS: usize = 1024;
 
 /// What a part says of itself.
 #[derive(Debug)]
-pub struct Look {
+pub struct PartInfo {
     /// Of its ticks.
-    pub note: TickNote,
+    pub note: TickSummary,
     /// Of its run.
-    pub header: Json,
+    pub header: HeaderJson,
     /// The facts of the run's report, JSON, if it is its last part.
     pub facts: Option<String>,
     /// The parts that it says it replaces.
@@ -36,9 +37,9 @@ pub struct Look {
 
 /// A run's header as it is in a part; parts of one run share it.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct Json(Arc<str>);
+pub struct HeaderJson(Arc<str>);
 
-impl Json {
+impl HeaderJson {
     /// The header.
     pub fn parse(&self) -> Result<Header, Damage> {
         let header: Header =
@@ -60,12 +61,12 @@ impl Json {
 }
 
 /// What the part at `path` below `directory` says of itself.
-pub fn at(directory: &Dir, path: &Path) -> Result<Look, Damage> {
+pub fn at(directory: &Dir, path: &Path) -> Result<PartInfo, Damage> {
     of(&Footer::read(&directory.file(path)?)?)
 }
 
 /// What a part's `footer` says.
-pub fn of(footer: &Footer) -> Result<Look, Damage> {
+pub fn of(footer: &Footer) -> Result<PartInfo, Damage> {
     let note = note_of(footer)?;
     let header = footer.note(schema::HEADER_NOTE).ok_or(FOREIGN)?;
     if header.len() > MAX_HEADER {
@@ -73,14 +74,14 @@ pub fn of(footer: &Footer) -> Result<Look, Damage> {
     }
     let facts = footer.note(schema::FACTS_NOTE).filter(|facts| facts.len() <= MAX_FACTS).map(str::to_owned);
     let replaces = footer.note(schema::REPLACES_NOTE).and_then(|names| serde_json::from_str(names).ok());
-    Ok(Look { note, header: Json(header.into()), facts, replaces: replaces.unwrap_or_default() })
+    Ok(PartInfo { note, header: HeaderJson(header.into()), facts, replaces: replaces.unwrap_or_default() })
 }
 
 const FOREIGN: Damage = Damage::Form("no psn wrote it");
 
 /// What a part's `footer` says of its ticks.
-pub fn note_of(footer: &Footer) -> Result<TickNote, Damage> {
-    let note: TickNote =
+pub fn note_of(footer: &Footer) -> Result<TickSummary, Damage> {
+    let note: TickSummary =
         footer.note(schema::TICKS_NOTE).and_then(|note| serde_json::from_str(note).ok()).ok_or(FOREIGN)?;
     if note.rows == footer.rows() { Ok(note) } else { Err(Damage::Form("its rows are not those of its ticks")) }
 }
@@ -93,15 +94,15 @@ const LARGE: u64 = 256 << 10;
 
 /// Looks at many parts, in threads of any number.
 #[derive(Debug, Default)]
-pub struct Lookout {
+pub struct PartReader {
     headers: Mutex<HashSet<Arc<str>>>,
     large: Mutex<()>,
     held: AtomicUsize,
 }
 
-impl Lookout {
+impl PartReader {
     /// What `file` says of itself.
-    pub fn look(&self, file: &Slice) -> Result<Look, Damage> {
+    pub fn look(&self, file: &FileRange) -> Result<PartInfo, Damage> {
         let mut look = match Footer::read_within(file, LARGE) {
             Err(Damage::Long) => {
                 let _alone = self.large.lock().unwrap_or_else(PoisonError::into_inner);
@@ -113,7 +114,7 @@ impl Lookout {
         let mut bytes =
             look.facts.as_ref().map_or(0, String::len) + look.replaces.iter().map(String::capacity).sum::<usize>();
         if let Some(known) = headers.get(&*look.header.0) {
-            look.header = Json(Arc::clone(known));
+            look.header = HeaderJson(Arc::clone(known));
         } else {
             bytes += look.header.0.len();
         }

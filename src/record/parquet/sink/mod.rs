@@ -1,29 +1,50 @@
 //! Ticks to parts.
 
+mod merge;
+mod part;
+
 use std::fs::File;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use parquet::schema::types::TypePtr;
 
-use crate::record::parquet::DatasetOptions;
-use crate::record::parquet::dataset::{Dataset, Entry};
+use crate::record::parquet::dataset::{CatalogEntry, Dataset};
 use crate::record::parquet::dir::Dir;
-use crate::record::parquet::find::shown;
-use crate::record::parquet::name::{Hour, PartName};
-use crate::record::parquet::retention::{self, Clock};
-use crate::record::parquet::schema;
-use crate::record::parquet::ticks::Tick;
+use crate::record::parquet::format::schema;
+use crate::record::parquet::name::{self, Hour, PartName};
+use crate::record::parquet::retention::{self, RetentionClock};
+use crate::record::parquet::sink::merge::{MergeTarget, Merger};
+use crate::record::parquet::sink::part::{CompletePart, PartNotes, PartWriter, engine};
+use crate::record::parquet::ticks::PartTick;
 use crate::record::parquet::write::buffer::RowBuffer;
-use crate::record::parquet::write::merge::{self, Merger, Target};
-use crate::record::parquet::write::part::{Complete, Notes, PartWriter, engine};
 use crate::record::repeats::Repeats;
 use crate::record::{Header, RecordError, Sink, TickInfo, create};
 use crate::report::Facts;
 use crate::row::rows::Rows;
+use crate::text::sentence::shown;
 use crate::time::moment::nanoseconds;
+
+/// How a dataset is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DatasetOptions {
+    /// The longest time that one part is for: what a killed psn may lose.
+    pub part: Duration,
+    /// Rows after which a part is complete.
+    pub part_rows: usize,
+    /// Parts older than this are removed.
+    pub keep: Option<Duration>,
+    /// The size in bytes to which the parts of this host are held, by removing the oldest.
+    pub max_size: Option<u64>,
+}
+
+impl Default for DatasetOptions {
+    fn default() -> Self {
+        Self { part: Duration::from_secs(10), part_rows: 1_000_000, keep: None, max_size: None }
+    }
+}
 
 /// Rows of one row group, at most: what engines read in parallel, and memory that is used again and again.
 const GROUP_ROWS: usize = 1 << 17;
@@ -42,12 +63,12 @@ pub struct ParquetSink {
     schema: TypePtr,
     dataset: Dataset,
     /// The single file that all parts are to become.
-    single: Option<Single>,
-    part: Option<Part>,
+    single: Option<SingleFile>,
+    part: Option<OpenPart>,
     rows: RowBuffer,
     repeats: Repeats,
     merger: Merger,
-    clock: Clock,
+    clock: RetentionClock,
     ticks: u64,
     parts: u64,
     /// Ticks due up to the last one, and its time.
@@ -56,7 +77,7 @@ pub struct ParquetSink {
 }
 
 /// A single file in the making.
-struct Single {
+struct SingleFile {
     /// The directory it is in, and its name there.
     directory: Dir,
     name: String,
@@ -64,18 +85,13 @@ struct Single {
 }
 
 /// The part that is being written.
-struct Part {
+struct OpenPart {
     writer: PartWriter,
     name: PartName,
     hour: Hour,
     /// The directory it lies in; none for that of the host itself.
     place: Option<Hour>,
     opened: Instant,
-}
-
-/// The name of the directory of the parts that are to become the single file `name`: hidden, beside it.
-pub fn staging(name: &str) -> String {
-    format!(".{name}.parts")
 }
 
 /// Whether `path` is meant to be a single file.
@@ -91,10 +107,10 @@ impl ParquetSink {
     /// # Errors
     /// When another psn writes there, and when files can not be made.
     pub fn create(path: &Path, header: &Header, force: bool, options: DatasetOptions) -> Result<Self, RecordError> {
-        let single = if is_single(path) { Some(Single::create(path, force)?) } else { None };
+        let single = if is_single(path) { Some(SingleFile::create(path, force)?) } else { None };
         let is_single = single.is_some();
         let mut dataset = match &single {
-            Some(single) => Dataset::staging(&single.directory, &staging(&single.name))?,
+            Some(single) => Dataset::staging(&single.directory, &name::staging(&single.name))?,
             None => Dataset::of_host(path, &header.host)?,
         };
         let run = PartName::new(0, &header.run, 0).run;
@@ -117,7 +133,7 @@ impl ParquetSink {
             single,
             part: None,
             merger: Merger::default(),
-            clock: Clock::default(),
+            clock: RetentionClock::default(),
             ticks: 0,
             parts: 0,
             due: 0,
@@ -130,7 +146,7 @@ impl ParquetSink {
     }
 
     /// Has a part for a tick at `time_ns`.
-    fn part(&mut self, time_ns: u64) -> Result<&mut Part, RecordError> {
+    fn part(&mut self, time_ns: u64) -> Result<&mut OpenPart, RecordError> {
         let hour = Hour::of(time_ns);
         let is_over = self.part.as_ref().is_some_and(|part| part.hour != hour);
         if is_over || self.is_due() {
@@ -143,7 +159,7 @@ impl ParquetSink {
         Ok(self.part.insert(part))
     }
 
-    fn open(&mut self, time_ns: u64, hour: Hour) -> Result<Part, RecordError> {
+    fn open(&mut self, time_ns: u64, hour: Hour) -> Result<OpenPart, RecordError> {
         self.parts += 1;
         let name = PartName::new(time_ns, &self.header.run, self.parts);
         let (place, directory) = self.dataset.directory(&hour)?;
@@ -151,16 +167,16 @@ impl ParquetSink {
         if self.single.is_none() {
             self.merger.start(merge::jobs(self.dataset.root(), &self.dataset.catalog, place.as_ref()));
         }
-        Ok(Part { writer, name, hour, place, opened: Instant::now() })
+        Ok(OpenPart { writer, name, hour, place, opened: Instant::now() })
     }
 
     /// Completes the part that is being written.
     fn close(&mut self, facts: Option<&Facts>) -> Result<(), RecordError> {
         let Some(mut part) = self.part.take() else { return Ok(()) };
         part.writer.write(&mut self.rows)?;
-        let complete = part.writer.finish(Notes { header: &self.header_json, facts, replaces: &[] })?;
-        let Complete { bytes, note } = complete;
-        self.dataset.insert(Entry { name: part.name, hour: part.place, bytes, note });
+        let complete = part.writer.finish(PartNotes { header: &self.header_json, facts, replaces: &[] })?;
+        let CompletePart { bytes, note } = complete;
+        self.dataset.insert(CatalogEntry { name: part.name, hour: part.place, bytes, note });
         self.tidy();
         Ok(())
     }
@@ -183,23 +199,23 @@ impl ParquetSink {
 
     /// Makes one file of all parts.
     fn unite(&mut self) -> Result<(), RecordError> {
-        let Some(Single { directory, name, .. }) = &self.single else { return Ok(()) };
-        let mut parts: Vec<&Entry> = self.dataset.catalog.values().collect();
+        let Some(SingleFile { directory, name, .. }) = &self.single else { return Ok(()) };
+        let mut parts: Vec<&CatalogEntry> = self.dataset.catalog.values().collect();
         // The clock may have been set back.
         parts.sort_by_key(|entry| entry.name.first);
         let parts: Vec<String> = parts.into_iter().map(|entry| entry.name.to_string()).collect();
         if parts.is_empty() {
             let _ = directory.remove_own(name);
         } else {
-            let target = Target { directory, name, replaces_file: true };
+            let target = MergeTarget { directory, name, replaces_file: true };
             merge::merge(self.dataset.root(), &parts, target, &[], &Arc::new(AtomicBool::new(false)))?;
         }
-        self.dataset.dissolve(directory, &staging(name));
+        self.dataset.dissolve(directory, &name::staging(name));
         Ok(())
     }
 }
 
-impl Single {
+impl SingleFile {
     fn create(path: &Path, force: bool) -> Result<Self, RecordError> {
         let name = path.file_name().and_then(|name| name.to_str());
         let name =
@@ -235,7 +251,7 @@ impl Sink for ParquetSink {
             }
         }
         let count = rows.iter().map(Rows::len).sum::<usize>() as u64;
-        part.writer.add(Tick { number, info: tick.clone(), rows: count })?;
+        part.writer.add(PartTick { number, info: tick.clone(), rows: count })?;
         self.repeats.keep(rows);
         let is_full = part.writer.note().rows >= self.options.part_rows.max(1) as u64;
         self.ticks += 1;

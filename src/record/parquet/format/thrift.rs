@@ -2,7 +2,7 @@
 //!
 //! Reads what anybody may have written: it allocates nothing, and goes no deeper than [`MAX_DEPTH`].
 
-use crate::record::parquet::file::Damage;
+use crate::record::parquet::format::damage::Damage;
 
 /// The deepest nesting that is skipped: Parquet's own structures have less.
 const MAX_DEPTH: u32 = 16;
@@ -24,7 +24,7 @@ const MALFORMED: Damage = Damage::Form("its metadata are not in the form of any"
 
 /// One field of a structure: its value is what the reader is at.
 #[derive(Debug, Clone, Copy)]
-pub struct Field {
+pub struct ThriftField {
     /// Its number.
     pub id: i64,
     kind: u8,
@@ -32,9 +32,9 @@ pub struct Field {
 
 /// What of the bytes has not been read yet.
 #[derive(Debug, Clone, Copy)]
-pub struct Reader<'a>(&'a [u8]);
+pub struct ThriftReader<'a>(&'a [u8]);
 
-impl<'a> Reader<'a> {
+impl<'a> ThriftReader<'a> {
     /// All of `bytes`.
     pub const fn new(bytes: &'a [u8]) -> Self {
         Self(bytes)
@@ -75,7 +75,7 @@ impl<'a> Reader<'a> {
     }
 
     /// The next field of a structure, none at its end. `previous` is the id of the one before, 0 at first.
-    pub fn field(&mut self, previous: &mut i64) -> Result<Option<Field>, Damage> {
+    pub fn field(&mut self, previous: &mut i64) -> Result<Option<ThriftField>, Damage> {
         let first = self.byte()?;
         if first == 0 {
             return Ok(None);
@@ -85,11 +85,11 @@ impl<'a> Reader<'a> {
             difference => previous.checked_add(difference.into()).ok_or(MALFORMED)?,
         };
         *previous = id;
-        Ok(Some(Field { id, kind: first & 0x0f }))
+        Ok(Some(ThriftField { id, kind: first & 0x0f }))
     }
 
     /// The value of an integer field.
-    pub fn integer(&mut self, field: Field) -> Result<i64, Damage> {
+    pub fn integer(&mut self, field: ThriftField) -> Result<i64, Damage> {
         match field.kind {
             INT_16 | INT_32 | INT_64 => self.zigzag(),
             _ => Err(MALFORMED),
@@ -97,12 +97,12 @@ impl<'a> Reader<'a> {
     }
 
     /// The value of a field that is a size or an offset.
-    pub fn size(&mut self, field: Field) -> Result<u64, Damage> {
+    pub fn size(&mut self, field: ThriftField) -> Result<u64, Damage> {
         u64::try_from(self.integer(field)?).map_err(|_| MALFORMED)
     }
 
     /// The value of a text field.
-    pub fn bytes(&mut self, field: Field) -> Result<&'a [u8], Damage> {
+    pub fn bytes(&mut self, field: ThriftField) -> Result<&'a [u8], Damage> {
         if field.kind != BINARY {
             return Err(MALFORMED);
         }
@@ -111,12 +111,12 @@ impl<'a> Reader<'a> {
     }
 
     /// Checks that the field is a structure, whose fields come next.
-    pub const fn structure(field: Field) -> Result<(), Damage> {
+    pub const fn structure(field: ThriftField) -> Result<(), Damage> {
         if field.kind == STRUCT { Ok(()) } else { Err(MALFORMED) }
     }
 
     /// How many structures a list has; their fields come next.
-    pub fn structures(&mut self, field: Field) -> Result<usize, Damage> {
+    pub fn structures(&mut self, field: ThriftField) -> Result<usize, Damage> {
         if field.kind != LIST {
             return Err(MALFORMED);
         }
@@ -137,7 +137,7 @@ impl<'a> Reader<'a> {
     }
 
     /// Passes over the value of `field`.
-    pub fn skip(&mut self, field: Field) -> Result<(), Damage> {
+    pub fn skip(&mut self, field: ThriftField) -> Result<(), Damage> {
         match field.kind {
             // In a field, the type says it all.
             TRUE | FALSE => Ok(()),
@@ -197,7 +197,7 @@ mod tests {
     #[test]
     fn fields_have_their_numbers_and_values() {
         let bytes: Vec<u8> = SAMPLE.into_iter().chain([0]).collect();
-        let mut reader = Reader::new(&bytes);
+        let mut reader = ThriftReader::new(&bytes);
         let mut id = 0;
         let field = reader.field(&mut id).unwrap().unwrap();
         assert_eq!((field.id, reader.integer(field).unwrap()), (1, -3));
@@ -216,7 +216,7 @@ mod tests {
     #[test]
     fn deep_nesting_ends() {
         let lists = [0x19; 1 << 16];
-        let mut reader = Reader::new(&lists);
+        let mut reader = ThriftReader::new(&lists);
         let field = reader.field(&mut 0).unwrap().unwrap();
         assert!(reader.skip(field).is_err());
     }
@@ -224,7 +224,7 @@ mod tests {
     proptest! {
         #[test]
         fn anything_can_be_skipped(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
-            let mut reader = Reader::new(&bytes);
+            let mut reader = ThriftReader::new(&bytes);
             let mut id = 0;
             while let Ok(Some(field)) = reader.field(&mut id) {
                 if reader.skip(field).is_err() {

@@ -11,17 +11,18 @@ use std::thread::JoinHandle;
 
 use parquet::file::metadata::{ParquetMetaData, ParquetMetaDataReader};
 
-use crate::record::parquet::dataset::{self, Catalog, Entry};
+use crate::record::parquet::dataset::{self, CatalogEntry, PartCatalog};
 use crate::record::parquet::dir::Dir;
-use crate::record::parquet::file::{Damage, Slice};
-use crate::record::parquet::look::{self, Json, Look};
+use crate::record::parquet::format::damage::Damage;
+use crate::record::parquet::format::footer::Footer;
+use crate::record::parquet::format::range::FileRange;
+use crate::record::parquet::format::schema;
+use crate::record::parquet::info::{self, HeaderJson, PartInfo};
 use crate::record::parquet::name::{Hour, PartName};
-use crate::record::parquet::read::footer::Footer;
-use crate::record::parquet::read::rows::{RowReader, Wanted};
-use crate::record::parquet::schema;
+use crate::record::parquet::read::rows::{RowReader, WantedColumn};
+use crate::record::parquet::sink::part::{CompletePart, PartNotes, PartWriter, engine};
 use crate::record::parquet::ticks::TickReader;
 use crate::record::parquet::write::buffer::RowBuffer;
-use crate::record::parquet::write::part::{Complete, Notes, PartWriter, engine};
 use crate::record::{PIECE_ROWS, RecordError};
 use crate::report::Facts;
 use crate::row::rows::Rows;
@@ -43,13 +44,13 @@ const MAX_MERGED: u64 = 256 << 20;
 
 /// Parts that are to become one.
 #[derive(Debug)]
-pub struct Job {
+pub struct MergeJob {
     host: Dir,
     hour: Option<Hour>,
-    parts: Vec<Entry>,
+    parts: Vec<CatalogEntry>,
 }
 
-impl Job {
+impl MergeJob {
     /// The name of the first of them.
     fn name(&self) -> String {
         self.parts.first().map(|entry| entry.name.to_string()).unwrap_or_default()
@@ -60,19 +61,19 @@ impl Job {
 #[derive(Debug)]
 pub struct Merged {
     /// The part that has all that they had.
-    pub entry: Entry,
+    pub entry: CatalogEntry,
     /// Their names.
     pub replaces: Vec<String>,
 }
 
 /// What there is to be merged among parts below `host` of other hours than `current`, which is written still.
-pub fn jobs(host: &Dir, catalog: &Catalog, current: Option<&Hour>) -> Vec<Job> {
-    let mut groups: Vec<Vec<&Entry>> = Vec::new();
+pub fn jobs(host: &Dir, catalog: &PartCatalog, current: Option<&Hour>) -> Vec<MergeJob> {
+    let mut groups: Vec<Vec<&CatalogEntry>> = Vec::new();
     let mut bytes = 0;
     // By time, and so directory by directory.
     for entry in catalog.values().filter(|entry| entry.hour.as_ref() != current) {
         bytes += entry.bytes;
-        let goes_with = |last: &&Entry| last.hour == entry.hour && last.name.run == entry.name.run;
+        let goes_with = |last: &&CatalogEntry| last.hour == entry.hour && last.name.run == entry.name.run;
         match groups.last_mut() {
             Some(group) if bytes <= MAX_MERGED && group.last().is_some_and(goes_with) => group.push(entry),
             _ => {
@@ -81,11 +82,11 @@ pub fn jobs(host: &Dir, catalog: &Catalog, current: Option<&Hour>) -> Vec<Job> {
             }
         }
     }
-    let job = |group: Vec<&Entry>| {
-        let mut parts: Vec<Entry> = group.into_iter().cloned().collect();
+    let job = |group: Vec<&CatalogEntry>| {
+        let mut parts: Vec<CatalogEntry> = group.into_iter().cloned().collect();
         // The clock may have been set back.
         parts.sort_by_key(|entry| entry.name.first);
-        Job { host: host.clone(), hour: parts.first().and_then(|entry| entry.hour.clone()), parts }
+        MergeJob { host: host.clone(), hour: parts.first().and_then(|entry| entry.hour.clone()), parts }
     };
     groups.into_iter().filter(|group| group.len() > 1).map(job).collect()
 }
@@ -113,7 +114,7 @@ impl Merger {
     }
 
     /// Merges what there is to be merged, if nothing is being merged.
-    pub fn start(&mut self, mut jobs: Vec<Job>) {
+    pub fn start(&mut self, mut jobs: Vec<MergeJob>) {
         jobs.retain(|job| !self.failed.contains(&job.name()));
         if self.thread.is_some() || jobs.is_empty() {
             return;
@@ -122,7 +123,7 @@ impl Merger {
         let merge = move || {
             // On Linux, that is the thread's own.
             let _ = rustix::process::nice(19);
-            let of_job = |job: &Job| run(job, &stop).map_err(|_| job.name());
+            let of_job = |job: &MergeJob| run(job, &stop).map_err(|_| job.name());
             jobs.iter().take_while(|_| !stop.load(Ordering::Relaxed)).map(of_job).collect()
         };
         // Without a thread, parts stay as they are.
@@ -143,22 +144,22 @@ impl Drop for Merger {
 }
 
 /// Merges, and takes away what was merged.
-fn run(job: &Job, stop: &Arc<AtomicBool>) -> Result<Merged, RecordError> {
+fn run(job: &MergeJob, stop: &Arc<AtomicBool>) -> Result<Merged, RecordError> {
     let (Some(first), Some(last)) = (job.parts.first(), job.parts.last()) else { return Err(RecordError::Stopped) };
     let directory = dataset::place(&job.host, job.hour.as_ref())?;
     let name = PartName::merged(&first.name, &last.name);
     let replaces: Vec<String> = job.parts.iter().map(|entry| entry.name.to_string()).collect();
-    let target = Target { directory: &directory, name: &name.to_string(), replaces_file: false };
+    let target = MergeTarget { directory: &directory, name: &name.to_string(), replaces_file: false };
     let complete = merge(&directory, &replaces, target, &replaces, stop)?;
     // Until here everything is there twice, for those who do not know what replaces what: as short a time as can be.
     replaces.iter().for_each(|name| drop(directory.remove_own(name)));
-    let entry = Entry { name, hour: job.hour.clone(), bytes: complete.bytes, note: complete.note };
+    let entry = CatalogEntry { name, hour: job.hour.clone(), bytes: complete.bytes, note: complete.note };
     Ok(Merged { entry, replaces })
 }
 
 /// Where what is merged goes to.
 #[derive(Debug, Clone, Copy)]
-pub struct Target<'a> {
+pub struct MergeTarget<'a> {
     /// The directory.
     pub directory: &'a Dir,
     /// The name in it.
@@ -174,14 +175,14 @@ pub struct Target<'a> {
 pub fn merge(
     source: &Dir,
     names: &[String],
-    target: Target<'_>,
+    target: MergeTarget<'_>,
     replaces: &[String],
     stop: &Arc<AtomicBool>,
-) -> Result<Complete, RecordError> {
+) -> Result<CompletePart, RecordError> {
     let mut merge: Option<Merge> = None;
     for name in names {
         let path = source.path().join(name);
-        let part = Part::open(source, name).map_err(|damage| RecordError::not_recording(&path, damage))?;
+        let part = SourcePart::open(source, name).map_err(|damage| RecordError::not_recording(&path, damage))?;
         let merge = match &mut merge {
             Some(merge) => merge,
             none => none.insert(Merge::new(target, &part, stop).map_err(|error| error.on(&path))?),
@@ -196,29 +197,29 @@ pub fn merge(
 }
 
 /// A part that is read.
-struct Part {
-    file: Slice,
+struct SourcePart {
+    file: FileRange,
     footer: Footer,
-    look: Look,
+    look: PartInfo,
 }
 
-impl Part {
+impl SourcePart {
     fn open(directory: &Dir, name: &str) -> Result<Self, Damage> {
         let file = directory.file(Path::new(name))?;
         if !file.is_own()? {
             return Err(Damage::Form("it is another user's"));
         }
         let footer = Footer::read(&file)?;
-        let look = look::of(&footer)?;
+        let look = info::of(&footer)?;
         Ok(Self { file, footer, look })
     }
 }
 
 struct Merge {
     stop: Arc<AtomicBool>,
-    header: Json,
+    header: HeaderJson,
     hz: f64,
-    wanted: Vec<Wanted>,
+    wanted: Vec<WantedColumn>,
     writer: PartWriter,
     rows: RowBuffer,
     /// Ticks of the run that were due before the one that was added last, this one included.
@@ -228,7 +229,7 @@ struct Merge {
 
 /// What has to be known of a tick to write its rows.
 #[derive(Debug, Clone, Copy, Default)]
-struct Share {
+struct TickShare {
     number: u64,
     time_ns: u64,
     seconds: f64,
@@ -236,11 +237,11 @@ struct Share {
 }
 
 impl Merge {
-    fn new(target: Target<'_>, first: &Part, stop: &Arc<AtomicBool>) -> Result<Self, Trouble> {
+    fn new(target: MergeTarget<'_>, first: &SourcePart, stop: &Arc<AtomicBool>) -> Result<Self, Interrupt> {
         let path = target.directory.path().join(target.name);
         let header = first.look.header.parse()?;
         let schema = schema::rows(&header).map_err(|error| engine(&path, &error))?;
-        let wanted = |column: &crate::record::RecordedColumn| Wanted {
+        let wanted = |column: &crate::record::RecordedColumn| WantedColumn {
             name: column.name.clone(),
             is_number: column.is_number(),
         };
@@ -260,16 +261,16 @@ impl Merge {
         })
     }
 
-    fn add(&mut self, part: Part) -> Result<(), Trouble> {
+    fn add(&mut self, part: SourcePart) -> Result<(), Interrupt> {
         const MORE: Damage = Damage::Form("it has more rows than its ticks have");
-        let Part { file, footer, look } = part;
+        let SourcePart { file, footer, look } = part;
         let groups: Vec<u64> = footer.groups.iter().map(|group| group.rows).collect();
         let copied = copied(&file, &footer);
         let facts: Option<Facts> = look.facts.and_then(|facts| serde_json::from_str(&facts).ok());
         self.facts = facts.or(self.facts.take());
         let mut ticks = TickReader::new(&file, &look.note, &self.stop)?;
         let mut reader = RowReader::new(&file, footer, &self.wanted, &self.stop)?;
-        let mut share = Share::default();
+        let mut share = TickShare::default();
         for (place, rows) in groups.into_iter().enumerate() {
             let group = copied.as_ref().and_then(|metadata| metadata.row_groups().get(place));
             let group = group.filter(|_| rows >= GOOD_ROWS);
@@ -301,7 +302,7 @@ impl Merge {
     }
 
     /// Adds the next tick of a part, if there is one.
-    fn next_tick(&mut self, ticks: &mut TickReader) -> Result<Option<Share>, Trouble> {
+    fn next_tick(&mut self, ticks: &mut TickReader) -> Result<Option<TickShare>, Interrupt> {
         if self.stop.load(Ordering::Relaxed) {
             return Err(RecordError::Stopped.into());
         }
@@ -310,13 +311,13 @@ impl Merge {
         self.due = tick.info.due;
         #[expect(clippy::cast_precision_loss, reason = "seconds to be summed up")]
         let seconds = due as f64 / self.hz;
-        let share = Share { number: tick.number, time_ns: tick.info.time_ns, seconds, rows: tick.rows };
+        let share = TickShare { number: tick.number, time_ns: tick.info.time_ns, seconds, rows: tick.rows };
         self.writer.add(tick)?;
         Ok(Some(share))
     }
 
     /// Adds the next `count` rows, which are of the tick of `share`.
-    fn read(&mut self, reader: &mut RowReader, share: Share, count: u64) -> Result<(), Trouble> {
+    fn read(&mut self, reader: &mut RowReader, share: TickShare, count: u64) -> Result<(), Interrupt> {
         self.rows.begin(share.number, share.time_ns, share.seconds);
         let mut piece = Rows::new(self.wanted.len());
         let mut left = usize::try_from(count).unwrap_or(usize::MAX);
@@ -333,14 +334,14 @@ impl Merge {
         Ok(())
     }
 
-    fn finish(mut self, replaces: &[String]) -> Result<Complete, RecordError> {
+    fn finish(mut self, replaces: &[String]) -> Result<CompletePart, RecordError> {
         self.writer.write(&mut self.rows)?;
-        self.writer.finish(Notes { header: self.header.text(), facts: self.facts.as_ref(), replaces })
+        self.writer.finish(PartNotes { header: self.header.text(), facts: self.facts.as_ref(), replaces })
     }
 }
 
 /// What the engine knows of the row groups of a part, if some of them may be copied.
-fn copied(file: &Slice, footer: &Footer) -> Option<ParquetMetaData> {
+fn copied(file: &FileRange, footer: &Footer) -> Option<ParquetMetaData> {
     // The engine takes up to a hundred times the memory that the file takes to say it. Its depth has been looked at.
     let is_small = footer.len <= MAX_COPIED;
     let is_worth = footer.has_sums && is_small && footer.groups.iter().any(|group| group.rows >= GOOD_ROWS);
@@ -348,12 +349,12 @@ fn copied(file: &Slice, footer: &Footer) -> Option<ParquetMetaData> {
 }
 
 /// What interrupts a merging.
-enum Trouble {
+enum Interrupt {
     Damage(Damage),
     Record(RecordError),
 }
 
-impl Trouble {
+impl Interrupt {
     fn on(self, path: &Path) -> RecordError {
         match self {
             Self::Damage(damage) => RecordError::not_recording(path, damage),
@@ -362,13 +363,13 @@ impl Trouble {
     }
 }
 
-impl From<Damage> for Trouble {
+impl From<Damage> for Interrupt {
     fn from(damage: Damage) -> Self {
         Self::Damage(damage)
     }
 }
 
-impl From<RecordError> for Trouble {
+impl From<RecordError> for Interrupt {
     fn from(error: RecordError) -> Self {
         Self::Record(error)
     }
@@ -383,7 +384,7 @@ mod tests {
     use crate::record::fixture::{
         COLUMNS, Directory, START, a_part_a_tick, add, expected, header, parts, query, read, tick,
     };
-    use crate::record::parquet::ticks::TickNote;
+    use crate::record::parquet::ticks::TickSummary;
     use crate::record::parquet::{DatasetOptions, create, open};
     use crate::row::observation::Value;
 
@@ -400,11 +401,11 @@ mod tests {
         name: &str,
         replaces: &[String],
         stop: &Arc<AtomicBool>,
-    ) -> Result<Complete, RecordError> {
+    ) -> Result<CompletePart, RecordError> {
         let directory = Dir::of_file(&paths[0]).unwrap();
         let names: Vec<String> =
             paths.iter().map(|path| path.file_name().unwrap().to_str().unwrap().to_owned()).collect();
-        merge(&directory, &names, Target { directory: &directory, name, replaces_file: false }, replaces, stop)
+        merge(&directory, &names, MergeTarget { directory: &directory, name, replaces_file: false }, replaces, stop)
     }
 
     fn merge_all(paths: &[PathBuf]) -> PathBuf {
@@ -517,7 +518,7 @@ mod tests {
         add(&mut *sink, 3..6, START);
         sink.finish(None).unwrap();
         let merged = merge_all(&parts(&root.path));
-        let footer = Footer::read(&Slice::open(&merged).unwrap()).unwrap();
+        let footer = Footer::read(&FileRange::open(&merged).unwrap()).unwrap();
         assert_eq!(footer.groups.iter().map(|group| group.rows).collect::<Vec<_>>(), [1, GOOD_ROWS + 10, 4]);
         let mut recordings = open(&merged, &Arc::default()).unwrap();
         let mut wanted = expected(0..6, START);
@@ -551,11 +552,11 @@ mod tests {
 
     #[test]
     fn other_runs_and_other_hours_are_not_mixed() {
-        let mut catalog = Catalog::new();
+        let mut catalog = PartCatalog::new();
         let mut add = |directory: &str, run: &str, second: u64, megabytes: u64| {
             let name = PartName::new(START + second * 1_000_000_000, run, second);
             let hour = Some(Hour { date: directory.to_owned(), hour: String::new() });
-            let entry = Entry { name: name.clone(), hour, bytes: megabytes << 20, note: TickNote::default() };
+            let entry = CatalogEntry { name: name.clone(), hour, bytes: megabytes << 20, note: TickSummary::default() };
             catalog.insert(name.to_string(), entry);
         };
         (0..3).for_each(|second| add("a", "run", second, 1));

@@ -7,14 +7,15 @@ use std::time::Duration;
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded, unbounded};
 
-use super::file::Damage;
-use super::find::{LeftOut, Place, shown};
-use super::look::{self, Look};
-use super::ticks::{TickNote, TickReader};
-use crate::record::parquet::read::footer::Footer;
-use crate::record::parquet::read::rows::{RowReader, Wanted};
+use crate::record::parquet::find::{PartLocation, SkippedFiles};
+use crate::record::parquet::format::damage::Damage;
+use crate::record::parquet::format::footer::Footer;
+use crate::record::parquet::info::{self, PartInfo};
+use crate::record::parquet::read::rows::{RowReader, WantedColumn};
+use crate::record::parquet::ticks::{TickReader, TickSummary};
 use crate::record::{PIECE_ROWS, Piece, Query, RecordError, TickInfo, Visit};
 use crate::row::rows::Rows;
+use crate::text::sentence::shown;
 
 /// Ticks that are handed over at once, at most.
 const PARCEL_TICKS: usize = 512;
@@ -33,29 +34,29 @@ const PATIENCE: Duration = Duration::from_millis(100);
 
 /// A part, as it says of itself.
 #[derive(Debug, Clone)]
-pub struct Part {
+pub struct FoundPart {
     /// Where it lies.
-    pub place: Place,
+    pub place: PartLocation,
     /// Its ticks.
-    pub note: TickNote,
+    pub note: TickSummary,
 }
 
 /// What is read.
 #[derive(Debug, Clone, Copy)]
-pub struct Of<'a> {
+pub struct RunToRead<'a> {
     /// The recording's path.
     pub path: &'a Path,
     /// Its run.
     pub run: &'a str,
     /// Its parts.
-    pub parts: &'a [Part],
+    pub parts: &'a [FoundPart],
 }
 
 /// Visits the ticks that `query` wants, with the columns `wanted`; also says what could not be read.
 pub fn read(
-    of: Of<'_>,
+    of: RunToRead<'_>,
     query: &Query,
-    wanted: &[Wanted],
+    wanted: &[WantedColumn],
     stop: &AtomicBool,
     visit: &mut Visit<'_>,
 ) -> (Result<(), RecordError>, Vec<String>) {
@@ -71,7 +72,7 @@ pub fn read(
         parcel: Parcel::default(),
         full,
         empty,
-        left_out: LeftOut::default(),
+        left_out: SkippedFiles::default(),
         halt: Arc::default(),
     };
     let halt = Arc::clone(&decoder.halt);
@@ -107,7 +108,7 @@ fn hand_out(
             Err(RecvTimeoutError::Timeout) if stop.load(Ordering::Relaxed) => return Err(RecordError::Stopped),
             Err(RecvTimeoutError::Timeout) => continue,
         };
-        for Packed { tick, rows, is_last, progress } in &parcel.pieces {
+        for OwnedPiece { tick, rows, is_last, progress } in &parcel.pieces {
             if stop.load(Ordering::Relaxed) {
                 return Err(RecordError::Stopped);
             }
@@ -121,15 +122,15 @@ fn hand_out(
 /// Pieces on their way from the decoder. Their buffers are used again and again.
 #[derive(Default)]
 struct Parcel {
-    pieces: Vec<Packed>,
+    pieces: Vec<OwnedPiece>,
     /// Those of an earlier use.
-    spare: Vec<Packed>,
+    spare: Vec<OwnedPiece>,
     /// Rows in all pieces, and their bytes.
     rows: usize,
     bytes: usize,
 }
 
-struct Packed {
+struct OwnedPiece {
     tick: TickInfo,
     rows: Rows,
     is_last: bool,
@@ -138,9 +139,9 @@ struct Packed {
 
 /// Reads parts on behalf of who counts their rows.
 struct Decoder<'a> {
-    of: Of<'a>,
+    of: RunToRead<'a>,
     query: &'a Query,
-    wanted: &'a [Wanted],
+    wanted: &'a [WantedColumn],
     /// The number of the last tick that was read.
     last: Option<u64>,
     rows_done: u64,
@@ -148,47 +149,47 @@ struct Decoder<'a> {
     parcel: Parcel,
     full: Sender<Parcel>,
     empty: Receiver<Parcel>,
-    left_out: LeftOut,
+    left_out: SkippedFiles,
     /// Whether nobody waits for what it reads.
     halt: Arc<AtomicBool>,
 }
 
 /// What ends the reading of a part.
-enum Trouble {
+enum Interrupt {
     /// The rest of it can not be read.
     Damage(Damage),
     /// Nobody wants any more.
     Unwanted,
 }
 
-impl From<Damage> for Trouble {
+impl From<Damage> for Interrupt {
     fn from(damage: Damage) -> Self {
         if matches!(damage, Damage::Stopped) { Self::Unwanted } else { Self::Damage(damage) }
     }
 }
 
 impl Decoder<'_> {
-    fn decode(&mut self) -> Result<(), Trouble> {
+    fn decode(&mut self) -> Result<(), Interrupt> {
         for part in self.of.parts {
             let result = match self.part(part) {
-                Err(Trouble::Damage(damage)) if damage.is_absence() => match self.successor(part) {
+                Err(Interrupt::Damage(damage)) if damage.is_absence() => match self.successor(part) {
                     Some(successor) => self.part(&successor),
-                    None => Err(Trouble::Damage(damage)),
+                    None => Err(Interrupt::Damage(damage)),
                 },
                 result => result,
             };
             match result {
                 Ok(()) => {}
-                Err(Trouble::Damage(damage)) => self.left_out.add(part.place.path(), &damage),
-                Err(Trouble::Unwanted) => return Err(Trouble::Unwanted),
+                Err(Interrupt::Damage(damage)) => self.left_out.add(part.place.path(), &damage),
+                Err(Interrupt::Unwanted) => return Err(Interrupt::Unwanted),
             }
         }
         self.send()
     }
 
     /// The part that `part` has been merged into since it was found.
-    fn successor(&self, part: &Part) -> Option<Part> {
-        let has_it = |look: &Look| {
+    fn successor(&self, part: &FoundPart) -> Option<FoundPart> {
+        let has_it = |look: &PartInfo| {
             look.header.parse().is_ok_and(|header| header.run == self.of.run)
                 && look.note.first <= part.note.first
                 && part.note.last <= look.note.last
@@ -196,13 +197,13 @@ impl Decoder<'_> {
         let names = part.place.siblings().ok()?;
         names.into_iter().find_map(|name| {
             let place = part.place.beside(&name);
-            let look = place.open().and_then(|file| look::of(&Footer::read(&file)?)).ok().filter(has_it)?;
-            Some(Part { place, note: look.note })
+            let look = place.open().and_then(|file| info::of(&Footer::read(&file)?)).ok().filter(has_it)?;
+            Some(FoundPart { place, note: look.note })
         })
     }
 
     /// Reads a part, unless nothing in it is wanted.
-    fn part(&mut self, part: &Part) -> Result<(), Trouble> {
+    fn part(&mut self, part: &FoundPart) -> Result<(), Interrupt> {
         let Query { from_ns, to_ns, .. } = *self.query;
         let is_known = self.last.is_some_and(|last| part.note.last <= last);
         if part.note.count == 0 || part.note.to_ns < from_ns || part.note.from_ns >= to_ns || is_known {
@@ -211,7 +212,7 @@ impl Decoder<'_> {
         }
         let file = part.place.open()?;
         let footer = Footer::read(&file)?;
-        let mut ticks = TickReader::new(&file, &look::note_of(&footer)?, &self.halt)?;
+        let mut ticks = TickReader::new(&file, &info::note_of(&footer)?, &self.halt)?;
         let mut rows = RowReader::new(&file, footer, self.wanted, &self.halt)?;
         while let Some(tick) = ticks.next()? {
             let is_new = self.last.is_none_or(|last| tick.number > last);
@@ -227,9 +228,9 @@ impl Decoder<'_> {
     }
 
     /// Reads a tick. It is there with all its rows, or not at all, unless it has more than a piece can hold.
-    fn tick(&mut self, info: &TickInfo, mut left: u64, rows: &mut RowReader) -> Result<(), Trouble> {
+    fn tick(&mut self, info: &TickInfo, mut left: u64, rows: &mut RowReader) -> Result<(), Interrupt> {
         loop {
-            let mut piece = self.parcel.spare.pop().unwrap_or_else(|| Packed {
+            let mut piece = self.parcel.spare.pop().unwrap_or_else(|| OwnedPiece {
                 tick: TickInfo::default(),
                 rows: Rows::new(self.wanted.len()),
                 is_last: true,
@@ -257,7 +258,7 @@ impl Decoder<'_> {
     }
 
     /// Hands over what there is.
-    fn send(&mut self) -> Result<(), Trouble> {
+    fn send(&mut self) -> Result<(), Interrupt> {
         let mut next = self.empty.try_recv().unwrap_or_default();
         next.spare.append(&mut next.pieces);
         let mut bytes = 0;
@@ -267,6 +268,6 @@ impl Decoder<'_> {
         });
         (next.rows, next.bytes) = (0, 0);
         let full = std::mem::replace(&mut self.parcel, next);
-        self.full.send(full).map_err(|_| Trouble::Unwanted)
+        self.full.send(full).map_err(|_| Interrupt::Unwanted)
     }
 }

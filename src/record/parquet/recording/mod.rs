@@ -1,0 +1,546 @@
+//! Parts to recordings: one for each run.
+//!
+//! When a dataset is opened, only what its parts say of themselves is read.
+
+mod decode;
+mod runs;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use rayon::iter::{IntoParallelIterator as _, ParallelIterator as _};
+
+use crate::record::parquet::dir::Dir;
+use crate::record::parquet::find::{PartLocation, PartSearch, SkippedFiles};
+use crate::record::parquet::format::damage::Damage;
+use crate::record::parquet::info::{PartInfo, PartReader};
+use crate::record::parquet::name::{self, PartName};
+use crate::record::parquet::read::rows::WantedColumn;
+use crate::record::parquet::recording::decode::{FoundPart, RunToRead};
+use crate::record::parquet::recording::runs::FoundRun;
+use crate::record::{Header, Query, RecordError, RecordedColumn, Recording, Visit};
+use crate::report::Facts;
+use crate::text::sentence::shown;
+
+/// Directories below the one that is opened: host, date and hour, and one more for datasets side by side.
+const MAX_DEPTH: usize = 4;
+
+/// The parts of one run.
+#[derive(Debug)]
+pub struct ParquetRecording {
+    path: PathBuf,
+    header: Header,
+    facts: Option<Facts>,
+    warnings: Vec<String>,
+    lost: Vec<String>,
+    parts: Vec<FoundPart>,
+    stop: Arc<AtomicBool>,
+}
+
+/// The recordings in the directory or file at `path`, by host and start: one for each run. To set `stop` ends this, and
+/// every reading of them.
+///
+/// # Errors
+/// When there is none, when what is there may not be read, and when it is to stop.
+pub fn open(path: &Path, stop: &Arc<AtomicBool>) -> Result<Vec<Box<dyn Recording>>, RecordError> {
+    let lookout = PartReader::default();
+    let mut warnings = Vec::new();
+    let mut places = vec![PartLocation::named(path)];
+    let is_directory = path.is_dir();
+    let root = if is_directory {
+        Some(Dir::open(path).map_err(|error| RecordError::io(path, error))?)
+    } else {
+        abandoned(path, &lookout)
+    };
+    if let Some(root) = root {
+        let walk = PartSearch::new(&root, if is_directory { MAX_DEPTH } else { 0 }, &lookout, stop)?;
+        places = walk.places;
+        if places.is_empty() {
+            return Err(walk
+                .unreadable
+                .unwrap_or_else(|| RecordError::not_recording(root.path(), "there are no Parquet files in it")));
+        }
+        warnings.extend(walk.left_out.sentences("left out"));
+        if !is_directory {
+            let (path, parts) = (shown(path), shown(root.path()));
+            warnings.push(format!("{path}: it is not complete; what it was to be made of is in {parts}"));
+        }
+    }
+    let (found, damaged) = look_at_all(places, &lookout, stop)?;
+    if found.is_empty() {
+        return Err(match damaged.first() {
+            Some((place, damage)) => RecordError::not_recording(&place.path(), damage),
+            None => RecordError::not_recording(path, "all that was in it has been removed meanwhile"),
+        });
+    }
+    let mut recordings = by_run(path, found, stop)?;
+    leave_out(&mut recordings, damaged);
+    if let Some(first) = recordings.first_mut() {
+        first.warnings.append(&mut warnings);
+    }
+    Ok(recordings.into_iter().map(|recording| Box::new(recording) as Box<dyn Recording>).collect())
+}
+
+/// The directory of the parts of the single file at `path`, if its run was cut off before they were made one. Those of
+/// another user than the file's are none of it.
+fn abandoned(path: &Path, lookout: &PartReader) -> Option<Dir> {
+    let directory = Dir::of_file(path).ok()?;
+    let name = path.file_name()?.to_str()?;
+    let staging = directory.child(name::staging(name)).ok()?;
+    let owner = |stat: rustix::fs::Stat| stat.st_uid;
+    let is_of_file = owner(staging.stat_self().ok()?) == owner(directory.stat(name).ok()?);
+    let is_complete = PartLocation::named(path).open().and_then(|file| lookout.look(&file)).is_ok();
+    (is_of_file && !is_complete).then_some(staging)
+}
+
+type Inspected = (Vec<(PartLocation, PartInfo)>, Vec<(PartLocation, Damage)>);
+
+/// What parts say of themselves, and which of them are damaged.
+fn look_at_all(places: Vec<PartLocation>, lookout: &PartReader, stop: &AtomicBool) -> Result<Inspected, RecordError> {
+    let is_alone = places.len() == 1;
+    let look = |place: PartLocation| {
+        let go_on = if stop.load(Ordering::Relaxed) { Err(Damage::Stopped) } else { Ok(()) };
+        let look = go_on.and_then(|()| place.open()).and_then(|file| lookout.look(&file));
+        (place, look)
+    };
+    let (mut found, mut damaged) = (Vec::new(), Vec::new());
+    for (place, look) in places.into_par_iter().map(look).collect::<Vec<_>>() {
+        match look {
+            Ok(look) => found.push((place, look)),
+            Err(Damage::Stopped) => return Err(RecordError::Stopped),
+            // It was merged with others, or was too old, since the directory was read.
+            Err(damage) if damage.is_absence() && !is_alone => {}
+            Err(damage) => damaged.push((place, damage)),
+        }
+    }
+    Ok((found, damaged))
+}
+
+/// Notes which parts are left out, and why, with the recordings that they would be of.
+fn leave_out(recordings: &mut [ParquetRecording], damaged: Vec<(PartLocation, Damage)>) {
+    let mut left_out: BTreeMap<usize, SkippedFiles> = BTreeMap::new();
+    let mut lost = SkippedFiles::default();
+    for (place, damage) in damaged {
+        match damage {
+            Damage::Foreign(_) => lost.add(place.path(), &damage),
+            _ => {
+                let of = recordings.iter().position(|recording| recording.is_of(&place)).unwrap_or(0);
+                left_out.entry(of).or_default().add(place.path(), &damage);
+            }
+        }
+    }
+    for (of, left_out) in left_out {
+        if let Some(recording) = recordings.get_mut(of) {
+            recording.warnings.extend(left_out.sentences("left out"));
+        }
+    }
+    if let Some(first) = recordings.first_mut() {
+        first.lost = lost.sentences("left out");
+    }
+}
+
+fn by_run(
+    path: &Path,
+    found: Vec<(PartLocation, PartInfo)>,
+    stop: &Arc<AtomicBool>,
+) -> Result<Vec<ParquetRecording>, RecordError> {
+    let (runs, left_out) = runs::runs(found)?;
+    let mut warnings = left_out.sentences("left out");
+    let only = runs.len() == 1;
+    let recording = |FoundRun { header, parts, .. }: FoundRun| {
+        let first = parts.first().map(|(part, _)| part.place.path()).unwrap_or_default();
+        ParquetRecording {
+            path: if only { path } else { host_directory(&first).unwrap_or(path) }.to_owned(),
+            header,
+            facts: parts.iter().rev().find_map(|(_, facts)| serde_json::from_str(facts.as_ref()?).ok()),
+            warnings: std::mem::take(&mut warnings),
+            lost: Vec::new(),
+            parts: parts.into_iter().map(|(part, _)| part).collect(),
+            stop: Arc::clone(stop),
+        }
+    };
+    let mut recordings: Vec<ParquetRecording> = runs.into_iter().map(recording).collect();
+    recordings.sort_by_key(|recording| (recording.header.host.clone(), recording.header.started_ns));
+    Ok(recordings)
+}
+
+/// The directory of the host that the part at `path` is of.
+fn host_directory(path: &Path) -> Option<&Path> {
+    let is_host = |path: &&Path| path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"host="));
+    path.ancestors().find(is_host)
+}
+
+impl ParquetRecording {
+    /// Whether the part at `place` is one of its own, by its name.
+    fn is_of(&self, place: &PartLocation) -> bool {
+        let run = |place: &PartLocation| PartName::parse(place.name()?).map(|name| name.run);
+        let own = self.parts.first().and_then(|part| run(&part.place));
+        own.is_some() && own == run(place)
+    }
+
+    /// What the decoder is to read.
+    fn wanted(&self, query: &Query) -> Result<Vec<WantedColumn>, RecordError> {
+        let wanted = |column: &&'static crate::ask::column::Column| {
+            let recorded = self.header.place(column).and_then(|place| self.header.columns.get(place));
+            let recorded: &RecordedColumn = recorded.ok_or_else(|| RecordError::NotRecorded {
+                path: shown(&self.path),
+                column: column.name,
+                recorded: self.header.names(),
+            })?;
+            Ok(WantedColumn { name: recorded.name.clone(), is_number: recorded.is_number() })
+        };
+        query.columns.iter().map(wanted).collect()
+    }
+}
+
+impl Recording for ParquetRecording {
+    fn path(&self) -> PathBuf {
+        self.path.clone()
+    }
+
+    fn header(&self) -> &Header {
+        &self.header
+    }
+
+    fn facts(&self) -> Option<&Facts> {
+        self.facts.as_ref()
+    }
+
+    fn warnings(&self) -> Vec<String> {
+        self.warnings.clone()
+    }
+
+    fn lost(&self) -> Vec<String> {
+        self.lost.clone()
+    }
+
+    fn span(&mut self) -> Result<Option<(u64, u64)>, RecordError> {
+        let notes = || self.parts.iter().map(|part| &part.note).filter(|note| note.count > 0);
+        let from = notes().map(|note| note.from_ns).min();
+        Ok(from.zip(notes().map(|note| note.to_ns).max()))
+    }
+
+    fn last_time(&mut self) -> Result<Option<u64>, RecordError> {
+        // Parts are in the order of their ticks, whatever the clock showed.
+        let Some(from_ns) = self.parts.iter().rev().find(|part| part.note.count > 0).map(|part| part.note.from_ns)
+        else {
+            return Ok(None);
+        };
+        let mut last = None;
+        let warnings = self.warnings.clone();
+        let query = Query { columns: Vec::new(), from_ns, to_ns: u64::MAX };
+        self.read(&query, &mut |piece| {
+            last = Some(piece.tick.time_ns);
+            Ok(())
+        })?;
+        self.warnings = warnings;
+        Ok(last)
+    }
+
+    fn read(&mut self, query: &Query, visit: &mut Visit<'_>) -> Result<(), RecordError> {
+        let wanted = self.wanted(query)?;
+        let of = RunToRead { path: &self.path, run: &self.header.run, parts: &self.parts };
+        let (result, warnings) = decode::read(of, query, &wanted, &self.stop, visit);
+        // It may be read more than once.
+        let new = warnings.into_iter().filter(|warning| !self.warnings.contains(warning)).collect::<Vec<_>>();
+        self.warnings.extend(new);
+        result
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::record::TickInfo;
+    use crate::record::fixture::{
+        COLUMNS, Directory, SECOND, START, a_part_a_tick, add, expected, header, parts, query, read, tick,
+    };
+    use crate::record::parquet::{DatasetOptions, create};
+    use crate::row::observation::{Mark, Value};
+    use crate::row::rows::Rows;
+
+    /// Ticks of these values, a row each, through a file and back.
+    fn round_trip(values: &[Vec<Value<'_>>]) -> Vec<(TickInfo, Vec<Vec<String>>)> {
+        let root = Directory::new();
+        let mut sink = create(&root.path, &header("run"), false, DatasetOptions::default()).unwrap();
+        for (number, row) in values.iter().enumerate() {
+            let mut rows = Rows::new(COLUMNS.len());
+            row.iter().for_each(|value| rows.push(*value));
+            sink.add(&tick(number as u64, START), &mut vec![rows]).unwrap();
+        }
+        sink.finish(None).unwrap();
+        read(&mut *open(&root.path, &Arc::default()).unwrap()[0], &query(&COLUMNS))
+    }
+
+    fn check(values: &[Vec<Value<'_>>]) {
+        let text = |row: &Vec<Value<'_>>| vec![row.iter().map(|value| format!("{value:?}")).collect::<Vec<_>>()];
+        let wanted = values.iter().enumerate().map(|(number, row)| (tick(number as u64, START), text(row)));
+        assert_eq!(round_trip(values), wanted.collect::<Vec<_>>());
+    }
+
+    /// A row with `number` in a column of numbers, `scaled` in one that is divided by 100, and `text` in one of texts.
+    fn row<'a>(number: Value<'a>, scaled: Value<'a>, text: Value<'a>) -> Vec<Value<'a>> {
+        vec![Value::Number(1), number, Value::Number(2), Value::Text(b"R"), text, scaled, Value::Text(b"w")]
+    }
+
+    #[test]
+    fn every_kind_of_value_comes_back() {
+        let mut values = Vec::new();
+        for mark in Mark::ALL {
+            values.push(row(Value::Mark(mark), Value::Mark(mark), Value::Mark(mark)));
+            values.push(row(Value::Number(0), Value::Number(0), Value::Text(mark.text().as_bytes())));
+        }
+        let large = i128::from(i64::MAX);
+        for number in [0, 1, -1, 1 << 40, large, large + 1, -large - 1, -large - 2, i128::MAX, i128::MIN] {
+            values.push(row(Value::Number(number), Value::Number(number), Value::Text(b"x")));
+        }
+        for text in [&b""[..], b"\xff\0\\", b"\\e:x", b"-", b"[", "\u{202e}".as_bytes(), b"12", b"99999999999999999999"]
+        {
+            values.push(row(Value::Number(5), Value::Number(5), Value::Text(text)));
+            values.push(row(Value::Text(text), Value::Text(text), Value::Text(text)));
+        }
+        check(&values);
+    }
+
+    fn any_value() -> impl Strategy<Value = (u8, i128, Vec<u8>, usize)> {
+        let number = prop_oneof![any::<i128>(), (0..100_i128), any::<i64>().prop_map(i128::from)];
+        (0..6_u8, number, prop::collection::vec(any::<u8>(), 0..10), 0..Mark::ALL.len())
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+        #[test]
+        fn any_rows_come_back(drawn in prop::collection::vec((any_value(), any_value(), any_value()), 1..200)) {
+            let numeric = |(kind, number, text, mark): &'_ (u8, i128, Vec<u8>, usize)| match kind {
+                0 => Value::Mark(Mark::ALL[*mark]),
+                // It lives as long as the test does.
+                1 => Value::Text(text.clone().leak()),
+                _ => Value::Number(*number),
+            };
+            let textual = |(kind, _, text, mark): &'_ (u8, i128, Vec<u8>, usize)| match kind {
+                0 => Value::Mark(Mark::ALL[*mark]),
+                _ => Value::Text(text.clone().leak()),
+            };
+            let values: Vec<_> = drawn.iter().map(|(a, b, c)| row(numeric(a), numeric(b), textual(c))).collect();
+            check(&values);
+        }
+    }
+
+    #[test]
+    fn all_ticks_come_back_and_those_without_rows() {
+        let root = Directory::new();
+        let mut sink = create(&root.path, &header("run"), false, DatasetOptions::default()).unwrap();
+        add(&mut *sink, 0..20_000, START);
+        sink.finish(Some(&Facts::default())).unwrap();
+        let mut recordings = open(&root.path, &Arc::default()).unwrap();
+        let recording = &mut *recordings[0];
+        assert_eq!(*recording.header(), header("run"));
+        assert_eq!(recording.span().unwrap(), Some((tick(0, START).time_ns, tick(19_999, START).time_ns)));
+        assert!(read(recording, &query(&COLUMNS)) == expected(0..20_000, START));
+        let wanted = query(&["wchan", "utime_sec"]);
+        let few = read(recording, &wanted);
+        let columns = |row: Vec<String>| vec![row[6].clone(), row[5].clone()];
+        let of = |(tick, rows): (TickInfo, Vec<Vec<String>>)| (tick, rows.into_iter().map(columns).collect::<Vec<_>>());
+        assert!(few == expected(0..20_000, START).into_iter().map(of).collect::<Vec<_>>());
+        assert_eq!(recording.warnings(), Vec::<String>::new());
+        let unknown = recording.read(&query(&["syscall"]), &mut |_| Ok(()));
+        assert!(matches!(unknown, Err(RecordError::NotRecorded { column: "syscall", .. })));
+    }
+
+    #[test]
+    fn a_window_of_time_is_read_alone() {
+        let root = Directory::new();
+        let options = DatasetOptions { part_rows: 5000, ..DatasetOptions::default() };
+        let mut sink = create(&root.path, &header("run"), false, options).unwrap();
+        add(&mut *sink, 0..20_000, START);
+        sink.finish(None).unwrap();
+        let mut recordings = open(&root.path, &Arc::default()).unwrap();
+        for (from, to) in [(0, 1), (19_999, 20_000), (7000, 7001), (1234, 9876), (5, 5), (30_000, 40_000)] {
+            let mut query = query(&COLUMNS);
+            (query.from_ns, query.to_ns) = (tick(from, START).time_ns, tick(to, START).time_ns);
+            assert!(read(&mut *recordings[0], &query) == expected(from..to.min(20_000), START), "{from} to {to}");
+        }
+    }
+
+    #[test]
+    fn runs_are_recordings_by_host_and_start() {
+        let root = Directory::new();
+        for (host, start) in [("b", 0), ("a", 100), ("a", 0)] {
+            let header = Header {
+                host: host.to_owned(),
+                started_ns: START + start * SECOND,
+                ..header(&format!("{host}{start}"))
+            };
+            let mut sink = create(&root.path, &header, false, a_part_a_tick()).unwrap();
+            add(&mut *sink, 0..5, START + start * SECOND);
+            sink.finish(None).unwrap();
+        }
+        let mut recordings = open(&root.path, &Arc::default()).unwrap();
+        let runs: Vec<String> = recordings.iter().map(|recording| recording.header().run.clone()).collect();
+        assert_eq!(runs, ["a0", "a100", "b0"]);
+        assert_eq!(read(&mut *recordings[1], &query(&COLUMNS)), expected(0..5, START + 100 * SECOND));
+        assert_eq!(recordings[1].path(), root.path.join("host=a"));
+        for below in ["host=b", "host=b/date=2026-11-23", "host=b/date=2026-11-23/hour=03"] {
+            assert_eq!(open(&root.path.join(below), &Arc::default()).unwrap().len(), 1);
+        }
+    }
+
+    #[test]
+    fn a_reading_can_be_given_up() {
+        let root = Directory::new();
+        let mut sink = create(&root.path, &header("run"), false, DatasetOptions::default()).unwrap();
+        add(&mut *sink, 0..50_000, START);
+        sink.finish(None).unwrap();
+        let mut recordings = open(&root.path, &Arc::default()).unwrap();
+        let mut seen = 0;
+        let result = recordings[0].read(&query(&COLUMNS), &mut |_| {
+            seen += 1;
+            if seen < 3 { Ok(()) } else { Err(RecordError::Stopped) }
+        });
+        assert!(matches!(result, Err(RecordError::Stopped)) && seen == 3);
+    }
+
+    #[test]
+    fn what_is_no_recording_says_so() {
+        let root = Directory::new();
+        assert!(matches!(open(&root.path, &Arc::default()), Err(RecordError::NotRecording { .. })));
+        let path = root.path.join("x.parquet");
+        for bytes in [&b""[..], b"PAR1", b"PAR1\0\0\0\0PAR1", b"something else altogether"] {
+            fs::write(&path, bytes).unwrap();
+            assert!(matches!(open(&path, &Arc::default()), Err(RecordError::NotRecording { .. })));
+            assert!(matches!(open(&root.path, &Arc::default()), Err(RecordError::NotRecording { .. })));
+        }
+        rustix::fs::mknodat(rustix::fs::CWD, root.path.join("p.parquet"), rustix::fs::FileType::Fifo, 0o600.into(), 0)
+            .unwrap();
+        assert!(open(&root.path, &Arc::default()).is_err(), "a pipe is not waited for");
+    }
+
+    /// A dataset of three parts, and the path of the second.
+    fn three_parts() -> (Directory, PathBuf) {
+        let root = Directory::new();
+        let options = DatasetOptions { part_rows: 15, ..DatasetOptions::default() };
+        let mut sink = create(&root.path, &header("run"), false, options).unwrap();
+        add(&mut *sink, 0..32, START);
+        sink.finish(None).unwrap();
+        let parts = parts(&root.path);
+        assert_eq!(parts.len(), 4);
+        (root, parts[1].clone())
+    }
+
+    fn read_all(path: &Path) -> Result<(Vec<u64>, Vec<String>), RecordError> {
+        let mut recordings = open(path, &Arc::default())?;
+        let recording = &mut recordings[0];
+        let mut due = Vec::new();
+        recording.read(&query(&COLUMNS), &mut |piece| {
+            due.push(piece.tick.due);
+            Ok(())
+        })?;
+        Ok((due, recording.warnings()))
+    }
+
+    #[test]
+    fn a_part_cut_off_anywhere_is_left_out_with_a_word() {
+        let (root, path) = three_parts();
+        let whole = fs::read(&path).unwrap();
+        let (all, _) = read_all(&root.path).unwrap();
+        let (own, _) = read_all(&path).unwrap();
+        let others: Vec<u64> = all.into_iter().filter(|due| !own.contains(due)).collect();
+        for len in 0..whole.len() {
+            fs::write(&path, &whole[..len]).unwrap();
+            assert!(open(&path, &Arc::default()).is_err(), "{len}");
+            let warnings = open(&root.path, &Arc::default()).unwrap()[0].warnings();
+            assert!(warnings.len() == 1 && warnings[0].contains(path.to_str().unwrap()), "{len}: {warnings:?}");
+            if len % 100 == 0 {
+                assert_eq!(read_all(&root.path).unwrap(), (others.clone(), warnings), "{len}");
+            }
+        }
+    }
+
+    /// All that a reading of `path` tells, if it is one.
+    fn told(path: &Path) -> Option<(Told, Vec<String>)> {
+        let mut recordings = open(path, &Arc::default()).ok()?;
+        let mut told = Vec::new();
+        let mut warnings = Vec::new();
+        for recording in &mut recordings {
+            let ticks = read(&mut **recording, &query(&COLUMNS));
+            let facts = recording.facts().map(|facts| serde_json::to_string(facts).unwrap());
+            told.push((recording.header().clone(), ticks, recording.span().unwrap(), facts));
+            warnings.append(&mut recording.warnings());
+            warnings.append(&mut recording.lost());
+        }
+        Some((told, warnings))
+    }
+
+    type Told = Vec<(Header, Vec<(TickInfo, Vec<Vec<String>>)>, Option<(u64, u64)>, Option<String>)>;
+
+    /// One bit of a part flips: the same is told, or there is an error, or a warning.
+    #[track_caller]
+    fn check_flips(whole: &Path, path: &Path, step: impl Fn(usize) -> usize) {
+        let before = told(whole).unwrap();
+        assert!(before.1.is_empty());
+        let bytes = fs::read(path).unwrap();
+        for bit in (0..bytes.len() * 8).step_by(step(bytes.len()) | 1) {
+            let mut bytes = bytes.clone();
+            bytes[bit / 8] ^= 1 << (bit % 8);
+            fs::write(path, &bytes).unwrap();
+            if let Some(after) = told(whole) {
+                assert!(!after.1.is_empty() || after == before, "bit {bit} of byte {}", bit / 8);
+            }
+        }
+        fs::write(path, &bytes).unwrap();
+    }
+
+    #[test]
+    fn no_bit_that_flips_changes_an_answer_unnoticed() {
+        let (root, path) = three_parts();
+        // Some two thousand of them.
+        check_flips(&path, &path, |len| len / 250);
+        // All of its metadata, in which there are the fewest that are of no consequence.
+        check_flips(&root.path, &path, |len| len / 40);
+        // RunToRead large pages, several to a column.
+        let root = Directory::new();
+        let mut sink = create(&root.path, &header("run"), false, DatasetOptions::default()).unwrap();
+        let text = |number: u64| format!("text number {number} of more than fit into a dictionary {}", "x".repeat(300));
+        for number in 0..3000 {
+            let mut rows = Rows::new(COLUMNS.len());
+            let name = text(number);
+            row(Value::Number(5), Value::Number(5), Value::Text(name.as_bytes()))
+                .iter()
+                .for_each(|value| rows.push(*value));
+            sink.add(&tick(number, START), &mut vec![rows]).unwrap();
+        }
+        sink.finish(Some(&Facts::default())).unwrap();
+        let path = parts(&root.path)[0].clone();
+        check_flips(&path, &path, |len| len / 16);
+    }
+
+    #[test]
+    fn parts_without_checksums_are_read_as_they_were() {
+        // RunToRead a psn that wrote none.
+        let old = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/support/part_without_checksums.parquet");
+        let mut recordings = open(&old, &Arc::default()).unwrap();
+        assert_eq!(read(&mut *recordings[0], &query(&COLUMNS)), expected(0..20, START));
+        assert_eq!((recordings[0].warnings(), recordings[0].facts()), (Vec::new(), Some(&Facts::default())));
+    }
+
+    /// Bytes behind the start of a file are lost, or there are some more.
+    #[test]
+    fn no_byte_is_lost_or_added_unnoticed() {
+        let (_root, path) = three_parts();
+        let before = told(&path).unwrap();
+        let bytes = fs::read(&path).unwrap();
+        for at in (0..bytes.len()).step_by(bytes.len() / 100) {
+            for changed in [[&bytes[..at], &bytes[at + 1..]].concat(), [&bytes[..at], b"\0", &bytes[at..]].concat()] {
+                fs::write(&path, &changed).unwrap();
+                let after = told(&path);
+                assert!(after.is_none_or(|after| !after.1.is_empty() || after == before), "{at}");
+            }
+        }
+    }
+}
