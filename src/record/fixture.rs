@@ -4,8 +4,9 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use crate::ask::column::Column;
-use crate::record::header::{FORMAT, States};
+use crate::record::header::FORMAT;
 use crate::record::parquet::DatasetOptions;
+use crate::record::tick::States;
 use crate::record::{Header, Query, RecordedColumn, Recording, Sink, TickInfo};
 use crate::row::observation::{Mark, Value};
 use crate::row::rows::Rows;

@@ -1,13 +1,11 @@
 //! What a recording says of itself, whatever its format.
 
-use std::collections::BTreeMap;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
 use crate::ask::column::{COLUMNS, Column, Kind};
 use crate::record::RecordError;
-use crate::sample::StateCounts;
 
 /// The version of the form of recordings; a reader refuses those of a later one.
 pub const FORMAT: u32 = 1;
@@ -112,73 +110,9 @@ impl Header {
     }
 }
 
-/// One completed tick.
-///
-/// What happened between two of them follows from the counts, which go on from the start of the run.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct TickInfo {
-    /// Start of the pass, nanoseconds since 1970.
-    pub time_ns: u64,
-    /// How late it started.
-    pub late_ns: u64,
-    /// How long it took.
-    pub pass_ns: u64,
-    /// Ticks due so far, this one included.
-    pub due: u64,
-    /// Ticks skipped so far to keep within `--max-cpu`.
-    pub throttled: u64,
-    /// Ticks given up so far.
-    pub abandoned: u64,
-    /// Ticks completed so far of which nothing was written: the disk was too slow.
-    pub lost: u64,
-    /// Processes in the task list.
-    pub processes: u64,
-    /// Threads visited.
-    pub threads: u64,
-    /// Threads seen in each state, by letter, those that were not recorded too.
-    pub states: States,
-}
-
-/// Threads by state letter.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct States(pub BTreeMap<char, u64>);
-
-impl From<&StateCounts> for States {
-    fn from(counts: &StateCounts) -> Self {
-        Self(counts.iter().map(|(letter, count)| (char::from(letter), count)).collect())
-    }
-}
-
-impl std::fmt::Display for States {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        for (index, (letter, count)) in self.0.iter().enumerate() {
-            write!(f, "{}{letter}:{count}", if index == 0 { "" } else { " " })?;
-        }
-        Ok(())
-    }
-}
-
-impl States {
-    /// Those that are displayed as `text`; what is not in that form is left out.
-    #[must_use]
-    pub fn parse(text: &str) -> Self {
-        let pairs = text.split(' ').filter_map(|pair| pair.split_once(':'));
-        Self(pairs.filter_map(|(letter, count)| letter.chars().next().zip(count.parse().ok())).collect())
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn states_are_read_as_they_are_written() {
-        let states = States(BTreeMap::from([('R', 2), ('S', 100)]));
-        assert_eq!(states.to_string(), "R:2 S:100");
-        assert_eq!(States::parse("R:2 S:100"), states);
-        assert_eq!(States::parse(""), States::default());
-    }
 
     #[test]
     fn the_columns_of_every_recording_exist() {

@@ -26,6 +26,7 @@ pub mod source;
 #[allow(clippy::disallowed_methods, reason = "what they say of a path passes app::tell")]
 pub mod sqlite;
 pub mod text;
+pub mod tick;
 pub mod unrecorded;
 
 use std::io;
@@ -36,8 +37,9 @@ use crate::report::Facts;
 use crate::row::rows::Rows;
 use crate::text::sentence::shown;
 
-pub use header::{Header, RecordedColumn, TickInfo};
+pub use header::{Header, RecordedColumn};
 pub use recorder::{Recorder, Written};
+pub use tick::TickInfo;
 
 /// Why a recording could not be written or read.
 #[derive(Debug, thiserror::Error)]

@@ -27,7 +27,7 @@ use crate::observe::Context;
 use crate::proc::ProcRoot;
 use crate::proc::health::Health;
 use crate::proc::rights;
-use crate::record::header::States;
+use crate::record::tick::States;
 use crate::record::{Recorder, TickInfo};
 use crate::report::{Report, Sleepers};
 use crate::sample::walker::Walker;

@@ -10,7 +10,6 @@ use parquet::errors::ParquetError;
 use serde::{Deserialize, Serialize};
 
 use crate::record::TickInfo;
-use crate::record::header::States;
 use crate::record::parquet::format::damage::Damage;
 use crate::record::parquet::format::footer::Footer;
 use crate::record::parquet::format::range::FileRange;
@@ -18,6 +17,7 @@ use crate::record::parquet::format::schema;
 use crate::record::parquet::read::rows::{RowReader, WantedColumn};
 use crate::record::parquet::write::encode::{Eight, TextList};
 use crate::record::parquet::write::table::TableWriter;
+use crate::record::tick::States;
 use crate::row::observation::Value;
 use crate::row::rows::Rows;
 
@@ -64,47 +64,26 @@ pub struct PartTick {
     pub rows: u64,
 }
 
-/// The columns that are numbers.
-const NUMBERS: [&str; 11] = [
-    "tick",
-    "time_ns",
-    "late_ns",
-    "pass_ns",
-    "due",
-    "throttled",
-    "abandoned",
-    "lost",
-    "processes",
-    "threads",
-    "row_count",
-];
+/// The columns of numbers: the tick's own number, those of [`TickInfo`], and how many rows it has.
+const NUMBERS: [&str; TickInfo::NAMES.len() + 2] = {
+    let mut names = ["tick"; TickInfo::NAMES.len() + 2];
+    let (_, rest) = names.split_at_mut(1);
+    let (info, rest) = rest.split_at_mut(TickInfo::NAMES.len());
+    info.copy_from_slice(&TickInfo::NAMES);
+    rest.copy_from_slice(&["row_count"]);
+    names
+};
 
-/// The column that is text.
+/// The column of [`TickInfo::states`].
 const STATES: &str = "states";
 
 impl PartTick {
-    /// In the order of [`NUMBERS`].
-    const fn numbers(&self) -> [u64; NUMBERS.len()] {
-        let Self { number, info, rows } = self;
-        [
-            *number,
-            info.time_ns,
-            info.late_ns,
-            info.pass_ns,
-            info.due,
-            info.throttled,
-            info.abandoned,
-            info.lost,
-            info.processes,
-            info.threads,
-            *rows,
-        ]
-    }
-
-    const fn of(numbers: [u64; NUMBERS.len()], states: States) -> Self {
-        let [number, time_ns, late_ns, pass_ns, due, throttled, abandoned, lost, processes, threads, rows] = numbers;
-        let info = TickInfo { time_ns, late_ns, pass_ns, due, throttled, abandoned, lost, processes, threads, states };
-        Self { number, info, rows }
+    /// The value of the column at `place` in [`NUMBERS`].
+    fn number(&self, place: usize) -> u64 {
+        match place.checked_sub(1) {
+            None => self.number,
+            Some(place) => self.info.numbers().get(place).copied().unwrap_or(self.rows),
+        }
     }
 }
 
@@ -151,7 +130,7 @@ impl TickWriter {
         let mut numbers = Vec::with_capacity(self.waiting.len());
         for place in 0..NUMBERS.len() {
             numbers.clear();
-            let number = |tick: &PartTick| tick.numbers().get(place).copied().unwrap_or(0).cast_signed();
+            let number = |tick: &PartTick| tick.number(place).cast_signed();
             numbers.extend(self.waiting.iter().map(number));
             let column = self.file.encoder.numbers(&numbers, Eight::Other, None)?;
             self.file.column(column)?;
@@ -227,7 +206,8 @@ impl TickReader {
             Value::Text(text) => States::parse(&String::from_utf8_lossy(text)),
             _ => States::default(),
         };
-        let tick = PartTick::of(std::array::from_fn(number), states);
+        let info = TickInfo::of(std::array::from_fn(|place| number(place + 1)), states);
+        let tick = PartTick { number: number(0), info, rows: number(NUMBERS.len() - 1) };
         self.used += 1;
         Ok(Some(tick))
     }

@@ -6,11 +6,11 @@ use rusqlite::types::ValueRef;
 use rusqlite::{Connection, Row};
 
 use super::connect::{Database, Trouble, shown};
-use super::schema::{APPLICATION_ID, WITH_SUMS};
+use super::schema::{self, APPLICATION_ID, TICK_NUMBERS, WITH_SUMS};
 use super::spans::{Cell, Spans};
 use super::strings::Strings;
 use super::sums;
-use crate::record::header::States;
+use crate::record::tick::States;
 use crate::record::{Header, PIECE_BYTES, PIECE_ROWS, Piece, Query, RecordError, Recording, TickInfo, Visit};
 use crate::report::Facts;
 use crate::row::observation::Value;
@@ -89,11 +89,7 @@ impl SqliteRecording {
         // What it reads is bounded: each row comes once, in order.
         database.be_patient();
         let last: i64 = db.query_row("SELECT coalesce(max(tick), 0) FROM ticks", [], |row| row.get(0))?;
-        let sum = if has_sums { "sum" } else { "0" };
-        let mut ticks = db.prepare(&format!(
-            "SELECT tick, time_ns, late_ns, pass_ns, due, throttled, abandoned, lost, processes, threads, first_row, \
-             row_count, states, {sum} FROM ticks ORDER BY tick"
-        ))?;
+        let mut ticks = db.prepare(&schema::select_ticks(has_sums))?;
         let mut ticks = ticks.query([])?;
         let mut spans = Spans::new(db, query, header, has_sums)?;
         let mut losses = Losses::default();
@@ -197,11 +193,8 @@ struct Tick {
 }
 
 impl Tick {
-    /// Columns of `ticks` that are numbers, before `states`.
-    const NUMBERS: usize = 12;
-
     fn of(row: &Row<'_>, has_sums: bool) -> rusqlite::Result<Self> {
-        let mut numbers = [0; Self::NUMBERS];
+        let mut numbers = [0; TICK_NUMBERS];
         let mut is_whole = true;
         for (place, number) in numbers.iter_mut().enumerate() {
             match row.get_ref(place)? {
@@ -209,7 +202,7 @@ impl Tick {
                 _ => is_whole = false,
             }
         }
-        let states = match row.get_ref(Self::NUMBERS)? {
+        let states = match row.get_ref(TICK_NUMBERS)? {
             ValueRef::Text(states) => states,
             _ => {
                 is_whole = false;
@@ -217,22 +210,13 @@ impl Tick {
             }
         };
         if has_sums {
-            is_whole &= row.get_ref(Self::NUMBERS + 1)? == ValueRef::Integer(sums::of_tick(&numbers, states));
+            is_whole &= row.get_ref(TICK_NUMBERS + 1)? == ValueRef::Integer(sums::of_tick(&numbers, states));
         }
-        let [tick, time, late, pass, due, throttled, abandoned, lost, processes, threads, first_row, count] = numbers;
-        let unsigned = |number: i64| u64::try_from(number).unwrap_or(0);
-        let info = TickInfo {
-            time_ns: unsigned(time),
-            late_ns: unsigned(late),
-            pass_ns: unsigned(pass),
-            due: unsigned(due),
-            throttled: unsigned(throttled),
-            abandoned: unsigned(abandoned),
-            lost: unsigned(lost),
-            processes: unsigned(processes),
-            threads: unsigned(threads),
-            states: States::parse(&String::from_utf8_lossy(states)),
-        };
+        let [tick, info @ .., first_row, count] = numbers;
+        let info = TickInfo::of(
+            info.map(|number| u64::try_from(number).unwrap_or(0)),
+            States::parse(&String::from_utf8_lossy(states)),
+        );
         Ok(Self { tick, info, first_row, count, is_whole })
     }
 }

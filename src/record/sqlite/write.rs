@@ -33,7 +33,9 @@ pub struct SqliteSink {
     path: PathBuf,
     // Closed before the lock is: whoever closes a file lets go of all of the process's POSIX locks on it.
     db: Connection,
-    insert: String,
+    /// The statements for a span and for a tick.
+    insert_span: String,
+    insert_tick: String,
     is_number: Vec<bool>,
     strings: Strings,
     next_tick: i64,
@@ -129,7 +131,8 @@ impl SqliteSink {
         Ok(Self {
             path: path.to_owned(),
             db,
-            insert: format!("INSERT INTO spans VALUES ({places})"),
+            insert_tick: schema::insert_tick(),
+            insert_span: format!("INSERT INTO spans VALUES ({places})"),
             is_number: header.columns.iter().map(crate::record::RecordedColumn::is_number).collect(),
             strings: Strings::default(),
             next_tick: 0,
@@ -168,39 +171,21 @@ impl SqliteSink {
 
     fn insert_tick(&self, tick: &TickInfo, rows: usize) -> rusqlite::Result<()> {
         let states = tick.states.to_string();
-        let numbers = [
-            self.next_tick,
-            signed(tick.time_ns),
-            signed(tick.late_ns),
-            signed(tick.pass_ns),
-            signed(tick.due),
-            signed(tick.throttled),
-            signed(tick.abandoned),
-            signed(tick.lost),
-            signed(tick.processes),
-            signed(tick.threads),
-            self.group.1,
-            signed(rows as u64),
-        ];
+        let numbers = schema::tick_numbers(self.next_tick, tick, self.group.1, rows);
         let sum = sums::of_tick(&numbers, states.as_bytes());
-        let [before @ .., first_row, row_count] = &numbers;
-        let mut statement = self
-            .db
-            .prepare_cached("INSERT INTO ticks VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)")?;
-        for (place, number) in before.iter().enumerate() {
-            statement.raw_bind_parameter(place + 1, number)?;
+        let mut insert = self.db.prepare_cached(&self.insert_tick)?;
+        for (place, number) in numbers.iter().enumerate() {
+            insert.raw_bind_parameter(place + 1, number)?;
         }
-        statement.raw_bind_parameter(11, &states)?;
-        for (place, number) in [first_row, row_count, &sum].into_iter().enumerate() {
-            statement.raw_bind_parameter(place + 12, number)?;
-        }
-        statement.raw_execute()?;
+        insert.raw_bind_parameter(schema::TICK_NUMBERS + 1, &states)?;
+        insert.raw_bind_parameter(schema::TICK_NUMBERS + 2, sum)?;
+        insert.raw_execute()?;
         Ok(())
     }
 
     /// Writes those rows of the last tick that do not go on.
     fn write_ended(&mut self) -> rusqlite::Result<()> {
-        let mut insert = self.db.prepare_cached(&self.insert)?;
+        let mut insert = self.db.prepare_cached(&self.insert_span)?;
         for (place, rows, row) in self.repeats.ended() {
             let (first, last) = (self.since.get(place).copied().unwrap_or(self.next_tick), self.next_tick - 1);
             self.sums.span(self.next_row, first, last);
@@ -283,11 +268,6 @@ fn insert_meta(db: &Connection, name: &str, value: &str) -> rusqlite::Result<()>
     insert.execute(params![name, value])?;
     insert.execute(params![format!("{name}.sum"), sums::of_meta(name, value).to_string()])?;
     Ok(())
-}
-
-/// SQLite's integers are signed; nothing that is counted here comes near the end of them.
-fn signed(number: u64) -> i64 {
-    i64::try_from(number).unwrap_or(i64::MAX)
 }
 
 impl Sink for SqliteSink {
