@@ -11,7 +11,7 @@ use rustix::fs::FileType;
 
 use crate::record::parquet::dir::Dir;
 use crate::record::parquet::format::range::{is_own_file, kind};
-use crate::record::parquet::info::{self, PartInfo};
+use crate::record::parquet::info::{OpenedPart, PartInfo};
 use crate::record::parquet::name::{self, Hour, PartName};
 use crate::record::parquet::ticks::TickSummary;
 use crate::record::{RecordError, create, directory};
@@ -29,7 +29,7 @@ pub struct CatalogEntry {
     /// Its size in bytes.
     pub bytes: u64,
     /// What it says of its ticks.
-    pub note: TickSummary,
+    pub ticks: TickSummary,
 }
 
 /// The complete parts, by name and so by time.
@@ -197,11 +197,11 @@ fn scan(host: &Dir, hour: Option<Hour>, catalog: &mut PartCatalog) {
         if PartName::is_temporary(&name) {
             let _ = directory.remove_own(&name);
         } else if let Some((parsed, bytes)) = own_part(&directory, &name)
-            && let Ok(look) = info::at(&directory, Path::new(&name))
-            && is_what_it_says(&parsed, &look)
+            && let Ok(OpenedPart { info, .. }) = directory.file(Path::new(&name)).and_then(OpenedPart::of)
+            && is_what_it_says(&parsed, &info)
         {
-            let entry = CatalogEntry { name: parsed, hour: hour.clone(), bytes, note: look.note };
-            found.insert(name, (entry, look));
+            let entry = CatalogEntry { name: parsed, hour: hour.clone(), bytes, ticks: info.ticks };
+            found.insert(name, (entry, info));
         }
     }
     for name in replaced(&found) {
@@ -220,21 +220,21 @@ fn own_part(directory: &Dir, name: &str) -> Option<(PartName, u64)> {
 }
 
 /// Whether a part is of the run and the time that its name says.
-fn is_what_it_says(name: &PartName, look: &PartInfo) -> bool {
-    let run = look.header.parse().is_ok_and(|header| PartName::new(0, &header.run, 0).run == name.run);
-    run && name::start(look.note.from_ns) <= name.start && name.start <= name::start(look.note.to_ns)
+fn is_what_it_says(name: &PartName, info: &PartInfo) -> bool {
+    let run = info.header.parse().is_ok_and(|header| PartName::new(0, &header.run, 0).run == name.run);
+    run && name::start(info.ticks.from_ns) <= name.start && name.start <= name::start(info.ticks.to_ns)
 }
 
 /// The names of those parts of one directory that others have replaced: the writer was killed before it took them away.
 /// A part replaces none but those of its own run and directory that have no tick that it has not.
 fn replaced(parts: &BTreeMap<String, (CatalogEntry, PartInfo)>) -> Vec<String> {
     let has_all = |merged: &CatalogEntry, other: &CatalogEntry| {
-        merged.name.covers(&other.name) && merged.note.first <= other.note.first && other.note.last <= merged.note.last
+        merged.name.covers(&other.name) && merged.ticks.covers(&other.ticks)
     };
     let mut names = Vec::new();
-    for (merged, look) in parts.values() {
+    for (merged, info) in parts.values() {
         let claimed =
-            look.replaces.iter().filter(|name| parts.get(*name).is_some_and(|(other, _)| has_all(merged, other)));
+            info.replaces.iter().filter(|name| parts.get(*name).is_some_and(|(other, _)| has_all(merged, other)));
         names.extend(claimed.cloned());
     }
     names

@@ -104,13 +104,13 @@ pub struct PartSearch<'a> {
     /// The directory that is searched.
     pub root: &'a Dir,
     /// Takes account of the memory.
-    pub lookout: &'a PartReader,
+    pub reader: &'a PartReader,
     /// Ends it.
     pub stop: &'a AtomicBool,
     /// What was found.
-    pub places: Vec<PartLocation>,
+    pub locations: Vec<PartLocation>,
     /// Directories that can not be read.
-    pub left_out: SkippedFiles,
+    pub skipped: SkippedFiles,
     /// The first of them.
     pub unreadable: Option<RecordError>,
 }
@@ -120,17 +120,12 @@ impl<'a> PartSearch<'a> {
     ///
     /// # Errors
     /// When `root` can not be read, and when it is to stop.
-    pub fn new(
-        root: &'a Dir,
-        depth: usize,
-        lookout: &'a PartReader,
-        stop: &'a AtomicBool,
-    ) -> Result<Self, RecordError> {
-        let (places, left_out) = (Vec::new(), SkippedFiles::default());
-        let mut walk = Self { root, lookout, stop, places, left_out, unreadable: None };
+    pub fn new(root: &'a Dir, depth: usize, reader: &'a PartReader, stop: &'a AtomicBool) -> Result<Self, RecordError> {
+        let (locations, skipped) = (Vec::new(), SkippedFiles::default());
+        let mut search = Self { root, reader, stop, locations, skipped, unreadable: None };
         let found = root.list().map_err(|error| RecordError::io(root.path(), error))?;
-        walk.directory(root, Path::new(""), found, depth)?;
-        Ok(walk)
+        search.directory(root, Path::new(""), found, depth)?;
+        Ok(search)
     }
 
     fn directory(
@@ -152,14 +147,14 @@ impl<'a> PartSearch<'a> {
                     Err(error) if error.kind() == io::ErrorKind::NotFound => {}
                     Err(error) => {
                         let path = directory.path().join(&found.name);
-                        self.left_out.add(path.clone(), &error);
+                        self.skipped.add(path.clone(), &error);
                         self.unreadable.get_or_insert_with(|| RecordError::io(&path, error));
                     }
                 }
             } else if found.kind != FileType::Directory && is_part(&found) {
                 let bytes = size_of::<PartLocation>() + path.as_os_str().len();
-                self.lookout.hold(bytes).map_err(|damage| RecordError::not_recording(self.root.path(), damage))?;
-                self.places.push(PartLocation::below(self.root, path));
+                self.reader.hold(bytes).map_err(|damage| RecordError::not_recording(self.root.path(), damage))?;
+                self.locations.push(PartLocation::below(self.root, path));
             }
         }
         Ok(())

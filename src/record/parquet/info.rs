@@ -1,12 +1,10 @@
 //! What parts say of themselves, read before any of their rows: of many parts at once, in bounded memory.
 
 use std::collections::HashSet;
-use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::record::Header;
-use crate::record::parquet::dir::Dir;
 use crate::record::parquet::format::damage::Damage;
 use crate::record::parquet::format::footer::Footer;
 use crate::record::parquet::format::range::FileRange;
@@ -26,7 +24,7 @@ const MAX_COLUMNS: usize = 1024;
 #[derive(Debug)]
 pub struct PartInfo {
     /// Of its ticks.
-    pub note: TickSummary,
+    pub ticks: TickSummary,
     /// Of its run.
     pub header: HeaderJson,
     /// The facts of the run's report, JSON, if it is its last part.
@@ -60,30 +58,42 @@ impl HeaderJson {
     }
 }
 
-/// What the part at `path` below `directory` says of itself.
-pub fn at(directory: &Dir, path: &Path) -> Result<PartInfo, Damage> {
-    of(&Footer::read(&directory.file(path)?)?)
+/// A part that is open, with all that is read of it before its rows.
+pub struct OpenedPart {
+    /// The file.
+    pub file: FileRange,
+    /// The file's own metadata.
+    pub footer: Footer,
+    /// What psn noted in them.
+    pub info: PartInfo,
 }
 
-/// What a part's `footer` says.
-pub fn of(footer: &Footer) -> Result<PartInfo, Damage> {
-    let note = note_of(footer)?;
-    let header = footer.note(schema::HEADER_NOTE).ok_or(FOREIGN)?;
-    if header.len() > MAX_HEADER {
-        return Err(Damage::Form("its header is longer than that of any recording"));
+impl OpenedPart {
+    /// Reads the metadata of the part in `file`.
+    pub fn of(file: FileRange) -> Result<Self, Damage> {
+        let footer = Footer::read(&file)?;
+        let info = PartInfo::of(&footer)?;
+        Ok(Self { file, footer, info })
     }
-    let facts = footer.note(schema::FACTS_NOTE).filter(|facts| facts.len() <= MAX_FACTS).map(str::to_owned);
-    let replaces = footer.note(schema::REPLACES_NOTE).and_then(|names| serde_json::from_str(names).ok());
-    Ok(PartInfo { note, header: HeaderJson(header.into()), facts, replaces: replaces.unwrap_or_default() })
 }
 
-const FOREIGN: Damage = Damage::Form("no psn wrote it");
-
-/// What a part's `footer` says of its ticks.
-pub fn note_of(footer: &Footer) -> Result<TickSummary, Damage> {
-    let note: TickSummary =
-        footer.note(schema::TICKS_NOTE).and_then(|note| serde_json::from_str(note).ok()).ok_or(FOREIGN)?;
-    if note.rows == footer.rows() { Ok(note) } else { Err(Damage::Form("its rows are not those of its ticks")) }
+impl PartInfo {
+    /// What psn noted in the metadata of a part.
+    pub fn of(footer: &Footer) -> Result<Self, Damage> {
+        const FOREIGN: Damage = Damage::Form("no psn wrote it");
+        let ticks = footer.note(schema::TICKS_NOTE).and_then(|note| serde_json::from_str(note).ok());
+        let ticks: TickSummary = ticks.ok_or(FOREIGN)?;
+        if ticks.rows != footer.rows() {
+            return Err(Damage::Form("its rows are not those of its ticks"));
+        }
+        let header = footer.note(schema::HEADER_NOTE).ok_or(FOREIGN)?;
+        if header.len() > MAX_HEADER {
+            return Err(Damage::Form("its header is longer than that of any recording"));
+        }
+        let facts = footer.note(schema::FACTS_NOTE).filter(|facts| facts.len() <= MAX_FACTS).map(str::to_owned);
+        let replaces = footer.note(schema::REPLACES_NOTE).and_then(|names| serde_json::from_str(names).ok());
+        Ok(Self { ticks, header: HeaderJson(header.into()), facts, replaces: replaces.unwrap_or_default() })
+    }
 }
 
 /// Memory in bytes for what all parts say together: of a hundred thousand parts.
@@ -102,25 +112,25 @@ pub struct PartReader {
 
 impl PartReader {
     /// What `file` says of itself.
-    pub fn look(&self, file: &FileRange) -> Result<PartInfo, Damage> {
-        let mut look = match Footer::read_within(file, LARGE) {
+    pub fn read(&self, file: &FileRange) -> Result<PartInfo, Damage> {
+        let mut info = match Footer::read_within(file, LARGE) {
             Err(Damage::Long) => {
                 let _alone = self.large.lock().unwrap_or_else(PoisonError::into_inner);
-                of(&Footer::read(file)?)?
+                PartInfo::of(&Footer::read(file)?)?
             }
-            footer => of(&footer?)?,
+            footer => PartInfo::of(&footer?)?,
         };
         let mut headers = self.headers.lock().unwrap_or_else(PoisonError::into_inner);
         let mut bytes =
-            look.facts.as_ref().map_or(0, String::len) + look.replaces.iter().map(String::capacity).sum::<usize>();
-        if let Some(known) = headers.get(&*look.header.0) {
-            look.header = HeaderJson(Arc::clone(known));
+            info.facts.as_ref().map_or(0, String::len) + info.replaces.iter().map(String::capacity).sum::<usize>();
+        if let Some(known) = headers.get(&*info.header.0) {
+            info.header = HeaderJson(Arc::clone(known));
         } else {
-            bytes += look.header.0.len();
+            bytes += info.header.0.len();
         }
         self.hold(bytes)?;
-        headers.insert(Arc::clone(&look.header.0));
-        Ok(look)
+        headers.insert(Arc::clone(&info.header.0));
+        Ok(info)
     }
 
     /// Takes account of memory that is kept.

@@ -20,7 +20,7 @@ const TRIAL: Duration = Duration::from_secs(3600);
 /// The names of the parts whose last tick was before `oldest_ns`, or that are too many for `max_size` bytes: first those of
 /// a day to come, by a clock that says `now_ns`, then the oldest, never the newest.
 pub fn excess(catalog: &PartCatalog, now_ns: u64, oldest_ns: Option<u64>, max_size: Option<u64>) -> Vec<String> {
-    let is_ahead = |entry: &&CatalogEntry| entry.note.from_ns > now_ns.saturating_add(nanoseconds(AHEAD));
+    let is_ahead = |entry: &&CatalogEntry| entry.ticks.from_ns > now_ns.saturating_add(nanoseconds(AHEAD));
     let newest = catalog.iter().rev().find(|(_, entry)| !is_ahead(entry)).or_else(|| catalog.iter().next_back());
     let newest = newest.map(|(name, _)| name);
     let (ahead, others): (Vec<_>, Vec<_>) = catalog.iter().partition(|(_, entry)| is_ahead(entry));
@@ -28,7 +28,7 @@ pub fn excess(catalog: &PartCatalog, now_ns: u64, oldest_ns: Option<u64>, max_si
     let mut names = Vec::new();
     for (name, entry) in ahead.into_iter().chain(others) {
         let is_too_much = max_size.is_some_and(|max_size| bytes > max_size);
-        let is_old = oldest_ns.is_some_and(|oldest| entry.note.to_ns < oldest);
+        let is_old = oldest_ns.is_some_and(|oldest| entry.ticks.to_ns < oldest);
         if Some(name) != newest && (is_too_much || is_old) {
             bytes -= entry.bytes;
             names.push(name.clone());
@@ -77,8 +77,9 @@ mod tests {
     fn catalog(seconds: &[u64]) -> PartCatalog {
         let entry = |(number, second): (usize, &u64)| {
             let name = PartName::new(second * SECOND, "run", number as u64);
-            let note = TickSummary { from_ns: second * SECOND, to_ns: (second + 9) * SECOND, ..TickSummary::default() };
-            (name.to_string(), CatalogEntry { name, hour: None, bytes: 100, note })
+            let ticks =
+                TickSummary { from_ns: second * SECOND, to_ns: (second + 9) * SECOND, ..TickSummary::default() };
+            (name.to_string(), CatalogEntry { name, hour: None, bytes: 100, ticks })
         };
         seconds.iter().enumerate().map(entry).collect()
     }

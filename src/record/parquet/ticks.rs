@@ -53,6 +53,13 @@ pub struct TickSummary {
     pub due_before: u64,
 }
 
+impl TickSummary {
+    /// Whether all ticks between the first and the last of `other` lie between these.
+    pub const fn covers(&self, other: &Self) -> bool {
+        self.first <= other.first && other.last <= self.last
+    }
+}
+
 /// A tick, and what of it is in the part.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct PartTick {

@@ -9,8 +9,7 @@ use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded, unbounded};
 
 use crate::record::parquet::find::{PartLocation, SkippedFiles};
 use crate::record::parquet::format::damage::Damage;
-use crate::record::parquet::format::footer::Footer;
-use crate::record::parquet::info::{self, PartInfo};
+use crate::record::parquet::info::{OpenedPart, PartInfo};
 use crate::record::parquet::read::rows::{RowReader, WantedColumn};
 use crate::record::parquet::ticks::{TickReader, TickSummary};
 use crate::record::{PIECE_ROWS, Piece, Query, RecordError, TickInfo, Visit};
@@ -36,9 +35,9 @@ const PATIENCE: Duration = Duration::from_millis(100);
 #[derive(Debug, Clone)]
 pub struct FoundPart {
     /// Where it lies.
-    pub place: PartLocation,
+    pub location: PartLocation,
     /// Its ticks.
-    pub note: TickSummary,
+    pub ticks: TickSummary,
 }
 
 /// What is read.
@@ -68,11 +67,11 @@ pub fn read(
         wanted,
         last: None,
         rows_done: 0,
-        rows_total: of.parts.iter().fold(0, |rows, part| rows.saturating_add(part.note.rows)),
+        rows_total: of.parts.iter().fold(0, |rows, part| rows.saturating_add(part.ticks.rows)),
         parcel: Parcel::default(),
         full,
         empty,
-        left_out: SkippedFiles::default(),
+        skipped: SkippedFiles::default(),
         halt: Arc::default(),
     };
     let halt = Arc::clone(&decoder.halt);
@@ -80,7 +79,7 @@ pub fn read(
         let decode = move || {
             // Whether all of it was wanted is known to those who did not.
             let _ = decoder.decode();
-            decoder.left_out.sentences("not all of it can be read")
+            decoder.skipped.sentences("not all of it can be read")
         };
         let thread = std::thread::Builder::new().name("psn-decode".to_owned()).spawn_scoped(scope, decode);
         let thread = thread.map_err(|error| RecordError::io(of.path, error));
@@ -149,7 +148,7 @@ struct Decoder<'a> {
     parcel: Parcel,
     full: Sender<Parcel>,
     empty: Receiver<Parcel>,
-    left_out: SkippedFiles,
+    skipped: SkippedFiles,
     /// Whether nobody waits for what it reads.
     halt: Arc<AtomicBool>,
 }
@@ -180,7 +179,7 @@ impl Decoder<'_> {
             };
             match result {
                 Ok(()) => {}
-                Err(Interrupt::Damage(damage)) => self.left_out.add(part.place.path(), &damage),
+                Err(Interrupt::Damage(damage)) => self.skipped.add(part.location.path(), &damage),
                 Err(Interrupt::Unwanted) => return Err(Interrupt::Unwanted),
             }
         }
@@ -189,30 +188,30 @@ impl Decoder<'_> {
 
     /// The part that `part` has been merged into since it was found.
     fn successor(&self, part: &FoundPart) -> Option<FoundPart> {
-        let has_it = |look: &PartInfo| {
-            look.header.parse().is_ok_and(|header| header.run == self.of.run)
-                && look.note.first <= part.note.first
-                && part.note.last <= look.note.last
+        let has_it = |info: &PartInfo| {
+            info.header.parse().is_ok_and(|header| header.run == self.of.run) && info.ticks.covers(&part.ticks)
         };
-        let names = part.place.siblings().ok()?;
+        let names = part.location.siblings().ok()?;
         names.into_iter().find_map(|name| {
-            let place = part.place.beside(&name);
-            let look = place.open().and_then(|file| info::of(&Footer::read(&file)?)).ok().filter(has_it)?;
-            Some(FoundPart { place, note: look.note })
+            let location = part.location.beside(&name);
+            let info = location.open().and_then(OpenedPart::of).ok()?.info;
+            if !has_it(&info) {
+                return None;
+            }
+            Some(FoundPart { location, ticks: info.ticks })
         })
     }
 
     /// Reads a part, unless nothing in it is wanted.
     fn part(&mut self, part: &FoundPart) -> Result<(), Interrupt> {
         let Query { from_ns, to_ns, .. } = *self.query;
-        let is_known = self.last.is_some_and(|last| part.note.last <= last);
-        if part.note.count == 0 || part.note.to_ns < from_ns || part.note.from_ns >= to_ns || is_known {
-            self.rows_done = self.rows_done.saturating_add(part.note.rows);
+        let is_known = self.last.is_some_and(|last| part.ticks.last <= last);
+        if part.ticks.count == 0 || part.ticks.to_ns < from_ns || part.ticks.from_ns >= to_ns || is_known {
+            self.rows_done = self.rows_done.saturating_add(part.ticks.rows);
             return Ok(());
         }
-        let file = part.place.open()?;
-        let footer = Footer::read(&file)?;
-        let mut ticks = TickReader::new(&file, &info::note_of(&footer)?, &self.halt)?;
+        let OpenedPart { file, footer, info } = part.location.open().and_then(OpenedPart::of)?;
+        let mut ticks = TickReader::new(&file, &info.ticks, &self.halt)?;
         let mut rows = RowReader::new(&file, footer, self.wanted, &self.halt)?;
         while let Some(tick) = ticks.next()? {
             let is_new = self.last.is_none_or(|last| tick.number > last);

@@ -45,33 +45,33 @@ pub struct ParquetRecording {
 /// # Errors
 /// When there is none, when what is there may not be read, and when it is to stop.
 pub fn open(path: &Path, stop: &Arc<AtomicBool>) -> Result<Vec<Box<dyn Recording>>, RecordError> {
-    let lookout = PartReader::default();
+    let reader = PartReader::default();
     let mut warnings = Vec::new();
-    let mut places = vec![PartLocation::named(path)];
+    let mut locations = vec![PartLocation::named(path)];
     let is_directory = path.is_dir();
     let root = if is_directory {
         Some(Dir::open(path).map_err(|error| RecordError::io(path, error))?)
     } else {
-        abandoned(path, &lookout)
+        abandoned(path, &reader)
     };
     if let Some(root) = root {
-        let walk = PartSearch::new(&root, if is_directory { MAX_DEPTH } else { 0 }, &lookout, stop)?;
-        places = walk.places;
-        if places.is_empty() {
-            return Err(walk
+        let search = PartSearch::new(&root, if is_directory { MAX_DEPTH } else { 0 }, &reader, stop)?;
+        locations = search.locations;
+        if locations.is_empty() {
+            return Err(search
                 .unreadable
                 .unwrap_or_else(|| RecordError::not_recording(root.path(), "there are no Parquet files in it")));
         }
-        warnings.extend(walk.left_out.sentences("left out"));
+        warnings.extend(search.skipped.sentences("left out"));
         if !is_directory {
             let (path, parts) = (shown(path), shown(root.path()));
             warnings.push(format!("{path}: it is not complete; what it was to be made of is in {parts}"));
         }
     }
-    let (found, damaged) = look_at_all(places, &lookout, stop)?;
+    let (found, damaged) = inspect(locations, &reader, stop)?;
     if found.is_empty() {
         return Err(match damaged.first() {
-            Some((place, damage)) => RecordError::not_recording(&place.path(), damage),
+            Some((location, damage)) => RecordError::not_recording(&location.path(), damage),
             None => RecordError::not_recording(path, "all that was in it has been removed meanwhile"),
         });
     }
@@ -85,34 +85,34 @@ pub fn open(path: &Path, stop: &Arc<AtomicBool>) -> Result<Vec<Box<dyn Recording
 
 /// The directory of the parts of the single file at `path`, if its run was cut off before they were made one. Those of
 /// another user than the file's are none of it.
-fn abandoned(path: &Path, lookout: &PartReader) -> Option<Dir> {
+fn abandoned(path: &Path, reader: &PartReader) -> Option<Dir> {
     let directory = Dir::of_file(path).ok()?;
     let name = path.file_name()?.to_str()?;
     let staging = directory.child(name::staging(name)).ok()?;
     let owner = |stat: rustix::fs::Stat| stat.st_uid;
     let is_of_file = owner(staging.stat_self().ok()?) == owner(directory.stat(name).ok()?);
-    let is_complete = PartLocation::named(path).open().and_then(|file| lookout.look(&file)).is_ok();
+    let is_complete = PartLocation::named(path).open().and_then(|file| reader.read(&file)).is_ok();
     (is_of_file && !is_complete).then_some(staging)
 }
 
 type Inspected = (Vec<(PartLocation, PartInfo)>, Vec<(PartLocation, Damage)>);
 
 /// What parts say of themselves, and which of them are damaged.
-fn look_at_all(places: Vec<PartLocation>, lookout: &PartReader, stop: &AtomicBool) -> Result<Inspected, RecordError> {
-    let is_alone = places.len() == 1;
-    let look = |place: PartLocation| {
+fn inspect(locations: Vec<PartLocation>, reader: &PartReader, stop: &AtomicBool) -> Result<Inspected, RecordError> {
+    let is_alone = locations.len() == 1;
+    let info = |location: PartLocation| {
         let go_on = if stop.load(Ordering::Relaxed) { Err(Damage::Stopped) } else { Ok(()) };
-        let look = go_on.and_then(|()| place.open()).and_then(|file| lookout.look(&file));
-        (place, look)
+        let info = go_on.and_then(|()| location.open()).and_then(|file| reader.read(&file));
+        (location, info)
     };
     let (mut found, mut damaged) = (Vec::new(), Vec::new());
-    for (place, look) in places.into_par_iter().map(look).collect::<Vec<_>>() {
-        match look {
-            Ok(look) => found.push((place, look)),
+    for (location, info) in locations.into_par_iter().map(info).collect::<Vec<_>>() {
+        match info {
+            Ok(info) => found.push((location, info)),
             Err(Damage::Stopped) => return Err(RecordError::Stopped),
             // It was merged with others, or was too old, since the directory was read.
             Err(damage) if damage.is_absence() && !is_alone => {}
-            Err(damage) => damaged.push((place, damage)),
+            Err(damage) => damaged.push((location, damage)),
         }
     }
     Ok((found, damaged))
@@ -120,20 +120,20 @@ fn look_at_all(places: Vec<PartLocation>, lookout: &PartReader, stop: &AtomicBoo
 
 /// Notes which parts are left out, and why, with the recordings that they would be of.
 fn leave_out(recordings: &mut [ParquetRecording], damaged: Vec<(PartLocation, Damage)>) {
-    let mut left_out: BTreeMap<usize, SkippedFiles> = BTreeMap::new();
+    let mut skipped: BTreeMap<usize, SkippedFiles> = BTreeMap::new();
     let mut lost = SkippedFiles::default();
-    for (place, damage) in damaged {
+    for (location, damage) in damaged {
         match damage {
-            Damage::Foreign(_) => lost.add(place.path(), &damage),
+            Damage::Foreign(_) => lost.add(location.path(), &damage),
             _ => {
-                let of = recordings.iter().position(|recording| recording.is_of(&place)).unwrap_or(0);
-                left_out.entry(of).or_default().add(place.path(), &damage);
+                let of = recordings.iter().position(|recording| recording.is_of(&location)).unwrap_or(0);
+                skipped.entry(of).or_default().add(location.path(), &damage);
             }
         }
     }
-    for (of, left_out) in left_out {
+    for (of, skipped) in skipped {
         if let Some(recording) = recordings.get_mut(of) {
-            recording.warnings.extend(left_out.sentences("left out"));
+            recording.warnings.extend(skipped.sentences("left out"));
         }
     }
     if let Some(first) = recordings.first_mut() {
@@ -146,11 +146,11 @@ fn by_run(
     found: Vec<(PartLocation, PartInfo)>,
     stop: &Arc<AtomicBool>,
 ) -> Result<Vec<ParquetRecording>, RecordError> {
-    let (runs, left_out) = runs::runs(found)?;
-    let mut warnings = left_out.sentences("left out");
+    let (runs, skipped) = runs::runs(found)?;
+    let mut warnings = skipped.sentences("left out");
     let only = runs.len() == 1;
     let recording = |FoundRun { header, parts, .. }: FoundRun| {
-        let first = parts.first().map(|(part, _)| part.place.path()).unwrap_or_default();
+        let first = parts.first().map(|(part, _)| part.location.path()).unwrap_or_default();
         ParquetRecording {
             path: if only { path } else { host_directory(&first).unwrap_or(path) }.to_owned(),
             header,
@@ -174,16 +174,16 @@ fn host_directory(path: &Path) -> Option<&Path> {
 
 impl ParquetRecording {
     /// Whether the part at `place` is one of its own, by its name.
-    fn is_of(&self, place: &PartLocation) -> bool {
-        let run = |place: &PartLocation| PartName::parse(place.name()?).map(|name| name.run);
-        let own = self.parts.first().and_then(|part| run(&part.place));
-        own.is_some() && own == run(place)
+    fn is_of(&self, location: &PartLocation) -> bool {
+        let run = |location: &PartLocation| PartName::parse(location.name()?).map(|name| name.run);
+        let own = self.parts.first().and_then(|part| run(&part.location));
+        own.is_some() && own == run(location)
     }
 
     /// What the decoder is to read.
     fn wanted(&self, query: &Query) -> Result<Vec<WantedColumn>, RecordError> {
         let wanted = |column: &&'static crate::ask::column::Column| {
-            let recorded = self.header.place(column).and_then(|place| self.header.columns.get(place));
+            let recorded = self.header.place(column).and_then(|location| self.header.columns.get(location));
             let recorded: &RecordedColumn = recorded.ok_or_else(|| RecordError::NotRecorded {
                 path: shown(&self.path),
                 column: column.name,
@@ -217,14 +217,14 @@ impl Recording for ParquetRecording {
     }
 
     fn span(&mut self) -> Result<Option<(u64, u64)>, RecordError> {
-        let notes = || self.parts.iter().map(|part| &part.note).filter(|note| note.count > 0);
+        let notes = || self.parts.iter().map(|part| &part.ticks).filter(|note| note.count > 0);
         let from = notes().map(|note| note.from_ns).min();
         Ok(from.zip(notes().map(|note| note.to_ns).max()))
     }
 
     fn last_time(&mut self) -> Result<Option<u64>, RecordError> {
         // Parts are in the order of their ticks, whatever the clock showed.
-        let Some(from_ns) = self.parts.iter().rev().find(|part| part.note.count > 0).map(|part| part.note.from_ns)
+        let Some(from_ns) = self.parts.iter().rev().find(|part| part.ticks.count > 0).map(|part| part.ticks.from_ns)
         else {
             return Ok(None);
         };

@@ -12,17 +12,15 @@ use crate::record::{Header, RecordError};
 /// Which of the parts are replaced by others: only by those of their own run and directory that name them and have all
 /// their ticks.
 fn replaced(found: &[(PartLocation, PartInfo)]) -> HashSet<PathBuf> {
-    let looks: HashMap<PathBuf, &PartInfo> = found.iter().map(|(place, look)| (place.path(), look)).collect();
+    let infos: HashMap<PathBuf, &PartInfo> = found.iter().map(|(location, info)| (location.path(), info)).collect();
     let mut replaced = HashSet::new();
-    for (place, look) in found {
-        let Some(own) = place.name().and_then(PartName::parse) else { continue };
-        for name in &look.replaces {
+    for (location, info) in found {
+        let Some(own) = location.name().and_then(PartName::parse) else { continue };
+        for name in &info.replaces {
             let is_covered = PartName::parse(name).is_some_and(|other| own.covers(&other));
-            let path = place.beside(name).path();
-            let has_all = |other: &&PartInfo| {
-                other.header == look.header && look.note.first <= other.note.first && other.note.last <= look.note.last
-            };
-            if is_covered && looks.get(&path).is_some_and(has_all) {
+            let path = location.beside(name).path();
+            let has_all = |other: &&PartInfo| other.header == info.header && info.ticks.covers(&other.ticks);
+            if is_covered && infos.get(&path).is_some_and(has_all) {
                 replaced.insert(path);
             }
         }
@@ -48,9 +46,9 @@ pub fn runs(found: Vec<(PartLocation, PartInfo)>) -> Result<(Vec<FoundRun>, Skip
     let replaced = replaced(&found);
     let mut headers: HashMap<HeaderJson, Result<Header, String>> = HashMap::new();
     let mut runs: BTreeMap<String, FoundRun> = BTreeMap::new();
-    let (mut refused, mut left_out) = (None, SkippedFiles::default());
-    for (place, PartInfo { note, header: json, facts, .. }) in found {
-        let path = place.path();
+    let (mut refused, mut skipped) = (None, SkippedFiles::default());
+    for (location, PartInfo { ticks, header: json, facts, .. }) in found {
+        let path = location.path();
         if replaced.contains(&path) {
             continue;
         }
@@ -62,14 +60,14 @@ pub fn runs(found: Vec<(PartLocation, PartInfo)>) -> Result<(Vec<FoundRun>, Skip
             })
         });
         match parsed {
-            Err(reason) => left_out.add(path, reason),
+            Err(reason) => skipped.add(path, reason),
             Ok(header) => {
                 let new = || FoundRun { header: header.clone(), parts: Vec::new(), json: json.clone() };
                 let run = runs.entry(header.run.clone()).or_insert_with(new);
                 if run.json == json {
-                    run.parts.push((FoundPart { place, note }, facts));
+                    run.parts.push((FoundPart { location, ticks }, facts));
                 } else {
-                    left_out.add(path, &"it says other things of its run than the rest");
+                    skipped.add(path, &"it says other things of its run than the rest");
                 }
             }
         }
@@ -79,8 +77,8 @@ pub fn runs(found: Vec<(PartLocation, PartInfo)>) -> Result<(Vec<FoundRun>, Skip
     }
     let mut runs: Vec<FoundRun> = runs.into_values().collect();
     // The clock may have been set back.
-    runs.iter_mut().for_each(|run| run.parts.sort_by_key(|(part, _)| (part.note.first, part.note.last)));
-    Ok((runs, left_out))
+    runs.iter_mut().for_each(|run| run.parts.sort_by_key(|(part, _)| (part.ticks.first, part.ticks.last)));
+    Ok((runs, skipped))
 }
 
 /// The header of the part at `path`, if this psn can read it.

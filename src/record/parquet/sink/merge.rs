@@ -17,7 +17,7 @@ use crate::record::parquet::format::damage::Damage;
 use crate::record::parquet::format::footer::Footer;
 use crate::record::parquet::format::range::FileRange;
 use crate::record::parquet::format::schema;
-use crate::record::parquet::info::{self, HeaderJson, PartInfo};
+use crate::record::parquet::info::{HeaderJson, OpenedPart};
 use crate::record::parquet::name::{Hour, PartName};
 use crate::record::parquet::read::rows::{RowReader, WantedColumn};
 use crate::record::parquet::sink::part::{CompletePart, PartNotes, PartWriter, engine};
@@ -153,7 +153,7 @@ fn run(job: &MergeJob, stop: &Arc<AtomicBool>) -> Result<Merged, RecordError> {
     let complete = merge(&directory, &replaces, target, &replaces, stop)?;
     // Until here everything is there twice, for those who do not know what replaces what: as short a time as can be.
     replaces.iter().for_each(|name| drop(directory.remove_own(name)));
-    let entry = CatalogEntry { name, hour: job.hour.clone(), bytes: complete.bytes, note: complete.note };
+    let entry = CatalogEntry { name, hour: job.hour.clone(), bytes: complete.bytes, ticks: complete.ticks };
     Ok(Merged { entry, replaces })
 }
 
@@ -182,12 +182,12 @@ pub fn merge(
     let mut merge: Option<Merge> = None;
     for name in names {
         let path = source.path().join(name);
-        let part = SourcePart::open(source, name).map_err(|damage| RecordError::not_recording(&path, damage))?;
+        let part = open_own(source, name).map_err(|damage| RecordError::not_recording(&path, damage))?;
         let merge = match &mut merge {
             Some(merge) => merge,
             none => none.insert(Merge::new(target, &part, stop).map_err(|error| error.on(&path))?),
         };
-        if merge.header != part.look.header {
+        if merge.header != part.info.header {
             return Err(RecordError::not_recording(&path, "it is of another run than the part before it"));
         }
         merge.add(part).map_err(|error| error.on(&path))?;
@@ -196,23 +196,10 @@ pub fn merge(
     merge.finish(replaces)
 }
 
-/// A part that is read.
-struct SourcePart {
-    file: FileRange,
-    footer: Footer,
-    look: PartInfo,
-}
-
-impl SourcePart {
-    fn open(directory: &Dir, name: &str) -> Result<Self, Damage> {
-        let file = directory.file(Path::new(name))?;
-        if !file.is_own()? {
-            return Err(Damage::Form("it is another user's"));
-        }
-        let footer = Footer::read(&file)?;
-        let look = info::of(&footer)?;
-        Ok(Self { file, footer, look })
-    }
+/// Opens the part `name` in `directory`, if it is the user's own.
+fn open_own(directory: &Dir, name: &str) -> Result<OpenedPart, Damage> {
+    let file = directory.file(Path::new(name))?;
+    if file.is_own()? { OpenedPart::of(file) } else { Err(Damage::Form("it is another user's")) }
 }
 
 struct Merge {
@@ -237,38 +224,38 @@ struct TickShare {
 }
 
 impl Merge {
-    fn new(target: MergeTarget<'_>, first: &SourcePart, stop: &Arc<AtomicBool>) -> Result<Self, Interrupt> {
+    fn new(target: MergeTarget<'_>, first: &OpenedPart, stop: &Arc<AtomicBool>) -> Result<Self, Interrupt> {
         let path = target.directory.path().join(target.name);
-        let header = first.look.header.parse()?;
+        let header = first.info.header.parse()?;
         let schema = schema::rows(&header).map_err(|error| engine(&path, &error))?;
         let wanted = |column: &crate::record::RecordedColumn| WantedColumn {
             name: column.name.clone(),
             is_number: column.is_number(),
         };
-        let mut writer = PartWriter::create(target.directory, target.name, &schema, first.look.note.due_before)?;
+        let mut writer = PartWriter::create(target.directory, target.name, &schema, first.info.ticks.due_before)?;
         if target.replaces_file {
             writer.replace_file();
         }
         Ok(Self {
             stop: Arc::clone(stop),
-            header: first.look.header.clone(),
+            header: first.info.header.clone(),
             hz: header.hz,
             wanted: header.columns.iter().map(wanted).collect(),
             writer,
             rows: RowBuffer::new(&header),
-            due: first.look.note.due_before,
+            due: first.info.ticks.due_before,
             facts: None,
         })
     }
 
-    fn add(&mut self, part: SourcePart) -> Result<(), Interrupt> {
+    fn add(&mut self, part: OpenedPart) -> Result<(), Interrupt> {
         const MORE: Damage = Damage::Form("it has more rows than its ticks have");
-        let SourcePart { file, footer, look } = part;
+        let OpenedPart { file, footer, info } = part;
         let groups: Vec<u64> = footer.groups.iter().map(|group| group.rows).collect();
         let copied = copied(&file, &footer);
-        let facts: Option<Facts> = look.facts.and_then(|facts| serde_json::from_str(&facts).ok());
+        let facts: Option<Facts> = info.facts.and_then(|facts| serde_json::from_str(&facts).ok());
         self.facts = facts.or(self.facts.take());
-        let mut ticks = TickReader::new(&file, &look.note, &self.stop)?;
+        let mut ticks = TickReader::new(&file, &info.ticks, &self.stop)?;
         let mut reader = RowReader::new(&file, footer, &self.wanted, &self.stop)?;
         let mut share = TickShare::default();
         for (place, rows) in groups.into_iter().enumerate() {
@@ -556,7 +543,8 @@ mod tests {
         let mut add = |directory: &str, run: &str, second: u64, megabytes: u64| {
             let name = PartName::new(START + second * 1_000_000_000, run, second);
             let hour = Some(Hour { date: directory.to_owned(), hour: String::new() });
-            let entry = CatalogEntry { name: name.clone(), hour, bytes: megabytes << 20, note: TickSummary::default() };
+            let entry =
+                CatalogEntry { name: name.clone(), hour, bytes: megabytes << 20, ticks: TickSummary::default() };
             catalog.insert(name.to_string(), entry);
         };
         (0..3).for_each(|second| add("a", "run", second, 1));

@@ -175,8 +175,8 @@ impl ParquetSink {
         let Some(mut part) = self.part.take() else { return Ok(()) };
         part.writer.write(&mut self.rows)?;
         let complete = part.writer.finish(PartNotes { header: &self.header_json, facts, replaces: &[] })?;
-        let CompletePart { bytes, note } = complete;
-        self.dataset.insert(CatalogEntry { name: part.name, hour: part.place, bytes, note });
+        let CompletePart { bytes, ticks } = complete;
+        self.dataset.insert(CatalogEntry { name: part.name, hour: part.place, bytes, ticks });
         self.tidy();
         Ok(())
     }

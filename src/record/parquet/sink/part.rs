@@ -35,7 +35,7 @@ pub struct CompletePart {
     /// Its size in bytes.
     pub bytes: u64,
     /// What it says of its ticks.
-    pub note: TickSummary,
+    pub ticks: TickSummary,
 }
 
 /// What is noted in a part.
@@ -116,7 +116,7 @@ impl PartWriter {
         })?;
         self.is_complete = true;
         self.directory.sync().map_err(|error| RecordError::io(self.directory.path(), error))?;
-        Ok(CompletePart { bytes, note })
+        Ok(CompletePart { bytes, ticks: note })
     }
 }
 
