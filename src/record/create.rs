@@ -11,7 +11,6 @@ use super::RecordError;
 use super::directory::check;
 pub use super::directory::{Place, trusted as trusted_directory};
 use crate::proc::rights;
-use crate::text::sentence::shown;
 
 /// Permissions of new files: what is recorded with more rights than its user's tells of everyone's processes.
 pub fn file_mode() -> Mode {
@@ -36,7 +35,7 @@ pub fn file_at(place: &Place, force: bool) -> Result<File, RecordError> {
     let failed = |error: rustix::io::Errno| RecordError::io(path, error.into());
     if let Ok(found) = place.stat() {
         if !force {
-            return Err(RecordError::Exists { path: shown(path) });
+            return Err(RecordError::Exists { path: path.to_owned() });
         }
         match FileType::from_raw_mode(found.st_mode) {
             FileType::RegularFile => lock(&open_existing(place)?, path)?,
@@ -67,7 +66,7 @@ pub fn exclusively_at(place: &Place) -> rustix::io::Result<File> {
 pub fn remove_left(place: &Place, force: bool) -> Result<(), RecordError> {
     let Ok(found) = place.stat() else { return Ok(()) };
     if !force {
-        return Err(RecordError::Exists { path: shown(&place.path) });
+        return Err(RecordError::Exists { path: place.path.clone() });
     }
     if !matches!(FileType::from_raw_mode(found.st_mode), FileType::RegularFile | FileType::Symlink) {
         return Err(RecordError::not_recording(&place.path, "it is neither a file nor a link, so --force leaves it"));
@@ -103,7 +102,7 @@ fn open_existing(place: &Place) -> Result<File, RecordError> {
 /// When another psn holds it.
 pub fn lock(file: &File, path: &Path) -> Result<(), RecordError> {
     flock(file, FlockOperation::NonBlockingLockExclusive).map_err(|error| match error {
-        rustix::io::Errno::WOULDBLOCK => RecordError::Locked { path: shown(path) },
+        rustix::io::Errno::WOULDBLOCK => RecordError::Locked { path: path.to_owned() },
         other => RecordError::io(path, other.into()),
     })
 }

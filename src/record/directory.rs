@@ -16,7 +16,6 @@ use rustix::process::{getegid, geteuid};
 
 use super::RecordError;
 use crate::proc::rights;
-use crate::text::sentence::shown;
 
 /// Links that are followed on the way to one directory; the kernel follows no more.
 const MAX_LINKS: usize = 40;
@@ -76,7 +75,7 @@ pub fn trusted(path: &Path) -> Result<OwnedFd, RecordError> {
     let trust = Trust::of_this_process();
     let directory = walk(path, &trust)?;
     match trust.refusal(&fstat(&directory).map_err(failed)?) {
-        Some(reason) => Err(RecordError::Untrusted { path: shown(path), reason }),
+        Some(reason) => Err(RecordError::Untrusted { path: path.to_owned(), reason }),
         None => Ok(directory),
     }
 }
@@ -87,7 +86,7 @@ pub fn trusted(path: &Path) -> Result<OwnedFd, RecordError> {
 /// When they can: who may write there.
 pub fn check(path: &Path, directory: &Stat) -> Result<(), RecordError> {
     let refusal = if rights::sees_others() { Trust::of_this_process().refusal(directory) } else { None };
-    refusal.map_or(Ok(()), |reason| Err(RecordError::Untrusted { path: shown(path), reason }))
+    refusal.map_or(Ok(()), |reason| Err(RecordError::Untrusted { path: path.to_owned(), reason }))
 }
 
 /// Follows `path` from directory to directory, and of links only those of users that are trusted.
@@ -109,7 +108,7 @@ fn walk(path: &Path, trust: &Trust) -> Result<OwnedFd, RecordError> {
                 }
                 if !trust.has(found.st_uid) {
                     let reason = format!("{} is a link of uid {}", step.display(), found.st_uid);
-                    return Err(RecordError::Untrusted { path: shown(path), reason });
+                    return Err(RecordError::Untrusted { path: path.to_owned(), reason });
                 }
                 for step in steps(&target(&here, &step).map_err(failed)?).into_iter().rev() {
                     todo.push_front(step);

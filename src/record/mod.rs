@@ -11,132 +11,35 @@
 //! who else can read them: [`sqlite`] for `sqlite3` and all that speaks it, [`parquet`] for engines over many
 //! hosts, [`csv`] for everything. docs/recordings.md describes them for those who do.
 
-pub mod create;
-pub mod csv;
-pub mod directory;
+mod create;
+mod csv;
+mod directory;
+mod error;
 #[cfg(test)]
 pub(crate) mod fixture;
 pub mod header;
 pub mod open;
 #[allow(clippy::disallowed_methods, reason = "what they say of a path passes app::tell")]
-pub mod parquet;
-pub mod recorder;
+mod parquet;
+mod recorder;
 mod repeats;
-pub mod source;
+mod source;
 #[allow(clippy::disallowed_methods, reason = "what they say of a path passes app::tell")]
-pub mod sqlite;
-pub mod text;
+mod sqlite;
+mod text;
 pub mod tick;
-pub mod unrecorded;
+pub(crate) mod unrecorded;
 
-use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::ask::column::Column;
 use crate::report::Facts;
 use crate::row::rows::Rows;
-use crate::text::sentence::shown;
 
+pub use error::{Cause, RecordError};
 pub use header::{Header, RecordedColumn};
 pub use recorder::{Recorder, Written};
 pub use tick::TickInfo;
-
-/// Why a recording could not be written or read.
-#[derive(Debug, thiserror::Error)]
-pub enum RecordError {
-    /// An I/O error.
-    #[error("{path}: {error}")]
-    Io {
-        /// The file.
-        path: String,
-        /// What the system says.
-        error: io::Error,
-    },
-    /// What the engine of the format says.
-    #[error("{path}: {reason}")]
-    Engine {
-        /// The file.
-        path: String,
-        /// Why, in its words.
-        reason: String,
-    },
-    /// There is something at the path already.
-    #[error("{path} exists: choose another name, or have it replaced with --force")]
-    Exists {
-        /// The file.
-        path: String,
-    },
-    /// Whoever may write there could exchange what psn makes, or lead it elsewhere.
-    #[error(
-        "{path}: {reason}; with more rights than its user's psn records only where nobody else may write: choose another \
-         directory (mkdir -m 700), or take their right away (chmod go-w, chown)"
-    )]
-    Untrusted {
-        /// The directory.
-        path: String,
-        /// Who may write there.
-        reason: String,
-    },
-    /// Another psn writes there.
-    #[error("{path} is being written by another psn")]
-    Locked {
-        /// The file.
-        path: String,
-    },
-    /// No psn wrote that.
-    #[error("{path} is not a recording: {reason}")]
-    NotRecording {
-        /// The file.
-        path: String,
-        /// What is wrong with it.
-        reason: String,
-    },
-    /// The name says nothing of the format.
-    #[error("{path}: name a recording .db or .sqlite for SQLite, .csv for CSV, or end it with / for a Parquet dataset")]
-    UnknownFormat {
-        /// The path.
-        path: String,
-    },
-    /// A column that is asked for was not recorded.
-    #[error("column '{column}' was not recorded in {path}; it has {}", .recorded.join(", "))]
-    NotRecorded {
-        /// The file.
-        path: String,
-        /// The column's name.
-        column: &'static str,
-        /// The columns that were.
-        recorded: Vec<String>,
-    },
-    /// Processes are asked for by name, and their names were not recorded.
-    #[error(
-        "-p: the names of processes (column pcomm) were not recorded in {path}, as by psn before that column; give pids, or \
-         ask for names of threads with --where 'comm2 ~ NAME'"
-    )]
-    NoProcessNames {
-        /// The file.
-        path: String,
-    },
-    /// The user has had enough.
-    #[error("stopped")]
-    Stopped,
-}
-
-impl RecordError {
-    /// An I/O error on `path`.
-    pub fn io(path: &Path, error: io::Error) -> Self {
-        Self::Io { path: shown(path), error }
-    }
-
-    /// An engine's error on `path`.
-    pub fn engine(path: &Path, reason: impl ToString) -> Self {
-        Self::Engine { path: shown(path), reason: reason.to_string() }
-    }
-
-    /// That `path` is no recording.
-    pub fn not_recording(path: &Path, reason: impl ToString) -> Self {
-        Self::NotRecording { path: shown(path), reason: reason.to_string() }
-    }
-}
 
 /// Where a recording is written to.
 pub trait Sink: Send {
@@ -262,7 +165,7 @@ impl Format {
             "csv" => Ok(Self::Csv),
             "parquet" => Ok(Self::Parquet),
             _ if path.is_dir() || path.as_os_str().as_encoded_bytes().ends_with(b"/") => Ok(Self::Parquet),
-            _ => Err(RecordError::UnknownFormat { path: shown(path) }),
+            _ => Err(RecordError::UnknownFormat { path: path.to_owned() }),
         }
     }
 }

@@ -87,10 +87,7 @@ pub fn recordings(
             present.sort();
             present.dedup();
             let patterns: Vec<String> = patterns.iter().map(|pattern| shown(pattern)).collect();
-            return Err(RecordError::NotRecording {
-                path: patterns.join(", "),
-                reason: format!("of --host {} there is nothing; there is {}", hosts.join(", "), present.join(", ")),
-            });
+            return Err(RecordError::NoHost { paths: patterns.join(", "), wanted: hosts.to_vec(), present });
         }
     }
     found.sort_by_key(|recording| (recording.header().host.clone(), recording.header().started_ns));

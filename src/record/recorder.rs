@@ -125,32 +125,25 @@ impl Recorder {
     /// When not everything could be written.
     pub fn finish(mut self, facts: Option<Facts>, is_patient: &dyn Fn() -> bool) -> Result<Written, RecordError> {
         let mut message = Message::Finish(facts.map(Box::new));
-        let too_slow = || RecordError::Engine {
-            path: "the recording".to_owned(),
-            reason: "the disk did not take all of it in time".to_owned(),
-        };
         while let Err(error) = self.sender.send_timeout(message, Duration::from_millis(50)) {
             if error.is_disconnected() {
                 break;
             }
             if !is_patient() {
-                return Err(too_slow());
+                return Err(RecordError::TooSlow);
             }
             message = error.into_inner();
         }
         let Some(writer) = self.writer.take() else { return Ok(self.written) };
         while !writer.is_finished() {
             if !is_patient() {
-                return Err(too_slow());
+                return Err(RecordError::TooSlow);
             }
             std::thread::sleep(Duration::from_millis(2));
         }
         match writer.join() {
             Ok(result) => result.map(|()| self.written),
-            Err(_) => Err(RecordError::Engine {
-                path: "the recording".to_owned(),
-                reason: "its writer came to grief".to_owned(),
-            }),
+            Err(_) => Err(RecordError::WriterPanicked),
         }
     }
 }

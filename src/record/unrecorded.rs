@@ -4,7 +4,6 @@ use super::{Piece, Query, RecordError, Recording, Visit};
 use crate::ask::column::Column;
 use crate::row::observation::{Mark, Value};
 use crate::row::rows::Rows;
-use crate::text::sentence::shown;
 use crate::time::moment::timestamp;
 
 /// Times that one sentence names.
@@ -50,7 +49,7 @@ pub fn check(recordings: &[Box<dyn Recording>], columns: &[&'static Column]) -> 
             recorded.push(name);
         }
     }
-    Err(RecordError::NotRecorded { path: shown(&first.path()), column: missing.name, recorded })
+    Err(RecordError::NotRecorded { path: first.path(), column: missing.name, recorded })
 }
 
 /// A sentence on each of `columns` that was not recorded at all times between `from_ns` and `to_ns`: when it was not.

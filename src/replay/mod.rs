@@ -211,7 +211,7 @@ fn check_names(recordings: &[Box<dyn Recording>], question: &Question) -> Result
     let has_name =
         |recording: &dyn Recording| Column::find(NAME).is_some_and(|name| recording.header().place(name).is_some());
     match recordings.iter().find(|recording| !has_name(recording.as_ref())) {
-        Some(recording) => Err(RecordError::NoProcessNames { path: shown(&recording.path()) }),
+        Some(recording) => Err(RecordError::NoProcessNames { path: recording.path() }),
         None => Ok(()),
     }
 }

@@ -77,7 +77,7 @@ impl Database {
             rusqlite::Error::SqliteFailure(code, _) if code.code == ErrorCode::OperationInterrupted => {
                 RecordError::not_recording(path, "what it has is more than psn writes")
             }
-            _ => RecordError::not_recording(path, error),
+            _ => RecordError::not_recording(path, SqliteError(error)),
         };
         let offer = vfs::Offer::new(&files).map_err(failed)?;
         let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
@@ -210,7 +210,18 @@ fn guard(db: &mut Connection, files: &Arc<Files>) -> rusqlite::Result<Arc<Atomic
     Ok(patience)
 }
 
-/// An error of SQLite's in words for a terminal: its texts can have names in them that the file's writer chose.
-pub fn shown(error: &rusqlite::Error) -> String {
-    printable(error.to_string().as_bytes()).into_owned()
+/// An error of SQLite's whose text is safe to show: it may hold names that the file's writer chose.
+#[derive(Debug)]
+pub struct SqliteError(pub rusqlite::Error);
+
+impl std::fmt::Display for SqliteError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&printable(self.0.to_string().as_bytes()))
+    }
+}
+
+impl std::error::Error for SqliteError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        self.0.source()
+    }
 }

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 use rusqlite::{Connection, OpenFlags};
 
+use super::connect::SqliteError;
 use crate::record::RecordError;
 use crate::record::create::{self, Place};
 
@@ -50,7 +51,7 @@ impl Fresh {
         self,
         write: impl FnOnce(&Connection) -> rusqlite::Result<()>,
     ) -> Result<(Connection, File), RecordError> {
-        let failed = |error: rusqlite::Error| RecordError::engine(&self.place.path, error);
+        let failed = |error: rusqlite::Error| RecordError::engine(&self.place.path, SqliteError(error));
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
             | OpenFlags::SQLITE_OPEN_NO_MUTEX
             | OpenFlags::SQLITE_OPEN_NOFOLLOW

@@ -283,7 +283,7 @@ mod tests {
                 Ok(())
             });
             result.map(|()| ticks).map_err(|error| match error {
-                RecordError::Engine { reason, .. } => reason,
+                RecordError::Engine { source, .. } => source.to_string(),
                 other => panic!("{other}"),
             })
         };

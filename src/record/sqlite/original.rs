@@ -6,7 +6,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::connect::{Database, Trouble, shown};
+use super::connect::{Database, SqliteError, Trouble};
 use super::joined::{self, Joined};
 use crate::ask::column::Column;
 use crate::record::header::FORMAT;
@@ -43,7 +43,7 @@ impl OriginalRecording {
     /// # Errors
     /// When it cannot be read.
     pub fn new(database: Database, path: &Path) -> Result<Self, RecordError> {
-        let failed = |error: rusqlite::Error| RecordError::not_recording(path, shown(&error));
+        let failed = |error: rusqlite::Error| RecordError::not_recording(path, SqliteError(error));
         let mut columns = Vec::new();
         let mut tables = Vec::new();
         for table in std::iter::once("stat").chain(TABLES) {
@@ -179,7 +179,7 @@ impl OriginalRecording {
         match trouble {
             Trouble::Record(error) => error,
             _ if self.database.is_stopped() => RecordError::Stopped,
-            Trouble::Sqlite(error) => RecordError::engine(&self.path, shown(&error)),
+            Trouble::Sqlite(error) => RecordError::engine(&self.path, SqliteError(error)),
             Trouble::Malformed(reason) => RecordError::engine(&self.path, reason),
             Trouble::Damaged => RecordError::engine(&self.path, "it is damaged"),
         }

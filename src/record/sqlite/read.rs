@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use rusqlite::types::ValueRef;
 use rusqlite::{Connection, Row};
 
-use super::connect::{Database, Trouble, shown};
+use super::connect::{Database, SqliteError, Trouble};
 use super::schema::{self, APPLICATION_ID, TICK_NUMBERS, WITH_SUMS};
 use super::spans::{Cell, Spans};
 use super::strings::Strings;
@@ -46,7 +46,7 @@ impl SqliteRecording {
     /// When it cannot be read, or is none.
     pub fn new(database: Database, path: &Path) -> Result<Self, RecordError> {
         let none = |reason: &str| RecordError::not_recording(path, reason);
-        let failed = |error: rusqlite::Error| none(&shown(&error));
+        let failed = |error: rusqlite::Error| RecordError::not_recording(path, SqliteError(error));
         let number = |pragma: &str| database.db.query_row(pragma, [], |row| row.get::<_, i32>(0)).map_err(failed);
         let mut warnings = database.oddities(path).map_err(failed)?;
         if number("PRAGMA application_id")? != APPLICATION_ID {
@@ -70,7 +70,7 @@ impl SqliteRecording {
             return Err(none("it is damaged: the checksums of its rows are missing"));
         }
         let header = meta(&database.db, "header", has_sums, path)?.ok_or_else(|| none("it has no header"))?;
-        let header: Header = serde_json::from_str(&header).map_err(|error| none(&error.to_string()))?;
+        let header: Header = serde_json::from_str(&header).map_err(|error| RecordError::not_recording(path, error))?;
         header.check(path)?;
         let facts = meta(&database.db, "facts", has_sums, path)?.and_then(|facts| serde_json::from_str(&facts).ok());
         let end = meta(&database.db, "end", has_sums, path)?;
@@ -235,7 +235,7 @@ fn meta(db: &Connection, name: &str, has_sums: bool, path: &Path) -> Result<Opti
 }
 
 fn meta_text(db: &Connection, name: &str, path: &Path) -> Result<Option<String>, RecordError> {
-    let failed = |error: rusqlite::Error| RecordError::not_recording(path, shown(&error));
+    let failed = |error: rusqlite::Error| RecordError::not_recording(path, SqliteError(error));
     let mut select = db.prepare("SELECT value FROM meta WHERE name = ?1").map_err(failed)?;
     let mut rows = select.query([name]).map_err(failed)?;
     let Some(row) = rows.next().map_err(failed)? else { return Ok(None) };
@@ -270,7 +270,7 @@ impl Recording for SqliteRecording {
             .database
             .db
             .prepare("SELECT tick, time_ns FROM ticks ORDER BY tick")
-            .map_err(|error| RecordError::engine(&self.path, shown(&error)))?;
+            .map_err(|error| RecordError::engine(&self.path, SqliteError(error)))?;
         let mut span: Option<(i64, i64)> = None;
         let mut before = i64::MIN;
         let mut each = || -> Result<(), Trouble> {
@@ -298,7 +298,7 @@ impl Recording for SqliteRecording {
         use rusqlite::OptionalExtension as _;
         let select = "SELECT time_ns FROM ticks ORDER BY tick DESC LIMIT 1";
         let last = self.database.db.query_row(select, [], |row| row.get::<_, i64>(0)).optional();
-        let last = last.map_err(|error| RecordError::engine(&self.path, shown(&error)))?;
+        let last = last.map_err(|error| RecordError::engine(&self.path, SqliteError(error)))?;
         Ok(last.map(|last| last.max(0).unsigned_abs()))
     }
 
@@ -328,7 +328,7 @@ impl Recording for SqliteRecording {
                 Ok(())
             }
             Err(Trouble::Sqlite(error)) => {
-                self.warn(&format!("not all of it can be read: {}", shown(&error)));
+                self.warn(&format!("not all of it can be read: {}", SqliteError(error)));
                 Ok(())
             }
         }

@@ -8,6 +8,7 @@ use foldhash::fast::RandomState;
 use rusqlite::types::ValueRef;
 use rusqlite::{Connection, params};
 
+use super::connect::SqliteError;
 use super::sums::{self, GroupSums};
 use super::{fresh, schema};
 use crate::record::repeats::Repeats;
@@ -272,15 +273,15 @@ fn insert_meta(db: &Connection, name: &str, value: &str) -> rusqlite::Result<()>
 
 impl Sink for SqliteSink {
     fn add(&mut self, tick: &TickInfo, rows: &mut Vec<Rows>) -> Result<(), RecordError> {
-        self.write_tick(tick, rows).map_err(|error| RecordError::engine(&self.path, error))
+        self.write_tick(tick, rows).map_err(|error| RecordError::engine(&self.path, SqliteError(error)))
     }
 
     fn flush(&mut self) -> Result<(), RecordError> {
-        self.commit().map_err(|error| RecordError::engine(&self.path, error))
+        self.commit().map_err(|error| RecordError::engine(&self.path, SqliteError(error)))
     }
 
     fn finish(&mut self, facts: Option<&Facts>) -> Result<(), RecordError> {
-        self.finish_with(facts).map_err(|error| RecordError::engine(&self.path, error))
+        self.finish_with(facts).map_err(|error| RecordError::engine(&self.path, SqliteError(error)))
     }
 }
 

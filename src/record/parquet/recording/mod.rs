@@ -70,7 +70,7 @@ pub fn open(path: &Path, stop: &Arc<AtomicBool>) -> Result<Vec<Box<dyn Recording
     }
     let (found, damaged) = inspect(locations, &reader, stop)?;
     if found.is_empty() {
-        return Err(match damaged.first() {
+        return Err(match damaged.into_iter().next() {
             Some((location, damage)) => RecordError::not_recording(&location.path(), damage),
             None => RecordError::not_recording(path, "all that was in it has been removed meanwhile"),
         });
@@ -185,7 +185,7 @@ impl ParquetRecording {
         let wanted = |column: &&'static crate::ask::column::Column| {
             let recorded = self.header.place(column).and_then(|location| self.header.columns.get(location));
             let recorded: &RecordedColumn = recorded.ok_or_else(|| RecordError::NotRecorded {
-                path: shown(&self.path),
+                path: self.path.clone(),
                 column: column.name,
                 recorded: self.header.names(),
             })?;

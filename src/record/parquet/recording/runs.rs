@@ -89,7 +89,7 @@ fn parse(json: &HeaderJson, path: &Path) -> Result<Header, RecordError> {
 
 fn reason(error: &RecordError) -> String {
     match error {
-        RecordError::NotRecording { reason, .. } => reason.clone(),
+        RecordError::NotRecording { source, .. } => source.to_string(),
         other => other.to_string(),
     }
 }

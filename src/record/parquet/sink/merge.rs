@@ -42,6 +42,9 @@ const MAX_COPIED: usize = 1 << 20;
 /// Parts are merged up to this size, in bytes, so that no merging takes too long.
 const MAX_MERGED: u64 = 256 << 20;
 
+/// Why nothing can be merged.
+const NO_PARTS: &str = "there are no parts to be merged";
+
 /// Parts that are to become one.
 #[derive(Debug)]
 pub struct MergeJob {
@@ -145,7 +148,9 @@ impl Drop for Merger {
 
 /// Merges, and takes away what was merged.
 fn run(job: &MergeJob, stop: &Arc<AtomicBool>) -> Result<Merged, RecordError> {
-    let (Some(first), Some(last)) = (job.parts.first(), job.parts.last()) else { return Err(RecordError::Stopped) };
+    let (Some(first), Some(last)) = (job.parts.first(), job.parts.last()) else {
+        return Err(RecordError::not_recording(job.host.path(), NO_PARTS));
+    };
     let directory = dataset::place(&job.host, job.hour.as_ref())?;
     let name = PartName::merged(&first.name, &last.name);
     let replaces: Vec<String> = job.parts.iter().map(|entry| entry.name.to_string()).collect();
@@ -192,7 +197,7 @@ pub fn merge(
         }
         merge.add(part).map_err(|error| error.on(&path))?;
     }
-    let merge = merge.ok_or(RecordError::Stopped)?;
+    let merge = merge.ok_or_else(|| RecordError::not_recording(source.path(), NO_PARTS))?;
     merge.finish(replaces)
 }
 
@@ -227,7 +232,7 @@ impl Merge {
     fn new(target: MergeTarget<'_>, first: &OpenedPart, stop: &Arc<AtomicBool>) -> Result<Self, Interrupt> {
         let path = target.directory.path().join(target.name);
         let header = first.info.header.parse()?;
-        let schema = schema::rows(&header).map_err(|error| engine(&path, &error))?;
+        let schema = schema::rows(&header).map_err(|error| engine(&path, error))?;
         let wanted = |column: &crate::record::RecordedColumn| WantedColumn {
             name: column.name.clone(),
             is_number: column.is_number(),

@@ -24,7 +24,6 @@ use crate::record::repeats::Repeats;
 use crate::record::{Header, RecordError, Sink, TickInfo, create};
 use crate::report::Facts;
 use crate::row::rows::Rows;
-use crate::text::sentence::shown;
 use crate::time::moment::nanoseconds;
 
 /// How a dataset is written.
@@ -118,14 +117,14 @@ impl ParquetSink {
         let of_run = dataset.catalog.iter().filter(|(_, entry)| is_single || entry.name.run == run);
         let of_run: Vec<String> = of_run.map(|(name, _)| name.clone()).collect();
         if !of_run.is_empty() && !force {
-            return Err(RecordError::Exists { path: format!("{}: its run {}", shown(path), header.run) });
+            return Err(RecordError::RunExists { path: path.to_owned(), run: header.run.clone() });
         }
         of_run.iter().for_each(|name| dataset.remove(name));
         let header_json = serde_json::to_string(header).map_err(|error| RecordError::engine(path, error))?;
         Ok(Self {
             options,
             header_json,
-            schema: schema::rows(header).map_err(|error| engine(path, &error))?,
+            schema: schema::rows(header).map_err(|error| engine(path, error))?,
             rows: RowBuffer::new(header),
             repeats: Repeats::new(header),
             header: header.clone(),
@@ -347,7 +346,7 @@ mod tests {
             sink.finish(None).unwrap();
         }
         let again = |force| create(&root.path, &header("a"), force, DatasetOptions::default());
-        assert!(matches!(again(false), Err(RecordError::Exists { .. })));
+        assert!(matches!(again(false), Err(RecordError::RunExists { .. })));
         drop(again(true).unwrap());
         assert_eq!(parts(&root.path).len(), 1, "of the other run");
     }

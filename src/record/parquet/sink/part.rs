@@ -17,7 +17,6 @@ use crate::record::parquet::write::buffer::RowBuffer;
 use crate::record::parquet::write::table::TableWriter;
 use crate::record::{RecordError, create};
 use crate::report::Facts;
-use crate::text::sentence::shown;
 
 /// A part in the making. One that is given up leaves nothing behind.
 pub struct PartWriter {
@@ -54,7 +53,7 @@ impl PartWriter {
     pub fn create(directory: &Dir, name: &str, schema: &TypePtr, due_before: u64) -> Result<Self, RecordError> {
         let temporary = PartName::temporary(name);
         let path = directory.path().join(&temporary);
-        let failed = |error: ParquetError| engine(&path, &error);
+        let failed = |error: ParquetError| engine(&path, error);
         let ticks = TickWriter::new(due_before).map_err(failed)?;
         let mode = create::file_mode();
         let file = match directory.create(&temporary, mode) {
@@ -62,7 +61,7 @@ impl PartWriter {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => directory
                 .remove_own(&temporary)
                 .and_then(|()| directory.create(&temporary, mode))
-                .map_err(|_| RecordError::Exists { path: shown(&path) }),
+                .map_err(|_| RecordError::Exists { path: path.clone() }),
             file => file.map_err(|error| RecordError::io(&path, error)),
         };
         let file = TableWriter::new(BufWriter::new(file?), schema).map_err(failed)?;
@@ -86,17 +85,17 @@ impl PartWriter {
 
     /// Adds the next tick, whose rows are written on their own.
     pub fn add(&mut self, tick: PartTick) -> Result<(), RecordError> {
-        self.ticks.add(tick).map_err(|error| engine(&self.temporary(), &error))
+        self.ticks.add(tick).map_err(|error| engine(&self.temporary(), error))
     }
 
     /// Writes `rows` as a row group, if there are any.
     pub fn write(&mut self, rows: &mut RowBuffer) -> Result<(), RecordError> {
-        rows.write(&mut self.file).map_err(|error| engine(&self.temporary(), &error))
+        rows.write(&mut self.file).map_err(|error| engine(&self.temporary(), error))
     }
 
     /// Copies a row group of `source`, a file of the same columns, as it is.
     pub fn copy(&mut self, source: &FileRange, group: &RowGroupMetaData) -> Result<(), RecordError> {
-        self.file.copy_group(source, group).map_err(|error| engine(&self.temporary(), &error))
+        self.file.copy_group(source, group).map_err(|error| engine(&self.temporary(), error))
     }
 
     /// Completes the part. It is there from then on, also when the host crashes.
@@ -104,13 +103,13 @@ impl PartWriter {
         let path = self.directory.path().join(&self.name);
         let failed = |error| RecordError::io(&path, error);
         let note =
-            complete(&mut self.file, &mut self.ticks, notes).map_err(|error| engine(&self.temporary(), &error))?;
+            complete(&mut self.file, &mut self.ticks, notes).map_err(|error| engine(&self.temporary(), error))?;
         let file = self.file.inner().get_ref();
         file.sync_all().map_err(failed)?;
         let bytes = file.metadata().map_err(failed)?.len();
         self.directory.rename(&PartName::temporary(&self.name), &self.name, self.replaces_file).map_err(|error| {
             match error.kind() {
-                io::ErrorKind::AlreadyExists => RecordError::Exists { path: shown(&path) },
+                io::ErrorKind::AlreadyExists => RecordError::Exists { path: path.clone() },
                 _ => failed(error),
             }
         })?;
@@ -151,10 +150,10 @@ fn json<T: serde::Serialize + ?Sized>(value: &T) -> Result<String, ParquetError>
     serde_json::to_string(value).map_err(|error| ParquetError::External(Box::new(error)))
 }
 
-/// An error of the engine, without its own words around those of the system.
-pub fn engine(path: &Path, error: &ParquetError) -> RecordError {
+/// The error of the `parquet` crate, or what it wraps: its own words around those of the system help nobody.
+pub fn engine(path: &Path, error: ParquetError) -> RecordError {
     match error {
-        ParquetError::External(error) => RecordError::engine(path, error),
+        ParquetError::External(cause) => RecordError::engine(path, cause),
         other => RecordError::engine(path, other),
     }
 }
