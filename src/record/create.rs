@@ -9,11 +9,11 @@ use rustix::fs::{AtFlags, FileType, FlockOperation, Mode, OFlags, flock, openat,
 
 use super::RecordError;
 use super::directory::check;
-pub use super::directory::{Place, trusted as trusted_directory};
+pub(super) use super::directory::{Destination, trusted as trusted_directory};
 use crate::proc::rights;
 
 /// Permissions of new files: what is recorded with more rights than its user's tells of everyone's processes.
-pub fn file_mode() -> Mode {
+pub(super) fn file_mode() -> Mode {
     if rights::sees_others() { Mode::from_raw_mode(0o600) } else { Mode::from_raw_mode(0o666) }
 }
 
@@ -22,15 +22,15 @@ pub fn file_mode() -> Mode {
 /// # Errors
 /// When there is something at the path, when it can not be made, and when others may write to its directory
 /// ([`trusted_directory`]).
-pub fn file(path: &Path, force: bool) -> Result<File, RecordError> {
-    file_at(&Place::of(path)?, force)
+pub(super) fn file(path: &Path, force: bool) -> Result<File, RecordError> {
+    file_at(&Destination::of(path)?, force)
 }
 
 /// [`file()`], at a place whose directory is held.
 ///
 /// # Errors
 /// When there is something at the place, and when it can not be made.
-pub fn file_at(place: &Place, force: bool) -> Result<File, RecordError> {
+pub(super) fn file_at(place: &Destination, force: bool) -> Result<File, RecordError> {
     let path = place.path.as_path();
     let failed = |error: rustix::io::Errno| RecordError::io(path, error.into());
     if let Ok(found) = place.stat() {
@@ -54,7 +54,7 @@ pub fn file_at(place: &Place, force: bool) -> Result<File, RecordError> {
 ///
 /// # Errors
 /// When it cannot be made.
-pub fn exclusively_at(place: &Place) -> rustix::io::Result<File> {
+pub(super) fn exclusively_at(place: &Destination) -> rustix::io::Result<File> {
     let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     openat(&place.directory, &place.name, flags, file_mode()).map(File::from)
 }
@@ -63,7 +63,7 @@ pub fn exclusively_at(place: &Place) -> rustix::io::Result<File> {
 ///
 /// # Errors
 /// When there is something and `force` does not say so, when it is something else, and when it cannot be removed.
-pub fn remove_left(place: &Place, force: bool) -> Result<(), RecordError> {
+pub(super) fn remove_left(place: &Destination, force: bool) -> Result<(), RecordError> {
     let Ok(found) = place.stat() else { return Ok(()) };
     if !force {
         return Err(RecordError::Exists { path: place.path.clone() });
@@ -80,7 +80,7 @@ pub fn remove_left(place: &Place, force: bool) -> Result<(), RecordError> {
 ///
 /// # Errors
 /// When there is no such directory, and when another user could.
-pub fn safe_path(path: &Path) -> Result<PathBuf, RecordError> {
+pub(super) fn safe_path(path: &Path) -> Result<PathBuf, RecordError> {
     let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."));
     let parent = parent.canonicalize().map_err(|error| RecordError::io(path, error))?;
     for directory in parent.ancestors() {
@@ -90,7 +90,7 @@ pub fn safe_path(path: &Path) -> Result<PathBuf, RecordError> {
     Ok(parent.join(path.file_name().unwrap_or_default()))
 }
 
-fn open_existing(place: &Place) -> Result<File, RecordError> {
+fn open_existing(place: &Destination) -> Result<File, RecordError> {
     let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
     let open = openat(&place.directory, &place.name, flags, Mode::empty());
     open.map(File::from).map_err(|error| RecordError::io(&place.path, error.into()))
@@ -100,7 +100,7 @@ fn open_existing(place: &Place) -> Result<File, RecordError> {
 ///
 /// # Errors
 /// When another psn holds it.
-pub fn lock(file: &File, path: &Path) -> Result<(), RecordError> {
+pub(super) fn lock(file: &File, path: &Path) -> Result<(), RecordError> {
     flock(file, FlockOperation::NonBlockingLockExclusive).map_err(|error| match error {
         rustix::io::Errno::WOULDBLOCK => RecordError::Locked { path: path.to_owned() },
         other => RecordError::io(path, other.into()),
@@ -111,7 +111,7 @@ pub fn lock(file: &File, path: &Path) -> Result<(), RecordError> {
 ///
 /// # Errors
 /// When they can not be made.
-pub fn directory(path: &Path) -> Result<(), RecordError> {
+pub(super) fn directory(path: &Path) -> Result<(), RecordError> {
     let mode = if rights::sees_others() { 0o700 } else { 0o777 };
     fs::DirBuilder::new().recursive(true).mode(mode).create(path).map_err(|error| RecordError::io(path, error))
 }

@@ -5,7 +5,7 @@
 //! cell. Texts are in their stored form ([`text`]), and harmless to terminals and spreadsheets; scaled numbers are
 //! decimals.
 
-mod lines;
+mod records;
 
 use std::fs::File;
 use std::io::{BufWriter, Write as _};
@@ -15,8 +15,8 @@ use std::sync::atomic::AtomicBool;
 
 use serde::{Deserialize, Serialize};
 
-use self::lines::{LineError, Lines, Record};
-use super::source::Source;
+use self::records::{CsvRecord, CsvRecords, LineError};
+use super::input_file::InputFile;
 use super::{
     Header, PIECE_ROWS, Piece, Query, RecordError, RecordedColumn, Recording, Sink, TickInfo, Visit, create, text,
 };
@@ -36,7 +36,7 @@ const LEADING: usize = 2;
 
 /// A file in the making.
 #[derive(Debug)]
-pub struct CsvSink {
+pub(super) struct CsvSink {
     path: PathBuf,
     out: BufWriter<File>,
     columns: Vec<RecordedColumn>,
@@ -56,7 +56,7 @@ impl CsvSink {
     ///
     /// # Errors
     /// When there is something at the path, when another psn writes it, and when it can not be made.
-    pub fn create(path: &Path, header: &Header, force: bool) -> Result<Self, RecordError> {
+    pub(super) fn create(path: &Path, header: &Header, force: bool) -> Result<Self, RecordError> {
         let out = BufWriter::with_capacity(1 << 16, create::file(path, force)?);
         let mut sink = Self { path: path.to_owned(), out, columns: header.columns.clone(), tick: 0 };
         sink.line(RECORDING, header)?;
@@ -130,8 +130,8 @@ impl Sink for CsvSink {
 
 /// A file that is read.
 #[derive(Debug)]
-pub struct CsvRecording {
-    source: Source,
+pub(super) struct CsvRecording {
+    source: InputFile,
     stop: Arc<AtomicBool>,
     header: Header,
     facts: Option<Facts>,
@@ -139,7 +139,7 @@ pub struct CsvRecording {
 }
 
 /// What a line is.
-enum Line {
+enum CsvLine {
     Recording(Box<Header>),
     Names,
     Tick(Box<TickLine>),
@@ -148,8 +148,8 @@ enum Line {
     Unknown,
 }
 
-impl Line {
-    fn of(record: Record<'_>) -> Self {
+impl CsvLine {
+    fn of(record: CsvRecord<'_>) -> Self {
         let json = record.cell(1);
         match record.cell(0) {
             label if label == RECORDING.as_bytes() => {
@@ -173,12 +173,12 @@ impl CsvRecording {
     ///
     /// # Errors
     /// When it can not be read, or is none.
-    pub fn open(source: Source, stop: &Arc<AtomicBool>) -> Result<Self, RecordError> {
+    pub(super) fn open(source: InputFile, stop: &Arc<AtomicBool>) -> Result<Self, RecordError> {
         let path = source.path.clone();
-        let mut lines = Lines::new(&source, stop).map_err(|error| RecordError::io(&path, error))?;
+        let mut lines = CsvRecords::new(&source, stop).map_err(|error| RecordError::io(&path, error))?;
         let header = match lines.next() {
-            Ok(Some(record)) => match Line::of(record) {
-                Line::Recording(header) => *header,
+            Ok(Some(record)) => match CsvLine::of(record) {
+                CsvLine::Recording(header) => *header,
                 _ => return Err(RecordError::not_recording(&path, "its first line is not '#recording' with a header")),
             },
             Ok(None) => return Err(RecordError::not_recording(&path, "it is empty")),
@@ -190,8 +190,8 @@ impl CsvRecording {
         Ok(Self { source, stop: Arc::clone(stop), header, facts: None, warnings: Vec::new() })
     }
 
-    fn lines(&self) -> Result<Lines, RecordError> {
-        Lines::new(&self.source, &self.stop).map_err(|error| RecordError::io(&self.source.path, error))
+    fn lines(&self) -> Result<CsvRecords, RecordError> {
+        CsvRecords::new(&self.source, &self.stop).map_err(|error| RecordError::io(&self.source.path, error))
     }
 
     /// Gives the time of each tick to `see`, as far as the file can be read.
@@ -200,7 +200,7 @@ impl CsvRecording {
         loop {
             match lines.next() {
                 Ok(Some(record)) if record.cell(0) == TICK.as_bytes() => {
-                    if let Line::Tick(line) = Line::of(record) {
+                    if let CsvLine::Tick(line) = CsvLine::of(record) {
                         see(line.tick.time_ns);
                     }
                 }
@@ -275,7 +275,7 @@ impl Recording for CsvRecording {
         self.warnings.clear();
         let mut lines = self.lines()?;
         let header = self.header.clone();
-        let mut reading = Reading::new(&header, query);
+        let mut reading = OpenTick::new(&header, query);
         loop {
             let progress = lines.progress();
             let record = match lines.next() {
@@ -288,12 +288,12 @@ impl Recording for CsvRecording {
                     break;
                 }
             };
-            match Line::of(record) {
-                Line::Tick(line) => reading.begin(line),
-                Line::Row => reading.row(record, progress, visit)?,
-                Line::Facts(facts) => self.facts = Some(*facts),
-                Line::Recording(_) | Line::Names => {}
-                Line::Unknown => reading.is_torn = true,
+            match CsvLine::of(record) {
+                CsvLine::Tick(line) => reading.begin(line),
+                CsvLine::Row => reading.row(record, progress, visit)?,
+                CsvLine::Facts(facts) => self.facts = Some(*facts),
+                CsvLine::Recording(_) | CsvLine::Names => {}
+                CsvLine::Unknown => reading.is_torn = true,
             }
             reading.end(progress, visit)?;
         }
@@ -311,7 +311,7 @@ impl Recording for CsvRecording {
 const PIECE_BYTES: usize = 8 << 20;
 
 /// What is known of a reading in progress.
-struct Reading<'a> {
+struct OpenTick<'a> {
     /// Cells of a row.
     cells: usize,
     query: &'a Query,
@@ -323,7 +323,7 @@ struct Reading<'a> {
     is_torn: bool,
 }
 
-impl<'a> Reading<'a> {
+impl<'a> OpenTick<'a> {
     fn new(header: &'a Header, query: &'a Query) -> Self {
         let places = query.columns.iter().filter_map(|column| header.place(column));
         Self {
@@ -348,7 +348,7 @@ impl<'a> Reading<'a> {
         self.open = Some((line, count));
     }
 
-    fn row(&mut self, record: Record<'_>, progress: f64, visit: &mut Visit<'_>) -> Result<(), RecordError> {
+    fn row(&mut self, record: CsvRecord<'_>, progress: f64, visit: &mut Visit<'_>) -> Result<(), RecordError> {
         let is_whole = record.len() == self.cells;
         let Some((line, left)) = self.open.as_mut().filter(|(_, left)| *left > 0 && is_whole) else {
             self.is_torn = true;

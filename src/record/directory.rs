@@ -16,20 +16,21 @@ use rustix::process::{getegid, geteuid};
 
 use super::RecordError;
 use crate::proc::rights;
+use crate::text::sentence::shown;
 
 /// Links that are followed on the way to one directory; the kernel follows no more.
 const MAX_LINKS: usize = 40;
 
 /// Who may be trusted not to exchange what psn meets.
 #[derive(Debug, Clone)]
-struct Trust {
+struct TrustedUsers {
     /// Users: root, psn's own, and under sudo the one who called it, who may do as root anyway.
     users: Vec<u32>,
     /// psn's own group.
     group: u32,
 }
 
-impl Trust {
+impl TrustedUsers {
     fn of_this_process() -> Self {
         let uid = geteuid();
         let mut users = vec![0, uid.as_raw()];
@@ -66,13 +67,13 @@ impl Trust {
 ///
 /// # Errors
 /// When it can not be opened, and when it is refused: then who may write there.
-pub fn trusted(path: &Path) -> Result<OwnedFd, RecordError> {
+pub(super) fn trusted(path: &Path) -> Result<OwnedFd, RecordError> {
     let path = if path.as_os_str().is_empty() { Path::new(".") } else { path };
     let failed = |error: rustix::io::Errno| RecordError::io(path, error.into());
     if !rights::sees_others() {
         return openat(CWD, path, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty()).map_err(failed);
     }
-    let trust = Trust::of_this_process();
+    let trust = TrustedUsers::of_this_process();
     let directory = walk(path, &trust)?;
     match trust.refusal(&fstat(&directory).map_err(failed)?) {
         Some(reason) => Err(RecordError::Untrusted { path: path.to_owned(), reason }),
@@ -84,13 +85,13 @@ pub fn trusted(path: &Path) -> Result<OwnedFd, RecordError> {
 ///
 /// # Errors
 /// When they can: who may write there.
-pub fn check(path: &Path, directory: &Stat) -> Result<(), RecordError> {
-    let refusal = if rights::sees_others() { Trust::of_this_process().refusal(directory) } else { None };
+pub(super) fn check(path: &Path, directory: &Stat) -> Result<(), RecordError> {
+    let refusal = if rights::sees_others() { TrustedUsers::of_this_process().refusal(directory) } else { None };
     refusal.map_or(Ok(()), |reason| Err(RecordError::Untrusted { path: path.to_owned(), reason }))
 }
 
 /// Follows `path` from directory to directory, and of links only those of users that are trusted.
-fn walk(path: &Path, trust: &Trust) -> Result<OwnedFd, RecordError> {
+fn walk(path: &Path, trust: &TrustedUsers) -> Result<OwnedFd, RecordError> {
     let failed = |error: rustix::io::Errno| RecordError::io(path, error.into());
     let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let mut todo = steps(path);
@@ -107,7 +108,7 @@ fn walk(path: &Path, trust: &Trust) -> Result<OwnedFd, RecordError> {
                     return Err(failed(rustix::io::Errno::LOOP));
                 }
                 if !trust.has(found.st_uid) {
-                    let reason = format!("{} is a link of uid {}", step.display(), found.st_uid);
+                    let reason = format!("{} is a link of uid {}", shown(Path::new(&step)), found.st_uid);
                     return Err(RecordError::Untrusted { path: path.to_owned(), reason });
                 }
                 for step in steps(&target(&here, &step).map_err(failed)?).into_iter().rev() {
@@ -132,7 +133,7 @@ fn steps(path: &Path) -> VecDeque<OsString> {
 }
 
 /// The name or path of what lies beside a file: the file's, with `suffix`.
-pub fn with_suffix(name: impl AsRef<OsStr>, suffix: &str) -> OsString {
+pub(super) fn with_suffix(name: impl AsRef<OsStr>, suffix: &str) -> OsString {
     let mut name = name.as_ref().to_owned();
     name.push(suffix);
     name
@@ -140,7 +141,7 @@ pub fn with_suffix(name: impl AsRef<OsStr>, suffix: &str) -> OsString {
 
 /// Where something is to be made: the directory, held, and the name in it.
 #[derive(Debug)]
-pub struct Place {
+pub(super) struct Destination {
     /// The directory.
     pub directory: OwnedFd,
     /// The name in it.
@@ -149,12 +150,12 @@ pub struct Place {
     pub path: PathBuf,
 }
 
-impl Place {
+impl Destination {
     /// That of `path`, in a directory as [`trusted`] wants it.
     ///
     /// # Errors
     /// Those of [`trusted`], and when `path` names nothing in a directory.
-    pub fn of(path: &Path) -> Result<Self, RecordError> {
+    pub(super) fn of(path: &Path) -> Result<Self, RecordError> {
         let name = path.file_name().ok_or_else(|| RecordError::io(path, rustix::io::Errno::ISDIR.into()))?;
         let directory = trusted(path.parent().unwrap_or_else(|| Path::new(".")))?;
         Ok(Self { directory, name: name.to_owned(), path: path.to_owned() })
@@ -164,7 +165,7 @@ impl Place {
     ///
     /// # Errors
     /// When there is nothing, or it can not be looked at.
-    pub fn stat(&self) -> rustix::io::Result<Stat> {
+    pub(super) fn stat(&self) -> rustix::io::Result<Stat> {
         rustix::fs::statat(&self.directory, &self.name, rustix::fs::AtFlags::SYMLINK_NOFOLLOW)
     }
 
@@ -172,7 +173,7 @@ impl Place {
     ///
     /// # Errors
     /// When there are no descriptors left.
-    pub fn beside(&self, suffix: &str) -> Result<Self, RecordError> {
+    pub(super) fn beside(&self, suffix: &str) -> Result<Self, RecordError> {
         let directory = self.directory.try_clone().map_err(|error| RecordError::io(&self.path, error))?;
         Ok(Self { directory, name: with_suffix(&self.name, suffix), path: with_suffix(&self.path, suffix).into() })
     }
@@ -195,7 +196,7 @@ mod tests {
 
     #[test]
     fn a_directory_is_trusted_if_nobody_else_may_exchange_what_is_in_it() {
-        let trust = Trust { users: vec![0, 1000], group: 100 };
+        let trust = TrustedUsers { users: vec![0, 1000], group: 100 };
         for (uid, gid, mode) in [(0, 0, 0o755), (1000, 5, 0o700), (0, 5, 0o1777), (0, 5, 0o1775), (1000, 100, 0o775)] {
             assert_eq!(trust.refusal(&stat(uid, gid, mode)), None, "{uid} {gid} {mode:o}");
         }

@@ -18,13 +18,11 @@ mod error;
 #[cfg(test)]
 pub(crate) mod fixture;
 pub mod header;
+mod input_file;
 pub mod open;
-#[allow(clippy::disallowed_methods, reason = "what they say of a path passes app::tell")]
 mod parquet;
 mod recorder;
 mod repeats;
-mod source;
-#[allow(clippy::disallowed_methods, reason = "what they say of a path passes app::tell")]
 mod sqlite;
 mod text;
 pub mod tick;

@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use super::csv::{CsvRecording, CsvSink};
 use super::directory::with_suffix;
+use super::input_file::{Content, InputFile};
 use super::parquet::{self, DatasetOptions};
-use super::source::{Content, Source};
 use super::sqlite::{self, SqliteSink};
 use super::{Format, Header, RecordError, Recording, Sink};
 use crate::text::sentence::shown;
@@ -112,7 +112,7 @@ fn open(path: &Path, stop: &Arc<AtomicBool>) -> Result<Vec<Box<dyn Recording>>, 
     if path.as_os_str() != "-" && path.metadata().map_err(|error| RecordError::io(path, error))?.is_dir() {
         return parquet::open(path, stop);
     }
-    let source = Source::open(path, stop)?;
+    let source = InputFile::open(path, stop)?;
     let content = source.content().map_err(|error| RecordError::io(path, error))?;
     if source.is_copy && matches!(content, Content::Sqlite | Content::Parquet) {
         return Err(RecordError::not_recording(path, "only CSV can come by a pipe; name the file itself"));

@@ -14,10 +14,10 @@ use crate::row::rows::Rows;
 
 /// Remembers the rows of a tick to find them again in the next one.
 #[derive(Debug)]
-pub struct Repeats {
+pub(super) struct Repeats {
     /// The columns that tell which thread a row is of.
     identity: Vec<usize>,
-    last: Last,
+    last: PreviousTick,
     /// The places in the last tick of threads that are not where they were; made when the first is met.
     places: HashMap<Vec<i128>, usize, RandomState>,
     found: Vec<Option<usize>>,
@@ -26,13 +26,13 @@ pub struct Repeats {
 
 /// The rows of the last tick. A place counts through all of them.
 #[derive(Debug, Default)]
-struct Last {
+struct PreviousTick {
     rows: Vec<Rows>,
     /// The places of each one's first row, and the end.
     starts: Vec<usize>,
 }
 
-impl Last {
+impl PreviousTick {
     fn len(&self) -> usize {
         self.starts.last().copied().unwrap_or(0)
     }
@@ -46,15 +46,21 @@ impl Last {
 
 impl Repeats {
     /// Nothing to find yet, in rows as `header` says.
-    pub fn new(header: &Header) -> Self {
+    pub(super) fn new(header: &Header) -> Self {
         let of = |name: &&str| header.columns.iter().position(|column| column.name == **name);
         // Not the state, the last of them.
         let identity = IDENTITY.iter().filter(|name| **name != "state_id").filter_map(of).collect();
-        Self { identity, last: Last::default(), places: HashMap::default(), found: Vec::new(), is_taken: Vec::new() }
+        Self {
+            identity,
+            last: PreviousTick::default(),
+            places: HashMap::default(),
+            found: Vec::new(),
+            is_taken: Vec::new(),
+        }
     }
 
     /// Of each of `rows` the place of a row of the last tick that has the same values, if there is one; each is found once.
-    pub fn find(&mut self, rows: &[Rows]) -> &[Option<usize>] {
+    pub(super) fn find(&mut self, rows: &[Rows]) -> &[Option<usize>] {
         self.places.clear();
         self.found.clear();
         self.is_taken.fill(false);
@@ -102,14 +108,14 @@ impl Repeats {
     }
 
     /// The rows of the last tick that have not been found again since, by their places.
-    pub fn ended(&self) -> impl Iterator<Item = (usize, &Rows, usize)> {
+    pub(super) fn ended(&self) -> impl Iterator<Item = (usize, &Rows, usize)> {
         let rows = self.last.rows.iter().flat_map(|rows| (0..rows.len()).map(move |row| (rows, row)));
         let places = rows.zip(&self.is_taken).enumerate();
         places.filter(|(_, (_, is_taken))| !**is_taken).map(|(place, ((rows, row), _))| (place, rows, row))
     }
 
     /// Remembers `rows` as those of the last tick, and leaves those in their place that were.
-    pub fn keep(&mut self, rows: &mut Vec<Rows>) {
+    pub(super) fn remember(&mut self, rows: &mut Vec<Rows>) {
         std::mem::swap(&mut self.last.rows, rows);
         let mut end = 0;
         let ends = self.last.rows.iter().map(|rows| {
@@ -123,7 +129,7 @@ impl Repeats {
     }
 
     /// Remembers none.
-    pub fn forget(&mut self) {
+    pub(super) fn forget(&mut self) {
         self.last.rows.iter_mut().for_each(Rows::clear);
         self.last.starts.clear();
         self.is_taken.clear();
@@ -163,11 +169,11 @@ mod tests {
         let mut repeats = Repeats::new(&header("run"));
         let first = [rows(&[(1, "a"), (2, "b")]), rows(&[]), rows(&[(3, "c"), (4, "d")])];
         assert_eq!(repeats.find(&first), [None; 4]);
-        repeats.keep(&mut first.to_vec());
+        repeats.remember(&mut first.to_vec());
         assert_eq!(repeats.find(&first), [Some(0), Some(1), Some(2), Some(3)]);
         let second = [rows(&[(4, "d"), (5, "a"), (1, "a")]), rows(&[(3, "changed"), (2, "b")])];
         assert_eq!(repeats.find(&second), [Some(3), None, Some(0), None, Some(1)]);
-        repeats.keep(&mut second.to_vec());
+        repeats.remember(&mut second.to_vec());
         assert_eq!(repeats.find(&first), [Some(2), Some(4), None, Some(0)]);
         repeats.forget();
         assert_eq!(repeats.find(&first), [None; 4]);
@@ -176,7 +182,7 @@ mod tests {
     #[test]
     fn of_equal_rows_each_is_found_once() {
         let mut repeats = Repeats::new(&header("run"));
-        repeats.keep(&mut vec![rows(&[(1, "a"), (1, "a")])]);
+        repeats.remember(&mut vec![rows(&[(1, "a"), (1, "a")])]);
         assert_eq!(repeats.find(&[rows(&[(1, "a"), (1, "a"), (1, "a")])]), [Some(0), Some(1), None]);
     }
 }

@@ -16,7 +16,7 @@ const ESCAPED: &str = "\\e:";
 
 /// The stored form of a text.
 #[must_use]
-pub fn store(text: &[u8]) -> Cow<'_, str> {
+pub(super) fn store(text: &[u8]) -> Cow<'_, str> {
     match std::str::from_utf8(text) {
         Ok(plain) if !plain.starts_with(ESCAPED) && !is_mark(text) && !text.contains(&0) => Cow::Borrowed(plain),
         _ => Cow::Owned(escape(text, |character| character == '\0')),
@@ -25,7 +25,7 @@ pub fn store(text: &[u8]) -> Cow<'_, str> {
 
 /// The stored form of a text for files that people look at: what a terminal or a spreadsheet would act upon is escaped.
 #[must_use]
-pub fn store_harmless(text: &[u8]) -> Cow<'_, str> {
+pub(super) fn store_harmless(text: &[u8]) -> Cow<'_, str> {
     match store(text) {
         Cow::Borrowed(plain) if printable(text) == plain && !is_formula(plain) => Cow::Borrowed(plain),
         _ => Cow::Owned(escape(text, |character| {
@@ -65,7 +65,7 @@ fn escape(text: &[u8], must_go: impl Fn(char) -> bool) -> String {
 ///
 /// What no psn wrote is taken as it stands: a recording may have been made by hand.
 #[must_use]
-pub fn load<'a>(stored: &'a [u8], buffer: &'a mut Vec<u8>) -> Value<'a> {
+pub(super) fn load<'a>(stored: &'a [u8], buffer: &'a mut Vec<u8>) -> Value<'a> {
     if let Some(escaped) = stored.strip_prefix(ESCAPED.as_bytes()) {
         unescape(escaped, buffer);
         return Value::Text(buffer);

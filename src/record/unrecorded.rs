@@ -14,7 +14,7 @@ const MAX_NAMED: usize = 3;
 ///
 /// # Errors
 /// Those of the reading.
-pub fn read(recording: &mut dyn Recording, query: &Query, visit: &mut Visit<'_>) -> Result<(), RecordError> {
+pub(crate) fn read(recording: &mut dyn Recording, query: &Query, visit: &mut Visit<'_>) -> Result<(), RecordError> {
     let is_recorded = |column: &&'static Column| recording.header().place(column).is_some();
     let recorded: Vec<bool> = query.columns.iter().map(is_recorded).collect();
     if !recorded.contains(&false) {
@@ -39,7 +39,7 @@ pub fn read(recording: &mut dyn Recording, query: &Query, visit: &mut Visit<'_>)
 ///
 /// # Errors
 /// When one was not.
-pub fn check(recordings: &[Box<dyn Recording>], columns: &[&'static Column]) -> Result<(), RecordError> {
+pub(crate) fn check(recordings: &[Box<dyn Recording>], columns: &[&'static Column]) -> Result<(), RecordError> {
     let is_recorded = |column: &Column| recordings.iter().any(|recording| recording.header().place(column).is_some());
     let Some(missing) = columns.iter().find(|column| !is_recorded(column)) else { return Ok(()) };
     let Some(first) = recordings.first() else { return Ok(()) };
@@ -56,7 +56,7 @@ pub fn check(recordings: &[Box<dyn Recording>], columns: &[&'static Column]) -> 
 ///
 /// # Errors
 /// When a recording can not be read.
-pub fn sentences(
+pub(crate) fn sentences(
     recordings: &mut [Box<dyn Recording>],
     columns: &[&'static Column],
     (from_ns, to_ns): (u64, u64),

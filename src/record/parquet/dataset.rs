@@ -21,7 +21,7 @@ const LOCK: &str = ".psn.lock";
 
 /// A complete part.
 #[derive(Debug, Clone)]
-pub struct CatalogEntry {
+pub(super) struct CatalogEntry {
     /// What its name says.
     pub name: PartName,
     /// The directory it lies in; none for that of the host itself.
@@ -33,11 +33,11 @@ pub struct CatalogEntry {
 }
 
 /// The complete parts, by name and so by time.
-pub type PartCatalog = BTreeMap<String, CatalogEntry>;
+pub(super) type PartCatalog = BTreeMap<String, CatalogEntry>;
 
 /// Where the parts of one host are written to. Nobody else does while it is open.
 #[derive(Debug)]
-pub struct Dataset {
+pub(super) struct Dataset {
     directory: Dir,
     has_hours: bool,
     /// The parts that are there.
@@ -50,7 +50,7 @@ impl Dataset {
     ///
     /// # Errors
     /// When another psn writes it, when others may write there, and when it can not be had.
-    pub fn of_host(root: &Path, host: &str) -> Result<Self, RecordError> {
+    pub(super) fn of_host(root: &Path, host: &str) -> Result<Self, RecordError> {
         create::directory(root)?;
         let root =
             Dir::reopened(create::trusted_directory(root)?, root).map_err(|error| RecordError::io(root, error))?;
@@ -61,7 +61,7 @@ impl Dataset {
     ///
     /// # Errors
     /// When another psn writes it, when others may write there, and when it can not be had.
-    pub fn staging(parent: &Dir, name: &str) -> Result<Self, RecordError> {
+    pub(super) fn staging(parent: &Dir, name: &str) -> Result<Self, RecordError> {
         Self::open(parent, name, false)
     }
 
@@ -78,7 +78,7 @@ impl Dataset {
     }
 
     /// The directory of the host.
-    pub const fn root(&self) -> &Dir {
+    pub(super) const fn root(&self) -> &Dir {
         &self.directory
     }
 
@@ -86,7 +86,7 @@ impl Dataset {
     ///
     /// # Errors
     /// When it can not be made, and when others may write to it.
-    pub fn directory(&self, hour: &Hour) -> Result<(Option<Hour>, Dir), RecordError> {
+    pub(super) fn directory(&self, hour: &Hour) -> Result<(Option<Hour>, Dir), RecordError> {
         if !self.has_hours {
             return Ok((None, self.directory.clone()));
         }
@@ -95,12 +95,12 @@ impl Dataset {
     }
 
     /// Notes that a part is there.
-    pub fn insert(&mut self, entry: CatalogEntry) {
+    pub(super) fn insert(&mut self, entry: CatalogEntry) {
         self.catalog.insert(entry.name.to_string(), entry);
     }
 
     /// Takes a part away, and its directories if nothing else is in them.
-    pub fn remove(&mut self, name: &str) {
+    pub(super) fn remove(&mut self, name: &str) {
         let Some(entry) = self.catalog.remove(name) else { return };
         // What has taken its place, or that of its directory, is left alone.
         let Ok(directory) = place(&self.directory, entry.hour.as_ref()) else { return };
@@ -114,7 +114,7 @@ impl Dataset {
     }
 
     /// Takes all parts away, and the directory, which is `name` in `parent`, if nothing else is in it.
-    pub fn dissolve(&mut self, parent: &Dir, name: &str) {
+    pub(super) fn dissolve(&mut self, parent: &Dir, name: &str) {
         for name in self.catalog.keys().cloned().collect::<Vec<_>>() {
             self.remove(&name);
         }
@@ -127,7 +127,7 @@ impl Dataset {
 ///
 /// # Errors
 /// When it is not there, when it is a link, and when others may write to it.
-pub fn place(host: &Dir, hour: Option<&Hour>) -> Result<Dir, RecordError> {
+pub(super) fn place(host: &Dir, hour: Option<&Hour>) -> Result<Dir, RecordError> {
     let Some(hour) = hour else { return Ok(host.clone()) };
     let child = |parent: &Dir, name: &str| {
         trusted(parent.child(name).map_err(|error| RecordError::io(&parent.path().join(name), error))?)

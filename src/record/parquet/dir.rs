@@ -24,7 +24,7 @@ const READ: OFlags = OFlags::RDONLY.union(OFlags::NOFOLLOW).union(OFlags::NONBLO
 
 /// A directory that is held open. Copies share the descriptor.
 #[derive(Debug, Clone)]
-pub struct Dir {
+pub(super) struct Dir {
     fd: Arc<OwnedFd>,
     /// Its path, for messages.
     path: PathBuf,
@@ -32,7 +32,7 @@ pub struct Dir {
 
 /// What a directory has under a name.
 #[derive(Debug)]
-pub struct DirEntry {
+pub(super) struct DirEntry {
     /// The name.
     pub name: OsString,
     /// What it is; a link is one, whatever it leads to.
@@ -41,42 +41,42 @@ pub struct DirEntry {
 
 impl Dir {
     /// The one that the user names. Links on the way are the user's own affair.
-    pub fn open(path: &Path) -> io::Result<Self> {
+    pub(super) fn open(path: &Path) -> io::Result<Self> {
         let path = if path.as_os_str().is_empty() { Path::new(".") } else { path };
         let fd = rustix::fs::openat(CWD, path, DIRECTORY, Mode::empty())?;
         Ok(Self { fd: Arc::new(fd), path: path.to_owned() })
     }
 
     /// That of a descriptor by which it can not be read (`O_PATH`).
-    pub fn reopened(fd: impl AsFd, path: &Path) -> io::Result<Self> {
+    pub(super) fn reopened(fd: impl AsFd, path: &Path) -> io::Result<Self> {
         let fd = rustix::fs::openat(fd, ".", DIRECTORY, Mode::empty())?;
         Ok(Self { fd: Arc::new(fd), path: path.to_owned() })
     }
 
     /// That in which the file at `path` is, or is to be.
-    pub fn of_file(path: &Path) -> io::Result<Self> {
+    pub(super) fn of_file(path: &Path) -> io::Result<Self> {
         Self::open(path.parent().unwrap_or_else(|| Path::new(".")))
     }
 
     /// Its path, as it was when it was opened.
-    pub fn path(&self) -> &Path {
+    pub(super) fn path(&self) -> &Path {
         &self.path
     }
 
     /// The descriptor, to be locked.
-    pub fn fd(&self) -> &OwnedFd {
+    pub(super) fn fd(&self) -> &OwnedFd {
         &self.fd
     }
 
     /// The directory `name` in it.
-    pub fn child(&self, name: impl AsRef<OsStr>) -> io::Result<Self> {
+    pub(super) fn child(&self, name: impl AsRef<OsStr>) -> io::Result<Self> {
         let name = bare(name.as_ref())?;
         let fd = rustix::fs::openat(&self.fd, name, DIRECTORY | OFlags::NOFOLLOW, Mode::empty())?;
         Ok(Self { fd: Arc::new(fd), path: self.path.join(name) })
     }
 
     /// The directory `name` in it, which is made if it is not there.
-    pub fn make(&self, name: impl AsRef<OsStr>) -> io::Result<Self> {
+    pub(super) fn make(&self, name: impl AsRef<OsStr>) -> io::Result<Self> {
         let mode = if rights::sees_others() { 0o700 } else { 0o777 };
         match rustix::fs::mkdirat(&self.fd, bare(name.as_ref())?, Mode::from_raw_mode(mode)) {
             Ok(()) | Err(Errno::EXIST) => self.child(name),
@@ -85,7 +85,7 @@ impl Dir {
     }
 
     /// What is in it, by name.
-    pub fn list(&self) -> io::Result<Vec<DirEntry>> {
+    pub(super) fn list(&self) -> io::Result<Vec<DirEntry>> {
         let mut found = Vec::new();
         for entry in rustix::fs::Dir::read_from(&self.fd)? {
             let entry = entry?;
@@ -104,17 +104,17 @@ impl Dir {
     }
 
     /// What is under `name`: of a link, of the link itself.
-    pub fn stat(&self, name: impl AsRef<OsStr>) -> io::Result<Stat> {
+    pub(super) fn stat(&self, name: impl AsRef<OsStr>) -> io::Result<Stat> {
         Ok(rustix::fs::statat(&self.fd, bare(name.as_ref())?, AtFlags::SYMLINK_NOFOLLOW)?)
     }
 
     /// What it is itself.
-    pub fn stat_self(&self) -> io::Result<Stat> {
+    pub(super) fn stat_self(&self) -> io::Result<Stat> {
         Ok(rustix::fs::fstat(&self.fd)?)
     }
 
     /// The directory at `path` below it.
-    pub fn below(&self, path: &Path) -> io::Result<Self> {
+    pub(super) fn below(&self, path: &Path) -> io::Result<Self> {
         path.components().try_fold(self.clone(), |directory, component| match component {
             Component::Normal(name) => directory.child(name),
             _ => Err(Errno::INVAL.into()),
@@ -122,7 +122,7 @@ impl Dir {
     }
 
     /// The file at `path` below it, to be read.
-    pub fn file(&self, path: &Path) -> Result<FileRange, Damage> {
+    pub(super) fn file(&self, path: &Path) -> Result<FileRange, Damage> {
         let name = path.file_name().ok_or(Errno::INVAL).map_err(io::Error::from)?;
         let directory = path.parent().map_or_else(|| Ok(self.clone()), |path| self.below(path))?;
         // To open a device may do something, and something else than a file is refused anyhow.
@@ -132,36 +132,36 @@ impl Dir {
     }
 
     /// Makes the file `name`, which must not be there.
-    pub fn create(&self, name: &str, mode: Mode) -> io::Result<File> {
+    pub(super) fn create(&self, name: &str, mode: Mode) -> io::Result<File> {
         let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let fd = rustix::fs::openat(&self.fd, bare(OsStr::new(name))?, flags, mode)?;
         Ok(File::from(fd))
     }
 
     /// Opens the file `name` to be locked, and makes it if it is not there.
-    pub fn lock_file(&self, name: &str) -> io::Result<File> {
+    pub(super) fn lock_file(&self, name: &str) -> io::Result<File> {
         let flags = READ | OFlags::CREATE;
         let fd = rustix::fs::openat(&self.fd, bare(OsStr::new(name))?, flags, Mode::from_raw_mode(0o600))?;
         Ok(File::from(fd))
     }
 
     /// Takes the file or link `name` away.
-    pub fn remove(&self, name: &str) -> io::Result<()> {
+    pub(super) fn remove(&self, name: &str) -> io::Result<()> {
         Ok(rustix::fs::unlinkat(&self.fd, bare(OsStr::new(name))?, AtFlags::empty())?)
     }
 
     /// Takes the file `name` away if it is one, and the user's own.
-    pub fn remove_own(&self, name: &str) -> io::Result<()> {
+    pub(super) fn remove_own(&self, name: &str) -> io::Result<()> {
         if is_own_file(&self.stat(name)?) { self.remove(name) } else { Err(Errno::PERM.into()) }
     }
 
     /// Takes the directory `name` away, if nothing is in it.
-    pub fn remove_directory(&self, name: &str) -> io::Result<()> {
+    pub(super) fn remove_directory(&self, name: &str) -> io::Result<()> {
         Ok(rustix::fs::unlinkat(&self.fd, bare(OsStr::new(name))?, AtFlags::REMOVEDIR)?)
     }
 
     /// Gives the file `from` the name `to`. What has that name is an error, unless it is to be replaced.
-    pub fn rename(&self, from: &str, to: &str, replace: bool) -> io::Result<()> {
+    pub(super) fn rename(&self, from: &str, to: &str, replace: bool) -> io::Result<()> {
         let (from, to) = (bare(OsStr::new(from))?, bare(OsStr::new(to))?);
         if replace {
             return Ok(rustix::fs::renameat(&self.fd, from, &self.fd, to)?);
@@ -177,7 +177,7 @@ impl Dir {
     }
 
     /// Has the names in it outlast the host.
-    pub fn sync(&self) -> io::Result<()> {
+    pub(super) fn sync(&self) -> io::Result<()> {
         Ok(rustix::fs::fsync(&*self.fd)?)
     }
 }

@@ -18,7 +18,7 @@ use crate::text::sentence::shown;
 
 /// Where a part lies.
 #[derive(Debug, Clone)]
-pub struct PartLocation {
+pub(super) struct PartLocation {
     /// The directory that was opened; none for a file that the user names.
     root: Option<Dir>,
     /// The path below it.
@@ -27,17 +27,17 @@ pub struct PartLocation {
 
 impl PartLocation {
     /// A file that the user names.
-    pub fn named(path: &Path) -> Self {
+    pub(super) fn named(path: &Path) -> Self {
         Self { root: None, path: path.to_owned() }
     }
 
     /// The file `path` below `root`.
-    pub fn below(root: &Dir, path: PathBuf) -> Self {
+    pub(super) fn below(root: &Dir, path: PathBuf) -> Self {
         Self { root: Some(root.clone()), path }
     }
 
     /// Opens it.
-    pub fn open(&self) -> Result<FileRange, Damage> {
+    pub(super) fn open(&self) -> Result<FileRange, Damage> {
         match &self.root {
             Some(root) => root.file(&self.path),
             None => FileRange::open(&self.path),
@@ -45,22 +45,22 @@ impl PartLocation {
     }
 
     /// Its path.
-    pub fn path(&self) -> PathBuf {
+    pub(super) fn path(&self) -> PathBuf {
         self.root.as_ref().map_or_else(|| self.path.clone(), |root| root.path().join(&self.path))
     }
 
     /// Its name.
-    pub fn name(&self) -> Option<&str> {
+    pub(super) fn name(&self) -> Option<&str> {
         self.path.file_name()?.to_str()
     }
 
     /// The part `name` beside it.
-    pub fn beside(&self, name: &str) -> Self {
+    pub(super) fn beside(&self, name: &str) -> Self {
         Self { root: self.root.clone(), path: self.path.with_file_name(name) }
     }
 
     /// The names of the parts in its directory.
-    pub fn siblings(&self) -> io::Result<Vec<String>> {
+    pub(super) fn siblings(&self) -> io::Result<Vec<String>> {
         let directory = match &self.root {
             Some(root) => self.path.parent().map_or_else(|| Ok(root.clone()), |path| root.below(path))?,
             None => Dir::of_file(&self.path)?,
@@ -81,16 +81,16 @@ fn is_hidden(name: &OsStr) -> bool {
 
 /// What is left out: each reason once, with the first file and how many there are.
 #[derive(Debug, Default)]
-pub struct SkippedFiles(BTreeMap<String, (PathBuf, u64)>);
+pub(super) struct SkippedFiles(BTreeMap<String, (PathBuf, u64)>);
 
 impl SkippedFiles {
     /// Leaves out `path`.
-    pub fn add(&mut self, path: PathBuf, reason: &impl ToString) {
+    pub(super) fn add(&mut self, path: PathBuf, reason: &impl ToString) {
         self.0.entry(reason.to_string()).or_insert((path, 0)).1 += 1;
     }
 
     /// One sentence a reason; `what` is what became of the files.
-    pub fn sentences(self, what: &str) -> Vec<String> {
+    pub(super) fn sentences(self, what: &str) -> Vec<String> {
         let sentence = |(reason, (path, count)): (String, (PathBuf, u64))| match count {
             1 => format!("{}: {what}: {reason}", shown(&path)),
             _ => format!("{} and {} more: {what}: {reason}", shown(&path), count - 1),
@@ -100,7 +100,7 @@ impl SkippedFiles {
 }
 
 /// A search for parts.
-pub struct PartSearch<'a> {
+pub(super) struct PartSearch<'a> {
     /// The directory that is searched.
     pub root: &'a Dir,
     /// Takes account of the memory.
@@ -120,7 +120,12 @@ impl<'a> PartSearch<'a> {
     ///
     /// # Errors
     /// When `root` can not be read, and when it is to stop.
-    pub fn new(root: &'a Dir, depth: usize, reader: &'a PartReader, stop: &'a AtomicBool) -> Result<Self, RecordError> {
+    pub(super) fn new(
+        root: &'a Dir,
+        depth: usize,
+        reader: &'a PartReader,
+        stop: &'a AtomicBool,
+    ) -> Result<Self, RecordError> {
         let (locations, skipped) = (Vec::new(), SkippedFiles::default());
         let mut search = Self { root, reader, stop, locations, skipped, unreadable: None };
         let found = root.list().map_err(|error| RecordError::io(root.path(), error))?;

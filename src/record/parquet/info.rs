@@ -22,7 +22,7 @@ const MAX_COLUMNS: usize = 1024;
 
 /// What a part says of itself.
 #[derive(Debug)]
-pub struct PartInfo {
+pub(super) struct PartInfo {
     /// Of its ticks.
     pub ticks: TickSummary,
     /// Of its run.
@@ -35,11 +35,11 @@ pub struct PartInfo {
 
 /// A run's header as it is in a part; parts of one run share it.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct HeaderJson(Arc<str>);
+pub(super) struct HeaderJson(Arc<str>);
 
 impl HeaderJson {
     /// The header.
-    pub fn parse(&self) -> Result<Header, Damage> {
+    pub(super) fn parse(&self) -> Result<Header, Damage> {
         let header: Header =
             serde_json::from_str(&self.0).map_err(|_| Damage::Form("its header is not one of psn's"))?;
         let mut names = HashSet::new();
@@ -53,13 +53,13 @@ impl HeaderJson {
     }
 
     /// Its text.
-    pub fn text(&self) -> &str {
+    pub(super) fn text(&self) -> &str {
         &self.0
     }
 }
 
 /// A part that is open, with all that is read of it before its rows.
-pub struct OpenedPart {
+pub(super) struct OpenedPart {
     /// The file.
     pub file: FileRange,
     /// The file's own metadata.
@@ -70,7 +70,7 @@ pub struct OpenedPart {
 
 impl OpenedPart {
     /// Reads the metadata of the part in `file`.
-    pub fn of(file: FileRange) -> Result<Self, Damage> {
+    pub(super) fn of(file: FileRange) -> Result<Self, Damage> {
         let footer = Footer::read(&file)?;
         let info = PartInfo::of(&footer)?;
         Ok(Self { file, footer, info })
@@ -79,7 +79,7 @@ impl OpenedPart {
 
 impl PartInfo {
     /// What psn noted in the metadata of a part.
-    pub fn of(footer: &Footer) -> Result<Self, Damage> {
+    pub(super) fn of(footer: &Footer) -> Result<Self, Damage> {
         const FOREIGN: Damage = Damage::Form("no psn wrote it");
         let ticks = footer.note(schema::TICKS_NOTE).and_then(|note| serde_json::from_str(note).ok());
         let ticks: TickSummary = ticks.ok_or(FOREIGN)?;
@@ -104,7 +104,7 @@ const LARGE: u64 = 256 << 10;
 
 /// Looks at many parts, in threads of any number.
 #[derive(Debug, Default)]
-pub struct PartReader {
+pub(super) struct PartReader {
     headers: Mutex<HashSet<Arc<str>>>,
     large: Mutex<()>,
     held: AtomicUsize,
@@ -112,7 +112,7 @@ pub struct PartReader {
 
 impl PartReader {
     /// What `file` says of itself.
-    pub fn read(&self, file: &FileRange) -> Result<PartInfo, Damage> {
+    pub(super) fn read(&self, file: &FileRange) -> Result<PartInfo, Damage> {
         let mut info = match Footer::read_within(file, LARGE) {
             Err(Damage::Long) => {
                 let _alone = self.large.lock().unwrap_or_else(PoisonError::into_inner);
@@ -137,7 +137,7 @@ impl PartReader {
     ///
     /// # Errors
     /// When it is too much together.
-    pub fn hold(&self, bytes: usize) -> Result<(), Damage> {
+    pub(super) fn hold(&self, bytes: usize) -> Result<(), Damage> {
         let before = self.held.fetch_add(bytes, Ordering::Relaxed);
         if before.saturating_add(bytes) <= MAX_HELD {
             return Ok(());

@@ -41,8 +41,8 @@ mod write;
 
 use std::path::Path;
 
-pub use recording::open;
-pub use sink::DatasetOptions;
+pub(super) use recording::open;
+pub(super) use sink::DatasetOptions;
 use sink::ParquetSink;
 
 use super::{Header, RecordError, Sink};
@@ -52,7 +52,7 @@ use super::{Header, RecordError, Sink};
 /// # Errors
 /// When another psn writes there, when this run is recorded there already and `force` does not have it replaced, and
 /// when files can not be made.
-pub fn create(
+pub(super) fn create(
     path: &Path,
     header: &Header,
     force: bool,

@@ -7,7 +7,7 @@ const EXTENSION: &str = ".parquet";
 
 /// The name of a part: `part-START-RUN-NUMBER.parquet`, or with the first and the last number of those it was merged from.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct PartName {
+pub(super) struct PartName {
     /// When its first tick was, to the microsecond.
     pub start: String,
     /// The run.
@@ -30,17 +30,17 @@ impl fmt::Display for PartName {
 
 impl PartName {
     /// That of part `number` of the run, whose first tick is at `start_ns`.
-    pub fn new(start_ns: u64, run: &str, number: u64) -> Self {
+    pub(super) fn new(start_ns: u64, run: &str, number: u64) -> Self {
         Self { start: start(start_ns), run: encode(run), first: number, last: number }
     }
 
     /// The name of what `first` to `last`, parts of one run, are merged into.
-    pub fn merged(first: &Self, last: &Self) -> Self {
+    pub(super) fn merged(first: &Self, last: &Self) -> Self {
         Self { last: last.last, ..first.clone() }
     }
 
     /// The part that is named `name`.
-    pub fn parse(name: &str) -> Option<Self> {
+    pub(super) fn parse(name: &str) -> Option<Self> {
         let (start, rest) = name.strip_prefix("part-")?.strip_suffix(EXTENSION)?.split_once('-')?;
         let (run, numbers) = rest.rsplit_once('-')?;
         let (first, last) = numbers.split_once('_').unwrap_or((numbers, numbers));
@@ -49,18 +49,18 @@ impl PartName {
     }
 
     /// What a part is called while it is written.
-    pub fn temporary(name: &str) -> String {
+    pub(super) fn temporary(name: &str) -> String {
         format!(".{name}.tmp")
     }
 
     /// Whether that is what a part of psn's is called while it is written.
-    pub fn is_temporary(name: &str) -> bool {
+    pub(super) fn is_temporary(name: &str) -> bool {
         let name = name.strip_prefix('.').and_then(|name| name.strip_suffix(".tmp"));
         name.is_some_and(|name| Self::parse(name).is_some())
     }
 
     /// Whether parts of that name are merged into this one.
-    pub fn covers(&self, other: &Self) -> bool {
+    pub(super) fn covers(&self, other: &Self) -> bool {
         let is_larger = self.last - self.first > other.last.saturating_sub(other.first);
         is_larger && self.run == other.run && self.first <= other.first && other.last <= self.last
     }
@@ -82,7 +82,7 @@ fn utc(ns: u64) -> jiff::civil::DateTime {
 }
 
 /// The time in the form in which names have it.
-pub fn start(ns: u64) -> String {
+pub(super) fn start(ns: u64) -> String {
     let time = utc(ns);
     let (date, clock) = (time.date(), time.time());
     format!(
@@ -99,7 +99,7 @@ pub fn start(ns: u64) -> String {
 
 /// The directory of an hour, relative to that of the host. They sort by time.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Hour {
+pub(super) struct Hour {
     /// `date=2026-11-23`
     pub date: String,
     /// `hour=03`
@@ -108,7 +108,7 @@ pub struct Hour {
 
 impl Hour {
     /// The one in which `ns` is.
-    pub fn of(ns: u64) -> Self {
+    pub(super) fn of(ns: u64) -> Self {
         let time = utc(ns);
         let date = time.date();
         Self {
@@ -118,23 +118,23 @@ impl Hour {
     }
 
     /// Whether a directory could be one of dates.
-    pub fn is_date(name: &str) -> bool {
+    pub(super) fn is_date(name: &str) -> bool {
         name.starts_with("date=")
     }
 
     /// Whether a directory could be one of hours.
-    pub fn is_hour(name: &str) -> bool {
+    pub(super) fn is_hour(name: &str) -> bool {
         name.starts_with("hour=")
     }
 }
 
 /// The directory of a host.
-pub fn host(name: &str) -> String {
+pub(super) fn host(name: &str) -> String {
     format!("host={}", if name.is_empty() { "unknown".to_owned() } else { encode(name) })
 }
 
 /// The name of the directory of the parts that are to become the single file `name`: hidden, beside it.
-pub fn staging(name: &str) -> String {
+pub(super) fn staging(name: &str) -> String {
     format!(".{name}.parts")
 }
 

@@ -19,7 +19,7 @@ const TRIAL: Duration = Duration::from_secs(3600);
 
 /// The names of the parts whose last tick was before `oldest_ns`, or that are too many for `max_size` bytes: first those of
 /// a day to come, by a clock that says `now_ns`, then the oldest, never the newest.
-pub fn excess(catalog: &PartCatalog, now_ns: u64, oldest_ns: Option<u64>, max_size: Option<u64>) -> Vec<String> {
+pub(super) fn excess(catalog: &PartCatalog, now_ns: u64, oldest_ns: Option<u64>, max_size: Option<u64>) -> Vec<String> {
     let is_ahead = |entry: &&CatalogEntry| entry.ticks.from_ns > now_ns.saturating_add(nanoseconds(AHEAD));
     let newest = catalog.iter().rev().find(|(_, entry)| !is_ahead(entry)).or_else(|| catalog.iter().next_back());
     let newest = newest.map(|(name, _)| name);
@@ -39,7 +39,7 @@ pub fn excess(catalog: &PartCatalog, now_ns: u64, oldest_ns: Option<u64>, max_si
 
 /// What time it is for what is too old.
 #[derive(Debug, Default)]
-pub struct RetentionClock {
+pub(super) struct RetentionClock {
     /// The time that is believed, and when it was told.
     last: Option<(u64, Instant)>,
     /// Since when it has been told otherwise.
@@ -48,7 +48,7 @@ pub struct RetentionClock {
 
 impl RetentionClock {
     /// The time, nanoseconds since 1970, when a tick says that it is `time_ns` and it is `at`.
-    pub fn now(&mut self, time_ns: u64, at: Instant) -> u64 {
+    pub(super) fn now(&mut self, time_ns: u64, at: Instant) -> u64 {
         let expected = self.last.map(|(time_ns, then)| time_ns.saturating_add(nanoseconds(at.duration_since(then))));
         match expected {
             Some(expected) if time_ns > expected.saturating_add(nanoseconds(LEAP)) => {

@@ -32,7 +32,7 @@ const MAX_FOOTER: u64 = 16 << 20;
 
 /// What a part says of its ticks.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct TickSummary {
+pub(super) struct TickSummary {
     /// Where their file lies in that of the part, bytes from the start.
     pub offset: u64,
     /// Its length in bytes.
@@ -55,14 +55,14 @@ pub struct TickSummary {
 
 impl TickSummary {
     /// Whether all ticks between the first and the last of `other` lie between these.
-    pub const fn covers(&self, other: &Self) -> bool {
+    pub(super) const fn covers(&self, other: &Self) -> bool {
         self.first <= other.first && other.last <= self.last
     }
 }
 
 /// A tick, and what of it is in the part.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct PartTick {
+pub(super) struct PartTick {
     /// Its number, counted from the start of the run.
     pub number: u64,
     /// What is known of it.
@@ -95,7 +95,7 @@ impl PartTick {
 }
 
 /// The ticks of a part in the making.
-pub struct TickWriter {
+pub(super) struct TickWriter {
     file: TableWriter<Vec<u8>>,
     waiting: Vec<PartTick>,
     note: TickSummary,
@@ -103,7 +103,7 @@ pub struct TickWriter {
 
 impl TickWriter {
     /// None yet; `due_before` were due before the first.
-    pub fn new(due_before: u64) -> Result<Self, ParquetError> {
+    pub(super) fn new(due_before: u64) -> Result<Self, ParquetError> {
         let schema = schema::numbers_and_texts(&NUMBERS, &[STATES])?;
         let file = TableWriter::new(Vec::new(), &schema)?;
         Ok(Self {
@@ -114,12 +114,12 @@ impl TickWriter {
     }
 
     /// What is to be said of them so far.
-    pub const fn note(&self) -> &TickSummary {
+    pub(super) const fn note(&self) -> &TickSummary {
         &self.note
     }
 
     /// Adds the next.
-    pub fn add(&mut self, tick: PartTick) -> Result<(), ParquetError> {
+    pub(super) fn add(&mut self, tick: PartTick) -> Result<(), ParquetError> {
         let note = &mut self.note;
         if note.count == 0 {
             note.first = tick.number;
@@ -134,26 +134,27 @@ impl TickWriter {
     }
 
     fn write(&mut self) -> Result<(), ParquetError> {
+        let mut group = self.file.row_group()?;
         let mut numbers = Vec::with_capacity(self.waiting.len());
         for place in 0..NUMBERS.len() {
             numbers.clear();
             let number = |tick: &PartTick| tick.number(place).cast_signed();
             numbers.extend(self.waiting.iter().map(number));
-            let column = self.file.encoder.numbers(&numbers, Eight::Other, None)?;
-            self.file.column(column)?;
+            let column = group.encoder.numbers(&numbers, Eight::Other, None)?;
+            group.column(column)?;
         }
         let mut states = TextList::default();
         self.waiting.iter().for_each(|tick| states.push(&tick.info.states.to_string()));
         let places: Vec<u32> = (0..).take(self.waiting.len()).collect();
-        let column = self.file.encoder.texts(&places, &states, None)?;
-        self.file.column(column)?;
-        self.file.end_group(self.waiting.len())?;
+        let column = group.encoder.texts(&places, &states, None)?;
+        group.column(column)?;
+        group.finish()?;
         self.waiting.clear();
         Ok(())
     }
 
     /// Their file, and what is to be said of it but for its place.
-    pub fn finish(&mut self) -> Result<(&[u8], TickSummary), ParquetError> {
+    pub(super) fn finish(&mut self) -> Result<(&[u8], TickSummary), ParquetError> {
         if !self.waiting.is_empty() {
             self.write()?;
         }
@@ -164,7 +165,7 @@ impl TickWriter {
 }
 
 /// The ticks of a part, one after another.
-pub struct TickReader {
+pub(super) struct TickReader {
     rows: RowReader,
     /// Ticks that have not been decoded.
     left: u64,
@@ -174,7 +175,7 @@ pub struct TickReader {
 
 impl TickReader {
     /// Those of `part`, which says `note` of them, until `stop` is set.
-    pub fn new(part: &FileRange, note: &TickSummary, stop: &Arc<AtomicBool>) -> Result<Self, Damage> {
+    pub(super) fn new(part: &FileRange, note: &TickSummary, stop: &Arc<AtomicBool>) -> Result<Self, Damage> {
         let file = part.part(note.offset, note.length)?;
         let footer = Footer::read_within(&file, MAX_FOOTER)?;
         if note.count > MAX_TICKS {
@@ -195,7 +196,7 @@ impl TickReader {
     }
 
     /// The next.
-    pub fn next(&mut self) -> Result<Option<PartTick>, Damage> {
+    pub(super) fn next(&mut self) -> Result<Option<PartTick>, Damage> {
         if self.used == self.decoded.len() {
             let count = usize::try_from(self.left).unwrap_or(BATCH).min(BATCH / 8);
             if count == 0 {

@@ -8,11 +8,12 @@ use rusqlite::config::DbConfig;
 use rusqlite::limits::Limit;
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 
-use super::files::{Files, Which};
+use super::files::{DatabaseFiles, FileRole};
 use super::vfs;
 use crate::record::RecordError;
 use crate::record::directory::with_suffix;
 use crate::text::escape::printable;
+use crate::text::sentence::shown;
 
 /// No text of a recording is longer; what is, is none of psn's.
 const MAX_LENGTH: i32 = 16 << 20;
@@ -31,7 +32,7 @@ const MAGIC: &[u8; 16] = b"SQLite format 3\0";
 
 /// What interrupts a reading.
 #[derive(Debug)]
-pub enum Trouble {
+pub(super) enum ReadFailure {
     /// The file.
     Sqlite(rusqlite::Error),
     /// The visitor.
@@ -42,13 +43,13 @@ pub enum Trouble {
     Damaged,
 }
 
-impl From<rusqlite::Error> for Trouble {
+impl From<rusqlite::Error> for ReadFailure {
     fn from(error: rusqlite::Error) -> Self {
         Self::Sqlite(error)
     }
 }
 
-impl From<RecordError> for Trouble {
+impl From<RecordError> for ReadFailure {
     fn from(error: RecordError) -> Self {
         Self::Record(error)
     }
@@ -56,10 +57,10 @@ impl From<RecordError> for Trouble {
 
 /// A database that is open for reading.
 #[derive(Debug)]
-pub struct Database {
+pub(super) struct Database {
     /// The connection.
     pub db: Connection,
-    files: Arc<Files>,
+    files: Arc<DatabaseFiles>,
     /// How many more looks its work may take.
     patience: Arc<AtomicU64>,
 }
@@ -69,8 +70,8 @@ impl Database {
     ///
     /// # Errors
     /// When it cannot be read, or is none.
-    pub fn open(path: &Path, stop: &Arc<std::sync::atomic::AtomicBool>) -> Result<Self, RecordError> {
-        let files = Arc::new(Files::open(path, stop)?);
+    pub(super) fn open(path: &Path, stop: &Arc<std::sync::atomic::AtomicBool>) -> Result<Self, RecordError> {
+        let files = Arc::new(DatabaseFiles::open(path, stop)?);
         check_start(&files, path)?;
         let failed = |error: rusqlite::Error| match &error {
             _ if files.is_stopped() => RecordError::Stopped,
@@ -79,7 +80,7 @@ impl Database {
             }
             _ => RecordError::not_recording(path, SqliteError(error)),
         };
-        let offer = vfs::Offer::new(&files).map_err(failed)?;
+        let offer = vfs::OfferedName::new(&files).map_err(failed)?;
         let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let open = || -> rusqlite::Result<(Connection, Arc<AtomicU64>)> {
             let mut db = Connection::open_with_flags_and_vfs(offer.name(), flags, vfs::NAME)?;
@@ -93,22 +94,21 @@ impl Database {
     }
 
     /// Lets the reading that begins go on until it is stopped: it bounds its own work.
-    pub fn be_patient(&self) {
+    pub(super) fn be_patient(&self) {
         self.patience.store(u64::MAX, Ordering::Relaxed);
     }
 
     /// Whether the user has asked for the end.
-    pub fn is_stopped(&self) -> bool {
+    pub(super) fn is_stopped(&self) -> bool {
         self.files.is_stopped()
     }
 
     /// What to say if the last change was cut off.
-    pub fn cut_change(&self, path: &Path) -> Option<String> {
-        let (shown, journal) = (path.display(), with_suffix(path, "-journal"));
+    pub(super) fn cut_change(&self, path: &Path) -> Option<String> {
+        let (path, journal) = (shown(path), shown(Path::new(&with_suffix(path, "-journal"))));
         self.files.is_cut_within_a_change().then(|| {
             format!(
-                "{shown}: it is damaged: its writer was cut off within a change, which is not undone here; sqlite3 undoes it by {}",
-                Path::new(&journal).display()
+                "{path}: it is damaged: its writer was stopped within a change, which psn does not undo; sqlite3 does, with {journal}"
             )
         })
     }
@@ -117,23 +117,21 @@ impl Database {
     ///
     /// # Errors
     /// When they cannot be read.
-    pub fn oddities(&self, path: &Path) -> rusqlite::Result<Vec<String>> {
+    pub(super) fn oddities(&self, path: &Path) -> rusqlite::Result<Vec<String>> {
         let mut odd: Vec<String> = self.cut_change(path).into_iter().collect();
-        let shown = path.display();
+        let (named, path) = (path, shown(path));
+
         let number = |pragma: &str| self.db.query_row(pragma, [], |row| row.get::<_, i64>(0)).map(i64::unsigned_abs);
         let wants = number("PRAGMA page_size")?.saturating_mul(number("PRAGMA page_count")?);
-        let has = self.files.len(Which::Database).unwrap_or(0);
+        let has = self.files.len(FileRole::Database).unwrap_or(0);
         if !self.files.has_log() && has != wants {
-            odd.push(format!("{shown}: it has {has} bytes where it should have {wants}: it was cut off or added to"));
+            odd.push(format!("{path}: it has {has} bytes where it should have {wants}: it was cut off or added to"));
         }
         let mut versions = [0; 2];
-        let is_logged = self.files.read_at(Which::Database, &mut versions, 18).is_ok_and(|len| len == 2);
+        let is_logged = self.files.read_at(FileRole::Database, &mut versions, 18).is_ok_and(|len| len == 2);
         if is_logged && versions == [2, 2] && !self.files.has_log() {
-            let log = with_suffix(path, "-wal");
-            odd.push(format!(
-                "{shown}: its log {} is missing: what was written last is in there; copy both files",
-                Path::new(&log).display()
-            ));
+            let log = shown(Path::new(&with_suffix(&named, "-wal")));
+            odd.push(format!("{path}: its log {log} is missing: it has what was written last; copy both files"));
         }
         Ok(odd)
     }
@@ -143,7 +141,7 @@ impl Database {
     ///
     /// # Errors
     /// When it cannot be read.
-    pub fn are_plain_tables(&self, tables: &[&str]) -> rusqlite::Result<bool> {
+    pub(super) fn are_plain_tables(&self, tables: &[&str]) -> rusqlite::Result<bool> {
         let kind = "SELECT count(*) FROM pragma_table_list WHERE schema = 'main' AND name = ?1 AND type = 'table'";
         let hidden = "SELECT count(*) FROM pragma_table_xinfo(?1) WHERE hidden <> 0";
         for table in tables {
@@ -159,7 +157,7 @@ impl Database {
     ///
     /// # Errors
     /// When the database cannot be read.
-    pub fn table_columns(&self, table: &str) -> rusqlite::Result<Vec<String>> {
+    pub(super) fn table_columns(&self, table: &str) -> rusqlite::Result<Vec<String>> {
         let mut select = self.db.prepare("SELECT name FROM pragma_table_info(?1)")?;
         let names = select.query_map([table], |row| row.get(0))?;
         names.collect()
@@ -167,9 +165,9 @@ impl Database {
 }
 
 /// Tells what is no database before SQLite does, in clearer words.
-fn check_start(files: &Files, path: &Path) -> Result<(), RecordError> {
+fn check_start(files: &DatabaseFiles, path: &Path) -> Result<(), RecordError> {
     let mut start = [0; 16];
-    let read = files.read_at(Which::Database, &mut start, 0).map_err(|error| RecordError::io(path, error))?;
+    let read = files.read_at(FileRole::Database, &mut start, 0).map_err(|error| RecordError::io(path, error))?;
     if read == 0 {
         let reason = if files.has_log() { "it is empty, though it has a log" } else { "it is empty" };
         return Err(RecordError::not_recording(path, reason));
@@ -181,7 +179,7 @@ fn check_start(files: &Files, path: &Path) -> Result<(), RecordError> {
 }
 
 /// Bounds what SQLite does with a file that a stranger may have written.
-fn guard(db: &mut Connection, files: &Arc<Files>) -> rusqlite::Result<Arc<AtomicU64>> {
+fn guard(db: &mut Connection, files: &Arc<DatabaseFiles>) -> rusqlite::Result<Arc<AtomicU64>> {
     db.set_limit(Limit::SQLITE_LIMIT_LENGTH, MAX_LENGTH)?;
     for (option, on) in [
         (DbConfig::SQLITE_DBCONFIG_DEFENSIVE, true),
@@ -212,7 +210,7 @@ fn guard(db: &mut Connection, files: &Arc<Files>) -> rusqlite::Result<Arc<Atomic
 
 /// An error of SQLite's whose text is safe to show: it may hold names that the file's writer chose.
 #[derive(Debug)]
-pub struct SqliteError(pub rusqlite::Error);
+pub(super) struct SqliteError(pub rusqlite::Error);
 
 impl std::fmt::Display for SqliteError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {

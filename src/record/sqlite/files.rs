@@ -26,7 +26,7 @@ const COPIES: usize = 3;
 
 /// A write-ahead log: <https://sqlite.org/fileformat2.html#the_write_ahead_log>.
 #[derive(Debug)]
-enum Log {
+enum WriteAheadLog {
     None,
     Copied(Vec<u8>),
     InPlace(File),
@@ -34,23 +34,23 @@ enum Log {
 
 /// A database and its log.
 #[derive(Debug)]
-pub(super) struct Files {
+pub(super) struct DatabaseFiles {
     database: File,
-    log: Log,
+    log: WriteAheadLog,
     /// Whether a rollback journal beside it has a change that was cut off.
     is_cut_within_a_change: bool,
     /// Ends every reading when it is set.
     stop: Arc<AtomicBool>,
 }
 
-/// Which of the two.
+/// FileRole of the two.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Which {
+pub(super) enum FileRole {
     Database,
     Log,
 }
 
-impl Files {
+impl DatabaseFiles {
     /// Opens the database at `path`, and its log if it has one.
     ///
     /// # Errors
@@ -71,7 +71,7 @@ impl Files {
         let log_path = PathBuf::from(with_suffix(path, "-wal"));
         let log = match regular(&directory, Path::new(&with_suffix(name, "-wal"))) {
             Ok(log) => copy(log, owner).map_err(|error| RecordError::io(&log_path, error))?,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Log::None,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => WriteAheadLog::None,
             Err(error) => return Err(RecordError::io(&log_path, error)),
         };
         let is_cut_within_a_change =
@@ -86,7 +86,7 @@ impl Files {
 
     /// Whether there is a log.
     pub(super) const fn has_log(&self) -> bool {
-        !matches!(self.log, Log::None)
+        !matches!(self.log, WriteAheadLog::None)
     }
 
     /// Whether the user has asked for the end.
@@ -100,22 +100,22 @@ impl Files {
     }
 
     /// The length of a file in bytes.
-    pub(super) fn len(&self, which: Which) -> io::Result<u64> {
+    pub(super) fn len(&self, which: FileRole) -> io::Result<u64> {
         match (which, &self.log) {
-            (Which::Database, _) => Ok(self.database.metadata()?.len()),
-            (Which::Log, Log::None) => Ok(0),
-            (Which::Log, Log::Copied(bytes)) => Ok(bytes.len() as u64),
-            (Which::Log, Log::InPlace(file)) => Ok(file.metadata()?.len()),
+            (FileRole::Database, _) => Ok(self.database.metadata()?.len()),
+            (FileRole::Log, WriteAheadLog::None) => Ok(0),
+            (FileRole::Log, WriteAheadLog::Copied(bytes)) => Ok(bytes.len() as u64),
+            (FileRole::Log, WriteAheadLog::InPlace(file)) => Ok(file.metadata()?.len()),
         }
     }
 
     /// Reads from `offset` on; returns how many bytes there were.
-    pub(super) fn read_at(&self, which: Which, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+    pub(super) fn read_at(&self, which: FileRole, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
         match (which, &self.log) {
-            (Which::Database, _) => fill(&self.database, buffer, offset),
-            (Which::Log, Log::None) => Ok(0),
-            (Which::Log, Log::InPlace(file)) => fill(file, buffer, offset),
-            (Which::Log, Log::Copied(bytes)) => {
+            (FileRole::Database, _) => fill(&self.database, buffer, offset),
+            (FileRole::Log, WriteAheadLog::None) => Ok(0),
+            (FileRole::Log, WriteAheadLog::InPlace(file)) => fill(file, buffer, offset),
+            (FileRole::Log, WriteAheadLog::Copied(bytes)) => {
                 let rest = usize::try_from(offset).ok().and_then(|offset| bytes.get(offset..)).unwrap_or_default();
                 let len = rest.len().min(buffer.len());
                 if let (Some(to), Some(from)) = (buffer.get_mut(..len), rest.get(..len)) {
@@ -146,7 +146,7 @@ fn is_hot(journal: &File) -> bool {
 }
 
 /// Copies a log. The header of a log changes when its writer begins it anew.
-fn copy(log: File, owner: u32) -> io::Result<Log> {
+fn copy(log: File, owner: u32) -> io::Result<WriteAheadLog> {
     if log.metadata()?.uid() != owner {
         return Err(io::Error::other("it belongs to another user than the database"));
     }
@@ -161,10 +161,10 @@ fn copy(log: File, owner: u32) -> io::Result<Log> {
         let mut header = [0; 32];
         let read = fill(&log, &mut header, 0)?;
         if header.get(..read) == bytes.get(..read) {
-            return Ok(Log::Copied(bytes));
+            return Ok(WriteAheadLog::Copied(bytes));
         }
     }
-    Ok(Log::InPlace(log))
+    Ok(WriteAheadLog::InPlace(log))
 }
 
 /// Reads until `buffer` is full or the file ends.

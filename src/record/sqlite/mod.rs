@@ -16,14 +16,14 @@
 
 mod connect;
 mod files;
-mod fresh;
-mod joined;
-mod original;
+mod new_database;
 mod read;
 mod schema;
+mod snapper;
+mod snapper_rows;
 mod spans;
-mod strings;
 mod sums;
+mod texts;
 mod vfs;
 mod write;
 
@@ -33,18 +33,18 @@ use std::sync::atomic::AtomicBool;
 
 use super::{RecordError, Recording};
 use connect::Database;
-use original::OriginalRecording;
 use read::SqliteRecording;
-pub use write::SqliteSink;
+use snapper::SnapperRecording;
+pub(super) use write::SqliteSink;
 
 /// Opens the recording at `path`, psn's own or the original's. To set `stop` ends every reading of it.
 ///
 /// # Errors
 /// When it cannot be read, or is none.
-pub fn open(path: &Path, stop: &Arc<AtomicBool>) -> Result<Box<dyn Recording>, RecordError> {
+pub(super) fn open(path: &Path, stop: &Arc<AtomicBool>) -> Result<Box<dyn Recording>, RecordError> {
     let database = Database::open(path, stop)?;
-    Ok(if OriginalRecording::is_one(&database) {
-        Box::new(OriginalRecording::new(database, path)?)
+    Ok(if SnapperRecording::is_one(&database) {
+        Box::new(SnapperRecording::new(database, path)?)
     } else {
         Box::new(SqliteRecording::new(database, path)?)
     })

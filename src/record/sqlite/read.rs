@@ -5,23 +5,24 @@ use std::path::{Path, PathBuf};
 use rusqlite::types::ValueRef;
 use rusqlite::{Connection, Row};
 
-use super::connect::{Database, SqliteError, Trouble};
+use super::connect::{Database, ReadFailure, SqliteError};
 use super::schema::{self, APPLICATION_ID, TICK_NUMBERS, WITH_SUMS};
-use super::spans::{Cell, Spans};
-use super::strings::Strings;
+use super::spans::{SpanValue, Spans};
 use super::sums;
+use super::texts::TextCache;
 use crate::record::tick::States;
 use crate::record::{Header, PIECE_BYTES, PIECE_ROWS, Piece, Query, RecordError, Recording, TickInfo, Visit};
 use crate::report::Facts;
 use crate::row::observation::Value;
 use crate::row::rows::Rows;
+use crate::text::sentence::shown;
 
 /// Bytes of the header, or of the facts, at most; psn's have some thousand.
 const MAX_META_BYTES: usize = 1 << 20;
 
 /// A database that is read.
 #[derive(Debug)]
-pub struct SqliteRecording {
+pub(super) struct SqliteRecording {
     path: PathBuf,
     database: Database,
     header: Header,
@@ -30,12 +31,12 @@ pub struct SqliteRecording {
     ticks: Option<i64>,
     has_sums: bool,
     warnings: Vec<String>,
-    strings: Strings,
+    strings: TextCache,
 }
 
 /// What is written once the run has ended.
 #[derive(serde::Deserialize)]
-struct End {
+struct EndOfRun {
     ticks: i64,
 }
 
@@ -44,7 +45,7 @@ impl SqliteRecording {
     ///
     /// # Errors
     /// When it cannot be read, or is none.
-    pub fn new(database: Database, path: &Path) -> Result<Self, RecordError> {
+    pub(super) fn new(database: Database, path: &Path) -> Result<Self, RecordError> {
         let none = |reason: &str| RecordError::not_recording(path, reason);
         let failed = |error: rusqlite::Error| RecordError::not_recording(path, SqliteError(error));
         let number = |pragma: &str| database.db.query_row(pragma, [], |row| row.get::<_, i32>(0)).map_err(failed);
@@ -74,15 +75,15 @@ impl SqliteRecording {
         header.check(path)?;
         let facts = meta(&database.db, "facts", has_sums, path)?.and_then(|facts| serde_json::from_str(&facts).ok());
         let end = meta(&database.db, "end", has_sums, path)?;
-        let ticks = end.and_then(|end| serde_json::from_str(&end).ok()).map(|End { ticks }| ticks);
+        let ticks = end.and_then(|end| serde_json::from_str(&end).ok()).map(|EndOfRun { ticks }| ticks);
         if has_sums && facts.is_some() && ticks.is_none() {
-            warnings.push(format!("{}: it is damaged: how many ticks it had is lost", path.display()));
+            warnings.push(format!("{}: it is damaged: how many ticks it had is lost", shown(path)));
         }
-        let strings = Strings::new(has_sums);
+        let strings = TextCache::new(has_sums);
         Ok(Self { path: path.to_owned(), database, header, facts, ticks, has_sums, warnings, strings })
     }
 
-    fn visit_ticks(&mut self, query: &Query, visit: &mut Visit<'_>) -> Result<Losses, Trouble> {
+    fn visit_ticks(&mut self, query: &Query, visit: &mut Visit<'_>) -> Result<Losses, ReadFailure> {
         let Self { database, strings, header, has_sums, ticks: written, .. } = self;
         let db = &database.db;
         let has_sums = *has_sums;
@@ -93,13 +94,13 @@ impl SqliteRecording {
         let mut ticks = ticks.query([])?;
         let mut spans = Spans::new(db, query, header, has_sums)?;
         let mut losses = Losses::default();
-        let mut reading = Reading { db, strings, rows: Rows::new(query.columns.len()), visit };
+        let mut reading = TickRows { db, strings, rows: Rows::new(query.columns.len()), visit };
         let mut next = None;
         let mut damaged = None;
         while let Some(row) = ticks.next()? {
-            let Tick { tick, info, first_row, count, is_whole } = Tick::of(row, has_sums)?;
+            let StoredTick { tick, info, first_row, count, is_whole } = StoredTick::of(row, has_sums)?;
             if next.is_some_and(|next| tick < next) {
-                return Err(Trouble::Malformed("its ticks are out of order"));
+                return Err(ReadFailure::Malformed("its ticks are out of order"));
             }
             losses.ticks += missing(next.unwrap_or(0), tick);
             next = Some(tick.saturating_add(1));
@@ -114,9 +115,9 @@ impl SqliteRecording {
             let progress = tick as f64 / (last as f64).max(1.0);
             reading.rows.clear();
             if count > 0 {
-                let row = &mut |cells: &[Cell], odd: &Rows| reading.row(cells, odd, &info, progress);
+                let row = &mut |cells: &[SpanValue], odd: &Rows| reading.row(cells, odd, &info, progress);
                 match spans.of_tick(tick, first_row, row) {
-                    Err(Trouble::Damaged) => {
+                    Err(ReadFailure::Damaged) => {
                         damaged = Some(first_row);
                         losses.ticks += 1;
                         continue;
@@ -132,7 +133,7 @@ impl SqliteRecording {
     }
 
     fn warn(&mut self, text: &str) {
-        let warning = format!("{}: {text}", self.path.display());
+        let warning = format!("{}: {text}", shown(&self.path));
         if !self.warnings.contains(&warning) {
             self.warnings.push(warning);
         }
@@ -140,26 +141,26 @@ impl SqliteRecording {
 }
 
 /// The rows of a tick on their way to a visitor.
-struct Reading<'a, 'v> {
+struct TickRows<'a, 'v> {
     db: &'a Connection,
-    strings: &'a mut Strings,
+    strings: &'a mut TextCache,
     rows: Rows,
     visit: &'a mut Visit<'v>,
 }
 
-impl Reading<'_, '_> {
+impl TickRows<'_, '_> {
     /// Adds a row, and hands on what is there first if that is enough for a piece.
-    fn row(&mut self, cells: &[Cell], odd: &Rows, tick: &TickInfo, progress: f64) -> Result<(), Trouble> {
+    fn row(&mut self, cells: &[SpanValue], odd: &Rows, tick: &TickInfo, progress: f64) -> Result<(), ReadFailure> {
         if self.rows.len() >= PIECE_ROWS || self.rows.size() >= PIECE_BYTES {
             self.hand_on(tick, false, progress)?;
             self.rows.clear();
         }
         for cell in cells {
             self.rows.push(match cell {
-                Cell::Number(number) => Value::Number((*number).into()),
-                Cell::String(id) => self.strings.get(self.db, *id)?,
-                Cell::Mark(mark) => Value::Mark(*mark),
-                Cell::Odd(place) => odd.value(*place, 0),
+                SpanValue::Number(number) => Value::Number((*number).into()),
+                SpanValue::String(id) => self.strings.get(self.db, *id)?,
+                SpanValue::Mark(mark) => Value::Mark(*mark),
+                SpanValue::Odd(place) => odd.value(*place, 0),
             });
         }
         Ok(())
@@ -183,7 +184,7 @@ fn missing(from: i64, to: i64) -> u64 {
 }
 
 /// A row of `ticks`.
-struct Tick {
+struct StoredTick {
     tick: i64,
     info: TickInfo,
     first_row: i64,
@@ -192,7 +193,7 @@ struct Tick {
     is_whole: bool,
 }
 
-impl Tick {
+impl StoredTick {
     fn of(row: &Row<'_>, has_sums: bool) -> rusqlite::Result<Self> {
         let mut numbers = [0; TICK_NUMBERS];
         let mut is_whole = true;
@@ -273,12 +274,12 @@ impl Recording for SqliteRecording {
             .map_err(|error| RecordError::engine(&self.path, SqliteError(error)))?;
         let mut span: Option<(i64, i64)> = None;
         let mut before = i64::MIN;
-        let mut each = || -> Result<(), Trouble> {
+        let mut each = || -> Result<(), ReadFailure> {
             let mut rows = select.query([])?;
             while let Some(row) = rows.next()? {
                 let (tick, time): (i64, i64) = (row.get(0)?, row.get(1)?);
                 if tick <= before {
-                    return Err(Trouble::Malformed("its ticks are out of order"));
+                    return Err(ReadFailure::Malformed("its ticks are out of order"));
                 }
                 before = tick;
                 span = Some(span.map_or((time, time), |(first, last)| (first.min(time), last.max(time))));
@@ -288,7 +289,7 @@ impl Recording for SqliteRecording {
         let result = each();
         match result {
             _ if self.database.is_stopped() => Err(RecordError::Stopped),
-            Err(Trouble::Malformed(reason)) => Err(RecordError::engine(&self.path, reason)),
+            Err(ReadFailure::Malformed(reason)) => Err(RecordError::engine(&self.path, reason)),
             // What is whole is read all the same, and the rest told then.
             _ => Ok(span.map(|(first, last)| (first.max(0).unsigned_abs(), last.max(0).unsigned_abs()))),
         }
@@ -320,14 +321,14 @@ impl Recording for SqliteRecording {
                 }
                 Ok(())
             }
-            Err(Trouble::Record(error)) => Err(error),
-            Err(Trouble::Malformed(reason)) => Err(RecordError::engine(&self.path, reason)),
+            Err(ReadFailure::Record(error)) => Err(error),
+            Err(ReadFailure::Malformed(reason)) => Err(RecordError::engine(&self.path, reason)),
             // What is whole was read; the rest is lost, and said to be.
-            Err(Trouble::Damaged) => {
+            Err(ReadFailure::Damaged) => {
                 self.warn("it is damaged, and not all of it can be read");
                 Ok(())
             }
-            Err(Trouble::Sqlite(error)) => {
+            Err(ReadFailure::Sqlite(error)) => {
                 self.warn(&format!("not all of it can be read: {}", SqliteError(error)));
                 Ok(())
             }

@@ -7,13 +7,13 @@ use crate::proc::source::Source;
 use crate::record::{Header, RecordedColumn, TickInfo};
 
 /// By what a database is known as a recording: `psn1`. `PRAGMA application_id`.
-pub const APPLICATION_ID: i32 = 0x7073_6e31;
+pub(super) const APPLICATION_ID: i32 = 0x7073_6e31;
 
 /// `PRAGMA user_version` of a recording whose tables have checksums; 0 where they have none.
-pub const WITH_SUMS: i32 = 1;
+pub(super) const WITH_SUMS: i32 = 1;
 
 /// How many columns of `ticks` are numbers: the tick's own, those of [`TickInfo`], its group's first row, and its rows.
-pub const TICK_NUMBERS: usize = TickInfo::NAMES.len() + 3;
+pub(super) const TICK_NUMBERS: usize = TickInfo::NAMES.len() + 3;
 
 /// The columns of `ticks` in the order in which statements name them and checksums take them: the numbers, then `states`.
 fn tick_columns() -> String {
@@ -21,18 +21,18 @@ fn tick_columns() -> String {
 }
 
 /// The statement that inserts a tick: its numbers, its states and its checksum.
-pub fn insert_tick() -> String {
+pub(super) fn insert_tick() -> String {
     let values = vec!["?"; TICK_NUMBERS + 2].join(", ");
     format!("INSERT INTO ticks ({}, sum) VALUES ({values})", tick_columns())
 }
 
 /// The statement that selects all ticks; without checksums, each has 0 for one.
-pub fn select_ticks(has_sums: bool) -> String {
+pub(super) fn select_ticks(has_sums: bool) -> String {
     format!("SELECT {}, {} FROM ticks ORDER BY tick", tick_columns(), if has_sums { "sum" } else { "0" })
 }
 
 /// The numbers of a tick as they are stored. SQLite's integers are signed; no count comes near the end of them.
-pub fn tick_numbers(tick: i64, info: &TickInfo, first_row: i64, rows: usize) -> [i64; TICK_NUMBERS] {
+pub(super) fn tick_numbers(tick: i64, info: &TickInfo, first_row: i64, rows: usize) -> [i64; TICK_NUMBERS] {
     let signed = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
     let mut numbers = [tick; TICK_NUMBERS];
     let values = info.numbers().map(signed).into_iter().chain([first_row, signed(rows as u64)]);
@@ -42,7 +42,7 @@ pub fn tick_numbers(tick: i64, info: &TickInfo, first_row: i64, rows: usize) -> 
 
 /// Everything there is before the first tick. Column names are the registry's, so that none needs quoting beyond
 /// double quotes.
-pub fn create(header: &Header) -> String {
+pub(super) fn create(header: &Header) -> String {
     let numbers = TickInfo::NAMES.map(|name| format!("{name} INTEGER NOT NULL")).join(", ");
     let mut sql = format!(
         "PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {WITH_SUMS};

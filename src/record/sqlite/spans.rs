@@ -3,7 +3,7 @@
 use rusqlite::types::ValueRef;
 use rusqlite::{Connection, OptionalExtension as _, Row, Statement};
 
-use super::connect::Trouble;
+use super::connect::ReadFailure;
 use super::sums::{self, GroupSums, Sum};
 use super::write::group_spans;
 use crate::ask::column::Column;
@@ -16,7 +16,7 @@ const MAX_ODD_BYTES: usize = 32 << 20;
 
 /// A value as it is stored.
 #[derive(Debug, Clone, Copy)]
-pub enum Cell {
+pub(super) enum SpanValue {
     /// A number.
     Number(i64),
     /// The id of a text.
@@ -28,7 +28,7 @@ pub enum Cell {
 }
 
 /// Gets the rows of one tick after another.
-pub struct Spans<'a> {
+pub(super) struct Spans<'a> {
     db: &'a Connection,
     select: Statement<'a>,
     is_number: Vec<bool>,
@@ -36,17 +36,17 @@ pub struct Spans<'a> {
     places: Option<Vec<usize>>,
     /// Spans that a group is held with.
     most: usize,
-    group: Group,
+    group: SpanGroup,
 }
 
 /// The spans of some consecutive ticks.
-struct Group {
+struct SpanGroup {
     /// The rowids of its spans.
     from: i64,
     to: i64,
     /// Those that the ticks still to be read may need, by their first ticks, and the place of each one's cells.
     spans: Vec<(i64, i64, usize)>,
-    cells: Vec<Cell>,
+    cells: Vec<SpanValue>,
     odd: Rows,
     /// How many of them have begun, and which of those have not ended.
     begun: usize,
@@ -59,11 +59,11 @@ struct Group {
 }
 
 /// Is given the cells of a row, and what is odd among them.
-pub type Take<'a> = dyn FnMut(&[Cell], &Rows) -> Result<(), Trouble> + 'a;
+pub(super) type TakeRow<'a> = dyn FnMut(&[SpanValue], &Rows) -> Result<(), ReadFailure> + 'a;
 
 impl<'a> Spans<'a> {
     /// For rows as `query` wants them, in a recording as `header` says, which has checksums or not.
-    pub fn new(db: &'a Connection, query: &Query, header: &Header, has_sums: bool) -> rusqlite::Result<Self> {
+    pub(super) fn new(db: &'a Connection, query: &Query, header: &Header, has_sums: bool) -> rusqlite::Result<Self> {
         let names: Vec<String> = query.columns.iter().map(|column| format!(", \"{}\"", column.name)).collect();
         let select = format!(
             "SELECT rowid, first_tick, last_tick{} FROM spans WHERE rowid >= ?1 AND rowid < ?2 ORDER BY rowid",
@@ -76,7 +76,7 @@ impl<'a> Spans<'a> {
             is_number: query.columns.iter().map(|column| column.kind.is_number()).collect(),
             places: has_sums.then(|| query.columns.iter().map(place).collect()),
             most: group_spans(header.columns.len()),
-            group: Group::new(0, 0),
+            group: SpanGroup::new(0, 0),
         })
     }
 
@@ -84,14 +84,14 @@ impl<'a> Spans<'a> {
     ///
     /// # Errors
     /// Those of the database and of `take`, and when no psn wrote that.
-    pub fn of_tick(&mut self, tick: i64, first_row: i64, take: &mut Take<'_>) -> Result<(), Trouble> {
+    pub(super) fn of_tick(&mut self, tick: i64, first_row: i64, take: &mut TakeRow<'_>) -> Result<(), ReadFailure> {
         if self.group.from != first_row {
             self.group = self.load(tick, first_row)?;
         }
         if self.group.is_large {
             return self.stream(tick, take);
         }
-        let Group { spans, cells, odd, begun, current, .. } = &mut self.group;
+        let SpanGroup { spans, cells, odd, begun, current, .. } = &mut self.group;
         current.retain(|(last, _)| *last >= tick);
         while let Some((_, last, place)) = spans.get(*begun).filter(|(first, ..)| *first <= tick) {
             if *last >= tick {
@@ -106,10 +106,10 @@ impl<'a> Spans<'a> {
         Ok(())
     }
 
-    fn load(&mut self, tick: i64, from: i64) -> Result<Group, Trouble> {
+    fn load(&mut self, tick: i64, from: i64) -> Result<SpanGroup, ReadFailure> {
         if from < self.group.to {
             // So no span is read for two groups, however many there are.
-            return Err(Trouble::Malformed("its groups of ticks overlap"));
+            return Err(ReadFailure::Malformed("its groups of ticks overlap"));
         }
         let (to, sums) = if self.places.is_some() {
             let (to, sums) = self.bounds(from)?;
@@ -117,13 +117,13 @@ impl<'a> Spans<'a> {
         } else {
             (self.next_group(tick, from)?, None)
         };
-        let mut group = Group::new(from, to.max(from));
+        let mut group = SpanGroup::new(from, to.max(from));
         group.sums = sums;
         if usize::try_from(to.saturating_sub(from)).is_ok_and(|count| count > self.most) {
             group.is_large = true;
             return Ok(group);
         }
-        let mut check = Check::new(&group, self.places.as_deref());
+        let mut check = GroupCheck::new(&group, self.places.as_deref());
         let mut rows = self.select.query([from, to])?;
         while let Some(row) = rows.next()? {
             let (first, last) = check.row(row)?;
@@ -138,20 +138,20 @@ impl<'a> Spans<'a> {
     }
 
     /// Where the group ends that begins at `from`, and the sums of it that are stored.
-    fn bounds(&self, from: i64) -> Result<(i64, Vec<u8>), Trouble> {
+    fn bounds(&self, from: i64) -> Result<(i64, Vec<u8>), ReadFailure> {
         let mut select = self.db.prepare_cached("SELECT end_row, sums, sum FROM groups WHERE first_row = ?1")?;
         let mut rows = select.query([from])?;
-        let Some(row) = rows.next()? else { return Err(Trouble::Damaged) };
-        let ValueRef::Blob(sums) = row.get_ref(1)? else { return Err(Trouble::Damaged) };
-        let (Ok(to), Ok(sum)) = (row.get::<_, i64>(0), row.get::<_, i64>(2)) else { return Err(Trouble::Damaged) };
+        let Some(row) = rows.next()? else { return Err(ReadFailure::Damaged) };
+        let ValueRef::Blob(sums) = row.get_ref(1)? else { return Err(ReadFailure::Damaged) };
+        let (Ok(to), Ok(sum)) = (row.get::<_, i64>(0), row.get::<_, i64>(2)) else { return Err(ReadFailure::Damaged) };
         if to < from || sums::of_group(from, to, sums) != sum {
-            return Err(Trouble::Damaged);
+            return Err(ReadFailure::Damaged);
         }
         Ok((to, sums.to_vec()))
     }
 
     /// Where the group ends in which `tick` is, of a recording without sums: where the next begins.
-    fn next_group(&self, tick: i64, from: i64) -> Result<i64, Trouble> {
+    fn next_group(&self, tick: i64, from: i64) -> Result<i64, ReadFailure> {
         let mut next = self.db.prepare_cached(
             "SELECT first_row FROM ticks WHERE tick > ?1 AND first_row <> ?2 AND row_count > 0 ORDER BY tick LIMIT 1",
         )?;
@@ -162,11 +162,11 @@ impl<'a> Spans<'a> {
         })
     }
 
-    fn stream(&mut self, tick: i64, take: &mut Take<'_>) -> Result<(), Trouble> {
+    fn stream(&mut self, tick: i64, take: &mut TakeRow<'_>) -> Result<(), ReadFailure> {
         if std::mem::replace(&mut self.group.is_read, true) {
-            return Err(Trouble::Malformed("a group of its ticks is larger than any of psn's"));
+            return Err(ReadFailure::Malformed("a group of its ticks is larger than any of psn's"));
         }
-        let mut check = Check::new(&self.group, self.places.as_deref());
+        let mut check = GroupCheck::new(&self.group, self.places.as_deref());
         let (mut cells, mut odd) = (Vec::new(), Rows::new(1));
         let mut rows = self.select.query([self.group.from, self.group.to])?;
         while let Some(row) = rows.next()? {
@@ -179,20 +179,20 @@ impl<'a> Spans<'a> {
             }
         }
         // Its rows are counted by now: there is no leaving them out.
-        check.end().map_err(|_| Trouble::Malformed("it is damaged: a tick is not what its checksum says"))
+        check.end().map_err(|_| ReadFailure::Malformed("it is damaged: a tick is not what its checksum says"))
     }
 }
 
 /// Checks the spans of a group as they are read.
-struct Check<'a> {
+struct GroupCheck<'a> {
     /// The rowid of the next span, where there are sums; else the last one's.
     at: i64,
     to: i64,
     sums: Option<(GroupSums, &'a [usize], Vec<u8>)>,
 }
 
-impl<'a> Check<'a> {
-    fn new(group: &Group, places: Option<&'a [usize]>) -> Self {
+impl<'a> GroupCheck<'a> {
+    fn new(group: &SpanGroup, places: Option<&'a [usize]>) -> Self {
         let stored = group.sums.clone();
         let sums = places.zip(stored).map(|(places, stored)| (GroupSums::new(places.len()), places, stored));
         let at = if sums.is_some() { group.from } else { i64::MIN };
@@ -200,13 +200,13 @@ impl<'a> Check<'a> {
     }
 
     /// Takes the next span, and returns the first and the last of its ticks.
-    fn row(&mut self, row: &Row<'_>) -> Result<(i64, i64), Trouble> {
+    fn row(&mut self, row: &Row<'_>) -> Result<(i64, i64), ReadFailure> {
         let (id, first, last): (i64, i64, i64) = (row.get(0)?, row.get(1)?, row.get(2)?);
         match &mut self.sums {
             None if id > self.at => self.at = id,
             // A table has each row once, in order; a file that says otherwise could go on for ever.
-            None => return Err(Trouble::Malformed("its rows are out of order")),
-            Some(_) if id != self.at => return Err(Trouble::Damaged),
+            None => return Err(ReadFailure::Malformed("its rows are out of order")),
+            Some(_) if id != self.at => return Err(ReadFailure::Damaged),
             Some((sums, places, _)) => {
                 self.at = self.at.saturating_add(1);
                 sums.span(id, first, last);
@@ -219,15 +219,15 @@ impl<'a> Check<'a> {
     }
 
     /// Compares the sums, once there are no more spans.
-    fn end(self) -> Result<(), Trouble> {
+    fn end(self) -> Result<(), ReadFailure> {
         let Some((sums, places, stored)) = &self.sums else { return Ok(()) };
         let is_same = |sum: Sum, place: usize| sums::stored_at(stored, place) == Some(sum.stored());
         let columns = sums.columns.iter().zip(places.iter()).all(|(sum, place)| is_same(*sum, place + 1));
-        if self.at == self.to && columns && is_same(sums.ticks, 0) { Ok(()) } else { Err(Trouble::Damaged) }
+        if self.at == self.to && columns && is_same(sums.ticks, 0) { Ok(()) } else { Err(ReadFailure::Damaged) }
     }
 }
 
-impl Group {
+impl SpanGroup {
     fn new(from: i64, to: i64) -> Self {
         Self {
             from,
@@ -244,13 +244,18 @@ impl Group {
     }
 }
 
-fn read_cells(row: &Row<'_>, is_number: &[bool], cells: &mut Vec<Cell>, odd: &mut Rows) -> Result<(), Trouble> {
+fn read_cells(
+    row: &Row<'_>,
+    is_number: &[bool],
+    cells: &mut Vec<SpanValue>,
+    odd: &mut Rows,
+) -> Result<(), ReadFailure> {
     for (place, is_number) in is_number.iter().enumerate() {
         cells.push(match row.get_ref(place + 3)? {
-            ValueRef::Integer(number) if *is_number => Cell::Number(number),
-            ValueRef::Integer(id) => Cell::String(id),
-            ValueRef::Null => Cell::Mark(Mark::None),
-            ValueRef::Real(_) | ValueRef::Blob(_) => Cell::Mark(Mark::Malformed),
+            ValueRef::Integer(number) if *is_number => SpanValue::Number(number),
+            ValueRef::Integer(id) => SpanValue::String(id),
+            ValueRef::Null => SpanValue::Mark(Mark::None),
+            ValueRef::Real(_) | ValueRef::Blob(_) => SpanValue::Mark(Mark::Malformed),
             ValueRef::Text(bytes) => {
                 let mut buffer = Vec::new();
                 let value = match number_beyond_64_bits(bytes) {
@@ -258,15 +263,15 @@ fn read_cells(row: &Row<'_>, is_number: &[bool], cells: &mut Vec<Cell>, odd: &mu
                     None => text::load(bytes, &mut buffer),
                 };
                 if let Value::Mark(mark) = value {
-                    Cell::Mark(mark)
+                    SpanValue::Mark(mark)
                 } else {
                     odd.push(value);
-                    Cell::Odd(odd.len() - 1)
+                    SpanValue::Odd(odd.len() - 1)
                 }
             }
         });
     }
-    if odd.size() > MAX_ODD_BYTES { Err(Trouble::Malformed("its numbers are texts")) } else { Ok(()) }
+    if odd.size() > MAX_ODD_BYTES { Err(ReadFailure::Malformed("its numbers are texts")) } else { Ok(()) }
 }
 
 /// The number that `digits` are, which SQLite's integers could not hold.

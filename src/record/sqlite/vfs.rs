@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use rusqlite::ffi::{self, sqlite3_file, sqlite3_io_methods, sqlite3_vfs};
 
-use super::files::{Files, Which};
+use super::files::{DatabaseFiles, FileRole};
 
 /// The file system's name.
 pub(super) const NAME: &CStr = c"psn-read";
@@ -20,7 +20,7 @@ pub(super) const NAME: &CStr = c"psn-read";
 /// How many bytes a name may have: `psn-` and a number, with a suffix.
 const MAX_NAME: c_int = 64;
 
-type Registry = Mutex<HashMap<String, Arc<Files>>>;
+type Registry = Mutex<HashMap<String, Arc<DatabaseFiles>>>;
 
 /// The files that are about to be opened, by the names made up for them.
 fn registry() -> &'static Registry {
@@ -30,14 +30,14 @@ fn registry() -> &'static Registry {
 
 /// A name under which SQLite may open some files, as long as this lives. What it has opened then stays open.
 #[derive(Debug)]
-pub(super) struct Offer(String);
+pub(super) struct OfferedName(String);
 
-impl Offer {
+impl OfferedName {
     /// Offers `files`.
     ///
     /// # Errors
     /// The code of SQLite's error, when it does not take the file system.
-    pub(super) fn new(files: &Arc<Files>) -> Result<Self, rusqlite::Error> {
+    pub(super) fn new(files: &Arc<DatabaseFiles>) -> Result<Self, rusqlite::Error> {
         static NEXT: AtomicU64 = AtomicU64::new(0);
         register()?;
         let name = format!("psn-{}", NEXT.fetch_add(1, Ordering::Relaxed));
@@ -51,7 +51,7 @@ impl Offer {
     }
 }
 
-impl Drop for Offer {
+impl Drop for OfferedName {
     fn drop(&mut self) {
         registry().lock().unwrap_or_else(PoisonError::into_inner).remove(&self.0);
     }
@@ -104,8 +104,8 @@ fn register() -> Result<(), rusqlite::Error> {
 struct OpenFile {
     base: sqlite3_file,
     /// From `Arc::into_raw`; null once it is closed.
-    files: *const Files,
-    which: Which,
+    files: *const DatabaseFiles,
+    which: FileRole,
 }
 
 static METHODS: sqlite3_io_methods = sqlite3_io_methods {
@@ -131,15 +131,15 @@ static METHODS: sqlite3_io_methods = sqlite3_io_methods {
 };
 
 /// The files offered under the name, with what its suffix says.
-fn find(name: *const c_char) -> Option<(Arc<Files>, Which)> {
+fn find(name: *const c_char) -> Option<(Arc<DatabaseFiles>, FileRole)> {
     if name.is_null() {
         return None;
     }
     // SAFETY: SQLite's names end with a 0, and live through the call.
     let name = unsafe { CStr::from_ptr(name) }.to_str().ok()?;
     let (name, which) = match name.strip_suffix("-wal") {
-        Some(name) => (name, Which::Log),
-        None => (name, Which::Database),
+        Some(name) => (name, FileRole::Log),
+        None => (name, FileRole::Database),
     };
     let files = registry().lock().unwrap_or_else(PoisonError::into_inner).get(name).map(Arc::clone)?;
     Some((files, which))
@@ -155,9 +155,9 @@ unsafe extern "C" fn open(
     // SAFETY: SQLite gives `szOsFile` bytes for the file; without methods it is one that was not opened.
     unsafe { (*file).pMethods = ptr::null() };
     let wanted = if flags & ffi::SQLITE_OPEN_WAL != 0 {
-        Which::Log
+        FileRole::Log
     } else if flags & ffi::SQLITE_OPEN_MAIN_DB != 0 {
-        Which::Database
+        FileRole::Database
     } else {
         // A journal or a temporary file: there is none, and none is made.
         return ffi::SQLITE_CANTOPEN;
@@ -186,7 +186,7 @@ unsafe extern "C" fn open(
 ///
 /// # Safety
 /// `file` was opened by [`open`] and is not closed.
-unsafe fn opened<'a>(file: *mut sqlite3_file) -> Option<(&'a Files, Which)> {
+unsafe fn opened<'a>(file: *mut sqlite3_file) -> Option<(&'a DatabaseFiles, FileRole)> {
     // SAFETY: so the caller says; `files` is from `Arc::into_raw`, or null.
     unsafe {
         let file = &*file.cast::<OpenFile>();
@@ -274,7 +274,7 @@ unsafe extern "C" fn delete(_: *mut sqlite3_vfs, _: *const c_char, _: c_int) -> 
 }
 
 unsafe extern "C" fn access(_: *mut sqlite3_vfs, name: *const c_char, _: c_int, result: *mut c_int) -> c_int {
-    let is_there = find(name).is_some_and(|(files, which)| which == Which::Database || files.has_log());
+    let is_there = find(name).is_some_and(|(files, which)| which == FileRole::Database || files.has_log());
     // SAFETY: SQLite's to be written.
     unsafe { *result = c_int::from(is_there) };
     ffi::SQLITE_OK

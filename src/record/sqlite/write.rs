@@ -10,7 +10,7 @@ use rusqlite::{Connection, params};
 
 use super::connect::SqliteError;
 use super::sums::{self, GroupSums};
-use super::{fresh, schema};
+use super::{new_database, schema};
 use crate::record::repeats::Repeats;
 use crate::record::{Header, RecordError, Sink, TickInfo, text};
 use crate::report::Facts;
@@ -18,7 +18,7 @@ use crate::row::observation::{Mark, Value};
 use crate::row::rows::Rows;
 
 /// Spans of `columns` columns that a group of ticks may have, unless it is one tick with more: a reader holds them, in 64 MiB.
-pub fn group_spans(columns: usize) -> usize {
+pub(super) fn group_spans(columns: usize) -> usize {
     (1 << 22) / columns.max(1)
 }
 
@@ -30,7 +30,7 @@ const GROUP_TICKS: i64 = 1 << 12;
 /// Ticks are written in groups. A row that stays as it is through several ticks of a group is stored once, with the first
 /// and the last of them, when it changes or the group ends; each flush ends the group.
 #[derive(Debug)]
-pub struct SqliteSink {
+pub(crate) struct SqliteSink {
     path: PathBuf,
     // Closed before the lock is: whoever closes a file lets go of all of the process's POSIX locks on it.
     db: Connection,
@@ -38,7 +38,7 @@ pub struct SqliteSink {
     insert_span: String,
     insert_tick: String,
     is_number: Vec<bool>,
-    strings: Strings,
+    strings: TextIds,
     next_tick: i64,
     next_row: i64,
     /// The tick and the row that the group begins with.
@@ -54,7 +54,7 @@ pub struct SqliteSink {
 
 /// The ids of texts: those in use lately in memory, all of them in the database, in their stored form.
 #[derive(Debug, Default)]
-struct Strings {
+struct TextIds {
     ids: HashMap<Box<[u8]>, i64, RandomState>,
     /// Bytes of the texts in memory.
     bytes: usize,
@@ -63,7 +63,7 @@ struct Strings {
     next: i64,
 }
 
-impl Strings {
+impl TextIds {
     /// Texts after which the memory starts over, and bytes of theirs.
     const CACHED: usize = 1 << 16;
     const CACHED_BYTES: usize = 16 << 20;
@@ -121,13 +121,13 @@ impl SqliteSink {
     ///
     /// # Errors
     /// When there is something at the path, when another psn writes it, and when it can not be made.
-    pub fn create(path: &Path, header: &Header, force: bool) -> Result<Self, RecordError> {
-        let fresh = fresh::Fresh::create(path, force)?;
+    pub(crate) fn create(path: &Path, header: &Header, force: bool) -> Result<Self, RecordError> {
+        let new_database = new_database::NewDatabase::create(path, force)?;
         let write = |db: &Connection| -> rusqlite::Result<()> {
             db.execute_batch(&format!("BEGIN;{}COMMIT;", schema::create(header)))?;
             insert_meta(db, "header", &serde_json::to_string(header).unwrap_or_default())
         };
-        let (db, lock) = fresh.fill(write)?;
+        let (db, lock) = new_database.fill(write)?;
         let places = vec!["?"; header.columns.len() + 2].join(", ");
         Ok(Self {
             path: path.to_owned(),
@@ -135,7 +135,7 @@ impl SqliteSink {
             insert_tick: schema::insert_tick(),
             insert_span: format!("INSERT INTO spans VALUES ({places})"),
             is_number: header.columns.iter().map(crate::record::RecordedColumn::is_number).collect(),
-            strings: Strings::default(),
+            strings: TextIds::default(),
             next_tick: 0,
             next_row: 1,
             group: (0, 1),
@@ -164,7 +164,7 @@ impl SqliteSink {
         let since = since.collect();
         self.write_ended()?;
         self.since = since;
-        self.repeats.keep(rows);
+        self.repeats.remember(rows);
         self.insert_tick(tick, count)?;
         self.next_tick += 1;
         Ok(())
@@ -195,20 +195,20 @@ impl SqliteSink {
             for (column, is_number) in self.is_number.iter().enumerate() {
                 let value = rows.value(row, column);
                 let stored = match value {
-                    _ if !is_number => Stored::Number(self.strings.id(&self.db, value)?),
+                    _ if !is_number => BoundValue::Number(self.strings.id(&self.db, value)?),
                     Value::Number(number) => match i64::try_from(number) {
-                        Ok(number) => Stored::Number(number),
-                        Err(_) => Stored::Text(number.to_string().into()),
+                        Ok(number) => BoundValue::Number(number),
+                        Err(_) => BoundValue::Text(number.to_string().into()),
                     },
-                    Value::Mark(mark) => Stored::Text(mark.text().into()),
-                    Value::Text(bytes) => Stored::Text(text::store(bytes)),
+                    Value::Mark(mark) => BoundValue::Text(mark.text().into()),
+                    Value::Text(bytes) => BoundValue::Text(text::store(bytes)),
                 };
                 match stored {
-                    Stored::Number(number) => {
+                    BoundValue::Number(number) => {
                         self.sums.value(column, ValueRef::Integer(number));
                         insert.raw_bind_parameter(column + 3, number)?;
                     }
-                    Stored::Text(text) => {
+                    BoundValue::Text(text) => {
                         self.sums.value(column, ValueRef::Text(text.as_bytes()));
                         insert.raw_bind_parameter(column + 3, text.as_ref())?;
                     }
@@ -259,7 +259,7 @@ impl SqliteSink {
 }
 
 /// A value as it is bound.
-enum Stored<'a> {
+enum BoundValue<'a> {
     Number(i64),
     Text(std::borrow::Cow<'a, str>),
 }
@@ -294,11 +294,11 @@ mod tests {
         let db = Connection::open_in_memory().unwrap();
         db.execute_batch("CREATE TABLE strings (id INTEGER PRIMARY KEY, text TEXT NOT NULL UNIQUE, sum INTEGER)")
             .unwrap();
-        let mut strings = Strings::default();
+        let mut strings = TextIds::default();
         let long = |number: u32| format!("{number}{}", "x".repeat(40_000)).into_bytes();
         let ids: Vec<i64> = (0..500).map(|number| strings.id(&db, Value::Text(&long(number))).unwrap()).collect();
         assert_eq!(ids, (1..=500).collect::<Vec<i64>>());
-        assert!(strings.bytes <= Strings::CACHED_BYTES && strings.ids.len() < 500, "{}", strings.bytes);
+        assert!(strings.bytes <= TextIds::CACHED_BYTES && strings.ids.len() < 500, "{}", strings.bytes);
         assert_eq!(strings.id(&db, Value::Text(&long(7))).unwrap(), 8);
     }
 }

@@ -8,13 +8,13 @@ use memchr::memmem;
 use crate::record::parquet::format::damage::Damage;
 
 /// The key of the note.
-pub const NOTE: &str = "psn.checksum";
+pub(crate) const NOTE: &str = "psn.checksum";
 
 /// Its value, until it is known.
-pub const UNKNOWN: &str = "00000000";
+pub(crate) const UNKNOWN: &str = "00000000";
 
 /// Writes the checksum into `metadata`, which have it as [`UNKNOWN`]; `body` bytes stand before them.
-pub fn write(metadata: &mut [u8], body: u64) {
+pub(crate) fn write(metadata: &mut [u8], body: u64) {
     // It is the last of the notes.
     let place = memmem::rfind(metadata, NOTE.as_bytes()).and_then(|key| {
         let value = memmem::find(metadata.get(key..)?, UNKNOWN.as_bytes())?;
@@ -31,7 +31,7 @@ pub fn write(metadata: &mut [u8], body: u64) {
 ///
 /// # Errors
 /// When it is not.
-pub fn check(metadata: &[u8], end: usize, sum: &str, body: u64) -> Result<(), Damage> {
+pub(crate) fn check(metadata: &[u8], end: usize, sum: &str, body: u64) -> Result<(), Damage> {
     if sum.len() == UNKNOWN.len() && of(metadata, end, body) == sum {
         return Ok(());
     }

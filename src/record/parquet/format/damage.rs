@@ -6,7 +6,7 @@ use rustix::fs::FileType;
 
 /// Why a file, or the rest of it, can not be read.
 #[derive(Debug, thiserror::Error)]
-pub enum Damage {
+pub(crate) enum Damage {
     /// An I/O error.
     #[error("{0}")]
     Io(#[from] io::Error),
@@ -29,7 +29,7 @@ pub enum Damage {
 
 impl Damage {
     /// That something is no file.
-    pub const fn unless_file(kind: FileType) -> Result<(), Self> {
+    pub(crate) const fn unless_file(kind: FileType) -> Result<(), Self> {
         match kind {
             FileType::RegularFile => Ok(()),
             FileType::Symlink => Err(Self::Form("it is a link, and psn follows none within a dataset")),
@@ -40,7 +40,7 @@ impl Damage {
     }
 
     /// Whether there is no such file.
-    pub fn is_absence(&self) -> bool {
+    pub(crate) fn is_absence(&self) -> bool {
         matches!(self, Self::Io(error) if error.kind() == io::ErrorKind::NotFound)
     }
 }

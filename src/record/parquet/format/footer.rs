@@ -23,14 +23,14 @@ const MAX_LEAVES: usize = 4096;
 const MAX_ROWS_PER_BYTE: u64 = 1024;
 
 /// What the name of the program that wrote a file begins with, if it was psn.
-pub const BY: &[u8] = b"psn version ";
+pub(crate) const BY: &[u8] = b"psn version ";
 
 /// Characters of another one's name that are shown.
 const MAX_BY: usize = 80;
 
 /// The schema, the places of the columns' values, and psn's notes.
 #[derive(Debug, Default)]
-pub struct Footer {
+pub(crate) struct Footer {
     /// The columns.
     pub leaves: Vec<SchemaColumn>,
     /// The row groups.
@@ -44,7 +44,7 @@ pub struct Footer {
 
 /// A column.
 #[derive(Debug)]
-pub struct SchemaColumn {
+pub(crate) struct SchemaColumn {
     /// Its name.
     pub name: String,
     /// How its values are stored.
@@ -55,7 +55,7 @@ pub struct SchemaColumn {
 
 /// How values are stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum PhysicalType {
+pub(crate) enum PhysicalType {
     /// Eight bytes: integers, and floating-point numbers.
     Eight,
     /// Bytes of any number.
@@ -66,7 +66,7 @@ pub enum PhysicalType {
 
 /// A row group.
 #[derive(Debug)]
-pub struct RowGroup {
+pub(crate) struct RowGroup {
     /// Its rows.
     pub rows: u64,
     /// Where the values of each column lie.
@@ -75,7 +75,7 @@ pub struct RowGroup {
 
 /// The values of one column in one row group.
 #[derive(Debug, Clone, Copy)]
-pub struct ColumnChunk {
+pub(crate) struct ColumnChunk {
     /// The offset of its first page.
     pub start: u64,
     /// The offset behind its last page.
@@ -86,7 +86,7 @@ pub struct ColumnChunk {
 
 /// How pages are compressed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Codec {
+pub(crate) enum Codec {
     /// Not at all.
     None,
     /// With zstd.
@@ -97,12 +97,12 @@ pub enum Codec {
 
 impl Footer {
     /// That of `file`.
-    pub fn read(file: &FileRange) -> Result<Self, Damage> {
+    pub(crate) fn read(file: &FileRange) -> Result<Self, Damage> {
         Self::read_within(file, MAX_LENGTH)
     }
 
     /// That of `file`, if it has no more than `max` bytes.
-    pub fn read_within(file: &FileRange, max: u64) -> Result<Self, Damage> {
+    pub(crate) fn read_within(file: &FileRange, max: u64) -> Result<Self, Damage> {
         const TORN: Damage = Damage::Form("it is no Parquet file, or its end is missing");
         let mut bytes = Vec::new();
         let body = file.len().checked_sub(8).ok_or(TORN)?;
@@ -169,12 +169,12 @@ impl Footer {
     }
 
     /// The rows of all row groups.
-    pub fn rows(&self) -> u64 {
+    pub(crate) fn rows(&self) -> u64 {
         self.groups.iter().fold(0, |rows, group| rows.saturating_add(group.rows))
     }
 
     /// The memory that it takes, in bytes, more or less.
-    pub fn size(&self) -> usize {
+    pub(crate) fn size(&self) -> usize {
         let notes: usize = self.notes.iter().map(|(key, value)| key.len() + value.len()).sum();
         let leaves: usize = self.leaves.iter().map(|leaf| size_of::<SchemaColumn>() + leaf.name.len()).sum();
         let chunks: usize = self.groups.iter().map(|group| group.chunks.len()).sum();
@@ -182,12 +182,12 @@ impl Footer {
     }
 
     /// What is noted under `key`.
-    pub fn note(&self, key: &str) -> Option<&str> {
+    pub(crate) fn note(&self, key: &str) -> Option<&str> {
         self.notes.iter().find(|(known, _)| known == key).map(|(_, value)| value.as_str())
     }
 
     /// The place of the column `name`.
-    pub fn leaf(&self, name: &str) -> Option<usize> {
+    pub(crate) fn leaf(&self, name: &str) -> Option<usize> {
         self.leaves.iter().position(|leaf| leaf.name == name)
     }
 }

@@ -20,28 +20,28 @@ const MAX_ROWS: u64 = 1 << 20;
 
 /// The largest page that is taken, in bytes, before and after it is decompressed; psn's have a thirtieth of it, unless one
 /// text alone is larger.
-pub const MAX_BYTES: usize = 16 << 20;
+pub(crate) const MAX_BYTES: usize = 16 << 20;
 
 /// The values of a column.
-pub const DATA: i64 = 0;
+pub(crate) const DATA: i64 = 0;
 /// Those that its other pages refer to.
-pub const DICTIONARY: i64 = 2;
+pub(crate) const DICTIONARY: i64 = 2;
 
 /// Values one after another.
-pub const PLAIN: i64 = 0;
+pub(crate) const PLAIN: i64 = 0;
 /// Runs of levels.
 const RLE: i64 = 3;
 /// An older name of places in a dictionary.
 const PLAIN_DICTIONARY: i64 = 2;
 /// Places in a dictionary.
-pub const RLE_DICTIONARY: i64 = 8;
+pub(crate) const RLE_DICTIONARY: i64 = 8;
 
 /// The field of [`ThriftReader`] structures that is for extensions.
 const EXTENSION: i64 = 32_767;
 
 /// What stands before a page.
 #[derive(Debug, Clone, Copy)]
-pub struct PageHeader {
+pub(crate) struct PageHeader {
     /// Whether it is a dictionary, and not values of rows.
     pub is_dictionary: bool,
     /// Whether its values are there one after another, and not as places in a dictionary.
@@ -59,7 +59,7 @@ pub struct PageHeader {
 }
 
 /// Appends to `out` the header of `page`, which is `uncompressed` bytes long when it is decompressed.
-pub fn write_header(out: &mut Vec<u8>, kind: i64, encoding: i64, rows: usize, uncompressed: usize, page: &[u8]) {
+pub(crate) fn write_header(out: &mut Vec<u8>, kind: i64, encoding: i64, rows: usize, uncompressed: usize, page: &[u8]) {
     let start = out.len();
     // No page is as long as that.
     let size = |len: usize| i64::try_from(len).unwrap_or(i64::MAX);
@@ -105,7 +105,7 @@ fn integer(out: &mut Vec<u8>, number: i64) {
 
 impl PageHeader {
     /// The one at `start` of `file`, of a page that ends before `end`. In a file that has checksums, it has one too.
-    pub fn read(file: &FileRange, start: u64, end: u64, has_sums: bool) -> Result<Self, Damage> {
+    pub(crate) fn read(file: &FileRange, start: u64, end: u64, has_sums: bool) -> Result<Self, Damage> {
         let len = end.saturating_sub(start).min(MAX_LENGTH);
         let mut bytes = Vec::new();
         file.read(start, usize::try_from(len).map_err(|_| MALFORMED)?, &mut bytes)?;
@@ -162,7 +162,7 @@ impl PageHeader {
     }
 
     /// Whether that page can be read at all.
-    pub const fn check_size(&self) -> Result<(), Damage> {
+    pub(crate) const fn check_size(&self) -> Result<(), Damage> {
         if self.uncompressed > MAX_BYTES || self.compressed > MAX_BYTES {
             return Err(Damage::Form("a page is larger than those of any recording"));
         }
@@ -170,7 +170,7 @@ impl PageHeader {
     }
 
     /// Whether `page` is what was written.
-    pub fn check(&self, page: &[u8]) -> Result<(), Damage> {
+    pub(crate) fn check(&self, page: &[u8]) -> Result<(), Damage> {
         if self.crc.is_none_or(|crc| crc == crc32fast::hash(page)) { Ok(()) } else { Err(CHANGED) }
     }
 }

@@ -13,7 +13,7 @@ use crate::record::parquet::format::damage::Damage;
 
 /// A stretch of a file.
 #[derive(Debug, Clone)]
-pub struct FileRange {
+pub(crate) struct FileRange {
     file: Arc<File>,
     start: u64,
     len: u64,
@@ -21,7 +21,7 @@ pub struct FileRange {
 
 impl FileRange {
     /// All of the file at `path`, which the user names: it may be a link.
-    pub fn open(path: &Path) -> Result<Self, Damage> {
+    pub(crate) fn open(path: &Path) -> Result<Self, Damage> {
         // To open a device may do something; a named pipe would have its reader wait for a writer.
         Damage::unless_file(kind(&rustix::fs::stat(path).map_err(io::Error::from)?))?;
         let flags = OFlags::NONBLOCK | OFlags::CLOEXEC;
@@ -29,7 +29,7 @@ impl FileRange {
     }
 
     /// All of `file`, if it is one.
-    pub fn of(file: File) -> Result<Self, Damage> {
+    pub(crate) fn of(file: File) -> Result<Self, Damage> {
         let stat = rustix::fs::fstat(&file).map_err(io::Error::from)?;
         Damage::unless_file(kind(&stat))?;
         let len = u64::try_from(stat.st_size).unwrap_or(0);
@@ -37,22 +37,22 @@ impl FileRange {
     }
 
     /// Its length in bytes.
-    pub const fn len(&self) -> u64 {
+    pub(crate) const fn len(&self) -> u64 {
         self.len
     }
 
     /// Whether it is of a file of the user who runs psn.
-    pub fn is_own(&self) -> io::Result<bool> {
+    pub(crate) fn is_own(&self) -> io::Result<bool> {
         Ok(is_own(&rustix::fs::fstat(&*self.file)?))
     }
 
     /// The file that it is a stretch of.
-    pub fn file(&self) -> &File {
+    pub(crate) fn file(&self) -> &File {
         &self.file
     }
 
     /// A stretch of it.
-    pub fn part(&self, offset: u64, len: u64) -> Result<Self, Damage> {
+    pub(crate) fn part(&self, offset: u64, len: u64) -> Result<Self, Damage> {
         match offset.checked_add(len) {
             Some(end) if end <= self.len => Ok(Self { file: Arc::clone(&self.file), start: self.start + offset, len }),
             _ => Err(Damage::Form("it refers to what is beyond its end")),
@@ -60,7 +60,7 @@ impl FileRange {
     }
 
     /// Reads `len` bytes from `offset` on into `buffer`, which then has these alone.
-    pub fn read(&self, offset: u64, len: usize, buffer: &mut Vec<u8>) -> Result<(), Damage> {
+    pub(crate) fn read(&self, offset: u64, len: usize, buffer: &mut Vec<u8>) -> Result<(), Damage> {
         let part = self.part(offset, len as u64)?;
         buffer.clear();
         buffer.resize(len, 0);
@@ -70,16 +70,16 @@ impl FileRange {
 }
 
 /// What something is.
-pub fn kind(stat: &Stat) -> FileType {
+pub(crate) fn kind(stat: &Stat) -> FileType {
     FileType::from_raw_mode(stat.st_mode)
 }
 
 /// Whether that is a file of the user who runs psn.
-pub fn is_own_file(stat: &Stat) -> bool {
+pub(crate) fn is_own_file(stat: &Stat) -> bool {
     kind(stat) == FileType::RegularFile && is_own(stat)
 }
 
 /// Whether the user who runs psn owns that.
-pub fn is_own(stat: &Stat) -> bool {
+pub(crate) fn is_own(stat: &Stat) -> bool {
     stat.st_uid == geteuid().as_raw()
 }

@@ -3,13 +3,13 @@
 use crate::record::parquet::format::damage::Damage;
 
 /// Zeros that must follow the bytes, so that whole words can be read at their end.
-pub const PADDING: usize = 8;
+pub(crate) const PADDING: usize = 8;
 
 const MALFORMED: Damage = Damage::Form("a page is damaged");
 
 /// Where a reading of packed numbers stands. The bytes themselves are given to it each time.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct RleReader {
+pub(crate) struct RleReader {
     /// The offset of what has not been read yet.
     at: usize,
     end: usize,
@@ -31,7 +31,7 @@ impl Default for RleRun {
 
 impl RleReader {
     /// Numbers of `width` bits in the bytes from `start` to `end`.
-    pub fn new(start: usize, end: usize, width: u8) -> Result<Self, Damage> {
+    pub(crate) fn new(start: usize, end: usize, width: u8) -> Result<Self, Damage> {
         if width > 32 || start > end {
             return Err(MALFORMED);
         }
@@ -39,7 +39,7 @@ impl RleReader {
     }
 
     /// Reads as many numbers as `out` has room for.
-    pub fn read(&mut self, bytes: &[u8], mut out: &mut [u32]) -> Result<(), Damage> {
+    pub(crate) fn read(&mut self, bytes: &[u8], mut out: &mut [u32]) -> Result<(), Damage> {
         while !out.is_empty() {
             let (now, later) = match &mut self.run {
                 RleRun::Repeated { left: 0, .. } | RleRun::Packed { left: 0, .. } => {
@@ -122,7 +122,7 @@ fn unpack(bytes: &[u8], mut bit: usize, width: usize, out: &mut [u32]) -> Result
 const PACKED: usize = 63 * 8;
 
 /// Writes `numbers` in `width` bits each.
-pub fn write(numbers: &[u32], width: u8, out: &mut Vec<u8>) {
+pub(crate) fn write(numbers: &[u32], width: u8, out: &mut Vec<u8>) {
     let mut left = numbers;
     // So many of them are to be packed, eight at a time.
     let mut packed = 0;
@@ -144,7 +144,7 @@ pub fn write(numbers: &[u32], width: u8, out: &mut Vec<u8>) {
 }
 
 /// Writes `number` so many times.
-pub fn write_run(number: u32, count: usize, width: u8, out: &mut Vec<u8>) {
+pub(crate) fn write_run(number: u32, count: usize, width: u8, out: &mut Vec<u8>) {
     write_varint((count as u64) << 1, out);
     let bytes = number.to_le_bytes();
     out.extend_from_slice(bytes.get(..usize::from(width).div_ceil(8)).unwrap_or(&bytes));
@@ -179,7 +179,7 @@ fn write_bits(numbers: &[u32], width: u8, word: &mut u128, bits: &mut u32, out: 
 }
 
 /// Writes a number in as many groups of seven bits as it needs.
-pub fn write_varint(mut number: u64, out: &mut Vec<u8>) {
+pub(crate) fn write_varint(mut number: u64, out: &mut Vec<u8>) {
     while number >= 0x80 {
         out.push(number.to_le_bytes()[0] | 0x80);
         number >>= 7;

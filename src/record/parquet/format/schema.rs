@@ -19,21 +19,21 @@ use crate::record::{Header, text};
 use crate::row::observation::{Mark, Value};
 
 /// What the keys of psn's notes in a file begin with.
-pub const NOTES: &str = "psn.";
+pub(crate) const NOTES: &str = "psn.";
 /// The key of the run's header.
-pub const HEADER_NOTE: &str = "psn.header";
+pub(crate) const HEADER_NOTE: &str = "psn.header";
 /// The key of what is said of the ticks.
-pub const TICKS_NOTE: &str = "psn.ticks";
+pub(crate) const TICKS_NOTE: &str = "psn.ticks";
 /// The key of the facts of the run's report, which its last part has.
-pub const FACTS_NOTE: &str = "psn.facts";
+pub(crate) const FACTS_NOTE: &str = "psn.facts";
 /// The key of the names of the parts that were merged into this one.
-pub const REPLACES_NOTE: &str = "psn.replaces";
+pub(crate) const REPLACES_NOTE: &str = "psn.replaces";
 
 /// Digits of a `DECIMAL` in 64 bits.
 const DECIMAL_DIGITS: u8 = 18;
 
 /// The name of the column that has what does not fit into the number column `name`.
-pub fn text_name(name: &str) -> String {
+pub(crate) fn text_name(name: &str) -> String {
     format!("{name}_text")
 }
 
@@ -43,13 +43,13 @@ fn scale(divisor: u32) -> Option<u8> {
 }
 
 /// `number` as a column of numbers stored times `divisor` has it, if it can.
-pub fn fitting(number: i128, divisor: u32) -> Option<i64> {
+pub(crate) fn fitting(number: i128, divisor: u32) -> Option<i64> {
     let fits = |number: &i64| scale(divisor).is_none() || number.unsigned_abs() < 10_u64.pow(DECIMAL_DIGITS.into());
     i64::try_from(number).ok().filter(fits)
 }
 
 /// The stored form of what a number column can not have; none for no value at all.
-pub fn store_beside(value: Value<'_>) -> Option<String> {
+pub(crate) fn store_beside(value: Value<'_>) -> Option<String> {
     match value {
         Value::Mark(Mark::None) => None,
         Value::Mark(mark) => Some(mark.text().to_owned()),
@@ -63,12 +63,12 @@ pub fn store_beside(value: Value<'_>) -> Option<String> {
 }
 
 /// The number that is stored as `stored` beside its column.
-pub fn stored_number(stored: &[u8]) -> Option<i128> {
+pub(crate) fn stored_number(stored: &[u8]) -> Option<i128> {
     std::str::from_utf8(stored).ok()?.parse().ok()
 }
 
 /// The columns of a file with rows as `header` says.
-pub fn rows(header: &Header) -> Result<TypePtr, ParquetError> {
+pub(crate) fn rows(header: &Header) -> Result<TypePtr, ParquetError> {
     let time = LogicalType::timestamp(true, TimeUnit::MICROS);
     let mut fields = vec![
         leaf("tick", Physical::INT64, Repetition::REQUIRED, None)?,
@@ -88,7 +88,7 @@ pub fn rows(header: &Header) -> Result<TypePtr, ParquetError> {
 }
 
 /// A table of `numbers`, 64 bits without a sign, and then of `texts`.
-pub fn numbers_and_texts(numbers: &[&str], texts: &[&str]) -> Result<TypePtr, ParquetError> {
+pub(crate) fn numbers_and_texts(numbers: &[&str], texts: &[&str]) -> Result<TypePtr, ParquetError> {
     let unsigned = || Some(LogicalType::integer(64, false));
     let numbers = numbers.iter().map(|name| leaf(name, Physical::INT64, Repetition::REQUIRED, unsigned()));
     let texts = texts.iter().map(|name| text_leaf(name, Repetition::REQUIRED));

@@ -24,7 +24,7 @@ const MALFORMED: Damage = Damage::Form("its metadata are not in the form of any"
 
 /// One field of a structure: its value is what the reader is at.
 #[derive(Debug, Clone, Copy)]
-pub struct ThriftField {
+pub(crate) struct ThriftField {
     /// Its number.
     pub id: i64,
     kind: u8,
@@ -32,16 +32,16 @@ pub struct ThriftField {
 
 /// What of the bytes has not been read yet.
 #[derive(Debug, Clone, Copy)]
-pub struct ThriftReader<'a>(&'a [u8]);
+pub(crate) struct ThriftReader<'a>(&'a [u8]);
 
 impl<'a> ThriftReader<'a> {
     /// All of `bytes`.
-    pub const fn new(bytes: &'a [u8]) -> Self {
+    pub(crate) const fn new(bytes: &'a [u8]) -> Self {
         Self(bytes)
     }
 
     /// How many bytes are left.
-    pub const fn left(&self) -> usize {
+    pub(crate) const fn left(&self) -> usize {
         self.0.len()
     }
 
@@ -75,7 +75,7 @@ impl<'a> ThriftReader<'a> {
     }
 
     /// The next field of a structure, none at its end. `previous` is the id of the one before, 0 at first.
-    pub fn field(&mut self, previous: &mut i64) -> Result<Option<ThriftField>, Damage> {
+    pub(crate) fn field(&mut self, previous: &mut i64) -> Result<Option<ThriftField>, Damage> {
         let first = self.byte()?;
         if first == 0 {
             return Ok(None);
@@ -89,7 +89,7 @@ impl<'a> ThriftReader<'a> {
     }
 
     /// The value of an integer field.
-    pub fn integer(&mut self, field: ThriftField) -> Result<i64, Damage> {
+    pub(crate) fn integer(&mut self, field: ThriftField) -> Result<i64, Damage> {
         match field.kind {
             INT_16 | INT_32 | INT_64 => self.zigzag(),
             _ => Err(MALFORMED),
@@ -97,12 +97,12 @@ impl<'a> ThriftReader<'a> {
     }
 
     /// The value of a field that is a size or an offset.
-    pub fn size(&mut self, field: ThriftField) -> Result<u64, Damage> {
+    pub(crate) fn size(&mut self, field: ThriftField) -> Result<u64, Damage> {
         u64::try_from(self.integer(field)?).map_err(|_| MALFORMED)
     }
 
     /// The value of a text field.
-    pub fn bytes(&mut self, field: ThriftField) -> Result<&'a [u8], Damage> {
+    pub(crate) fn bytes(&mut self, field: ThriftField) -> Result<&'a [u8], Damage> {
         if field.kind != BINARY {
             return Err(MALFORMED);
         }
@@ -111,12 +111,12 @@ impl<'a> ThriftReader<'a> {
     }
 
     /// Checks that the field is a structure, whose fields come next.
-    pub const fn structure(field: ThriftField) -> Result<(), Damage> {
+    pub(crate) const fn structure(field: ThriftField) -> Result<(), Damage> {
         if field.kind == STRUCT { Ok(()) } else { Err(MALFORMED) }
     }
 
     /// How many structures a list has; their fields come next.
-    pub fn structures(&mut self, field: ThriftField) -> Result<usize, Damage> {
+    pub(crate) fn structures(&mut self, field: ThriftField) -> Result<usize, Damage> {
         if field.kind != LIST {
             return Err(MALFORMED);
         }
@@ -137,7 +137,7 @@ impl<'a> ThriftReader<'a> {
     }
 
     /// Passes over the value of `field`.
-    pub fn skip(&mut self, field: ThriftField) -> Result<(), Damage> {
+    pub(crate) fn skip(&mut self, field: ThriftField) -> Result<(), Damage> {
         match field.kind {
             // In a field, the type says it all.
             TRUE | FALSE => Ok(()),

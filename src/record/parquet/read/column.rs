@@ -14,20 +14,20 @@ use crate::row::observation::Value;
 const MALFORMED: Damage = Damage::Form("a page is damaged");
 
 /// The place of a text that a row does not have.
-pub const NO_TEXT: u32 = u32::MAX;
+pub(crate) const NO_TEXT: u32 = u32::MAX;
 
-/// Numbers of some rows.
+/// DecodedNumbers of some rows.
 #[derive(Debug, Default)]
-pub struct Numbers {
+pub(crate) struct DecodedNumbers {
     /// A number for each row.
     pub values: Vec<i64>,
     /// Whether each row has one; empty if all do.
     pub present: Vec<bool>,
 }
 
-impl Numbers {
+impl DecodedNumbers {
     /// The number of `row`.
-    pub fn get(&self, row: usize) -> Option<i64> {
+    pub(crate) fn get(&self, row: usize) -> Option<i64> {
         if self.present.get(row) == Some(&false) { None } else { self.values.get(row).copied() }
     }
 }
@@ -41,7 +41,7 @@ enum PageValues {
 
 /// A column of a row group that is being read, from its first row to its last.
 #[derive(Debug)]
-pub struct ColumnReader {
+pub(crate) struct ColumnReader {
     file: FileRange,
     /// The offset of the next page.
     next: u64,
@@ -69,7 +69,7 @@ pub struct ColumnReader {
 
 impl ColumnReader {
     /// A column of no row group yet, whose pages have checksums, or have not, and whose texts may stand in for numbers.
-    pub fn new(file: &FileRange, leaf: &SchemaColumn, has_sums: bool, are_numbers: bool) -> Self {
+    pub(crate) fn new(file: &FileRange, leaf: &SchemaColumn, has_sums: bool, are_numbers: bool) -> Self {
         Self {
             file: file.clone(),
             next: 0,
@@ -91,7 +91,7 @@ impl ColumnReader {
     }
 
     /// Begins with the values in `chunk`.
-    pub fn start(&mut self, chunk: &ColumnChunk) {
+    pub(crate) fn start(&mut self, chunk: &ColumnChunk) {
         (self.next, self.end, self.codec, self.left) = (chunk.start, chunk.end, chunk.codec, 0);
         self.numbers.clear();
         self.dictionary.clear();
@@ -99,7 +99,7 @@ impl ColumnReader {
     }
 
     /// The text at `place`, which the last reading gave.
-    pub fn text(&self, place: u32) -> Option<Value<'_>> {
+    pub(crate) fn text(&self, place: u32) -> Option<Value<'_>> {
         let place = place as usize;
         match place.checked_sub(self.dictionary.cells.len()) {
             None => self.dictionary.get(place),
@@ -108,7 +108,7 @@ impl ColumnReader {
     }
 
     /// Passes over `count` rows.
-    pub fn skip(&mut self, mut count: usize, scratch: &mut ReadMemory) -> Result<(), Damage> {
+    pub(crate) fn skip(&mut self, mut count: usize, scratch: &mut ReadMemory) -> Result<(), Damage> {
         while count > 0 {
             scratch.go_on()?;
             if self.left == 0 {
@@ -124,7 +124,7 @@ impl ColumnReader {
             // What is left of a page is decoded for nothing: it is not much.
             let now = count.min(self.left).min(8192);
             match self.physical {
-                PhysicalType::Eight => self.read_numbers(now, &mut Numbers::default(), scratch)?,
+                PhysicalType::Eight => self.read_numbers(now, &mut DecodedNumbers::default(), scratch)?,
                 _ => self.read_texts(now, &mut Vec::new(), scratch)?,
             }
             count -= now;
@@ -133,7 +133,12 @@ impl ColumnReader {
     }
 
     /// Reads `count` numbers into `out`, in the place of what is there.
-    pub fn read_numbers(&mut self, count: usize, out: &mut Numbers, scratch: &mut ReadMemory) -> Result<(), Damage> {
+    pub(crate) fn read_numbers(
+        &mut self,
+        count: usize,
+        out: &mut DecodedNumbers,
+        scratch: &mut ReadMemory,
+    ) -> Result<(), Damage> {
         out.values.clear();
         out.present.clear();
         let mut done = 0;
@@ -165,7 +170,12 @@ impl ColumnReader {
     }
 
     /// Reads the places of `count` texts into `out`, in the place of what is there.
-    pub fn read_texts(&mut self, count: usize, out: &mut Vec<u32>, scratch: &mut ReadMemory) -> Result<(), Damage> {
+    pub(crate) fn read_texts(
+        &mut self,
+        count: usize,
+        out: &mut Vec<u32>,
+        scratch: &mut ReadMemory,
+    ) -> Result<(), Damage> {
         out.clear();
         self.others.clear();
         while out.len() < count {

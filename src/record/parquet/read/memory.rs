@@ -10,7 +10,7 @@ use crate::record::parquet::format::damage::Damage;
 pub(super) const MAX_HELD: usize = 112 << 20;
 
 /// What all columns of a reading use in turn.
-pub struct ReadMemory {
+pub(crate) struct ReadMemory {
     pub(super) decompressor: zstd::bulk::Decompressor<'static>,
     pub(super) compressed: Vec<u8>,
     pub(super) levels: Vec<u32>,
@@ -24,7 +24,7 @@ pub struct ReadMemory {
 
 impl ReadMemory {
     /// For a reading that ends early once `stop` is set. Beside it, `held` bytes are taken.
-    pub fn new(held: usize, stop: Arc<AtomicBool>) -> Result<Self, Damage> {
+    pub(crate) fn new(held: usize, stop: Arc<AtomicBool>) -> Result<Self, Damage> {
         Ok(Self {
             decompressor: zstd::bulk::Decompressor::new()?,
             compressed: Vec::new(),
@@ -43,7 +43,7 @@ impl ReadMemory {
     }
 
     /// Whether the reading is to go on.
-    pub fn go_on(&self) -> Result<(), Damage> {
+    pub(crate) fn go_on(&self) -> Result<(), Damage> {
         if self.stop.load(Ordering::Relaxed) { Err(Damage::Stopped) } else { Ok(()) }
     }
 

@@ -7,7 +7,7 @@ use crate::record::parquet::format::damage::Damage;
 use crate::record::parquet::format::footer::{Footer, PhysicalType};
 use crate::record::parquet::format::range::FileRange;
 use crate::record::parquet::format::schema;
-use crate::record::parquet::read::column::{ColumnReader, NO_TEXT, Numbers};
+use crate::record::parquet::read::column::{ColumnReader, DecodedNumbers, NO_TEXT};
 use crate::record::parquet::read::memory::ReadMemory;
 use crate::row::observation::{Mark, Value};
 use crate::row::rows::Rows;
@@ -24,7 +24,7 @@ const MAX_ROW_BYTES: usize = 4 << 20;
 
 /// A column that is asked for.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct WantedColumn {
+pub(crate) struct WantedColumn {
     /// Its name.
     pub name: String,
     /// Whether its values are numbers.
@@ -32,7 +32,7 @@ pub struct WantedColumn {
 }
 
 /// A reading of a file's rows, from the first to the last.
-pub struct RowReader {
+pub(crate) struct RowReader {
     footer: Footer,
     columns: Vec<ReadColumn>,
     scratch: ReadMemory,
@@ -53,7 +53,7 @@ enum ReadColumn {
     Numbers {
         leaf: usize,
         reader: ColumnReader,
-        numbers: Numbers,
+        numbers: DecodedNumbers,
         /// What is there where there is no number. Hardly ever is there anything, so that it is not read until needed.
         beside: Option<Box<SubstituteTexts>>,
     },
@@ -73,7 +73,7 @@ struct SubstituteTexts {
 
 impl RowReader {
     /// The rows of `file`, with these columns, until `stop` is set.
-    pub fn new(
+    pub(crate) fn new(
         file: &FileRange,
         footer: Footer,
         wanted: &[WantedColumn],
@@ -95,7 +95,7 @@ impl RowReader {
     }
 
     /// Passes over `count` rows.
-    pub fn skip(&mut self, count: u64) {
+    pub(crate) fn skip(&mut self, count: u64) {
         let decoded = (self.decoded - self.used) as u64;
         let now = usize::try_from(count.min(decoded)).unwrap_or(0);
         self.used += now;
@@ -103,7 +103,7 @@ impl RowReader {
     }
 
     /// Appends the next `count` rows to `rows`, or fewer, but one at least, if these take up [`PIECE_BYTES`]; how many.
-    pub fn read(&mut self, count: usize, rows: &mut Rows) -> Result<usize, Damage> {
+    pub(crate) fn read(&mut self, count: usize, rows: &mut Rows) -> Result<usize, Damage> {
         let mut done = 0;
         while done < count {
             if self.used == self.decoded {
@@ -199,7 +199,7 @@ fn column(file: &FileRange, footer: &Footer, wanted: &WantedColumn) -> Result<Re
     Ok(ReadColumn::Numbers {
         leaf,
         reader: ColumnReader::new(file, found, footer.has_sums, false),
-        numbers: Numbers::default(),
+        numbers: DecodedNumbers::default(),
         beside: beside.map(|texts| Box::new(SubstituteTexts { texts, owed: 0 })),
     })
 }
@@ -284,13 +284,14 @@ mod tests {
         let path = root.path.join("x.parquet");
         let file = std::fs::File::create(&path).unwrap();
         let mut table = TableWriter::new(file, &schema::numbers_and_texts(&[], &texts).unwrap()).unwrap();
+        let mut group = table.row_group().unwrap();
         for _ in 0..columns {
             let mut list = TextList::default();
             list.push(text);
-            let chunk = table.encoder.texts(&vec![0; rows], &list, None).unwrap();
-            table.column(chunk).unwrap();
+            let chunk = group.encoder.texts(&vec![0; rows], &list, None).unwrap();
+            group.column(chunk).unwrap();
         }
-        table.end_group(rows).unwrap();
+        group.finish().unwrap();
         table.finish(Vec::new()).unwrap();
         let file = FileRange::open(&path)?;
         let wanted: Vec<WantedColumn> = names.into_iter().map(|name| WantedColumn { name, is_number: false }).collect();

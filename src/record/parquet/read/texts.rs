@@ -9,7 +9,7 @@ pub(super) const MALFORMED: Damage = Damage::Form("a page is damaged");
 
 /// DecodedTexts as they were before they were stored.
 #[derive(Debug, Default)]
-pub struct DecodedTexts {
+pub(super) struct DecodedTexts {
     pub(super) cells: Vec<DecodedText>,
     pub(super) bytes: Vec<u8>,
     /// Numbers that 64 bits do not hold.

@@ -33,7 +33,7 @@ const PATIENCE: Duration = Duration::from_millis(100);
 
 /// A part, as it says of itself.
 #[derive(Debug, Clone)]
-pub struct FoundPart {
+pub(super) struct FoundPart {
     /// Where it lies.
     pub location: PartLocation,
     /// Its ticks.
@@ -42,7 +42,7 @@ pub struct FoundPart {
 
 /// What is read.
 #[derive(Debug, Clone, Copy)]
-pub struct RunToRead<'a> {
+pub(super) struct RunToRead<'a> {
     /// The recording's path.
     pub path: &'a Path,
     /// Its run.
@@ -52,7 +52,7 @@ pub struct RunToRead<'a> {
 }
 
 /// Visits the ticks that `query` wants, with the columns `wanted`; also says what could not be read.
-pub fn read(
+pub(super) fn read(
     of: RunToRead<'_>,
     query: &Query,
     wanted: &[WantedColumn],

@@ -29,7 +29,7 @@ const MAX_DEPTH: usize = 4;
 
 /// The parts of one run.
 #[derive(Debug)]
-pub struct ParquetRecording {
+pub(super) struct ParquetRecording {
     path: PathBuf,
     header: Header,
     facts: Option<Facts>,
@@ -44,7 +44,7 @@ pub struct ParquetRecording {
 ///
 /// # Errors
 /// When there is none, when what is there may not be read, and when it is to stop.
-pub fn open(path: &Path, stop: &Arc<AtomicBool>) -> Result<Vec<Box<dyn Recording>>, RecordError> {
+pub(crate) fn open(path: &Path, stop: &Arc<AtomicBool>) -> Result<Vec<Box<dyn Recording>>, RecordError> {
     let reader = PartReader::default();
     let mut warnings = Vec::new();
     let mut locations = vec![PartLocation::named(path)];

@@ -30,7 +30,7 @@ fn replaced(found: &[(PartLocation, PartInfo)]) -> HashSet<PathBuf> {
 
 /// The parts of one run.
 #[derive(Debug)]
-pub struct FoundRun {
+pub(super) struct FoundRun {
     /// What they say of it, all the same.
     pub header: Header,
     /// They, and the facts that they have.
@@ -42,7 +42,7 @@ pub struct FoundRun {
 ///
 /// # Errors
 /// When there is none.
-pub fn runs(found: Vec<(PartLocation, PartInfo)>) -> Result<(Vec<FoundRun>, SkippedFiles), RecordError> {
+pub(super) fn runs(found: Vec<(PartLocation, PartInfo)>) -> Result<(Vec<FoundRun>, SkippedFiles), RecordError> {
     let replaced = replaced(&found);
     let mut headers: HashMap<HeaderJson, Result<Header, String>> = HashMap::new();
     let mut runs: BTreeMap<String, FoundRun> = BTreeMap::new();

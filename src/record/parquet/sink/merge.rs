@@ -47,7 +47,7 @@ const NO_PARTS: &str = "there are no parts to be merged";
 
 /// Parts that are to become one.
 #[derive(Debug)]
-pub struct MergeJob {
+pub(super) struct MergeJob {
     host: Dir,
     hour: Option<Hour>,
     parts: Vec<CatalogEntry>,
@@ -62,7 +62,7 @@ impl MergeJob {
 
 /// What became of them.
 #[derive(Debug)]
-pub struct Merged {
+pub(super) struct Merged {
     /// The part that has all that they had.
     pub entry: CatalogEntry,
     /// Their names.
@@ -70,7 +70,7 @@ pub struct Merged {
 }
 
 /// What there is to be merged among parts below `host` of other hours than `current`, which is written still.
-pub fn jobs(host: &Dir, catalog: &PartCatalog, current: Option<&Hour>) -> Vec<MergeJob> {
+pub(super) fn jobs(host: &Dir, catalog: &PartCatalog, current: Option<&Hour>) -> Vec<MergeJob> {
     let mut groups: Vec<Vec<&CatalogEntry>> = Vec::new();
     let mut bytes = 0;
     // By time, and so directory by directory.
@@ -96,7 +96,7 @@ pub fn jobs(host: &Dir, catalog: &PartCatalog, current: Option<&Hour>) -> Vec<Me
 
 /// A thread that merges.
 #[derive(Debug, Default)]
-pub struct Merger {
+pub(super) struct Merger {
     thread: Option<JoinHandle<Vec<Outcome>>>,
     /// First parts of jobs that can not be done.
     failed: HashSet<String>,
@@ -108,7 +108,7 @@ type Outcome = Result<Merged, String>;
 
 impl Merger {
     /// What has been merged since the last time.
-    pub fn done(&mut self) -> Vec<Merged> {
+    pub(super) fn done(&mut self) -> Vec<Merged> {
         let Some(thread) = self.thread.take_if(|thread| thread.is_finished()) else { return Vec::new() };
         // A thread that has panicked has merged nothing; what it was to merge is still there.
         let (merged, failed): (Vec<_>, Vec<_>) = thread.join().unwrap_or_default().into_iter().partition(Result::is_ok);
@@ -117,7 +117,7 @@ impl Merger {
     }
 
     /// Merges what there is to be merged, if nothing is being merged.
-    pub fn start(&mut self, mut jobs: Vec<MergeJob>) {
+    pub(super) fn start(&mut self, mut jobs: Vec<MergeJob>) {
         jobs.retain(|job| !self.failed.contains(&job.name()));
         if self.thread.is_some() || jobs.is_empty() {
             return;
@@ -134,7 +134,7 @@ impl Merger {
     }
 
     /// Has the merging end, and waits for that.
-    pub fn stop(&mut self) {
+    pub(super) fn stop(&mut self) {
         self.stop.store(true, Ordering::Relaxed);
         drop(self.thread.take().map(JoinHandle::join));
     }
@@ -164,7 +164,7 @@ fn run(job: &MergeJob, stop: &Arc<AtomicBool>) -> Result<Merged, RecordError> {
 
 /// Where what is merged goes to.
 #[derive(Debug, Clone, Copy)]
-pub struct MergeTarget<'a> {
+pub(super) struct MergeTarget<'a> {
     /// The directory.
     pub directory: &'a Dir,
     /// The name in it.
@@ -177,7 +177,7 @@ pub struct MergeTarget<'a> {
 ///
 /// # Errors
 /// When one can not be read, is of another run, or not the user's own; when it can not be written; when it is to stop.
-pub fn merge(
+pub(super) fn merge(
     source: &Dir,
     names: &[String],
     target: MergeTarget<'_>,

@@ -28,7 +28,7 @@ use crate::time::moment::nanoseconds;
 
 /// How a dataset is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct DatasetOptions {
+pub(crate) struct DatasetOptions {
     /// The longest time that one part is for: what a killed psn may lose.
     pub part: Duration,
     /// Rows after which a part is complete.
@@ -55,7 +55,7 @@ const GROUP_BYTES: usize = 64 << 20;
 const PUSHED_ROWS: usize = 1 << 10;
 
 /// A dataset, or a file, in the making.
-pub struct ParquetSink {
+pub(super) struct ParquetSink {
     options: DatasetOptions,
     header: Header,
     header_json: String,
@@ -94,7 +94,7 @@ struct OpenPart {
 }
 
 /// Whether `path` is meant to be a single file.
-pub fn is_single(path: &Path) -> bool {
+pub(super) fn is_single(path: &Path) -> bool {
     let is_parquet = path.extension().is_some_and(|extension| extension == "parquet");
     is_parquet && !path.as_os_str().as_encoded_bytes().ends_with(b"/") && !path.is_dir()
 }
@@ -105,7 +105,12 @@ impl ParquetSink {
     ///
     /// # Errors
     /// When another psn writes there, and when files can not be made.
-    pub fn create(path: &Path, header: &Header, force: bool, options: DatasetOptions) -> Result<Self, RecordError> {
+    pub(super) fn create(
+        path: &Path,
+        header: &Header,
+        force: bool,
+        options: DatasetOptions,
+    ) -> Result<Self, RecordError> {
         let single = if is_single(path) { Some(SingleFile::create(path, force)?) } else { None };
         let is_single = single.is_some();
         let mut dataset = match &single {
@@ -219,7 +224,7 @@ impl SingleFile {
         let name = path.file_name().and_then(|name| name.to_str());
         let name =
             name.ok_or_else(|| RecordError::engine(path, "the name of a Parquet file must be UTF-8"))?.to_owned();
-        let place = create::Place::of(path)?;
+        let place = create::Destination::of(path)?;
         let parent = path.parent().unwrap_or_else(|| Path::new("."));
         let directory = Dir::reopened(&place.directory, parent).map_err(|error| RecordError::io(path, error))?;
         Ok(Self { directory, name, _lock: create::file_at(&place, force)? })
@@ -251,7 +256,7 @@ impl Sink for ParquetSink {
         }
         let count = rows.iter().map(Rows::len).sum::<usize>() as u64;
         part.writer.add(PartTick { number, info: tick.clone(), rows: count })?;
-        self.repeats.keep(rows);
+        self.repeats.remember(rows);
         let is_full = part.writer.note().rows >= self.options.part_rows.max(1) as u64;
         self.ticks += 1;
         self.due = tick.due;

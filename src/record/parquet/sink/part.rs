@@ -1,7 +1,7 @@
 //! One part in the making: a hidden file, until it is complete.
 
 use std::fs::File;
-use std::io::{self, BufWriter};
+use std::io;
 use std::path::{Path, PathBuf};
 
 use parquet::errors::ParquetError;
@@ -19,8 +19,8 @@ use crate::record::{RecordError, create};
 use crate::report::Facts;
 
 /// A part in the making. One that is given up leaves nothing behind.
-pub struct PartWriter {
-    file: TableWriter<BufWriter<File>>,
+pub(super) struct PartWriter {
+    file: TableWriter<File>,
     ticks: TickWriter,
     directory: Dir,
     name: String,
@@ -30,7 +30,7 @@ pub struct PartWriter {
 
 /// A part that is complete.
 #[derive(Debug, Clone, Copy)]
-pub struct CompletePart {
+pub(super) struct CompletePart {
     /// Its size in bytes.
     pub bytes: u64,
     /// What it says of its ticks.
@@ -39,7 +39,7 @@ pub struct CompletePart {
 
 /// What is noted in a part.
 #[derive(Debug, Clone, Copy)]
-pub struct PartNotes<'a> {
+pub(super) struct PartNotes<'a> {
     /// The run's header, JSON.
     pub header: &'a str,
     /// The facts of its report, if this is its last part.
@@ -50,7 +50,7 @@ pub struct PartNotes<'a> {
 
 impl PartWriter {
     /// Begins the part that is to be `name` in `directory`; `due_before` ticks of the run were due before its first.
-    pub fn create(directory: &Dir, name: &str, schema: &TypePtr, due_before: u64) -> Result<Self, RecordError> {
+    pub(super) fn create(directory: &Dir, name: &str, schema: &TypePtr, due_before: u64) -> Result<Self, RecordError> {
         let temporary = PartName::temporary(name);
         let path = directory.path().join(&temporary);
         let failed = |error: ParquetError| engine(&path, error);
@@ -64,7 +64,7 @@ impl PartWriter {
                 .map_err(|_| RecordError::Exists { path: path.clone() }),
             file => file.map_err(|error| RecordError::io(&path, error)),
         };
-        let file = TableWriter::new(BufWriter::new(file?), schema).map_err(failed)?;
+        let file = TableWriter::new(file?, schema).map_err(failed)?;
         let (directory, name) = (directory.clone(), name.to_owned());
         Ok(Self { file, ticks, directory, name, replaces_file: false, is_complete: false })
     }
@@ -74,37 +74,37 @@ impl PartWriter {
     }
 
     /// Has it take the place of a file that is there.
-    pub const fn replace_file(&mut self) {
+    pub(super) const fn replace_file(&mut self) {
         self.replaces_file = true;
     }
 
     /// What is to be said of its ticks so far.
-    pub const fn note(&self) -> &TickSummary {
+    pub(super) const fn note(&self) -> &TickSummary {
         self.ticks.note()
     }
 
     /// Adds the next tick, whose rows are written on their own.
-    pub fn add(&mut self, tick: PartTick) -> Result<(), RecordError> {
+    pub(super) fn add(&mut self, tick: PartTick) -> Result<(), RecordError> {
         self.ticks.add(tick).map_err(|error| engine(&self.temporary(), error))
     }
 
     /// Writes `rows` as a row group, if there are any.
-    pub fn write(&mut self, rows: &mut RowBuffer) -> Result<(), RecordError> {
+    pub(super) fn write(&mut self, rows: &mut RowBuffer) -> Result<(), RecordError> {
         rows.write(&mut self.file).map_err(|error| engine(&self.temporary(), error))
     }
 
     /// Copies a row group of `source`, a file of the same columns, as it is.
-    pub fn copy(&mut self, source: &FileRange, group: &RowGroupMetaData) -> Result<(), RecordError> {
+    pub(super) fn copy(&mut self, source: &FileRange, group: &RowGroupMetaData) -> Result<(), RecordError> {
         self.file.copy_group(source, group).map_err(|error| engine(&self.temporary(), error))
     }
 
     /// Completes the part. It is there from then on, also when the host crashes.
-    pub fn finish(mut self, notes: PartNotes<'_>) -> Result<CompletePart, RecordError> {
+    pub(super) fn finish(mut self, notes: PartNotes<'_>) -> Result<CompletePart, RecordError> {
         let path = self.directory.path().join(&self.name);
         let failed = |error| RecordError::io(&path, error);
         let note =
             complete(&mut self.file, &mut self.ticks, notes).map_err(|error| engine(&self.temporary(), error))?;
-        let file = self.file.inner().get_ref();
+        let file = self.file.inner();
         file.sync_all().map_err(failed)?;
         let bytes = file.metadata().map_err(failed)?.len();
         self.directory.rename(&PartName::temporary(&self.name), &self.name, self.replaces_file).map_err(|error| {
@@ -128,7 +128,7 @@ impl Drop for PartWriter {
 }
 
 fn complete(
-    file: &mut TableWriter<BufWriter<File>>,
+    file: &mut TableWriter<File>,
     ticks: &mut TickWriter,
     notes: PartNotes<'_>,
 ) -> Result<TickSummary, ParquetError> {
@@ -151,7 +151,7 @@ fn json<T: serde::Serialize + ?Sized>(value: &T) -> Result<String, ParquetError>
 }
 
 /// The error of the `parquet` crate, or what it wraps: its own words around those of the system help nobody.
-pub fn engine(path: &Path, error: ParquetError) -> RecordError {
+pub(super) fn engine(path: &Path, error: ParquetError) -> RecordError {
     match error {
         ParquetError::External(cause) => RecordError::engine(path, cause),
         other => RecordError::engine(path, other),

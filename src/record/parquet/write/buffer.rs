@@ -13,13 +13,13 @@ use parquet::errors::ParquetError;
 use crate::ask::column::Kind;
 use crate::record::parquet::format::schema;
 use crate::record::parquet::write::encode::{Eight, TextList};
-use crate::record::parquet::write::table::TableWriter;
+use crate::record::parquet::write::table::{RowGroupWriter, TableWriter};
 use crate::record::{Header, RecordedColumn, text};
 use crate::row::observation::{Mark, Value};
 use crate::row::rows::Rows;
 
 /// The rows of a row group.
-pub struct RowBuffer {
+pub(crate) struct RowBuffer {
     columns: Vec<BufferedColumn>,
     runs: Vec<TickRows>,
     rows: usize,
@@ -39,15 +39,15 @@ struct TickRows {
 
 enum BufferedColumn {
     TextDictionary { places: Vec<u32>, texts: TextDictionary },
-    Numbers(Numbers),
+    Numbers(NumberBuffer),
 }
 
 impl RowBuffer {
     /// No rows yet, of the columns that `header` has.
-    pub fn new(header: &Header) -> Self {
+    pub(crate) fn new(header: &Header) -> Self {
         let column = |column: &RecordedColumn| {
             if column.is_number() {
-                BufferedColumn::Numbers(Numbers::new(column))
+                BufferedColumn::Numbers(NumberBuffer::new(column))
             } else {
                 BufferedColumn::TextDictionary { places: Vec::new(), texts: TextDictionary::default() }
             }
@@ -62,12 +62,12 @@ impl RowBuffer {
     }
 
     /// The number of rows.
-    pub const fn len(&self) -> usize {
+    pub(crate) const fn len(&self) -> usize {
         self.rows
     }
 
     /// The memory they take, in bytes, more or less.
-    pub fn size(&self) -> usize {
+    pub(crate) fn size(&self) -> usize {
         let size = |column: &BufferedColumn| match column {
             BufferedColumn::TextDictionary { places, texts } => places.len() * size_of::<u32>() + texts.size(),
             BufferedColumn::Numbers(numbers) => numbers.size(),
@@ -76,7 +76,7 @@ impl RowBuffer {
     }
 
     /// Makes tick `number` the one that the next rows are of. It stands for `seconds`.
-    pub fn begin(&mut self, number: u64, time_ns: u64, seconds: f64) {
+    pub(crate) fn begin(&mut self, number: u64, time_ns: u64, seconds: f64) {
         // That of a tick without rows is of no use.
         self.runs.pop_if(|run| run.rows == 0);
         self.last_tick = self.this_tick.replace(self.rows);
@@ -85,7 +85,7 @@ impl RowBuffer {
     }
 
     /// Adds these of `rows`, of which the first are `found` at these places among those of the last tick.
-    pub fn push(&mut self, rows: &Rows, range: Range<usize>, found: &[Option<usize>]) {
+    pub(crate) fn push(&mut self, rows: &Rows, range: Range<usize>, found: &[Option<usize>]) {
         let known = |at: usize| Some(self.last_tick? + (*found.get(at)?)?);
         let mut at = 0;
         while at < range.len() {
@@ -109,28 +109,29 @@ impl RowBuffer {
     }
 
     /// Writes the rows as a row group, if there are any, and forgets them. Further rows are of the same tick.
-    pub fn write<W: Write>(&mut self, file: &mut TableWriter<W>) -> Result<(), ParquetError> {
+    pub(crate) fn write<W: Write + Send>(&mut self, file: &mut TableWriter<W>) -> Result<(), ParquetError> {
         if self.rows == 0 {
             return Ok(());
         }
+        let mut group = file.row_group()?;
         let runs = self.runs.iter();
-        let ticks = file.encoder.runs(runs.clone().map(|run| (run.tick, run.rows)), Eight::Integer, None)?;
-        file.column(ticks)?;
-        let times = file.encoder.runs(runs.clone().map(|run| (run.time_us, run.rows)), Eight::Integer, None)?;
-        file.column(times)?;
+        let ticks = group.encoder.runs(runs.clone().map(|run| (run.tick, run.rows)), Eight::Integer, None)?;
+        group.column(ticks)?;
+        let times = group.encoder.runs(runs.clone().map(|run| (run.time_us, run.rows)), Eight::Integer, None)?;
+        group.column(times)?;
         let bits = |run: &TickRows| (run.seconds.to_bits().cast_signed(), run.rows);
-        let seconds = file.encoder.runs(runs.map(bits), Eight::Other, None)?;
-        file.column(seconds)?;
+        let seconds = group.encoder.runs(runs.map(bits), Eight::Other, None)?;
+        group.column(seconds)?;
         for column in &self.columns {
             match column {
                 BufferedColumn::TextDictionary { places, texts } => {
-                    let chunk = file.encoder.texts(places, &texts.stored, None)?;
-                    file.column(chunk)?;
+                    let chunk = group.encoder.texts(places, &texts.stored, None)?;
+                    group.column(chunk)?;
                 }
-                BufferedColumn::Numbers(numbers) => numbers.write(file)?,
+                BufferedColumn::Numbers(numbers) => numbers.write(&mut group)?,
             }
         }
-        file.end_group(self.rows)?;
+        group.finish()?;
         self.clear();
         Ok(())
     }
@@ -170,8 +171,8 @@ impl BufferedColumn {
     }
 }
 
-/// Numbers, and what is there instead of some.
-struct Numbers {
+/// NumberBuffer, and what is there instead of some.
+struct NumberBuffer {
     divisor: u32,
     /// Whether they come again so often that a dictionary pays. Places of counters in one would look like noise to zstd,
     /// while the counters of a thread hardly change from tick to tick: 3.3 bytes a row rather than 5.2.
@@ -187,7 +188,7 @@ enum Integers {
     Wide(Vec<i64>),
 }
 
-impl Numbers {
+impl NumberBuffer {
     fn new(column: &RecordedColumn) -> Self {
         Self {
             divisor: column.divisor,
@@ -235,7 +236,7 @@ impl Numbers {
         }
     }
 
-    fn write<W: Write>(&self, file: &mut TableWriter<W>) -> Result<(), ParquetError> {
+    fn write<W: Write + Send>(&self, group: &mut RowGroupWriter<'_, W>) -> Result<(), ParquetError> {
         let odd = || self.odd.iter().map(|(row, _)| *row);
         let have_one = Some(presence(self.values.len(), odd(), false));
         let numbers = match &self.values {
@@ -244,16 +245,16 @@ impl Numbers {
             Integers::Wide(values) => without(values.iter().copied(), odd()),
         };
         let chunk = if self.has_dictionary {
-            file.encoder.runs(numbers.iter().map(|number| (*number, 1)), Eight::Integer, have_one)?
+            group.encoder.runs(numbers.iter().map(|number| (*number, 1)), Eight::Integer, have_one)?
         } else {
-            file.encoder.numbers(&numbers, Eight::Integer, have_one)?
+            group.encoder.numbers(&numbers, Eight::Integer, have_one)?
         };
-        file.column(chunk)?;
+        group.column(chunk)?;
         let beside = || self.odd.iter().filter_map(|(row, place)| Some((*row, (*place)?)));
         let have_one = Some(presence(self.values.len(), beside().map(|(row, _)| row), true));
         let places: Vec<u32> = beside().map(|(_, place)| place).collect();
-        let chunk = file.encoder.texts(&places, &self.texts.stored, have_one)?;
-        file.column(chunk)
+        let chunk = group.encoder.texts(&places, &self.texts.stored, have_one)?;
+        group.column(chunk)
     }
 
     fn clear(&mut self) {

@@ -26,7 +26,7 @@ const MAX_BOUND: usize = 64;
 const ZSTD_LEVEL: i32 = 3;
 
 /// The values of one column in one row group, ready to be written.
-pub struct EncodedChunk {
+pub(crate) struct EncodedChunk {
     /// The pages.
     pub bytes: Vec<u8>,
     /// The length of the first one, if it is a dictionary.
@@ -41,7 +41,7 @@ pub struct EncodedChunk {
 
 impl EncodedChunk {
     /// The encodings of its pages.
-    pub fn encodings(&self) -> Vec<Encoding> {
+    pub(crate) fn encodings(&self) -> Vec<Encoding> {
         match self.dictionary {
             Some(_) => vec![Encoding::PLAIN, Encoding::RLE, Encoding::RLE_DICTIONARY],
             None => vec![Encoding::PLAIN, Encoding::RLE],
@@ -50,11 +50,11 @@ impl EncodedChunk {
 }
 
 /// Which rows have a value: how many do, how many then do not, and so on. None of these for a column that always has one.
-pub type Presence = Option<Vec<(bool, usize)>>;
+pub(crate) type Presence = Option<Vec<(bool, usize)>>;
 
 /// Texts in their stored form, each once, as a dictionary has them.
 #[derive(Debug, Default)]
-pub struct TextList {
+pub(crate) struct TextList {
     bytes: Vec<u8>,
     ends: Vec<usize>,
 }
@@ -64,17 +64,17 @@ impl TextList {
     const PREFIX: usize = 4;
 
     /// How many there are.
-    pub const fn len(&self) -> usize {
+    pub(crate) const fn len(&self) -> usize {
         self.ends.len()
     }
 
     /// The memory they take, in bytes.
-    pub const fn size(&self) -> usize {
+    pub(crate) const fn size(&self) -> usize {
         self.bytes.len() + self.ends.len() * size_of::<usize>()
     }
 
     /// Appends one.
-    pub fn push(&mut self, text: &str) {
+    pub(crate) fn push(&mut self, text: &str) {
         // No text of /proc is as long as 32 bits can count.
         self.bytes.extend_from_slice(&u32::try_from(text.len()).unwrap_or(0).to_le_bytes());
         self.bytes.extend_from_slice(text.as_bytes());
@@ -96,7 +96,7 @@ impl TextList {
 
 /// What eight bytes are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Eight {
+pub(crate) enum Eight {
     /// An integer.
     Integer,
     /// Something in another order, of which the least and the greatest are not noted.
@@ -112,7 +112,7 @@ impl Eight {
 }
 
 /// Encodes columns, one after another.
-pub struct Encoder {
+pub(crate) struct Encoder {
     compressor: zstd::bulk::Compressor<'static>,
     /// The page before and after it is compressed.
     page: Vec<u8>,
@@ -136,7 +136,7 @@ enum ValuesToEncode<'a> {
 
 impl Encoder {
     /// A new one.
-    pub fn new() -> Result<Self, ParquetError> {
+    pub(crate) fn new() -> Result<Self, ParquetError> {
         Ok(Self {
             compressor: zstd::bulk::Compressor::new(ZSTD_LEVEL)?,
             page: Vec::new(),
@@ -150,7 +150,7 @@ impl Encoder {
     }
 
     /// Numbers, each so many times, by a dictionary if they are few.
-    pub fn runs(
+    pub(crate) fn runs(
         &mut self,
         runs: impl Iterator<Item = (i64, usize)> + Clone,
         kind: Eight,
@@ -206,7 +206,12 @@ impl Encoder {
     }
 
     /// Numbers as they are.
-    pub fn numbers(&mut self, numbers: &[i64], kind: Eight, presence: Presence) -> Result<EncodedChunk, ParquetError> {
+    pub(crate) fn numbers(
+        &mut self,
+        numbers: &[i64],
+        kind: Eight,
+        presence: Presence,
+    ) -> Result<EncodedChunk, ParquetError> {
         let (min, max) =
             numbers.iter().fold((i64::MAX, i64::MIN), |(min, max), number| (min.min(*number), max.max(*number)));
         let mut chunk = EncodedChunk::new(kind.statistics(min, max, nulls(presence.as_ref())));
@@ -215,7 +220,12 @@ impl Encoder {
     }
 
     /// The texts at `places` in `list`, all of which are there; by a dictionary if they are few.
-    pub fn texts(&mut self, places: &[u32], list: &TextList, presence: Presence) -> Result<EncodedChunk, ParquetError> {
+    pub(crate) fn texts(
+        &mut self,
+        places: &[u32],
+        list: &TextList,
+        presence: Presence,
+    ) -> Result<EncodedChunk, ParquetError> {
         let mut chunk = EncodedChunk::new(Some(list.statistics(nulls(presence.as_ref()))));
         let values = if list.bytes.len() > PAGE_BYTES || list.len() == 0 {
             ValuesToEncode::Texts(places, list)

@@ -9,7 +9,7 @@ use foldhash::fast::RandomState;
 use rusqlite::types::ValueRef;
 use rusqlite::{Connection, Statement};
 
-use super::connect::Trouble;
+use super::connect::ReadFailure;
 use crate::ask::column::Column;
 use crate::row::observation::{Mark, Value};
 use crate::row::rows::Rows;
@@ -19,7 +19,7 @@ const MAX_TICK_BYTES: usize = 64 << 20;
 
 /// The ticks of a database of the original.
 #[derive(Debug, Default)]
-pub(super) struct Span {
+pub(super) struct TimeSpan {
     pub(super) ticks: i64,
     /// The least and the greatest time, as they are stored.
     pub(super) first: Option<String>,
@@ -27,9 +27,9 @@ pub(super) struct Span {
 }
 
 /// Counts the ticks, from the first row to the last.
-pub(super) fn span(db: &Connection) -> Result<Span, Trouble> {
-    let mut cursor = Cursor::new(db, "stat", Vec::new())?;
-    let mut span = Span::default();
+pub(super) fn span(db: &Connection) -> Result<TimeSpan, ReadFailure> {
+    let mut cursor = TableCursor::new(db, "stat", Vec::new())?;
+    let mut span = TimeSpan::default();
     let mut open: Option<String> = None;
     while cursor.advance()? {
         let time = cursor.time();
@@ -49,25 +49,25 @@ pub(super) fn span(db: &Connection) -> Result<Span, Trouble> {
 }
 
 /// Reads a table row by row, some rows at a time.
-struct Cursor<'a> {
+struct TableCursor<'a> {
     select: Statement<'a>,
     columns: Vec<&'static Column>,
     /// The rowid of the last row read.
     last: Option<i64>,
-    rows: Vec<Ids>,
+    rows: Vec<RowKey>,
     values: Rows,
     /// The place of the current row, and one more.
     next: usize,
 }
 
 /// Which row it is.
-struct Ids {
+struct RowKey {
     time: Box<str>,
     pid: i64,
     task: i64,
 }
 
-impl<'a> Cursor<'a> {
+impl<'a> TableCursor<'a> {
     /// Rows read at a time.
     const ROWS: usize = 1024;
 
@@ -77,7 +77,7 @@ impl<'a> Cursor<'a> {
     /// Before the columns that are asked for, these are selected: rowid, time, pid and task.
     const FIRST: usize = 4;
 
-    fn new(db: &'a Connection, table: &str, columns: Vec<&'static Column>) -> Result<Self, Trouble> {
+    fn new(db: &'a Connection, table: &str, columns: Vec<&'static Column>) -> Result<Self, ReadFailure> {
         let names: String = columns.iter().map(|column| format!(", \"{}\"", column.name)).collect();
         let select = db.prepare(&format!(
             "SELECT rowid, event_time, pid, task{names} FROM \"{table}\" WHERE ?1 IS NULL OR rowid > ?1 ORDER BY rowid"
@@ -87,7 +87,7 @@ impl<'a> Cursor<'a> {
     }
 
     /// Goes to the next row, if there is one.
-    fn advance(&mut self) -> Result<bool, Trouble> {
+    fn advance(&mut self) -> Result<bool, ReadFailure> {
         if self.next >= self.rows.len() {
             self.fill()?;
         }
@@ -95,7 +95,7 @@ impl<'a> Cursor<'a> {
         Ok(self.next <= self.rows.len())
     }
 
-    fn fill(&mut self) -> Result<(), Trouble> {
+    fn fill(&mut self) -> Result<(), ReadFailure> {
         self.rows.clear();
         self.values.clear();
         self.next = 0;
@@ -104,12 +104,12 @@ impl<'a> Cursor<'a> {
             let id = row.get(0)?;
             if self.last.is_some_and(|before| id <= before) {
                 // A file in which rows come again and again could go on for ever.
-                return Err(Trouble::Malformed("its rows are out of order"));
+                return Err(ReadFailure::Malformed("its rows are out of order"));
             }
             self.last = Some(id);
             let number = |place: usize| row.get_ref(place).map(|value| value.as_i64().unwrap_or(-1));
             let time = row.get_ref(1)?.as_str().unwrap_or_default().into();
-            self.rows.push(Ids { time, pid: number(2)?, task: number(3)? });
+            self.rows.push(RowKey { time, pid: number(2)?, task: number(3)? });
             for (place, column) in self.columns.iter().enumerate() {
                 self.values.push(value(column, row.get_ref(place + Self::FIRST)?));
             }
@@ -120,7 +120,7 @@ impl<'a> Cursor<'a> {
         Ok(())
     }
 
-    fn row(&self) -> Option<&Ids> {
+    fn row(&self) -> Option<&RowKey> {
         self.next.checked_sub(1).and_then(|at| self.rows.get(at))
     }
 
@@ -138,7 +138,7 @@ impl<'a> Cursor<'a> {
 
 /// Where the values of a column come from.
 #[derive(Debug, Clone, Copy)]
-struct Place {
+struct ColumnPlace {
     /// The table: 0 is `stat`, then the others.
     table: usize,
     /// The column's place among those that are read of it.
@@ -146,16 +146,16 @@ struct Place {
 }
 
 /// The rows of `stat`, with the others'.
-pub(super) struct Joined<'a> {
-    places: Vec<Place>,
-    stat: Cursor<'a>,
-    others: Vec<Other<'a>>,
+pub(super) struct JoinedRows<'a> {
+    places: Vec<ColumnPlace>,
+    stat: TableCursor<'a>,
+    others: Vec<SideTable<'a>>,
     time: String,
 }
 
-impl<'a> Joined<'a> {
+impl<'a> JoinedRows<'a> {
     /// For columns of these tables.
-    pub(super) fn new(db: &'a Connection, columns: &[(&str, &'static Column)]) -> Result<Self, Trouble> {
+    pub(super) fn new(db: &'a Connection, columns: &[(&str, &'static Column)]) -> Result<Self, ReadFailure> {
         let mut tables = vec![("stat", Vec::new())];
         let mut places = Vec::new();
         for (name, column) in columns {
@@ -164,19 +164,19 @@ impl<'a> Joined<'a> {
                 tables.len() - 1
             });
             if let Some((_, columns)) = tables.get_mut(table) {
-                places.push(Place { table, place: columns.len() });
+                places.push(ColumnPlace { table, place: columns.len() });
                 columns.push(*column);
             }
         }
         let mut tables = tables.into_iter();
         let (_, stat) = tables.next().unwrap_or_default();
-        let stat = Cursor::new(db, "stat", stat)?;
-        let others = tables.map(|(table, columns)| Other::new(db, table, columns));
+        let stat = TableCursor::new(db, "stat", stat)?;
+        let others = tables.map(|(table, columns)| SideTable::new(db, table, columns));
         Ok(Self { places, stat, others: others.collect::<Result<_, _>>()?, time: String::new() })
     }
 
     /// Goes on to the next row of `stat`; whether it is the first of a tick. `None` when there are no more.
-    pub(super) fn next(&mut self) -> Result<Option<bool>, Trouble> {
+    pub(super) fn next(&mut self) -> Result<Option<bool>, ReadFailure> {
         if !self.stat.advance()? {
             return Ok(None);
         }
@@ -190,7 +190,7 @@ impl<'a> Joined<'a> {
             bytes += other.rows.size();
         }
         if bytes > MAX_TICK_BYTES {
-            return Err(Trouble::Malformed("a tick of it is larger than any of the original's"));
+            return Err(ReadFailure::Malformed("a tick of it is larger than any of the original's"));
         }
         Ok(Some(true))
     }
@@ -211,8 +211,8 @@ impl<'a> Joined<'a> {
 }
 
 /// Another table, with its rows of the tick.
-struct Other<'a> {
-    cursor: Cursor<'a>,
+struct SideTable<'a> {
+    cursor: TableCursor<'a>,
     /// Whether a row is of a process, by its first thread.
     is_of_processes: bool,
     rows: Rows,
@@ -221,19 +221,19 @@ struct Other<'a> {
     is_ahead: bool,
 }
 
-impl<'a> Other<'a> {
-    fn new(db: &'a Connection, table: &str, columns: Vec<&'static Column>) -> Result<Self, Trouble> {
+impl<'a> SideTable<'a> {
+    fn new(db: &'a Connection, table: &str, columns: Vec<&'static Column>) -> Result<Self, ReadFailure> {
         Ok(Self {
             is_of_processes: table == "status",
             rows: Rows::new(columns.len()),
-            cursor: Cursor::new(db, table, columns)?,
+            cursor: TableCursor::new(db, table, columns)?,
             found: HashMap::default(),
             is_ahead: false,
         })
     }
 
     /// Takes the rows of the tick at `time`; those of times before it belong to no thread.
-    fn load(&mut self, time: &str) -> Result<(), Trouble> {
+    fn load(&mut self, time: &str) -> Result<(), ReadFailure> {
         self.rows.clear();
         self.found.clear();
         while self.is_ahead || self.cursor.advance()? {
@@ -248,14 +248,14 @@ impl<'a> Other<'a> {
                 (0..self.cursor.columns.len()).for_each(|place| self.rows.push(self.cursor.value(place)));
             }
             if self.rows.size() > MAX_TICK_BYTES {
-                return Err(Trouble::Malformed("a tick of it is larger than any of the original's"));
+                return Err(ReadFailure::Malformed("a tick of it is larger than any of the original's"));
             }
         }
         Ok(())
     }
 
     /// What it says of a thread of `stat`.
-    fn value(&self, ids: &Ids, place: usize) -> Value<'_> {
+    fn value(&self, ids: &RowKey, place: usize) -> Value<'_> {
         let task = if self.is_of_processes { ids.pid } else { ids.task };
         let found = self.found.get(&(ids.pid, task));
         found.map_or(Value::Mark(Mark::None), |row| self.rows.value(*row, place))

@@ -12,8 +12,8 @@ use crate::row::observation::{Mark, Value};
 
 /// The texts in use lately.
 #[derive(Debug)]
-pub(super) struct Strings {
-    texts: HashMap<i64, Stored, RandomState>,
+pub(super) struct TextCache {
+    texts: HashMap<i64, CachedText, RandomState>,
     bytes: usize,
     select: &'static str,
     has_sums: bool,
@@ -22,12 +22,12 @@ pub(super) struct Strings {
 }
 
 #[derive(Debug)]
-enum Stored {
+enum CachedText {
     Text(Box<[u8]>),
     Mark(Mark),
 }
 
-impl Stored {
+impl CachedText {
     const fn value(&self) -> Value<'_> {
         match self {
             Self::Text(text) => Value::Text(text),
@@ -36,7 +36,7 @@ impl Stored {
     }
 }
 
-impl Strings {
+impl TextCache {
     /// Bytes after which the memory starts over.
     const CACHED_BYTES: usize = 32 << 20;
 
@@ -58,13 +58,14 @@ impl Strings {
                 self.bytes = 0;
             }
             let stored = self.load(db, id)?;
-            self.bytes += size_of::<(i64, Stored)>() + if let Stored::Text(text) = &stored { text.len() } else { 0 };
+            self.bytes +=
+                size_of::<(i64, CachedText)>() + if let CachedText::Text(text) = &stored { text.len() } else { 0 };
             self.texts.insert(id, stored);
         }
-        Ok(self.texts.get(&id).map_or(Value::Mark(Mark::Malformed), Stored::value))
+        Ok(self.texts.get(&id).map_or(Value::Mark(Mark::Malformed), CachedText::value))
     }
 
-    fn load(&mut self, db: &Connection, id: i64) -> rusqlite::Result<Stored> {
+    fn load(&mut self, db: &Connection, id: i64) -> rusqlite::Result<CachedText> {
         let mut select = db.prepare_cached(self.select)?;
         let mut rows = select.query([id])?;
         if let Some(row) = rows.next()?
@@ -73,13 +74,13 @@ impl Strings {
         {
             let mut buffer = Vec::new();
             return Ok(match text::load(bytes, &mut buffer) {
-                Value::Text(bytes) => Stored::Text(bytes.into()),
-                Value::Mark(mark) => Stored::Mark(mark),
-                Value::Number(_) => Stored::Mark(Mark::Malformed),
+                Value::Text(bytes) => CachedText::Text(bytes.into()),
+                Value::Mark(mark) => CachedText::Mark(mark),
+                Value::Number(_) => CachedText::Mark(Mark::Malformed),
             });
         }
         self.damaged += 1;
-        Ok(Stored::Mark(Mark::Malformed))
+        Ok(CachedText::Mark(Mark::Malformed))
     }
 
     /// How many texts were found damaged since the last call.

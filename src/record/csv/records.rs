@@ -6,17 +6,17 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use csv_core::{ReadRecordResult, Reader};
 
-use crate::record::source::{Source, Taken};
+use crate::record::input_file::{InputFile, ReadShare};
 
 /// Bytes of a record's cells at most: header and report are the longest of psn's.
-pub const MAX_RECORD: usize = 8 << 20;
+pub(super) const MAX_RECORD: usize = 8 << 20;
 
 /// Cells of a record at most: there are far fewer columns.
 const MAX_CELLS: usize = 4096;
 
 /// Why there is no next record.
 #[derive(Debug, thiserror::Error)]
-pub enum LineError {
+pub(super) enum LineError {
     /// The file.
     #[error("{0}")]
     Io(#[from] io::Error),
@@ -32,9 +32,9 @@ pub enum LineError {
 }
 
 /// The records of a file, one at a time.
-pub struct Lines {
+pub(super) struct CsvRecords {
     bytes: Box<dyn Read>,
-    taken: Taken,
+    taken: ReadShare,
     stop: Arc<AtomicBool>,
     reader: Reader,
     /// What was read of the file, and the part of it that was not parsed yet.
@@ -47,31 +47,31 @@ pub struct Lines {
 
 /// A record.
 #[derive(Debug, Clone, Copy)]
-pub struct Record<'a> {
+pub(super) struct CsvRecord<'a> {
     cells: &'a [u8],
     ends: &'a [usize],
 }
 
-impl<'a> Record<'a> {
+impl<'a> CsvRecord<'a> {
     /// The number of cells.
-    pub const fn len(self) -> usize {
+    pub(super) const fn len(self) -> usize {
         self.ends.len()
     }
 
     /// A cell; nothing where there is none.
-    pub fn cell(self, index: usize) -> &'a [u8] {
+    pub(super) fn cell(self, index: usize) -> &'a [u8] {
         let Some(end) = self.ends.get(index) else { return &[] };
         let start = index.checked_sub(1).and_then(|before| self.ends.get(before)).copied().unwrap_or(0);
         self.cells.get(start..*end).unwrap_or_default()
     }
 }
 
-impl Lines {
+impl CsvRecords {
     /// Those of `source`, until `stop` is set.
     ///
     /// # Errors
     /// When it can not be read.
-    pub fn new(source: &Source, stop: &Arc<AtomicBool>) -> io::Result<Self> {
+    pub(super) fn new(source: &InputFile, stop: &Arc<AtomicBool>) -> io::Result<Self> {
         let (bytes, taken) = source.bytes()?;
         Ok(Self {
             bytes,
@@ -86,7 +86,7 @@ impl Lines {
     }
 
     /// The next record; none at the end.
-    pub fn next(&mut self) -> Result<Option<Record<'_>>, LineError> {
+    pub(super) fn next(&mut self) -> Result<Option<CsvRecord<'_>>, LineError> {
         let (mut len, mut count) = (0, 0);
         let mut has_ended = false;
         loop {
@@ -109,7 +109,7 @@ impl Lines {
                 ReadRecordResult::End => return Ok(None),
             }
         }
-        Ok(Some(Record {
+        Ok(Some(CsvRecord {
             cells: self.cells.get(..len).unwrap_or_default(),
             ends: self.ends.get(..count).unwrap_or_default(),
         }))
@@ -124,7 +124,7 @@ impl Lines {
     }
 
     /// How much of the file has been read, from 0 to 1.
-    pub fn progress(&self) -> f64 {
+    pub(super) fn progress(&self) -> f64 {
         self.taken.share()
     }
 }

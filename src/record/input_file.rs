@@ -17,7 +17,7 @@ use super::RecordError;
 
 /// What the first bytes say.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Content {
+pub(super) enum Content {
     /// Nothing is in it.
     Empty,
     /// An SQLite database.
@@ -50,7 +50,7 @@ impl Content {
 
 /// A regular file that is open, or a copy of what came by a pipe.
 #[derive(Debug, Clone)]
-pub struct Source {
+pub(super) struct InputFile {
     /// Its name.
     pub path: PathBuf,
     file: Arc<File>,
@@ -59,13 +59,13 @@ pub struct Source {
     pub is_copy: bool,
 }
 
-impl Source {
+impl InputFile {
     /// Opens what `path` names: a regular file, or, where it is standard input or an open descriptor by name, what comes by
     /// it. A pipe or device that is met under any other name is refused and not waited for.
     ///
     /// # Errors
     /// When it is neither, or can not be read, and when `stop` is set before all of a pipe has come.
-    pub fn open(path: &Path, stop: &AtomicBool) -> Result<Self, RecordError> {
+    pub(super) fn open(path: &Path, stop: &AtomicBool) -> Result<Self, RecordError> {
         let failed = |error| RecordError::io(path, error);
         let name = if path.as_os_str() == "-" { Path::new("/dev/stdin") } else { path };
         let is_descriptor = is_descriptor(name);
@@ -96,7 +96,7 @@ impl Source {
     ///
     /// # Errors
     /// When it can not be read.
-    pub fn content(&self) -> io::Result<Content> {
+    pub(super) fn content(&self) -> io::Result<Content> {
         let mut first = [0; Content::LEN];
         let len = self.file.read_at(&mut first, 0)?;
         Ok(Content::of(first.get(..len).unwrap_or_default()))
@@ -106,9 +106,9 @@ impl Source {
     ///
     /// # Errors
     /// When it can not be read.
-    pub fn bytes(&self) -> io::Result<(Box<dyn Read>, Taken)> {
-        let taken = Taken { at: Arc::default(), len: self.len };
-        let plain = Plain { file: Arc::clone(&self.file), at: Arc::clone(&taken.at) };
+    pub(super) fn bytes(&self) -> io::Result<(Box<dyn Read>, ReadShare)> {
+        let taken = ReadShare { at: Arc::default(), len: self.len };
+        let plain = PositionedReader { file: Arc::clone(&self.file), at: Arc::clone(&taken.at) };
         Ok(match self.content()? {
             Content::Gzip => (Box::new(MultiGzDecoder::new(io::BufReader::with_capacity(1 << 16, plain))), taken),
             _ => (Box::new(plain), taken),
@@ -176,12 +176,12 @@ fn unnamed() -> io::Result<File> {
 }
 
 /// A file from its start on, whoever else reads it.
-struct Plain {
+struct PositionedReader {
     file: Arc<File>,
     at: Arc<AtomicU64>,
 }
 
-impl Read for Plain {
+impl Read for PositionedReader {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let len = self.file.read_at(buffer, self.at.load(Ordering::Relaxed))?;
         self.at.fetch_add(len as u64, Ordering::Relaxed);
@@ -191,16 +191,16 @@ impl Read for Plain {
 
 /// How much of a file has been read.
 #[derive(Debug)]
-pub struct Taken {
+pub(super) struct ReadShare {
     at: Arc<AtomicU64>,
     len: u64,
 }
 
-impl Taken {
+impl ReadShare {
     /// From 0 to 1.
     #[must_use]
     #[expect(clippy::cast_precision_loss, reason = "progress to be shown")]
-    pub fn share(&self) -> f64 {
+    pub(super) fn share(&self) -> f64 {
         self.at.load(Ordering::Relaxed) as f64 / (self.len as f64).max(1.0)
     }
 }
@@ -229,7 +229,7 @@ mod tests {
         let root = Directory::new();
         let pipe = root.path.join("pipe.csv");
         rustix::fs::mknodat(rustix::fs::CWD, &pipe, rustix::fs::FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).unwrap();
-        let said = |path: &Path| Source::open(path, &AtomicBool::new(false)).unwrap_err().to_string();
+        let said = |path: &Path| InputFile::open(path, &AtomicBool::new(false)).unwrap_err().to_string();
         assert!(said(&pipe).contains("it is a pipe") && said(&pipe).contains("-i -"));
         assert!(said(Path::new("/dev/null")).contains("device"));
         assert!(said(&root.path).contains("directory"));
@@ -240,7 +240,7 @@ mod tests {
         let root = Directory::new();
         let path = root.path.join("a.csv");
         fs::write(&path, "first").unwrap();
-        let source = Source::open(&path, &AtomicBool::new(false)).unwrap();
+        let source = InputFile::open(&path, &AtomicBool::new(false)).unwrap();
         fs::remove_file(&path).unwrap();
         fs::write(&path, "second").unwrap();
         for _ in 0..2 {

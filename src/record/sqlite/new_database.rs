@@ -10,28 +10,28 @@ use rusqlite::{Connection, OpenFlags};
 
 use super::connect::SqliteError;
 use crate::record::RecordError;
-use crate::record::create::{self, Place};
+use crate::record::create::{self, Destination};
 
 /// The files beside a database that SQLite may open.
 const BESIDE: [&str; 3] = ["-wal", "-shm", "-journal"];
 
 /// An empty database, locked for this psn.
-pub(super) struct Fresh {
+pub(super) struct NewDatabase {
     /// Its directory, held.
-    place: Place,
+    place: Destination,
     /// With no link in it, and no directory that another user could exchange.
     path: PathBuf,
     lock: File,
 }
 
-impl Fresh {
+impl NewDatabase {
     /// Makes the file. What is there, and beside it, is replaced if `force` says so.
     ///
     /// # Errors
     /// When there is something under one of the names, when another psn writes it, when the directory is one in which other
     /// users can exchange files, and when it cannot be made.
     pub(super) fn create(path: &Path, force: bool) -> Result<Self, RecordError> {
-        let place = Place::of(path)?;
+        let place = Destination::of(path)?;
         let real = create::safe_path(path)?;
         if !force {
             // What a killed writer left is not taken over, nor is what somebody else planted.
