@@ -1,9 +1,8 @@
-//! Recordings as one file of comma-separated values, for whatever reads nothing else.
+//! Recordings as one file of comma-separated values, which everything can read.
 //!
-//! A first line of column names, then a row a line. What is no row begins with `#` in its first cell, as comments do:
-//! `#recording` with the header, `#tick` before the rows of each tick, `#facts` at the end, each with JSON in its second
-//! cell. Texts are in their stored form ([`text`]), and harmless to terminals and spreadsheets; scaled numbers are
-//! decimals.
+//! The first line after the header has the names of the columns; then each line is a row. Lines that are not rows begin with
+//! `#`: `#recording` with the header, `#tick` before the rows of each tick, and `#facts` at the end, each with JSON in the
+//! second cell. Texts are in their stored form ([`text`]), safe for terminals and spreadsheets. Scaled numbers are decimals.
 
 mod records;
 
@@ -31,10 +30,10 @@ const RECORDING: &str = "#recording";
 const TICK: &str = "#tick";
 const FACTS: &str = "#facts";
 
-/// Cells before the recorded columns: `tick` and `time`.
+/// How many cells precede the recorded columns: `tick` and `time`.
 const LEADING: usize = 2;
 
-/// A file in the making.
+/// Writes a file.
 #[derive(Debug)]
 pub(super) struct CsvSink {
     path: PathBuf,
@@ -43,7 +42,7 @@ pub(super) struct CsvSink {
     tick: u64,
 }
 
-/// A tick, and how many rows follow it.
+/// The JSON of a `#tick` line: the tick, and how many rows follow.
 #[derive(Debug, Serialize, Deserialize)]
 struct TickLine {
     #[serde(flatten)]
@@ -52,10 +51,7 @@ struct TickLine {
 }
 
 impl CsvSink {
-    /// Makes a file for rows as `header` says. What is there is replaced if `force` says so.
-    ///
-    /// # Errors
-    /// When there is something at the path, when another psn writes it, and when it can not be made.
+    /// Creates a file for rows with the columns of `header`. An existing one is replaced if `force` is set.
     pub(super) fn create(path: &Path, header: &Header, force: bool) -> Result<Self, RecordError> {
         let out = BufWriter::with_capacity(1 << 16, create::file(path, force)?);
         let mut sink = Self { path: path.to_owned(), out, columns: header.columns.clone(), tick: 0 };
@@ -73,7 +69,7 @@ impl CsvSink {
         }
     }
 
-    /// A line that is no row. Not by the writer of rows, which would quote the `#`.
+    /// Writes a line that is not a row. The `csv` crate would quote the `#`.
     fn line(&mut self, label: &str, content: &impl Serialize) -> Result<(), RecordError> {
         let json = serde_json::to_string(content).unwrap_or_default().replace('"', "\"\"");
         writeln!(self.out, "{label},\"{json}\"").map_err(|error| RecordError::io(&self.path, error))
@@ -98,7 +94,7 @@ impl CsvSink {
     }
 }
 
-/// Writes rows; a first cell that begins as what is no row is quoted.
+/// A writer for rows: a first cell that begins with `#` is quoted.
 fn rows_writer(out: &mut BufWriter<File>) -> csv::Writer<&mut BufWriter<File>> {
     csv::WriterBuilder::new().flexible(true).comment(Some(b'#')).from_writer(out)
 }
@@ -138,7 +134,7 @@ pub(super) struct CsvRecording {
     warnings: Vec<String>,
 }
 
-/// What a line is.
+/// A parsed line.
 enum CsvLine {
     Recording(Box<Header>),
     Names,
@@ -169,10 +165,7 @@ impl CsvLine {
 }
 
 impl CsvRecording {
-    /// The recording in `source`, which is read until `stop` is set.
-    ///
-    /// # Errors
-    /// When it can not be read, or is none.
+    /// Opens the recording in `source`. Setting `stop` ends all reading.
     pub(super) fn open(source: InputFile, stop: &Arc<AtomicBool>) -> Result<Self, RecordError> {
         let path = source.path.clone();
         let mut lines = CsvRecords::new(&source, stop).map_err(|error| RecordError::io(&path, error))?;
@@ -194,7 +187,7 @@ impl CsvRecording {
         CsvRecords::new(&self.source, &self.stop).map_err(|error| RecordError::io(&self.source.path, error))
     }
 
-    /// Gives the time of each tick to `see`, as far as the file can be read.
+    /// Calls `see` with the time of each tick, as far as the file can be read.
     fn each_time(&self, see: &mut dyn FnMut(u64)) -> Result<(), RecordError> {
         let mut lines = self.lines()?;
         loop {
@@ -207,7 +200,7 @@ impl CsvRecording {
                 Ok(Some(_)) => {}
                 Ok(None) => return Ok(()),
                 Err(LineError::Stopped) => return Err(RecordError::Stopped),
-                // A reading of it says so.
+                // `read` warns about it.
                 Err(_) => return Ok(()),
             }
         }
@@ -224,7 +217,7 @@ fn value<'a>(cell: &'a [u8], column: &RecordedColumn, buffer: &'a mut Vec<u8>) -
     text::load(cell, buffer)
 }
 
-/// The number that is written as `cell`, times `divisor`.
+/// The number in `cell`, multiplied by `divisor`; none if it has another form or too many decimals.
 fn number(cell: &[u8], divisor: u32) -> Option<i128> {
     let cell = std::str::from_utf8(cell).ok()?;
     let (sign, digits) = cell.strip_prefix('-').map_or((1, cell), |digits| (-1, digits));
@@ -307,18 +300,18 @@ impl Recording for CsvRecording {
     }
 }
 
-/// Bytes of a piece after which it ends.
+/// The size in bytes after which a piece ends.
 const PIECE_BYTES: usize = 8 << 20;
 
-/// What is known of a reading in progress.
+/// The tick that is being read.
 struct OpenTick<'a> {
-    /// Cells of a row.
+    /// How many cells a row has.
     cells: usize,
     query: &'a Query,
     wanted: Vec<(usize, &'a RecordedColumn)>,
     rows: Rows,
     buffer: Vec<u8>,
-    /// The tick whose rows come, and how many are still to come.
+    /// The tick whose rows follow, and how many are still missing.
     open: Option<(Box<TickLine>, usize)>,
     is_torn: bool,
 }
@@ -367,7 +360,7 @@ impl<'a> OpenTick<'a> {
         Ok(())
     }
 
-    /// Gives the tick away if it is complete.
+    /// Hands on the tick if it is complete.
     fn end(&mut self, progress: f64, visit: &mut Visit<'_>) -> Result<(), RecordError> {
         let Some((line, _)) = self.open.take_if(|(_, left)| *left == 0) else { return Ok(()) };
         if self.is_wanted(&line) {

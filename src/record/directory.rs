@@ -1,9 +1,9 @@
-//! The directory that a recording is written to: held by descriptor, and nobody else's to write in.
+//! Checks who may write to the directory of a recording, and holds it open by descriptor.
 //!
-//! Whoever may write to a directory may exchange what is in it. An ordinary user's psn can do no more than that user, so
-//! nothing is asked of the directory then. What root writes tells of everyone's processes, and where root is led to by somebody
-//! else's links, root's files are: then the directory has to be root's own (or that of who called sudo), and others may write to
-//! it only if it is sticky, as /tmp is.
+//! Whoever may write to a directory can replace the files in it. If psn has no more rights than its user, nothing is
+//! checked: it can do no more than the user. If it has more, what it writes tells about everyone's processes, and a link of
+//! another user could make it write over root's files. Then the directory must belong to root, to the user psn runs as, or
+//! to the caller of sudo, and others may write to it only if it is sticky, as /tmp is.
 
 use std::collections::VecDeque;
 use std::ffi::{OsStr, OsString};
@@ -18,15 +18,15 @@ use super::RecordError;
 use crate::proc::rights;
 use crate::text::sentence::shown;
 
-/// Links that are followed on the way to one directory; the kernel follows no more.
+/// The most links that are followed on the way to a directory, as many as the kernel follows.
 const MAX_LINKS: usize = 40;
 
-/// Who may be trusted not to exchange what psn meets.
+/// The users and the group that may own directories and links on the way.
 #[derive(Debug, Clone)]
 struct TrustedUsers {
-    /// Users: root, psn's own, and under sudo the one who called it, who may do as root anyway.
+    /// root, the user psn runs as, and under sudo its caller, who can act as root anyway.
     users: Vec<u32>,
-    /// psn's own group.
+    /// The group psn runs as.
     group: u32,
 }
 
@@ -44,7 +44,7 @@ impl TrustedUsers {
         self.users.contains(&uid)
     }
 
-    /// Why somebody else could exchange files in a directory; none if nobody could.
+    /// Why another user could replace files in a directory; none if none could.
     fn refusal(&self, directory: &Stat) -> Option<String> {
         let mode = directory.st_mode;
         if !self.has(directory.st_uid) {
@@ -61,12 +61,8 @@ impl TrustedUsers {
     }
 }
 
-/// Opens the directory at `path` to work relative to it (`O_PATH`): whatever its name leads to later, this one stays. When psn
-/// sees more than its user could without it, a directory in which others may exchange files is refused, and so are others'
-/// links on the way to it.
-///
-/// # Errors
-/// When it can not be opened, and when it is refused: then who may write there.
+/// Opens the directory at `path` (`O_PATH`), so that later changes of the name do not matter. If psn sees more than its user
+/// could without it, fails if other users could replace files there, or if a link on the way belongs to one of them.
 pub(super) fn trusted(path: &Path) -> Result<OwnedFd, RecordError> {
     let path = if path.as_os_str().is_empty() { Path::new(".") } else { path };
     let failed = |error: rustix::io::Errno| RecordError::io(path, error.into());
@@ -81,16 +77,13 @@ pub(super) fn trusted(path: &Path) -> Result<OwnedFd, RecordError> {
     }
 }
 
-/// Checks that others can not exchange what is in the directory at `path`, when psn sees more than its user could without it.
-///
-/// # Errors
-/// When they can: who may write there.
+/// Checks that other users cannot replace files in the directory at `path`, if psn sees more than its user could without it.
 pub(super) fn check(path: &Path, directory: &Stat) -> Result<(), RecordError> {
     let refusal = if rights::sees_others() { TrustedUsers::of_this_process().refusal(directory) } else { None };
     refusal.map_or(Ok(()), |reason| Err(RecordError::Untrusted { path: path.to_owned(), reason }))
 }
 
-/// Follows `path` from directory to directory, and of links only those of users that are trusted.
+/// Follows `path` from directory to directory, and only links that belong to trusted users.
 fn walk(path: &Path, trust: &TrustedUsers) -> Result<OwnedFd, RecordError> {
     let failed = |error: rustix::io::Errno| RecordError::io(path, error.into());
     let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
@@ -126,53 +119,42 @@ fn target(directory: impl AsFd, name: &OsStr) -> rustix::io::Result<PathBuf> {
     Ok(PathBuf::from(OsString::from_vec(target.into_bytes())))
 }
 
-/// What `path` leads through, one name after another; `/` first, if it is absolute.
+/// The names that `path` consists of; `/` is the first if it is absolute.
 fn steps(path: &Path) -> VecDeque<OsString> {
     let known = path.components().filter(|component| !matches!(component, Component::CurDir));
     known.map(|component| component.as_os_str().to_owned()).collect()
 }
 
-/// The name or path of what lies beside a file: the file's, with `suffix`.
+/// The name or path of a file beside another one: its own, followed by `suffix`.
 pub(super) fn with_suffix(name: impl AsRef<OsStr>, suffix: &str) -> OsString {
     let mut name = name.as_ref().to_owned();
     name.push(suffix);
     name
 }
 
-/// Where something is to be made: the directory, held, and the name in it.
+/// Where a file is to be created: a directory that is held open, and the name in it.
 #[derive(Debug)]
 pub(super) struct Destination {
-    /// The directory.
     pub directory: OwnedFd,
-    /// The name in it.
     pub name: OsString,
-    /// The path that was given, for messages.
+    /// The path as it was given, for messages.
     pub path: PathBuf,
 }
 
 impl Destination {
-    /// That of `path`, in a directory as [`trusted`] wants it.
-    ///
-    /// # Errors
-    /// Those of [`trusted`], and when `path` names nothing in a directory.
+    /// The destination `path`, in a directory that [`trusted`] accepts.
     pub(super) fn of(path: &Path) -> Result<Self, RecordError> {
         let name = path.file_name().ok_or_else(|| RecordError::io(path, rustix::io::Errno::ISDIR.into()))?;
         let directory = trusted(path.parent().unwrap_or_else(|| Path::new(".")))?;
         Ok(Self { directory, name: name.to_owned(), path: path.to_owned() })
     }
 
-    /// What lies there; a link is itself.
-    ///
-    /// # Errors
-    /// When there is nothing, or it can not be looked at.
+    /// The metadata of what has that name; of a link, its own.
     pub(super) fn stat(&self) -> rustix::io::Result<Stat> {
         rustix::fs::statat(&self.directory, &self.name, rustix::fs::AtFlags::SYMLINK_NOFOLLOW)
     }
 
-    /// The place beside it of the same name with `suffix`.
-    ///
-    /// # Errors
-    /// When there are no descriptors left.
+    /// The destination in the same directory whose name is this one's with `suffix`.
     pub(super) fn beside(&self, suffix: &str) -> Result<Self, RecordError> {
         let directory = self.directory.try_clone().map_err(|error| RecordError::io(&self.path, error))?;
         Ok(Self { directory, name: with_suffix(&self.name, suffix), path: with_suffix(&self.path, suffix).into() })

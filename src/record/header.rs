@@ -1,4 +1,4 @@
-//! What a recording says of itself, whatever its format.
+//! The header of a recording, which is the same in all formats.
 
 use std::path::Path;
 
@@ -7,67 +7,67 @@ use serde::{Deserialize, Serialize};
 use crate::ask::column::{COLUMNS, Column, Kind};
 use crate::record::RecordError;
 
-/// The version of the form of recordings; a reader refuses those of a later one.
+/// The version of the layout of recordings. Recordings of another version are not read.
 pub const FORMAT: u32 = 1;
 
-/// Columns that every recording has: who it was, and in which state.
+/// Columns that every recording has: which thread it was, and its state.
 pub const IDENTITY: [&str; 4] = ["pid", "task", "starttime", "state_id"];
 
-/// Columns that are recorded beside those that a run asks for: what either scan tells of a thread without a further read.
+/// Columns that are always recorded besides those asked for: both scans know them without a further read.
 pub const BASE: [&str; 5] = ["comm", "comm2", "pcomm", "state", "processor"];
 
 /// What was recorded, where and how.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Header {
-    /// [`FORMAT`].
+    /// The version of the layout, [`FORMAT`].
     pub format: u32,
-    /// psn's version.
+    /// The version of psn.
     pub version: String,
-    /// The run: unique among all hosts.
+    /// The id of the run, unique among all hosts.
     pub run: String,
     /// The host's name.
     pub host: String,
     /// The kernel's release.
     pub kernel: String,
-    /// The kernel's `boot_id`: start times of threads count from that boot.
+    /// The kernel's `boot_id`. The start times of threads count from that boot.
     pub boot_id: String,
-    /// Start, nanoseconds since 1970.
+    /// The start of the run, nanoseconds since 1970.
     pub started_ns: u64,
     /// `CLOCK_MONOTONIC` at the start, nanoseconds.
     pub monotonic_ns: u64,
-    /// `CLOCK_BOOTTIME` at the start, nanoseconds: threads' start times are on this clock.
+    /// `CLOCK_BOOTTIME` at the start, nanoseconds. The start times of threads are on this clock.
     pub boottime_ns: u64,
-    /// The rate asked for.
+    /// The sampling rate that was asked for.
     pub hz: f64,
     /// The command line.
     pub args: Vec<String>,
     /// The letters of the states that were recorded.
     pub states: String,
-    /// The conditions of `--where`: only rows for which they held are there.
+    /// The conditions of `--where`: only rows that met them were recorded.
     pub filters: Vec<String>,
     /// The columns of the rows, in order.
     pub columns: Vec<RecordedColumn>,
 }
 
-/// One column of the rows.
+/// A recorded column.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RecordedColumn {
     /// Its name.
     pub name: String,
-    /// `text`, `id`, `counter` or `gauge`.
+    /// Its kind: `text`, `id`, `counter` or `gauge`.
     pub kind: String,
-    /// What a stored number is to be divided by.
+    /// The divisor by which a stored number becomes a value.
     pub divisor: u32,
 }
 
 impl RecordedColumn {
-    /// That of the registry's `column`.
+    /// The recorded form of a column of the registry.
     #[must_use]
     pub fn of(column: &Column) -> Self {
         Self { name: column.name.to_owned(), kind: column.kind.name().to_owned(), divisor: column.divisor }
     }
 
-    /// The registry's column; none if this psn does not know it.
+    /// The column of the registry; none if this psn does not know it.
     #[must_use]
     pub fn column(&self) -> Option<&'static Column> {
         COLUMNS.iter().find(|column| column.name == self.name && column.divisor == self.divisor)
@@ -81,10 +81,10 @@ impl RecordedColumn {
 }
 
 impl Header {
-    /// Whether this psn can read what was found at `path`.
+    /// Checks that this psn can read the recording at `path`.
     ///
     /// # Errors
-    /// Why not.
+    /// If it cannot: why not.
     pub fn check(&self, path: &Path) -> Result<(), RecordError> {
         if self.format != FORMAT {
             let reason = format!("its form is number {}, and this psn knows {FORMAT}", self.format);
@@ -103,7 +103,7 @@ impl Header {
         self.columns.iter().map(|column| column.name.clone()).collect()
     }
 
-    /// The place of `column` in the rows.
+    /// The index of `column` among the columns of the rows.
     #[must_use]
     pub fn place(&self, column: &Column) -> Option<usize> {
         self.columns.iter().position(|recorded| recorded.column().is_some_and(|known| known.name == column.name))

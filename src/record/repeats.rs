@@ -1,7 +1,7 @@
-//! Which rows of a tick are as they were in the one before.
+//! Finds the rows of a tick that are unchanged since the tick before.
 //!
-//! Most threads do the same for many ticks on end. Whoever writes rows can pass on what it made of such a row, rather than
-//! look its values up again.
+//! Most threads do the same for many ticks. A writer can reuse what it made of an unchanged row instead of looking up its
+//! values again.
 
 use std::collections::HashMap;
 
@@ -12,23 +12,23 @@ use super::header::IDENTITY;
 use crate::row::observation::Value;
 use crate::row::rows::Rows;
 
-/// Remembers the rows of a tick to find them again in the next one.
+/// Keeps the rows of the previous tick. An index counts through all of its buffers.
 #[derive(Debug)]
 pub(super) struct Repeats {
-    /// The columns that tell which thread a row is of.
+    /// The columns that identify a thread.
     identity: Vec<usize>,
     last: PreviousTick,
-    /// The places in the last tick of threads that are not where they were; made when the first is met.
+    /// The index of each thread in the previous tick. Made when the first thread is met that is not where it is expected.
     places: HashMap<Vec<i128>, usize, RandomState>,
     found: Vec<Option<usize>>,
     is_taken: Vec<bool>,
 }
 
-/// The rows of the last tick. A place counts through all of them.
+/// The rows of the previous tick.
 #[derive(Debug, Default)]
 struct PreviousTick {
     rows: Vec<Rows>,
-    /// The places of each one's first row, and the end.
+    /// The index of the first row of each buffer, and the number of all rows.
     starts: Vec<usize>,
 }
 
@@ -37,7 +37,7 @@ impl PreviousTick {
         self.starts.last().copied().unwrap_or(0)
     }
 
-    /// Where the row at `place` is.
+    /// The buffer and the row in it that have the index `place`.
     fn at(&self, place: usize) -> Option<(&Rows, usize)> {
         let index = self.starts.partition_point(|start| *start <= place).checked_sub(1)?;
         Some((self.rows.get(index)?, place - self.starts.get(index)?))
@@ -45,10 +45,10 @@ impl PreviousTick {
 }
 
 impl Repeats {
-    /// Nothing to find yet, in rows as `header` says.
+    /// Begins without a previous tick; `header` tells the columns.
     pub(super) fn new(header: &Header) -> Self {
         let of = |name: &&str| header.columns.iter().position(|column| column.name == **name);
-        // Not the state, the last of them.
+        // A thread's state is not part of its identity.
         let identity = IDENTITY.iter().filter(|name| **name != "state_id").filter_map(of).collect();
         Self {
             identity,
@@ -59,12 +59,13 @@ impl Repeats {
         }
     }
 
-    /// Of each of `rows` the place of a row of the last tick that has the same values, if there is one; each is found once.
+    /// For each of `rows`, the index of a row of the previous tick with the same values, if there is one. No index is given
+    /// twice.
     pub(super) fn find(&mut self, rows: &[Rows]) -> &[Option<usize>] {
         self.places.clear();
         self.found.clear();
         self.is_taken.fill(false);
-        // The order hardly changes.
+        // The order of threads hardly changes.
         let mut next = 0;
         for rows in rows {
             for row in 0..rows.len() {
@@ -90,7 +91,7 @@ impl Repeats {
             && self.last.at(place).is_some_and(|(last, at)| rows.is_same(row, last, at))
     }
 
-    /// Where the thread of this row was in the last tick; at `guess`, most likely.
+    /// The index of this row's thread in the previous tick, which is most likely `guess`.
     fn place(&mut self, rows: &Rows, row: usize, guess: usize) -> Option<usize> {
         let is_of_same = |(last, at): (&Rows, usize)| {
             self.identity.iter().all(|column| rows.value(row, *column) == last.value(at, *column))
@@ -107,14 +108,14 @@ impl Repeats {
         self.places.get(&key(&self.identity, rows, row)?).copied()
     }
 
-    /// The rows of the last tick that have not been found again since, by their places.
+    /// The rows of the previous tick that [`Repeats::find`] has not found since, with their indices.
     pub(super) fn ended(&self) -> impl Iterator<Item = (usize, &Rows, usize)> {
         let rows = self.last.rows.iter().flat_map(|rows| (0..rows.len()).map(move |row| (rows, row)));
         let places = rows.zip(&self.is_taken).enumerate();
         places.filter(|(_, (_, is_taken))| !**is_taken).map(|(place, ((rows, row), _))| (place, rows, row))
     }
 
-    /// Remembers `rows` as those of the last tick, and leaves those in their place that were.
+    /// Takes `rows` as the previous tick, and leaves the buffers of the one before in their place.
     pub(super) fn remember(&mut self, rows: &mut Vec<Rows>) {
         std::mem::swap(&mut self.last.rows, rows);
         let mut end = 0;
@@ -128,7 +129,7 @@ impl Repeats {
         self.is_taken.resize(self.last.len(), false);
     }
 
-    /// Remembers none.
+    /// Begins anew without a previous tick.
     pub(super) fn forget(&mut self) {
         self.last.rows.iter_mut().for_each(Rows::clear);
         self.last.starts.clear();

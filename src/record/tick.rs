@@ -1,5 +1,5 @@
-//! A tick as all formats store it. [`TickInfo::NAMES`] is the one table of its numbers: SQLite and Parquet have a column
-//! of each, CSV has them as JSON, all under these names and in this order.
+//! A tick as all formats store it. [`TickInfo::NAMES`] is the one table of its numbers. SQLite and Parquet have a column for
+//! each, CSV a key in the JSON of a tick, all under these names and in this order.
 
 use std::collections::BTreeMap;
 
@@ -7,11 +7,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::sample::StateCounts;
 
-/// Defines [`TickInfo`] with its table of numbers, so that a number is added in one place.
+/// Defines [`TickInfo`] together with the table of its numbers.
 macro_rules! tick_info {
     ($($(#[$doc:meta])* $name:ident,)+) => {
-        /// A completed tick. Counts are cumulative from the start of the run: what happened between two ticks, also between
-        /// two that were recorded, is their difference.
+        /// A completed tick. Most numbers count from the start of the run: what happened between two recorded ticks is the
+        /// difference of their counts.
         #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
         pub struct TickInfo {
             $($(#[$doc])* pub $name: u64,)+
@@ -57,7 +57,7 @@ tick_info! {
     threads,
 }
 
-/// Threads by state letter.
+/// How many threads are in each state, by state letter.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct States(pub BTreeMap<char, u64>);
@@ -78,7 +78,7 @@ impl std::fmt::Display for States {
 }
 
 impl States {
-    /// Those that are displayed as `text`; what is not in that form is left out.
+    /// Parses what `Display` writes; parts in another form are ignored.
     #[must_use]
     pub fn parse(text: &str) -> Self {
         let pairs = text.split(' ').filter_map(|pair| pair.split_once(':'));

@@ -1,4 +1,4 @@
-//! Columns that some recordings have and others have not: rows of those that have not show a mark.
+//! Reads recordings that lack some of the columns asked for: their rows have a mark in place of the values.
 
 use super::{Piece, Query, RecordError, Recording, Visit};
 use crate::ask::column::Column;
@@ -6,14 +6,10 @@ use crate::row::observation::{Mark, Value};
 use crate::row::rows::Rows;
 use crate::time::moment::timestamp;
 
-/// Times that one sentence names.
+/// The most times that one sentence lists.
 const MAX_NAMED: usize = 3;
 
-/// Visits the ticks of `recording` as if it had each column of `query`: where it has not, values are
-/// [`Mark::Unrecorded`].
-///
-/// # Errors
-/// Those of the reading.
+/// Reads `recording` as if it had all columns of `query`. The values of columns that it lacks are [`Mark::Unrecorded`].
 pub(crate) fn read(recording: &mut dyn Recording, query: &Query, visit: &mut Visit<'_>) -> Result<(), RecordError> {
     let is_recorded = |column: &&'static Column| recording.header().place(column).is_some();
     let recorded: Vec<bool> = query.columns.iter().map(is_recorded).collect();
@@ -35,10 +31,7 @@ pub(crate) fn read(recording: &mut dyn Recording, query: &Query, visit: &mut Vis
     })
 }
 
-/// Checks that each of `columns` was recorded by one of `recordings` at least.
-///
-/// # Errors
-/// When one was not.
+/// Checks that each of `columns` is in at least one of `recordings`.
 pub(crate) fn check(recordings: &[Box<dyn Recording>], columns: &[&'static Column]) -> Result<(), RecordError> {
     let is_recorded = |column: &Column| recordings.iter().any(|recording| recording.header().place(column).is_some());
     let Some(missing) = columns.iter().find(|column| !is_recorded(column)) else { return Ok(()) };
@@ -52,10 +45,7 @@ pub(crate) fn check(recordings: &[Box<dyn Recording>], columns: &[&'static Colum
     Err(RecordError::NotRecorded { path: first.path(), column: missing.name, recorded })
 }
 
-/// A sentence on each of `columns` that was not recorded at all times between `from_ns` and `to_ns`: when it was not.
-///
-/// # Errors
-/// When a recording can not be read.
+/// A sentence for each of `columns` that was not recorded at some time between `from_ns` and `to_ns`: when.
 pub(crate) fn sentences(
     recordings: &mut [Box<dyn Recording>],
     columns: &[&'static Column],
@@ -104,7 +94,7 @@ mod tests {
     use crate::record::parquet::{DatasetOptions, create, open};
     use crate::record::{Header, RecordedColumn, TickInfo};
 
-    /// A dataset of two runs, of which the second, an hour later, has neither `comm` nor `wchan`.
+    /// A dataset of two runs. The second is an hour later and lacks `comm` and `wchan`.
     fn two_runs(root: &Directory) -> Vec<Box<dyn Recording>> {
         let mut sink = create(&root.path, &header("a"), false, DatasetOptions::default()).unwrap();
         add(&mut *sink, 0..5, START);

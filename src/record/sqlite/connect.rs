@@ -1,4 +1,4 @@
-//! Opens databases that anybody may have written, to read them.
+//! Opens databases for reading. Anyone may have written them.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -15,31 +15,32 @@ use crate::record::directory::with_suffix;
 use crate::text::escape::printable;
 use crate::text::sentence::shown;
 
-/// No text of a recording is longer; what is, is none of psn's.
+/// The most bytes in a text; psn's are shorter.
 const MAX_LENGTH: i32 = 16 << 20;
 
-/// Bytes that SQLite may take, for all databases together. 2 MiB of them are its cache.
+/// The most memory that SQLite may take for all databases together. 2 MiB of it are the cache.
 const HEAP_BYTES: u32 = 64 << 20;
 
-/// Instructions of SQLite's own between two looks at whether it is to go on: some milliseconds' worth.
+/// How many instructions of its virtual machine SQLite runs between two calls of the progress handler: a few milliseconds.
 const STEPS: i32 = 10_000;
 
-/// Looks that the opening of a database may take: a million instructions, where those of psn take some thousand.
+/// How many calls of the progress handler the opening of a database may take: a million instructions. psn's databases take
+/// some thousand.
 const PATIENCE: u64 = 100;
 
 /// The start of every database: <https://sqlite.org/fileformat2.html#the_database_header>.
 const MAGIC: &[u8; 16] = b"SQLite format 3\0";
 
-/// What interrupts a reading.
+/// Why reading ended early.
 #[derive(Debug)]
 pub(super) enum ReadFailure {
-    /// The file.
+    /// An error of SQLite's.
     Sqlite(rusqlite::Error),
-    /// The visitor.
+    /// An error of the visitor.
     Record(RecordError),
-    /// No psn wrote that.
+    /// psn did not write that.
     Malformed(&'static str),
-    /// What was read is not what its checksum says.
+    /// A checksum is wrong.
     Damaged,
 }
 
@@ -58,18 +59,14 @@ impl From<RecordError> for ReadFailure {
 /// A database that is open for reading.
 #[derive(Debug)]
 pub(super) struct Database {
-    /// The connection.
     pub db: Connection,
     files: Arc<DatabaseFiles>,
-    /// How many more looks its work may take.
+    /// How many calls of the progress handler are left.
     patience: Arc<AtomicU64>,
 }
 
 impl Database {
-    /// Opens the database at `path`, with its log if it has one. When `stop` is set, every reading ends.
-    ///
-    /// # Errors
-    /// When it cannot be read, or is none.
+    /// Opens the database at `path`, with its write-ahead log if it has one. Setting `stop` ends all reading.
     pub(super) fn open(path: &Path, stop: &Arc<std::sync::atomic::AtomicBool>) -> Result<Self, RecordError> {
         let files = Arc::new(DatabaseFiles::open(path, stop)?);
         check_start(&files, path)?;
@@ -85,7 +82,7 @@ impl Database {
         let open = || -> rusqlite::Result<(Connection, Arc<AtomicU64>)> {
             let mut db = Connection::open_with_flags_and_vfs(offer.name(), flags, vfs::NAME)?;
             let patience = guard(&mut db, &files)?;
-            // Touches the file and the log: from now on both are open.
+            // This reads the file and the log, so that SQLite opens both now.
             db.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get::<_, i64>(0))?;
             Ok((db, patience))
         };
@@ -93,17 +90,17 @@ impl Database {
         Ok(Self { db, files: Arc::clone(&files), patience })
     }
 
-    /// Lets the reading that begins go on until it is stopped: it bounds its own work.
+    /// Lifts the limit on instructions, for reading whose work is bounded otherwise.
     pub(super) fn be_patient(&self) {
         self.patience.store(u64::MAX, Ordering::Relaxed);
     }
 
-    /// Whether the user has asked for the end.
+    /// Whether the user asked for the end.
     pub(super) fn is_stopped(&self) -> bool {
         self.files.is_stopped()
     }
 
-    /// What to say if the last change was cut off.
+    /// A warning if a writer was stopped within a change.
     pub(super) fn cut_change(&self, path: &Path) -> Option<String> {
         let (path, journal) = (shown(path), shown(Path::new(&with_suffix(path, "-journal"))));
         self.files.is_cut_within_a_change().then(|| {
@@ -113,10 +110,7 @@ impl Database {
         })
     }
 
-    /// What is odd about the files of the database at `path`, if anything.
-    ///
-    /// # Errors
-    /// When they cannot be read.
+    /// Warnings about the files of the database at `path`.
     pub(super) fn oddities(&self, path: &Path) -> rusqlite::Result<Vec<String>> {
         let mut odd: Vec<String> = self.cut_change(path).into_iter().collect();
         let (named, path) = (path, shown(path));
@@ -136,11 +130,8 @@ impl Database {
         Ok(odd)
     }
 
-    /// Refuses a database in which one of `tables` is not a table, or has columns that are computed: nothing that a stranger
-    /// wrote is ever run.
-    ///
-    /// # Errors
-    /// When it cannot be read.
+    /// Whether each of `tables` is a table without computed columns. Views, triggers and expressions of a stranger are never
+    /// run.
     pub(super) fn are_plain_tables(&self, tables: &[&str]) -> rusqlite::Result<bool> {
         let kind = "SELECT count(*) FROM pragma_table_list WHERE schema = 'main' AND name = ?1 AND type = 'table'";
         let hidden = "SELECT count(*) FROM pragma_table_xinfo(?1) WHERE hidden <> 0";
@@ -154,9 +145,6 @@ impl Database {
     }
 
     /// The names of a table's columns; none if there is no such table.
-    ///
-    /// # Errors
-    /// When the database cannot be read.
     pub(super) fn table_columns(&self, table: &str) -> rusqlite::Result<Vec<String>> {
         let mut select = self.db.prepare("SELECT name FROM pragma_table_info(?1)")?;
         let names = select.query_map([table], |row| row.get(0))?;
@@ -164,7 +152,7 @@ impl Database {
     }
 }
 
-/// Tells what is no database before SQLite does, in clearer words.
+/// Refuses files that are not databases, in clearer words than SQLite does.
 fn check_start(files: &DatabaseFiles, path: &Path) -> Result<(), RecordError> {
     let mut start = [0; 16];
     let read = files.read_at(FileRole::Database, &mut start, 0).map_err(|error| RecordError::io(path, error))?;
@@ -208,7 +196,7 @@ fn guard(db: &mut Connection, files: &Arc<DatabaseFiles>) -> rusqlite::Result<Ar
     Ok(patience)
 }
 
-/// An error of SQLite's whose text is safe to show: it may hold names that the file's writer chose.
+/// An error of SQLite's whose text is safe to show: it may contain names that the file's writer chose.
 #[derive(Debug)]
 pub(super) struct SqliteError(pub rusqlite::Error);
 

@@ -1,4 +1,4 @@
-//! Reads SQLite recordings, also those that a killed psn left, and those that are still being written.
+//! Reads SQLite recordings, including those of a killed psn and those that are still being written.
 
 use std::path::{Path, PathBuf};
 
@@ -17,10 +17,10 @@ use crate::row::observation::Value;
 use crate::row::rows::Rows;
 use crate::text::sentence::shown;
 
-/// Bytes of the header, or of the facts, at most; psn's have some thousand.
+/// The most bytes of the header or the facts; psn's have a few thousand.
 const MAX_META_BYTES: usize = 1 << 20;
 
-/// A database that is read.
+/// A recording that is read.
 #[derive(Debug)]
 pub(super) struct SqliteRecording {
     path: PathBuf,
@@ -34,17 +34,14 @@ pub(super) struct SqliteRecording {
     strings: TextCache,
 }
 
-/// What is written once the run has ended.
+/// What `meta` has as `end` once the run has ended.
 #[derive(serde::Deserialize)]
 struct EndOfRun {
     ticks: i64,
 }
 
 impl SqliteRecording {
-    /// Opens the recording in `database`, which lies at `path`.
-    ///
-    /// # Errors
-    /// When it cannot be read, or is none.
+    /// Opens the recording in `database`. `path` is its path.
     pub(super) fn new(database: Database, path: &Path) -> Result<Self, RecordError> {
         let none = |reason: &str| RecordError::not_recording(path, reason);
         let failed = |error: rusqlite::Error| RecordError::not_recording(path, SqliteError(error));
@@ -87,7 +84,7 @@ impl SqliteRecording {
         let Self { database, strings, header, has_sums, ticks: written, .. } = self;
         let db = &database.db;
         let has_sums = *has_sums;
-        // What it reads is bounded: each row comes once, in order.
+        // The work is bounded: each row is read once, in order.
         database.be_patient();
         let last: i64 = db.query_row("SELECT coalesce(max(tick), 0) FROM ticks", [], |row| row.get(0))?;
         let mut ticks = db.prepare(&schema::select_ticks(has_sums))?;
@@ -140,7 +137,7 @@ impl SqliteRecording {
     }
 }
 
-/// The rows of a tick on their way to a visitor.
+/// The rows of a tick, on their way to the visitor.
 struct TickRows<'a, 'v> {
     db: &'a Connection,
     strings: &'a mut TextCache,
@@ -149,7 +146,7 @@ struct TickRows<'a, 'v> {
 }
 
 impl TickRows<'_, '_> {
-    /// Adds a row, and hands on what is there first if that is enough for a piece.
+    /// Adds a row. If there are enough rows for a piece, hands those on first.
     fn row(&mut self, cells: &[SpanValue], odd: &Rows, tick: &TickInfo, progress: f64) -> Result<(), ReadFailure> {
         if self.rows.len() >= PIECE_ROWS || self.rows.size() >= PIECE_BYTES {
             self.hand_on(tick, false, progress)?;
@@ -171,14 +168,14 @@ impl TickRows<'_, '_> {
     }
 }
 
-/// What was found damaged.
+/// How many ticks and texts are damaged.
 #[derive(Debug, Default)]
 struct Losses {
     ticks: u64,
     texts: u64,
 }
 
-/// How many numbers there are from `from` to before `to`.
+/// How many numbers there are from `from` up to, not including, `to`.
 fn missing(from: i64, to: i64) -> u64 {
     u64::try_from(to.saturating_sub(from)).unwrap_or(0)
 }
@@ -189,7 +186,7 @@ struct StoredTick {
     info: TickInfo,
     first_row: i64,
     count: i64,
-    /// Whether it is what its checksum says.
+    /// Whether its checksum is right.
     is_whole: bool,
 }
 
@@ -222,7 +219,7 @@ impl StoredTick {
     }
 }
 
-/// The text that `meta` has under `name`, checked against its checksum where there are any.
+/// The value of `name` in `meta`, checked against its checksum if there is one.
 fn meta(db: &Connection, name: &str, has_sums: bool, path: &Path) -> Result<Option<String>, RecordError> {
     let text = meta_text(db, name, path)?;
     if has_sums {
@@ -290,7 +287,7 @@ impl Recording for SqliteRecording {
         match result {
             _ if self.database.is_stopped() => Err(RecordError::Stopped),
             Err(ReadFailure::Malformed(reason)) => Err(RecordError::engine(&self.path, reason)),
-            // What is whole is read all the same, and the rest told then.
+            // Ticks that are not damaged are read all the same; `read` warns of the rest.
             _ => Ok(span.map(|(first, last)| (first.max(0).unsigned_abs(), last.max(0).unsigned_abs()))),
         }
     }
@@ -323,7 +320,7 @@ impl Recording for SqliteRecording {
             }
             Err(ReadFailure::Record(error)) => Err(error),
             Err(ReadFailure::Malformed(reason)) => Err(RecordError::engine(&self.path, reason)),
-            // What is whole was read; the rest is lost, and said to be.
+            // What is not damaged was read.
             Err(ReadFailure::Damaged) => {
                 self.warn("it is damaged, and not all of it can be read");
                 Ok(())

@@ -1,4 +1,4 @@
-//! The tables and views.
+//! Tables and views, and the statements that name the columns of `ticks`.
 
 use std::fmt::Write as _;
 
@@ -6,16 +6,17 @@ use crate::ask::column::Column;
 use crate::proc::source::Source;
 use crate::record::{Header, RecordedColumn, TickInfo};
 
-/// By what a database is known as a recording: `psn1`. `PRAGMA application_id`.
+/// `PRAGMA application_id` of a recording: `psn1`.
 pub(super) const APPLICATION_ID: i32 = 0x7073_6e31;
 
-/// `PRAGMA user_version` of a recording whose tables have checksums; 0 where they have none.
+/// `PRAGMA user_version` of a recording with checksums; it is 0 without.
 pub(super) const WITH_SUMS: i32 = 1;
 
-/// How many columns of `ticks` are numbers: the tick's own, those of [`TickInfo`], its group's first row, and its rows.
+/// How many columns of `ticks` are numbers: the tick's number, those of [`TickInfo`], its group's first row, and how many
+/// rows it has.
 pub(super) const TICK_NUMBERS: usize = TickInfo::NAMES.len() + 3;
 
-/// The columns of `ticks` in the order in which statements name them and checksums take them: the numbers, then `states`.
+/// The columns of `ticks` in the order of the statements and of the checksum: the numbers, then `states`.
 fn tick_columns() -> String {
     format!("tick, {}, first_row, row_count, states", TickInfo::NAMES.join(", "))
 }
@@ -26,12 +27,12 @@ pub(super) fn insert_tick() -> String {
     format!("INSERT INTO ticks ({}, sum) VALUES ({values})", tick_columns())
 }
 
-/// The statement that selects all ticks; without checksums, each has 0 for one.
+/// The statement that selects all ticks. In a recording without checksums, 0 stands for them.
 pub(super) fn select_ticks(has_sums: bool) -> String {
     format!("SELECT {}, {} FROM ticks ORDER BY tick", tick_columns(), if has_sums { "sum" } else { "0" })
 }
 
-/// The numbers of a tick as they are stored. SQLite's integers are signed; no count comes near the end of them.
+/// The numbers of a tick as they are stored. SQLite's integers are signed; no count comes near their limit.
 pub(super) fn tick_numbers(tick: i64, info: &TickInfo, first_row: i64, rows: usize) -> [i64; TICK_NUMBERS] {
     let signed = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
     let mut numbers = [tick; TICK_NUMBERS];
@@ -40,8 +41,7 @@ pub(super) fn tick_numbers(tick: i64, info: &TickInfo, first_row: i64, rows: usi
     numbers
 }
 
-/// Everything there is before the first tick. Column names are the registry's, so that none needs quoting beyond
-/// double quotes.
+/// The statements that create tables and views. Column names are those of the registry, so double quotes are all they need.
 pub(super) fn create(header: &Header) -> String {
     let numbers = TickInfo::NAMES.map(|name| format!("{name} INTEGER NOT NULL")).join(", ");
     let mut sql = format!(
@@ -68,7 +68,7 @@ pub(super) fn create(header: &Header) -> String {
         };
         let columns: Vec<&RecordedColumn> = header.columns.iter().filter(of_source).collect();
         let has_own = columns.iter().any(|column| !["pid", "task"].contains(&column.name.as_str()));
-        // Two sources may be of one file: the ids of `status` are.
+        // Several sources may be of one file, as the ids of `status` are.
         let is_first = Source::ALL.into_iter().find(|other| other.name() == source.name()) == Some(source);
         if has_own && is_first {
             let name = source.name().replace('/', "_");
@@ -78,7 +78,7 @@ pub(super) fn create(header: &Header) -> String {
     sql
 }
 
-/// The original's table that has `column`: what a descriptor leads to, it kept with the system call.
+/// The table of the original psn that has `column`. It kept what a descriptor refers to with the system call.
 const fn table_of(column: &Column) -> &'static str {
     match column.source {
         Source::Fd => Source::Syscall.name(),
@@ -105,7 +105,7 @@ fn view<'a>(name: &str, first: &str, columns: impl Iterator<Item = &'a RecordedC
             write!(sql, ",\n  r.\"{name}\" AS \"{name}\"")
         };
     }
-    // A span's ticks, not each tick's spans: for those there is no index.
+    // For each span its ticks, not the reverse: there is no index for that.
     sql.push_str("\nFROM spans r CROSS JOIN ticks t ON t.tick BETWEEN r.first_tick AND r.last_tick;\n");
     sql
 }

@@ -1,8 +1,7 @@
-//! Reads the SQLite files that the original psn writes.
+//! Reads the SQLite files of the original psn, Linux Process Snapper.
 //!
-//! There is a table for each file of /proc, each with `event_time`, `pid` and `task`: a thread's row in `stat` and its rows
-//! in the others belong together by these three. What the original did not sample, it does not have: threads of all
-//! states are there, and ticks without any thread are not.
+//! There is a table for each file of /proc, each with `event_time`, `pid` and `task`. These three tell which rows of `stat`
+//! and of the other tables belong together. The original stores threads in all states, and no ticks without threads.
 
 use std::path::{Path, PathBuf};
 
@@ -17,38 +16,35 @@ use crate::report::Facts;
 use crate::row::rows::Rows;
 use crate::text::sentence::shown;
 
-/// A database of the original.
+/// A database of the original psn.
 #[derive(Debug)]
 pub(super) struct SnapperRecording {
     path: PathBuf,
     database: Database,
     header: Header,
-    /// The table of each of the header's columns.
+    /// The table of each column of the header.
     tables: Vec<String>,
 }
 
-/// Tables of the original that a row can be joined from.
+/// The tables that are joined to `stat`.
 const TABLES: [&str; 5] = ["syscall", "wchan", "io", "status", "cmdline"];
 
 impl SnapperRecording {
-    /// Whether that is such a database.
+    /// Whether `database` is one of the original psn's.
     #[must_use]
     pub(super) fn is_one(database: &Database) -> bool {
-        // psn's own have views of these names.
+        // In psn's own recordings these names are views.
         database.are_plain_tables(&["stat"]).unwrap_or(false)
             && database.table_columns("stat").is_ok_and(|columns| columns.iter().any(|column| column == "event_time"))
     }
 
-    /// Opens it.
-    ///
-    /// # Errors
-    /// When it cannot be read.
+    /// Opens the recording in `database`.
     pub(super) fn new(database: Database, path: &Path) -> Result<Self, RecordError> {
         let failed = |error: rusqlite::Error| RecordError::not_recording(path, SqliteError(error));
         let mut columns = Vec::new();
         let mut tables = Vec::new();
         for table in std::iter::once("stat").chain(TABLES) {
-            // What is not a table, but computed, is left alone.
+            // Views and computed columns are not read.
             if !database.are_plain_tables(&[table]).map_err(failed)? {
                 continue;
             }
@@ -130,7 +126,7 @@ fn is_wanted(tick: &TickInfo, query: &Query) -> bool {
     tick.due > 0 && (query.from_ns..query.to_ns).contains(&tick.time_ns)
 }
 
-/// `2026-11-23T03:00:00.123456`, UTC, as Python writes it.
+/// Parses a time as Python writes it, in UTC: `2026-11-23T03:00:00.123456`.
 fn time_ns(text: &str) -> Option<u64> {
     let time: jiff::civil::DateTime = text.parse().ok()?;
     let timestamp = time.to_zoned(jiff::tz::TimeZone::UTC).ok()?.timestamp();
@@ -229,7 +225,7 @@ mod tests {
             .unwrap();
         assert_eq!(seen, [(1, "my* D 151 jbd2_log_wait_commit".to_owned()), (2, "my* R 200 -".to_owned())]);
         assert_eq!(recording.warnings().len(), 1);
-        // What SQLite leaves when its process is killed within a transaction.
+        // What SQLite leaves if its process is killed within a transaction.
         let journal = crate::record::directory::with_suffix(&path, "-journal");
         std::fs::write(&journal, [0xd9, 0xd5, 0x05, 0xf9, 0x20, 0xa1, 0x63, 0xd7, 0, 0, 0, 1]).unwrap();
         let database = Database::open(&path, &std::sync::Arc::default()).unwrap();

@@ -1,7 +1,6 @@
-//! The original's tables, row by row as they were written: what `stat` says of a thread with what the others say of it in the
-//! same tick.
+//! The rows of the original psn's tables: each row of `stat`, joined to the other tables' rows of the same thread and tick.
 //!
-//! All tables are in the order of time, so each is read once, and no more than one tick of it is in memory.
+//! All tables are in the order of time. So each is read once, and no more than one tick is in memory.
 
 use std::collections::HashMap;
 
@@ -14,19 +13,19 @@ use crate::ask::column::Column;
 use crate::row::observation::{Mark, Value};
 use crate::row::rows::Rows;
 
-/// Bytes that the other tables' rows of one tick may take together.
+/// The most bytes of the other tables' rows in one tick.
 const MAX_TICK_BYTES: usize = 64 << 20;
 
-/// The ticks of a database of the original.
+/// How many ticks a database has, and their times.
 #[derive(Debug, Default)]
 pub(super) struct TimeSpan {
     pub(super) ticks: i64,
-    /// The least and the greatest time, as they are stored.
+    /// The least and the greatest time, as stored.
     pub(super) first: Option<String>,
     pub(super) last: Option<String>,
 }
 
-/// Counts the ticks, from the first row to the last.
+/// Reads `stat` from the first row to the last, and counts its ticks.
 pub(super) fn span(db: &Connection) -> Result<TimeSpan, ReadFailure> {
     let mut cursor = TableCursor::new(db, "stat", Vec::new())?;
     let mut span = TimeSpan::default();
@@ -48,7 +47,7 @@ pub(super) fn span(db: &Connection) -> Result<TimeSpan, ReadFailure> {
     Ok(span)
 }
 
-/// Reads a table row by row, some rows at a time.
+/// Reads a table in blocks of rows.
 struct TableCursor<'a> {
     select: Statement<'a>,
     columns: Vec<&'static Column>,
@@ -56,11 +55,11 @@ struct TableCursor<'a> {
     last: Option<i64>,
     rows: Vec<RowKey>,
     values: Rows,
-    /// The place of the current row, and one more.
+    /// One more than the index of the current row.
     next: usize,
 }
 
-/// Which row it is.
+/// What identifies a row.
 struct RowKey {
     time: Box<str>,
     pid: i64,
@@ -68,10 +67,10 @@ struct RowKey {
 }
 
 impl<'a> TableCursor<'a> {
-    /// Rows read at a time.
+    /// The most rows of a block.
     const ROWS: usize = 1024;
 
-    /// Bytes of them, after which fewer are read.
+    /// The size in bytes after which a block ends.
     const BYTES: usize = 4 << 20;
 
     /// Before the columns that are asked for, these are selected: rowid, time, pid and task.
@@ -200,7 +199,7 @@ impl<'a> JoinedRows<'a> {
         &self.time
     }
 
-    /// Adds the row's values to `rows`.
+    /// Appends the values of the current row to `rows`.
     pub(super) fn push(&self, rows: &mut Rows) {
         let Some(ids) = self.stat.row() else { return };
         for place in &self.places {
@@ -210,14 +209,14 @@ impl<'a> JoinedRows<'a> {
     }
 }
 
-/// Another table, with its rows of the tick.
+/// A table other than `stat`, with its rows of the current tick.
 struct SideTable<'a> {
     cursor: TableCursor<'a>,
-    /// Whether a row is of a process, by its first thread.
+    /// Whether its rows are of processes, by their first thread.
     is_of_processes: bool,
     rows: Rows,
     found: HashMap<(i64, i64), usize, RandomState>,
-    /// Whether the cursor is at a row that was not taken yet.
+    /// Whether the cursor is at a row of a later tick.
     is_ahead: bool,
 }
 
@@ -232,7 +231,7 @@ impl<'a> SideTable<'a> {
         })
     }
 
-    /// Takes the rows of the tick at `time`; those of times before it belong to no thread.
+    /// Reads the rows of the tick at `time`. Rows of earlier times belong to no thread of `stat` and are skipped.
     fn load(&mut self, time: &str) -> Result<(), ReadFailure> {
         self.rows.clear();
         self.found.clear();
@@ -254,7 +253,7 @@ impl<'a> SideTable<'a> {
         Ok(())
     }
 
-    /// What it says of a thread of `stat`.
+    /// The value for a thread of `stat`.
     fn value(&self, ids: &RowKey, place: usize) -> Value<'_> {
         let task = if self.is_of_processes { ids.pid } else { ids.task };
         let found = self.found.get(&(ids.pid, task));
@@ -262,7 +261,7 @@ impl<'a> SideTable<'a> {
     }
 }
 
-/// What the original stored, as psn would have seen it.
+/// The value that psn would have recorded for what the original stored.
 fn value<'a>(column: &Column, stored: ValueRef<'a>) -> Value<'a> {
     match stored {
         ValueRef::Integer(number) if column.kind.is_number() => {
@@ -272,7 +271,7 @@ fn value<'a>(column: &Column, stored: ValueRef<'a>) -> Value<'a> {
         ValueRef::Real(number) if column.kind.is_number() => {
             Value::Number((number * f64::from(column.divisor)).round() as i128)
         }
-        // Names keep the parentheses of the file there.
+        // The original keeps the parentheses around names.
         ValueRef::Text([b'(', name @ .., b')']) if column.is_comm() => Value::Text(name),
         ValueRef::Text(b"") => Value::Mark(Mark::None),
         ValueRef::Text(text) => Mark::from_text(text).map_or(Value::Text(text), Value::Mark),

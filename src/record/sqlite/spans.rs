@@ -1,4 +1,4 @@
-//! The rows of ticks, from the spans that are stored.
+//! Makes the rows of ticks from the stored spans.
 
 use rusqlite::types::ValueRef;
 use rusqlite::{Connection, OptionalExtension as _, Row, Statement};
@@ -11,10 +11,10 @@ use crate::record::{Header, Query, text};
 use crate::row::observation::{Mark, Value};
 use crate::row::rows::Rows;
 
-/// Bytes of texts in columns of numbers that a group may have; psn's have next to none.
+/// The most bytes of texts in number columns that a group may have; psn's have next to none.
 const MAX_ODD_BYTES: usize = 32 << 20;
 
-/// A value as it is stored.
+/// A stored value.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum SpanValue {
     /// A number.
@@ -23,46 +23,46 @@ pub(super) enum SpanValue {
     String(i64),
     /// A mark.
     Mark(Mark),
-    /// What is in a column of numbers, and is none: the place in the rows that come with it.
+    /// A value in a number column that is neither a number of 64 bits nor a mark: its index in the rows that come with it.
     Odd(usize),
 }
 
-/// Gets the rows of one tick after another.
+/// Reads the rows of one tick after another.
 pub(super) struct Spans<'a> {
     db: &'a Connection,
     select: Statement<'a>,
     is_number: Vec<bool>,
-    /// The places of the columns in the recording, by which their sums are stored; none if it has no sums.
+    /// The index of each column in the recording, which is that of its checksum; none if there are no checksums.
     places: Option<Vec<usize>>,
-    /// Spans that a group is held with.
+    /// The most spans of a group that is held in memory.
     most: usize,
     group: SpanGroup,
 }
 
 /// The spans of some consecutive ticks.
 struct SpanGroup {
-    /// The rowids of its spans.
+    /// The rowids of the spans: from `from` to before `to`.
     from: i64,
     to: i64,
-    /// Those that the ticks still to be read may need, by their first ticks, and the place of each one's cells.
+    /// The first tick, the last tick, and the index of the first value of each span. Sorted by the first tick.
     spans: Vec<(i64, i64, usize)>,
     cells: Vec<SpanValue>,
     odd: Rows,
-    /// How many of them have begun, and which of those have not ended.
+    /// How many spans have begun, and those of them that have not ended: last tick and index of the first value.
     begun: usize,
     current: Vec<(i64, usize)>,
-    /// Of a single tick, and too large to be held; whether it has been read.
+    /// Whether the group is of a single tick and too large to be held in memory; then, whether it has been read.
     is_large: bool,
     is_read: bool,
-    /// Its sums as they are stored, where there are any.
+    /// The stored checksums, if there are any.
     sums: Option<Vec<u8>>,
 }
 
-/// Is given the cells of a row, and what is odd among them.
+/// Takes the values of a row, and the rows that [`SpanValue::Odd`] refers to.
 pub(super) type TakeRow<'a> = dyn FnMut(&[SpanValue], &Rows) -> Result<(), ReadFailure> + 'a;
 
 impl<'a> Spans<'a> {
-    /// For rows as `query` wants them, in a recording as `header` says, which has checksums or not.
+    /// Reads the columns of `query` from a recording with this header, with checksums or without.
     pub(super) fn new(db: &'a Connection, query: &Query, header: &Header, has_sums: bool) -> rusqlite::Result<Self> {
         let names: Vec<String> = query.columns.iter().map(|column| format!(", \"{}\"", column.name)).collect();
         let select = format!(
@@ -80,10 +80,7 @@ impl<'a> Spans<'a> {
         })
     }
 
-    /// Hands on the rows of `tick`, whose group's spans begin at `first_row`. Ticks are asked for in order.
-    ///
-    /// # Errors
-    /// Those of the database and of `take`, and when no psn wrote that.
+    /// Calls `take` for each row of `tick`, whose group begins at the span `first_row`. Ticks are read in order.
     pub(super) fn of_tick(&mut self, tick: i64, first_row: i64, take: &mut TakeRow<'_>) -> Result<(), ReadFailure> {
         if self.group.from != first_row {
             self.group = self.load(tick, first_row)?;
@@ -108,7 +105,7 @@ impl<'a> Spans<'a> {
 
     fn load(&mut self, tick: i64, from: i64) -> Result<SpanGroup, ReadFailure> {
         if from < self.group.to {
-            // So no span is read for two groups, however many there are.
+            // So each span is read once, however many groups claim it.
             return Err(ReadFailure::Malformed("its groups of ticks overlap"));
         }
         let (to, sums) = if self.places.is_some() {
@@ -137,7 +134,7 @@ impl<'a> Spans<'a> {
         Ok(group)
     }
 
-    /// Where the group ends that begins at `from`, and the sums of it that are stored.
+    /// The end of the group that begins at `from`, and its stored checksums.
     fn bounds(&self, from: i64) -> Result<(i64, Vec<u8>), ReadFailure> {
         let mut select = self.db.prepare_cached("SELECT end_row, sums, sum FROM groups WHERE first_row = ?1")?;
         let mut rows = select.query([from])?;
@@ -150,7 +147,7 @@ impl<'a> Spans<'a> {
         Ok((to, sums.to_vec()))
     }
 
-    /// Where the group ends in which `tick` is, of a recording without sums: where the next begins.
+    /// The end of the group of `tick` in a recording without checksums: the beginning of the next.
     fn next_group(&self, tick: i64, from: i64) -> Result<i64, ReadFailure> {
         let mut next = self.db.prepare_cached(
             "SELECT first_row FROM ticks WHERE tick > ?1 AND first_row <> ?2 AND row_count > 0 ORDER BY tick LIMIT 1",
@@ -178,14 +175,14 @@ impl<'a> Spans<'a> {
                 take(&cells, &odd)?;
             }
         }
-        // Its rows are counted by now: there is no leaving them out.
+        // The rows have been handed on already, so the tick cannot be skipped.
         check.end().map_err(|_| ReadFailure::Malformed("it is damaged: a tick is not what its checksum says"))
     }
 }
 
-/// Checks the spans of a group as they are read.
+/// Checks the spans of a group while they are read.
 struct GroupCheck<'a> {
-    /// The rowid of the next span, where there are sums; else the last one's.
+    /// The rowid expected next; without checksums, the last rowid.
     at: i64,
     to: i64,
     sums: Option<(GroupSums, &'a [usize], Vec<u8>)>,
@@ -199,12 +196,12 @@ impl<'a> GroupCheck<'a> {
         Self { at, to: group.to, sums }
     }
 
-    /// Takes the next span, and returns the first and the last of its ticks.
+    /// Checks a span. Returns its first and its last tick.
     fn row(&mut self, row: &Row<'_>) -> Result<(i64, i64), ReadFailure> {
         let (id, first, last): (i64, i64, i64) = (row.get(0)?, row.get(1)?, row.get(2)?);
         match &mut self.sums {
             None if id > self.at => self.at = id,
-            // A table has each row once, in order; a file that says otherwise could go on for ever.
+            // Otherwise a crafted file could go on for ever.
             None => return Err(ReadFailure::Malformed("its rows are out of order")),
             Some(_) if id != self.at => return Err(ReadFailure::Damaged),
             Some((sums, places, _)) => {
@@ -218,7 +215,7 @@ impl<'a> GroupCheck<'a> {
         Ok((first, last))
     }
 
-    /// Compares the sums, once there are no more spans.
+    /// Compares the checksums after the last span.
     fn end(self) -> Result<(), ReadFailure> {
         let Some((sums, places, stored)) = &self.sums else { return Ok(()) };
         let is_same = |sum: Sum, place: usize| sums::stored_at(stored, place) == Some(sum.stored());
@@ -274,7 +271,7 @@ fn read_cells(
     if odd.size() > MAX_ODD_BYTES { Err(ReadFailure::Malformed("its numbers are texts")) } else { Ok(()) }
 }
 
-/// The number that `digits` are, which SQLite's integers could not hold.
+/// The number that `digits` are, if it does not fit into 64 bits.
 fn number_beyond_64_bits(digits: &[u8]) -> Option<i128> {
     let number: i128 = std::str::from_utf8(digits).ok()?.parse().ok()?;
     i64::try_from(number).is_err().then_some(number)

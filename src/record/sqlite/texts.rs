@@ -1,4 +1,4 @@
-//! Texts by id, as they were before they were stored.
+//! Texts by id, loaded from their stored form.
 
 use std::collections::HashMap;
 
@@ -10,14 +10,14 @@ use super::sums;
 use crate::record::text;
 use crate::row::observation::{Mark, Value};
 
-/// The texts in use lately.
+/// A cache of texts.
 #[derive(Debug)]
 pub(super) struct TextCache {
     texts: HashMap<i64, CachedText, RandomState>,
     bytes: usize,
     select: &'static str,
     has_sums: bool,
-    /// Texts that are not what their checksums say, or not there.
+    /// How many texts have wrong checksums or are missing.
     damaged: u64,
 }
 
@@ -37,7 +37,7 @@ impl CachedText {
 }
 
 impl TextCache {
-    /// Bytes after which the memory starts over.
+    /// The size in bytes after which the cache is emptied.
     const CACHED_BYTES: usize = 32 << 20;
 
     /// For a recording with checksums, or without.
@@ -50,7 +50,7 @@ impl TextCache {
         Self { texts: HashMap::default(), bytes: 0, select, has_sums, damaged: 0 }
     }
 
-    /// The text of `id`.
+    /// The text with this id.
     pub(super) fn get(&mut self, db: &Connection, id: i64) -> rusqlite::Result<Value<'_>> {
         if !self.texts.contains_key(&id) {
             if self.bytes > Self::CACHED_BYTES {
@@ -83,7 +83,7 @@ impl TextCache {
         Ok(CachedText::Mark(Mark::Malformed))
     }
 
-    /// How many texts were found damaged since the last call.
+    /// How many damaged texts were met since the last call.
     pub(super) const fn take_damaged(&mut self) -> u64 {
         std::mem::replace(&mut self.damaged, 0)
     }

@@ -1,4 +1,4 @@
-//! Writes SQLite recordings: a transaction a flush.
+//! Writes SQLite recordings. Each flush ends a transaction.
 
 use std::collections::HashMap;
 use std::fs::File;
@@ -17,46 +17,47 @@ use crate::report::Facts;
 use crate::row::observation::{Mark, Value};
 use crate::row::rows::Rows;
 
-/// Spans of `columns` columns that a group of ticks may have, unless it is one tick with more: a reader holds them, in 64 MiB.
+/// The most spans of a group, for rows of `columns` columns: a reader holds a group in 64 MiB. A group of a single tick may
+/// have more.
 pub(super) fn group_spans(columns: usize) -> usize {
     (1 << 22) / columns.max(1)
 }
 
-/// Ticks of a group at most.
+/// The most ticks of a group.
 const GROUP_TICKS: i64 = 1 << 12;
 
-/// A database in the making.
+/// A recording that is written.
 ///
-/// Ticks are written in groups. A row that stays as it is through several ticks of a group is stored once, with the first
-/// and the last of them, when it changes or the group ends; each flush ends the group.
+/// Ticks are written in groups. A row that stays the same through several ticks of a group is stored once, with the first
+/// and the last of them, when it changes or the group ends. Each flush ends the group.
 #[derive(Debug)]
 pub(crate) struct SqliteSink {
     path: PathBuf,
-    // Closed before the lock is: whoever closes a file lets go of all of the process's POSIX locks on it.
+    // Dropped before the lock: closing any descriptor of a file releases all of the process's POSIX locks on it.
     db: Connection,
-    /// The statements for a span and for a tick.
+    /// The statements that insert a span and a tick.
     insert_span: String,
     insert_tick: String,
     is_number: Vec<bool>,
     strings: TextIds,
     next_tick: i64,
     next_row: i64,
-    /// The tick and the row that the group begins with.
+    /// The first tick and the first rowid of the group.
     group: (i64, i64),
     repeats: Repeats,
-    /// Of the group's spans that were written.
+    /// The checksums of the group's spans that were written.
     sums: GroupSums,
-    /// For each row of the last tick, the first tick in which it was as it is.
+    /// For each row of the previous tick, the tick since which it has been the same.
     since: Vec<i64>,
     in_transaction: bool,
     _lock: File,
 }
 
-/// The ids of texts: those in use lately in memory, all of them in the database, in their stored form.
+/// The ids of texts. All are in the database in their stored form, those of recent use also in memory.
 #[derive(Debug, Default)]
 struct TextIds {
     ids: HashMap<Box<[u8]>, i64, RandomState>,
-    /// Bytes of the texts in memory.
+    /// The bytes of the texts in memory.
     bytes: usize,
     has_started_over: bool,
     marks: [Option<i64>; Mark::ALL.len()],
@@ -64,11 +65,11 @@ struct TextIds {
 }
 
 impl TextIds {
-    /// Texts after which the memory starts over, and bytes of theirs.
+    /// The most texts, and the most bytes of texts, in memory. Beyond that the memory is emptied.
     const CACHED: usize = 1 << 16;
     const CACHED_BYTES: usize = 16 << 20;
 
-    /// The id of `value` in a column of texts.
+    /// The id of `value`, which is in a column of texts.
     fn id(&mut self, db: &Connection, value: Value<'_>) -> rusqlite::Result<i64> {
         match value {
             Value::Text(text) => self.id_of_text(db, text),
@@ -102,7 +103,7 @@ impl TextIds {
     }
 
     fn id_of_stored(&mut self, db: &Connection, stored: &str) -> rusqlite::Result<i64> {
-        // In the database it may be all the same, if the memory has started over since.
+        // A text that is no longer in memory may still be in the database.
         if self.has_started_over {
             let mut select = db.prepare_cached("SELECT id FROM strings WHERE text = ?1")?;
             if let Some(id) = rusqlite::OptionalExtension::optional(select.query_row([stored], |row| row.get(0)))? {
@@ -117,10 +118,7 @@ impl TextIds {
 }
 
 impl SqliteSink {
-    /// Makes a database for rows as `header` says. What is there is replaced if `force` says so.
-    ///
-    /// # Errors
-    /// When there is something at the path, when another psn writes it, and when it can not be made.
+    /// Creates a database for rows with the columns of `header`. An existing one is replaced if `force` is set.
     pub(crate) fn create(path: &Path, header: &Header, force: bool) -> Result<Self, RecordError> {
         let new_database = new_database::NewDatabase::create(path, force)?;
         let write = |db: &Connection| -> rusqlite::Result<()> {
@@ -184,7 +182,7 @@ impl SqliteSink {
         Ok(())
     }
 
-    /// Writes those rows of the last tick that do not go on.
+    /// Writes the rows of the previous tick that ended with it.
     fn write_ended(&mut self) -> rusqlite::Result<()> {
         let mut insert = self.db.prepare_cached(&self.insert_span)?;
         for (place, rows, row) in self.repeats.ended() {
@@ -220,7 +218,7 @@ impl SqliteSink {
         Ok(())
     }
 
-    /// Writes what there is of the group, and begins another.
+    /// Writes what is left of the group, and begins another.
     fn end_group(&mut self) -> rusqlite::Result<()> {
         self.write_ended()?;
         self.since.clear();
@@ -251,14 +249,14 @@ impl SqliteSink {
             insert_meta(&self.db, "facts", &serde_json::to_string(facts).unwrap_or_default())?;
         }
         insert_meta(&self.db, "end", &format!("{{\"ticks\":{}}}", self.next_tick))?;
-        // One file again, to be copied and mailed. Not if somebody reads it just now: then it stays as it is. The journal of
-        // this last change is in memory: no file is made for it.
+        // Merges the log into the database, so that one file can be copied. This fails while somebody reads it, and then the
+        // log stays. The journal of this last change is kept in memory, so that no file is created for it.
         let _ = self.db.execute_batch("PRAGMA wal_checkpoint(TRUNCATE); PRAGMA journal_mode = MEMORY;");
         Ok(())
     }
 }
 
-/// A value as it is bound.
+/// A value as it is bound to a statement.
 enum BoundValue<'a> {
     Number(i64),
     Text(std::borrow::Cow<'a, str>),
