@@ -292,7 +292,7 @@ impl Recording for CsvRecording {
         }
         if reading.is_torn || reading.open.is_some() {
             self.warnings.push(format!(
-                "{}: a tick was not written to its end, or was changed since; it is left out",
+                "{}: a tick was not written to its end, or was changed since; it is skipped",
                 shown(&self.source.path)
             ));
         }

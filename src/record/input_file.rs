@@ -121,7 +121,7 @@ fn refused(path: &Path, found: &fs::Metadata) -> RecordError {
     } else if kind.is_socket() {
         "it is a socket"
     } else {
-        "it is a device, and no file"
+        "it is a device, not a regular file"
     };
     RecordError::not_recording(path, reason)
 }
@@ -163,7 +163,7 @@ fn unnamed() -> io::Result<File> {
     made.map(File::from).map_err(|error| {
         let reason = io::Error::from(error);
         let directory = crate::text::sentence::shown(&directory);
-        io::Error::new(reason.kind(), format!("what comes by a pipe is kept in {directory} (TMPDIR): {reason}"))
+        io::Error::new(reason.kind(), format!("what is read from a pipe is kept in {directory} (TMPDIR): {reason}"))
     })
 }
 

@@ -115,7 +115,7 @@ fn open(path: &Path, stop: &Arc<AtomicBool>) -> Result<Vec<Box<dyn Recording>>, 
     let source = InputFile::open(path, stop)?;
     let content = source.content().map_err(|error| RecordError::io(path, error))?;
     if source.is_copy && matches!(content, Content::Sqlite | Content::Parquet) {
-        return Err(RecordError::not_recording(path, "only CSV can come by a pipe; name the file itself"));
+        return Err(RecordError::not_recording(path, "only CSV can be read from a pipe; name the file itself"));
     }
     // If the first bytes are damaged, the name tells the format.
     let named = Format::of(path);
@@ -136,7 +136,7 @@ fn open(path: &Path, stop: &Arc<AtomicBool>) -> Result<Vec<Box<dyn Recording>>, 
 }
 
 /// Why a file whose first bytes and name match no format is refused.
-const NO_FORMAT: &str = "it begins like none: recordings are SQLite (.db, .sqlite), CSV (.csv, also compressed by gzip), Parquet \
+const NO_FORMAT: &str = "its first bytes are not those of a recording: recordings are SQLite (.db, .sqlite), CSV (.csv, also compressed by gzip), Parquet \
                          (.parquet), and directories of Parquet files";
 
 /// Whether the database at `path` has a write-ahead log.

@@ -1,4 +1,4 @@
-//! The Parquet files of a dataset, and what of it is left out and why.
+//! Finds the parts of a dataset for its readers, and collects why some are skipped.
 
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
@@ -16,12 +16,12 @@ use crate::record::parquet::format::range::FileRange;
 use crate::record::parquet::info::PartReader;
 use crate::text::sentence::shown;
 
-/// Where a part lies.
+/// Where a part is.
 #[derive(Debug, Clone)]
 pub(super) struct PartLocation {
-    /// The directory that was opened; none for a file that the user names.
+    /// The open directory; none if the user named the file itself.
     root: Option<Dir>,
-    /// The path below it.
+    /// The path of the part, below `root` if there is one.
     path: PathBuf,
 }
 
@@ -31,12 +31,12 @@ impl PartLocation {
         Self { root: None, path: path.to_owned() }
     }
 
-    /// The file `path` below `root`.
+    /// The file at `path` below `root`.
     pub(super) fn below(root: &Dir, path: PathBuf) -> Self {
         Self { root: Some(root.clone()), path }
     }
 
-    /// Opens it.
+    /// Opens the part.
     pub(super) fn open(&self) -> Result<FileRange, Damage> {
         match &self.root {
             Some(root) => root.file(&self.path),
@@ -44,22 +44,21 @@ impl PartLocation {
         }
     }
 
-    /// Its path.
+    /// The path, for messages.
     pub(super) fn path(&self) -> PathBuf {
         self.root.as_ref().map_or_else(|| self.path.clone(), |root| root.path().join(&self.path))
     }
 
-    /// Its name.
     pub(super) fn name(&self) -> Option<&str> {
         self.path.file_name()?.to_str()
     }
 
-    /// The part `name` beside it.
+    /// The part `name` in the same directory.
     pub(super) fn beside(&self, name: &str) -> Self {
         Self { root: self.root.clone(), path: self.path.with_file_name(name) }
     }
 
-    /// The names of the parts in its directory.
+    /// The names of the parts in the same directory.
     pub(super) fn siblings(&self) -> io::Result<Vec<String>> {
         let directory = match &self.root {
             Some(root) => self.path.parent().map_or_else(|| Ok(root.clone()), |path| root.below(path))?,
@@ -70,7 +69,7 @@ impl PartLocation {
     }
 }
 
-/// Whether that has the name of a part, and is none that is being written.
+/// Whether the name is that of a complete part.
 fn is_part(found: &DirEntry) -> bool {
     !is_hidden(&found.name) && Path::new(&found.name).extension().is_some_and(|extension| extension == "parquet")
 }
@@ -79,17 +78,16 @@ fn is_hidden(name: &OsStr) -> bool {
     matches!(name.as_bytes().first(), Some(b'.' | b'_'))
 }
 
-/// What is left out: each reason once, with the first file and how many there are.
+/// The files that are skipped: for each reason the first of them, and how many there are.
 #[derive(Debug, Default)]
 pub(super) struct SkippedFiles(BTreeMap<String, (PathBuf, u64)>);
 
 impl SkippedFiles {
-    /// Leaves out `path`.
     pub(super) fn add(&mut self, path: PathBuf, reason: &impl ToString) {
         self.0.entry(reason.to_string()).or_insert((path, 0)).1 += 1;
     }
 
-    /// One sentence a reason; `what` is what became of the files.
+    /// A sentence for each reason. `what` says what was done with the files.
     pub(super) fn sentences(self, what: &str) -> Vec<String> {
         let sentence = |(reason, (path, count)): (String, (PathBuf, u64))| match count {
             1 => format!("{}: {what}: {reason}", shown(&path)),
@@ -99,27 +97,24 @@ impl SkippedFiles {
     }
 }
 
-/// A search for parts.
+/// The search for the parts of a dataset.
 pub(super) struct PartSearch<'a> {
     /// The directory that is searched.
     pub root: &'a Dir,
-    /// Takes account of the memory.
+    /// Accounts for the memory.
     pub reader: &'a PartReader,
-    /// Ends it.
+    /// Ends the search.
     pub stop: &'a AtomicBool,
-    /// What was found.
+    /// The parts found.
     pub locations: Vec<PartLocation>,
-    /// Directories that can not be read.
+    /// The directories that cannot be read.
     pub skipped: SkippedFiles,
-    /// The first of them.
+    /// The error of the first of them.
     pub unreadable: Option<RecordError>,
 }
 
 impl<'a> PartSearch<'a> {
-    /// Finds what is in `root`, and in directories so many below, and is not hidden.
-    ///
-    /// # Errors
-    /// When `root` can not be read, and when it is to stop.
+    /// Searches `root` and the directories below it, up to `depth` levels. Hidden ones are left out.
     pub(super) fn new(
         root: &'a Dir,
         depth: usize,
@@ -148,7 +143,7 @@ impl<'a> PartSearch<'a> {
             if found.kind == FileType::Directory && depth > 0 && !is_hidden(&found.name) {
                 match directory.child(&found.name).and_then(|child| Ok((child.list()?, child))) {
                     Ok((found, child)) => self.directory(&child, &path, found, depth - 1)?,
-                    // It was removed with its last part.
+                    // It was removed after its last part.
                     Err(error) if error.kind() == io::ErrorKind::NotFound => {}
                     Err(error) => {
                         let path = directory.path().join(&found.name);

@@ -1,4 +1,4 @@
-//! What parts say of themselves, read before any of their rows: of many parts at once, in bounded memory.
+//! What psn notes in the metadata of a part: read from many parts at once, in bounded memory, before any of their rows.
 
 use std::collections::HashSet;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -11,34 +11,32 @@ use crate::record::parquet::format::range::FileRange;
 use crate::record::parquet::format::schema;
 use crate::record::parquet::ticks::TickSummary;
 
-/// What the header of a run may have in bytes: a hundred columns take seven thousand, and the rest is the command line.
+/// The most bytes of a run's header. A hundred columns take seven thousand; the rest is the command line.
 const MAX_HEADER: usize = 4 << 20;
 
-/// What the facts of a run may have in bytes.
+/// The most bytes of a run's facts.
 const MAX_FACTS: usize = 4 << 20;
 
-/// Columns of a run: a multiple of those that there are.
+/// The most columns of a run; there are far fewer.
 const MAX_COLUMNS: usize = 1024;
 
-/// What a part says of itself.
+/// What psn notes in the metadata of a part.
 #[derive(Debug)]
 pub(super) struct PartInfo {
-    /// Of its ticks.
     pub ticks: TickSummary,
-    /// Of its run.
     pub header: HeaderJson,
-    /// The facts of the run's report, JSON, if it is its last part.
+    /// The facts of the report as JSON, in the last part of a run.
     pub facts: Option<String>,
-    /// The parts that it says it replaces.
+    /// The names of the parts that were merged into this one.
     pub replaces: Vec<String>,
 }
 
-/// A run's header as it is in a part; parts of one run share it.
+/// A run's header as JSON. The parts of a run share it.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) struct HeaderJson(Arc<str>);
 
 impl HeaderJson {
-    /// The header.
+    /// Parses the header.
     pub(super) fn parse(&self) -> Result<Header, Damage> {
         let header: Header =
             serde_json::from_str(&self.0).map_err(|_| Damage::Form("its header is not one of psn's"))?;
@@ -52,19 +50,17 @@ impl HeaderJson {
         }
     }
 
-    /// Its text.
+    /// The JSON.
     pub(super) fn text(&self) -> &str {
         &self.0
     }
 }
 
-/// A part that is open, with all that is read of it before its rows.
+/// A part that is open, with what is read before its rows.
 pub(super) struct OpenedPart {
-    /// The file.
     pub file: FileRange,
-    /// The file's own metadata.
+    /// The metadata of the file.
     pub footer: Footer,
-    /// What psn noted in them.
     pub info: PartInfo,
 }
 
@@ -78,9 +74,9 @@ impl OpenedPart {
 }
 
 impl PartInfo {
-    /// What psn noted in the metadata of a part.
+    /// Parses what psn noted in the metadata of a part.
     pub(super) fn of(footer: &Footer) -> Result<Self, Damage> {
-        const FOREIGN: Damage = Damage::Form("no psn wrote it");
+        const FOREIGN: Damage = Damage::Form("psn did not write it");
         let ticks = footer.note(schema::TICKS_NOTE).and_then(|note| serde_json::from_str(note).ok());
         let ticks: TickSummary = ticks.ok_or(FOREIGN)?;
         if ticks.rows != footer.rows() {
@@ -96,13 +92,13 @@ impl PartInfo {
     }
 }
 
-/// Memory in bytes for what all parts say together: of a hundred thousand parts.
+/// The most memory for the notes of all parts, in bytes: enough for a hundred thousand parts.
 const MAX_HELD: usize = 64 << 20;
 
-/// A file that says more of itself is looked at while no other such is.
+/// Metadata of more bytes are read in one thread at a time.
 const LARGE: u64 = 256 << 10;
 
-/// Looks at many parts, in threads of any number.
+/// Reads the notes of many parts. Several threads may use it.
 #[derive(Debug, Default)]
 pub(super) struct PartReader {
     headers: Mutex<HashSet<Arc<str>>>,
@@ -111,7 +107,7 @@ pub(super) struct PartReader {
 }
 
 impl PartReader {
-    /// What `file` says of itself.
+    /// Reads the notes of the part in `file`.
     pub(super) fn read(&self, file: &FileRange) -> Result<PartInfo, Damage> {
         let mut info = match Footer::read_within(file, LARGE) {
             Err(Damage::Long) => {
@@ -133,18 +129,13 @@ impl PartReader {
         Ok(info)
     }
 
-    /// Takes account of memory that is kept.
-    ///
-    /// # Errors
-    /// When it is too much together.
+    /// Accounts for memory that is kept. Fails if it is too much altogether.
     pub(super) fn hold(&self, bytes: usize) -> Result<(), Damage> {
         let before = self.held.fetch_add(bytes, Ordering::Relaxed);
         if before.saturating_add(bytes) <= MAX_HELD {
             return Ok(());
         }
         self.held.fetch_sub(bytes, Ordering::Relaxed);
-        Err(Damage::Form(
-            "what the parts say of themselves takes more memory together than that of any dataset; ask for fewer",
-        ))
+        Err(Damage::Form("the metadata of all parts take more memory than those of any dataset; ask for fewer parts"))
     }
 }

@@ -1,7 +1,8 @@
-//! The ticks of a part, also those without rows: a Parquet file in the body of the part's, where engines do not look.
+//! The ticks of a part, including those without rows: a second Parquet file within the body of the part, where other engines
+//! do not look.
 //!
-//! It has the columns of the table `ticks` in the SQLite format, a row for each tick. The part's note on them says where
-//! it lies.
+//! It has the columns of the table `ticks` of the SQLite format, and a row for each tick. The note `psn.ticks` of the part
+//! ([`TickSummary`]) says where it is.
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -21,57 +22,57 @@ use crate::record::tick::States;
 use crate::row::observation::Value;
 use crate::row::rows::Rows;
 
-/// Ticks that are written, and read, at once.
+/// How many ticks are written and read at once.
 const BATCH: usize = 8192;
 
-/// Ticks of one file: a week at 100 Hz. Beyond that, what is said of them takes too much memory to be merged.
+/// The most ticks of a part: a week at 100 Hz. With more, the metadata would take too much memory in a merge.
 const MAX_TICKS: u64 = 1 << 26;
 
-/// Bytes that their file may say of itself.
+/// The most bytes of the inner file's metadata.
 const MAX_FOOTER: u64 = 16 << 20;
 
-/// What a part says of its ticks.
+/// The note on the ticks of a part.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct TickSummary {
-    /// Where their file lies in that of the part, bytes from the start.
+    /// The offset of the inner file in the part.
     pub offset: u64,
-    /// Its length in bytes.
+    /// The length of the inner file in bytes.
     pub length: u64,
-    /// How many there are.
+    /// How many ticks there are.
     pub count: u64,
-    /// Rows of all of them.
+    /// How many rows the ticks have.
     pub rows: u64,
-    /// The number of the first, counted from the start of the run.
+    /// The number of the first tick, counted from the start of the run.
     pub first: u64,
-    /// The number of the last.
+    /// The number of the last tick.
     pub last: u64,
-    /// The time of the earliest, nanoseconds since 1970.
+    /// The least time of a tick, nanoseconds since 1970.
     pub from_ns: u64,
-    /// The time of the latest.
+    /// The greatest time of a tick.
     pub to_ns: u64,
-    /// Ticks of the run that were due before the first and its predecessor: the first stands for the rest.
+    /// How many ticks of the run were due up to the tick before the first one here. The first one stands for those due
+    /// since.
     pub due_before: u64,
 }
 
 impl TickSummary {
-    /// Whether all ticks between the first and the last of `other` lie between these.
+    /// Whether the ticks of `other` are all among these, by their numbers.
     pub(super) const fn covers(&self, other: &Self) -> bool {
         self.first <= other.first && other.last <= self.last
     }
 }
 
-/// A tick, and what of it is in the part.
+/// A tick of a part.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct PartTick {
-    /// Its number, counted from the start of the run.
+    /// The number, counted from the start of the run.
     pub number: u64,
-    /// What is known of it.
     pub info: TickInfo,
-    /// How many rows it has.
+    /// How many rows the tick has.
     pub rows: u64,
 }
 
-/// The columns of numbers: the tick's own number, those of [`TickInfo`], and how many rows it has.
+/// The columns of numbers: the tick's number, those of [`TickInfo`], and how many rows it has.
 const NUMBERS: [&str; TickInfo::NAMES.len() + 2] = {
     let mut names = ["tick"; TickInfo::NAMES.len() + 2];
     let (_, rest) = names.split_at_mut(1);
@@ -85,7 +86,7 @@ const NUMBERS: [&str; TickInfo::NAMES.len() + 2] = {
 const STATES: &str = "states";
 
 impl PartTick {
-    /// The value of the column at `place` in [`NUMBERS`].
+    /// The number in the column with the index `place` of [`NUMBERS`].
     fn number(&self, place: usize) -> u64 {
         match place.checked_sub(1) {
             None => self.number,
@@ -94,7 +95,7 @@ impl PartTick {
     }
 }
 
-/// The ticks of a part in the making.
+/// Writes the ticks of a part.
 pub(super) struct TickWriter {
     file: TableWriter<Vec<u8>>,
     waiting: Vec<PartTick>,
@@ -102,7 +103,7 @@ pub(super) struct TickWriter {
 }
 
 impl TickWriter {
-    /// None yet; `due_before` were due before the first.
+    /// Begins a part; `due_before` ticks of the run were due up to the tick before the first one here.
     pub(super) fn new(due_before: u64) -> Result<Self, ParquetError> {
         let schema = schema::numbers_and_texts(&NUMBERS, &[STATES])?;
         let file = TableWriter::new(Vec::new(), &schema)?;
@@ -113,12 +114,12 @@ impl TickWriter {
         })
     }
 
-    /// What is to be said of them so far.
+    /// The note on the ticks so far.
     pub(super) const fn note(&self) -> &TickSummary {
         &self.note
     }
 
-    /// Adds the next.
+    /// Adds the next tick.
     pub(super) fn add(&mut self, tick: PartTick) -> Result<(), ParquetError> {
         let note = &mut self.note;
         if note.count == 0 {
@@ -153,7 +154,7 @@ impl TickWriter {
         Ok(())
     }
 
-    /// Their file, and what is to be said of it but for its place.
+    /// The inner file, and the note on it, which lacks only the offset.
     pub(super) fn finish(&mut self) -> Result<(&[u8], TickSummary), ParquetError> {
         if !self.waiting.is_empty() {
             self.write()?;
@@ -164,17 +165,17 @@ impl TickWriter {
     }
 }
 
-/// The ticks of a part, one after another.
+/// Reads the ticks of a part, one after another.
 pub(super) struct TickReader {
     rows: RowReader,
-    /// Ticks that have not been decoded.
+    /// How many ticks have not been decoded.
     left: u64,
     decoded: Rows,
     used: usize,
 }
 
 impl TickReader {
-    /// Those of `part`, which says `note` of them, until `stop` is set.
+    /// Reads the ticks of `part`, which has this note on them, until `stop` is set.
     pub(super) fn new(part: &FileRange, note: &TickSummary, stop: &Arc<AtomicBool>) -> Result<Self, Damage> {
         let file = part.part(note.offset, note.length)?;
         let footer = Footer::read_within(&file, MAX_FOOTER)?;
@@ -195,7 +196,7 @@ impl TickReader {
         })
     }
 
-    /// The next.
+    /// The next tick; none after the last.
     pub(super) fn next(&mut self) -> Result<Option<PartTick>, Damage> {
         if self.used == self.decoded.len() {
             let count = usize::try_from(self.left).unwrap_or(BATCH).min(BATCH / 8);

@@ -73,7 +73,7 @@ impl Database {
         let failed = |error: rusqlite::Error| match &error {
             _ if files.is_stopped() => RecordError::Stopped,
             rusqlite::Error::SqliteFailure(code, _) if code.code == ErrorCode::OperationInterrupted => {
-                RecordError::not_recording(path, "what it has is more than psn writes")
+                RecordError::not_recording(path, "it has more tables, views or columns than psn writes")
             }
             _ => RecordError::not_recording(path, SqliteError(error)),
         };

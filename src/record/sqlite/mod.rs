@@ -291,7 +291,7 @@ mod tests {
         let large = read(
             "UPDATE ticks SET first_row = 1; INSERT INTO spans(rowid, first_tick, last_tick) VALUES (9999999, 0, 9)",
         );
-        assert_eq!(large.unwrap_err(), "a group of its ticks is larger than any of psn's");
+        assert_eq!(large.unwrap_err(), "a group of its ticks is larger than any that psn writes");
         let odd = read(&format!("UPDATE spans SET task = printf('%.*c', {}, 'x')", 9 << 20));
         assert_eq!(odd.map(|_| ()), Ok(()), "each lies in a group of its own");
         let odd =

@@ -225,7 +225,7 @@ fn meta(db: &Connection, name: &str, has_sums: bool, path: &Path) -> Result<Opti
     if has_sums {
         let sum = meta_text(db, &format!("{name}.sum"), path)?;
         if sum != text.as_deref().map(|text| sums::of_meta(name, text).to_string()) {
-            let reason = format!("it is damaged: its {name} is not what its checksum says");
+            let reason = format!("it is damaged: the checksum of its {name} is wrong");
             return Err(RecordError::not_recording(path, reason));
         }
     }
@@ -238,9 +238,10 @@ fn meta_text(db: &Connection, name: &str, path: &Path) -> Result<Option<String>,
     let mut rows = select.query([name]).map_err(failed)?;
     let Some(row) = rows.next().map_err(failed)? else { return Ok(None) };
     let text = row.get_ref(0).map_err(failed)?.as_str();
-    let text = text.map_err(|_| RecordError::not_recording(path, format!("it is damaged: its {name} is no text")))?;
+    let text =
+        text.map_err(|_| RecordError::not_recording(path, format!("it is damaged: its {name} is not a text")))?;
     if text.len() > MAX_META_BYTES {
-        return Err(RecordError::not_recording(path, format!("its {name} is longer than any of psn's")));
+        return Err(RecordError::not_recording(path, format!("its {name} is longer than any that psn writes")));
     }
     Ok(Some(text.to_owned()))
 }

@@ -149,7 +149,7 @@ impl Recording for SnapperRecording {
     fn warnings(&self) -> Vec<String> {
         let cut = self.database.cut_change(&self.path);
         let of_original = format!(
-            "{}: written by the original, which keeps no ticks without threads, nor those missed",
+            "{}: written by the original psn, which does not keep ticks without threads or missed ticks",
             shown(&self.path)
         );
         std::iter::once(of_original).chain(cut).collect()

@@ -73,7 +73,7 @@ impl<'a> TableCursor<'a> {
     /// The size in bytes after which a block ends.
     const BYTES: usize = 4 << 20;
 
-    /// Before the columns that are asked for, these are selected: rowid, time, pid and task.
+    /// How many columns precede the requested ones: rowid, time, pid and task.
     const FIRST: usize = 4;
 
     fn new(db: &'a Connection, table: &str, columns: Vec<&'static Column>) -> Result<Self, ReadFailure> {
@@ -85,7 +85,7 @@ impl<'a> TableCursor<'a> {
         Ok(Self { select, columns, last: None, rows: Vec::new(), values, next: 0 })
     }
 
-    /// Goes to the next row, if there is one.
+    /// Moves to the next row. Returns whether there is one.
     fn advance(&mut self) -> Result<bool, ReadFailure> {
         if self.next >= self.rows.len() {
             self.fill()?;
@@ -102,7 +102,7 @@ impl<'a> TableCursor<'a> {
         while let Some(row) = found.next()? {
             let id = row.get(0)?;
             if self.last.is_some_and(|before| id <= before) {
-                // A file in which rows come again and again could go on for ever.
+                // Otherwise a crafted file could go on for ever.
                 return Err(ReadFailure::Malformed("its rows are out of order"));
             }
             self.last = Some(id);
@@ -135,16 +135,16 @@ impl<'a> TableCursor<'a> {
     }
 }
 
-/// Where the values of a column come from.
+/// Where the values of a requested column are.
 #[derive(Debug, Clone, Copy)]
 struct ColumnPlace {
-    /// The table: 0 is `stat`, then the others.
+    /// The index of the table: 0 is `stat`.
     table: usize,
-    /// The column's place among those that are read of it.
+    /// The index of the column among those read from the table.
     place: usize,
 }
 
-/// The rows of `stat`, with the others'.
+/// The rows of `stat`, joined to those of the other tables.
 pub(super) struct JoinedRows<'a> {
     places: Vec<ColumnPlace>,
     stat: TableCursor<'a>,
@@ -153,7 +153,7 @@ pub(super) struct JoinedRows<'a> {
 }
 
 impl<'a> JoinedRows<'a> {
-    /// For columns of these tables.
+    /// Joins the rows for `columns`, each given with its table.
     pub(super) fn new(db: &'a Connection, columns: &[(&str, &'static Column)]) -> Result<Self, ReadFailure> {
         let mut tables = vec![("stat", Vec::new())];
         let mut places = Vec::new();
@@ -174,7 +174,7 @@ impl<'a> JoinedRows<'a> {
         Ok(Self { places, stat, others: others.collect::<Result<_, _>>()?, time: String::new() })
     }
 
-    /// Goes on to the next row of `stat`; whether it is the first of a tick. `None` when there are no more.
+    /// Moves to the next row of `stat`. Returns whether it is the first of a tick, or none at the end.
     pub(super) fn next(&mut self) -> Result<Option<bool>, ReadFailure> {
         if !self.stat.advance()? {
             return Ok(None);
@@ -189,12 +189,12 @@ impl<'a> JoinedRows<'a> {
             bytes += other.rows.size();
         }
         if bytes > MAX_TICK_BYTES {
-            return Err(ReadFailure::Malformed("a tick of it is larger than any of the original's"));
+            return Err(ReadFailure::Malformed("one of its ticks is larger than any that the original writes"));
         }
         Ok(Some(true))
     }
 
-    /// The time of the tick, as it is stored.
+    /// The time of the current tick, as stored.
     pub(super) fn time(&self) -> &str {
         &self.time
     }
@@ -247,7 +247,7 @@ impl<'a> SideTable<'a> {
                 (0..self.cursor.columns.len()).for_each(|place| self.rows.push(self.cursor.value(place)));
             }
             if self.rows.size() > MAX_TICK_BYTES {
-                return Err(ReadFailure::Malformed("a tick of it is larger than any of the original's"));
+                return Err(ReadFailure::Malformed("one of its ticks is larger than any that the original writes"));
             }
         }
         Ok(())

@@ -161,7 +161,7 @@ impl<'a> Spans<'a> {
 
     fn stream(&mut self, tick: i64, take: &mut TakeRow<'_>) -> Result<(), ReadFailure> {
         if std::mem::replace(&mut self.group.is_read, true) {
-            return Err(ReadFailure::Malformed("a group of its ticks is larger than any of psn's"));
+            return Err(ReadFailure::Malformed("a group of its ticks is larger than any that psn writes"));
         }
         let mut check = GroupCheck::new(&self.group, self.places.as_deref());
         let (mut cells, mut odd) = (Vec::new(), Rows::new(1));
@@ -176,7 +176,7 @@ impl<'a> Spans<'a> {
             }
         }
         // The rows have been handed on already, so the tick cannot be skipped.
-        check.end().map_err(|_| ReadFailure::Malformed("it is damaged: a tick is not what its checksum says"))
+        check.end().map_err(|_| ReadFailure::Malformed("it is damaged: the checksum of a tick is wrong"))
     }
 }
 

@@ -1,7 +1,7 @@
-//! The checksum of what a file says of itself at its end: a note among its others.
+//! The checksum of a file's metadata, which is the last of psn's notes in them.
 //!
-//! It is that of the metadata with zeros in its own place, and of how many bytes stand before them: neither can change
-//! unnoticed, nor can the file lose or gain a byte. That its pages have checksums of their own is said by this one.
+//! It is taken over the metadata, with zeros in its own place, and over the number of bytes before them. So neither can
+//! change unnoticed, and the file cannot lose or gain a byte. A file that has this checksum has checksums in its pages, too.
 
 use memchr::memmem;
 
@@ -10,12 +10,12 @@ use crate::record::parquet::format::damage::Damage;
 /// The key of the note.
 pub(crate) const NOTE: &str = "psn.checksum";
 
-/// Its value, until it is known.
+/// The value while the checksum is not known.
 pub(crate) const UNKNOWN: &str = "00000000";
 
-/// Writes the checksum into `metadata`, which have it as [`UNKNOWN`]; `body` bytes stand before them.
+/// Writes the checksum into `metadata`, which contain [`UNKNOWN`] in its place. `body` bytes precede them.
 pub(crate) fn write(metadata: &mut [u8], body: u64) {
-    // It is the last of the notes.
+    // It is the last note.
     let place = memmem::rfind(metadata, NOTE.as_bytes()).and_then(|key| {
         let value = memmem::find(metadata.get(key..)?, UNKNOWN.as_bytes())?;
         Some(key + value)
@@ -27,18 +27,15 @@ pub(crate) fn write(metadata: &mut [u8], body: u64) {
     }
 }
 
-/// Checks that `sum`, which ends at `end`, is that of `metadata` with `body` bytes before them.
-///
-/// # Errors
-/// When it is not.
+/// Checks `sum`, which ends at the offset `end` of `metadata`. `body` bytes precede them.
 pub(crate) fn check(metadata: &[u8], end: usize, sum: &str, body: u64) -> Result<(), Damage> {
     if sum.len() == UNKNOWN.len() && of(metadata, end, body) == sum {
         return Ok(());
     }
-    Err(Damage::Form("it is damaged: what it says of itself is not what its checksum says"))
+    Err(Damage::Form("it is damaged: the checksum of its metadata is wrong"))
 }
 
-/// The checksum of `metadata`, where it ends at `end`.
+/// The checksum of `metadata`, in which it ends at the offset `end`.
 fn of(metadata: &[u8], end: usize, body: u64) -> String {
     let (before, after) = metadata.split_at_checked(end).unwrap_or((metadata, &[]));
     let mut hasher = crc32fast::Hasher::new();

@@ -4,22 +4,22 @@ use std::io;
 
 use rustix::fs::FileType;
 
-/// Why a file, or the rest of it, can not be read.
+/// Why a file, or the rest of it, cannot be read.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Damage {
     /// An I/O error.
     #[error("{0}")]
     Io(#[from] io::Error),
-    /// It says more of itself than is read.
+    /// Its metadata are too long.
     #[error("its metadata are longer than those of any recording")]
     Long,
-    /// Nobody wants the rest.
+    /// The user asked for the end.
     #[error("stopped")]
     Stopped,
-    /// Another program wrote it, of this name.
+    /// Another program, of this name, wrote it.
     #[error(
-        "{0} wrote it, and not psn: when its ticks were, which of them had no rows, and what run it is of is lost; SQL engines \
-         can still read its rows"
+        "{0} wrote it, and not psn: the times of its ticks, the ticks without rows, and its run are lost; SQL engines can still \
+         read its rows"
     )]
     Foreign(String),
     /// It is not as psn writes it.
@@ -28,18 +28,18 @@ pub(crate) enum Damage {
 }
 
 impl Damage {
-    /// That something is no file.
+    /// Fails if this is not the type of a regular file.
     pub(crate) const fn unless_file(kind: FileType) -> Result<(), Self> {
         match kind {
             FileType::RegularFile => Ok(()),
-            FileType::Symlink => Err(Self::Form("it is a link, and psn follows none within a dataset")),
+            FileType::Symlink => Err(Self::Form("it is a link, and psn follows no links within a dataset")),
             FileType::Directory => Err(Self::Form("it is a directory")),
-            FileType::Fifo => Err(Self::Form("it is a named pipe, and no file")),
-            _ => Err(Self::Form("it is a device or a socket, and no file")),
+            FileType::Fifo => Err(Self::Form("it is a named pipe, not a regular file")),
+            _ => Err(Self::Form("it is a device or a socket, not a regular file")),
         }
     }
 
-    /// Whether there is no such file.
+    /// Whether the file does not exist.
     pub(crate) fn is_absence(&self) -> bool {
         matches!(self, Self::Io(error) if error.kind() == io::ErrorKind::NotFound)
     }

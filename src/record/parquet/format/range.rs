@@ -1,4 +1,4 @@
-//! The bytes of files that anybody may have written.
+//! Ranges of files that anyone may have written.
 
 use std::fs::{File, OpenOptions};
 use std::io;
@@ -11,7 +11,7 @@ use rustix::process::geteuid;
 
 use crate::record::parquet::format::damage::Damage;
 
-/// A stretch of a file.
+/// A range of bytes in a file.
 #[derive(Debug, Clone)]
 pub(crate) struct FileRange {
     file: Arc<File>,
@@ -20,15 +20,15 @@ pub(crate) struct FileRange {
 }
 
 impl FileRange {
-    /// All of the file at `path`, which the user names: it may be a link.
+    /// Opens the file at `path`, which the user names. Links are followed.
     pub(crate) fn open(path: &Path) -> Result<Self, Damage> {
-        // To open a device may do something; a named pipe would have its reader wait for a writer.
+        // Checked before the file is opened: opening a device may have effects, and opening a pipe waits for its writer.
         Damage::unless_file(kind(&rustix::fs::stat(path).map_err(io::Error::from)?))?;
         let flags = OFlags::NONBLOCK | OFlags::CLOEXEC;
         Self::of(OpenOptions::new().read(true).custom_flags(flags.bits().cast_signed()).open(path)?)
     }
 
-    /// All of `file`, if it is one.
+    /// All of `file`, if it is a regular file.
     pub(crate) fn of(file: File) -> Result<Self, Damage> {
         let stat = rustix::fs::fstat(&file).map_err(io::Error::from)?;
         Damage::unless_file(kind(&stat))?;
@@ -36,30 +36,30 @@ impl FileRange {
         Ok(Self { file: Arc::new(file), start: 0, len })
     }
 
-    /// Its length in bytes.
+    /// The length in bytes.
     pub(crate) const fn len(&self) -> u64 {
         self.len
     }
 
-    /// Whether it is of a file of the user who runs psn.
+    /// Whether the file belongs to the user who runs psn.
     pub(crate) fn is_own(&self) -> io::Result<bool> {
         Ok(is_own(&rustix::fs::fstat(&*self.file)?))
     }
 
-    /// The file that it is a stretch of.
+    /// The whole file.
     pub(crate) fn file(&self) -> &File {
         &self.file
     }
 
-    /// A stretch of it.
+    /// The range of `len` bytes from `offset` on, within this one.
     pub(crate) fn part(&self, offset: u64, len: u64) -> Result<Self, Damage> {
         match offset.checked_add(len) {
             Some(end) if end <= self.len => Ok(Self { file: Arc::clone(&self.file), start: self.start + offset, len }),
-            _ => Err(Damage::Form("it refers to what is beyond its end")),
+            _ => Err(Damage::Form("it refers to bytes beyond its end")),
         }
     }
 
-    /// Reads `len` bytes from `offset` on into `buffer`, which then has these alone.
+    /// Reads `len` bytes from `offset` on into `buffer`, and replaces what is there.
     pub(crate) fn read(&self, offset: u64, len: usize, buffer: &mut Vec<u8>) -> Result<(), Damage> {
         let part = self.part(offset, len as u64)?;
         buffer.clear();
@@ -69,17 +69,17 @@ impl FileRange {
     }
 }
 
-/// What something is.
+/// The type of a file.
 pub(crate) fn kind(stat: &Stat) -> FileType {
     FileType::from_raw_mode(stat.st_mode)
 }
 
-/// Whether that is a file of the user who runs psn.
+/// Whether this is a regular file that belongs to the user who runs psn.
 pub(crate) fn is_own_file(stat: &Stat) -> bool {
     kind(stat) == FileType::RegularFile && is_own(stat)
 }
 
-/// Whether the user who runs psn owns that.
+/// Whether this belongs to the user who runs psn.
 pub(crate) fn is_own(stat: &Stat) -> bool {
     stat.st_uid == geteuid().as_raw()
 }

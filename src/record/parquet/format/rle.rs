@@ -1,16 +1,17 @@
-//! Small numbers as Parquet packs them: runs of one number, and groups of eight in as few bits as the largest needs.
+//! Parquet's encoding of small numbers: runs of one number, and groups of eight packed into as few bits as the largest
+//! needs.
 
 use crate::record::parquet::format::damage::Damage;
 
-/// Zeros that must follow the bytes, so that whole words can be read at their end.
+/// How many zero bytes must follow the encoded ones, so that whole words can be read at the end.
 pub(crate) const PADDING: usize = 8;
 
 const MALFORMED: Damage = Damage::Form("a page is damaged");
 
-/// Where a reading of packed numbers stands. The bytes themselves are given to it each time.
+/// Decodes numbers. The bytes are passed to each call.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct RleReader {
-    /// The offset of what has not been read yet.
+    /// The offset of the first byte that has not been read.
     at: usize,
     end: usize,
     width: usize,
@@ -30,7 +31,7 @@ impl Default for RleRun {
 }
 
 impl RleReader {
-    /// Numbers of `width` bits in the bytes from `start` to `end`.
+    /// Decodes numbers of `width` bits from the bytes from `start` to before `end`.
     pub(crate) fn new(start: usize, end: usize, width: u8) -> Result<Self, Damage> {
         if width > 32 || start > end {
             return Err(MALFORMED);
@@ -38,7 +39,7 @@ impl RleReader {
         Ok(Self { at: start, end, width: width.into(), run: RleRun::default() })
     }
 
-    /// Reads as many numbers as `out` has room for.
+    /// Decodes as many numbers as `out` has room for.
     pub(crate) fn read(&mut self, bytes: &[u8], mut out: &mut [u32]) -> Result<(), Damage> {
         while !out.is_empty() {
             let (now, later) = match &mut self.run {
@@ -103,7 +104,7 @@ impl RleReader {
     }
 }
 
-/// Reads numbers of `width` bits, the lowest first, from `bit` on.
+/// Unpacks numbers of `width` bits, lowest bit first, from the offset `bit` on.
 fn unpack(bytes: &[u8], mut bit: usize, width: usize, out: &mut [u32]) -> Result<(), Damage> {
     let mask = (1_u64 << width) - 1;
     for slot in out {
@@ -118,13 +119,13 @@ fn unpack(bytes: &[u8], mut bit: usize, width: usize, out: &mut [u32]) -> Result
     Ok(())
 }
 
-/// Numbers of the packed form that are written in one go: so that one byte says how many.
+/// The most numbers of a packed run, so that one byte holds its length.
 const PACKED: usize = 63 * 8;
 
-/// Writes `numbers` in `width` bits each.
+/// Encodes `numbers` in `width` bits each.
 pub(crate) fn write(numbers: &[u32], width: u8, out: &mut Vec<u8>) {
     let mut left = numbers;
-    // So many of them are to be packed, eight at a time.
+    // How many numbers to pack, a multiple of eight, before a run that is long enough to be repeated.
     let mut packed = 0;
     while let Some((to_pack, ahead)) = left.split_at_checked(packed) {
         let run = ahead.first().map_or(0, |first| ahead.iter().take_while(|number| *number == first).count());
@@ -143,7 +144,7 @@ pub(crate) fn write(numbers: &[u32], width: u8, out: &mut Vec<u8>) {
     }
 }
 
-/// Writes `number` so many times.
+/// Encodes a run of `count` times `number`.
 pub(crate) fn write_run(number: u32, count: usize, width: u8, out: &mut Vec<u8>) {
     write_varint((count as u64) << 1, out);
     let bytes = number.to_le_bytes();
@@ -166,7 +167,7 @@ fn pack(numbers: &[u32], width: u8, out: &mut Vec<u8>) {
     }
 }
 
-/// Appends numbers of 128 bits together to the `bits` bits in `word`, and moves what are whole bytes to `out`.
+/// Appends numbers, of 128 bits altogether at most, to the `bits` bits in `word`, and moves whole bytes to `out`.
 fn write_bits(numbers: &[u32], width: u8, word: &mut u128, bits: &mut u32, out: &mut Vec<u8>) {
     for number in numbers {
         *word |= u128::from(*number) << *bits;
@@ -178,7 +179,7 @@ fn write_bits(numbers: &[u32], width: u8, word: &mut u128, bits: &mut u32, out: 
     *bits -= bytes * 8;
 }
 
-/// Writes a number in as many groups of seven bits as it needs.
+/// Writes a number in groups of seven bits, as many as it needs.
 pub(crate) fn write_varint(mut number: u64, out: &mut Vec<u8>) {
     while number >= 0x80 {
         out.push(number.to_le_bytes()[0] | 0x80);
@@ -199,7 +200,7 @@ mod tests {
 
     #[test]
     fn runs_and_groups() {
-        // Five times 7, then 0 to 7 in three bits each: the example of the specification.
+        // The example of the specification: five times 7, then 0 to 7 in three bits each.
         let bytes = [10, 7, 0x03, 0b1000_1000, 0b1100_0110, 0b1111_1010];
         let mut hybrid = RleReader::new(0, bytes.len(), 3).unwrap();
         let mut out = [0; 13];

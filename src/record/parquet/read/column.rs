@@ -1,6 +1,6 @@
-//! The values of one column in one row group: pages, decompressed one after another.
+//! Decodes the values of a column in a row group: its pages are decompressed one after another.
 //!
-//! DecodedTexts are decoded once for each dictionary; rows have their places in it.
+//! The texts of a dictionary are decoded once. Rows have indices into it.
 
 use crate::record::parquet::format::damage::Damage;
 use crate::record::parquet::format::footer::{Codec, ColumnChunk, PhysicalType, SchemaColumn};
@@ -13,33 +13,33 @@ use crate::row::observation::Value;
 
 const MALFORMED: Damage = Damage::Form("a page is damaged");
 
-/// The place of a text that a row does not have.
+/// The index of a row without a text.
 pub(crate) const NO_TEXT: u32 = u32::MAX;
 
-/// DecodedNumbers of some rows.
+/// The numbers of some rows.
 #[derive(Debug, Default)]
 pub(crate) struct DecodedNumbers {
-    /// A number for each row.
+    /// A number for each row, 0 where there is none.
     pub values: Vec<i64>,
-    /// Whether each row has one; empty if all do.
+    /// Whether each row has a number; empty if all do.
     pub present: Vec<bool>,
 }
 
 impl DecodedNumbers {
-    /// The number of `row`.
+    /// The number of the row with this index.
     pub(crate) fn get(&self, row: usize) -> Option<i64> {
         if self.present.get(row) == Some(&false) { None } else { self.values.get(row).copied() }
     }
 }
 
-/// Where a reading of a page's values stands.
+/// The values of a page that have not been decoded.
 #[derive(Debug, Clone, Copy)]
 enum PageValues {
     Plain { at: usize },
     Dictionary(RleReader),
 }
 
-/// A column of a row group that is being read, from its first row to its last.
+/// Reads a column, from the first row of a row group to the last.
 #[derive(Debug)]
 pub(crate) struct ColumnReader {
     file: FileRange,
@@ -50,25 +50,26 @@ pub(crate) struct ColumnReader {
     is_required: bool,
     has_sums: bool,
     physical: PhysicalType,
-    /// Bytes that its page takes, and its dictionary.
+    /// The bytes accounted for the page and for the dictionary.
     held: [usize; 2],
-    /// Rows of the page that have not been read.
+    /// How many rows of the page have not been read.
     left: usize,
     levels: RleReader,
     values: PageValues,
-    /// The page, and zeros behind it.
+    /// The page, followed by zeros.
     page: Vec<u8>,
     page_len: usize,
-    /// The dictionary, if the column is of numbers.
+    /// The dictionary of a column of numbers.
     numbers: Vec<i64>,
-    /// The dictionary, if it is of texts.
+    /// The dictionary of a column of texts.
     dictionary: DecodedTexts,
-    /// DecodedTexts of the last reading that are in no dictionary.
+    /// The texts of the last call that are in no dictionary. Their indices follow those of the dictionary.
     others: DecodedTexts,
 }
 
 impl ColumnReader {
-    /// A column of no row group yet, whose pages have checksums, or have not, and whose texts may stand in for numbers.
+    /// For the column `leaf`. `has_sums` tells whether its pages have checksums, `are_numbers` whether its texts may stand
+    /// for numbers.
     pub(crate) fn new(file: &FileRange, leaf: &SchemaColumn, has_sums: bool, are_numbers: bool) -> Self {
         Self {
             file: file.clone(),
@@ -98,7 +99,7 @@ impl ColumnReader {
         self.others.clear();
     }
 
-    /// The text at `place`, which the last reading gave.
+    /// The text with an index that the last call of [`Self::read_texts`] gave.
     pub(crate) fn text(&self, place: u32) -> Option<Value<'_>> {
         let place = place as usize;
         match place.checked_sub(self.dictionary.cells.len()) {
@@ -107,7 +108,7 @@ impl ColumnReader {
         }
     }
 
-    /// Passes over `count` rows.
+    /// Skips `count` rows.
     pub(crate) fn skip(&mut self, mut count: usize, scratch: &mut ReadMemory) -> Result<(), Damage> {
         while count > 0 {
             scratch.go_on()?;
@@ -121,7 +122,7 @@ impl ColumnReader {
                 }
                 continue;
             }
-            // What is left of a page is decoded for nothing: it is not much.
+            // The rest of a page is decoded all the same: it is not much.
             let now = count.min(self.left).min(8192);
             match self.physical {
                 PhysicalType::Eight => self.read_numbers(now, &mut DecodedNumbers::default(), scratch)?,
@@ -132,7 +133,7 @@ impl ColumnReader {
         Ok(())
     }
 
-    /// Reads `count` numbers into `out`, in the place of what is there.
+    /// Reads `count` numbers into `out`, and replaces what is there.
     pub(crate) fn read_numbers(
         &mut self,
         count: usize,
@@ -169,7 +170,7 @@ impl ColumnReader {
         Ok(())
     }
 
-    /// Reads the places of `count` texts into `out`, in the place of what is there.
+    /// Reads the indices of `count` texts into `out`, and replaces what is there.
     pub(crate) fn read_texts(
         &mut self,
         count: usize,
@@ -194,7 +195,7 @@ impl ColumnReader {
         Ok(())
     }
 
-    /// Has a page with rows to be read; how many of `wanted` it has.
+    /// Loads a page if none has rows left. Returns how many of `wanted` rows it has.
     fn ensure(&mut self, wanted: usize, scratch: &mut ReadMemory) -> Result<usize, Damage> {
         while self.left == 0 {
             scratch.go_on()?;
@@ -208,7 +209,7 @@ impl ColumnReader {
         PageHeader::read(&self.file, self.next, self.end, self.has_sums)
     }
 
-    /// Makes the page after `header` the one that is read, or takes it as the dictionary.
+    /// Loads the page after `header`, or takes it as the dictionary.
     fn load(&mut self, header: &PageHeader, scratch: &mut ReadMemory) -> Result<(), Damage> {
         header.check_size()?;
         self.hold(header, scratch)?;
@@ -238,7 +239,7 @@ impl ColumnReader {
         if header.is_dictionary { self.load_dictionary(header) } else { self.load_values(header) }
     }
 
-    /// Takes account of the memory for the page after `header`, before it is taken.
+    /// Accounts for the memory of the page after `header`, before it is taken.
     fn hold(&mut self, header: &PageHeader, scratch: &mut ReadMemory) -> Result<(), Damage> {
         let texts = match self.physical {
             // A text takes four bytes of its page at least.
@@ -294,7 +295,7 @@ impl ColumnReader {
         self.values = if header.is_plain {
             PageValues::Plain { at }
         } else if at == self.page_len {
-            // A page without a single value need not say how wide they are.
+            // A page without values need not tell their width.
             PageValues::Dictionary(RleReader::new(at, at, 0)?)
         } else {
             let width = self.page.get(at).ok_or(MALFORMED)?;
@@ -304,7 +305,7 @@ impl ColumnReader {
         Ok(())
     }
 
-    /// Finds which of the next `count` rows have a value; how many do.
+    /// Decodes which of the next `count` rows have a value. Returns how many do.
     fn read_levels(&mut self, count: usize, scratch: &mut ReadMemory) -> Result<usize, Damage> {
         if self.is_required {
             return Ok(count);
@@ -335,7 +336,7 @@ impl ColumnReader {
         Ok(())
     }
 
-    /// Reads the places of `count` texts into the scratch.
+    /// Decodes the indices of `count` texts into `scratch`.
     fn decode_places(&mut self, count: usize, scratch: &mut ReadMemory) -> Result<(), Damage> {
         scratch.places.clear();
         let known = self.dictionary.cells.len();

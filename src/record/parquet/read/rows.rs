@@ -1,4 +1,4 @@
-//! Rows of the columns that are asked for, one row group after another.
+//! Reads rows with some of the columns, one row group after another.
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -12,38 +12,37 @@ use crate::record::parquet::read::memory::ReadMemory;
 use crate::row::observation::{Mark, Value};
 use crate::row::rows::Rows;
 
-/// Rows that are decoded at once.
+/// How many rows are decoded at once.
 const BATCH: usize = 4096;
 
-/// Bytes of rows after which a reading of them pauses: what the rows take together, not what they take in the file, where a
-/// text that comes again and again is there once.
+/// The size of rows, in bytes, after which [`RowReader::read`] returns. It is their size in memory: in the file, a text of
+/// many rows may be there once.
 const PIECE_BYTES: usize = 4 << 20;
 
-/// The largest row, in bytes.
+/// The most bytes of a row.
 const MAX_ROW_BYTES: usize = 4 << 20;
 
-/// A column that is asked for.
+/// A column to read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct WantedColumn {
-    /// Its name.
     pub name: String,
     /// Whether its values are numbers.
     pub is_number: bool,
 }
 
-/// A reading of a file's rows, from the first to the last.
+/// Reads the rows of a file, from the first to the last.
 pub(crate) struct RowReader {
     footer: Footer,
     columns: Vec<ReadColumn>,
     scratch: ReadMemory,
-    /// The next row group.
+    /// The index of the next row group.
     group: usize,
-    /// Rows of the current one that have not been decoded.
+    /// How many rows of the current row group have not been decoded.
     left: u64,
     is_started: bool,
-    /// Rows to be passed over before the next are decoded.
+    /// How many rows to skip before the next are decoded.
     owed: u64,
-    /// Rows that are decoded, and how many of them are used up.
+    /// How many rows are decoded, and how many of them have been read.
     decoded: usize,
     used: usize,
 }
@@ -54,7 +53,7 @@ enum ReadColumn {
         leaf: usize,
         reader: ColumnReader,
         numbers: DecodedNumbers,
-        /// What is there where there is no number. Hardly ever is there anything, so that it is not read until needed.
+        /// What rows have in place of a number. Hardly any has, so it is not read until it is needed.
         beside: Option<Box<SubstituteTexts>>,
     },
 }
@@ -67,12 +66,12 @@ struct TextColumn {
 
 struct SubstituteTexts {
     texts: TextColumn,
-    /// Rows that it is behind.
+    /// How many rows it is behind the numbers.
     owed: usize,
 }
 
 impl RowReader {
-    /// The rows of `file`, with these columns, until `stop` is set.
+    /// Reads these columns of `file` until `stop` is set.
     pub(crate) fn new(
         file: &FileRange,
         footer: Footer,
@@ -94,7 +93,7 @@ impl RowReader {
         })
     }
 
-    /// Passes over `count` rows.
+    /// Skips `count` rows.
     pub(crate) fn skip(&mut self, count: u64) {
         let decoded = (self.decoded - self.used) as u64;
         let now = usize::try_from(count.min(decoded)).unwrap_or(0);
@@ -102,7 +101,7 @@ impl RowReader {
         self.owed = self.owed.saturating_add(count - now as u64);
     }
 
-    /// Appends the next `count` rows to `rows`, or fewer, but one at least, if these take up [`PIECE_BYTES`]; how many.
+    /// Appends the next `count` rows to `rows`; fewer, but at least one, if these take [`PIECE_BYTES`]. Returns how many.
     pub(crate) fn read(&mut self, count: usize, rows: &mut Rows) -> Result<usize, Damage> {
         let mut done = 0;
         while done < count {
@@ -122,12 +121,12 @@ impl RowReader {
         Ok(done)
     }
 
-    /// Appends one row.
+    /// Appends a decoded row.
     fn push(&self, row: usize, rows: &mut Rows) -> Result<(), Damage> {
         let before = rows.size();
         for column in &self.columns {
             let value = column.value(row);
-            // A long text of a dictionary may come in every column of every row.
+            // A long text of a dictionary may be in every column of every row.
             if let Value::Text(text) = value
                 && rows.size() - before + text.len() > MAX_ROW_BYTES
             {
@@ -277,7 +276,7 @@ mod tests {
     use crate::record::parquet::write::encode::TextList;
     use crate::record::parquet::write::table::TableWriter;
 
-    /// A file of `columns` columns, in each of whose `rows` rows there is one and the same text; and how it is read.
+    /// A reader of a file of `columns` columns and `rows` rows, all with the same text.
     fn same_texts(root: &Directory, columns: usize, rows: usize, text: &str) -> Result<RowReader, Damage> {
         let names: Vec<String> = (0..columns).map(|number| format!("column{number}")).collect();
         let texts: Vec<&str> = names.iter().map(String::as_str).collect();
@@ -318,7 +317,7 @@ mod tests {
     #[test]
     fn all_columns_together_take_no_more_than_they_may() {
         let root = Directory::new();
-        // Each has a page of its own, of a text that is in no dictionary.
+        // Each column has a page of its own, as the text is too large for a dictionary.
         let text = "x".repeat(2 << 20);
         assert!(same_texts(&root, 1, 1, &text).unwrap().read(1, &mut Rows::new(1)).is_ok());
         let result = same_texts(&root, 60, 1, &text).unwrap().read(1, &mut Rows::new(60));

@@ -1,4 +1,4 @@
-//! DecodedTexts of a column, decoded.
+//! Texts decoded from their stored form.
 
 use crate::record::parquet::format::damage::Damage;
 use crate::record::parquet::format::schema;
@@ -7,14 +7,14 @@ use crate::row::observation::{Mark, Value};
 
 pub(super) const MALFORMED: Damage = Damage::Form("a page is damaged");
 
-/// DecodedTexts as they were before they were stored.
+/// Decoded texts, numbers and marks.
 #[derive(Debug, Default)]
 pub(super) struct DecodedTexts {
     pub(super) cells: Vec<DecodedText>,
     pub(super) bytes: Vec<u8>,
-    /// Numbers that 64 bits do not hold.
+    /// The numbers that do not fit into 64 bits.
     pub(super) large: Vec<i128>,
-    /// Whether they stand in for numbers.
+    /// Whether the texts may stand for numbers.
     pub(super) are_numbers: bool,
 }
 
@@ -62,7 +62,7 @@ impl DecodedTexts {
     }
 }
 
-/// The text at `at`, behind its length.
+/// Reads the text at the offset `at`, with its length before it, and moves `at` behind it.
 pub(super) fn plain_text<'a>(bytes: &'a [u8], at: &mut usize) -> Result<&'a [u8], Damage> {
     let rest = bytes.get(*at..).ok_or(MALFORMED)?;
     let (len, rest) = rest.split_first_chunk::<4>().ok_or(MALFORMED)?;

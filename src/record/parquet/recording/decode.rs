@@ -1,4 +1,4 @@
-//! The rows of a recording's parts, decoded on a thread of their own, some thousand ahead of those that are counted.
+//! Decodes the rows of a recording on a thread of its own, some thousand rows ahead of the visitor.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -16,42 +16,37 @@ use crate::record::{PIECE_ROWS, Piece, Query, RecordError, TickInfo, Visit};
 use crate::row::rows::Rows;
 use crate::text::sentence::shown;
 
-/// Ticks that are handed over at once, at most.
+/// The most ticks of a parcel.
 const PARCEL_TICKS: usize = 512;
 
-/// Bytes of rows after which they are handed over.
+/// The size of rows, in bytes, after which a parcel is sent.
 const PARCEL_BYTES: usize = 4 << 20;
 
-/// Parcels that wait to be counted.
+/// How many parcels may wait.
 const PARCELS_AHEAD: usize = 2;
 
-/// Memory in bytes for buffers that are used again.
+/// The most memory, in bytes, for buffers that are kept for reuse.
 const SPARE_BYTES: usize = 8 << 20;
 
-/// How often a reading that waits for rows looks whether its user has had enough.
+/// How often the visitor's thread checks whether to stop while it waits.
 const PATIENCE: Duration = Duration::from_millis(100);
 
-/// A part, as it says of itself.
+/// A part of a recording.
 #[derive(Debug, Clone)]
 pub(super) struct FoundPart {
-    /// Where it lies.
     pub location: PartLocation,
-    /// Its ticks.
     pub ticks: TickSummary,
 }
 
-/// What is read.
+/// The recording to read.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct RunToRead<'a> {
-    /// The recording's path.
     pub path: &'a Path,
-    /// Its run.
     pub run: &'a str,
-    /// Its parts.
     pub parts: &'a [FoundPart],
 }
 
-/// Visits the ticks that `query` wants, with the columns `wanted`; also says what could not be read.
+/// Calls `visit` for the ticks of `query`, with the columns `wanted`. Also returns warnings about what could not be read.
 pub(super) fn read(
     of: RunToRead<'_>,
     query: &Query,
@@ -77,7 +72,7 @@ pub(super) fn read(
     let halt = Arc::clone(&decoder.halt);
     std::thread::scope(|scope| {
         let decode = move || {
-            // Whether all of it was wanted is known to those who did not.
+            // It fails only if the visitor's thread wants no more, and that knows why.
             let _ = decoder.decode();
             decoder.skipped.sentences("not all of it can be read")
         };
@@ -93,7 +88,7 @@ pub(super) fn read(
     })
 }
 
-/// Shows what comes to `visit`, and gives the parcels back.
+/// Calls `visit` for what comes, and sends the parcels back.
 fn hand_out(
     parcels: Receiver<Parcel>,
     back: &Sender<Parcel>,
@@ -118,13 +113,13 @@ fn hand_out(
     }
 }
 
-/// Pieces on their way from the decoder. Their buffers are used again and again.
+/// Pieces on their way from the decoder. Their buffers are reused.
 #[derive(Default)]
 struct Parcel {
     pieces: Vec<OwnedPiece>,
-    /// Those of an earlier use.
+    /// Buffers for further pieces.
     spare: Vec<OwnedPiece>,
-    /// Rows in all pieces, and their bytes.
+    /// The rows of all pieces, and their size in bytes.
     rows: usize,
     bytes: usize,
 }
@@ -136,7 +131,7 @@ struct OwnedPiece {
     progress: f64,
 }
 
-/// Reads parts on behalf of who counts their rows.
+/// Reads parts for the visitor's thread.
 struct Decoder<'a> {
     of: RunToRead<'a>,
     query: &'a Query,
@@ -149,15 +144,15 @@ struct Decoder<'a> {
     full: Sender<Parcel>,
     empty: Receiver<Parcel>,
     skipped: SkippedFiles,
-    /// Whether nobody waits for what it reads.
+    /// Set when nothing more is wanted.
     halt: Arc<AtomicBool>,
 }
 
-/// What ends the reading of a part.
+/// Why the reading of a part ended.
 enum Interrupt {
-    /// The rest of it can not be read.
+    /// The rest of the part cannot be read.
     Damage(Damage),
-    /// Nobody wants any more.
+    /// Nothing more is wanted.
     Unwanted,
 }
 
@@ -186,7 +181,7 @@ impl Decoder<'_> {
         self.send()
     }
 
-    /// The part that `part` has been merged into since it was found.
+    /// The part that `part` was merged into after it was found.
     fn successor(&self, part: &FoundPart) -> Option<FoundPart> {
         let has_it = |info: &PartInfo| {
             info.header.parse().is_ok_and(|header| header.run == self.of.run) && info.ticks.covers(&part.ticks)
@@ -202,7 +197,7 @@ impl Decoder<'_> {
         })
     }
 
-    /// Reads a part, unless nothing in it is wanted.
+    /// Reads a part, unless all of it is outside the query.
     fn part(&mut self, part: &FoundPart) -> Result<(), Interrupt> {
         let Query { from_ns, to_ns, .. } = *self.query;
         let is_known = self.last.is_some_and(|last| part.ticks.last <= last);
@@ -226,7 +221,7 @@ impl Decoder<'_> {
         Ok(())
     }
 
-    /// Reads a tick. It is there with all its rows, or not at all, unless it has more than a piece can hold.
+    /// Reads a tick. It has all its rows or is skipped, unless it is larger than a piece.
     fn tick(&mut self, info: &TickInfo, mut left: u64, rows: &mut RowReader) -> Result<(), Interrupt> {
         loop {
             let mut piece = self.parcel.spare.pop().unwrap_or_else(|| OwnedPiece {
@@ -256,7 +251,7 @@ impl Decoder<'_> {
         }
     }
 
-    /// Hands over what there is.
+    /// Sends the parcel.
     fn send(&mut self) -> Result<(), Interrupt> {
         let mut next = self.empty.try_recv().unwrap_or_default();
         next.spare.append(&mut next.pieces);

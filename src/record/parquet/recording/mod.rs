@@ -1,6 +1,6 @@
-//! Parts to recordings: one for each run.
+//! Opens datasets for reading: the parts of each run become a recording.
 //!
-//! When a dataset is opened, only what its parts say of themselves is read.
+//! Opening a dataset reads only the metadata of its parts.
 
 mod decode;
 mod runs;
@@ -24,10 +24,10 @@ use crate::record::{Header, Query, RecordError, RecordedColumn, Recording, Visit
 use crate::report::Facts;
 use crate::text::sentence::shown;
 
-/// Directories below the one that is opened: host, date and hour, and one more for datasets side by side.
+/// How deep directories are searched: host, date and hour, and one more for a directory of datasets.
 const MAX_DEPTH: usize = 4;
 
-/// The parts of one run.
+/// A recording that is read.
 #[derive(Debug)]
 pub(super) struct ParquetRecording {
     path: PathBuf,
@@ -39,11 +39,8 @@ pub(super) struct ParquetRecording {
     stop: Arc<AtomicBool>,
 }
 
-/// The recordings in the directory or file at `path`, by host and start: one for each run. To set `stop` ends this, and
-/// every reading of them.
-///
-/// # Errors
-/// When there is none, when what is there may not be read, and when it is to stop.
+/// Opens the recordings in the directory or file at `path`, one for each run, ordered by host and start. Setting `stop` ends
+/// this and all reading.
 pub(crate) fn open(path: &Path, stop: &Arc<AtomicBool>) -> Result<Vec<Box<dyn Recording>>, RecordError> {
     let reader = PartReader::default();
     let mut warnings = Vec::new();
@@ -62,17 +59,17 @@ pub(crate) fn open(path: &Path, stop: &Arc<AtomicBool>) -> Result<Vec<Box<dyn Re
                 .unreadable
                 .unwrap_or_else(|| RecordError::not_recording(root.path(), "there are no Parquet files in it")));
         }
-        warnings.extend(search.skipped.sentences("left out"));
+        warnings.extend(search.skipped.sentences("skipped"));
         if !is_directory {
             let (path, parts) = (shown(path), shown(root.path()));
-            warnings.push(format!("{path}: it is not complete; what it was to be made of is in {parts}"));
+            warnings.push(format!("{path}: it is not complete; its parts are still in {parts}"));
         }
     }
     let (found, damaged) = inspect(locations, &reader, stop)?;
     if found.is_empty() {
         return Err(match damaged.into_iter().next() {
             Some((location, damage)) => RecordError::not_recording(&location.path(), damage),
-            None => RecordError::not_recording(path, "all that was in it has been removed meanwhile"),
+            None => RecordError::not_recording(path, "everything in it has been removed meanwhile"),
         });
     }
     let mut recordings = by_run(path, found, stop)?;
@@ -83,8 +80,8 @@ pub(crate) fn open(path: &Path, stop: &Arc<AtomicBool>) -> Result<Vec<Box<dyn Re
     Ok(recordings.into_iter().map(|recording| Box::new(recording) as Box<dyn Recording>).collect())
 }
 
-/// The directory of the parts of the single file at `path`, if its run was cut off before they were made one. Those of
-/// another user than the file's are none of it.
+/// The directory of the parts that should have become the single file at `path`, if its run was cut off before. It must
+/// belong to the owner of the file.
 fn abandoned(path: &Path, reader: &PartReader) -> Option<Dir> {
     let directory = Dir::of_file(path).ok()?;
     let name = path.file_name()?.to_str()?;
@@ -97,7 +94,7 @@ fn abandoned(path: &Path, reader: &PartReader) -> Option<Dir> {
 
 type Inspected = (Vec<(PartLocation, PartInfo)>, Vec<(PartLocation, Damage)>);
 
-/// What parts say of themselves, and which of them are damaged.
+/// Reads the notes of parts, and finds those that are damaged.
 fn inspect(locations: Vec<PartLocation>, reader: &PartReader, stop: &AtomicBool) -> Result<Inspected, RecordError> {
     let is_alone = locations.len() == 1;
     let info = |location: PartLocation| {
@@ -110,7 +107,7 @@ fn inspect(locations: Vec<PartLocation>, reader: &PartReader, stop: &AtomicBool)
         match info {
             Ok(info) => found.push((location, info)),
             Err(Damage::Stopped) => return Err(RecordError::Stopped),
-            // It was merged with others, or was too old, since the directory was read.
+            // It was merged or removed since the directory was listed.
             Err(damage) if damage.is_absence() && !is_alone => {}
             Err(damage) => damaged.push((location, damage)),
         }
@@ -118,7 +115,7 @@ fn inspect(locations: Vec<PartLocation>, reader: &PartReader, stop: &AtomicBool)
     Ok((found, damaged))
 }
 
-/// Notes which parts are left out, and why, with the recordings that they would be of.
+/// Adds warnings about skipped parts to the recordings to which they belong, by their names.
 fn leave_out(recordings: &mut [ParquetRecording], damaged: Vec<(PartLocation, Damage)>) {
     let mut skipped: BTreeMap<usize, SkippedFiles> = BTreeMap::new();
     let mut lost = SkippedFiles::default();
@@ -133,11 +130,11 @@ fn leave_out(recordings: &mut [ParquetRecording], damaged: Vec<(PartLocation, Da
     }
     for (of, skipped) in skipped {
         if let Some(recording) = recordings.get_mut(of) {
-            recording.warnings.extend(skipped.sentences("left out"));
+            recording.warnings.extend(skipped.sentences("skipped"));
         }
     }
     if let Some(first) = recordings.first_mut() {
-        first.lost = lost.sentences("left out");
+        first.lost = lost.sentences("skipped");
     }
 }
 
@@ -147,7 +144,7 @@ fn by_run(
     stop: &Arc<AtomicBool>,
 ) -> Result<Vec<ParquetRecording>, RecordError> {
     let (runs, skipped) = runs::runs(found)?;
-    let mut warnings = skipped.sentences("left out");
+    let mut warnings = skipped.sentences("skipped");
     let only = runs.len() == 1;
     let recording = |FoundRun { header, parts, .. }: FoundRun| {
         let first = parts.first().map(|(part, _)| part.location.path()).unwrap_or_default();
@@ -166,21 +163,21 @@ fn by_run(
     Ok(recordings)
 }
 
-/// The directory of the host that the part at `path` is of.
+/// The directory of the host of the part at `path`.
 fn host_directory(path: &Path) -> Option<&Path> {
     let is_host = |path: &&Path| path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"host="));
     path.ancestors().find(is_host)
 }
 
 impl ParquetRecording {
-    /// Whether the part at `place` is one of its own, by its name.
+    /// Whether the part belongs to this run, by its name.
     fn is_of(&self, location: &PartLocation) -> bool {
         let run = |location: &PartLocation| PartName::parse(location.name()?).map(|name| name.run);
         let own = self.parts.first().and_then(|part| run(&part.location));
         own.is_some() && own == run(location)
     }
 
-    /// What the decoder is to read.
+    /// The columns to decode.
     fn wanted(&self, query: &Query) -> Result<Vec<WantedColumn>, RecordError> {
         let wanted = |column: &&'static crate::ask::column::Column| {
             let recorded = self.header.place(column).and_then(|location| self.header.columns.get(location));
@@ -223,7 +220,7 @@ impl Recording for ParquetRecording {
     }
 
     fn last_time(&mut self) -> Result<Option<u64>, RecordError> {
-        // Parts are in the order of their ticks, whatever the clock showed.
+        // Parts are in the order of their ticks, whatever the clock said.
         let Some(from_ns) = self.parts.iter().rev().find(|part| part.ticks.count > 0).map(|part| part.ticks.from_ns)
         else {
             return Ok(None);
@@ -265,7 +262,7 @@ mod tests {
     use crate::row::observation::{Mark, Value};
     use crate::row::rows::Rows;
 
-    /// Ticks of these values, a row each, through a file and back.
+    /// Writes ticks with a row of these values each, and reads them back.
     fn round_trip(values: &[Vec<Value<'_>>]) -> Vec<(TickInfo, Vec<Vec<String>>)> {
         let root = Directory::new();
         let mut sink = create(&root.path, &header("run"), false, DatasetOptions::default()).unwrap();
@@ -284,7 +281,7 @@ mod tests {
         assert_eq!(round_trip(values), wanted.collect::<Vec<_>>());
     }
 
-    /// A row with `number` in a column of numbers, `scaled` in one that is divided by 100, and `text` in one of texts.
+    /// A row with `number` in a number column, `scaled` in one with the divisor 100, and `text` in a text column.
     fn row<'a>(number: Value<'a>, scaled: Value<'a>, text: Value<'a>) -> Vec<Value<'a>> {
         vec![Value::Number(1), number, Value::Number(2), Value::Text(b"R"), text, scaled, Value::Text(b"w")]
     }
@@ -319,7 +316,7 @@ mod tests {
         fn any_rows_come_back(drawn in prop::collection::vec((any_value(), any_value(), any_value()), 1..200)) {
             let numeric = |(kind, number, text, mark): &'_ (u8, i128, Vec<u8>, usize)| match kind {
                 0 => Value::Mark(Mark::ALL[*mark]),
-                // It lives as long as the test does.
+                // It is leaked until the test ends.
                 1 => Value::Text(text.clone().leak()),
                 _ => Value::Number(*number),
             };
@@ -421,7 +418,7 @@ mod tests {
         assert!(open(&root.path, &Arc::default()).is_err(), "a pipe is not waited for");
     }
 
-    /// A dataset of three parts, and the path of the second.
+    /// A dataset of four parts, and the path of the second.
     fn three_parts() -> (Directory, PathBuf) {
         let root = Directory::new();
         let options = DatasetOptions { part_rows: 15, ..DatasetOptions::default() };
@@ -462,7 +459,7 @@ mod tests {
         }
     }
 
-    /// All that a reading of `path` tells, if it is one.
+    /// All that reading `path` gives, if it can be opened.
     fn told(path: &Path) -> Option<(Told, Vec<String>)> {
         let mut recordings = open(path, &Arc::default()).ok()?;
         let mut told = Vec::new();
@@ -479,7 +476,7 @@ mod tests {
 
     type Told = Vec<(Header, Vec<(TickInfo, Vec<Vec<String>>)>, Option<(u64, u64)>, Option<String>)>;
 
-    /// One bit of a part flips: the same is told, or there is an error, or a warning.
+    /// Flips single bits of a part: the answer stays the same, or there is an error or a warning.
     #[track_caller]
     fn check_flips(whole: &Path, path: &Path, step: impl Fn(usize) -> usize) {
         let before = told(whole).unwrap();
@@ -499,11 +496,11 @@ mod tests {
     #[test]
     fn no_bit_that_flips_changes_an_answer_unnoticed() {
         let (root, path) = three_parts();
-        // Some two thousand of them.
+        // About two thousand bits.
         check_flips(&path, &path, |len| len / 250);
-        // All of its metadata, in which there are the fewest that are of no consequence.
+        // All of the metadata, in which hardly a bit is without consequence.
         check_flips(&root.path, &path, |len| len / 40);
-        // RunToRead large pages, several to a column.
+        // Large pages, several to a column.
         let root = Directory::new();
         let mut sink = create(&root.path, &header("run"), false, DatasetOptions::default()).unwrap();
         let text = |number: u64| format!("text number {number} of more than fit into a dictionary {}", "x".repeat(300));
@@ -522,14 +519,14 @@ mod tests {
 
     #[test]
     fn parts_without_checksums_are_read_as_they_were() {
-        // RunToRead a psn that wrote none.
+        // It was written by a version without checksums.
         let old = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/support/part_without_checksums.parquet");
         let mut recordings = open(&old, &Arc::default()).unwrap();
         assert_eq!(read(&mut *recordings[0], &query(&COLUMNS)), expected(0..20, START));
         assert_eq!((recordings[0].warnings(), recordings[0].facts()), (Vec::new(), Some(&Facts::default())));
     }
 
-    /// Bytes behind the start of a file are lost, or there are some more.
+    /// A byte is missing or added.
     #[test]
     fn no_byte_is_lost_or_added_unnoticed() {
         let (_root, path) = three_parts();

@@ -1,4 +1,4 @@
-//! Parts to runs: which of them belong together, and which are replaced by others.
+//! Groups parts by run, without those that others replace.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::{Path, PathBuf};
@@ -9,8 +9,7 @@ use crate::record::parquet::name::PartName;
 use crate::record::parquet::recording::decode::FoundPart;
 use crate::record::{Header, RecordError};
 
-/// Which of the parts are replaced by others: only by those of their own run and directory that name them and have all
-/// their ticks.
+/// The parts that others replace: those of the same run and directory that name them and have all of their ticks.
 fn replaced(found: &[(PartLocation, PartInfo)]) -> HashSet<PathBuf> {
     let infos: HashMap<PathBuf, &PartInfo> = found.iter().map(|(location, info)| (location.path(), info)).collect();
     let mut replaced = HashSet::new();
@@ -28,20 +27,17 @@ fn replaced(found: &[(PartLocation, PartInfo)]) -> HashSet<PathBuf> {
     replaced
 }
 
-/// The parts of one run.
+/// The parts of a run.
 #[derive(Debug)]
 pub(super) struct FoundRun {
-    /// What they say of it, all the same.
     pub header: Header,
-    /// They, and the facts that they have.
+    /// The parts, and the facts that they contain.
     pub parts: Vec<(FoundPart, Option<String>)>,
     json: HeaderJson,
 }
 
-/// The runs that parts are of, each in the order in which it was written, and what is left out of them.
-///
-/// # Errors
-/// When there is none.
+/// Groups parts by run, each run in the order in which it was written. Also returns which parts are skipped. Fails if no
+/// part can be read.
 pub(super) fn runs(found: Vec<(PartLocation, PartInfo)>) -> Result<(Vec<FoundRun>, SkippedFiles), RecordError> {
     let replaced = replaced(&found);
     let mut headers: HashMap<HeaderJson, Result<Header, String>> = HashMap::new();
@@ -67,7 +63,7 @@ pub(super) fn runs(found: Vec<(PartLocation, PartInfo)>) -> Result<(Vec<FoundRun
                 if run.json == json {
                     run.parts.push((FoundPart { location, ticks }, facts));
                 } else {
-                    skipped.add(path, &"it says other things of its run than the rest");
+                    skipped.add(path, &"its header differs from that of the other parts of its run");
                 }
             }
         }
@@ -76,12 +72,12 @@ pub(super) fn runs(found: Vec<(PartLocation, PartInfo)>) -> Result<(Vec<FoundRun
         return Err(error);
     }
     let mut runs: Vec<FoundRun> = runs.into_values().collect();
-    // The clock may have been set back.
+    // Not by time: the clock may have been set back.
     runs.iter_mut().for_each(|run| run.parts.sort_by_key(|(part, _)| (part.ticks.first, part.ticks.last)));
     Ok((runs, skipped))
 }
 
-/// The header of the part at `path`, if this psn can read it.
+/// Parses the header of the part at `path`, if this psn can read it.
 fn parse(json: &HeaderJson, path: &Path) -> Result<Header, RecordError> {
     let header = json.parse().map_err(|damage| RecordError::not_recording(path, damage))?;
     header.check(path).map(|()| header)

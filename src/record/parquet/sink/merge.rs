@@ -1,7 +1,7 @@
-//! Small parts of an hour that is over into few large ones, which take less room and which engines read faster.
+//! Merges the small parts of a past hour into few large ones, which take less room and which engines read faster.
 //!
-//! What is merged is complete, and says what it replaces, before that is taken away: a psn that is killed in between
-//! leaves both, readers take one of them, and the next writer takes the other away.
+//! The merged part is complete, and lists the parts that it replaces, before these are removed. If psn is killed in between,
+//! both are there: readers take one of them, and the next writer removes the other.
 
 use std::collections::HashSet;
 use std::path::Path;
@@ -27,25 +27,25 @@ use crate::record::{PIECE_ROWS, RecordError};
 use crate::report::Facts;
 use crate::row::rows::Rows;
 
-/// Row groups of at least so many rows are good as they are, and copied without being decoded: what DuckDB makes them of.
+/// Row groups with at least this many rows, the size of DuckDB's, are copied without being decoded.
 const GOOD_ROWS: u64 = 122_880;
 
-/// Row groups that are made of small ones have no more rows.
+/// The most rows of a row group that is made of smaller ones.
 const MAX_ROWS: usize = 1 << 20;
 
-/// Memory for the rows of one, in bytes.
+/// The most memory, in bytes, for the rows of a row group.
 const MAX_BYTES: usize = 64 << 20;
 
-/// Bytes that a part may say of itself for its row groups to be copied.
+/// Row groups of parts with more bytes of metadata are not copied.
 const MAX_COPIED: usize = 1 << 20;
 
-/// Parts are merged up to this size, in bytes, so that no merging takes too long.
+/// The most bytes of a merged part, so that no merge takes too long.
 const MAX_MERGED: u64 = 256 << 20;
 
-/// Why nothing can be merged.
+/// Why there is nothing to merge.
 const NO_PARTS: &str = "there are no parts to be merged";
 
-/// Parts that are to become one.
+/// Parts to merge into one.
 #[derive(Debug)]
 pub(super) struct MergeJob {
     host: Dir,
@@ -54,26 +54,26 @@ pub(super) struct MergeJob {
 }
 
 impl MergeJob {
-    /// The name of the first of them.
+    /// The name of the first part, by which a job that failed is remembered.
     fn name(&self) -> String {
         self.parts.first().map(|entry| entry.name.to_string()).unwrap_or_default()
     }
 }
 
-/// What became of them.
+/// A merge that was done.
 #[derive(Debug)]
 pub(super) struct Merged {
-    /// The part that has all that they had.
+    /// The merged part.
     pub entry: CatalogEntry,
-    /// Their names.
+    /// The names of the parts that it replaces.
     pub replaces: Vec<String>,
 }
 
-/// What there is to be merged among parts below `host` of other hours than `current`, which is written still.
+/// The merges to do below `host`. The hour `current` is left out: parts are still written to it.
 pub(super) fn jobs(host: &Dir, catalog: &PartCatalog, current: Option<&Hour>) -> Vec<MergeJob> {
     let mut groups: Vec<Vec<&CatalogEntry>> = Vec::new();
     let mut bytes = 0;
-    // By time, and so directory by directory.
+    // In the order of time, and so directory by directory.
     for entry in catalog.values().filter(|entry| entry.hour.as_ref() != current) {
         bytes += entry.bytes;
         let goes_with = |last: &&CatalogEntry| last.hour == entry.hour && last.name.run == entry.name.run;
@@ -87,36 +87,36 @@ pub(super) fn jobs(host: &Dir, catalog: &PartCatalog, current: Option<&Hour>) ->
     }
     let job = |group: Vec<&CatalogEntry>| {
         let mut parts: Vec<CatalogEntry> = group.into_iter().cloned().collect();
-        // The clock may have been set back.
+        // Not by time: the clock may have been set back.
         parts.sort_by_key(|entry| entry.name.first);
         MergeJob { host: host.clone(), hour: parts.first().and_then(|entry| entry.hour.clone()), parts }
     };
     groups.into_iter().filter(|group| group.len() > 1).map(job).collect()
 }
 
-/// A thread that merges.
+/// The thread that merges.
 #[derive(Debug, Default)]
 pub(super) struct Merger {
     thread: Option<JoinHandle<Vec<Outcome>>>,
-    /// First parts of jobs that can not be done.
+    /// The names of jobs that failed.
     failed: HashSet<String>,
     stop: Arc<AtomicBool>,
 }
 
-/// What was merged, or the name of the first part of what could not be.
+/// A merge that was done, or the name of the job that failed.
 type Outcome = Result<Merged, String>;
 
 impl Merger {
-    /// What has been merged since the last time.
+    /// The merges done since the last call.
     pub(super) fn done(&mut self) -> Vec<Merged> {
         let Some(thread) = self.thread.take_if(|thread| thread.is_finished()) else { return Vec::new() };
-        // A thread that has panicked has merged nothing; what it was to merge is still there.
+        // If the thread panicked, nothing is merged, and the parts are still there.
         let (merged, failed): (Vec<_>, Vec<_>) = thread.join().unwrap_or_default().into_iter().partition(Result::is_ok);
         self.failed.extend(failed.into_iter().filter_map(Result::err));
         merged.into_iter().filter_map(Result::ok).collect()
     }
 
-    /// Merges what there is to be merged, if nothing is being merged.
+    /// Begins these merges, unless some are in progress.
     pub(super) fn start(&mut self, mut jobs: Vec<MergeJob>) {
         jobs.retain(|job| !self.failed.contains(&job.name()));
         if self.thread.is_some() || jobs.is_empty() {
@@ -124,16 +124,16 @@ impl Merger {
         }
         let stop = Arc::clone(&self.stop);
         let merge = move || {
-            // On Linux, that is the thread's own.
+            // On Linux, this applies to the thread alone.
             let _ = rustix::process::nice(19);
             let of_job = |job: &MergeJob| run(job, &stop).map_err(|_| job.name());
             jobs.iter().take_while(|_| !stop.load(Ordering::Relaxed)).map(of_job).collect()
         };
-        // Without a thread, parts stay as they are.
+        // Without a thread, the parts stay as they are.
         self.thread = std::thread::Builder::new().name("psn-merge".to_owned()).spawn(merge).ok();
     }
 
-    /// Has the merging end, and waits for that.
+    /// Ends the merge in progress, and waits for the thread.
     pub(super) fn stop(&mut self) {
         self.stop.store(true, Ordering::Relaxed);
         drop(self.thread.take().map(JoinHandle::join));
@@ -146,7 +146,7 @@ impl Drop for Merger {
     }
 }
 
-/// Merges, and takes away what was merged.
+/// Merges the parts, and removes them.
 fn run(job: &MergeJob, stop: &Arc<AtomicBool>) -> Result<Merged, RecordError> {
     let (Some(first), Some(last)) = (job.parts.first(), job.parts.last()) else {
         return Err(RecordError::not_recording(job.host.path(), NO_PARTS));
@@ -156,27 +156,23 @@ fn run(job: &MergeJob, stop: &Arc<AtomicBool>) -> Result<Merged, RecordError> {
     let replaces: Vec<String> = job.parts.iter().map(|entry| entry.name.to_string()).collect();
     let target = MergeTarget { directory: &directory, name: &name.to_string(), replaces_file: false };
     let complete = merge(&directory, &replaces, target, &replaces, stop)?;
-    // Until here everything is there twice, for those who do not know what replaces what: as short a time as can be.
+    // Readers that do not know what replaces what see everything twice for this moment.
     replaces.iter().for_each(|name| drop(directory.remove_own(name)));
     let entry = CatalogEntry { name, hour: job.hour.clone(), bytes: complete.bytes, ticks: complete.ticks };
     Ok(Merged { entry, replaces })
 }
 
-/// Where what is merged goes to.
+/// Where the merged part is written to.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct MergeTarget<'a> {
-    /// The directory.
     pub directory: &'a Dir,
-    /// The name in it.
     pub name: &'a str,
-    /// Whether a file of that name is replaced.
+    /// Whether an existing file of that name is replaced.
     pub replaces_file: bool,
 }
 
-/// Writes all that the parts `names` in `source` have, in this order, to `target`, which is to say that it replaces others.
-///
-/// # Errors
-/// When one can not be read, is of another run, or not the user's own; when it can not be written; when it is to stop.
+/// Writes the contents of the parts `names` in `source`, in this order, to `target`, which notes that it replaces
+/// `replaces`. Fails if a part cannot be read, is of another run, or belongs to another user, and if `stop` is set.
 pub(super) fn merge(
     source: &Dir,
     names: &[String],
@@ -201,7 +197,7 @@ pub(super) fn merge(
     merge.finish(replaces)
 }
 
-/// Opens the part `name` in `directory`, if it is the user's own.
+/// Opens the part `name` in `directory`, if it belongs to psn's user.
 fn open_own(directory: &Dir, name: &str) -> Result<OpenedPart, Damage> {
     let file = directory.file(Path::new(name))?;
     if file.is_own()? { OpenedPart::of(file) } else { Err(Damage::Form("it is another user's")) }
@@ -214,12 +210,12 @@ struct Merge {
     wanted: Vec<WantedColumn>,
     writer: PartWriter,
     rows: RowBuffer,
-    /// Ticks of the run that were due before the one that was added last, this one included.
+    /// How many ticks of the run were due up to the last one added.
     due: u64,
     facts: Option<Facts>,
 }
 
-/// What has to be known of a tick to write its rows.
+/// A tick whose rows are being written. `rows` is how many are left.
 #[derive(Debug, Clone, Copy, Default)]
 struct TickShare {
     number: u64,
@@ -284,7 +280,7 @@ impl Merge {
                 left -= now;
             }
         }
-        // Those after the last one with rows.
+        // Only ticks without rows may be left.
         while let Some(more) = self.next_tick(&mut ticks)? {
             if more.rows > 0 {
                 return Err(Damage::Form("it has fewer rows than its ticks have").into());
@@ -293,7 +289,7 @@ impl Merge {
         Ok(())
     }
 
-    /// Adds the next tick of a part, if there is one.
+    /// Adds the next tick of a part.
     fn next_tick(&mut self, ticks: &mut TickReader) -> Result<Option<TickShare>, Interrupt> {
         if self.stop.load(Ordering::Relaxed) {
             return Err(RecordError::Stopped.into());
@@ -308,7 +304,7 @@ impl Merge {
         Ok(Some(share))
     }
 
-    /// Adds the next `count` rows, which are of the tick of `share`.
+    /// Adds the next `count` rows, which belong to the tick `share`.
     fn read(&mut self, reader: &mut RowReader, share: TickShare, count: u64) -> Result<(), Interrupt> {
         self.rows.begin(share.number, share.time_ns, share.seconds);
         let mut piece = Rows::new(self.wanted.len());
@@ -332,15 +328,16 @@ impl Merge {
     }
 }
 
-/// What the engine knows of the row groups of a part, if some of them may be copied.
+/// The metadata of a part as the crate's reader gives them, if row groups of it are to be copied.
 fn copied(file: &FileRange, footer: &Footer) -> Option<ParquetMetaData> {
-    // The engine takes up to a hundred times the memory that the file takes to say it. Its depth has been looked at.
+    // The crate takes up to a hundred times the memory that the metadata have in the file. Their nesting was checked by
+    // [`Footer`].
     let is_small = footer.len <= MAX_COPIED;
     let is_worth = footer.has_sums && is_small && footer.groups.iter().any(|group| group.rows >= GOOD_ROWS);
     if is_worth { ParquetMetaDataReader::new().parse_and_finish(file.file()).ok() } else { None }
 }
 
-/// What interrupts a merging.
+/// Why a merge failed.
 enum Interrupt {
     Damage(Damage),
     Record(RecordError),
@@ -380,7 +377,7 @@ mod tests {
     use crate::record::parquet::{DatasetOptions, create, open};
     use crate::row::observation::Value;
 
-    /// A dataset of ten parts, and what is in it.
+    /// A dataset of ten parts, and their paths.
     fn ten_parts(root: &Path) -> Vec<PathBuf> {
         let mut sink = create(root, &header("run"), false, a_part_a_tick()).unwrap();
         add(&mut *sink, 0..10, START);
@@ -422,7 +419,7 @@ mod tests {
             expected(0..10, START),
             "both are there, and read once"
         );
-        // As the next writer does.
+        // Opening the dataset for writing removes what is replaced.
         drop(create(&root.path, &header("next"), false, DatasetOptions::default()).unwrap());
         assert_eq!(parts(&root.path), [merged]);
         let mut recordings = open(&root.path, &Arc::default()).unwrap();
@@ -441,7 +438,7 @@ mod tests {
     fn a_part_replaces_none_of_another_run_or_directory_or_that_has_more() {
         let root = Directory::new();
         let own = ten_parts(&root.path);
-        // Made elsewhere, so that nothing is merged beside this.
+        // Written elsewhere, so that nothing is merged here meanwhile.
         let elsewhere = Directory::new();
         for numbers in [0..1, 36_000..36_001] {
             let mut sink = create(&elsewhere.path, &header("other"), true, a_part_a_tick()).unwrap();
@@ -461,7 +458,7 @@ mod tests {
             &[format!("../hour=04/{}", others[1]), own[9].display().to_string(), ".".to_owned()],
         ]
         .concat();
-        // It has the first three alone, and says that it replaces all.
+        // It has only the first three, and claims to replace all.
         let names: Vec<PartName> = own.iter().map(|path| PartName::parse(&of(path)).unwrap()).collect();
         merge_to(&own[..3], &PartName::merged(&names[0], &names[9]).to_string(), &claimed, &Arc::default()).unwrap();
         let runs = || {
@@ -471,7 +468,7 @@ mod tests {
         };
         assert_eq!(runs(), [1, 10]);
         assert_eq!(parts(&root.path).len(), 13);
-        // The next writer takes away those that it has, and no others.
+        // The next writer removes those three, and no others.
         drop(create(&root.path, &header("next"), false, DatasetOptions::default()).unwrap());
         assert_eq!(parts(&root.path).len(), 10);
         assert_eq!(runs(), [1, 10]);
@@ -524,7 +521,7 @@ mod tests {
         let paths = ten_parts(&root.path);
         fs::write(&paths[4], "x").unwrap();
         let entries = crate::record::parquet::dataset::Dataset::of_host(&root.path, "web/1").unwrap();
-        // That one is damaged, it knows by now; the others were found to be whole, and one is damaged since.
+        // The catalog lacks the damaged part. Of the others, one is damaged after it was listed.
         assert_eq!(entries.catalog.len(), 9);
         fs::write(&paths[6], "x").unwrap();
         let jobs = jobs(entries.root(), &entries.catalog, None);

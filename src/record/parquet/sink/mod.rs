@@ -1,4 +1,4 @@
-//! Ticks to parts.
+//! Writes ticks to the parts of a dataset, or to parts that become a single file at the end.
 
 mod merge;
 mod part;
@@ -29,13 +29,13 @@ use crate::time::moment::nanoseconds;
 /// How a dataset is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct DatasetOptions {
-    /// The longest time that one part is for: what a killed psn may lose.
+    /// The longest time that a part covers, which is what a killed psn may lose.
     pub part: Duration,
-    /// Rows after which a part is complete.
+    /// How many rows complete a part.
     pub part_rows: usize,
     /// Parts older than this are removed.
     pub keep: Option<Duration>,
-    /// The size in bytes to which the parts of this host are held, by removing the oldest.
+    /// The size in bytes that the parts of this host may have. The oldest are removed to keep it.
     pub max_size: Option<u64>,
 }
 
@@ -45,23 +45,23 @@ impl Default for DatasetOptions {
     }
 }
 
-/// Rows of one row group, at most: what engines read in parallel, and memory that is used again and again.
+/// The most rows of a row group. Engines read row groups in parallel, and psn reuses their memory.
 const GROUP_ROWS: usize = 1 << 17;
 
-/// Memory for the rows of one row group, in bytes.
+/// The most memory, in bytes, for the rows of a row group.
 const GROUP_BYTES: usize = 64 << 20;
 
-/// Rows that are added before their memory is looked at.
+/// How many rows are added before their memory is checked.
 const PUSHED_ROWS: usize = 1 << 10;
 
-/// A dataset, or a file, in the making.
+/// Writes a dataset or a single file.
 pub(super) struct ParquetSink {
     options: DatasetOptions,
     header: Header,
     header_json: String,
     schema: TypePtr,
     dataset: Dataset,
-    /// The single file that all parts are to become.
+    /// The single file that the parts become, if there is one.
     single: Option<SingleFile>,
     part: Option<OpenPart>,
     rows: RowBuffer,
@@ -70,14 +70,14 @@ pub(super) struct ParquetSink {
     clock: RetentionClock,
     ticks: u64,
     parts: u64,
-    /// Ticks due up to the last one, and its time.
+    /// How many ticks were due up to the last one, and its time.
     due: u64,
     time_ns: u64,
 }
 
-/// A single file in the making.
+/// The single file that is written.
 struct SingleFile {
-    /// The directory it is in, and its name there.
+    /// The directory of the file, and its name there.
     directory: Dir,
     name: String,
     _lock: File,
@@ -88,23 +88,20 @@ struct OpenPart {
     writer: PartWriter,
     name: PartName,
     hour: Hour,
-    /// The directory it lies in; none for that of the host itself.
+    /// The hour in whose directory it is; none if it is directly in that of the host.
     place: Option<Hour>,
     opened: Instant,
 }
 
-/// Whether `path` is meant to be a single file.
+/// Whether `path` names a single file.
 pub(super) fn is_single(path: &Path) -> bool {
     let is_parquet = path.extension().is_some_and(|extension| extension == "parquet");
     is_parquet && !path.as_os_str().as_encoded_bytes().ends_with(b"/") && !path.is_dir()
 }
 
 impl ParquetSink {
-    /// Begins a recording of rows as `header` says: in the dataset at `path`, or, if its name ends in `.parquet`, in that
-    /// file. Of the same run there must be nothing, unless `force` has it replaced.
-    ///
-    /// # Errors
-    /// When another psn writes there, and when files can not be made.
+    /// Begins a recording in the dataset at `path`, or, if the name ends in `.parquet`, in that file. An earlier recording
+    /// of the same run is replaced if `force` is set. Fails if another psn writes there.
     pub(super) fn create(
         path: &Path,
         header: &Header,
@@ -118,7 +115,7 @@ impl ParquetSink {
             None => Dataset::of_host(path, &header.host)?,
         };
         let run = PartName::new(0, &header.run, 0).run;
-        // Whatever a killed psn left for the file that is being replaced has to go too.
+        // What a killed psn left of the file that is replaced is removed as well.
         let of_run = dataset.catalog.iter().filter(|(_, entry)| is_single || entry.name.run == run);
         let of_run: Vec<String> = of_run.map(|(name, _)| name.clone()).collect();
         if !of_run.is_empty() && !force {
@@ -149,7 +146,7 @@ impl ParquetSink {
         self.part.as_ref().is_some_and(|part| part.opened.elapsed() >= self.options.part)
     }
 
-    /// Has a part for a tick at `time_ns`.
+    /// The part for a tick at `time_ns`; begins a new one if the current one is due or of another hour.
     fn part(&mut self, time_ns: u64) -> Result<&mut OpenPart, RecordError> {
         let hour = Hour::of(time_ns);
         let is_over = self.part.as_ref().is_some_and(|part| part.hour != hour);
@@ -185,7 +182,7 @@ impl ParquetSink {
         Ok(())
     }
 
-    /// Takes note of what was merged, and takes away what is too much.
+    /// Takes over what was merged, and removes what is too old or too much.
     fn tidy(&mut self) {
         for merged in self.merger.done() {
             merged.replaces.iter().for_each(|name| self.dataset.remove(name));
@@ -201,11 +198,11 @@ impl ParquetSink {
         }
     }
 
-    /// Makes one file of all parts.
+    /// Merges all parts into the single file.
     fn unite(&mut self) -> Result<(), RecordError> {
         let Some(SingleFile { directory, name, .. }) = &self.single else { return Ok(()) };
         let mut parts: Vec<&CatalogEntry> = self.dataset.catalog.values().collect();
-        // The clock may have been set back.
+        // Not by time: the clock may have been set back.
         parts.sort_by_key(|entry| entry.name.first);
         let parts: Vec<String> = parts.into_iter().map(|entry| entry.name.to_string()).collect();
         if parts.is_empty() {
@@ -269,7 +266,7 @@ impl Sink for ParquetSink {
     }
 
     fn finish(&mut self, facts: Option<&Facts>) -> Result<(), RecordError> {
-        // Without a tick since the last part, the facts get one of their own.
+        // If there was no tick since the last part, the facts get a part of their own.
         if facts.is_some() && self.ticks > 0 && self.part.is_none() {
             self.part(self.time_ns)?;
         }
@@ -321,7 +318,7 @@ mod tests {
         sink.finish(None).unwrap();
         let names = names(&root.path);
         assert!(names[names.len() - 1].contains("hour=04"), "{names:?}");
-        // By now, those of the past hour may have been merged.
+        // Those of the past hour may have been merged by now.
         let ticks = read(&mut *open(&root.path, &Arc::default()).unwrap()[0], &query(&COLUMNS));
         assert_eq!(ticks, expected((0..20).chain([36_000]), START));
 
@@ -372,7 +369,7 @@ mod tests {
         fs::copy(&old, other.join(old.file_name().unwrap())).unwrap();
         let mine = [
             "mine.parquet".to_owned(),
-            // It is not what its name says, and so is not counted as a part, whatever its size.
+            // It is not what its name says, so it does not count, whatever its size.
             PartName::new(START - 10, "x", 1).to_string(),
             PartName::new(START * 3, "x", 1).to_string(),
         ];

@@ -1,4 +1,4 @@
-//! One part in the making: a hidden file, until it is complete.
+//! Writes one part: a hidden file until it is complete.
 
 use std::fs::File;
 use std::io;
@@ -18,7 +18,7 @@ use crate::record::parquet::write::table::TableWriter;
 use crate::record::{RecordError, create};
 use crate::report::Facts;
 
-/// A part in the making. One that is given up leaves nothing behind.
+/// Writes a part. If it is dropped before it is complete, it leaves nothing behind.
 pub(super) struct PartWriter {
     file: TableWriter<File>,
     ticks: TickWriter,
@@ -28,28 +28,27 @@ pub(super) struct PartWriter {
     is_complete: bool,
 }
 
-/// A part that is complete.
+/// A part that was completed.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct CompletePart {
-    /// Its size in bytes.
+    /// The size in bytes.
     pub bytes: u64,
-    /// What it says of its ticks.
     pub ticks: TickSummary,
 }
 
-/// What is noted in a part.
+/// What psn notes in the metadata of a part.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct PartNotes<'a> {
-    /// The run's header, JSON.
+    /// The run's header, as JSON.
     pub header: &'a str,
-    /// The facts of its report, if this is its last part.
+    /// The facts of the report, in the last part of a run.
     pub facts: Option<&'a Facts>,
     /// The names of the parts that were merged into this one.
     pub replaces: &'a [String],
 }
 
 impl PartWriter {
-    /// Begins the part that is to be `name` in `directory`; `due_before` ticks of the run were due before its first.
+    /// Begins the part `name` in `directory`. `due_before` ticks of the run were due up to the tick before its first.
     pub(super) fn create(directory: &Dir, name: &str, schema: &TypePtr, due_before: u64) -> Result<Self, RecordError> {
         let temporary = PartName::temporary(name);
         let path = directory.path().join(&temporary);
@@ -57,7 +56,7 @@ impl PartWriter {
         let ticks = TickWriter::new(due_before).map_err(failed)?;
         let mode = create::file_mode();
         let file = match directory.create(&temporary, mode) {
-            // What a killed psn may have left there; what is another user's is left alone.
+            // A killed psn may have left it. If it belongs to another user, it is left alone.
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => directory
                 .remove_own(&temporary)
                 .and_then(|()| directory.create(&temporary, mode))
@@ -73,17 +72,17 @@ impl PartWriter {
         self.directory.path().join(PartName::temporary(&self.name))
     }
 
-    /// Has it take the place of a file that is there.
+    /// Lets the part replace an existing file.
     pub(super) const fn replace_file(&mut self) {
         self.replaces_file = true;
     }
 
-    /// What is to be said of its ticks so far.
+    /// The note on the ticks so far.
     pub(super) const fn note(&self) -> &TickSummary {
         self.ticks.note()
     }
 
-    /// Adds the next tick, whose rows are written on their own.
+    /// Adds the next tick. Its rows are written separately.
     pub(super) fn add(&mut self, tick: PartTick) -> Result<(), RecordError> {
         self.ticks.add(tick).map_err(|error| engine(&self.temporary(), error))
     }
@@ -93,12 +92,12 @@ impl PartWriter {
         rows.write(&mut self.file).map_err(|error| engine(&self.temporary(), error))
     }
 
-    /// Copies a row group of `source`, a file of the same columns, as it is.
+    /// Copies a row group of `source`, which has the same columns.
     pub(super) fn copy(&mut self, source: &FileRange, group: &RowGroupMetaData) -> Result<(), RecordError> {
         self.file.copy_group(source, group).map_err(|error| engine(&self.temporary(), error))
     }
 
-    /// Completes the part. It is there from then on, also when the host crashes.
+    /// Completes the part. From then on it survives a crash of the host.
     pub(super) fn finish(mut self, notes: PartNotes<'_>) -> Result<CompletePart, RecordError> {
         let path = self.directory.path().join(&self.name);
         let failed = |error| RecordError::io(&path, error);
@@ -150,7 +149,7 @@ fn json<T: serde::Serialize + ?Sized>(value: &T) -> Result<String, ParquetError>
     serde_json::to_string(value).map_err(|error| ParquetError::External(Box::new(error)))
 }
 
-/// The error of the `parquet` crate, or what it wraps: its own words around those of the system help nobody.
+/// The error of the `parquet` crate, or the one that it wraps: the system's own words are clearer.
 pub(super) fn engine(path: &Path, error: ParquetError) -> RecordError {
     match error {
         ParquetError::External(cause) => RecordError::engine(path, cause),

@@ -1,7 +1,6 @@
 //! The rows of a row group in memory, column by column, until they are written.
 //!
-//! A million rows of fifteen columns take some 60 MB: texts are kept once, numbers in four bytes while they fit, and what
-//! is odd on the side.
+//! A million rows of fifteen columns take some 60 MB: each text is kept once, and numbers take four bytes while they fit.
 
 use std::collections::HashMap;
 use std::io::Write;
@@ -23,12 +22,12 @@ pub(crate) struct RowBuffer {
     columns: Vec<BufferedColumn>,
     runs: Vec<TickRows>,
     rows: usize,
-    /// Where the rows of this tick begin and those of the last one, if they are all here.
+    /// The index of the first row of this tick and of the previous one; none if earlier rows of the tick are not here.
     this_tick: Option<usize>,
     last_tick: Option<usize>,
 }
 
-/// Rows of one tick.
+/// A tick and how many of the rows are its.
 #[derive(Debug, Clone, Copy)]
 struct TickRows {
     tick: i64,
@@ -43,7 +42,7 @@ enum BufferedColumn {
 }
 
 impl RowBuffer {
-    /// No rows yet, of the columns that `header` has.
+    /// Begins without rows; `header` tells the columns.
     pub(crate) fn new(header: &Header) -> Self {
         let column = |column: &RecordedColumn| {
             if column.is_number() {
@@ -61,12 +60,12 @@ impl RowBuffer {
         }
     }
 
-    /// The number of rows.
+    /// How many rows there are.
     pub(crate) const fn len(&self) -> usize {
         self.rows
     }
 
-    /// The memory they take, in bytes, more or less.
+    /// The memory that the rows take, in bytes, approximately.
     pub(crate) fn size(&self) -> usize {
         let size = |column: &BufferedColumn| match column {
             BufferedColumn::TextDictionary { places, texts } => places.len() * size_of::<u32>() + texts.size(),
@@ -75,16 +74,16 @@ impl RowBuffer {
         self.columns.iter().map(size).sum()
     }
 
-    /// Makes tick `number` the one that the next rows are of. It stands for `seconds`.
+    /// Begins tick `number`, to which the next rows belong. It stands for `seconds`.
     pub(crate) fn begin(&mut self, number: u64, time_ns: u64, seconds: f64) {
-        // That of a tick without rows is of no use.
+        // A tick without rows needs no entry.
         self.runs.pop_if(|run| run.rows == 0);
         self.last_tick = self.this_tick.replace(self.rows);
         let tick = number.cast_signed();
         self.runs.push(TickRows { tick, time_us: (time_ns / 1000).cast_signed(), seconds, rows: 0 });
     }
 
-    /// Adds these of `rows`, of which the first are `found` at these places among those of the last tick.
+    /// Appends `rows[range]`. `found[i]` is the index in the previous tick of the i-th of these rows, if it is unchanged.
     pub(crate) fn push(&mut self, rows: &Rows, range: Range<usize>, found: &[Option<usize>]) {
         let known = |at: usize| Some(self.last_tick? + (*found.get(at)?)?);
         let mut at = 0;
@@ -108,7 +107,7 @@ impl RowBuffer {
         self.rows += range.len();
     }
 
-    /// Writes the rows as a row group, if there are any, and forgets them. Further rows are of the same tick.
+    /// Writes the rows as a row group, if there are any, and clears the buffer. Rows that follow are of the same tick.
     pub(crate) fn write<W: Write + Send>(&mut self, file: &mut TableWriter<W>) -> Result<(), ParquetError> {
         if self.rows == 0 {
             return Ok(());
@@ -162,7 +161,7 @@ impl BufferedColumn {
         }
     }
 
-    /// Adds the values of these rows, which are there, once more.
+    /// Appends the values of rows that are in the column already.
     fn repeat(&mut self, rows: Range<usize>) {
         match self {
             Self::TextDictionary { places, .. } => places.extend_from_within(rows),
@@ -171,14 +170,14 @@ impl BufferedColumn {
     }
 }
 
-/// NumberBuffer, and what is there instead of some.
+/// Numbers, and the texts that stand in place of some.
 struct NumberBuffer {
     divisor: u32,
-    /// Whether they come again so often that a dictionary pays. Places of counters in one would look like noise to zstd,
-    /// while the counters of a thread hardly change from tick to tick: 3.3 bytes a row rather than 5.2.
+    /// Whether numbers repeat so often that a dictionary pays. For counters it does not: their indices would look like noise
+    /// to zstd, while a thread's counters hardly change from tick to tick. 3.3 bytes a row rather than 5.2.
     has_dictionary: bool,
     values: Integers,
-    /// The rows without a number, in order, and the places of the texts they have.
+    /// The rows without a number, in order, and the index of the text that each has instead.
     odd: Vec<(usize, Option<u32>)>,
     texts: TextDictionary,
 }
@@ -240,7 +239,7 @@ impl NumberBuffer {
         let odd = || self.odd.iter().map(|(row, _)| *row);
         let have_one = Some(presence(self.values.len(), odd(), false));
         let numbers = match &self.values {
-            // Those beside which there is something else are left out.
+            // Rows with a text instead are left out.
             Integers::Narrow(values) => without(values.iter().map(|number| i64::from(*number)), odd()),
             Integers::Wide(values) => without(values.iter().copied(), odd()),
         };
@@ -267,7 +266,8 @@ impl NumberBuffer {
     }
 }
 
-/// Which of `rows` rows have a value, if these, in order, are those that do, or do not.
+/// Which of `rows` rows have a value. `some` are the rows, in order, that have one if `have` is set, and that have none
+/// otherwise.
 fn presence(rows: usize, some: impl Iterator<Item = usize>, have: bool) -> Vec<(bool, usize)> {
     let mut runs: Vec<(bool, usize)> = Vec::new();
     let mut add = |is_present: bool, count: usize| match runs.last_mut() {
@@ -285,7 +285,7 @@ fn presence(rows: usize, some: impl Iterator<Item = usize>, have: bool) -> Vec<(
     runs
 }
 
-/// `values`, but for those of some rows, which are in order.
+/// `values` without those of `rows`, which are in order.
 fn without(values: impl Iterator<Item = i64>, rows: impl Iterator<Item = usize>) -> Vec<i64> {
     let mut rows = rows.peekable();
     let is_kept = |(row, value)| if rows.next_if_eq(&row).is_some() { None } else { Some(value) };
@@ -311,7 +311,7 @@ impl Integers {
     }
 }
 
-/// TextDictionary in their stored form, each once.
+/// Texts in their stored form, each once.
 #[derive(Default)]
 struct TextDictionary {
     places: HashMap<Box<[u8]>, u32, RandomState>,
@@ -320,10 +320,10 @@ struct TextDictionary {
 }
 
 impl TextDictionary {
-    /// What a text takes beside its own bytes, which are there twice.
+    /// The bytes that a text takes besides its own, which are stored twice.
     const OVERHEAD: usize = 64;
 
-    /// The memory they take, in bytes, more or less.
+    /// The memory that the texts take, in bytes, approximately.
     fn size(&self) -> usize {
         2 * self.stored.size() + self.places.len() * Self::OVERHEAD
     }

@@ -135,7 +135,7 @@ impl<W: Write + Send> RowGroupWriter<'_, W> {
     }
 }
 
-/// What the crate is to be told of a column that is encoded.
+/// What the crate is told about an encoded column.
 const fn close_result(metadata: ColumnChunkMetaData, rows_written: u64, bytes_written: u64) -> ColumnCloseResult {
     ColumnCloseResult {
         bytes_written,
@@ -147,7 +147,7 @@ const fn close_result(metadata: ColumnChunkMetaData, rows_written: u64, bytes_wr
     }
 }
 
-/// Passes on what is written, and holds the footer back until its checksum is in it.
+/// Passes on what is written, but keeps the footer until its checksum is in it.
 struct FooterHolder<W> {
     out: W,
     /// The footer, once it is being written.
@@ -167,7 +167,7 @@ impl<W: Write> Write for FooterHolder<W> {
     }
 }
 
-/// The pages of a column that are copied. Each is checked first: a damaged part must not spoil what it is merged with.
+/// A column to copy. Its pages are checked, so that a damaged part does not spoil what it is merged with.
 struct ChunkToCopy {
     file: FileRange,
     /// The offset behind its last page.
@@ -192,13 +192,13 @@ impl ChunkReader for ChunkToCopy {
     }
 }
 
-/// Reads pages with their headers, each of which has to be as its checksum says.
+/// Reads pages with their headers, and fails if a checksum is wrong.
 struct CheckedPages {
     file: FileRange,
     /// The offset of the next page.
     next: u64,
     end: u64,
-    /// The header and the page that are handed on.
+    /// The page that is being read, with its header.
     page: io::Cursor<Vec<u8>>,
 }
 
@@ -234,7 +234,7 @@ mod tests {
     use crate::row::observation::{Mark, Value};
     use crate::row::rows::Rows;
 
-    /// Others can read it: here, the crate's own reader.
+    /// Other readers can read it: here that of the `parquet` crate.
     #[test]
     fn engines_read_what_is_written() {
         let root = Directory::new();
