@@ -65,6 +65,7 @@ fn rows(tick: u64) -> Rows {
     for thread in 0..THREADS {
         // How often the thread has changed so far.
         let changes = (tick + thread) / CHANGED;
+        let is_writing = changes.is_multiple_of(3);
         for column in COLUMNS {
             let number = |number: u64| Value::Number(number.into());
             match column {
@@ -72,10 +73,10 @@ fn rows(tick: u64) -> Rows {
                 "task" => rows.push(number(2000 + thread)),
                 "starttime" => rows.push(number(7 * SECOND + thread)),
                 "utime_sec" => rows.push(number(thread * 100 + changes)),
-                "state_id" => rows.push(Value::Text(if changes % 3 == 0 { b"D" } else { b"S" })),
+                "state_id" => rows.push(Value::Text(if is_writing { b"D" } else { b"S" })),
                 "comm" => rows.push(Value::Text(format!("worker-{}", thread % 16).as_bytes())),
-                "syscall" => rows.push(Value::Text(if changes % 3 == 0 { b"fdatasync" } else { b"futex" })),
-                _ => rows.push(Value::Text(if changes % 3 == 0 { b"submit_bio_wait" } else { b"futex_do_wait" })),
+                "syscall" => rows.push(Value::Text(if is_writing { b"fdatasync" } else { b"futex" })),
+                _ => rows.push(Value::Text(if is_writing { b"submit_bio_wait" } else { b"futex_do_wait" })),
             }
         }
     }

@@ -1,4 +1,4 @@
-//! A tick as all formats store it. [`TickInfo::NAMES`] is the one table of its numbers. SQLite and Parquet have a column for
+//! A tick as all formats store it. `TickInfo::NAMES` is the one table of its numbers. SQLite and Parquet have a column for
 //! each, CSV a key in the JSON of a tick, all under these names and in this order.
 
 use std::collections::BTreeMap;

@@ -114,7 +114,6 @@ impl Database {
     pub(super) fn oddities(&self, path: &Path) -> rusqlite::Result<Vec<String>> {
         let mut odd: Vec<String> = self.cut_change(path).into_iter().collect();
         let (named, path) = (path, shown(path));
-
         let number = |pragma: &str| self.db.query_row(pragma, [], |row| row.get::<_, i64>(0)).map(i64::unsigned_abs);
         let wants = number("PRAGMA page_size")?.saturating_mul(number("PRAGMA page_count")?);
         let has = self.files.len(FileRole::Database).unwrap_or(0);
@@ -124,7 +123,7 @@ impl Database {
         let mut versions = [0; 2];
         let is_logged = self.files.read_at(FileRole::Database, &mut versions, 18).is_ok_and(|len| len == 2);
         if is_logged && versions == [2, 2] && !self.files.has_log() {
-            let log = shown(Path::new(&with_suffix(&named, "-wal")));
+            let log = shown(Path::new(&with_suffix(named, "-wal")));
             odd.push(format!("{path}: its log {log} is missing: it has what was written last; copy both files"));
         }
         Ok(odd)

@@ -5,7 +5,7 @@
 //! | `tick` | INT64 | the number of the tick in its run |
 //! | `time` | TIMESTAMP, microseconds, UTC | start of the pass |
 //! | `seconds` | DOUBLE | the time that the tick stands for, so that `sum(seconds)` is thread-seconds |
-//! | a text column | STRING | the stored form ([`text`](crate::record::text)) |
+//! | a text column | STRING | the stored form ([`crate::record::text`]) |
 //! | a number column | INT64, or DECIMAL(18, n) | NULL if there is no number, or it does not fit |
 //! | a number column's `…_text` | STRING | what is there instead: a mark, or the digits of the number |
 
