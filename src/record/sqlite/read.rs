@@ -91,7 +91,7 @@ impl SqliteRecording {
         let mut ticks = ticks.query([])?;
         let mut spans = Spans::new(db, query, header, has_sums)?;
         let mut losses = Losses::default();
-        let mut reading = TickRows { db, strings, rows: Rows::new(query.columns.len()), visit };
+        let mut reading = TickInProgress { db, strings, rows: Rows::new(query.columns.len()), visit };
         let mut next = None;
         let mut damaged = None;
         while let Some(row) = ticks.next()? {
@@ -138,14 +138,14 @@ impl SqliteRecording {
 }
 
 /// The rows of a tick, on their way to the visitor.
-struct TickRows<'a, 'v> {
+struct TickInProgress<'a, 'v> {
     db: &'a Connection,
     strings: &'a mut TextCache,
     rows: Rows,
     visit: &'a mut Visit<'v>,
 }
 
-impl TickRows<'_, '_> {
+impl TickInProgress<'_, '_> {
     /// Adds a row. If there are enough rows for a piece, hands those on first.
     fn row(&mut self, cells: &[SpanValue], odd: &Rows, tick: &TickInfo, progress: f64) -> Result<(), ReadFailure> {
         if self.rows.len() >= PIECE_ROWS || self.rows.size() >= PIECE_BYTES {

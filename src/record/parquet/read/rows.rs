@@ -273,8 +273,8 @@ impl TextColumn {
 mod tests {
     use super::*;
     use crate::record::fixture::Directory;
-    use crate::record::parquet::write::encode::TextList;
     use crate::record::parquet::write::table::TableWriter;
+    use crate::record::parquet::write::text_list::TextList;
 
     /// A reader of a file of `columns` columns and `rows` rows, all with the same text.
     fn same_texts(root: &Directory, columns: usize, rows: usize, text: &str) -> Result<RowReader, Damage> {

@@ -149,33 +149,33 @@ struct Decoder<'a> {
 }
 
 /// Why the reading of a part ended.
-enum Interrupt {
+enum PartEnd {
     /// The rest of the part cannot be read.
     Damage(Damage),
     /// Nothing more is wanted.
     Unwanted,
 }
 
-impl From<Damage> for Interrupt {
+impl From<Damage> for PartEnd {
     fn from(damage: Damage) -> Self {
         if matches!(damage, Damage::Stopped) { Self::Unwanted } else { Self::Damage(damage) }
     }
 }
 
 impl Decoder<'_> {
-    fn decode(&mut self) -> Result<(), Interrupt> {
+    fn decode(&mut self) -> Result<(), PartEnd> {
         for part in self.of.parts {
             let result = match self.part(part) {
-                Err(Interrupt::Damage(damage)) if damage.is_absence() => match self.successor(part) {
+                Err(PartEnd::Damage(damage)) if damage.is_absence() => match self.successor(part) {
                     Some(successor) => self.part(&successor),
-                    None => Err(Interrupt::Damage(damage)),
+                    None => Err(PartEnd::Damage(damage)),
                 },
                 result => result,
             };
             match result {
                 Ok(()) => {}
-                Err(Interrupt::Damage(damage)) => self.skipped.add(part.location.path(), &damage),
-                Err(Interrupt::Unwanted) => return Err(Interrupt::Unwanted),
+                Err(PartEnd::Damage(damage)) => self.skipped.add(part.location.path(), &damage),
+                Err(PartEnd::Unwanted) => return Err(PartEnd::Unwanted),
             }
         }
         self.send()
@@ -198,7 +198,7 @@ impl Decoder<'_> {
     }
 
     /// Reads a part, unless all of it is outside the query.
-    fn part(&mut self, part: &FoundPart) -> Result<(), Interrupt> {
+    fn part(&mut self, part: &FoundPart) -> Result<(), PartEnd> {
         let Query { from_ns, to_ns, .. } = *self.query;
         let is_known = self.last.is_some_and(|last| part.ticks.last <= last);
         if part.ticks.count == 0 || part.ticks.to_ns < from_ns || part.ticks.from_ns >= to_ns || is_known {
@@ -222,7 +222,7 @@ impl Decoder<'_> {
     }
 
     /// Reads a tick. It has all its rows or is skipped, unless it is larger than a piece.
-    fn tick(&mut self, info: &TickInfo, mut left: u64, rows: &mut RowReader) -> Result<(), Interrupt> {
+    fn tick(&mut self, info: &TickInfo, mut left: u64, rows: &mut RowReader) -> Result<(), PartEnd> {
         loop {
             let mut piece = self.parcel.spare.pop().unwrap_or_else(|| OwnedPiece {
                 tick: TickInfo::default(),
@@ -252,7 +252,7 @@ impl Decoder<'_> {
     }
 
     /// Sends the parcel.
-    fn send(&mut self) -> Result<(), Interrupt> {
+    fn send(&mut self) -> Result<(), PartEnd> {
         let mut next = self.empty.try_recv().unwrap_or_default();
         next.spare.append(&mut next.pieces);
         let mut bytes = 0;
@@ -262,6 +262,6 @@ impl Decoder<'_> {
         });
         (next.rows, next.bytes) = (0, 0);
         let full = std::mem::replace(&mut self.parcel, next);
-        self.full.send(full).map_err(|_| Interrupt::Unwanted)
+        self.full.send(full).map_err(|_| PartEnd::Unwanted)
     }
 }

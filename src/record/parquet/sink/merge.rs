@@ -225,7 +225,7 @@ struct TickShare {
 }
 
 impl Merge {
-    fn new(target: MergeTarget<'_>, first: &OpenedPart, stop: &Arc<AtomicBool>) -> Result<Self, Interrupt> {
+    fn new(target: MergeTarget<'_>, first: &OpenedPart, stop: &Arc<AtomicBool>) -> Result<Self, MergeFailure> {
         let path = target.directory.path().join(target.name);
         let header = first.info.header.parse()?;
         let schema = schema::rows(&header).map_err(|error| engine(&path, error))?;
@@ -249,7 +249,7 @@ impl Merge {
         })
     }
 
-    fn add(&mut self, part: OpenedPart) -> Result<(), Interrupt> {
+    fn add(&mut self, part: OpenedPart) -> Result<(), MergeFailure> {
         const MORE: Damage = Damage::Form("it has more rows than its ticks have");
         let OpenedPart { file, footer, info } = part;
         let groups: Vec<u64> = footer.groups.iter().map(|group| group.rows).collect();
@@ -290,7 +290,7 @@ impl Merge {
     }
 
     /// Adds the next tick of a part.
-    fn next_tick(&mut self, ticks: &mut TickReader) -> Result<Option<TickShare>, Interrupt> {
+    fn next_tick(&mut self, ticks: &mut TickReader) -> Result<Option<TickShare>, MergeFailure> {
         if self.stop.load(Ordering::Relaxed) {
             return Err(RecordError::Stopped.into());
         }
@@ -305,7 +305,7 @@ impl Merge {
     }
 
     /// Adds the next `count` rows, which belong to the tick `share`.
-    fn read(&mut self, reader: &mut RowReader, share: TickShare, count: u64) -> Result<(), Interrupt> {
+    fn read(&mut self, reader: &mut RowReader, share: TickShare, count: u64) -> Result<(), MergeFailure> {
         self.rows.begin(share.number, share.time_ns, share.seconds);
         let mut piece = Rows::new(self.wanted.len());
         let mut left = usize::try_from(count).unwrap_or(usize::MAX);
@@ -338,12 +338,12 @@ fn copied(file: &FileRange, footer: &Footer) -> Option<ParquetMetaData> {
 }
 
 /// Why a merge failed.
-enum Interrupt {
+enum MergeFailure {
     Damage(Damage),
     Record(RecordError),
 }
 
-impl Interrupt {
+impl MergeFailure {
     fn on(self, path: &Path) -> RecordError {
         match self {
             Self::Damage(damage) => RecordError::not_recording(path, damage),
@@ -352,13 +352,13 @@ impl Interrupt {
     }
 }
 
-impl From<Damage> for Interrupt {
+impl From<Damage> for MergeFailure {
     fn from(damage: Damage) -> Self {
         Self::Damage(damage)
     }
 }
 
-impl From<RecordError> for Interrupt {
+impl From<RecordError> for MergeFailure {
     fn from(error: RecordError) -> Self {
         Self::Record(error)
     }

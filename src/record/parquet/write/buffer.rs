@@ -11,8 +11,9 @@ use parquet::errors::ParquetError;
 
 use crate::ask::column::Kind;
 use crate::record::parquet::format::schema;
-use crate::record::parquet::write::encode::{Eight, TextList};
+use crate::record::parquet::write::encode::Eight;
 use crate::record::parquet::write::table::{RowGroupWriter, TableWriter};
+use crate::record::parquet::write::text_list::TextList;
 use crate::record::{Header, RecordedColumn, text};
 use crate::row::observation::{Mark, Value};
 use crate::row::rows::Rows;

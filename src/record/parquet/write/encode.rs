@@ -9,20 +9,17 @@ use std::collections::{HashMap, VecDeque};
 
 use foldhash::fast::RandomState;
 use parquet::basic::Encoding;
-use parquet::data_type::ByteArray;
 use parquet::errors::ParquetError;
 use parquet::file::statistics::Statistics;
 
 use crate::record::parquet::format::{page, rle};
+use crate::record::parquet::write::text_list::TextList;
 
 /// The most rows of a page. Large pages compress better, because the same threads come again.
 const PAGE_ROWS: usize = 1 << 17;
 
 /// The approximate size of a page or a dictionary, in bytes, before it is compressed.
 const PAGE_BYTES: usize = 1 << 19;
-
-/// Longer texts are not stored as bounds.
-const MAX_BOUND: usize = 64;
 
 /// Level 6 would save a fifteenth of the bytes and take a tenth more time for all of recording.
 const ZSTD_LEVEL: i32 = 3;
@@ -53,48 +50,6 @@ impl EncodedChunk {
 
 /// Which rows have a value, as runs of rows that do or do not. `None` for a required column.
 pub(crate) type Presence = Option<Vec<(bool, usize)>>;
-
-/// Texts in their stored form, each once, laid out as the page of a dictionary.
-#[derive(Debug, Default)]
-pub(crate) struct TextList {
-    bytes: Vec<u8>,
-    ends: Vec<usize>,
-}
-
-impl TextList {
-    /// The bytes of the length before each text.
-    const PREFIX: usize = 4;
-
-    /// How many texts there are.
-    pub(crate) const fn len(&self) -> usize {
-        self.ends.len()
-    }
-
-    /// The memory that the texts take, in bytes.
-    pub(crate) const fn size(&self) -> usize {
-        self.bytes.len() + self.ends.len() * size_of::<usize>()
-    }
-
-    /// Appends a text.
-    pub(crate) fn push(&mut self, text: &str) {
-        // No text of /proc is longer than 32 bits can tell.
-        self.bytes.extend_from_slice(&u32::try_from(text.len()).unwrap_or(0).to_le_bytes());
-        self.bytes.extend_from_slice(text.as_bytes());
-        self.ends.push(self.bytes.len());
-    }
-
-    /// The text with the index `place`, with its length before it.
-    fn prefixed(&self, place: usize) -> &[u8] {
-        let start = place.checked_sub(1).and_then(|before| self.ends.get(before)).copied().unwrap_or(0);
-        self.ends.get(place).and_then(|end| self.bytes.get(start..*end)).unwrap_or_default()
-    }
-
-    fn statistics(&self, nulls: usize) -> Statistics {
-        let texts = || (0..self.len()).map(|place| self.prefixed(place).get(Self::PREFIX..).unwrap_or_default());
-        let bound = |text: Option<&[u8]>| text.filter(|text| text.len() <= MAX_BOUND).map(ByteArray::from);
-        Statistics::byte_array(bound(texts().min()), bound(texts().max()), None, Some(nulls as u64), false)
-    }
-}
 
 /// What the eight bytes of a column are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -229,10 +184,10 @@ impl Encoder {
         presence: Presence,
     ) -> Result<EncodedChunk, ParquetError> {
         let mut chunk = EncodedChunk::new(Some(list.statistics(nulls(presence.as_ref()))));
-        let values = if list.bytes.len() > PAGE_BYTES || list.len() == 0 {
+        let values = if list.bytes().len() > PAGE_BYTES || list.len() == 0 {
             ValuesToEncode::Texts(places, list)
         } else {
-            self.dictionary(&mut chunk, &list.bytes, list.len())?;
+            self.dictionary(&mut chunk, list.bytes(), list.len())?;
             ValuesToEncode::Places(places, width(list.len()))
         };
         self.pages(&mut chunk, values, presence)?;

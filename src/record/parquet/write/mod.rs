@@ -3,3 +3,4 @@
 pub(super) mod buffer;
 pub(super) mod encode;
 pub(super) mod table;
+pub(super) mod text_list;
