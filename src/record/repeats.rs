@@ -129,7 +129,7 @@ impl Repeats {
         self.is_taken.resize(self.last.len(), false);
     }
 
-    /// Begins anew without a previous tick.
+    /// Forgets the previous tick.
     pub(super) fn forget(&mut self) {
         self.last.rows.iter_mut().for_each(Rows::clear);
         self.last.starts.clear();

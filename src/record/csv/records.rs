@@ -21,10 +21,10 @@ pub(super) enum LineError {
     #[error("{0}")]
     Io(#[from] io::Error),
     /// The record is longer than any that psn writes.
-    #[error("a line is longer than {} MiB, longer than any that psn writes", MAX_RECORD >> 20)]
+    #[error("a line is longer than {} MiB, and so than any that psn writes", MAX_RECORD >> 20)]
     TooLong,
     /// The record has more cells than any that psn writes.
-    #[error("a line has more than {MAX_CELLS} cells, more than any that psn writes")]
+    #[error("a line has more than {MAX_CELLS} cells, and so more than any that psn writes")]
     TooManyCells,
     /// The user asked for the end.
     #[error("stopped")]

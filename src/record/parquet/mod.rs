@@ -50,11 +50,8 @@ use sink::ParquetSink;
 
 use super::{Header, RecordError, Sink};
 
-/// Begins a recording in the dataset at `path`, or, if the name ends in `.parquet`, in that one file.
-///
-/// # Errors
-/// When another psn writes there, when this run is recorded there already and `force` does not have it replaced, and
-/// when files can not be made.
+/// Begins a recording in the dataset at `path`, or, if the name ends in `.parquet`, in that file. An earlier recording of the
+/// same run is replaced if `force` is set. Fails if another psn writes there.
 pub(super) fn create(
     path: &Path,
     header: &Header,

@@ -142,7 +142,7 @@ fn is_hot(journal: &File) -> bool {
     fill(journal, &mut start, 0).is_ok() && start == MAGIC
 }
 
-/// Copies a log. Its header changes when the writer begins it anew, so it is compared afterwards.
+/// Copies a log. Its header changes when the writer restarts it, so it is compared afterwards.
 fn copy(log: File, owner: u32) -> io::Result<WriteAheadLog> {
     if log.metadata()?.uid() != owner {
         return Err(io::Error::other("it belongs to another user than the database"));

@@ -5,7 +5,7 @@
 
 use rusqlite::types::ValueRef;
 
-/// A checksum in the making.
+/// A checksum to which items are added.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Sum(u64);
 

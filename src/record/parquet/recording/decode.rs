@@ -108,7 +108,7 @@ fn hand_out(
             }
             visit(Piece { tick, rows, is_last: *is_last, progress: *progress })?;
         }
-        // Nobody waits for the last one.
+        // The decoder may have ended.
         let _ = back.send(parcel);
     }
 }

@@ -76,7 +76,7 @@ pub(crate) struct Encoder {
     compressed: Vec<u8>,
     levels: Vec<u8>,
     scratch: Vec<u32>,
-    /// The numbers of the dictionary in the making, and their indices.
+    /// The numbers of the dictionary so far, and their indices.
     known: HashMap<i64, u32, RandomState>,
     entries: Vec<i64>,
     places: Vec<u32>,

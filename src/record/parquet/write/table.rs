@@ -1,4 +1,4 @@
-//! A Parquet file in the making. The `parquet` crate writes it; the pages are those of [`Encoder`], appended as they are.
+//! Writes a Parquet file with the `parquet` crate. The pages are those of [`Encoder`], appended as they are.
 
 use std::io::{self, Read, Write};
 use std::sync::Arc;
@@ -19,7 +19,7 @@ use crate::record::parquet::format::page::PageHeader;
 use crate::record::parquet::format::range::FileRange;
 use crate::record::parquet::write::encode::{EncodedChunk, Encoder};
 
-/// A Parquet file in the making, sorted by its first column.
+/// Writes a Parquet file, sorted by its first column.
 pub(crate) struct TableWriter<W: Write + Send> {
     file: SerializedFileWriter<FooterHolder<W>>,
     schema: SchemaDescPtr,
@@ -97,7 +97,7 @@ impl<W: Write + Send> TableWriter<W> {
     }
 }
 
-/// A row group in the making.
+/// Writes a row group.
 pub(crate) struct RowGroupWriter<'a, W: Write + Send> {
     group: SerializedRowGroupWriter<'a, FooterHolder<W>>,
     schema: &'a SchemaDescPtr,
@@ -135,7 +135,7 @@ impl<W: Write + Send> RowGroupWriter<'_, W> {
     }
 }
 
-/// What the crate is told about an encoded column.
+/// What the crate needs to know about an encoded column.
 const fn close_result(metadata: ColumnChunkMetaData, rows_written: u64, bytes_written: u64) -> ColumnCloseResult {
     ColumnCloseResult {
         bytes_written,
