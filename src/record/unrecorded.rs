@@ -1,21 +1,16 @@
-//! Columns that some recordings have and others have not: rows of those that have not show a mark.
+//! Reads recordings that lack some of the columns asked for: their rows have a mark in place of the values.
 
 use super::{Piece, Query, RecordError, Recording, Visit};
 use crate::ask::column::Column;
 use crate::row::observation::{Mark, Value};
 use crate::row::rows::Rows;
-use crate::text::sentence::shown;
 use crate::time::moment::timestamp;
 
-/// Times that one sentence names.
+/// The most times that one sentence lists.
 const MAX_NAMED: usize = 3;
 
-/// Visits the ticks of `recording` as if it had each column of `query`: where it has not, values are
-/// [`Mark::Unrecorded`].
-///
-/// # Errors
-/// Those of the reading.
-pub fn read(recording: &mut dyn Recording, query: &Query, visit: &mut Visit<'_>) -> Result<(), RecordError> {
+/// Reads `recording` as if it had all columns of `query`. The values of columns that it lacks are [`Mark::Unrecorded`].
+pub(crate) fn read(recording: &mut dyn Recording, query: &Query, visit: &mut Visit<'_>) -> Result<(), RecordError> {
     let is_recorded = |column: &&'static Column| recording.header().place(column).is_some();
     let recorded: Vec<bool> = query.columns.iter().map(is_recorded).collect();
     if !recorded.contains(&false) {
@@ -36,11 +31,8 @@ pub fn read(recording: &mut dyn Recording, query: &Query, visit: &mut Visit<'_>)
     })
 }
 
-/// Checks that each of `columns` was recorded by one of `recordings` at least.
-///
-/// # Errors
-/// When one was not.
-pub fn check(recordings: &[Box<dyn Recording>], columns: &[&'static Column]) -> Result<(), RecordError> {
+/// Checks that each of `columns` is in at least one of `recordings`.
+pub(crate) fn check(recordings: &[Box<dyn Recording>], columns: &[&'static Column]) -> Result<(), RecordError> {
     let is_recorded = |column: &Column| recordings.iter().any(|recording| recording.header().place(column).is_some());
     let Some(missing) = columns.iter().find(|column| !is_recorded(column)) else { return Ok(()) };
     let Some(first) = recordings.first() else { return Ok(()) };
@@ -50,14 +42,11 @@ pub fn check(recordings: &[Box<dyn Recording>], columns: &[&'static Column]) -> 
             recorded.push(name);
         }
     }
-    Err(RecordError::NotRecorded { path: shown(&first.path()), column: missing.name, recorded })
+    Err(RecordError::NotRecorded { path: first.path(), column: missing.name, recorded })
 }
 
-/// A sentence on each of `columns` that was not recorded at all times between `from_ns` and `to_ns`: when it was not.
-///
-/// # Errors
-/// When a recording can not be read.
-pub fn sentences(
+/// A sentence for each of `columns` that was not recorded at some time between `from_ns` and `to_ns`: when.
+pub(crate) fn sentences(
     recordings: &mut [Box<dyn Recording>],
     columns: &[&'static Column],
     (from_ns, to_ns): (u64, u64),
@@ -105,7 +94,7 @@ mod tests {
     use crate::record::parquet::{DatasetOptions, create, open};
     use crate::record::{Header, RecordedColumn, TickInfo};
 
-    /// A dataset of two runs, of which the second, an hour later, has neither `comm` nor `wchan`.
+    /// A dataset of two runs. The second is an hour later and lacks `comm` and `wchan`.
     fn two_runs(root: &Directory) -> Vec<Box<dyn Recording>> {
         let mut sink = create(&root.path, &header("a"), false, DatasetOptions::default()).unwrap();
         add(&mut *sink, 0..5, START);

@@ -7,7 +7,6 @@ use crate::record::{Format, Header, Query, RecordError, RecordedColumn, Recordin
 use crate::replay::question::Watch;
 use crate::row::observation::{Mark, Value};
 use crate::row::rows::Rows;
-use crate::text::sentence::shown;
 
 /// The result of a copy.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -34,13 +33,11 @@ pub fn copy(
 ) -> Result<Copied, RecordError> {
     let is_dataset = Format::of(&options.path)? == Format::Parquet && options.path.extension().is_none();
     if recordings.len() > 1 && !is_dataset {
-        return Err(RecordError::Engine {
-            path: shown(&options.path),
-            reason: format!(
-                "one file holds one run, and there are {} to be copied: copy them to a dataset (a directory, ending in /)",
-                recordings.len()
-            ),
-        });
+        let count = recordings.len();
+        let reason = format!(
+            "one file holds one run, and there are {count} to be copied: copy them to a dataset (a directory, ending in /)"
+        );
+        return Err(RecordError::engine(&options.path, reason));
     }
     let mut copied = Copied::default();
     #[expect(clippy::cast_precision_loss, reason = "progress to be shown")]

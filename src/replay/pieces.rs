@@ -8,7 +8,6 @@ use crate::record::unrecorded;
 use crate::record::{Header, Piece, Query, RecordError, Recording};
 use crate::replay::counters::ThreadCounters;
 use crate::replay::question::{Question, Watch};
-use crate::text::sentence::shown;
 
 /// The recording that a piece is of.
 pub(super) struct PieceSource<'a> {
@@ -56,7 +55,7 @@ fn check_names(recordings: &[Box<dyn Recording>], question: &Question) -> Result
     let has_name =
         |recording: &dyn Recording| Column::find(NAME).is_some_and(|name| recording.header().place(name).is_some());
     match recordings.iter().find(|recording| !has_name(recording.as_ref())) {
-        Some(recording) => Err(RecordError::NoProcessNames { path: shown(&recording.path()) }),
+        Some(recording) => Err(RecordError::NoProcessNames { path: recording.path() }),
         None => Ok(()),
     }
 }

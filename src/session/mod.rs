@@ -20,7 +20,7 @@ use std::time::Duration;
 use crate::ask::plan::Collected;
 use crate::config::Config;
 use crate::proc::{ProcRoot, rights};
-use crate::record::header::States;
+use crate::record::tick::States;
 use crate::record::{Recorder, TickInfo};
 use crate::report::Report;
 use crate::sample::PassOutcome;

@@ -124,7 +124,7 @@ fn root_writes_only_where_no_other_user_may() {
             let ended = run(&["record", "-o", &path, "-d", "0.1", "-q"]);
             assert_eq!(ended.status.code(), Some(is_refused.into()), "{path}: {}", ended.stderr);
             assert_eq!(
-                ended.stderr.contains("only where nobody else may write"),
+                ended.stderr.contains("only where no other user may write"),
                 is_refused,
                 "{path}: {}",
                 ended.stderr
@@ -186,8 +186,8 @@ fn what_is_no_file_is_refused_and_not_waited_for() {
     let after = run(&["-i", &path, "-g", "comm"]);
     assert!(after.status.success() && after.stdout.contains("mysqld"), "{}", after.stderr);
     let said = |text: &str| assert!(after.stdout.contains(text), "{text}: {}", after.stdout);
-    said("a.parquet and 1 more: left out: it is a named pipe");
-    said("c.parquet and 1 more: left out: it is a link");
+    said("a.parquet and 1 more: skipped: it is a named pipe");
+    said("c.parquet and 1 more: skipped: it is a link");
     let after = run(&["-i", &path, "-g", "comm", "--format", "csv"]);
     assert_eq!(after.stdout, before.stdout);
     for name in ["a.parquet", "c.parquet", "[ab].parquet"] {
@@ -236,7 +236,7 @@ fn what_may_not_be_read_is_denied_and_not_missing() {
     open(&parts[0], 0o600);
     open(&parts[1], 0o600);
     let ended = as_nobody();
-    assert!(ended.stdout.contains("and 1 more: left out: Permission denied"), "{}", ended.stdout);
+    assert!(ended.stdout.contains("and 1 more: skipped: Permission denied"), "{}", ended.stdout);
 }
 
 /// Writes a Parquet file as another program would.
@@ -256,14 +256,14 @@ fn foreign(path: &Path) {
 
 #[test]
 fn a_part_that_another_program_wrote_anew_is_told_and_a_failure() {
-    const LOST: &str = "another program version 2 wrote it, and not psn: when its ticks were";
+    const LOST: &str = "another program version 2 wrote it, and not psn: the times of its ticks";
     let dir = Dir::new();
     let (path, parts) = five_parts(&dir);
     parts[..2].iter().for_each(|part| foreign(part));
     let ended = run(&["-i", &path, "-g", "comm", "--format", "csv"]);
     assert!(ended.stdout.contains("mysqld"), "the rest is there: {ended:?}");
     assert!(
-        ended.status.code() == Some(1) && ended.stderr.contains(&format!("and 1 more: left out: {LOST}")),
+        ended.status.code() == Some(1) && ended.stderr.contains(&format!("and 1 more: skipped: {LOST}")),
         "{ended:?}"
     );
     let ended = run(&["export", &path, &dir.path("x.db")]);
@@ -281,9 +281,9 @@ fn a_reason_is_told_once_however_many_parts_it_is_of() {
         fs::write(part, &bytes[..bytes.len() - 1]).unwrap();
     }
     let ended = run(&["-i", &path, "-g", "comm"]);
-    assert_eq!(ended.stdout.matches("left out").count(), 1, "{}", ended.stdout);
+    assert_eq!(ended.stdout.matches("skipped").count(), 1, "{}", ended.stdout);
     assert!(
-        ended.stdout.contains("and 3 more: left out: it is no Parquet file, or its end is missing"),
+        ended.stdout.contains("and 3 more: skipped: it is not a Parquet file, or its end is missing"),
         "{}",
         ended.stdout
     );

@@ -129,7 +129,7 @@ fn csv_of_any_size_is_read_and_copied_in_little_memory() {
             let (peak, ended) = Running::start(&mut psn(&asked)).end_with_peak(child::DEADLINE);
             let said = format!("{}{}", ended.stdout, ended.stderr);
             assert!(peak < 128 << 20, "{path}: {} MiB", peak >> 20);
-            assert!(said.contains("which none of psn's") || asked.contains(&"csv"), "{path}: {said}");
+            assert!(said.contains("than any that psn writes") || asked.contains(&"csv"), "{path}: {said}");
         }
         for copy in ["copy.db", "copy.csv", "copy/"] {
             let copy = dir.path(copy);
@@ -245,10 +245,10 @@ fn what_is_no_recording_says_why_and_each_reason_once() {
     for (path, why) in [
         (file("zero.db", b""), "it is empty"),
         (file("zero.csv", b""), "it is empty"),
-        ("/dev/null".to_owned(), "it is a device, and no file"),
+        ("/dev/null".to_owned(), "it is a device, not a regular file"),
         (pipe, "it is a pipe"),
         (pattern, "it is a pipe"),
-        (file("notes.txt", b"buy milk"), "it begins like none: recordings are SQLite"),
+        (file("notes.txt", b"buy milk"), "its first bytes are not those of a recording: recordings are SQLite"),
         (file("other.csv", b"a,b\n1,2\n"), "its first line is not '#recording' with a header"),
         (dir.path("none.db"), "No such file or directory"),
     ] {
@@ -261,7 +261,7 @@ fn what_is_no_recording_says_why_and_each_reason_once() {
     let mut running = Running::start(psn(&["-i", "-"]).stdin(Stdio::piped()));
     running.stdin().unwrap().write_all(b"SQLite format 3\0and so on").unwrap();
     let ended = running.end();
-    assert!(ended.stderr.contains("only CSV can come by a pipe"), "{ended:?}");
+    assert!(ended.stderr.contains("only CSV can be read from a pipe"), "{ended:?}");
 }
 
 #[test]

@@ -112,12 +112,7 @@ impl Due {
 
     fn slice(&mut self, start: u64) -> Result<&mut Ticks, RecordError> {
         if self.slices.len() >= MAX_SLICES && !self.slices.contains_key(&start) {
-            return Err(RecordError::Engine {
-                path: format!("--per {}", length(self.per_ns)),
-                reason: format!(
-                    "that is more than {MAX_SLICES} slices; take longer ones, or less time with --from and --to"
-                ),
-            });
+            return Err(RecordError::TooManySlices { per: length(self.per_ns), max: MAX_SLICES });
         }
         Ok(self.slices.entry(start).or_default())
     }

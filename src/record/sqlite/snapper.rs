@@ -1,13 +1,12 @@
-//! Reads the SQLite files that the original psn writes.
+//! Reads the SQLite files of the original psn, Linux Process Snapper.
 //!
-//! There is a table for each file of /proc, each with `event_time`, `pid` and `task`: a thread's row in `stat` and its rows
-//! in the others belong together by these three. What the original did not sample, it does not have: threads of all
-//! states are there, and ticks without any thread are not.
+//! There is a table for each file of /proc, each with `event_time`, `pid` and `task`. These three tell which rows of `stat`
+//! and of the other tables belong together. The original stores threads in all states, and no ticks without threads.
 
 use std::path::{Path, PathBuf};
 
-use super::connect::{Database, Trouble, shown};
-use super::joined::{self, Joined};
+use super::connect::{Database, ReadFailure, SqliteError};
+use super::snapper_rows::{self, JoinedRows};
 use crate::ask::column::Column;
 use crate::record::header::FORMAT;
 use crate::record::{
@@ -15,39 +14,37 @@ use crate::record::{
 };
 use crate::report::Facts;
 use crate::row::rows::Rows;
+use crate::text::sentence::shown;
 
-/// A database of the original.
+/// A database of the original psn.
 #[derive(Debug)]
-pub struct OriginalRecording {
+pub(super) struct SnapperRecording {
     path: PathBuf,
     database: Database,
     header: Header,
-    /// The table of each of the header's columns.
+    /// The table of each column of the header.
     tables: Vec<String>,
 }
 
-/// Tables of the original that a row can be joined from.
+/// The tables that are joined to `stat`.
 const TABLES: [&str; 5] = ["syscall", "wchan", "io", "status", "cmdline"];
 
-impl OriginalRecording {
-    /// Whether that is such a database.
+impl SnapperRecording {
+    /// Whether `database` is one of the original psn's.
     #[must_use]
-    pub fn is_one(database: &Database) -> bool {
-        // psn's own have views of these names.
+    pub(super) fn is_one(database: &Database) -> bool {
+        // In psn's own recordings these names are views.
         database.are_plain_tables(&["stat"]).unwrap_or(false)
             && database.table_columns("stat").is_ok_and(|columns| columns.iter().any(|column| column == "event_time"))
     }
 
-    /// Opens it.
-    ///
-    /// # Errors
-    /// When it cannot be read.
-    pub fn new(database: Database, path: &Path) -> Result<Self, RecordError> {
-        let failed = |error: rusqlite::Error| RecordError::not_recording(path, shown(&error));
+    /// Opens the recording in `database`.
+    pub(super) fn new(database: Database, path: &Path) -> Result<Self, RecordError> {
+        let failed = |error: rusqlite::Error| RecordError::not_recording(path, SqliteError(error));
         let mut columns = Vec::new();
         let mut tables = Vec::new();
         for table in std::iter::once("stat").chain(TABLES) {
-            // What is not a table, but computed, is left alone.
+            // Views and computed columns are not read.
             if !database.are_plain_tables(&[table]).map_err(failed)? {
                 continue;
             }
@@ -62,12 +59,12 @@ impl OriginalRecording {
             }
         }
         database.be_patient();
-        let span = joined::span(&database.db).map_err(|trouble| match trouble {
+        let span = snapper_rows::span(&database.db).map_err(|trouble| match trouble {
             _ if database.is_stopped() => RecordError::Stopped,
-            Trouble::Sqlite(error) => failed(error),
-            Trouble::Record(error) => error,
-            Trouble::Malformed(reason) => RecordError::not_recording(path, reason),
-            Trouble::Damaged => RecordError::not_recording(path, "it is damaged"),
+            ReadFailure::Sqlite(error) => failed(error),
+            ReadFailure::Record(error) => error,
+            ReadFailure::Malformed(reason) => RecordError::not_recording(path, reason),
+            ReadFailure::Damaged => RecordError::not_recording(path, "it is damaged"),
         })?;
         let ticks = (span.ticks, span.first, span.last);
         let first = ticks.1.as_deref().and_then(time_ns).unwrap_or(0);
@@ -77,7 +74,7 @@ impl OriginalRecording {
         let header = Header {
             format: FORMAT,
             version: "the original".to_owned(),
-            run: path.display().to_string(),
+            run: path.to_string_lossy().into_owned(),
             host: "unknown".to_owned(),
             kernel: "unknown".to_owned(),
             boot_id: String::new(),
@@ -93,10 +90,10 @@ impl OriginalRecording {
         Ok(Self { path: path.to_owned(), database, header, tables })
     }
 
-    fn visit_ticks(&self, query: &Query, visit: &mut Visit<'_>) -> Result<(), Trouble> {
+    fn visit_ticks(&self, query: &Query, visit: &mut Visit<'_>) -> Result<(), ReadFailure> {
         let table_of = |column: &Column| self.header.place(column).and_then(|place| self.tables.get(place));
         let columns = query.columns.iter().map(|column| (table_of(column).map_or("stat", String::as_str), *column));
-        let mut joined = Joined::new(&self.database.db, &columns.collect::<Vec<_>>())?;
+        let mut joined = JoinedRows::new(&self.database.db, &columns.collect::<Vec<_>>())?;
         let mut rows = Rows::new(query.columns.len());
         let mut tick = TickInfo::default();
         while let Some(is_next) = joined.next()? {
@@ -129,14 +126,14 @@ fn is_wanted(tick: &TickInfo, query: &Query) -> bool {
     tick.due > 0 && (query.from_ns..query.to_ns).contains(&tick.time_ns)
 }
 
-/// `2026-11-23T03:00:00.123456`, UTC, as Python writes it.
+/// Parses a time as Python writes it, in UTC: `2026-11-23T03:00:00.123456`.
 fn time_ns(text: &str) -> Option<u64> {
     let time: jiff::civil::DateTime = text.parse().ok()?;
     let timestamp = time.to_zoned(jiff::tz::TimeZone::UTC).ok()?.timestamp();
     u64::try_from(timestamp.as_nanosecond()).ok()
 }
 
-impl Recording for OriginalRecording {
+impl Recording for SnapperRecording {
     fn path(&self) -> PathBuf {
         self.path.clone()
     }
@@ -152,8 +149,8 @@ impl Recording for OriginalRecording {
     fn warnings(&self) -> Vec<String> {
         let cut = self.database.cut_change(&self.path);
         let of_original = format!(
-            "{}: written by the original, which keeps no ticks without threads, nor those missed",
-            self.path.display()
+            "{}: written by the original psn, which does not keep ticks without threads or missed ticks",
+            shown(&self.path)
         );
         std::iter::once(of_original).chain(cut).collect()
     }
@@ -164,7 +161,7 @@ impl Recording for OriginalRecording {
 
     fn span(&mut self) -> Result<Option<(u64, u64)>, RecordError> {
         self.database.be_patient();
-        let span = joined::span(&self.database.db).map_err(|trouble| self.failed(trouble))?;
+        let span = snapper_rows::span(&self.database.db).map_err(|trouble| self.failed(trouble))?;
         Ok(span.first.as_deref().and_then(time_ns).zip(span.last.as_deref().and_then(time_ns)))
     }
 
@@ -174,14 +171,14 @@ impl Recording for OriginalRecording {
     }
 }
 
-impl OriginalRecording {
-    fn failed(&self, trouble: Trouble) -> RecordError {
+impl SnapperRecording {
+    fn failed(&self, trouble: ReadFailure) -> RecordError {
         match trouble {
-            Trouble::Record(error) => error,
+            ReadFailure::Record(error) => error,
             _ if self.database.is_stopped() => RecordError::Stopped,
-            Trouble::Sqlite(error) => RecordError::engine(&self.path, shown(&error)),
-            Trouble::Malformed(reason) => RecordError::engine(&self.path, reason),
-            Trouble::Damaged => RecordError::engine(&self.path, "it is damaged"),
+            ReadFailure::Sqlite(error) => RecordError::engine(&self.path, SqliteError(error)),
+            ReadFailure::Malformed(reason) => RecordError::engine(&self.path, reason),
+            ReadFailure::Damaged => RecordError::engine(&self.path, "it is damaged"),
         }
     }
 }
@@ -213,8 +210,8 @@ mod tests {
         .unwrap();
         drop(db);
         let database = Database::open(&path, &std::sync::Arc::default()).unwrap();
-        assert!(OriginalRecording::is_one(&database));
-        let mut recording = OriginalRecording::new(database, &path).unwrap();
+        assert!(SnapperRecording::is_one(&database));
+        let mut recording = SnapperRecording::new(database, &path).unwrap();
         assert_eq!(recording.header().hz, 2.0);
         let columns = ["comm", "state_id", "utime_sec", "wchan"].map(|name| Column::find(name).unwrap()).to_vec();
         let mut seen = Vec::new();
@@ -228,12 +225,12 @@ mod tests {
             .unwrap();
         assert_eq!(seen, [(1, "my* D 151 jbd2_log_wait_commit".to_owned()), (2, "my* R 200 -".to_owned())]);
         assert_eq!(recording.warnings().len(), 1);
-        // What SQLite leaves when its process is killed within a transaction.
+        // What SQLite leaves if its process is killed within a transaction.
         let journal = crate::record::directory::with_suffix(&path, "-journal");
         std::fs::write(&journal, [0xd9, 0xd5, 0x05, 0xf9, 0x20, 0xa1, 0x63, 0xd7, 0, 0, 0, 1]).unwrap();
         let database = Database::open(&path, &std::sync::Arc::default()).unwrap();
-        let warnings = OriginalRecording::new(database, &path).unwrap().warnings();
-        assert!(warnings.iter().any(|warning| warning.contains("cut off within a change")), "{warnings:?}");
+        let warnings = SnapperRecording::new(database, &path).unwrap().warnings();
+        assert!(warnings.iter().any(|warning| warning.contains("stopped within a change")), "{warnings:?}");
         std::fs::remove_file(journal).unwrap();
         std::fs::remove_file(path).unwrap();
     }

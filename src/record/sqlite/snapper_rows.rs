@@ -1,7 +1,6 @@
-//! The original's tables, row by row as they were written: what `stat` says of a thread with what the others say of it in the
-//! same tick.
+//! The rows of the original psn's tables: each row of `stat`, joined to the other tables' rows of the same thread and tick.
 //!
-//! All tables are in the order of time, so each is read once, and no more than one tick of it is in memory.
+//! All tables are in the order of time. So each is read once, and no more than one tick is in memory.
 
 use std::collections::HashMap;
 
@@ -9,27 +8,27 @@ use foldhash::fast::RandomState;
 use rusqlite::types::ValueRef;
 use rusqlite::{Connection, Statement};
 
-use super::connect::Trouble;
+use super::connect::ReadFailure;
 use crate::ask::column::Column;
 use crate::row::observation::{Mark, Value};
 use crate::row::rows::Rows;
 
-/// Bytes that the other tables' rows of one tick may take together.
+/// The most bytes of the other tables' rows in one tick.
 const MAX_TICK_BYTES: usize = 64 << 20;
 
-/// The ticks of a database of the original.
+/// How many ticks a database has, and their times.
 #[derive(Debug, Default)]
-pub(super) struct Span {
+pub(super) struct TimeSpan {
     pub(super) ticks: i64,
-    /// The least and the greatest time, as they are stored.
+    /// The least and the greatest time, as stored.
     pub(super) first: Option<String>,
     pub(super) last: Option<String>,
 }
 
-/// Counts the ticks, from the first row to the last.
-pub(super) fn span(db: &Connection) -> Result<Span, Trouble> {
-    let mut cursor = Cursor::new(db, "stat", Vec::new())?;
-    let mut span = Span::default();
+/// Reads `stat` from the first row to the last, and counts its ticks.
+pub(super) fn span(db: &Connection) -> Result<TimeSpan, ReadFailure> {
+    let mut cursor = TableCursor::new(db, "stat", Vec::new())?;
+    let mut span = TimeSpan::default();
     let mut open: Option<String> = None;
     while cursor.advance()? {
         let time = cursor.time();
@@ -48,36 +47,36 @@ pub(super) fn span(db: &Connection) -> Result<Span, Trouble> {
     Ok(span)
 }
 
-/// Reads a table row by row, some rows at a time.
-struct Cursor<'a> {
+/// Reads a table in blocks of rows.
+struct TableCursor<'a> {
     select: Statement<'a>,
     columns: Vec<&'static Column>,
     /// The rowid of the last row read.
     last: Option<i64>,
-    rows: Vec<Ids>,
+    rows: Vec<RowKey>,
     values: Rows,
-    /// The place of the current row, and one more.
+    /// One more than the index of the current row.
     next: usize,
 }
 
-/// Which row it is.
-struct Ids {
+/// What identifies a row.
+struct RowKey {
     time: Box<str>,
     pid: i64,
     task: i64,
 }
 
-impl<'a> Cursor<'a> {
-    /// Rows read at a time.
+impl<'a> TableCursor<'a> {
+    /// The most rows of a block.
     const ROWS: usize = 1024;
 
-    /// Bytes of them, after which fewer are read.
+    /// The size in bytes after which a block ends.
     const BYTES: usize = 4 << 20;
 
-    /// Before the columns that are asked for, these are selected: rowid, time, pid and task.
+    /// How many columns precede the requested ones: rowid, time, pid and task.
     const FIRST: usize = 4;
 
-    fn new(db: &'a Connection, table: &str, columns: Vec<&'static Column>) -> Result<Self, Trouble> {
+    fn new(db: &'a Connection, table: &str, columns: Vec<&'static Column>) -> Result<Self, ReadFailure> {
         let names: String = columns.iter().map(|column| format!(", \"{}\"", column.name)).collect();
         let select = db.prepare(&format!(
             "SELECT rowid, event_time, pid, task{names} FROM \"{table}\" WHERE ?1 IS NULL OR rowid > ?1 ORDER BY rowid"
@@ -86,8 +85,8 @@ impl<'a> Cursor<'a> {
         Ok(Self { select, columns, last: None, rows: Vec::new(), values, next: 0 })
     }
 
-    /// Goes to the next row, if there is one.
-    fn advance(&mut self) -> Result<bool, Trouble> {
+    /// Moves to the next row. Returns whether there is one.
+    fn advance(&mut self) -> Result<bool, ReadFailure> {
         if self.next >= self.rows.len() {
             self.fill()?;
         }
@@ -95,7 +94,7 @@ impl<'a> Cursor<'a> {
         Ok(self.next <= self.rows.len())
     }
 
-    fn fill(&mut self) -> Result<(), Trouble> {
+    fn fill(&mut self) -> Result<(), ReadFailure> {
         self.rows.clear();
         self.values.clear();
         self.next = 0;
@@ -103,13 +102,13 @@ impl<'a> Cursor<'a> {
         while let Some(row) = found.next()? {
             let id = row.get(0)?;
             if self.last.is_some_and(|before| id <= before) {
-                // A file in which rows come again and again could go on for ever.
-                return Err(Trouble::Malformed("its rows are out of order"));
+                // Otherwise a crafted file could go on for ever.
+                return Err(ReadFailure::Malformed("its rows are out of order"));
             }
             self.last = Some(id);
             let number = |place: usize| row.get_ref(place).map(|value| value.as_i64().unwrap_or(-1));
             let time = row.get_ref(1)?.as_str().unwrap_or_default().into();
-            self.rows.push(Ids { time, pid: number(2)?, task: number(3)? });
+            self.rows.push(RowKey { time, pid: number(2)?, task: number(3)? });
             for (place, column) in self.columns.iter().enumerate() {
                 self.values.push(value(column, row.get_ref(place + Self::FIRST)?));
             }
@@ -120,7 +119,7 @@ impl<'a> Cursor<'a> {
         Ok(())
     }
 
-    fn row(&self) -> Option<&Ids> {
+    fn row(&self) -> Option<&RowKey> {
         self.next.checked_sub(1).and_then(|at| self.rows.get(at))
     }
 
@@ -136,26 +135,26 @@ impl<'a> Cursor<'a> {
     }
 }
 
-/// Where the values of a column come from.
+/// Where the values of a requested column are.
 #[derive(Debug, Clone, Copy)]
-struct Place {
-    /// The table: 0 is `stat`, then the others.
+struct ColumnPlace {
+    /// The index of the table: 0 is `stat`.
     table: usize,
-    /// The column's place among those that are read of it.
+    /// The index of the column among those read from the table.
     place: usize,
 }
 
-/// The rows of `stat`, with the others'.
-pub(super) struct Joined<'a> {
-    places: Vec<Place>,
-    stat: Cursor<'a>,
-    others: Vec<Other<'a>>,
+/// The rows of `stat`, joined to those of the other tables.
+pub(super) struct JoinedRows<'a> {
+    places: Vec<ColumnPlace>,
+    stat: TableCursor<'a>,
+    others: Vec<SideTable<'a>>,
     time: String,
 }
 
-impl<'a> Joined<'a> {
-    /// For columns of these tables.
-    pub(super) fn new(db: &'a Connection, columns: &[(&str, &'static Column)]) -> Result<Self, Trouble> {
+impl<'a> JoinedRows<'a> {
+    /// Joins the rows for `columns`, each given with its table.
+    pub(super) fn new(db: &'a Connection, columns: &[(&str, &'static Column)]) -> Result<Self, ReadFailure> {
         let mut tables = vec![("stat", Vec::new())];
         let mut places = Vec::new();
         for (name, column) in columns {
@@ -164,19 +163,19 @@ impl<'a> Joined<'a> {
                 tables.len() - 1
             });
             if let Some((_, columns)) = tables.get_mut(table) {
-                places.push(Place { table, place: columns.len() });
+                places.push(ColumnPlace { table, place: columns.len() });
                 columns.push(*column);
             }
         }
         let mut tables = tables.into_iter();
         let (_, stat) = tables.next().unwrap_or_default();
-        let stat = Cursor::new(db, "stat", stat)?;
-        let others = tables.map(|(table, columns)| Other::new(db, table, columns));
+        let stat = TableCursor::new(db, "stat", stat)?;
+        let others = tables.map(|(table, columns)| SideTable::new(db, table, columns));
         Ok(Self { places, stat, others: others.collect::<Result<_, _>>()?, time: String::new() })
     }
 
-    /// Goes on to the next row of `stat`; whether it is the first of a tick. `None` when there are no more.
-    pub(super) fn next(&mut self) -> Result<Option<bool>, Trouble> {
+    /// Moves to the next row of `stat`. Returns whether it is the first of a tick, or none at the end.
+    pub(super) fn next(&mut self) -> Result<Option<bool>, ReadFailure> {
         if !self.stat.advance()? {
             return Ok(None);
         }
@@ -190,17 +189,17 @@ impl<'a> Joined<'a> {
             bytes += other.rows.size();
         }
         if bytes > MAX_TICK_BYTES {
-            return Err(Trouble::Malformed("a tick of it is larger than any of the original's"));
+            return Err(ReadFailure::Malformed("one of its ticks is larger than any that the original writes"));
         }
         Ok(Some(true))
     }
 
-    /// The time of the tick, as it is stored.
+    /// The time of the current tick, as stored.
     pub(super) fn time(&self) -> &str {
         &self.time
     }
 
-    /// Adds the row's values to `rows`.
+    /// Appends the values of the current row to `rows`.
     pub(super) fn push(&self, rows: &mut Rows) {
         let Some(ids) = self.stat.row() else { return };
         for place in &self.places {
@@ -210,30 +209,30 @@ impl<'a> Joined<'a> {
     }
 }
 
-/// Another table, with its rows of the tick.
-struct Other<'a> {
-    cursor: Cursor<'a>,
-    /// Whether a row is of a process, by its first thread.
+/// A table other than `stat`, with its rows of the current tick.
+struct SideTable<'a> {
+    cursor: TableCursor<'a>,
+    /// Whether its rows are of processes, by their first thread.
     is_of_processes: bool,
     rows: Rows,
     found: HashMap<(i64, i64), usize, RandomState>,
-    /// Whether the cursor is at a row that was not taken yet.
+    /// Whether the cursor is at a row of a later tick.
     is_ahead: bool,
 }
 
-impl<'a> Other<'a> {
-    fn new(db: &'a Connection, table: &str, columns: Vec<&'static Column>) -> Result<Self, Trouble> {
+impl<'a> SideTable<'a> {
+    fn new(db: &'a Connection, table: &str, columns: Vec<&'static Column>) -> Result<Self, ReadFailure> {
         Ok(Self {
             is_of_processes: table == "status",
             rows: Rows::new(columns.len()),
-            cursor: Cursor::new(db, table, columns)?,
+            cursor: TableCursor::new(db, table, columns)?,
             found: HashMap::default(),
             is_ahead: false,
         })
     }
 
-    /// Takes the rows of the tick at `time`; those of times before it belong to no thread.
-    fn load(&mut self, time: &str) -> Result<(), Trouble> {
+    /// Reads the rows of the tick at `time`. Rows of earlier times belong to no thread of `stat` and are skipped.
+    fn load(&mut self, time: &str) -> Result<(), ReadFailure> {
         self.rows.clear();
         self.found.clear();
         while self.is_ahead || self.cursor.advance()? {
@@ -248,21 +247,21 @@ impl<'a> Other<'a> {
                 (0..self.cursor.columns.len()).for_each(|place| self.rows.push(self.cursor.value(place)));
             }
             if self.rows.size() > MAX_TICK_BYTES {
-                return Err(Trouble::Malformed("a tick of it is larger than any of the original's"));
+                return Err(ReadFailure::Malformed("one of its ticks is larger than any that the original writes"));
             }
         }
         Ok(())
     }
 
-    /// What it says of a thread of `stat`.
-    fn value(&self, ids: &Ids, place: usize) -> Value<'_> {
+    /// The value for a thread of `stat`.
+    fn value(&self, ids: &RowKey, place: usize) -> Value<'_> {
         let task = if self.is_of_processes { ids.pid } else { ids.task };
         let found = self.found.get(&(ids.pid, task));
         found.map_or(Value::Mark(Mark::None), |row| self.rows.value(*row, place))
     }
 }
 
-/// What the original stored, as psn would have seen it.
+/// The value that psn would have recorded for what the original stored.
 fn value<'a>(column: &Column, stored: ValueRef<'a>) -> Value<'a> {
     match stored {
         ValueRef::Integer(number) if column.kind.is_number() => {
@@ -272,7 +271,7 @@ fn value<'a>(column: &Column, stored: ValueRef<'a>) -> Value<'a> {
         ValueRef::Real(number) if column.kind.is_number() => {
             Value::Number((number * f64::from(column.divisor)).round() as i128)
         }
-        // Names keep the parentheses of the file there.
+        // The original keeps the parentheses around names.
         ValueRef::Text([b'(', name @ .., b')']) if column.is_comm() => Value::Text(name),
         ValueRef::Text(b"") => Value::Mark(Mark::None),
         ValueRef::Text(text) => Mark::from_text(text).map_or(Value::Text(text), Value::Mark),

@@ -1,10 +1,10 @@
-//! Thrift's compact protocol, as far as Parquet's metadata are written in it.
+//! Reads Thrift's compact protocol, as far as Parquet's metadata use it.
 //!
-//! Reads what anybody may have written: it allocates nothing, and goes no deeper than [`MAX_DEPTH`].
+//! Anyone may have written the bytes: reading allocates nothing, and goes no deeper than [`MAX_DEPTH`].
 
-use crate::record::parquet::file::Damage;
+use crate::record::parquet::format::damage::Damage;
 
-/// The deepest nesting that is skipped: Parquet's own structures have less.
+/// The deepest nesting that is skipped; Parquet's own is less deep.
 const MAX_DEPTH: u32 = 16;
 
 const TRUE: u8 = 1;
@@ -20,28 +20,28 @@ const SET: u8 = 10;
 const MAP: u8 = 11;
 const STRUCT: u8 = 12;
 
-const MALFORMED: Damage = Damage::Form("its metadata are not in the form of any");
+const MALFORMED: Damage = Damage::Form("its metadata are malformed");
 
-/// One field of a structure: its value is what the reader is at.
+/// A field of a structure. The reader is at its value.
 #[derive(Debug, Clone, Copy)]
-pub struct Field {
-    /// Its number.
+pub(crate) struct ThriftField {
+    /// The number of the field.
     pub id: i64,
     kind: u8,
 }
 
-/// What of the bytes has not been read yet.
+/// The bytes that have not been read.
 #[derive(Debug, Clone, Copy)]
-pub struct Reader<'a>(&'a [u8]);
+pub(crate) struct ThriftReader<'a>(&'a [u8]);
 
-impl<'a> Reader<'a> {
-    /// All of `bytes`.
-    pub const fn new(bytes: &'a [u8]) -> Self {
+impl<'a> ThriftReader<'a> {
+    /// Reads all of `bytes`.
+    pub(crate) const fn new(bytes: &'a [u8]) -> Self {
         Self(bytes)
     }
 
     /// How many bytes are left.
-    pub const fn left(&self) -> usize {
+    pub(crate) const fn left(&self) -> usize {
         self.0.len()
     }
 
@@ -74,8 +74,8 @@ impl<'a> Reader<'a> {
         Ok((number >> 1).cast_signed() ^ -(number & 1).cast_signed())
     }
 
-    /// The next field of a structure, none at its end. `previous` is the id of the one before, 0 at first.
-    pub fn field(&mut self, previous: &mut i64) -> Result<Option<Field>, Damage> {
+    /// The next field of a structure; none at its end. `previous` is the number of the field before, 0 at first.
+    pub(crate) fn field(&mut self, previous: &mut i64) -> Result<Option<ThriftField>, Damage> {
         let first = self.byte()?;
         if first == 0 {
             return Ok(None);
@@ -85,24 +85,24 @@ impl<'a> Reader<'a> {
             difference => previous.checked_add(difference.into()).ok_or(MALFORMED)?,
         };
         *previous = id;
-        Ok(Some(Field { id, kind: first & 0x0f }))
+        Ok(Some(ThriftField { id, kind: first & 0x0f }))
     }
 
-    /// The value of an integer field.
-    pub fn integer(&mut self, field: Field) -> Result<i64, Damage> {
+    /// Reads the value of an integer field.
+    pub(crate) fn integer(&mut self, field: ThriftField) -> Result<i64, Damage> {
         match field.kind {
             INT_16 | INT_32 | INT_64 => self.zigzag(),
             _ => Err(MALFORMED),
         }
     }
 
-    /// The value of a field that is a size or an offset.
-    pub fn size(&mut self, field: Field) -> Result<u64, Damage> {
+    /// Reads the value of a field that is a size or an offset.
+    pub(crate) fn size(&mut self, field: ThriftField) -> Result<u64, Damage> {
         u64::try_from(self.integer(field)?).map_err(|_| MALFORMED)
     }
 
-    /// The value of a text field.
-    pub fn bytes(&mut self, field: Field) -> Result<&'a [u8], Damage> {
+    /// Reads the value of a binary field.
+    pub(crate) fn bytes(&mut self, field: ThriftField) -> Result<&'a [u8], Damage> {
         if field.kind != BINARY {
             return Err(MALFORMED);
         }
@@ -110,13 +110,13 @@ impl<'a> Reader<'a> {
         self.take(usize::try_from(len).map_err(|_| MALFORMED)?)
     }
 
-    /// Checks that the field is a structure, whose fields come next.
-    pub const fn structure(field: Field) -> Result<(), Damage> {
+    /// Checks that the field is a structure. Its fields come next.
+    pub(crate) const fn structure(field: ThriftField) -> Result<(), Damage> {
         if field.kind == STRUCT { Ok(()) } else { Err(MALFORMED) }
     }
 
-    /// How many structures a list has; their fields come next.
-    pub fn structures(&mut self, field: Field) -> Result<usize, Damage> {
+    /// How many structures are in a list. Their fields come next.
+    pub(crate) fn structures(&mut self, field: ThriftField) -> Result<usize, Damage> {
         if field.kind != LIST {
             return Err(MALFORMED);
         }
@@ -126,7 +126,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// What a list has, and how many of them. Each takes a byte at least.
+    /// The type of a list's elements, and how many there are. Each takes at least one byte.
     fn list(&mut self) -> Result<(u8, usize), Damage> {
         let first = self.byte()?;
         let count = match first >> 4 {
@@ -136,10 +136,10 @@ impl<'a> Reader<'a> {
         if count > self.0.len() { Err(MALFORMED) } else { Ok((first & 0x0f, count)) }
     }
 
-    /// Passes over the value of `field`.
-    pub fn skip(&mut self, field: Field) -> Result<(), Damage> {
+    /// Skips the value of `field`.
+    pub(crate) fn skip(&mut self, field: ThriftField) -> Result<(), Damage> {
         match field.kind {
-            // In a field, the type says it all.
+            // The field's type is the value.
             TRUE | FALSE => Ok(()),
             kind => self.skip_value(kind, MAX_DEPTH),
         }
@@ -191,13 +191,13 @@ mod tests {
 
     use super::*;
 
-    /// A structure of: 1 = -3 (i32), 2 = "ab", 3 = true, 20 = a list of two empty structures.
+    /// A structure: 1 = -3 (i32), 2 = "ab", 3 = true, 20 = a list of two empty structures.
     const SAMPLE: [u8; 12] = [0x15, 5, 0x18, 2, b'a', b'b', 0x11, 0x09, 40, 0x2c, 0, 0];
 
     #[test]
     fn fields_have_their_numbers_and_values() {
         let bytes: Vec<u8> = SAMPLE.into_iter().chain([0]).collect();
-        let mut reader = Reader::new(&bytes);
+        let mut reader = ThriftReader::new(&bytes);
         let mut id = 0;
         let field = reader.field(&mut id).unwrap().unwrap();
         assert_eq!((field.id, reader.integer(field).unwrap()), (1, -3));
@@ -216,7 +216,7 @@ mod tests {
     #[test]
     fn deep_nesting_ends() {
         let lists = [0x19; 1 << 16];
-        let mut reader = Reader::new(&lists);
+        let mut reader = ThriftReader::new(&lists);
         let field = reader.field(&mut 0).unwrap().unwrap();
         assert!(reader.skip(field).is_err());
     }
@@ -224,7 +224,7 @@ mod tests {
     proptest! {
         #[test]
         fn anything_can_be_skipped(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
-            let mut reader = Reader::new(&bytes);
+            let mut reader = ThriftReader::new(&bytes);
             let mut id = 0;
             while let Ok(Some(field)) = reader.field(&mut id) {
                 if reader.skip(field).is_err() {

@@ -1,4 +1,4 @@
-//! The rows of a recording's parts, decoded on a thread of their own, some thousand ahead of those that are counted.
+//! Decodes the rows of a recording on a thread of its own, some thousand rows ahead of the visitor.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -7,55 +7,50 @@ use std::time::Duration;
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded, unbounded};
 
-use super::file::Damage;
-use super::find::{LeftOut, Place, shown};
-use super::look::{self, Look};
-use super::ticks::{TickNote, TickReader};
-use crate::record::parquet::read::footer::Footer;
-use crate::record::parquet::read::rows::{RowReader, Wanted};
+use crate::record::parquet::find::{PartLocation, SkippedFiles};
+use crate::record::parquet::format::damage::Damage;
+use crate::record::parquet::info::{OpenedPart, PartInfo};
+use crate::record::parquet::read::rows::{RowReader, WantedColumn};
+use crate::record::parquet::ticks::{TickReader, TickSummary};
 use crate::record::{PIECE_ROWS, Piece, Query, RecordError, TickInfo, Visit};
 use crate::row::rows::Rows;
+use crate::text::sentence::shown;
 
-/// Ticks that are handed over at once, at most.
+/// The most ticks of a parcel.
 const PARCEL_TICKS: usize = 512;
 
-/// Bytes of rows after which they are handed over.
+/// The size of rows, in bytes, after which a parcel is sent.
 const PARCEL_BYTES: usize = 4 << 20;
 
-/// Parcels that wait to be counted.
+/// How many parcels may wait.
 const PARCELS_AHEAD: usize = 2;
 
-/// Memory in bytes for buffers that are used again.
+/// The most memory, in bytes, for buffers that are kept for reuse.
 const SPARE_BYTES: usize = 8 << 20;
 
-/// How often a reading that waits for rows looks whether its user has had enough.
+/// How often the visitor's thread checks whether to stop while it waits.
 const PATIENCE: Duration = Duration::from_millis(100);
 
-/// A part, as it says of itself.
+/// A part of a recording.
 #[derive(Debug, Clone)]
-pub struct Part {
-    /// Where it lies.
-    pub place: Place,
-    /// Its ticks.
-    pub note: TickNote,
+pub(super) struct FoundPart {
+    pub location: PartLocation,
+    pub ticks: TickSummary,
 }
 
-/// What is read.
+/// The recording to read.
 #[derive(Debug, Clone, Copy)]
-pub struct Of<'a> {
-    /// The recording's path.
+pub(super) struct RunToRead<'a> {
     pub path: &'a Path,
-    /// Its run.
     pub run: &'a str,
-    /// Its parts.
-    pub parts: &'a [Part],
+    pub parts: &'a [FoundPart],
 }
 
-/// Visits the ticks that `query` wants, with the columns `wanted`; also says what could not be read.
-pub fn read(
-    of: Of<'_>,
+/// Calls `visit` for the ticks of `query`, with the columns `wanted`. Also returns warnings about what could not be read.
+pub(super) fn read(
+    of: RunToRead<'_>,
     query: &Query,
-    wanted: &[Wanted],
+    wanted: &[WantedColumn],
     stop: &AtomicBool,
     visit: &mut Visit<'_>,
 ) -> (Result<(), RecordError>, Vec<String>) {
@@ -67,19 +62,19 @@ pub fn read(
         wanted,
         last: None,
         rows_done: 0,
-        rows_total: of.parts.iter().fold(0, |rows, part| rows.saturating_add(part.note.rows)),
+        rows_total: of.parts.iter().fold(0, |rows, part| rows.saturating_add(part.ticks.rows)),
         parcel: Parcel::default(),
         full,
         empty,
-        left_out: LeftOut::default(),
+        skipped: SkippedFiles::default(),
         halt: Arc::default(),
     };
     let halt = Arc::clone(&decoder.halt);
     std::thread::scope(|scope| {
         let decode = move || {
-            // Whether all of it was wanted is known to those who did not.
+            // It fails only if the visitor's thread wants no more, and that knows why.
             let _ = decoder.decode();
-            decoder.left_out.sentences("not all of it can be read")
+            decoder.skipped.sentences("not all of it can be read")
         };
         let thread = std::thread::Builder::new().name("psn-decode".to_owned()).spawn_scoped(scope, decode);
         let thread = thread.map_err(|error| RecordError::io(of.path, error));
@@ -93,7 +88,7 @@ pub fn read(
     })
 }
 
-/// Shows what comes to `visit`, and gives the parcels back.
+/// Calls `visit` for what comes, and sends the parcels back.
 fn hand_out(
     parcels: Receiver<Parcel>,
     back: &Sender<Parcel>,
@@ -107,40 +102,40 @@ fn hand_out(
             Err(RecvTimeoutError::Timeout) if stop.load(Ordering::Relaxed) => return Err(RecordError::Stopped),
             Err(RecvTimeoutError::Timeout) => continue,
         };
-        for Packed { tick, rows, is_last, progress } in &parcel.pieces {
+        for OwnedPiece { tick, rows, is_last, progress } in &parcel.pieces {
             if stop.load(Ordering::Relaxed) {
                 return Err(RecordError::Stopped);
             }
             visit(Piece { tick, rows, is_last: *is_last, progress: *progress })?;
         }
-        // Nobody waits for the last one.
+        // The decoder may have ended.
         let _ = back.send(parcel);
     }
 }
 
-/// Pieces on their way from the decoder. Their buffers are used again and again.
+/// Pieces on their way from the decoder. Their buffers are reused.
 #[derive(Default)]
 struct Parcel {
-    pieces: Vec<Packed>,
-    /// Those of an earlier use.
-    spare: Vec<Packed>,
-    /// Rows in all pieces, and their bytes.
+    pieces: Vec<OwnedPiece>,
+    /// Buffers for further pieces.
+    spare: Vec<OwnedPiece>,
+    /// The rows of all pieces, and their size in bytes.
     rows: usize,
     bytes: usize,
 }
 
-struct Packed {
+struct OwnedPiece {
     tick: TickInfo,
     rows: Rows,
     is_last: bool,
     progress: f64,
 }
 
-/// Reads parts on behalf of who counts their rows.
+/// Reads parts for the visitor's thread.
 struct Decoder<'a> {
-    of: Of<'a>,
+    of: RunToRead<'a>,
     query: &'a Query,
-    wanted: &'a [Wanted],
+    wanted: &'a [WantedColumn],
     /// The number of the last tick that was read.
     last: Option<u64>,
     rows_done: u64,
@@ -148,70 +143,70 @@ struct Decoder<'a> {
     parcel: Parcel,
     full: Sender<Parcel>,
     empty: Receiver<Parcel>,
-    left_out: LeftOut,
-    /// Whether nobody waits for what it reads.
+    skipped: SkippedFiles,
+    /// Set when nothing more is wanted.
     halt: Arc<AtomicBool>,
 }
 
-/// What ends the reading of a part.
-enum Trouble {
-    /// The rest of it can not be read.
+/// Why the reading of a part ended.
+enum PartEnd {
+    /// The rest of the part cannot be read.
     Damage(Damage),
-    /// Nobody wants any more.
+    /// Nothing more is wanted.
     Unwanted,
 }
 
-impl From<Damage> for Trouble {
+impl From<Damage> for PartEnd {
     fn from(damage: Damage) -> Self {
         if matches!(damage, Damage::Stopped) { Self::Unwanted } else { Self::Damage(damage) }
     }
 }
 
 impl Decoder<'_> {
-    fn decode(&mut self) -> Result<(), Trouble> {
+    fn decode(&mut self) -> Result<(), PartEnd> {
         for part in self.of.parts {
             let result = match self.part(part) {
-                Err(Trouble::Damage(damage)) if damage.is_absence() => match self.successor(part) {
+                Err(PartEnd::Damage(damage)) if damage.is_absence() => match self.successor(part) {
                     Some(successor) => self.part(&successor),
-                    None => Err(Trouble::Damage(damage)),
+                    None => Err(PartEnd::Damage(damage)),
                 },
                 result => result,
             };
             match result {
                 Ok(()) => {}
-                Err(Trouble::Damage(damage)) => self.left_out.add(part.place.path(), &damage),
-                Err(Trouble::Unwanted) => return Err(Trouble::Unwanted),
+                Err(PartEnd::Damage(damage)) => self.skipped.add(part.location.path(), &damage),
+                Err(PartEnd::Unwanted) => return Err(PartEnd::Unwanted),
             }
         }
         self.send()
     }
 
-    /// The part that `part` has been merged into since it was found.
-    fn successor(&self, part: &Part) -> Option<Part> {
-        let has_it = |look: &Look| {
-            look.header.parse().is_ok_and(|header| header.run == self.of.run)
-                && look.note.first <= part.note.first
-                && part.note.last <= look.note.last
+    /// The part that `part` was merged into after it was found.
+    fn successor(&self, part: &FoundPart) -> Option<FoundPart> {
+        let has_it = |info: &PartInfo| {
+            info.header.parse().is_ok_and(|header| header.run == self.of.run) && info.ticks.covers(&part.ticks)
         };
-        let names = part.place.siblings().ok()?;
+        let names = part.location.siblings().ok()?;
         names.into_iter().find_map(|name| {
-            let place = part.place.beside(&name);
-            let look = place.open().and_then(|file| look::of(&Footer::read(&file)?)).ok().filter(has_it)?;
-            Some(Part { place, note: look.note })
+            let location = part.location.beside(&name);
+            let info = location.open().and_then(OpenedPart::of).ok()?.info;
+            if !has_it(&info) {
+                return None;
+            }
+            Some(FoundPart { location, ticks: info.ticks })
         })
     }
 
-    /// Reads a part, unless nothing in it is wanted.
-    fn part(&mut self, part: &Part) -> Result<(), Trouble> {
+    /// Reads a part, unless all of it is outside the query.
+    fn part(&mut self, part: &FoundPart) -> Result<(), PartEnd> {
         let Query { from_ns, to_ns, .. } = *self.query;
-        let is_known = self.last.is_some_and(|last| part.note.last <= last);
-        if part.note.count == 0 || part.note.to_ns < from_ns || part.note.from_ns >= to_ns || is_known {
-            self.rows_done = self.rows_done.saturating_add(part.note.rows);
+        let is_known = self.last.is_some_and(|last| part.ticks.last <= last);
+        if part.ticks.count == 0 || part.ticks.to_ns < from_ns || part.ticks.from_ns >= to_ns || is_known {
+            self.rows_done = self.rows_done.saturating_add(part.ticks.rows);
             return Ok(());
         }
-        let file = part.place.open()?;
-        let footer = Footer::read(&file)?;
-        let mut ticks = TickReader::new(&file, &look::note_of(&footer)?, &self.halt)?;
+        let OpenedPart { file, footer, info } = part.location.open().and_then(OpenedPart::of)?;
+        let mut ticks = TickReader::new(&file, &info.ticks, &self.halt)?;
         let mut rows = RowReader::new(&file, footer, self.wanted, &self.halt)?;
         while let Some(tick) = ticks.next()? {
             let is_new = self.last.is_none_or(|last| tick.number > last);
@@ -226,10 +221,10 @@ impl Decoder<'_> {
         Ok(())
     }
 
-    /// Reads a tick. It is there with all its rows, or not at all, unless it has more than a piece can hold.
-    fn tick(&mut self, info: &TickInfo, mut left: u64, rows: &mut RowReader) -> Result<(), Trouble> {
+    /// Reads a tick. It has all its rows or is skipped, unless it is larger than a piece.
+    fn tick(&mut self, info: &TickInfo, mut left: u64, rows: &mut RowReader) -> Result<(), PartEnd> {
         loop {
-            let mut piece = self.parcel.spare.pop().unwrap_or_else(|| Packed {
+            let mut piece = self.parcel.spare.pop().unwrap_or_else(|| OwnedPiece {
                 tick: TickInfo::default(),
                 rows: Rows::new(self.wanted.len()),
                 is_last: true,
@@ -256,8 +251,8 @@ impl Decoder<'_> {
         }
     }
 
-    /// Hands over what there is.
-    fn send(&mut self) -> Result<(), Trouble> {
+    /// Sends the parcel.
+    fn send(&mut self) -> Result<(), PartEnd> {
         let mut next = self.empty.try_recv().unwrap_or_default();
         next.spare.append(&mut next.pieces);
         let mut bytes = 0;
@@ -267,6 +262,6 @@ impl Decoder<'_> {
         });
         (next.rows, next.bytes) = (0, 0);
         let full = std::mem::replace(&mut self.parcel, next);
-        self.full.send(full).map_err(|_| Trouble::Unwanted)
+        self.full.send(full).map_err(|_| PartEnd::Unwanted)
     }
 }

@@ -1,7 +1,7 @@
-//! One part in the making: a hidden file, until it is complete.
+//! Writes one part: a hidden file until it is complete.
 
 use std::fs::File;
-use std::io::{self, BufWriter};
+use std::io;
 use std::path::{Path, PathBuf};
 
 use parquet::errors::ParquetError;
@@ -9,19 +9,18 @@ use parquet::file::metadata::RowGroupMetaData;
 use parquet::schema::types::TypePtr;
 
 use crate::record::parquet::dir::Dir;
-use crate::record::parquet::file::Slice;
-use crate::record::parquet::find::shown;
+use crate::record::parquet::format::range::FileRange;
+use crate::record::parquet::format::schema;
 use crate::record::parquet::name::PartName;
-use crate::record::parquet::schema;
-use crate::record::parquet::ticks::{Tick, TickNote, TickWriter};
+use crate::record::parquet::ticks::{PartTick, TickSummary, TickWriter};
 use crate::record::parquet::write::buffer::RowBuffer;
 use crate::record::parquet::write::table::TableWriter;
 use crate::record::{RecordError, create};
 use crate::report::Facts;
 
-/// A part in the making. One that is given up leaves nothing behind.
-pub struct PartWriter {
-    file: TableWriter<BufWriter<File>>,
+/// Writes a part. If it is dropped before it is complete, it leaves nothing behind.
+pub(super) struct PartWriter {
+    file: TableWriter<File>,
     ticks: TickWriter,
     directory: Dir,
     name: String,
@@ -29,43 +28,42 @@ pub struct PartWriter {
     is_complete: bool,
 }
 
-/// A part that is complete.
+/// A part that was completed.
 #[derive(Debug, Clone, Copy)]
-pub struct Complete {
-    /// Its size in bytes.
+pub(super) struct CompletePart {
+    /// The size in bytes.
     pub bytes: u64,
-    /// What it says of its ticks.
-    pub note: TickNote,
+    pub ticks: TickSummary,
 }
 
-/// What is noted in a part.
+/// What psn notes in the metadata of a part.
 #[derive(Debug, Clone, Copy)]
-pub struct Notes<'a> {
-    /// The run's header, JSON.
+pub(super) struct PartNotes<'a> {
+    /// The run's header, as JSON.
     pub header: &'a str,
-    /// The facts of its report, if this is its last part.
+    /// The facts of the report, in the last part of a run.
     pub facts: Option<&'a Facts>,
     /// The names of the parts that were merged into this one.
     pub replaces: &'a [String],
 }
 
 impl PartWriter {
-    /// Begins the part that is to be `name` in `directory`; `due_before` ticks of the run were due before its first.
-    pub fn create(directory: &Dir, name: &str, schema: &TypePtr, due_before: u64) -> Result<Self, RecordError> {
+    /// Begins the part `name` in `directory`. `due_before` ticks of the run were due up to the tick before its first.
+    pub(super) fn create(directory: &Dir, name: &str, schema: &TypePtr, due_before: u64) -> Result<Self, RecordError> {
         let temporary = PartName::temporary(name);
         let path = directory.path().join(&temporary);
-        let failed = |error: ParquetError| engine(&path, &error);
+        let failed = |error: ParquetError| engine(&path, error);
         let ticks = TickWriter::new(due_before).map_err(failed)?;
         let mode = create::file_mode();
         let file = match directory.create(&temporary, mode) {
-            // What a killed psn may have left there; what is another user's is left alone.
+            // A killed psn may have left it. If it belongs to another user, it is left alone.
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => directory
                 .remove_own(&temporary)
                 .and_then(|()| directory.create(&temporary, mode))
-                .map_err(|_| RecordError::Exists { path: shown(&path) }),
+                .map_err(|_| RecordError::Exists { path: path.clone() }),
             file => file.map_err(|error| RecordError::io(&path, error)),
         };
-        let file = TableWriter::new(BufWriter::new(file?), schema).map_err(failed)?;
+        let file = TableWriter::new(file?, schema).map_err(failed)?;
         let (directory, name) = (directory.clone(), name.to_owned());
         Ok(Self { file, ticks, directory, name, replaces_file: false, is_complete: false })
     }
@@ -74,49 +72,49 @@ impl PartWriter {
         self.directory.path().join(PartName::temporary(&self.name))
     }
 
-    /// Has it take the place of a file that is there.
-    pub const fn replace_file(&mut self) {
+    /// Lets the part replace an existing file.
+    pub(super) const fn replace_file(&mut self) {
         self.replaces_file = true;
     }
 
-    /// What is to be said of its ticks so far.
-    pub const fn note(&self) -> &TickNote {
+    /// The note on the ticks so far.
+    pub(super) const fn note(&self) -> &TickSummary {
         self.ticks.note()
     }
 
-    /// Adds the next tick, whose rows are written on their own.
-    pub fn add(&mut self, tick: Tick) -> Result<(), RecordError> {
-        self.ticks.add(tick).map_err(|error| engine(&self.temporary(), &error))
+    /// Adds the next tick. Its rows are written separately.
+    pub(super) fn add(&mut self, tick: PartTick) -> Result<(), RecordError> {
+        self.ticks.add(tick).map_err(|error| engine(&self.temporary(), error))
     }
 
     /// Writes `rows` as a row group, if there are any.
-    pub fn write(&mut self, rows: &mut RowBuffer) -> Result<(), RecordError> {
-        rows.write(&mut self.file).map_err(|error| engine(&self.temporary(), &error))
+    pub(super) fn write(&mut self, rows: &mut RowBuffer) -> Result<(), RecordError> {
+        rows.write(&mut self.file).map_err(|error| engine(&self.temporary(), error))
     }
 
-    /// Copies a row group of `source`, a file of the same columns, as it is.
-    pub fn copy(&mut self, source: &Slice, group: &RowGroupMetaData) -> Result<(), RecordError> {
-        self.file.copy_group(source, group).map_err(|error| engine(&self.temporary(), &error))
+    /// Copies a row group of `source`, which has the same columns.
+    pub(super) fn copy(&mut self, source: &FileRange, group: &RowGroupMetaData) -> Result<(), RecordError> {
+        self.file.copy_group(source, group).map_err(|error| engine(&self.temporary(), error))
     }
 
-    /// Completes the part. It is there from then on, also when the host crashes.
-    pub fn finish(mut self, notes: Notes<'_>) -> Result<Complete, RecordError> {
+    /// Completes the part. From then on it survives a crash of the host.
+    pub(super) fn finish(mut self, notes: PartNotes<'_>) -> Result<CompletePart, RecordError> {
         let path = self.directory.path().join(&self.name);
         let failed = |error| RecordError::io(&path, error);
         let note =
-            complete(&mut self.file, &mut self.ticks, notes).map_err(|error| engine(&self.temporary(), &error))?;
-        let file = self.file.inner().get_ref();
+            complete(&mut self.file, &mut self.ticks, notes).map_err(|error| engine(&self.temporary(), error))?;
+        let file = self.file.inner();
         file.sync_all().map_err(failed)?;
         let bytes = file.metadata().map_err(failed)?.len();
         self.directory.rename(&PartName::temporary(&self.name), &self.name, self.replaces_file).map_err(|error| {
             match error.kind() {
-                io::ErrorKind::AlreadyExists => RecordError::Exists { path: shown(&path) },
+                io::ErrorKind::AlreadyExists => RecordError::Exists { path: path.clone() },
                 _ => failed(error),
             }
         })?;
         self.is_complete = true;
         self.directory.sync().map_err(|error| RecordError::io(self.directory.path(), error))?;
-        Ok(Complete { bytes, note })
+        Ok(CompletePart { bytes, ticks: note })
     }
 }
 
@@ -129,12 +127,12 @@ impl Drop for PartWriter {
 }
 
 fn complete(
-    file: &mut TableWriter<BufWriter<File>>,
+    file: &mut TableWriter<File>,
     ticks: &mut TickWriter,
-    notes: Notes<'_>,
-) -> Result<TickNote, ParquetError> {
+    notes: PartNotes<'_>,
+) -> Result<TickSummary, ParquetError> {
     let (bytes, note) = ticks.finish()?;
-    let note = TickNote { offset: file.len(), length: bytes.len() as u64, ..note };
+    let note = TickSummary { offset: file.len(), length: bytes.len() as u64, ..note };
     file.write(bytes)?;
     let mut said = vec![(schema::HEADER_NOTE, notes.header.to_owned()), (schema::TICKS_NOTE, json(&note)?)];
     if let Some(facts) = notes.facts {
@@ -151,10 +149,10 @@ fn json<T: serde::Serialize + ?Sized>(value: &T) -> Result<String, ParquetError>
     serde_json::to_string(value).map_err(|error| ParquetError::External(Box::new(error)))
 }
 
-/// An error of the engine, without its own words around those of the system.
-pub fn engine(path: &Path, error: &ParquetError) -> RecordError {
+/// The error of the `parquet` crate, or the one that it wraps: the system's own words are clearer.
+pub(super) fn engine(path: &Path, error: ParquetError) -> RecordError {
     match error {
-        ParquetError::External(error) => RecordError::engine(path, error),
+        ParquetError::External(cause) => RecordError::engine(path, cause),
         other => RecordError::engine(path, other),
     }
 }

@@ -1,13 +1,13 @@
-//! The columns of the files: what engines see, and under which names psn finds its own.
+//! The columns of a part as engines see them, and the keys of the notes that psn keeps in its metadata.
 //!
 //! | column | | |
 //! |---|---|---|
 //! | `tick` | INT64 | the number of the tick in its run |
-//! | `time` | TIMESTAMP, microseconds, UTC | when its pass began |
-//! | `seconds` | DOUBLE | the time it stands for, so that `sum(seconds)` is the time that threads spent |
-//! | a text column | STRING | the stored form ([`text`](crate::record::text)) |
-//! | a number column | INT64, or DECIMAL(18, n) | NULL where there is no number, or none that fits |
-//! | a number column's `…_text` | STRING | what is there instead: a mark, or the number of more digits |
+//! | `time` | TIMESTAMP, microseconds, UTC | start of the pass |
+//! | `seconds` | DOUBLE | the time that the tick stands for, so that `sum(seconds)` is thread-seconds |
+//! | a text column | STRING | the stored form ([`crate::record::text`]) |
+//! | a number column | INT64, or DECIMAL(18, n) | NULL if there is no number, or it does not fit |
+//! | a number column's `…_text` | STRING | what is there instead: a mark, or the digits of the number |
 
 use std::sync::Arc;
 
@@ -18,57 +18,57 @@ use parquet::schema::types::{Type, TypePtr};
 use crate::record::{Header, text};
 use crate::row::observation::{Mark, Value};
 
-/// What the keys of psn's notes in a file begin with.
-pub const NOTES: &str = "psn.";
+/// The prefix of the keys of psn's notes in a file.
+pub(crate) const NOTES: &str = "psn.";
 /// The key of the run's header.
-pub const HEADER_NOTE: &str = "psn.header";
-/// The key of what is said of the ticks.
-pub const TICKS_NOTE: &str = "psn.ticks";
-/// The key of the facts of the run's report, which its last part has.
-pub const FACTS_NOTE: &str = "psn.facts";
+pub(crate) const HEADER_NOTE: &str = "psn.header";
+/// The key of the note on the ticks.
+pub(crate) const TICKS_NOTE: &str = "psn.ticks";
+/// The key of the facts of the report, in the last part of a run.
+pub(crate) const FACTS_NOTE: &str = "psn.facts";
 /// The key of the names of the parts that were merged into this one.
-pub const REPLACES_NOTE: &str = "psn.replaces";
+pub(crate) const REPLACES_NOTE: &str = "psn.replaces";
 
-/// Digits of a `DECIMAL` in 64 bits.
+/// The digits of a `DECIMAL` in 64 bits.
 const DECIMAL_DIGITS: u8 = 18;
 
-/// The name of the column that has what does not fit into the number column `name`.
-pub fn text_name(name: &str) -> String {
+/// The name of the text column beside the number column `name`.
+pub(crate) fn text_name(name: &str) -> String {
     format!("{name}_text")
 }
 
-/// The decimal places of numbers that are stored times `divisor`; none if it is not a power of ten.
+/// The decimal places of numbers that are stored multiplied by `divisor`; none if it is not a power of ten.
 fn scale(divisor: u32) -> Option<u8> {
     (1..10).find(|places| 10_u32.checked_pow((*places).into()) == Some(divisor))
 }
 
-/// `number` as a column of numbers stored times `divisor` has it, if it can.
-pub fn fitting(number: i128, divisor: u32) -> Option<i64> {
+/// `number` as a number column with this divisor stores it; none if it does not fit.
+pub(crate) fn fitting(number: i128, divisor: u32) -> Option<i64> {
     let fits = |number: &i64| scale(divisor).is_none() || number.unsigned_abs() < 10_u64.pow(DECIMAL_DIGITS.into());
     i64::try_from(number).ok().filter(fits)
 }
 
-/// The stored form of what a number column can not have; none for no value at all.
-pub fn store_beside(value: Value<'_>) -> Option<String> {
+/// The stored form, in the text column, of a value that a number column cannot hold; none for no value at all.
+pub(crate) fn store_beside(value: Value<'_>) -> Option<String> {
     match value {
         Value::Mark(Mark::None) => None,
         Value::Mark(mark) => Some(mark.text().to_owned()),
         Value::Number(number) => Some(number.to_string()),
         Value::Text(bytes) => {
             let stored = text::store(bytes);
-            // A text of digits is none of psn's; it stays one all the same.
+            // psn writes no text of digits there. It stays a text all the same.
             Some(if stored_number(stored.as_bytes()).is_some() { format!("\\e:{stored}") } else { stored.into_owned() })
         }
     }
 }
 
-/// The number that is stored as `stored` beside its column.
-pub fn stored_number(stored: &[u8]) -> Option<i128> {
+/// The number that is stored as text beside a number column.
+pub(crate) fn stored_number(stored: &[u8]) -> Option<i128> {
     std::str::from_utf8(stored).ok()?.parse().ok()
 }
 
-/// The columns of a file with rows as `header` says.
-pub fn rows(header: &Header) -> Result<TypePtr, ParquetError> {
+/// The schema of a file with the columns of `header`.
+pub(crate) fn rows(header: &Header) -> Result<TypePtr, ParquetError> {
     let time = LogicalType::timestamp(true, TimeUnit::MICROS);
     let mut fields = vec![
         leaf("tick", Physical::INT64, Repetition::REQUIRED, None)?,
@@ -87,8 +87,8 @@ pub fn rows(header: &Header) -> Result<TypePtr, ParquetError> {
     table(fields)
 }
 
-/// A table of `numbers`, 64 bits without a sign, and then of `texts`.
-pub fn numbers_and_texts(numbers: &[&str], texts: &[&str]) -> Result<TypePtr, ParquetError> {
+/// A schema with columns of unsigned 64-bit numbers, followed by columns of texts.
+pub(crate) fn numbers_and_texts(numbers: &[&str], texts: &[&str]) -> Result<TypePtr, ParquetError> {
     let unsigned = || Some(LogicalType::integer(64, false));
     let numbers = numbers.iter().map(|name| leaf(name, Physical::INT64, Repetition::REQUIRED, unsigned()));
     let texts = texts.iter().map(|name| text_leaf(name, Repetition::REQUIRED));

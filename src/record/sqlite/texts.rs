@@ -1,4 +1,4 @@
-//! Texts by id, as they were before they were stored.
+//! Texts by id, loaded from their stored form.
 
 use std::collections::HashMap;
 
@@ -10,24 +10,24 @@ use super::sums;
 use crate::record::text;
 use crate::row::observation::{Mark, Value};
 
-/// The texts in use lately.
+/// A cache of texts.
 #[derive(Debug)]
-pub(super) struct Strings {
-    texts: HashMap<i64, Stored, RandomState>,
+pub(super) struct TextCache {
+    texts: HashMap<i64, CachedText, RandomState>,
     bytes: usize,
     select: &'static str,
     has_sums: bool,
-    /// Texts that are not what their checksums say, or not there.
+    /// How many texts have wrong checksums or are missing.
     damaged: u64,
 }
 
 #[derive(Debug)]
-enum Stored {
+enum CachedText {
     Text(Box<[u8]>),
     Mark(Mark),
 }
 
-impl Stored {
+impl CachedText {
     const fn value(&self) -> Value<'_> {
         match self {
             Self::Text(text) => Value::Text(text),
@@ -36,8 +36,8 @@ impl Stored {
     }
 }
 
-impl Strings {
-    /// Bytes after which the memory starts over.
+impl TextCache {
+    /// The size in bytes after which the cache is emptied.
     const CACHED_BYTES: usize = 32 << 20;
 
     /// For a recording with checksums, or without.
@@ -50,7 +50,7 @@ impl Strings {
         Self { texts: HashMap::default(), bytes: 0, select, has_sums, damaged: 0 }
     }
 
-    /// The text of `id`.
+    /// The text with this id.
     pub(super) fn get(&mut self, db: &Connection, id: i64) -> rusqlite::Result<Value<'_>> {
         if !self.texts.contains_key(&id) {
             if self.bytes > Self::CACHED_BYTES {
@@ -58,13 +58,14 @@ impl Strings {
                 self.bytes = 0;
             }
             let stored = self.load(db, id)?;
-            self.bytes += size_of::<(i64, Stored)>() + if let Stored::Text(text) = &stored { text.len() } else { 0 };
+            self.bytes +=
+                size_of::<(i64, CachedText)>() + if let CachedText::Text(text) = &stored { text.len() } else { 0 };
             self.texts.insert(id, stored);
         }
-        Ok(self.texts.get(&id).map_or(Value::Mark(Mark::Malformed), Stored::value))
+        Ok(self.texts.get(&id).map_or(Value::Mark(Mark::Malformed), CachedText::value))
     }
 
-    fn load(&mut self, db: &Connection, id: i64) -> rusqlite::Result<Stored> {
+    fn load(&mut self, db: &Connection, id: i64) -> rusqlite::Result<CachedText> {
         let mut select = db.prepare_cached(self.select)?;
         let mut rows = select.query([id])?;
         if let Some(row) = rows.next()?
@@ -73,16 +74,16 @@ impl Strings {
         {
             let mut buffer = Vec::new();
             return Ok(match text::load(bytes, &mut buffer) {
-                Value::Text(bytes) => Stored::Text(bytes.into()),
-                Value::Mark(mark) => Stored::Mark(mark),
-                Value::Number(_) => Stored::Mark(Mark::Malformed),
+                Value::Text(bytes) => CachedText::Text(bytes.into()),
+                Value::Mark(mark) => CachedText::Mark(mark),
+                Value::Number(_) => CachedText::Mark(Mark::Malformed),
             });
         }
         self.damaged += 1;
-        Ok(Stored::Mark(Mark::Malformed))
+        Ok(CachedText::Mark(Mark::Malformed))
     }
 
-    /// How many texts were found damaged since the last call.
+    /// How many damaged texts were met since the last call.
     pub(super) const fn take_damaged(&mut self) -> u64 {
         std::mem::replace(&mut self.damaged, 0)
     }

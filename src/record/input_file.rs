@@ -1,5 +1,5 @@
-//! A file that is read: what it is, is told by its first bytes and not by its name; and it is the same file however often it
-//! is read, whatever its name leads to by then.
+//! An input file. Its first bytes tell the format, whatever its name. The descriptor stays open, so that every reading is of
+//! the same file even if its name leads elsewhere by then.
 
 use std::fs::{self, File};
 use std::io::{self, Read, Write as _};
@@ -15,25 +15,25 @@ use rustix::fs::{Mode, OFlags};
 
 use super::RecordError;
 
-/// What the first bytes say.
+/// What a file is, by its first bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Content {
-    /// Nothing is in it.
+pub(super) enum Content {
+    /// An empty file.
     Empty,
     /// An SQLite database.
     Sqlite,
     /// A Parquet file.
     Parquet,
-    /// Comma-separated values of psn's.
+    /// psn's CSV.
     Csv,
-    /// The same, compressed by gzip.
+    /// Compressed by gzip, as CSV may be.
     Gzip,
     /// None of these.
     Unknown,
 }
 
 impl Content {
-    /// Bytes that tell.
+    /// How many bytes are looked at.
     const LEN: usize = 16;
 
     fn of(first: &[u8]) -> Self {
@@ -50,26 +50,23 @@ impl Content {
 
 /// A regular file that is open, or a copy of what came by a pipe.
 #[derive(Debug, Clone)]
-pub struct Source {
-    /// Its name.
+pub(super) struct InputFile {
+    /// The path it was opened by.
     pub path: PathBuf,
     file: Arc<File>,
     len: u64,
-    /// Whether it is a copy: then nothing of that name can be opened again.
+    /// Whether it is a copy of a pipe, so that it cannot be opened by its path again.
     pub is_copy: bool,
 }
 
-impl Source {
-    /// Opens what `path` names: a regular file, or, where it is standard input or an open descriptor by name, what comes by
-    /// it. A pipe or device that is met under any other name is refused and not waited for.
-    ///
-    /// # Errors
-    /// When it is neither, or can not be read, and when `stop` is set before all of a pipe has come.
-    pub fn open(path: &Path, stop: &AtomicBool) -> Result<Self, RecordError> {
+impl InputFile {
+    /// Opens the regular file at `path`. Standard input and open descriptors under their names (`/dev/fd/3`) may also be
+    /// pipes, which are copied until `stop` is set. Other pipes, and devices, are refused without waiting for them.
+    pub(super) fn open(path: &Path, stop: &AtomicBool) -> Result<Self, RecordError> {
         let failed = |error| RecordError::io(path, error);
         let name = if path.as_os_str() == "-" { Path::new("/dev/stdin") } else { path };
         let is_descriptor = is_descriptor(name);
-        // Before it is opened: to open a device may be to act.
+        // Checked before the file is opened: opening a device may have effects.
         let found = fs::metadata(name).map_err(failed)?;
         if !(found.is_file() || (is_descriptor && (found.file_type().is_fifo() || found.file_type().is_socket()))) {
             return Err(refused(path, &found));
@@ -92,23 +89,17 @@ impl Source {
         Ok(source(copy, len, true))
     }
 
-    /// What is in it.
-    ///
-    /// # Errors
-    /// When it can not be read.
-    pub fn content(&self) -> io::Result<Content> {
+    /// The format.
+    pub(super) fn content(&self) -> io::Result<Content> {
         let mut first = [0; Content::LEN];
         let len = self.file.read_at(&mut first, 0)?;
         Ok(Content::of(first.get(..len).unwrap_or_default()))
     }
 
-    /// Its bytes from the start, decompressed if need be, and how much of the file they have taken so far.
-    ///
-    /// # Errors
-    /// When it can not be read.
-    pub fn bytes(&self) -> io::Result<(Box<dyn Read>, Taken)> {
-        let taken = Taken { at: Arc::default(), len: self.len };
-        let plain = Plain { file: Arc::clone(&self.file), at: Arc::clone(&taken.at) };
+    /// The bytes from the start, decompressed if need be, and the share of the file that has been read.
+    pub(super) fn bytes(&self) -> io::Result<(Box<dyn Read>, ReadShare)> {
+        let taken = ReadShare { at: Arc::default(), len: self.len };
+        let plain = PositionedReader { file: Arc::clone(&self.file), at: Arc::clone(&taken.at) };
         Ok(match self.content()? {
             Content::Gzip => (Box::new(MultiGzDecoder::new(io::BufReader::with_capacity(1 << 16, plain))), taken),
             _ => (Box::new(plain), taken),
@@ -116,7 +107,7 @@ impl Source {
     }
 }
 
-/// Whether `path` names a descriptor that is open already: there is no other way to name a pipe of the shell.
+/// Whether `path` names an open descriptor, as the pipes of a shell do.
 fn is_descriptor(path: &Path) -> bool {
     ["/dev/stdin", "/dev/fd", "/proc/self/fd"].iter().any(|prefix| path.starts_with(prefix))
 }
@@ -130,12 +121,12 @@ fn refused(path: &Path, found: &fs::Metadata) -> RecordError {
     } else if kind.is_socket() {
         "it is a socket"
     } else {
-        "it is a device, and no file"
+        "it is a device, not a regular file"
     };
     RecordError::not_recording(path, reason)
 }
 
-/// Copies what comes by a pipe to a file without a name, so that it can be read more than once.
+/// Copies a pipe to an unnamed file, so that it can be read more than once.
 fn copy(pipe: &File, stop: &AtomicBool) -> io::Result<(File, u64)> {
     let mut copy = unnamed()?;
     let mut piece = vec![0; 1 << 16];
@@ -163,7 +154,8 @@ fn copy(pipe: &File, stop: &AtomicBool) -> io::Result<(File, u64)> {
     }
 }
 
-/// A file that nobody else can open, gone when it is closed: on a disk rather than in memory, where nobody says otherwise.
+/// A file that nobody else can open and that is gone when it is closed. It is on disk rather than in memory, unless TMPDIR
+/// says otherwise.
 fn unnamed() -> io::Result<File> {
     let directory = std::env::var_os("TMPDIR").filter(|name| !name.is_empty()).map_or("/var/tmp".into(), PathBuf::from);
     let flags = OFlags::TMPFILE | OFlags::RDWR | OFlags::CLOEXEC;
@@ -171,17 +163,17 @@ fn unnamed() -> io::Result<File> {
     made.map(File::from).map_err(|error| {
         let reason = io::Error::from(error);
         let directory = crate::text::sentence::shown(&directory);
-        io::Error::new(reason.kind(), format!("what comes by a pipe is kept in {directory} (TMPDIR): {reason}"))
+        io::Error::new(reason.kind(), format!("what is read from a pipe is kept in {directory} (TMPDIR): {reason}"))
     })
 }
 
-/// A file from its start on, whoever else reads it.
-struct Plain {
+/// Reads a file from its start, independently of other readers.
+struct PositionedReader {
     file: Arc<File>,
     at: Arc<AtomicU64>,
 }
 
-impl Read for Plain {
+impl Read for PositionedReader {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let len = self.file.read_at(buffer, self.at.load(Ordering::Relaxed))?;
         self.at.fetch_add(len as u64, Ordering::Relaxed);
@@ -191,16 +183,16 @@ impl Read for Plain {
 
 /// How much of a file has been read.
 #[derive(Debug)]
-pub struct Taken {
+pub(super) struct ReadShare {
     at: Arc<AtomicU64>,
     len: u64,
 }
 
-impl Taken {
-    /// From 0 to 1.
+impl ReadShare {
+    /// The share, from 0 to 1.
     #[must_use]
     #[expect(clippy::cast_precision_loss, reason = "progress to be shown")]
-    pub fn share(&self) -> f64 {
+    pub(super) fn share(&self) -> f64 {
         self.at.load(Ordering::Relaxed) as f64 / (self.len as f64).max(1.0)
     }
 }
@@ -229,7 +221,7 @@ mod tests {
         let root = Directory::new();
         let pipe = root.path.join("pipe.csv");
         rustix::fs::mknodat(rustix::fs::CWD, &pipe, rustix::fs::FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).unwrap();
-        let said = |path: &Path| Source::open(path, &AtomicBool::new(false)).unwrap_err().to_string();
+        let said = |path: &Path| InputFile::open(path, &AtomicBool::new(false)).unwrap_err().to_string();
         assert!(said(&pipe).contains("it is a pipe") && said(&pipe).contains("-i -"));
         assert!(said(Path::new("/dev/null")).contains("device"));
         assert!(said(&root.path).contains("directory"));
@@ -240,7 +232,7 @@ mod tests {
         let root = Directory::new();
         let path = root.path.join("a.csv");
         fs::write(&path, "first").unwrap();
-        let source = Source::open(&path, &AtomicBool::new(false)).unwrap();
+        let source = InputFile::open(&path, &AtomicBool::new(false)).unwrap();
         fs::remove_file(&path).unwrap();
         fs::write(&path, "second").unwrap();
         for _ in 0..2 {

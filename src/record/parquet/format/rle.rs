@@ -1,59 +1,60 @@
-//! Small numbers as Parquet packs them: runs of one number, and groups of eight in as few bits as the largest needs.
+//! Parquet's encoding of small numbers: runs of one number, and groups of eight packed into as few bits as the largest
+//! needs.
 
-use super::file::Damage;
+use crate::record::parquet::format::damage::Damage;
 
-/// Zeros that must follow the bytes, so that whole words can be read at their end.
-pub const PADDING: usize = 8;
+/// How many zero bytes must follow the encoded ones, so that whole words can be read at the end.
+pub(crate) const PADDING: usize = 8;
 
 const MALFORMED: Damage = Damage::Form("a page is damaged");
 
-/// Where a reading of packed numbers stands. The bytes themselves are given to it each time.
+/// Decodes numbers. The bytes are passed to each call.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct Hybrid {
-    /// The offset of what has not been read yet.
+pub(crate) struct RleReader {
+    /// The offset of the first byte that has not been read.
     at: usize,
     end: usize,
     width: usize,
-    run: Run,
+    run: RleRun,
 }
 
 #[derive(Debug, Clone, Copy)]
-enum Run {
+enum RleRun {
     Repeated { value: u32, left: usize },
     Packed { bit: usize, left: usize },
 }
 
-impl Default for Run {
+impl Default for RleRun {
     fn default() -> Self {
         Self::Repeated { value: 0, left: 0 }
     }
 }
 
-impl Hybrid {
-    /// Numbers of `width` bits in the bytes from `start` to `end`.
-    pub fn new(start: usize, end: usize, width: u8) -> Result<Self, Damage> {
+impl RleReader {
+    /// Decodes numbers of `width` bits from the bytes from `start` to before `end`.
+    pub(crate) fn new(start: usize, end: usize, width: u8) -> Result<Self, Damage> {
         if width > 32 || start > end {
             return Err(MALFORMED);
         }
-        Ok(Self { at: start, end, width: width.into(), run: Run::default() })
+        Ok(Self { at: start, end, width: width.into(), run: RleRun::default() })
     }
 
-    /// Reads as many numbers as `out` has room for.
-    pub fn read(&mut self, bytes: &[u8], mut out: &mut [u32]) -> Result<(), Damage> {
+    /// Decodes as many numbers as `out` has room for.
+    pub(crate) fn read(&mut self, bytes: &[u8], mut out: &mut [u32]) -> Result<(), Damage> {
         while !out.is_empty() {
             let (now, later) = match &mut self.run {
-                Run::Repeated { left: 0, .. } | Run::Packed { left: 0, .. } => {
+                RleRun::Repeated { left: 0, .. } | RleRun::Packed { left: 0, .. } => {
                     self.run = self.next_run(bytes)?;
                     continue;
                 }
-                Run::Repeated { value, left } => {
+                RleRun::Repeated { value, left } => {
                     let count = out.len().min(*left);
                     let (now, later) = out.split_at_mut(count);
                     now.fill(*value);
                     *left -= count;
                     (now, later)
                 }
-                Run::Packed { bit, left } => {
+                RleRun::Packed { bit, left } => {
                     let count = out.len().min(*left);
                     let (now, later) = out.split_at_mut(count);
                     unpack(bytes, *bit, self.width, now)?;
@@ -74,7 +75,7 @@ impl Hybrid {
         Ok(*byte)
     }
 
-    fn next_run(&mut self, bytes: &[u8]) -> Result<Run, Damage> {
+    fn next_run(&mut self, bytes: &[u8]) -> Result<RleRun, Damage> {
         let mut head = 0_usize;
         for shift in (0..32).step_by(7) {
             let byte = self.byte(bytes)?;
@@ -92,18 +93,18 @@ impl Hybrid {
             for place in 0..self.width.div_ceil(8) {
                 value |= u32::from(self.byte(bytes)?) << (8 * place);
             }
-            return Ok(Run::Repeated { value, left: count });
+            return Ok(RleRun::Repeated { value, left: count });
         }
         let bit = self.at * 8;
         self.at += count * self.width;
         if self.at > self.end {
             return Err(MALFORMED);
         }
-        Ok(Run::Packed { bit, left: count * 8 })
+        Ok(RleRun::Packed { bit, left: count * 8 })
     }
 }
 
-/// Reads numbers of `width` bits, the lowest first, from `bit` on.
+/// Unpacks numbers of `width` bits, lowest bit first, from the offset `bit` on.
 fn unpack(bytes: &[u8], mut bit: usize, width: usize, out: &mut [u32]) -> Result<(), Damage> {
     let mask = (1_u64 << width) - 1;
     for slot in out {
@@ -118,13 +119,13 @@ fn unpack(bytes: &[u8], mut bit: usize, width: usize, out: &mut [u32]) -> Result
     Ok(())
 }
 
-/// Numbers of the packed form that are written in one go: so that one byte says how many.
+/// The most numbers of a packed run, so that one byte holds its length.
 const PACKED: usize = 63 * 8;
 
-/// Writes `numbers` in `width` bits each.
-pub fn write(numbers: &[u32], width: u8, out: &mut Vec<u8>) {
+/// Encodes `numbers` in `width` bits each.
+pub(crate) fn write(numbers: &[u32], width: u8, out: &mut Vec<u8>) {
     let mut left = numbers;
-    // So many of them are to be packed, eight at a time.
+    // How many numbers to pack, a multiple of eight, before a run that is long enough to be repeated.
     let mut packed = 0;
     while let Some((to_pack, ahead)) = left.split_at_checked(packed) {
         let run = ahead.first().map_or(0, |first| ahead.iter().take_while(|number| *number == first).count());
@@ -143,8 +144,8 @@ pub fn write(numbers: &[u32], width: u8, out: &mut Vec<u8>) {
     }
 }
 
-/// Writes `number` so many times.
-pub fn write_run(number: u32, count: usize, width: u8, out: &mut Vec<u8>) {
+/// Encodes a run of `count` times `number`.
+pub(crate) fn write_run(number: u32, count: usize, width: u8, out: &mut Vec<u8>) {
     write_varint((count as u64) << 1, out);
     let bytes = number.to_le_bytes();
     out.extend_from_slice(bytes.get(..usize::from(width).div_ceil(8)).unwrap_or(&bytes));
@@ -166,7 +167,7 @@ fn pack(numbers: &[u32], width: u8, out: &mut Vec<u8>) {
     }
 }
 
-/// Appends numbers of 128 bits together to the `bits` bits in `word`, and moves what are whole bytes to `out`.
+/// Appends numbers, of 128 bits altogether at most, to the `bits` bits in `word`, and moves whole bytes to `out`.
 fn write_bits(numbers: &[u32], width: u8, word: &mut u128, bits: &mut u32, out: &mut Vec<u8>) {
     for number in numbers {
         *word |= u128::from(*number) << *bits;
@@ -178,8 +179,8 @@ fn write_bits(numbers: &[u32], width: u8, word: &mut u128, bits: &mut u32, out: 
     *bits -= bytes * 8;
 }
 
-/// Writes a number in as many groups of seven bits as it needs.
-pub fn write_varint(mut number: u64, out: &mut Vec<u8>) {
+/// Writes a number in groups of seven bits, as many as it needs.
+pub(crate) fn write_varint(mut number: u64, out: &mut Vec<u8>) {
     while number >= 0x80 {
         out.push(number.to_le_bytes()[0] | 0x80);
         number >>= 7;
@@ -199,9 +200,9 @@ mod tests {
 
     #[test]
     fn runs_and_groups() {
-        // Five times 7, then 0 to 7 in three bits each: the example of the specification.
+        // The example of the specification: five times 7, then 0 to 7 in three bits each.
         let bytes = [10, 7, 0x03, 0b1000_1000, 0b1100_0110, 0b1111_1010];
-        let mut hybrid = Hybrid::new(0, bytes.len(), 3).unwrap();
+        let mut hybrid = RleReader::new(0, bytes.len(), 3).unwrap();
         let mut out = [0; 13];
         let bytes = padded(&bytes);
         let (first, rest) = out.split_at_mut(6);
@@ -215,11 +216,11 @@ mod tests {
     fn the_widest_and_the_narrowest() {
         let wide: Vec<u8> = [3].into_iter().chain([0xfe, 0xff, 0xff, 0xff].repeat(8)).collect();
         let mut out = [0; 8];
-        Hybrid::new(0, wide.len(), 32).unwrap().read(&padded(&wide), &mut out).unwrap();
+        RleReader::new(0, wide.len(), 32).unwrap().read(&padded(&wide), &mut out).unwrap();
         assert_eq!(out, [u32::MAX - 1; 8]);
-        Hybrid::new(0, 1, 0).unwrap().read(&padded(&[16]), &mut out).unwrap();
+        RleReader::new(0, 1, 0).unwrap().read(&padded(&[16]), &mut out).unwrap();
         assert_eq!(out, [0; 8]);
-        assert!(Hybrid::new(0, 1, 33).is_err());
+        assert!(RleReader::new(0, 1, 33).is_err());
     }
 
     proptest! {
@@ -232,7 +233,7 @@ mod tests {
             let numbers: Vec<u32> = numbers.into_iter().flat_map(|(number, count)| vec![number & mask; count]).collect();
             let mut bytes = Vec::new();
             write(&numbers, width, &mut bytes);
-            let mut hybrid = Hybrid::new(0, bytes.len(), width).unwrap();
+            let mut hybrid = RleReader::new(0, bytes.len(), width).unwrap();
             let mut read = vec![0; numbers.len()];
             hybrid.read(&padded(&bytes), &mut read).unwrap();
             prop_assert_eq!(read, numbers);
@@ -240,7 +241,7 @@ mod tests {
 
         #[test]
         fn anything_can_be_read(bytes in prop::collection::vec(any::<u8>(), 0..60), width in 0_u8..=32, count in 0_usize..500) {
-            let mut hybrid = Hybrid::new(0, bytes.len(), width).unwrap();
+            let mut hybrid = RleReader::new(0, bytes.len(), width).unwrap();
             let _ = hybrid.read(&padded(&bytes), &mut vec![0; count]);
         }
     }

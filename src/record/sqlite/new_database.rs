@@ -1,39 +1,36 @@
-//! A new database, of which psn makes every file itself.
+//! Creates a database, with every file that SQLite is going to open.
 //!
-//! SQLite opens its files by name. So each name is made beforehand, exclusively, in a directory in which nobody else can give
-//! it to something else: what SQLite then opens is what psn made.
+//! SQLite opens files by name. So psn first creates a file under each name, exclusively, in a directory in which no other
+//! user can replace it. What SQLite then opens is what psn created.
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use rusqlite::{Connection, OpenFlags};
 
+use super::connect::SqliteError;
 use crate::record::RecordError;
-use crate::record::create::{self, Place};
+use crate::record::create::{self, Destination};
 
-/// The files beside a database that SQLite may open.
+/// The suffixes of the files beside a database that SQLite may open.
 const BESIDE: [&str; 3] = ["-wal", "-shm", "-journal"];
 
-/// An empty database, locked for this psn.
-pub(super) struct Fresh {
-    /// Its directory, held.
-    place: Place,
-    /// With no link in it, and no directory that another user could exchange.
+/// An empty database with its lock.
+pub(super) struct NewDatabase {
+    /// Where it is, for messages and for the files beside it.
+    place: Destination,
+    /// A path without links, on which no other user can replace a directory.
     path: PathBuf,
     lock: File,
 }
 
-impl Fresh {
-    /// Makes the file. What is there, and beside it, is replaced if `force` says so.
-    ///
-    /// # Errors
-    /// When there is something under one of the names, when another psn writes it, when the directory is one in which other
-    /// users can exchange files, and when it cannot be made.
+impl NewDatabase {
+    /// Creates the file. If `force` is set, an existing one is replaced, and so are the files beside it.
     pub(super) fn create(path: &Path, force: bool) -> Result<Self, RecordError> {
-        let place = Place::of(path)?;
+        let place = Destination::of(path)?;
         let real = create::safe_path(path)?;
         if !force {
-            // What a killed writer left is not taken over, nor is what somebody else planted.
+            // What a killed writer or another user left there is not reused.
             BESIDE.iter().try_for_each(|suffix| create::remove_left(&place.beside(suffix)?, false))?;
         }
         let lock = create::file_at(&place, force)?;
@@ -41,23 +38,20 @@ impl Fresh {
         Ok(Self { place, path: real, lock })
     }
 
-    /// Opens it, has `write` write what comes first, and turns the log on. Returns the connection, and the lock to be held
-    /// longer than that.
-    ///
-    /// # Errors
-    /// Those of SQLite and of `write`, and when one of the files cannot be made.
+    /// Opens the database, calls `write` for the first tables, and turns the write-ahead log on. Returns the connection, and
+    /// the lock, which must outlive it.
     pub(super) fn fill(
         self,
         write: impl FnOnce(&Connection) -> rusqlite::Result<()>,
     ) -> Result<(Connection, File), RecordError> {
-        let failed = |error: rusqlite::Error| RecordError::engine(&self.place.path, error);
+        let failed = |error: rusqlite::Error| RecordError::engine(&self.place.path, SqliteError(error));
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
             | OpenFlags::SQLITE_OPEN_NO_MUTEX
             | OpenFlags::SQLITE_OPEN_NOFOLLOW
             | OpenFlags::SQLITE_OPEN_PRIVATE_CACHE;
         let db = Connection::open_with_flags(&self.path, flags).map_err(failed)?;
-        // The first tables are in the file itself, so that it is known for a recording without its log. They are written
-        // without a journal: until then nothing can be lost.
+        // The first tables are in the file itself, so that it is recognized as a recording without its log. There is nothing
+        // to lose yet, so they are written without a journal.
         db.execute_batch("PRAGMA page_size = 4096; PRAGMA journal_mode = MEMORY; PRAGMA temp_store = MEMORY;")
             .map_err(failed)?;
         write(&db).map_err(failed)?;
@@ -65,7 +59,8 @@ impl Fresh {
             let place = self.place.beside(suffix)?;
             create::exclusively_at(&place).map_err(|error| RecordError::io(&place.path, error.into()))?;
         }
-        // Readers see what was flushed while psn goes on writing. Synced at each commit, so that it outlasts the host.
+        // Readers see what was flushed while psn goes on writing. Each commit is synced, so that it survives a crash of the
+        // host.
         db.execute_batch("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;").map_err(failed)?;
         Ok((db, self.lock))
     }

@@ -1,4 +1,4 @@
-//! The records of a CSV file, cell by cell, in memory that the file has no say in.
+//! The records of a CSV file, cell by cell, in bounded memory.
 
 use std::io::{self, Read};
 use std::sync::Arc;
@@ -6,72 +6,67 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use csv_core::{ReadRecordResult, Reader};
 
-use crate::record::source::{Source, Taken};
+use crate::record::input_file::{InputFile, ReadShare};
 
-/// Bytes of a record's cells at most: header and report are the longest of psn's.
-pub const MAX_RECORD: usize = 8 << 20;
+/// The most bytes in a record. psn's longest are the header and the facts.
+pub(super) const MAX_RECORD: usize = 8 << 20;
 
-/// Cells of a record at most: there are far fewer columns.
+/// The most cells in a record; there are far fewer columns.
 const MAX_CELLS: usize = 4096;
 
 /// Why there is no next record.
 #[derive(Debug, thiserror::Error)]
-pub enum LineError {
-    /// The file.
+pub(super) enum LineError {
+    /// The file cannot be read.
     #[error("{0}")]
     Io(#[from] io::Error),
-    /// A record of more bytes than any of psn's.
-    #[error("a line is longer than {} MiB, which none of psn's is", MAX_RECORD >> 20)]
+    /// The record is longer than any that psn writes.
+    #[error("a line is longer than {} MiB, and so than any that psn writes", MAX_RECORD >> 20)]
     TooLong,
-    /// A record of more cells than any of psn's.
-    #[error("a line has more than {MAX_CELLS} cells, which none of psn's has")]
+    /// The record has more cells than any that psn writes.
+    #[error("a line has more than {MAX_CELLS} cells, and so more than any that psn writes")]
     TooManyCells,
-    /// The user has had enough.
+    /// The user asked for the end.
     #[error("stopped")]
     Stopped,
 }
 
-/// The records of a file, one at a time.
-pub struct Lines {
+/// Reads one record after another.
+pub(super) struct CsvRecords {
     bytes: Box<dyn Read>,
-    taken: Taken,
+    taken: ReadShare,
     stop: Arc<AtomicBool>,
     reader: Reader,
-    /// What was read of the file, and the part of it that was not parsed yet.
+    /// A block of the file, and the range of it that has not been parsed yet.
     piece: Box<[u8]>,
     unparsed: std::ops::Range<usize>,
     cells: Vec<u8>,
-    /// Where each cell ends.
+    /// The end of each cell.
     ends: Vec<usize>,
 }
 
-/// A record.
 #[derive(Debug, Clone, Copy)]
-pub struct Record<'a> {
+pub(super) struct CsvRecord<'a> {
     cells: &'a [u8],
     ends: &'a [usize],
 }
 
-impl<'a> Record<'a> {
-    /// The number of cells.
-    pub const fn len(self) -> usize {
+impl<'a> CsvRecord<'a> {
+    pub(super) const fn len(self) -> usize {
         self.ends.len()
     }
 
-    /// A cell; nothing where there is none.
-    pub fn cell(self, index: usize) -> &'a [u8] {
+    /// The cell at `index`; empty if there is none.
+    pub(super) fn cell(self, index: usize) -> &'a [u8] {
         let Some(end) = self.ends.get(index) else { return &[] };
         let start = index.checked_sub(1).and_then(|before| self.ends.get(before)).copied().unwrap_or(0);
         self.cells.get(start..*end).unwrap_or_default()
     }
 }
 
-impl Lines {
-    /// Those of `source`, until `stop` is set.
-    ///
-    /// # Errors
-    /// When it can not be read.
-    pub fn new(source: &Source, stop: &Arc<AtomicBool>) -> io::Result<Self> {
+impl CsvRecords {
+    /// Reads `source` until `stop` is set.
+    pub(super) fn new(source: &InputFile, stop: &Arc<AtomicBool>) -> io::Result<Self> {
         let (bytes, taken) = source.bytes()?;
         Ok(Self {
             bytes,
@@ -85,8 +80,8 @@ impl Lines {
         })
     }
 
-    /// The next record; none at the end.
-    pub fn next(&mut self) -> Result<Option<Record<'_>>, LineError> {
+    /// The next record; none at the end of the file.
+    pub(super) fn next(&mut self) -> Result<Option<CsvRecord<'_>>, LineError> {
         let (mut len, mut count) = (0, 0);
         let mut has_ended = false;
         loop {
@@ -109,7 +104,7 @@ impl Lines {
                 ReadRecordResult::End => return Ok(None),
             }
         }
-        Ok(Some(Record {
+        Ok(Some(CsvRecord {
             cells: self.cells.get(..len).unwrap_or_default(),
             ends: self.ends.get(..count).unwrap_or_default(),
         }))
@@ -123,13 +118,13 @@ impl Lines {
         Ok(())
     }
 
-    /// How much of the file has been read, from 0 to 1.
-    pub fn progress(&self) -> f64 {
+    /// The share of the file that has been read, from 0 to 1.
+    pub(super) fn progress(&self) -> f64 {
         self.taken.share()
     }
 }
 
-/// Makes room, up to `max`.
+/// Doubles the buffer, up to `max`.
 fn grow<T: Copy + Default>(buffer: &mut Vec<T>, max: usize, beyond: LineError) -> Result<(), LineError> {
     if buffer.len() >= max {
         return Err(beyond);

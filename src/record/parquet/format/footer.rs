@@ -1,108 +1,107 @@
-//! What a Parquet file says of itself at its end, as far as psn has to know.
+//! The metadata at the end of a Parquet file, as far as psn needs them.
+//!
+//! psn parses them itself. The `parquet` crate's `ParquetMetaDataReader` allocates what the file claims, takes up to a hundred
+//! times the memory that the metadata have in the file, and knows no limit on it; here 32 MiB of metadata take four times as much
+//! at most, and nothing is taken for rows and pages that cannot be there. The crate's reader is used only for parts that passed
+//! this one, to copy their row groups.
 
 use std::collections::HashSet;
 
-use crate::record::parquet::file::{Damage, Slice};
-use crate::record::parquet::read::thrift::Reader;
-use crate::record::parquet::schema;
-use crate::record::parquet::sum;
+use crate::record::parquet::format::checksum;
+use crate::record::parquet::format::damage::Damage;
+use crate::record::parquet::format::range::FileRange;
+use crate::record::parquet::format::schema;
+use crate::record::parquet::format::thrift::ThriftReader;
 use crate::text::escape::printable;
 
 const MAGIC: [u8; 4] = *b"PAR1";
 
-/// The longest metadata that are read: what a file for a day and a hundred columns has, tenfold. In memory they are no
-/// more than four times as large.
+/// The most bytes of metadata: ten times those of a file for a day with a hundred columns. In memory they take four times as
+/// much at most.
 const MAX_LENGTH: u64 = 32 << 20;
 
-/// Columns that psn has no more of.
+/// The most columns; psn has fewer.
 const MAX_LEAVES: usize = 4096;
 
-/// Rows that a byte of a file stands for at most, so that a small file can not ask for hours of work. Threads differ in
-/// their ids, so that psn's own files have some hundred at most.
+/// The most rows for each byte of a file, so that a small file cannot ask for hours of work. Threads differ in their ids, so
+/// psn's files have some hundred.
 const MAX_ROWS_PER_BYTE: u64 = 1024;
 
-/// What the name of the program that wrote a file begins with, if it was psn.
-pub const BY: &[u8] = b"psn version ";
+/// The prefix of `created_by` in psn's files.
+pub(crate) const BY: &[u8] = b"psn version ";
 
-/// Characters of another one's name that are shown.
+/// The most characters of another program's name that are shown.
 const MAX_BY: usize = 80;
 
-/// The schema, the places of the columns' values, and psn's notes.
+/// The metadata of a file: its schema, where the columns' values are, and psn's notes.
 #[derive(Debug, Default)]
-pub struct Footer {
-    /// The columns.
-    pub leaves: Vec<Leaf>,
-    /// The row groups.
-    pub groups: Vec<Group>,
-    /// Whether it has a checksum, which then is right, and so has each page.
+pub(crate) struct Footer {
+    pub leaves: Vec<SchemaColumn>,
+    pub groups: Vec<RowGroup>,
+    /// Whether there is a checksum, which then is right. If so, each page has one, too.
     pub has_sums: bool,
-    /// The length in bytes of what it was read from.
+    /// The length of the metadata in the file, in bytes.
     pub len: usize,
     notes: Vec<(String, String)>,
 }
 
-/// A column.
+/// A column of the schema.
 #[derive(Debug)]
-pub struct Leaf {
-    /// Its name.
+pub(crate) struct SchemaColumn {
     pub name: String,
-    /// How its values are stored.
-    pub physical: Physical,
-    /// Whether it has a value in each row.
+    pub physical: PhysicalType,
+    /// Whether there is a value in each row.
     pub is_required: bool,
 }
 
-/// How values are stored.
+/// The physical type of a column.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Physical {
-    /// Eight bytes: integers, and floating-point numbers.
+pub(crate) enum PhysicalType {
+    /// Eight bytes: an integer or a floating-point number.
     Eight,
-    /// Bytes of any number.
+    /// A byte string.
     Bytes,
-    /// In a way that psn does not use.
+    /// A type that psn does not write.
     Other,
 }
 
 /// A row group.
 #[derive(Debug)]
-pub struct Group {
-    /// Its rows.
+pub(crate) struct RowGroup {
+    /// How many rows there are.
     pub rows: u64,
-    /// Where the values of each column lie.
-    pub chunks: Vec<Chunk>,
+    /// Where the values of each column are.
+    pub chunks: Vec<ColumnChunk>,
 }
 
-/// The values of one column in one row group.
+/// Where the values of a column in a row group are.
 #[derive(Debug, Clone, Copy)]
-pub struct Chunk {
-    /// The offset of its first page.
+pub(crate) struct ColumnChunk {
+    /// The offset of the first page.
     pub start: u64,
-    /// The offset behind its last page.
+    /// The offset behind the last page.
     pub end: u64,
-    /// How its pages are compressed.
     pub codec: Codec,
 }
 
 /// How pages are compressed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Codec {
-    /// Not at all.
+pub(crate) enum Codec {
     None,
-    /// With zstd.
     Zstd,
-    /// In a way that psn does not use.
+    /// A codec that psn does not use.
     Other,
 }
 
 impl Footer {
-    /// That of `file`.
-    pub fn read(file: &Slice) -> Result<Self, Damage> {
+    /// Reads the metadata of `file`.
+    pub(crate) fn read(file: &FileRange) -> Result<Self, Damage> {
         Self::read_within(file, MAX_LENGTH)
     }
 
-    /// That of `file`, if it has no more than `max` bytes.
-    pub fn read_within(file: &Slice, max: u64) -> Result<Self, Damage> {
-        const TORN: Damage = Damage::Form("it is no Parquet file, or its end is missing");
+    /// Reads the metadata of `file`, unless they are longer than `max` bytes.
+    pub(crate) fn read_within(file: &FileRange, max: u64) -> Result<Self, Damage> {
+        const TORN: Damage = Damage::Form("it is not a Parquet file, or its end is missing");
         let mut bytes = Vec::new();
         let body = file.len().checked_sub(8).ok_or(TORN)?;
         file.read(body, 8, &mut bytes)?;
@@ -120,9 +119,9 @@ impl Footer {
         Self::parse(&bytes, body)
     }
 
-    /// That which `bytes` are, of a file with `body` bytes before it.
+    /// Parses the metadata in `bytes`. `body` bytes of the file precede them.
     fn parse(bytes: &[u8], body: u64) -> Result<Self, Damage> {
-        let mut reader = Reader::new(bytes);
+        let mut reader = ThriftReader::new(bytes);
         let mut footer = Self { len: bytes.len(), ..Self::default() };
         let (mut id, mut sum, mut by) = (0, None, &b""[..]);
         while let Some(field) = reader.field(&mut id)? {
@@ -139,7 +138,7 @@ impl Footer {
                 5 => {
                     for _ in 0..reader.structures(field)? {
                         let Some((key, value, end)) = note(&mut reader)? else { continue };
-                        if key == sum::NOTE {
+                        if key == checksum::NOTE {
                             sum = Some((bytes.len() - end, value));
                         } else {
                             footer.notes.push((key.to_owned(), value.to_owned()));
@@ -157,7 +156,7 @@ impl Footer {
             return Err(Damage::Foreign(printable(by).chars().take(MAX_BY).collect()));
         }
         if let Some((end, sum)) = sum {
-            sum::check(bytes, end, sum, body)?;
+            checksum::check(bytes, end, sum, body)?;
             footer.has_sums = true;
         }
         let plausible = body.saturating_mul(MAX_ROWS_PER_BYTE).saturating_add(1 << 20);
@@ -167,32 +166,32 @@ impl Footer {
         Ok(footer)
     }
 
-    /// The rows of all row groups.
-    pub fn rows(&self) -> u64 {
+    /// How many rows there are in all row groups.
+    pub(crate) fn rows(&self) -> u64 {
         self.groups.iter().fold(0, |rows, group| rows.saturating_add(group.rows))
     }
 
-    /// The memory that it takes, in bytes, more or less.
-    pub fn size(&self) -> usize {
+    /// The memory that this takes, in bytes, approximately.
+    pub(crate) fn size(&self) -> usize {
         let notes: usize = self.notes.iter().map(|(key, value)| key.len() + value.len()).sum();
-        let leaves: usize = self.leaves.iter().map(|leaf| size_of::<Leaf>() + leaf.name.len()).sum();
+        let leaves: usize = self.leaves.iter().map(|leaf| size_of::<SchemaColumn>() + leaf.name.len()).sum();
         let chunks: usize = self.groups.iter().map(|group| group.chunks.len()).sum();
-        notes + leaves + self.groups.len() * size_of::<Group>() + chunks * size_of::<Chunk>()
+        notes + leaves + self.groups.len() * size_of::<RowGroup>() + chunks * size_of::<ColumnChunk>()
     }
 
-    /// What is noted under `key`.
-    pub fn note(&self, key: &str) -> Option<&str> {
+    /// The note with this key.
+    pub(crate) fn note(&self, key: &str) -> Option<&str> {
         self.notes.iter().find(|(known, _)| known == key).map(|(_, value)| value.as_str())
     }
 
-    /// The place of the column `name`.
-    pub fn leaf(&self, name: &str) -> Option<usize> {
+    /// The index of the column `name`.
+    pub(crate) fn leaf(&self, name: &str) -> Option<usize> {
         self.leaves.iter().position(|leaf| leaf.name == name)
     }
 }
 
-/// The columns of a table that has no others within them.
-fn leaves(reader: &mut Reader<'_>, count: usize) -> Result<Vec<Leaf>, Damage> {
+/// Parses the columns of a schema without nesting.
+fn leaves(reader: &mut ThriftReader<'_>, count: usize) -> Result<Vec<SchemaColumn>, Damage> {
     const NOT_FLAT: Damage = Damage::Form("its columns are not those of a recording");
     let mut leaves = Vec::new();
     let mut names = HashSet::new();
@@ -216,12 +215,12 @@ fn leaves(reader: &mut Reader<'_>, count: usize) -> Result<Vec<Leaf>, Damage> {
             if !names.insert(name) {
                 return Err(Damage::Form("two of its columns have one name"));
             }
-            leaves.push(Leaf {
+            leaves.push(SchemaColumn {
                 name: name.to_owned(),
                 physical: match physical {
-                    Some(2 | 5) => Physical::Eight,
-                    Some(6) => Physical::Bytes,
-                    _ => Physical::Other,
+                    Some(2 | 5) => PhysicalType::Eight,
+                    Some(6) => PhysicalType::Bytes,
+                    _ => PhysicalType::Other,
                 },
                 is_required: match repetition {
                     Some(0) => true,
@@ -234,8 +233,8 @@ fn leaves(reader: &mut Reader<'_>, count: usize) -> Result<Vec<Leaf>, Damage> {
     Ok(leaves)
 }
 
-fn group(reader: &mut Reader<'_>, leaves: usize, body: u64) -> Result<Group, Damage> {
-    let mut group = Group { rows: 0, chunks: Vec::new() };
+fn group(reader: &mut ThriftReader<'_>, leaves: usize, body: u64) -> Result<RowGroup, Damage> {
+    let mut group = RowGroup { rows: 0, chunks: Vec::new() };
     let mut values = Vec::new();
     let mut id = 0;
     while let Some(field) = reader.field(&mut id)? {
@@ -258,17 +257,17 @@ fn group(reader: &mut Reader<'_>, leaves: usize, body: u64) -> Result<Group, Dam
     Ok(group)
 }
 
-/// A column's values, and how many there are.
-fn chunk(reader: &mut Reader<'_>, body: u64) -> Result<(Chunk, u64), Damage> {
-    const MISSING: Damage = Damage::Form("the values of a column can not be found");
+/// Parses where a column's values are, and how many there are.
+fn chunk(reader: &mut ThriftReader<'_>, body: u64) -> Result<(ColumnChunk, u64), Damage> {
+    const MISSING: Damage = Damage::Form("the values of a column cannot be found");
     let mut id = 0;
     let mut found = None;
     while let Some(field) = reader.field(&mut id)? {
         match field.id {
-            // Columns may lie in other files; psn's do not.
+            // Columns may be in other files; psn's are not.
             1 => return Err(MISSING),
             3 => {
-                Reader::structure(field)?;
+                ThriftReader::structure(field)?;
                 found = Some(chunk_metadata(reader)?);
             }
             _ => reader.skip(field)?,
@@ -280,7 +279,7 @@ fn chunk(reader: &mut Reader<'_>, body: u64) -> Result<(Chunk, u64), Damage> {
     }
 }
 
-fn chunk_metadata(reader: &mut Reader<'_>) -> Result<(Chunk, u64), Damage> {
+fn chunk_metadata(reader: &mut ThriftReader<'_>) -> Result<(ColumnChunk, u64), Damage> {
     let mut codec = Codec::Other;
     let (mut values, mut len, mut data, mut dictionary) = (0, 0, 0, None);
     let mut id = 0;
@@ -301,11 +300,11 @@ fn chunk_metadata(reader: &mut Reader<'_>) -> Result<(Chunk, u64), Damage> {
         }
     }
     let start = dictionary.filter(|offset| *offset > 0).unwrap_or(data);
-    Ok((Chunk { start, end: start.saturating_add(len), codec }, values))
+    Ok((ColumnChunk { start, end: start.saturating_add(len), codec }, values))
 }
 
-/// A note's key and value, and how much was left behind its value, if it is one of psn's.
-fn note<'a>(reader: &mut Reader<'a>) -> Result<Option<(&'a str, &'a str, usize)>, Damage> {
+/// Parses a note: its key, its value, and how many bytes are left behind the value. None if it is not psn's.
+fn note<'a>(reader: &mut ThriftReader<'a>) -> Result<Option<(&'a str, &'a str, usize)>, Damage> {
     let (mut key, mut value, mut end) = (&b""[..], &b""[..], 0);
     let mut id = 0;
     while let Some(field) = reader.field(&mut id)? {
@@ -337,7 +336,7 @@ mod tests {
 
     #[test]
     fn nested_columns_are_none_of_psns() {
-        // Two groups, one within the other, and no column.
+        // A group within a group, and no column.
         let root = [0x48, 1, b'r', 0x15, 2, 0];
         let bytes: Vec<u8> = [0x29, 0x2c].into_iter().chain(root).chain(root).chain([0]).collect();
         assert!(Footer::parse(&bytes, 1000).is_err());

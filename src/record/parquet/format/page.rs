@@ -1,66 +1,70 @@
-//! What stands before a page, and the checksums by which a page that has changed is told.
+//! Page headers, and the checksums that reveal damaged pages.
 //!
-//! A page's bytes have Parquet's own checksum (`PageHeader.crc`), which other engines check too. It says nothing of the
-//! header itself: how many values there are, and how they are to be taken. The header's own checksum is in the field that
-//! Parquet leaves to extensions, and that engines pass over.
+//! The bytes of a page have Parquet's own checksum (`PageHeader.crc`), which other engines check, too. It does not cover the
+//! header: how many values there are, and how they are encoded. The header's own checksum is in the field that Parquet reserves
+//! for extensions, which engines skip.
+//!
+//! That is why psn writes headers itself: `SerializedPageWriter` of the `parquet` crate writes neither this field nor a page's
+//! checksum. It reads them itself for their bounds ([`MAX_BYTES`]), which are checked before memory is taken.
 
-use super::file::{Damage, Slice};
-use crate::record::parquet::read::thrift::Reader;
-use crate::record::parquet::rle;
+use crate::record::parquet::format::damage::Damage;
+use crate::record::parquet::format::range::FileRange;
+use crate::record::parquet::format::rle;
+use crate::record::parquet::format::thrift::ThriftReader;
 
 const MALFORMED: Damage = Damage::Form("a page is damaged");
-const CHANGED: Damage = Damage::Form("it is damaged: a page is not what its checksum says");
+const CHANGED: Damage = Damage::Form("it is damaged: the checksum of a page is wrong");
 
-/// Bytes that the header of a page may have; psn's have some fifty.
+/// The most bytes of a page's header; psn's have some fifty.
 const MAX_LENGTH: u64 = 256;
 
-/// Rows that a page may have; psn's have an eighth of it.
+/// The most rows of a page; psn's have an eighth of it.
 const MAX_ROWS: u64 = 1 << 20;
 
-/// The largest page that is taken, in bytes, before and after it is decompressed; psn's have a thirtieth of it, unless one
-/// text alone is larger.
-pub const MAX_BYTES: usize = 16 << 20;
+/// The most bytes of a page, before and after it is decompressed. psn's have a thirtieth of it, unless a single text is
+/// larger.
+pub(crate) const MAX_BYTES: usize = 16 << 20;
 
-/// The values of a column.
-pub const DATA: i64 = 0;
-/// Those that its other pages refer to.
-pub const DICTIONARY: i64 = 2;
+/// The type of a page with values of rows.
+pub(crate) const DATA: i64 = 0;
+/// The type of a page with the values of a dictionary.
+pub(crate) const DICTIONARY: i64 = 2;
 
-/// Values one after another.
-pub const PLAIN: i64 = 0;
-/// Runs of levels.
+/// The encoding of values one after another.
+pub(crate) const PLAIN: i64 = 0;
+/// The encoding of definition levels.
 const RLE: i64 = 3;
-/// An older name of places in a dictionary.
+/// An older name of [`RLE_DICTIONARY`].
 const PLAIN_DICTIONARY: i64 = 2;
-/// Places in a dictionary.
-pub const RLE_DICTIONARY: i64 = 8;
+/// The encoding of indices into a dictionary.
+pub(crate) const RLE_DICTIONARY: i64 = 8;
 
-/// The field of [`Reader`] structures that is for extensions.
+/// The field of a Thrift structure that is reserved for extensions.
 const EXTENSION: i64 = 32_767;
 
-/// What stands before a page.
+/// The header of a page.
 #[derive(Debug, Clone, Copy)]
-pub struct PageHeader {
-    /// Whether it is a dictionary, and not values of rows.
+pub(crate) struct PageHeader {
+    /// Whether the page is a dictionary.
     pub is_dictionary: bool,
-    /// Whether its values are there one after another, and not as places in a dictionary.
+    /// Whether the values are stored themselves, and not as indices into a dictionary.
     pub is_plain: bool,
-    /// How many there are, also those that are none.
+    /// How many values there are, nulls included.
     pub values: usize,
-    /// The page's length in bytes once it is decompressed.
+    /// The length of the page in bytes after it is decompressed.
     pub uncompressed: usize,
-    /// Its length in the file.
+    /// The length of the page in the file.
     pub compressed: usize,
-    /// The header's own length.
+    /// The length of the header.
     pub len: u64,
     /// The checksum of the page as it is in the file.
     crc: Option<u32>,
 }
 
-/// Appends to `out` the header of `page`, which is `uncompressed` bytes long when it is decompressed.
-pub fn write_header(out: &mut Vec<u8>, kind: i64, encoding: i64, rows: usize, uncompressed: usize, page: &[u8]) {
+/// Appends the header of `page` to `out`. The page is `uncompressed` bytes long before it is compressed.
+pub(crate) fn write_header(out: &mut Vec<u8>, kind: i64, encoding: i64, rows: usize, uncompressed: usize, page: &[u8]) {
     let start = out.len();
-    // No page is as long as that.
+    // No page is longer.
     let size = |len: usize| i64::try_from(len).unwrap_or(i64::MAX);
     field(out, 1, INTEGER);
     integer(out, kind);
@@ -93,7 +97,8 @@ const INTEGER: u8 = 5;
 const BINARY: u8 = 8;
 const STRUCTURE: u8 = 12;
 
-/// Begins a field of a structure in Thrift's compact protocol, `step` after the one before; 0 if its number follows.
+/// Begins a field of a structure in Thrift's compact protocol. `step` is the difference to the previous field's number, or 0
+/// if the number follows.
 fn field(out: &mut Vec<u8>, step: u8, kind: u8) {
     out.push(step << 4 | kind);
 }
@@ -103,8 +108,9 @@ fn integer(out: &mut Vec<u8>, number: i64) {
 }
 
 impl PageHeader {
-    /// The one at `start` of `file`, of a page that ends before `end`. In a file that has checksums, it has one too.
-    pub fn read(file: &Slice, start: u64, end: u64, has_sums: bool) -> Result<Self, Damage> {
+    /// Reads the header at the offset `start` of a page that ends before `end`. If `has_sums` is set, it must have a
+    /// checksum.
+    pub(crate) fn read(file: &FileRange, start: u64, end: u64, has_sums: bool) -> Result<Self, Damage> {
         let len = end.saturating_sub(start).min(MAX_LENGTH);
         let mut bytes = Vec::new();
         file.read(start, usize::try_from(len).map_err(|_| MALFORMED)?, &mut bytes)?;
@@ -115,9 +121,9 @@ impl PageHeader {
         }
     }
 
-    /// The header at the start of `bytes`, if it is one of those that psn writes: a dictionary, or a data page of version 1.
+    /// Parses the header at the start of `bytes`: that of a dictionary, or of a data page of version 1.
     fn parse(bytes: &[u8], has_sums: bool) -> Result<Self, Damage> {
-        let mut reader = Reader::new(bytes);
+        let mut reader = ThriftReader::new(bytes);
         let (mut kind, mut uncompressed, mut compressed, mut values, mut encoding) = (None, 0, 0, None, None);
         let (mut crc, mut sum, mut id) = (None, None, 0);
         loop {
@@ -129,7 +135,7 @@ impl PageHeader {
                 3 => compressed = reader.size(field)?,
                 4 => crc = Some(i32::try_from(reader.integer(field)?).map_err(|_| MALFORMED)?.cast_unsigned()),
                 5 | 7 => {
-                    Reader::structure(field)?;
+                    ThriftReader::structure(field)?;
                     (values, encoding) = values_of(&mut reader)?;
                 }
                 EXTENSION => sum = Some((before, reader.bytes(field)?)),
@@ -142,7 +148,7 @@ impl PageHeader {
             is_dictionary: match kind {
                 Some(DATA) => false,
                 Some(DICTIONARY) => true,
-                _ => return Err(Damage::Form("it has pages of a kind that psn does not know")),
+                _ => return Err(Damage::Form("it has pages of a type that psn does not know")),
             },
             is_plain: match encoding {
                 Some(PLAIN) => true,
@@ -160,22 +166,22 @@ impl PageHeader {
         })
     }
 
-    /// Whether that page can be read at all.
-    pub const fn check_size(&self) -> Result<(), Damage> {
+    /// Fails if the page is too large.
+    pub(crate) const fn check_size(&self) -> Result<(), Damage> {
         if self.uncompressed > MAX_BYTES || self.compressed > MAX_BYTES {
             return Err(Damage::Form("a page is larger than those of any recording"));
         }
         Ok(())
     }
 
-    /// Whether `page` is what was written.
-    pub fn check(&self, page: &[u8]) -> Result<(), Damage> {
+    /// Checks `page` against its checksum.
+    pub(crate) fn check(&self, page: &[u8]) -> Result<(), Damage> {
         if self.crc.is_none_or(|crc| crc == crc32fast::hash(page)) { Ok(()) } else { Err(CHANGED) }
     }
 }
 
 /// How many values a page has, and their encoding.
-fn values_of(reader: &mut Reader<'_>) -> Result<(Option<u64>, Option<i64>), Damage> {
+fn values_of(reader: &mut ThriftReader<'_>) -> Result<(Option<u64>, Option<i64>), Damage> {
     let (mut values, mut encoding, mut id) = (None, None, 0);
     while let Some(field) = reader.field(&mut id)? {
         match field.id {
@@ -187,8 +193,8 @@ fn values_of(reader: &mut Reader<'_>) -> Result<(Option<u64>, Option<i64>), Dama
     Ok((values, encoding))
 }
 
-/// Whether a header is what was written: `sum` is where its checksum begins, and the checksum. It has one if, and only if,
-/// the file says that its pages have.
+/// Checks a header against its checksum: `sum` is the offset at which that begins, and its bytes. There must be one if, and
+/// only if, the file says that its pages have checksums.
 fn check_sum(bytes: &[u8], sum: Option<(usize, &[u8])>, has_sums: bool) -> Result<(), Damage> {
     let is_right = match sum {
         None => !has_sums,

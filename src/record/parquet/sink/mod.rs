@@ -1,115 +1,132 @@
-//! Ticks to parts.
+//! Writes ticks to the parts of a dataset, or to parts that become a single file at the end.
+
+mod merge;
+mod part;
 
 use std::fs::File;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use parquet::schema::types::TypePtr;
 
-use crate::record::parquet::DatasetOptions;
-use crate::record::parquet::dataset::{Dataset, Entry};
+use crate::record::parquet::dataset::{CatalogEntry, Dataset};
 use crate::record::parquet::dir::Dir;
-use crate::record::parquet::find::shown;
-use crate::record::parquet::name::{Hour, PartName};
-use crate::record::parquet::retention::{self, Clock};
-use crate::record::parquet::schema;
-use crate::record::parquet::ticks::Tick;
+use crate::record::parquet::format::schema;
+use crate::record::parquet::name::{self, Hour, PartName};
+use crate::record::parquet::retention::{self, RetentionClock};
+use crate::record::parquet::sink::merge::{MergeTarget, Merger};
+use crate::record::parquet::sink::part::{CompletePart, PartNotes, PartWriter, engine};
+use crate::record::parquet::ticks::PartTick;
 use crate::record::parquet::write::buffer::RowBuffer;
-use crate::record::parquet::write::merge::{self, Merger, Target};
-use crate::record::parquet::write::part::{Complete, Notes, PartWriter, engine};
 use crate::record::repeats::Repeats;
 use crate::record::{Header, RecordError, Sink, TickInfo, create};
 use crate::report::Facts;
 use crate::row::rows::Rows;
 use crate::time::moment::nanoseconds;
 
-/// Rows of one row group, at most: what engines read in parallel, and memory that is used again and again.
+/// How a dataset is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct DatasetOptions {
+    /// The longest time that a part covers, which is what a killed psn may lose.
+    pub part: Duration,
+    /// How many rows complete a part.
+    pub part_rows: usize,
+    /// Parts older than this are removed.
+    pub keep: Option<Duration>,
+    /// The size in bytes that the parts of this host may have. The oldest are removed to keep it.
+    pub max_size: Option<u64>,
+}
+
+impl Default for DatasetOptions {
+    fn default() -> Self {
+        Self { part: Duration::from_secs(10), part_rows: 1_000_000, keep: None, max_size: None }
+    }
+}
+
+/// The most rows of a row group. Engines read row groups in parallel, and psn reuses their memory.
 const GROUP_ROWS: usize = 1 << 17;
 
-/// Memory for the rows of one row group, in bytes.
+/// The most memory, in bytes, for the rows of a row group.
 const GROUP_BYTES: usize = 64 << 20;
 
-/// Rows that are added before their memory is looked at.
+/// How many rows are added before their memory is checked.
 const PUSHED_ROWS: usize = 1 << 10;
 
-/// A dataset, or a file, in the making.
-pub struct ParquetSink {
+/// Writes a dataset or a single file.
+pub(super) struct ParquetSink {
     options: DatasetOptions,
     header: Header,
     header_json: String,
     schema: TypePtr,
     dataset: Dataset,
-    /// The single file that all parts are to become.
-    single: Option<Single>,
-    part: Option<Part>,
+    /// The single file that the parts become, if there is one.
+    single: Option<SingleFile>,
+    part: Option<OpenPart>,
     rows: RowBuffer,
     repeats: Repeats,
     merger: Merger,
-    clock: Clock,
+    clock: RetentionClock,
     ticks: u64,
     parts: u64,
-    /// Ticks due up to the last one, and its time.
+    /// How many ticks were due up to the last one, and its time.
     due: u64,
     time_ns: u64,
 }
 
-/// A single file in the making.
-struct Single {
-    /// The directory it is in, and its name there.
+/// The single file that is written.
+struct SingleFile {
+    /// The directory of the file, and its name there.
     directory: Dir,
     name: String,
     _lock: File,
 }
 
 /// The part that is being written.
-struct Part {
+struct OpenPart {
     writer: PartWriter,
     name: PartName,
     hour: Hour,
-    /// The directory it lies in; none for that of the host itself.
+    /// The hour in whose directory it is; none if it is directly in that of the host.
     place: Option<Hour>,
     opened: Instant,
 }
 
-/// The name of the directory of the parts that are to become the single file `name`: hidden, beside it.
-pub fn staging(name: &str) -> String {
-    format!(".{name}.parts")
-}
-
-/// Whether `path` is meant to be a single file.
-pub fn is_single(path: &Path) -> bool {
+/// Whether `path` names a single file.
+pub(super) fn is_single(path: &Path) -> bool {
     let is_parquet = path.extension().is_some_and(|extension| extension == "parquet");
     is_parquet && !path.as_os_str().as_encoded_bytes().ends_with(b"/") && !path.is_dir()
 }
 
 impl ParquetSink {
-    /// Begins a recording of rows as `header` says: in the dataset at `path`, or, if its name ends in `.parquet`, in that
-    /// file. Of the same run there must be nothing, unless `force` has it replaced.
-    ///
-    /// # Errors
-    /// When another psn writes there, and when files can not be made.
-    pub fn create(path: &Path, header: &Header, force: bool, options: DatasetOptions) -> Result<Self, RecordError> {
-        let single = if is_single(path) { Some(Single::create(path, force)?) } else { None };
+    /// Begins a recording in the dataset at `path`, or, if the name ends in `.parquet`, in that file. An earlier recording
+    /// of the same run is replaced if `force` is set. Fails if another psn writes there.
+    pub(super) fn create(
+        path: &Path,
+        header: &Header,
+        force: bool,
+        options: DatasetOptions,
+    ) -> Result<Self, RecordError> {
+        let single = if is_single(path) { Some(SingleFile::create(path, force)?) } else { None };
         let is_single = single.is_some();
         let mut dataset = match &single {
-            Some(single) => Dataset::staging(&single.directory, &staging(&single.name))?,
+            Some(single) => Dataset::staging(&single.directory, &name::staging(&single.name))?,
             None => Dataset::of_host(path, &header.host)?,
         };
         let run = PartName::new(0, &header.run, 0).run;
-        // Whatever a killed psn left for the file that is being replaced has to go too.
+        // What a killed psn left of the file that is replaced is removed as well.
         let of_run = dataset.catalog.iter().filter(|(_, entry)| is_single || entry.name.run == run);
         let of_run: Vec<String> = of_run.map(|(name, _)| name.clone()).collect();
         if !of_run.is_empty() && !force {
-            return Err(RecordError::Exists { path: format!("{}: its run {}", shown(path), header.run) });
+            return Err(RecordError::RunExists { path: path.to_owned(), run: header.run.clone() });
         }
         of_run.iter().for_each(|name| dataset.remove(name));
         let header_json = serde_json::to_string(header).map_err(|error| RecordError::engine(path, error))?;
         Ok(Self {
             options,
             header_json,
-            schema: schema::rows(header).map_err(|error| engine(path, &error))?,
+            schema: schema::rows(header).map_err(|error| engine(path, error))?,
             rows: RowBuffer::new(header),
             repeats: Repeats::new(header),
             header: header.clone(),
@@ -117,7 +134,7 @@ impl ParquetSink {
             single,
             part: None,
             merger: Merger::default(),
-            clock: Clock::default(),
+            clock: RetentionClock::default(),
             ticks: 0,
             parts: 0,
             due: 0,
@@ -129,8 +146,8 @@ impl ParquetSink {
         self.part.as_ref().is_some_and(|part| part.opened.elapsed() >= self.options.part)
     }
 
-    /// Has a part for a tick at `time_ns`.
-    fn part(&mut self, time_ns: u64) -> Result<&mut Part, RecordError> {
+    /// The part for a tick at `time_ns`; begins a new one if the current one is due or of another hour.
+    fn part(&mut self, time_ns: u64) -> Result<&mut OpenPart, RecordError> {
         let hour = Hour::of(time_ns);
         let is_over = self.part.as_ref().is_some_and(|part| part.hour != hour);
         if is_over || self.is_due() {
@@ -143,7 +160,7 @@ impl ParquetSink {
         Ok(self.part.insert(part))
     }
 
-    fn open(&mut self, time_ns: u64, hour: Hour) -> Result<Part, RecordError> {
+    fn open(&mut self, time_ns: u64, hour: Hour) -> Result<OpenPart, RecordError> {
         self.parts += 1;
         let name = PartName::new(time_ns, &self.header.run, self.parts);
         let (place, directory) = self.dataset.directory(&hour)?;
@@ -151,21 +168,21 @@ impl ParquetSink {
         if self.single.is_none() {
             self.merger.start(merge::jobs(self.dataset.root(), &self.dataset.catalog, place.as_ref()));
         }
-        Ok(Part { writer, name, hour, place, opened: Instant::now() })
+        Ok(OpenPart { writer, name, hour, place, opened: Instant::now() })
     }
 
     /// Completes the part that is being written.
     fn close(&mut self, facts: Option<&Facts>) -> Result<(), RecordError> {
         let Some(mut part) = self.part.take() else { return Ok(()) };
         part.writer.write(&mut self.rows)?;
-        let complete = part.writer.finish(Notes { header: &self.header_json, facts, replaces: &[] })?;
-        let Complete { bytes, note } = complete;
-        self.dataset.insert(Entry { name: part.name, hour: part.place, bytes, note });
+        let complete = part.writer.finish(PartNotes { header: &self.header_json, facts, replaces: &[] })?;
+        let CompletePart { bytes, ticks } = complete;
+        self.dataset.insert(CatalogEntry { name: part.name, hour: part.place, bytes, ticks });
         self.tidy();
         Ok(())
     }
 
-    /// Takes note of what was merged, and takes away what is too much.
+    /// Takes over what was merged, and removes what is too old or too much.
     fn tidy(&mut self) {
         for merged in self.merger.done() {
             merged.replaces.iter().for_each(|name| self.dataset.remove(name));
@@ -181,30 +198,30 @@ impl ParquetSink {
         }
     }
 
-    /// Makes one file of all parts.
+    /// Merges all parts into the single file.
     fn unite(&mut self) -> Result<(), RecordError> {
-        let Some(Single { directory, name, .. }) = &self.single else { return Ok(()) };
-        let mut parts: Vec<&Entry> = self.dataset.catalog.values().collect();
-        // The clock may have been set back.
+        let Some(SingleFile { directory, name, .. }) = &self.single else { return Ok(()) };
+        let mut parts: Vec<&CatalogEntry> = self.dataset.catalog.values().collect();
+        // Not by time: the clock may have been set back.
         parts.sort_by_key(|entry| entry.name.first);
         let parts: Vec<String> = parts.into_iter().map(|entry| entry.name.to_string()).collect();
         if parts.is_empty() {
             let _ = directory.remove_own(name);
         } else {
-            let target = Target { directory, name, replaces_file: true };
+            let target = MergeTarget { directory, name, replaces_file: true };
             merge::merge(self.dataset.root(), &parts, target, &[], &Arc::new(AtomicBool::new(false)))?;
         }
-        self.dataset.dissolve(directory, &staging(name));
+        self.dataset.dissolve(directory, &name::staging(name));
         Ok(())
     }
 }
 
-impl Single {
+impl SingleFile {
     fn create(path: &Path, force: bool) -> Result<Self, RecordError> {
         let name = path.file_name().and_then(|name| name.to_str());
         let name =
             name.ok_or_else(|| RecordError::engine(path, "the name of a Parquet file must be UTF-8"))?.to_owned();
-        let place = create::Place::of(path)?;
+        let place = create::Destination::of(path)?;
         let parent = path.parent().unwrap_or_else(|| Path::new("."));
         let directory = Dir::reopened(&place.directory, parent).map_err(|error| RecordError::io(path, error))?;
         Ok(Self { directory, name, _lock: create::file_at(&place, force)? })
@@ -235,8 +252,8 @@ impl Sink for ParquetSink {
             }
         }
         let count = rows.iter().map(Rows::len).sum::<usize>() as u64;
-        part.writer.add(Tick { number, info: tick.clone(), rows: count })?;
-        self.repeats.keep(rows);
+        part.writer.add(PartTick { number, info: tick.clone(), rows: count })?;
+        self.repeats.remember(rows);
         let is_full = part.writer.note().rows >= self.options.part_rows.max(1) as u64;
         self.ticks += 1;
         self.due = tick.due;
@@ -249,7 +266,7 @@ impl Sink for ParquetSink {
     }
 
     fn finish(&mut self, facts: Option<&Facts>) -> Result<(), RecordError> {
-        // Without a tick since the last part, the facts get one of their own.
+        // If there was no tick since the last part, the facts get a part of their own.
         if facts.is_some() && self.ticks > 0 && self.part.is_none() {
             self.part(self.time_ns)?;
         }
@@ -301,7 +318,7 @@ mod tests {
         sink.finish(None).unwrap();
         let names = names(&root.path);
         assert!(names[names.len() - 1].contains("hour=04"), "{names:?}");
-        // By now, those of the past hour may have been merged.
+        // Those of the past hour may have been merged by now.
         let ticks = read(&mut *open(&root.path, &Arc::default()).unwrap()[0], &query(&COLUMNS));
         assert_eq!(ticks, expected((0..20).chain([36_000]), START));
 
@@ -331,7 +348,7 @@ mod tests {
             sink.finish(None).unwrap();
         }
         let again = |force| create(&root.path, &header("a"), force, DatasetOptions::default());
-        assert!(matches!(again(false), Err(RecordError::Exists { .. })));
+        assert!(matches!(again(false), Err(RecordError::RunExists { .. })));
         drop(again(true).unwrap());
         assert_eq!(parts(&root.path).len(), 1, "of the other run");
     }
@@ -352,7 +369,7 @@ mod tests {
         fs::copy(&old, other.join(old.file_name().unwrap())).unwrap();
         let mine = [
             "mine.parquet".to_owned(),
-            // It is not what its name says, and so is not counted as a part, whatever its size.
+            // It is not what its name says, so it does not count, whatever its size.
             PartName::new(START - 10, "x", 1).to_string(),
             PartName::new(START * 3, "x", 1).to_string(),
         ];

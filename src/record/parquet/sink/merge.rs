@@ -1,7 +1,7 @@
-//! Small parts of an hour that is over into few large ones, which take less room and which engines read faster.
+//! Merges the small parts of a past hour into few large ones, which take less room and which engines read faster.
 //!
-//! What is merged is complete, and says what it replaces, before that is taken away: a psn that is killed in between
-//! leaves both, readers take one of them, and the next writer takes the other away.
+//! The merged part is complete, and lists the parts that it replaces, before these are removed. If psn is killed in between,
+//! both are there: readers take one of them, and the next writer removes the other.
 
 use std::collections::HashSet;
 use std::path::Path;
@@ -11,68 +11,72 @@ use std::thread::JoinHandle;
 
 use parquet::file::metadata::{ParquetMetaData, ParquetMetaDataReader};
 
-use crate::record::parquet::dataset::{self, Catalog, Entry};
+use crate::record::parquet::dataset::{self, CatalogEntry, PartCatalog};
 use crate::record::parquet::dir::Dir;
-use crate::record::parquet::file::{Damage, Slice};
-use crate::record::parquet::look::{self, Json, Look};
+use crate::record::parquet::format::damage::Damage;
+use crate::record::parquet::format::footer::Footer;
+use crate::record::parquet::format::range::FileRange;
+use crate::record::parquet::format::schema;
+use crate::record::parquet::info::{HeaderJson, OpenedPart};
 use crate::record::parquet::name::{Hour, PartName};
-use crate::record::parquet::read::footer::Footer;
-use crate::record::parquet::read::rows::{RowReader, Wanted};
-use crate::record::parquet::schema;
+use crate::record::parquet::read::rows::{RowReader, WantedColumn};
+use crate::record::parquet::sink::part::{CompletePart, PartNotes, PartWriter, engine};
 use crate::record::parquet::ticks::TickReader;
 use crate::record::parquet::write::buffer::RowBuffer;
-use crate::record::parquet::write::part::{Complete, Notes, PartWriter, engine};
 use crate::record::{PIECE_ROWS, RecordError};
 use crate::report::Facts;
 use crate::row::rows::Rows;
 
-/// Row groups of at least so many rows are good as they are, and copied without being decoded: what DuckDB makes them of.
+/// Row groups with at least this many rows, the size of DuckDB's, are copied without being decoded.
 const GOOD_ROWS: u64 = 122_880;
 
-/// Row groups that are made of small ones have no more rows.
+/// The most rows of a row group that is made of smaller ones.
 const MAX_ROWS: usize = 1 << 20;
 
-/// Memory for the rows of one, in bytes.
+/// The most memory, in bytes, for the rows of a row group.
 const MAX_BYTES: usize = 64 << 20;
 
-/// Bytes that a part may say of itself for its row groups to be copied.
+/// Row groups of parts with more bytes of metadata are not copied.
 const MAX_COPIED: usize = 1 << 20;
 
-/// Parts are merged up to this size, in bytes, so that no merging takes too long.
+/// The most bytes of a merged part, so that no merge takes too long.
 const MAX_MERGED: u64 = 256 << 20;
 
-/// Parts that are to become one.
+/// Why there is nothing to merge.
+const NO_PARTS: &str = "there are no parts to be merged";
+
+/// Parts to merge into one.
 #[derive(Debug)]
-pub struct Job {
+pub(super) struct MergeJob {
     host: Dir,
     hour: Option<Hour>,
-    parts: Vec<Entry>,
+    parts: Vec<CatalogEntry>,
 }
 
-impl Job {
-    /// The name of the first of them.
+impl MergeJob {
+    /// The name of the first part, by which a job that failed is remembered.
     fn name(&self) -> String {
         self.parts.first().map(|entry| entry.name.to_string()).unwrap_or_default()
     }
 }
 
-/// What became of them.
+/// A merge that was done.
 #[derive(Debug)]
-pub struct Merged {
-    /// The part that has all that they had.
-    pub entry: Entry,
-    /// Their names.
+pub(super) struct Merged {
+    /// The merged part.
+    pub entry: CatalogEntry,
+    /// The names of the parts that it replaces.
     pub replaces: Vec<String>,
 }
 
-/// What there is to be merged among parts below `host` of other hours than `current`, which is written still.
-pub fn jobs(host: &Dir, catalog: &Catalog, current: Option<&Hour>) -> Vec<Job> {
-    let mut groups: Vec<Vec<&Entry>> = Vec::new();
+/// The merges to do below `host`. The hour `current` is left out: parts are still written to it.
+pub(super) fn jobs(host: &Dir, catalog: &PartCatalog, current: Option<&Hour>) -> Vec<MergeJob> {
+    let mut groups: Vec<Vec<&CatalogEntry>> = Vec::new();
     let mut bytes = 0;
-    // By time, and so directory by directory.
+    // In the order of time, and so directory by directory.
     for entry in catalog.values().filter(|entry| entry.hour.as_ref() != current) {
         bytes += entry.bytes;
-        let goes_with = |last: &&Entry| last.hour == entry.hour && last.name.run == entry.name.run;
+        let goes_with = |last: &&CatalogEntry| last.hour == entry.hour && last.name.run == entry.name.run;
         match groups.last_mut() {
             Some(group) if bytes <= MAX_MERGED && group.last().is_some_and(goes_with) => group.push(entry),
             _ => {
@@ -81,56 +85,56 @@ pub fn jobs(host: &Dir, catalog: &Catalog, current: Option<&Hour>) -> Vec<Job> {
             }
         }
     }
-    let job = |group: Vec<&Entry>| {
-        let mut parts: Vec<Entry> = group.into_iter().cloned().collect();
-        // The clock may have been set back.
+    let job = |group: Vec<&CatalogEntry>| {
+        let mut parts: Vec<CatalogEntry> = group.into_iter().cloned().collect();
+        // Not by time: the clock may have been set back.
         parts.sort_by_key(|entry| entry.name.first);
-        Job { host: host.clone(), hour: parts.first().and_then(|entry| entry.hour.clone()), parts }
+        MergeJob { host: host.clone(), hour: parts.first().and_then(|entry| entry.hour.clone()), parts }
     };
     groups.into_iter().filter(|group| group.len() > 1).map(job).collect()
 }
 
-/// A thread that merges.
+/// The thread that merges.
 #[derive(Debug, Default)]
-pub struct Merger {
+pub(super) struct Merger {
     thread: Option<JoinHandle<Vec<Outcome>>>,
-    /// First parts of jobs that can not be done.
+    /// The names of jobs that failed.
     failed: HashSet<String>,
     stop: Arc<AtomicBool>,
 }
 
-/// What was merged, or the name of the first part of what could not be.
+/// A merge that was done, or the name of the job that failed.
 type Outcome = Result<Merged, String>;
 
 impl Merger {
-    /// What has been merged since the last time.
-    pub fn done(&mut self) -> Vec<Merged> {
+    /// The merges done since the last call.
+    pub(super) fn done(&mut self) -> Vec<Merged> {
         let Some(thread) = self.thread.take_if(|thread| thread.is_finished()) else { return Vec::new() };
-        // A thread that has panicked has merged nothing; what it was to merge is still there.
+        // If the thread panicked, nothing is merged, and the parts are still there.
         let (merged, failed): (Vec<_>, Vec<_>) = thread.join().unwrap_or_default().into_iter().partition(Result::is_ok);
         self.failed.extend(failed.into_iter().filter_map(Result::err));
         merged.into_iter().filter_map(Result::ok).collect()
     }
 
-    /// Merges what there is to be merged, if nothing is being merged.
-    pub fn start(&mut self, mut jobs: Vec<Job>) {
+    /// Begins these merges, unless some are in progress.
+    pub(super) fn start(&mut self, mut jobs: Vec<MergeJob>) {
         jobs.retain(|job| !self.failed.contains(&job.name()));
         if self.thread.is_some() || jobs.is_empty() {
             return;
         }
         let stop = Arc::clone(&self.stop);
         let merge = move || {
-            // On Linux, that is the thread's own.
+            // On Linux, this applies to the thread alone.
             let _ = rustix::process::nice(19);
-            let of_job = |job: &Job| run(job, &stop).map_err(|_| job.name());
+            let of_job = |job: &MergeJob| run(job, &stop).map_err(|_| job.name());
             jobs.iter().take_while(|_| !stop.load(Ordering::Relaxed)).map(of_job).collect()
         };
-        // Without a thread, parts stay as they are.
+        // Without a thread, the parts stay as they are.
         self.thread = std::thread::Builder::new().name("psn-merge".to_owned()).spawn(merge).ok();
     }
 
-    /// Has the merging end, and waits for that.
-    pub fn stop(&mut self) {
+    /// Ends the merge in progress, and waits for the thread.
+    pub(super) fn stop(&mut self) {
         self.stop.store(true, Ordering::Relaxed);
         drop(self.thread.take().map(JoinHandle::join));
     }
@@ -142,93 +146,78 @@ impl Drop for Merger {
     }
 }
 
-/// Merges, and takes away what was merged.
-fn run(job: &Job, stop: &Arc<AtomicBool>) -> Result<Merged, RecordError> {
-    let (Some(first), Some(last)) = (job.parts.first(), job.parts.last()) else { return Err(RecordError::Stopped) };
+/// Merges the parts, and removes them.
+fn run(job: &MergeJob, stop: &Arc<AtomicBool>) -> Result<Merged, RecordError> {
+    let (Some(first), Some(last)) = (job.parts.first(), job.parts.last()) else {
+        return Err(RecordError::not_recording(job.host.path(), NO_PARTS));
+    };
     let directory = dataset::place(&job.host, job.hour.as_ref())?;
     let name = PartName::merged(&first.name, &last.name);
     let replaces: Vec<String> = job.parts.iter().map(|entry| entry.name.to_string()).collect();
-    let target = Target { directory: &directory, name: &name.to_string(), replaces_file: false };
+    let target = MergeTarget { directory: &directory, name: &name.to_string(), replaces_file: false };
     let complete = merge(&directory, &replaces, target, &replaces, stop)?;
-    // Until here everything is there twice, for those who do not know what replaces what: as short a time as can be.
+    // Readers that do not know what replaces what see everything twice for this moment.
     replaces.iter().for_each(|name| drop(directory.remove_own(name)));
-    let entry = Entry { name, hour: job.hour.clone(), bytes: complete.bytes, note: complete.note };
+    let entry = CatalogEntry { name, hour: job.hour.clone(), bytes: complete.bytes, ticks: complete.ticks };
     Ok(Merged { entry, replaces })
 }
 
-/// Where what is merged goes to.
+/// Where the merged part is written to.
 #[derive(Debug, Clone, Copy)]
-pub struct Target<'a> {
-    /// The directory.
+pub(super) struct MergeTarget<'a> {
     pub directory: &'a Dir,
-    /// The name in it.
     pub name: &'a str,
-    /// Whether a file of that name is replaced.
+    /// Whether an existing file of that name is replaced.
     pub replaces_file: bool,
 }
 
-/// Writes all that the parts `names` in `source` have, in this order, to `target`, which is to say that it replaces others.
-///
-/// # Errors
-/// When one can not be read, is of another run, or not the user's own; when it can not be written; when it is to stop.
-pub fn merge(
+/// Writes the contents of the parts `names` in `source`, in this order, to `target`, which notes that it replaces
+/// `replaces`. Fails if a part cannot be read, is of another run, or belongs to another user, and if `stop` is set.
+pub(super) fn merge(
     source: &Dir,
     names: &[String],
-    target: Target<'_>,
+    target: MergeTarget<'_>,
     replaces: &[String],
     stop: &Arc<AtomicBool>,
-) -> Result<Complete, RecordError> {
+) -> Result<CompletePart, RecordError> {
     let mut merge: Option<Merge> = None;
     for name in names {
         let path = source.path().join(name);
-        let part = Part::open(source, name).map_err(|damage| RecordError::not_recording(&path, damage))?;
+        let part = open_own(source, name).map_err(|damage| RecordError::not_recording(&path, damage))?;
         let merge = match &mut merge {
             Some(merge) => merge,
             none => none.insert(Merge::new(target, &part, stop).map_err(|error| error.on(&path))?),
         };
-        if merge.header != part.look.header {
+        if merge.header != part.info.header {
             return Err(RecordError::not_recording(&path, "it is of another run than the part before it"));
         }
         merge.add(part).map_err(|error| error.on(&path))?;
     }
-    let merge = merge.ok_or(RecordError::Stopped)?;
+    let merge = merge.ok_or_else(|| RecordError::not_recording(source.path(), NO_PARTS))?;
     merge.finish(replaces)
 }
 
-/// A part that is read.
-struct Part {
-    file: Slice,
-    footer: Footer,
-    look: Look,
-}
-
-impl Part {
-    fn open(directory: &Dir, name: &str) -> Result<Self, Damage> {
-        let file = directory.file(Path::new(name))?;
-        if !file.is_own()? {
-            return Err(Damage::Form("it is another user's"));
-        }
-        let footer = Footer::read(&file)?;
-        let look = look::of(&footer)?;
-        Ok(Self { file, footer, look })
-    }
+/// Opens the part `name` in `directory`, if it belongs to psn's user.
+fn open_own(directory: &Dir, name: &str) -> Result<OpenedPart, Damage> {
+    let file = directory.file(Path::new(name))?;
+    if file.is_own()? { OpenedPart::of(file) } else { Err(Damage::Form("it is another user's")) }
 }
 
 struct Merge {
     stop: Arc<AtomicBool>,
-    header: Json,
+    header: HeaderJson,
     hz: f64,
-    wanted: Vec<Wanted>,
+    wanted: Vec<WantedColumn>,
     writer: PartWriter,
     rows: RowBuffer,
-    /// Ticks of the run that were due before the one that was added last, this one included.
+    /// How many ticks of the run were due up to the last one added.
     due: u64,
     facts: Option<Facts>,
 }
 
-/// What has to be known of a tick to write its rows.
+/// A tick whose rows are being written. `rows` is how many are left.
 #[derive(Debug, Clone, Copy, Default)]
-struct Share {
+struct TickShare {
     number: u64,
     time_ns: u64,
     seconds: f64,
@@ -236,40 +225,40 @@ struct Share {
 }
 
 impl Merge {
-    fn new(target: Target<'_>, first: &Part, stop: &Arc<AtomicBool>) -> Result<Self, Trouble> {
+    fn new(target: MergeTarget<'_>, first: &OpenedPart, stop: &Arc<AtomicBool>) -> Result<Self, MergeFailure> {
         let path = target.directory.path().join(target.name);
-        let header = first.look.header.parse()?;
-        let schema = schema::rows(&header).map_err(|error| engine(&path, &error))?;
-        let wanted = |column: &crate::record::RecordedColumn| Wanted {
+        let header = first.info.header.parse()?;
+        let schema = schema::rows(&header).map_err(|error| engine(&path, error))?;
+        let wanted = |column: &crate::record::RecordedColumn| WantedColumn {
             name: column.name.clone(),
             is_number: column.is_number(),
         };
-        let mut writer = PartWriter::create(target.directory, target.name, &schema, first.look.note.due_before)?;
+        let mut writer = PartWriter::create(target.directory, target.name, &schema, first.info.ticks.due_before)?;
         if target.replaces_file {
             writer.replace_file();
         }
         Ok(Self {
             stop: Arc::clone(stop),
-            header: first.look.header.clone(),
+            header: first.info.header.clone(),
             hz: header.hz,
             wanted: header.columns.iter().map(wanted).collect(),
             writer,
             rows: RowBuffer::new(&header),
-            due: first.look.note.due_before,
+            due: first.info.ticks.due_before,
             facts: None,
         })
     }
 
-    fn add(&mut self, part: Part) -> Result<(), Trouble> {
+    fn add(&mut self, part: OpenedPart) -> Result<(), MergeFailure> {
         const MORE: Damage = Damage::Form("it has more rows than its ticks have");
-        let Part { file, footer, look } = part;
+        let OpenedPart { file, footer, info } = part;
         let groups: Vec<u64> = footer.groups.iter().map(|group| group.rows).collect();
         let copied = copied(&file, &footer);
-        let facts: Option<Facts> = look.facts.and_then(|facts| serde_json::from_str(&facts).ok());
+        let facts: Option<Facts> = info.facts.and_then(|facts| serde_json::from_str(&facts).ok());
         self.facts = facts.or(self.facts.take());
-        let mut ticks = TickReader::new(&file, &look.note, &self.stop)?;
+        let mut ticks = TickReader::new(&file, &info.ticks, &self.stop)?;
         let mut reader = RowReader::new(&file, footer, &self.wanted, &self.stop)?;
-        let mut share = Share::default();
+        let mut share = TickShare::default();
         for (place, rows) in groups.into_iter().enumerate() {
             let group = copied.as_ref().and_then(|metadata| metadata.row_groups().get(place));
             let group = group.filter(|_| rows >= GOOD_ROWS);
@@ -291,7 +280,7 @@ impl Merge {
                 left -= now;
             }
         }
-        // Those after the last one with rows.
+        // Only ticks without rows may be left.
         while let Some(more) = self.next_tick(&mut ticks)? {
             if more.rows > 0 {
                 return Err(Damage::Form("it has fewer rows than its ticks have").into());
@@ -300,8 +289,8 @@ impl Merge {
         Ok(())
     }
 
-    /// Adds the next tick of a part, if there is one.
-    fn next_tick(&mut self, ticks: &mut TickReader) -> Result<Option<Share>, Trouble> {
+    /// Adds the next tick of a part.
+    fn next_tick(&mut self, ticks: &mut TickReader) -> Result<Option<TickShare>, MergeFailure> {
         if self.stop.load(Ordering::Relaxed) {
             return Err(RecordError::Stopped.into());
         }
@@ -310,13 +299,13 @@ impl Merge {
         self.due = tick.info.due;
         #[expect(clippy::cast_precision_loss, reason = "seconds to be summed up")]
         let seconds = due as f64 / self.hz;
-        let share = Share { number: tick.number, time_ns: tick.info.time_ns, seconds, rows: tick.rows };
+        let share = TickShare { number: tick.number, time_ns: tick.info.time_ns, seconds, rows: tick.rows };
         self.writer.add(tick)?;
         Ok(Some(share))
     }
 
-    /// Adds the next `count` rows, which are of the tick of `share`.
-    fn read(&mut self, reader: &mut RowReader, share: Share, count: u64) -> Result<(), Trouble> {
+    /// Adds the next `count` rows, which belong to the tick `share`.
+    fn read(&mut self, reader: &mut RowReader, share: TickShare, count: u64) -> Result<(), MergeFailure> {
         self.rows.begin(share.number, share.time_ns, share.seconds);
         let mut piece = Rows::new(self.wanted.len());
         let mut left = usize::try_from(count).unwrap_or(usize::MAX);
@@ -333,27 +322,28 @@ impl Merge {
         Ok(())
     }
 
-    fn finish(mut self, replaces: &[String]) -> Result<Complete, RecordError> {
+    fn finish(mut self, replaces: &[String]) -> Result<CompletePart, RecordError> {
         self.writer.write(&mut self.rows)?;
-        self.writer.finish(Notes { header: self.header.text(), facts: self.facts.as_ref(), replaces })
+        self.writer.finish(PartNotes { header: self.header.text(), facts: self.facts.as_ref(), replaces })
     }
 }
 
-/// What the engine knows of the row groups of a part, if some of them may be copied.
-fn copied(file: &Slice, footer: &Footer) -> Option<ParquetMetaData> {
-    // The engine takes up to a hundred times the memory that the file takes to say it. Its depth has been looked at.
+/// The metadata of a part as the crate's reader gives them, if row groups of it are to be copied.
+fn copied(file: &FileRange, footer: &Footer) -> Option<ParquetMetaData> {
+    // The crate takes up to a hundred times the memory that the metadata have in the file. Their nesting was checked by
+    // [`Footer`].
     let is_small = footer.len <= MAX_COPIED;
     let is_worth = footer.has_sums && is_small && footer.groups.iter().any(|group| group.rows >= GOOD_ROWS);
     if is_worth { ParquetMetaDataReader::new().parse_and_finish(file.file()).ok() } else { None }
 }
 
-/// What interrupts a merging.
-enum Trouble {
+/// Why a merge failed.
+enum MergeFailure {
     Damage(Damage),
     Record(RecordError),
 }
 
-impl Trouble {
+impl MergeFailure {
     fn on(self, path: &Path) -> RecordError {
         match self {
             Self::Damage(damage) => RecordError::not_recording(path, damage),
@@ -362,13 +352,13 @@ impl Trouble {
     }
 }
 
-impl From<Damage> for Trouble {
+impl From<Damage> for MergeFailure {
     fn from(damage: Damage) -> Self {
         Self::Damage(damage)
     }
 }
 
-impl From<RecordError> for Trouble {
+impl From<RecordError> for MergeFailure {
     fn from(error: RecordError) -> Self {
         Self::Record(error)
     }
@@ -383,11 +373,11 @@ mod tests {
     use crate::record::fixture::{
         COLUMNS, Directory, START, a_part_a_tick, add, expected, header, parts, query, read, tick,
     };
-    use crate::record::parquet::ticks::TickNote;
+    use crate::record::parquet::ticks::TickSummary;
     use crate::record::parquet::{DatasetOptions, create, open};
     use crate::row::observation::Value;
 
-    /// A dataset of ten parts, and what is in it.
+    /// A dataset of ten parts, and their paths.
     fn ten_parts(root: &Path) -> Vec<PathBuf> {
         let mut sink = create(root, &header("run"), false, a_part_a_tick()).unwrap();
         add(&mut *sink, 0..10, START);
@@ -400,11 +390,11 @@ mod tests {
         name: &str,
         replaces: &[String],
         stop: &Arc<AtomicBool>,
-    ) -> Result<Complete, RecordError> {
+    ) -> Result<CompletePart, RecordError> {
         let directory = Dir::of_file(&paths[0]).unwrap();
         let names: Vec<String> =
             paths.iter().map(|path| path.file_name().unwrap().to_str().unwrap().to_owned()).collect();
-        merge(&directory, &names, Target { directory: &directory, name, replaces_file: false }, replaces, stop)
+        merge(&directory, &names, MergeTarget { directory: &directory, name, replaces_file: false }, replaces, stop)
     }
 
     fn merge_all(paths: &[PathBuf]) -> PathBuf {
@@ -429,7 +419,7 @@ mod tests {
             expected(0..10, START),
             "both are there, and read once"
         );
-        // As the next writer does.
+        // Opening the dataset for writing removes what is replaced.
         drop(create(&root.path, &header("next"), false, DatasetOptions::default()).unwrap());
         assert_eq!(parts(&root.path), [merged]);
         let mut recordings = open(&root.path, &Arc::default()).unwrap();
@@ -448,7 +438,7 @@ mod tests {
     fn a_part_replaces_none_of_another_run_or_directory_or_that_has_more() {
         let root = Directory::new();
         let own = ten_parts(&root.path);
-        // Made elsewhere, so that nothing is merged beside this.
+        // Written elsewhere, so that nothing is merged here meanwhile.
         let elsewhere = Directory::new();
         for numbers in [0..1, 36_000..36_001] {
             let mut sink = create(&elsewhere.path, &header("other"), true, a_part_a_tick()).unwrap();
@@ -468,7 +458,7 @@ mod tests {
             &[format!("../hour=04/{}", others[1]), own[9].display().to_string(), ".".to_owned()],
         ]
         .concat();
-        // It has the first three alone, and says that it replaces all.
+        // It has only the first three, and claims to replace all.
         let names: Vec<PartName> = own.iter().map(|path| PartName::parse(&of(path)).unwrap()).collect();
         merge_to(&own[..3], &PartName::merged(&names[0], &names[9]).to_string(), &claimed, &Arc::default()).unwrap();
         let runs = || {
@@ -478,7 +468,7 @@ mod tests {
         };
         assert_eq!(runs(), [1, 10]);
         assert_eq!(parts(&root.path).len(), 13);
-        // The next writer takes away those that it has, and no others.
+        // The next writer removes those three, and no others.
         drop(create(&root.path, &header("next"), false, DatasetOptions::default()).unwrap());
         assert_eq!(parts(&root.path).len(), 10);
         assert_eq!(runs(), [1, 10]);
@@ -517,7 +507,7 @@ mod tests {
         add(&mut *sink, 3..6, START);
         sink.finish(None).unwrap();
         let merged = merge_all(&parts(&root.path));
-        let footer = Footer::read(&Slice::open(&merged).unwrap()).unwrap();
+        let footer = Footer::read(&FileRange::open(&merged).unwrap()).unwrap();
         assert_eq!(footer.groups.iter().map(|group| group.rows).collect::<Vec<_>>(), [1, GOOD_ROWS + 10, 4]);
         let mut recordings = open(&merged, &Arc::default()).unwrap();
         let mut wanted = expected(0..6, START);
@@ -531,7 +521,7 @@ mod tests {
         let paths = ten_parts(&root.path);
         fs::write(&paths[4], "x").unwrap();
         let entries = crate::record::parquet::dataset::Dataset::of_host(&root.path, "web/1").unwrap();
-        // That one is damaged, it knows by now; the others were found to be whole, and one is damaged since.
+        // The catalog lacks the damaged part. Of the others, one is damaged after it was listed.
         assert_eq!(entries.catalog.len(), 9);
         fs::write(&paths[6], "x").unwrap();
         let jobs = jobs(entries.root(), &entries.catalog, None);
@@ -551,11 +541,12 @@ mod tests {
 
     #[test]
     fn other_runs_and_other_hours_are_not_mixed() {
-        let mut catalog = Catalog::new();
+        let mut catalog = PartCatalog::new();
         let mut add = |directory: &str, run: &str, second: u64, megabytes: u64| {
             let name = PartName::new(START + second * 1_000_000_000, run, second);
             let hour = Some(Hour { date: directory.to_owned(), hour: String::new() });
-            let entry = Entry { name: name.clone(), hour, bytes: megabytes << 20, note: TickNote::default() };
+            let entry =
+                CatalogEntry { name: name.clone(), hour, bytes: megabytes << 20, ticks: TickSummary::default() };
             catalog.insert(name.to_string(), entry);
         };
         (0..3).for_each(|second| add("a", "run", second, 1));
