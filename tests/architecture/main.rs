@@ -40,14 +40,12 @@ fn assert_none(faults: &[String]) {
 }
 
 #[test]
-#[ignore = "until the rooms are there"]
 fn imports_of_psn_run_down() {
     let rooms: Vec<String> = ROOMS.iter().map(ToString::to_string).collect();
     assert_none(&rooms::faults(&read("src"), &rooms));
 }
 
 #[test]
-#[ignore = "until the rooms are there"]
 fn functions_and_files_of_psn_are_short() {
     assert_none(&lengths::faults(&read("src"), TABLES));
 }
