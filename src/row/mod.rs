@@ -1,4 +1,4 @@
-//! The noun that goes through psn: one thread at one instant, and many of them.
+//! Observations: one task at one instant, and many of them; their values, and bytes of memory.
 
 pub mod last;
 pub mod memory;
