@@ -7,7 +7,7 @@
 //!   tick has so many groups. No lock is involved, so the time per element should not depend on WORKERS.
 //! - `commit/serial/GROUPS` and `commit/parallel/GROUPS`: the folds of [`LANES`] workers, all of which hold
 //!   all the groups, committed by one thread or by the pool. Where the two cross is what
-//!   `PARALLEL_GROUPS` in `src/sampler.rs` is to be.
+//!   `PARALLEL_GROUPS` in `src/sample/` should be.
 #![allow(
     clippy::unwrap_used,
     clippy::indexing_slicing,

@@ -5,21 +5,19 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// A number of bytes, shared by all who take from it.
 #[derive(Debug)]
-pub struct Budget {
+pub(crate) struct Budget {
     limit: usize,
     taken: AtomicUsize,
 }
 
 impl Budget {
     /// A budget of `limit` bytes.
-    #[must_use]
-    pub const fn new(limit: usize) -> Self {
+    pub(super) const fn new(limit: usize) -> Self {
         Self { limit, taken: AtomicUsize::new(0) }
     }
 
     /// Takes `bytes` if they are left; returns whether it did.
-    #[must_use]
-    pub fn take(&self, bytes: usize) -> bool {
+    pub(super) fn take(&self, bytes: usize) -> bool {
         // Read before write: when the budget is used up, all workers ask again and again.
         if self.taken().saturating_add(bytes) > self.limit {
             return false;
@@ -33,19 +31,17 @@ impl Budget {
     }
 
     /// Returns bytes that were taken.
-    pub fn give(&self, bytes: usize) {
+    pub(super) fn give(&self, bytes: usize) {
         self.taken.fetch_sub(bytes, Ordering::Relaxed);
     }
 
     /// Bytes taken.
-    #[must_use]
-    pub fn taken(&self) -> usize {
+    pub(super) fn taken(&self) -> usize {
         self.taken.load(Ordering::Relaxed)
     }
 
     /// Whether more than three quarters are taken: caches should then be dropped.
-    #[must_use]
-    pub fn is_tight(&self) -> bool {
+    pub(super) fn is_tight(&self) -> bool {
         self.taken() > self.limit / 4 * 3
     }
 }

@@ -13,7 +13,7 @@ use std::sync::Arc;
 
 use foldhash::fast::RandomState;
 
-pub use long::Long;
+pub use long::LongForm;
 pub use matrix::{Matrix, sparkline};
 
 use self::due::Due;
