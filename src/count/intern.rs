@@ -178,6 +178,11 @@ mod tests {
     }
 
     #[test]
+    fn a_key_is_small() {
+        assert_eq!((size_of::<InternedValue>(), size_of::<OwnedValue>()), (32, 32));
+    }
+
+    #[test]
     fn a_text_without_room_gets_no_symbol_and_those_known_keep_theirs() {
         let kept = budget(10_000);
         let shared = Arc::new(Interner::new(Arc::clone(&kept)));
