@@ -5,8 +5,8 @@ use crate::record::header::IDENTITY;
 use crate::record::open::{self, SinkOptions};
 use crate::record::{Format, Header, Query, RecordError, RecordedColumn, Recording};
 use crate::replay::question::Watch;
-use crate::row::observation::{Mark, Value};
 use crate::row::rows::Rows;
+use crate::row::value::{Mark, Value};
 use crate::text::sentence::shown;
 
 /// The result of a copy.
