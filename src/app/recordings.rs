@@ -19,7 +19,7 @@ use crate::record::open::{self, SinkOptions};
 use crate::record::{RecordError, Recording};
 use crate::replay::diff::{self, Side};
 use crate::replay::export;
-use crate::replay::slices::{self, Long, Matrix};
+use crate::replay::slices::{self, LongForm, Matrix};
 use crate::replay::{self, Question};
 use crate::report::{Report, States};
 use crate::session::Stop;
@@ -133,7 +133,7 @@ fn slices_of(
     }
     let mut out = std::io::BufWriter::with_capacity(1 << 16, std::io::stdout().lock());
     let mut failed = None;
-    let mut long = Long::begin(&survey, args.format, layout, &mut out).context(CANNOT_WRITE)?;
+    let mut long = LongForm::begin(&survey, args.format, layout, &mut out).context(CANNOT_WRITE)?;
     let result = slices::each(recordings, question, &survey, per_ns, &mut watch, &mut |slice| {
         long.add(&slice).map_err(|error| {
             failed = Some(error);

@@ -12,7 +12,7 @@ use crate::row::value::Mark;
 
 /// The running aggregate of one measure in one group: what a statistic is computed from.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Accumulator {
+pub(crate) enum Accumulator {
     /// The largest number.
     Max(Option<i128>),
     /// Sum and count of the numbers.
@@ -24,14 +24,14 @@ pub enum Accumulator {
     },
     /// The sum does not fit 128 bits.
     Overflow,
-    /// The earliest value, by tick and thread id.
+    /// The earliest value, with its tick and thread id.
     Example(Option<(u32, u32, InternedValue)>),
     /// How often each value occurred. Values for which there was no memory count as `[other]`.
     Common(HashMap<InternedValue, u64, RandomState>),
 }
 
 impl Accumulator {
-    pub(crate) fn new(aggregate: Aggregate) -> Self {
+    pub(super) fn new(aggregate: Aggregate) -> Self {
         match aggregate {
             Aggregate::Max => Self::Max(None),
             Aggregate::Avg | Aggregate::Sum | Aggregate::Delta => Self::Sum { sum: 0, count: 0 },
@@ -41,13 +41,13 @@ impl Accumulator {
     }
 
     /// Whether it takes any value rather than numbers alone.
-    pub(crate) const fn is_of_values(aggregate: Aggregate) -> bool {
+    pub(super) const fn is_of_values(aggregate: Aggregate) -> bool {
         matches!(aggregate, Aggregate::Example | Aggregate::Common)
     }
 
     /// Adds a number. `None` stands for the increase of a counter that 128 bits do not hold.
     #[inline]
-    pub(crate) fn add_number(&mut self, number: Option<i128>) {
+    pub(super) fn add_number(&mut self, number: Option<i128>) {
         match (&mut *self, number) {
             (Self::Max(max), number) => *max = (*max).max(number),
             (Self::Sum { sum, count }, Some(number)) => match sum.checked_add(number) {
@@ -61,7 +61,7 @@ impl Accumulator {
 
     /// Adds a value of thread `tid` in tick `tick`. Returns the bytes taken from `budget`.
     #[inline]
-    pub(crate) fn add_value(&mut self, value: InternedValue, tick: u32, tid: u32, budget: &Budget) -> usize {
+    pub(super) fn add_value(&mut self, value: InternedValue, tick: u32, tid: u32, budget: &Budget) -> usize {
         match self {
             Self::Example(example) => {
                 if example.is_none_or(|known| (tick, tid) < (known.0, known.1)) {
@@ -76,7 +76,7 @@ impl Accumulator {
 
     /// Adds another accumulator of the same measure. Returns the bytes taken from `budget`.
     #[inline]
-    pub(crate) fn merge(&mut self, other: &Self, budget: &Budget) -> usize {
+    pub(super) fn merge(&mut self, other: &Self, budget: &Budget) -> usize {
         match (&mut *self, other) {
             (Self::Max(mine), Self::Max(theirs)) => *mine = (*mine).max(*theirs),
             (Self::Sum { sum, count }, Self::Sum { sum: more, count: others }) => match sum.checked_add(*more) {
@@ -98,7 +98,7 @@ impl Accumulator {
     }
 
     /// Resets it; the table of values keeps its memory.
-    pub(crate) fn clear(&mut self) {
+    pub(super) fn clear(&mut self) {
         match self {
             Self::Max(max) => *max = None,
             Self::Sum { sum, count } => (*sum, *count) = (0, 0),
@@ -109,7 +109,7 @@ impl Accumulator {
     }
 
     /// Replaces the values for which `name` returns another one.
-    pub(crate) fn rename(&mut self, name: &dyn Fn(InternedValue) -> Option<InternedValue>) {
+    pub(super) fn rename(&mut self, name: &dyn Fn(InternedValue) -> Option<InternedValue>) {
         match self {
             Self::Example(Some((.., value))) => *value = name(*value).unwrap_or(*value),
             Self::Common(counts) => {

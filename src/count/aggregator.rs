@@ -162,7 +162,7 @@ impl Aggregator {
     }
 
     /// Calls `visit` with the key and the counts of each group, in no order.
-    pub fn each_group(&self, mut visit: impl FnMut(&[InternedValue], &Group)) {
+    pub(crate) fn each_group(&self, mut visit: impl FnMut(&[InternedValue], &Group)) {
         self.groups.iter().for_each(|entry| visit(entry.key(), entry.value()));
     }
 
@@ -188,8 +188,7 @@ impl Aggregator {
     }
 
     /// The texts of the keys.
-    #[must_use]
-    pub fn interner(&self) -> &Interner {
+    pub(crate) fn interner(&self) -> &Interner {
         &self.interner
     }
 }

@@ -16,7 +16,7 @@ pub(super) struct LocalGroup {
 
 /// One group's counts over the whole run.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Group {
+pub(crate) struct Group {
     samples: u64,
     /// The last tick in which it was counted, its samples in that tick, and the most in any tick.
     tick: u32,
@@ -58,20 +58,17 @@ impl Group {
     }
 
     /// Observations of the group.
-    #[must_use]
-    pub const fn samples(&self) -> u64 {
+    pub(crate) const fn samples(&self) -> u64 {
         self.samples
     }
 
     /// The largest number of its threads in any one tick.
-    #[must_use]
-    pub const fn max_threads(&self) -> u64 {
+    pub(crate) const fn max_threads(&self) -> u64 {
         self.max_in_tick
     }
 
     /// Half-width of the 95% confidence interval of its average over `ticks` completed ticks.
-    #[must_use]
-    pub fn ci95(&self, ticks: u32) -> Option<f64> {
+    pub(crate) fn ci95(&self, ticks: u32) -> Option<f64> {
         self.batches.ci95(ticks)
     }
 }

@@ -17,7 +17,7 @@ use crate::row::value::{OwnedValue, ValueOf};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Symbol(u32);
 
-/// A value whose text is interned: one dimension of a [`Key`].
+/// A value whose text is interned: one dimension of a group's key.
 pub type InternedValue = ValueOf<Symbol>;
 
 /// A group's values while it is counted, one for each dimension. Folds and the aggregator share it.
@@ -25,7 +25,7 @@ pub(super) type Key = Arc<[InternedValue]>;
 
 /// The texts of a session.
 #[derive(Debug)]
-pub struct Interner {
+pub(crate) struct Interner {
     symbols: DashMap<Arc<[u8]>, Symbol, RandomState>,
     texts: RwLock<Vec<Arc<[u8]>>>,
     budget: Arc<Budget>,
@@ -33,20 +33,19 @@ pub struct Interner {
 
 impl Interner {
     /// An empty interner that takes its memory from `budget`.
-    #[must_use]
-    pub fn new(budget: Arc<Budget>) -> Self {
+    pub(super) fn new(budget: Arc<Budget>) -> Self {
         Self { symbols: DashMap::default(), texts: RwLock::default(), budget }
     }
 
     /// Bytes that a text of `len` bytes takes in both tables.
     const fn cost(len: usize) -> usize {
-        let places = table_entry(size_of::<(Arc<[u8]>, Symbol)>()) + 2 * size_of::<Arc<[u8]>>();
+        let entries = table_entry(size_of::<(Arc<[u8]>, Symbol)>()) + 2 * size_of::<Arc<[u8]>>();
         // The `Arc` has two counts before the text.
-        places + allocation(len + 2 * size_of::<usize>())
+        entries + allocation(len + 2 * size_of::<usize>())
     }
 
     /// The symbol of `text`. `None` if the text is new and the budget has no memory for it.
-    pub fn intern(&self, text: &[u8]) -> Option<Symbol> {
+    pub(super) fn intern(&self, text: &[u8]) -> Option<Symbol> {
         self.entry(text).map(|(_, symbol)| symbol)
     }
 
@@ -66,46 +65,38 @@ impl Interner {
                 self.budget.give(cost);
                 Some((Arc::clone(known.key()), *known.get()))
             }
-            Entry::Vacant(place) => {
+            Entry::Vacant(entry) => {
                 let mut texts = self.texts.write().unwrap_or_else(PoisonError::into_inner);
                 let symbol = Symbol(u32::try_from(texts.len()).ok()?);
-                let text = Arc::clone(place.key());
+                let text = Arc::clone(entry.key());
                 texts.push(Arc::clone(&text));
-                place.insert(symbol);
+                entry.insert(symbol);
                 Some((text, symbol))
             }
         }
     }
 
     /// The text of `symbol`; empty if the symbol is of another interner.
-    #[must_use]
-    pub fn text(&self, symbol: Symbol) -> Arc<[u8]> {
+    pub(crate) fn text(&self, symbol: Symbol) -> Arc<[u8]> {
         let texts = self.texts.read().unwrap_or_else(PoisonError::into_inner);
         texts.get(symbol.0 as usize).cloned().unwrap_or_default()
     }
 
     /// `value` with its text.
-    #[must_use]
     pub(crate) fn owned(&self, value: InternedValue) -> OwnedValue {
         value.map(|symbol| self.text(symbol))
     }
 
     /// The number of distinct texts.
-    #[must_use]
-    pub fn len(&self) -> usize {
+    #[cfg(test)]
+    pub(super) fn len(&self) -> usize {
         self.symbols.len()
-    }
-
-    /// Whether there is no text.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.symbols.is_empty()
     }
 }
 
 /// A worker's private cache of the session's interner.
 #[derive(Debug)]
-pub struct LocalInterner {
+pub(super) struct LocalInterner {
     shared: Arc<Interner>,
     /// The keys share their memory with the interner.
     cache: HashMap<Arc<[u8]>, Symbol, RandomState>,
@@ -123,14 +114,13 @@ impl LocalInterner {
     const COST: usize = table_entry(size_of::<(Arc<[u8]>, Symbol)>());
 
     /// An empty cache of `shared` that takes its memory from `budget`.
-    #[must_use]
-    pub fn new(shared: Arc<Interner>, budget: Arc<Budget>) -> Self {
+    pub(super) fn new(shared: Arc<Interner>, budget: Arc<Budget>) -> Self {
         Self { shared, cache: HashMap::default(), budget }
     }
 
     /// The symbol of `text`. `None` if the text is new and the budget has no memory for it.
     #[inline]
-    pub fn intern(&mut self, text: &[u8]) -> Option<Symbol> {
+    pub(super) fn intern(&mut self, text: &[u8]) -> Option<Symbol> {
         match self.cache.get(text) {
             Some(symbol) => Some(*symbol),
             None => self.ask(text),
@@ -152,7 +142,7 @@ impl LocalInterner {
     }
 
     /// Empties the cache and returns its memory to the budget.
-    pub fn forget(&mut self) {
+    pub(super) fn forget(&mut self) {
         self.budget.give(self.cache.len() * Self::COST);
         self.cache = HashMap::default();
     }
@@ -185,6 +175,11 @@ mod tests {
         assert_eq!(shared.len(), 2);
         drop((one, two));
         assert_eq!(held.taken(), 0);
+    }
+
+    #[test]
+    fn a_key_is_small() {
+        assert_eq!((size_of::<InternedValue>(), size_of::<OwnedValue>()), (32, 32));
     }
 
     #[test]

@@ -1,13 +1,13 @@
-//! The sentences that a reader of the report must not miss: what makes it doubtful, and what would help.
+//! Warnings: what makes a report doubtful, and what would help. And why a report has no rows.
 
 use super::figures::{count, milliseconds, rate, thousands};
 use crate::report::Sleepers;
 use crate::report::{Report, States};
 
-/// Fewer ticks than this say little: one of nine is 11%.
+/// Below this number of ticks the report warns: one of nine is 11%.
 const FEW_TICKS: u64 = 10;
 
-/// Everything to be warned of: what the report's numbers tell, then what its maker knew.
+/// All warnings: first those that follow from the report's numbers, then those of the run.
 #[must_use]
 pub fn warnings(report: &Report) -> Vec<String> {
     let ticks = &report.facts.ticks;
@@ -22,10 +22,10 @@ pub fn warnings(report: &Report) -> Vec<String> {
     found.into_iter().chain(other).chain(report.facts.warnings.iter().cloned()).collect()
 }
 
-/// Waits that are told of by name, where threads slept.
+/// Waits of sleepers that are named, at most.
 const MAX_WAITS: usize = 5;
 
-/// Why there are no rows, in words.
+/// Why there are no rows.
 pub fn nothing_seen(report: &Report) -> String {
     let threads = match report.states {
         _ if report.facts.ticks.completed == 0 => return "no tick was taken".to_owned(),
@@ -67,7 +67,7 @@ fn slept(sleepers: &Sleepers) -> String {
     format!("{sample}{:.0} slept: {} (-a shows them)", sleepers.slept, told.join(", "))
 }
 
-/// So many a tick.
+/// Average threads of so many samples.
 #[expect(clippy::cast_precision_loss, reason = "an average is shown with two decimals")]
 fn average(samples: u64, ticks: u64) -> String {
     format!("{:.2} on average", samples as f64 / ticks.max(1) as f64)
@@ -80,12 +80,12 @@ fn few_ticks(completed: u64, is_replay: bool) -> String {
         _ => format!("only {completed} ticks were taken, too few for more than a rough picture"),
     };
     if is_replay {
-        return format!("{found}: take a longer time");
+        return format!("{found}: ask for a longer time (--from, --to)");
     }
     format!("{found}: sample longer (-d) or more often (--hz)")
 }
 
-/// Ticks were missed: psn held back as it was told to, or the work is too long, or psn did not get to it.
+/// Why ticks were missed: `--max-cpu`, long passes, or psn was not scheduled in time.
 fn rate_not_held(report: &Report) -> String {
     let (ticks, cost, hz) = (&report.facts.ticks, &report.facts.cost, report.facts.meta.hz);
     let period_ms = 1000.0 / hz;
@@ -105,7 +105,7 @@ fn rate_not_held(report: &Report) -> String {
             count(ticks.abandoned, "tick was", "ticks were")
         )
     } else if ticks.completed == 0 {
-        format!("{held}: no pass over the threads came to its end; {less_work}")
+        format!("{held}: no pass over the threads was completed; {less_work}")
     } else if cost.pass_p50_ms > period_ms {
         format!("{held}: a pass over the threads takes {median}, longer than the {period} between ticks; {less_work}")
     } else if cost.pass_max_ms > period_ms {
@@ -119,15 +119,15 @@ fn rate_not_held(report: &Report) -> String {
     }
 }
 
-/// What would make a pass shorter, of what this run leaves open.
+/// What would make a pass shorter and is not done yet in this run.
 fn less_work(report: &Report) -> String {
     let cost = &report.facts.cost;
     let mut advice = vec!["fewer columns", "fewer processes (-p)"];
     if cost.workers < cost.cpus {
         advice.push("more --workers");
     }
-    // Most reads open and close: a matter of half the time again. A walk reads no files, and of a part of a recording it is
-    // not known.
+    // Most reads must open and close the file, which takes half as long again. Walks read no files; in a replay the number of
+    // kept files may not be known.
     if report.facts.meta.scan == "proc" && cost.fds.saturating_mul(4) < report.facts.tasks.threads {
         advice.push("more files kept open (ulimit -n, --fd-budget)");
     }
@@ -176,7 +176,7 @@ mod tests {
         (report.facts.ticks.completed, report.facts.ticks.missed) = (3, 0);
         assert_eq!(
             warnings(&report),
-            ["only 3 ticks were taken, too few for more than a rough picture: take a longer time"]
+            ["only 3 ticks were taken, too few for more than a rough picture: ask for a longer time (--from, --to)"]
         );
         report.facts.ticks.completed = 50;
         assert!(nothing_seen(&report).ends_with("if they were recorded"));

@@ -1,7 +1,7 @@
-//! The last step: a [`Report`] becomes text. Pure but for the writer it is given.
+//! A [`Report`] becomes text, written to the writer that is given.
 //!
-//! One file a format. All of them turn bytes into text through [`escape`], and through nothing else:
-//! names, paths and messages are hostile until they have passed there.
+//! There is one file for each format. All of them turn bytes into text by [`text::escape`](crate::text::escape) only: names,
+//! paths and messages are hostile until they are escaped.
 
 mod advice;
 pub mod charset;
@@ -23,7 +23,7 @@ pub use charset::Charset;
 
 use charset::{AsciiWriter, Notation};
 
-/// The forms of a report.
+/// The formats of a report.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub enum Format {
     /// Aligned columns, for people
@@ -36,14 +36,14 @@ pub enum Format {
     Folded,
 }
 
-/// How a report is laid out, whatever it says.
+/// Options for writing a report.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RenderOptions {
-    /// Columns of the terminal, which the table is made to fit; without one, nothing is shortened.
+    /// Columns of the terminal that tables are shortened to; without a terminal nothing is shortened.
     pub width: Option<usize>,
     /// Whether the account of the run follows the table.
     pub footer: bool,
-    /// Whether CSV keeps spreadsheets from taking a name for a formula.
+    /// Whether CSV puts a `'` before texts that a spreadsheet would run as formulas.
     pub defuse_formulas: bool,
     /// The characters that may be written.
     pub charset: Charset,
@@ -55,10 +55,10 @@ impl Default for RenderOptions {
     }
 }
 
-/// Writes `report` to `out`, which had better be buffered.
+/// Writes `report` to `out`, which should be buffered.
 ///
 /// # Errors
-/// Those of `out`. A closed pipe is one of them.
+/// Those of `out`, a closed pipe among them.
 pub fn render(report: &Report, format: Format, layout: &RenderOptions, out: &mut dyn io::Write) -> io::Result<()> {
     if format != Format::Table && layout.charset == Charset::Ascii {
         let notation = if format == Format::Json { Notation::Json } else { Notation::Escape };
@@ -76,7 +76,7 @@ pub fn render(report: &Report, format: Format, layout: &RenderOptions, out: &mut
     }
 }
 
-/// Writes the account of the run alone.
+/// Writes only the account of the run.
 ///
 /// # Errors
 /// Those of `out`.
@@ -84,7 +84,7 @@ pub fn account(report: &Report, layout: &RenderOptions, out: &mut dyn io::Write)
     footer::render(report, layout.width, layout.charset, out)
 }
 
-/// Writes rows without what comes before and after them.
+/// Writes the rows of `report` as a part of the output: `is_first` if no row was written before.
 ///
 /// # Errors
 /// Those of `out`.

@@ -57,8 +57,8 @@ impl Clocks {
         let sentence = |SetBack { host, at_ns, count, most_ns }: &SetBack| {
             let times = if *count == 1 { "once".to_owned() } else { format!("{count} times") };
             format!(
-                "the clock of {host} was set back {times} while it was recorded, by up to {}, first at {}: what was before \
-                 and after has the same times",
+                "the clock of {host} was set back {times} while it was recorded, by up to {}, first at {}: the times \
+                 before and after overlap",
                 length(most_ns.next_multiple_of(1_000_000)),
                 local(*at_ns)
             )

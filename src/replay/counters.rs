@@ -64,7 +64,7 @@ impl ThreadCounters {
 
 /// The warning if a thread's last values were forgotten.
 pub(super) fn forgotten(has_forgotten: bool) -> Vec<String> {
-    let warning = "of more threads than there is memory for, those not seen for the longest time were forgotten: what their \
-                   counters grew by meanwhile is in no :delta; allow more than --max-memory";
+    let warning = "there was no memory for the counters of all threads: those of threads that were not seen for long were \
+                   forgotten, and their growth meanwhile is missing from :delta; allow more than --max-memory";
     if has_forgotten { vec![warning.to_owned()] } else { Vec::new() }
 }

@@ -142,8 +142,8 @@ pub fn notes(before: (&Side, &Report), after: (&Side, &Report)) -> Vec<String> {
     let scans = [&before.1, &after.1].map(|report| report.facts.meta.scan.as_str());
     if matches!(scans, ["kernel", "proc"] | ["proc", "kernel"]) {
         notes.push(
-            "one side was taken by the kernel's own walk and one through /proc: only the walk tells Running (ON CPU) from \
-             Runnable (waiting for CPU)"
+            "one side was sampled by kernel walks and the other from /proc: only walks tell Running (ON CPU) from Runnable \
+             (waiting for CPU)"
                 .to_owned(),
         );
     }
@@ -282,7 +282,7 @@ mod tests {
         let told = |before: &str, after: &str| {
             let (before, after) = (of(before), of(after));
             let notes = notes((&side, &before), (&side, &after));
-            notes.iter().any(|note| note.contains("only the walk tells Running (ON CPU) from Runnable"))
+            notes.iter().any(|note| note.contains("only walks tell Running (ON CPU) from Runnable"))
         };
         assert!(told("kernel", "proc") && told("proc", "kernel"));
         assert!(!told("kernel", "kernel") && !told("proc", "proc") && !told("replay", "proc"));

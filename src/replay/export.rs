@@ -5,8 +5,8 @@ use crate::record::header::IDENTITY;
 use crate::record::open::{self, SinkOptions};
 use crate::record::{Format, Header, Query, RecordError, RecordedColumn, Recording};
 use crate::replay::question::Watch;
-use crate::row::observation::{Mark, Value};
 use crate::row::rows::Rows;
+use crate::row::value::{Mark, Value};
 
 /// The result of a copy.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -65,9 +65,9 @@ fn copy_one(
         .collect();
     let columns = known.iter().chain(&missing).map(|column| RecordedColumn::of(column)).collect();
     let unknown = recording.header().columns.iter().filter(|column| column.column().is_none());
-    copied
-        .warnings
-        .extend(unknown.map(|column| format!("this psn does not know the column {}; it is left out", column.name)));
+    copied.warnings.extend(
+        unknown.map(|column| format!("skipped the column {}: this version of psn does not know it", column.name)),
+    );
     let header = Header { columns, ..recording.header().clone() };
     let mut sink = open::sink(options, &header)?;
     let query = Query { columns: known, from_ns: 0, to_ns: u64::MAX };
@@ -77,10 +77,8 @@ fn copy_one(
         watch(piece.progress)?;
         gathered.push(widened(piece.rows, query.columns.len(), missing.len()));
         if gathered.iter().map(Rows::size).sum::<usize>() > MAX_TICK_BYTES {
-            let reason = format!(
-                "the rows of one tick take more than {} MiB, which is more than is copied",
-                MAX_TICK_BYTES >> 20
-            );
+            let reason =
+                format!("the rows of one tick take more than {} MiB, the limit of a copy", MAX_TICK_BYTES >> 20);
             return Err(RecordError::engine(&path, reason));
         }
         if piece.is_last {

@@ -13,7 +13,7 @@ use crate::report::Report;
 /// The report on all `recordings` together. With several hosts, averages are per host.
 ///
 /// # Errors
-/// When a recording can not be read, or lacks a column.
+/// When a recording cannot be read, or lacks a column.
 pub fn report(
     recordings: &mut [Box<dyn Recording>],
     question: &Question,

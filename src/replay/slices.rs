@@ -13,7 +13,7 @@ use std::sync::Arc;
 
 use foldhash::fast::RandomState;
 
-pub use long::Long;
+pub use long::LongForm;
 pub use matrix::{Matrix, sparkline};
 
 use self::due::Due;
@@ -79,7 +79,7 @@ impl Survey {
 /// Reads `recordings` for the first time.
 ///
 /// # Errors
-/// When a recording can not be read, or lacks a column, and when there are more than [`MAX_SLICES`].
+/// When a recording cannot be read, or lacks a column, and when there are more than [`MAX_SLICES`].
 pub fn survey(
     recordings: &mut [Box<dyn Recording>],
     question: &Question,
@@ -96,7 +96,7 @@ pub fn survey(
 /// Reads `recordings` again, and calls `take` with each slice, in order.
 ///
 /// # Errors
-/// When a recording can not be read, and those of `take`.
+/// When a recording cannot be read, and those of `take`.
 pub fn each(
     recordings: &mut [Box<dyn Recording>],
     question: &Question,

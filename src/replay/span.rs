@@ -6,7 +6,7 @@ use crate::time::moment::local;
 /// The times of the first and the last tick of all `recordings`, nanoseconds since 1970.
 ///
 /// # Errors
-/// When a recording can not be read.
+/// When a recording cannot be read.
 pub fn span(recordings: &mut [Box<dyn Recording>]) -> Result<Option<(u64, u64)>, RecordError> {
     let mut span: Option<(u64, u64)> = None;
     for recording in recordings {
@@ -21,7 +21,7 @@ pub fn span(recordings: &mut [Box<dyn Recording>]) -> Result<Option<(u64, u64)>,
 /// The time of the last tick of all `recordings`, nanoseconds since 1970.
 ///
 /// # Errors
-/// When a recording can not be read.
+/// When a recording cannot be read.
 pub fn last_time(recordings: &mut [Box<dyn Recording>]) -> Result<Option<u64>, RecordError> {
     let mut last = None;
     for recording in recordings {

@@ -13,8 +13,9 @@ pub(super) fn warnings(recordings: &mut [Box<dyn Recording>], question: &Questio
         let path = shown(&path);
         warnings.extend(recording.warnings());
         if recording.facts().is_none() && question.is_of_all() && !recording.is_of_original() {
-            warnings
-                .push(format!("{path}: the run was cut off, or still goes on; what it had written by then is here"));
+            warnings.push(format!(
+                "{path}: the run was cut off, or still goes on; only what it has written so far is counted"
+            ));
         }
         let missing: String = (b'A'..=b'z')
             .filter(|letter| state_name(*letter).is_some())
@@ -27,12 +28,12 @@ pub(super) fn warnings(recordings: &mut [Box<dyn Recording>], question: &Questio
         let narrower: Vec<&String> =
             header.filters.iter().filter(|filter| !question.filters.contains(filter)).collect();
         for filter in narrower {
-            warnings.push(format!("{path}: it has only rows for which --where '{filter}' held"));
+            warnings.push(format!("{path}: only rows that met --where '{filter}' were recorded"));
         }
     }
     let hosts = distinct(recordings.iter().map(|recording| recording.header().host.as_str())).len();
     if hosts > 1 {
-        warnings.push(format!("{hosts} hosts are counted together: averages are those of one host"));
+        warnings.push(format!("{hosts} hosts are counted together: averages are per host"));
     }
     Ok(warnings)
 }

@@ -93,22 +93,19 @@ pub struct Cost {
 
 impl Cost {
     /// The quantiles of the durations and the latenesses of passes; nothing else is known.
-    #[must_use]
-    pub fn of_passes(durations: &Histogram, latenesses: &Histogram) -> Self {
+    pub(crate) fn of_passes(durations: &Histogram, latenesses: &Histogram) -> Self {
         let [pass_p50_ms, pass_p99_ms, pass_max_ms] = quantiles_ms(durations);
         let [late_p50_ms, late_p99_ms, late_max_ms] = quantiles_ms(latenesses);
         Self { pass_p50_ms, pass_p99_ms, pass_max_ms, late_p50_ms, late_p99_ms, late_max_ms, ..Self::default() }
     }
 
     /// Median, 99th percentile and maximum of the durations of passes, milliseconds.
-    #[must_use]
-    pub const fn pass_ms(&self) -> [f64; 3] {
+    pub(crate) const fn pass_ms(&self) -> [f64; 3] {
         [self.pass_p50_ms, self.pass_p99_ms, self.pass_max_ms]
     }
 
     /// Median, 99th percentile and maximum of the latenesses of passes, milliseconds.
-    #[must_use]
-    pub const fn late_ms(&self) -> [f64; 3] {
+    pub(crate) const fn late_ms(&self) -> [f64; 3] {
         [self.late_p50_ms, self.late_p99_ms, self.late_max_ms]
     }
 }

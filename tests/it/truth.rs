@@ -170,7 +170,7 @@ fn more_threads_in_state_r_than_cpus_are_explained_without_a_walk() {
     let ended = run(&[]);
     assert!(ended.stdout.contains("Running (ON CPU)"), "{ended:?}");
     assert!(ended.stdout.contains("running:  up to 5,000 threads at once in state R, on "), "{ended:?}");
-    assert!(ended.stdout.contains("R counts those that wait for a CPU, too"), "{ended:?}");
+    assert!(ended.stdout.contains("R includes threads that wait for a CPU"), "{ended:?}");
     // Threads that are not counted do not matter.
     assert!(!run(&["--states", "D"]).stdout.contains("running:"));
 }

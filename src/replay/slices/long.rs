@@ -15,7 +15,7 @@ use crate::time::moment::timestamp;
 const SLICE: [&str; 4] = ["ticks_due", "ticks_taken", "pass_p99_ms", "late_p99_ms"];
 
 /// The writer of the long form.
-pub struct Long<'a> {
+pub struct LongForm<'a> {
     /// Its rows are those of the current slice.
     report: Report,
     format: Format,
@@ -35,7 +35,7 @@ struct SliceAccount {
     late_ms: [f32; 3],
 }
 
-impl<'a> Long<'a> {
+impl<'a> LongForm<'a> {
     /// Writes what comes before the rows.
     ///
     /// # Errors
