@@ -1,13 +1,13 @@
-//! Counting: a worker's fold, and putting the folds of a tick together.
+//! Counting: one observation into a worker's fold, and the folds of a tick into the aggregate.
 //!
 //! ```text
 //! cargo bench --bench aggregate
 //! ```
-//! - `add/GROUPS/WORKERS`: one observation counted, by each of so many workers into its own fold, when the
-//!   tick has so many groups. No lock is involved, so the time per element should not depend on WORKERS.
-//! - `commit/serial/GROUPS` and `commit/parallel/GROUPS`: the folds of [`LANES`] workers, all of which hold
-//!   all the groups, committed by one thread or by the pool. Where the two cross is what
-//!   `PARALLEL_GROUPS` in `src/sampler.rs` is to be.
+//! - `add/GROUPS/WORKERS`: each of WORKERS workers counts one observation into its own fold, in a tick with GROUPS
+//!   groups. No lock is involved, so the time per element should not depend on WORKERS.
+//! - `commit/serial/GROUPS` and `commit/parallel/GROUPS`: one thread, or the pool, commits the folds of [`LANES`]
+//!   workers, each of which holds all the groups. `PARALLEL_GROUPS` in `src/sample/` should be the number of groups at
+//!   which both take the same time.
 #![allow(
     clippy::unwrap_used,
     clippy::indexing_slicing,
@@ -30,7 +30,7 @@ const GROUPS: [usize; 3] = [10, 1_000, 100_000];
 /// Folds to commit: one for each of this many workers.
 const LANES: usize = 2;
 
-/// What `-G syscall,wchan` counts by.
+/// The dimensions of `-G syscall,wchan`.
 fn plan() -> Plan {
     let group_by = ["comm", "state", "syscall", "wchan"].map(str::to_owned).to_vec();
     Plan::new(&PlanRequest { group_by, ..PlanRequest::default() }, StateGate::all()).unwrap()
@@ -55,13 +55,13 @@ fn rows(plan: &Plan, groups: usize) -> Vec<Observation> {
         .collect()
 }
 
-/// A pool as the sampler has it: with threads to spare.
+/// A pool like the sampler's: with spare threads.
 fn pool(workers: usize) -> ThreadPool {
     rayon::ThreadPoolBuilder::new().num_threads(workers).build().unwrap()
 }
 
 fn add(criterion: &mut Criterion) {
-    /// Observations in a tick of each worker.
+    /// Observations of each worker in a tick.
     const TICK: usize = 100_000;
     let plan = plan();
     let mut bench = criterion.benchmark_group("add");
@@ -76,7 +76,7 @@ fn add(criterion: &mut Criterion) {
                     let mut fold = folds[context.index()].lock().unwrap();
                     let mut last = LastValues::default();
                     rows.iter().cycle().take(TICK).for_each(|row| fold.add(black_box(row), 0, &mut last));
-                    // What is counted twice stays in the tables it is in: this is cheap, and bounds the sums.
+                    // Observations that are counted again stay in their tables: this is cheap, and bounds the sums.
                     fold.discard();
                 });
             };
@@ -112,7 +112,7 @@ fn commit(criterion: &mut Criterion) {
     bench.finish();
 }
 
-/// Fills the folds, and times committing them.
+/// Fills the folds, and measures the time to commit them.
 fn timed_commit(
     aggregator: &Aggregator,
     folds: &mut [Fold],

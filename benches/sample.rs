@@ -1,14 +1,14 @@
-//! One pass of the sampler over a made-up proc root of plain files.
+//! One pass of the sampler over a fake proc root made of plain files.
 //!
 //! ```text
 //! cargo bench --bench sample
 //! ```
-//! Reading a plain file on tmpfs costs a fraction of what the kernel takes to make up a `stat`, so what is
-//! psn's own weighs more here than it ever does over /proc: a change of it shows. Every thread sleeps, the
-//! state gate is closed to it, and its `stat` is kept open as far as the limit on open files allows.
+//! Reading a plain file on tmpfs takes a fraction of the time in which the kernel generates a `stat`. So psn's own
+//! share of the time is larger here than over /proc, and a change of it shows. Every thread sleeps, so the state gate
+//! rejects it. Its `stat` is kept open as far as the limit on open files allows.
 //!
 //! - `pass/TASKS/WORKERS`: processes of 100 threads.
-//! - `layout/…/WORKERS`: as many threads in one process, and as processes of one thread each.
+//! - `layout/…/WORKERS`: the same number of threads, once in one process and once in processes of one thread each.
 //! - `chunk/WORKERS`: many processes of very different size, where the chunks decide how evenly the work
 //!   is dealt. The size is the constant `TaskSet::CHUNK`; to compare sizes, change it between two runs with
 //!   `--save-baseline` and `--baseline`.
@@ -33,10 +33,10 @@ use psn::sample::Sampler;
 use psn::tasks::users::Users;
 use psn::tasks::{Permit, Process, Task, TaskSet};
 
-/// Where files are memory.
+/// A directory whose files are in memory.
 const TMPFS: &str = "/dev/shm";
 
-/// A proc root of plain files, gone when it is dropped.
+/// A proc root of plain files, removed when dropped.
 struct FakeRoot {
     path: PathBuf,
     set: Arc<TaskSet>,
@@ -44,7 +44,7 @@ struct FakeRoot {
 }
 
 impl FakeRoot {
-    /// A root with processes of these sizes.
+    /// A root with processes of these numbers of threads.
     fn new(name: &str, processes: impl IntoIterator<Item = usize>) -> std::io::Result<Self> {
         let path = Path::new(TMPFS).join(format!("psn-bench-{}-{name}", std::process::id()));
         fs::create_dir_all(&path)?;
@@ -85,7 +85,7 @@ impl FakeRoot {
 
 impl Drop for FakeRoot {
     fn drop(&mut self) {
-        // What is left lies in memory, under a name that says whose it is.
+        // Files that could not be removed are in memory, under a name that says whose they are.
         let _ = fs::remove_dir_all(&self.path);
     }
 }
@@ -102,7 +102,7 @@ fn write_task(dir: &Path, tid: u32, tgid: u32) -> std::io::Result<()> {
     )
 }
 
-/// Pool sizes: one, and doubling up to the cores there are.
+/// Sizes of the pool: 1, 2, 4 … up to the number of cores.
 fn pool_sizes() -> impl Iterator<Item = usize> {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     std::iter::successors(Some(1), move |workers| (workers * 2 <= cores).then_some(workers * 2))
@@ -149,7 +149,7 @@ fn layout(criterion: &mut Criterion) {
 }
 
 fn chunk(criterion: &mut Criterion) {
-    // 1, 2, 4 … 4096 threads, then over again.
+    // 1, 2, 4 … 4096 threads, then again from 1.
     let sizes = (0..13).cycle().take(39).map(|power| 1 << power);
     passes(criterion, "chunk", "", FakeRoot::new("chunk", sizes));
 }

@@ -55,7 +55,7 @@
 //! let cli = Cli::parse_from(["psn", "-G", "syscall,wchan", "-d", "1"]);
 //! let config = Config::new(&cli.sample)?;
 //! let report = session::run(&config, &session::Stop::default(), &mut ())?;
-//! println!("{} groups in {} ticks", report.rows.len(), report.ticks.completed);
+//! println!("{} groups in {} ticks", report.rows.len(), report.facts.ticks.completed);
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //! Only [`app`] prints and changes the state of the process, except that a session raises the soft limit on open files.

@@ -1,6 +1,6 @@
-//! The kernel's own walk, held against /proc: same tasks, same states, same waits.
+//! The kernel walk, compared with /proc: same tasks, same states, same waits.
 //!
-//! A test that needs a privilege or a kernel feature which is not there says so on standard error and passes.
+//! A test that needs a privilege or a kernel feature that the machine lacks says so on standard error and passes.
 
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test that can not go on has failed")]
 
@@ -31,7 +31,7 @@ fn request(level: Level, parts: Parts) -> WalkRequest {
     WalkRequest { gate: StateGate::all(), parts, levels: vec![level], ..WalkRequest::default() }
 }
 
-/// The scan, or nothing where this machine has none; any other refusal is a failure.
+/// The scan, or `None` if this machine has none; any other refusal is a failure.
 fn open(request: &WalkRequest) -> Option<KernelScan> {
     match KernelScan::open(&root(), request) {
         Ok(scan) => Some(scan),
@@ -45,7 +45,7 @@ fn open(request: &WalkRequest) -> Option<KernelScan> {
     }
 }
 
-/// Every scan that this machine has.
+/// Every scan that works on this machine.
 fn scans(parts: Parts) -> Vec<KernelScan> {
     [Level::OpenCoded, Level::Iterator].into_iter().filter_map(|level| open(&request(level, parts))).collect()
 }
@@ -88,7 +88,7 @@ impl Owned {
     }
 }
 
-/// One walk: its records by thread id, each of which occurs once.
+/// One walk: its records by thread id. Each id must occur once.
 fn walk(scan: &mut KernelScan) -> (BTreeMap<u32, Owned>, WalkCounts) {
     let mut records = BTreeMap::new();
     let walk = scan.walk(&mut |record| {
@@ -100,12 +100,12 @@ fn walk(scan: &mut KernelScan) -> (BTreeMap<u32, Owned>, WalkCounts) {
     (records, walk)
 }
 
-/// The file of a thread, if it is there.
+/// The file of a thread, if it exists.
 fn read(tgid: u32, tid: u32, file: &str) -> Option<Vec<u8>> {
     fs::read(format!("/proc/{tgid}/task/{tid}/{file}")).ok()
 }
 
-/// Holds a record against /proc. The thread must be at rest.
+/// Compares a record with /proc. The thread must be at rest.
 fn assert_same_as_proc(record: &Owned, symbols: Option<&mut Symbols>) {
     let Owned { tgid, tid, .. } = *record;
     let line = read(tgid, tid, "stat").unwrap();
@@ -148,7 +148,7 @@ fn assert_same_wait(record: &Owned, line: &Option<Vec<u8>>) {
     }
 }
 
-/// Names for addresses, or nothing where the kernel hides them.
+/// Names for addresses, or `None` if the kernel hides them.
 fn symbols() -> Option<Symbols> {
     match Symbols::load(&root()) {
         Ok(symbols) => Some(symbols),
@@ -219,7 +219,7 @@ fn every_state_is_what_proc_shows() {
         .unwrap();
     for mut scan in scans(EVERYTHING) {
         let mut symbols = symbols();
-        // From the second walk on, nothing is described anew.
+        // From the second walk on, no wait is described again.
         for _ in 0..3 {
             let (records, _) = walk(&mut scan);
             for (tgid, tid, kind) in &storm.truth().threads {
@@ -270,7 +270,7 @@ fn assert_same_as_proc_unless_it_runs(record: &Owned, symbols: Option<&mut Symbo
     }
 }
 
-/// The tasks that /proc lists, with the processes they are of.
+/// The tasks that /proc lists, with their processes.
 fn listed() -> BTreeMap<u32, u32> {
     let numbers = |path: String| {
         let names = fs::read_dir(path).into_iter().flatten().flatten().map(|entry| entry.file_name());
@@ -402,7 +402,7 @@ fn a_hundred_thousand_threads_are_all_walked() {
     assert!(bare.run().unwrap() > u64::from(threads));
 }
 
-/// Threads that never rest long: what is said of them must be of one instant all the same.
+/// Threads that never rest for long: their records must be of one instant nevertheless.
 #[test]
 fn no_row_is_torn() {
     let storm = Storm::builder().exactly(Kind::Fsync, 8).exactly(Kind::Spin, 2).spawn().unwrap();
@@ -437,7 +437,7 @@ fn no_row_is_torn() {
     }
 }
 
-/// What the tests below run in other surroundings: this program again, with a task to do and answers on standard output.
+/// The role of this program when the tests below run it in other surroundings: it does a task and prints the result.
 #[test]
 fn child() {
     let Ok(task) = std::env::var("KERNEL_SCAN_CHILD") else { return };
@@ -469,12 +469,12 @@ fn child() {
     }
 }
 
-/// Waits for ever in a system call of the 32-bit table, which a 64-bit program may use as well.
+/// Waits for ever in a system call of the 32-bit table, which a 64-bit program may use too.
 #[cfg(target_arch = "x86_64")]
 fn pause_as_32_bit() {
     const PAUSE: u32 = 29;
     #[allow(unsafe_code)]
-    // SAFETY: the call takes no arguments and touches no memory; what else it may change is named.
+    // SAFETY: the call takes no arguments and touches no memory; the registers that it may change are declared.
     unsafe {
         std::arch::asm!("int 0x80", inout("eax") PAUSE => _, out("r8") _, out("r9") _, out("r10") _, out("r11") _);
     }
@@ -510,7 +510,7 @@ fn calls_of_32_bit_programs_are_told() {
     }
 }
 
-/// Runs [`child`] through another program; nothing if there is no such program, or it may not do what it is asked to.
+/// Runs [`child`] through another program; `None` if the program does not exist or may not do what it is asked to.
 fn run_child(wrapper: &[&str], environment: &[(&str, &str)]) -> Option<String> {
     let exe = std::env::current_exe().unwrap();
     let (program, arguments) = wrapper.split_first().unwrap();
@@ -534,7 +534,7 @@ fn run_child(wrapper: &[&str], environment: &[(&str, &str)]) -> Option<String> {
     answer.map(str::to_owned)
 }
 
-/// Whether this machine has the walk at all, so that its absence elsewhere means something.
+/// Whether the walk works on this machine at all, so that a refusal in other surroundings means something.
 fn has_walk() -> bool {
     open(&WalkRequest::default()).is_some()
 }
@@ -608,7 +608,7 @@ fn a_root_that_is_no_proc_of_ours_is_refused() {
     let answer = run_child(&["env"], &[("KERNEL_SCAN_ROOT", "/sys")]).unwrap();
     assert!(answer.contains("/sys is not a mounted proc file system"), "{answer}");
 
-    // The proc root of a namespace that we are not in.
+    // The proc root of a namespace that the test is not in.
     let mut command = Command::new("unshare");
     command.args(["--pid", "--fork", "--kill-child", "--mount-proc", "sh", "-c", "echo ready; exec sleep 60"]);
     let Ok(child) = command.stdout(Stdio::piped()).spawn() else { return eprintln!("skipped: no unshare") };
@@ -671,12 +671,12 @@ fn exists((key, id): &(String, u32)) -> bool {
     false
 }
 
-/// Kills a process that holds at least so many programs and maps, which must then be gone.
+/// Kills a process that holds at least this many programs and maps, which must then be gone.
 fn assert_leaves_nothing(child: Killed, at_least: usize) {
     let held = held(child.0.id());
     assert!(held.len() >= at_least && held.iter().all(exists), "{held:?}");
     drop(child);
-    // The kernel frees them once nobody can be looking at them.
+    // The kernel frees them once no CPU can still use them.
     let deadline = Instant::now() + Duration::from_secs(20);
     while held.iter().any(exists) {
         assert!(Instant::now() < deadline, "{held:?}");
@@ -842,9 +842,9 @@ fn a_task_whose_group_has_used_up_its_time_is_throttled() {
             scan.walk(&mut |record| {
                 if record.tid != spinner.0.id() {
                     others += u32::from(record.throttled && record.tgid == std::process::id());
-                } else if record.throttled {
+                } else if let (true, Some(waited)) = (record.throttled, record.waited) {
+                    // In the instant in which it leaves its CPU, the time of its wait may not be there yet.
                     throttled += 1;
-                    let waited = record.waited.unwrap();
                     assert!(
                         record.state.letter() == b'R' && !record.is_on_cpu && waited.ns < 10_000_000_000,
                         "{record:?}"

@@ -109,7 +109,7 @@ fn discard(recorder: Option<Recorder>, config: &Config) {
 /// Ends the recording. A disk that hangs is waited for up to [`WRITE_PATIENCE`], or until a second Ctrl-C ends psn.
 fn finish(recorder: Recorder, report: &Report) -> anyhow::Result<Written> {
     let begin = Instant::now();
-    Ok(recorder.finish(Some(report.facts()), &|| begin.elapsed() < WRITE_PATIENCE)?)
+    Ok(recorder.finish(Some(report.facts.clone()), &|| begin.elapsed() < WRITE_PATIENCE)?)
 }
 
 fn summary(path: &str, written: Written) -> String {

@@ -1,6 +1,6 @@
 //! Standard output: its width, its characters, and all writes to it.
 
-use crate::output::{self, Charset, Format, Layout};
+use crate::output::{self, Charset, Format, RenderOptions};
 use crate::report::Report;
 use anyhow::Context as _;
 use indicatif::ProgressStyle;
@@ -22,13 +22,13 @@ pub(super) fn print_report(report: &Report, format: Format, footer: bool, raw_cs
     write_out(|out| output::render(report, format, &layout(format, footer, raw_csv), out))
 }
 
-pub(super) fn layout(format: Format, footer: bool, raw_csv: bool) -> Layout {
+pub(super) fn layout(format: Format, footer: bool, raw_csv: bool) -> RenderOptions {
     let is_terminal = io::stdout().is_terminal();
     let charset = match format {
         Format::Table => charset(is_terminal),
         _ => Charset::of_programs(&|name| std::env::var_os(name), is_terminal),
     };
-    Layout { width: terminal_width(), footer, defuse_formulas: !raw_csv, charset }
+    RenderOptions { width: terminal_width(), footer, defuse_formulas: !raw_csv, charset }
 }
 
 /// Writes to standard output piece by piece: the whole may be more than fits in memory.

@@ -14,12 +14,12 @@ use crate::ask::plan::{Collected, Plan, PlanRequest, StateGate};
 use crate::ask::select::ProcessSelection;
 use crate::config::cli::{DiffArgs, ExportArgs, SampleArgs};
 use crate::config::{self, UsageError};
-use crate::output::{self, Format, Layout};
+use crate::output::{self, Format, RenderOptions};
 use crate::record::open::{self, SinkOptions};
 use crate::record::{RecordError, Recording};
 use crate::replay::diff::{self, Side};
 use crate::replay::export;
-use crate::replay::slices::{self, Long, Matrix};
+use crate::replay::slices::{self, LongForm, Matrix};
 use crate::replay::{self, Question};
 use crate::report::{Report, States};
 use crate::session::Stop;
@@ -86,15 +86,15 @@ fn report(
     watch: &mut replay::Watch<'_>,
 ) -> Result<Report, RecordError> {
     let mut report = replay::report(recordings, question, watch)?;
-    if report.rows.is_empty() && report.states == States::Active && report.sleepers.is_none() {
-        report.sleepers = sleepers::recorded(recordings, question, watch)?;
+    if report.rows.is_empty() && report.states == States::Active && report.facts.sleepers.is_none() {
+        report.facts.sleepers = sleepers::recorded(recordings, question, watch)?;
     }
     Ok(report)
 }
 
 /// The report, with a warning if its times are not in the local time zone.
 fn with_zone_warning(mut report: Report) -> Report {
-    report.warnings.extend(unknown_zone());
+    report.facts.warnings.extend(unknown_zone());
     report
 }
 
@@ -119,9 +119,9 @@ fn slices_of(
         drop(bar);
         let (table, accounts) = matrix.finish(&survey);
         return write_out(|out| {
-            output::render(&table, Format::Table, &Layout { footer: false, ..layout }, out)?;
+            output::render(&table, Format::Table, &RenderOptions { footer: false, ..layout }, out)?;
             if layout.footer {
-                output::render(&accounts, Format::Table, &Layout { footer: false, ..layout }, out)?;
+                output::render(&accounts, Format::Table, &RenderOptions { footer: false, ..layout }, out)?;
                 output::account(&survey.whole, &layout, out)?;
             }
             Ok(())
@@ -133,7 +133,7 @@ fn slices_of(
     }
     let mut out = std::io::BufWriter::with_capacity(1 << 16, std::io::stdout().lock());
     let mut failed = None;
-    let mut long = Long::begin(&survey, args.format, layout, &mut out).context(CANNOT_WRITE)?;
+    let mut long = LongForm::begin(&survey, args.format, layout, &mut out).context(CANNOT_WRITE)?;
     let result = slices::each(recordings, question, &survey, per_ns, &mut watch, &mut |slice| {
         long.add(&slice).map_err(|error| {
             failed = Some(error);

@@ -3,6 +3,7 @@
 pub mod cli;
 pub mod options;
 mod scan;
+mod value;
 
 use std::path::PathBuf;
 use std::sync::OnceLock;

@@ -1,46 +1,46 @@
-//! What becomes of the values of one measure in one group.
+//! The running aggregate of one measure in one group.
 
 use std::collections::HashMap;
 
 use foldhash::fast::RandomState;
 
 use crate::ask::plan::Aggregate;
-use crate::count::Cell;
-use crate::count::different::Different;
+use crate::count::distinct::Distinct;
+use crate::count::intern::InternedValue;
 use crate::count::latency::WaitAges;
 use crate::count::memory::Budget;
 use crate::count::quantiles::Quantiles;
 use crate::row::memory::{allocation, table_entry};
-use crate::row::observation::{Mark, Value};
+use crate::row::value::Mark;
 
-/// What became of the values of one measure in one group.
+/// The running aggregate of one measure in one group: what a statistic is computed from.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Accumulator {
-    /// The largest so far.
+pub(crate) enum Accumulator {
+    /// The largest number.
     Max(Option<i128>),
-    /// Sum and number of values.
+    /// Sum and count of the numbers.
     Sum {
-        /// The sum.
+        /// Their sum.
         sum: i128,
-        /// How many.
+        /// How many there were.
         count: u64,
     },
-    /// A sum that 128 bits do not hold.
+    /// The sum does not fit 128 bits.
     Overflow,
-    /// The earliest value, by tick and thread id.
-    Example(Option<(u32, u32, Cell)>),
-    /// How often each value occurred; those for which there was no room as `[other]`.
-    Common(HashMap<Cell, u64, RandomState>),
-    /// How many there are of each size.
+    /// The earliest value, with its tick and thread id.
+    Example(Option<(u32, u32, InternedValue)>),
+    /// How often each value occurred. Values for which there was no memory count as `[other]`.
+    Common(HashMap<InternedValue, u64, RandomState>),
+    /// How often numbers of each size occurred.
     Quantiles(Box<Quantiles>),
-    /// How many different ones.
-    Distinct(Box<Different>),
+    /// The different values.
+    Distinct(Box<Distinct>),
     /// The ages of waits.
     Ages(Box<WaitAges>),
 }
 
 impl Accumulator {
-    pub(crate) fn new(aggregate: Aggregate) -> Self {
+    pub(super) fn new(aggregate: Aggregate) -> Self {
         match aggregate {
             Aggregate::Max => Self::Max(None),
             Aggregate::Avg | Aggregate::Sum | Aggregate::Delta => Self::Sum { sum: 0, count: 0 },
@@ -52,25 +52,25 @@ impl Accumulator {
         }
     }
 
-    /// The memory that one takes beside its place among those of its group, when it is empty.
-    pub(crate) const fn cost(aggregate: Aggregate) -> usize {
+    /// Bytes that an empty one takes besides its own size.
+    pub(super) const fn cost(aggregate: Aggregate) -> usize {
         match aggregate {
             Aggregate::Percentile(_) => allocation(size_of::<Quantiles>()),
-            Aggregate::Distinct => allocation(size_of::<Different>()),
+            Aggregate::Distinct => allocation(size_of::<Distinct>()),
             Aggregate::Ages => allocation(size_of::<WaitAges>()),
             _ => 0,
         }
     }
 
-    /// Whether it is made of any value, not of numbers alone.
-    pub(crate) const fn is_of_cells(aggregate: Aggregate) -> bool {
+    /// Whether it takes any value rather than numbers alone.
+    pub(super) const fn is_of_values(aggregate: Aggregate) -> bool {
         matches!(aggregate, Aggregate::Example | Aggregate::Common)
     }
 
-    /// Adds a number; those of a counter are given as how much it grew, none where that is no number.
-    /// A table takes its memory from `budget`; returns how much.
+    /// Adds a number. `None` stands for the increase of a counter that 128 bits do not hold. Returns the bytes taken from
+    /// `budget`.
     #[inline]
-    pub(crate) fn add_number(&mut self, number: Option<i128>, budget: &Budget) -> usize {
+    pub(super) fn add_number(&mut self, number: Option<i128>, budget: &Budget) -> usize {
         match (&mut *self, number) {
             (Self::Quantiles(quantiles), Some(number)) => return quantiles.add(number, budget),
             (Self::Ages(ages), Some(age_ns)) => return ages.add(age_ns, budget),
@@ -85,32 +85,32 @@ impl Accumulator {
         0
     }
 
-    /// Adds the hash of a value. What it takes it takes from `budget`; returns how much.
-    pub(crate) fn add_hash(&mut self, hash: u64, budget: &Budget) -> usize {
+    /// Adds the hash of a value. Returns the bytes taken from `budget`.
+    pub(super) fn add_hash(&mut self, hash: u64, budget: &Budget) -> usize {
         match self {
             Self::Distinct(different) => different.add(hash, budget),
             _ => 0,
         }
     }
 
-    /// Adds a value seen of thread `tid` in tick `tick`. A table takes its memory from `budget`; returns how much.
+    /// Adds a value of thread `tid` in tick `tick`. Returns the bytes taken from `budget`.
     #[inline]
-    pub(crate) fn add_cell(&mut self, cell: Cell, tick: u32, tid: u32, budget: &Budget) -> usize {
+    pub(super) fn add_value(&mut self, value: InternedValue, tick: u32, tid: u32, budget: &Budget) -> usize {
         match self {
             Self::Example(example) => {
                 if example.is_none_or(|known| (tick, tid) < (known.0, known.1)) {
-                    *example = Some((tick, tid, cell));
+                    *example = Some((tick, tid, value));
                 }
                 0
             }
-            Self::Common(counts) => count(counts, cell, 1, budget),
+            Self::Common(counts) => count(counts, value, 1, budget),
             _ => 0,
         }
     }
 
-    /// Adds what another accumulator of the measure has. A table takes its memory from `budget`; returns how much.
+    /// Adds another accumulator of the same measure. Returns the bytes taken from `budget`.
     #[inline]
-    pub(crate) fn merge(&mut self, other: &Self, budget: &Budget) -> usize {
+    pub(super) fn merge(&mut self, other: &Self, budget: &Budget) -> usize {
         match (&mut *self, other) {
             (Self::Max(mine), Self::Max(theirs)) => *mine = (*mine).max(*theirs),
             (Self::Sum { sum, count }, Self::Sum { sum: more, count: others }) => match sum.checked_add(*more) {
@@ -127,15 +127,15 @@ impl Accumulator {
             (Self::Ages(mine), Self::Ages(theirs)) => return mine.merge(theirs, budget),
             (Self::Distinct(mine), Self::Distinct(theirs)) => return mine.merge(theirs, budget),
             (Self::Common(mine), Self::Common(theirs)) => {
-                return theirs.iter().map(|(cell, number)| count(mine, *cell, *number, budget)).sum();
+                return theirs.iter().map(|(value, number)| count(mine, *value, *number, budget)).sum();
             }
             _ => {}
         }
         0
     }
 
-    /// Forgets the values; a table keeps its memory.
-    pub(crate) fn clear(&mut self) {
+    /// Resets it; the table of values keeps its memory.
+    pub(super) fn clear(&mut self) {
         match self {
             Self::Max(max) => *max = None,
             Self::Sum { sum, count } => (*sum, *count) = (0, 0),
@@ -148,12 +148,13 @@ impl Accumulator {
         }
     }
 
-    /// Puts `name` in the place of the cells that it gives another for.
-    pub(crate) fn rename(&mut self, name: &dyn Fn(Cell) -> Option<Cell>) {
+    /// Replaces the values for which `name` returns another one.
+    pub(super) fn rename(&mut self, name: &dyn Fn(InternedValue) -> Option<InternedValue>) {
         match self {
-            Self::Example(Some((.., cell))) => *cell = name(*cell).unwrap_or(*cell),
+            Self::Example(Some((.., value))) => *value = name(*value).unwrap_or(*value),
             Self::Common(counts) => {
-                let renamed: Vec<(Cell, Cell)> = counts.keys().filter_map(|cell| Some((*cell, name(*cell)?))).collect();
+                let renamed: Vec<(InternedValue, InternedValue)> =
+                    counts.keys().filter_map(|value| Some((*value, name(*value)?))).collect();
                 for (old, new) in renamed {
                     let number = counts.remove(&old).unwrap_or(0);
                     *counts.entry(new).or_default() += number;
@@ -164,30 +165,27 @@ impl Accumulator {
     }
 }
 
-/// Counts `cell` so many times more, as `[other]` if there is no room for it. Returns the memory that was taken.
-fn count(counts: &mut HashMap<Cell, u64, RandomState>, cell: Cell, number: u64, budget: &Budget) -> usize {
-    if let Some(known) = counts.get_mut(&cell) {
+/// Adds `number` to the count of `value`, or of `[other]` if there is no memory for it. Returns the bytes taken.
+fn count(
+    counts: &mut HashMap<InternedValue, u64, RandomState>,
+    value: InternedValue,
+    number: u64,
+    budget: &Budget,
+) -> usize {
+    if let Some(known) = counts.get_mut(&value) {
         *known += number;
         return 0;
     }
-    // A table grows to twice its size.
+    // A full table doubles.
     let taken = if counts.len() < counts.capacity() {
         0
     } else {
-        counts.capacity().max(4) * table_entry(size_of::<(Cell, u64)>())
+        counts.capacity().max(4) * table_entry(size_of::<(InternedValue, u64)>())
     };
     if budget.take(taken) {
-        counts.insert(cell, number);
+        counts.insert(value, number);
         return taken;
     }
-    *counts.entry(Cell::Mark(Mark::Other)).or_default() += number;
+    *counts.entry(InternedValue::Mark(Mark::Other)).or_default() += number;
     0
-}
-
-/// The number in `value`.
-pub(crate) const fn number(value: Value<'_>) -> Option<i128> {
-    match value {
-        Value::Number(number) => Some(number),
-        Value::Text(_) | Value::Mark(_) => None,
-    }
 }

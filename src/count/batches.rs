@@ -1,40 +1,41 @@
-//! How far an average may be off.
+//! Confidence intervals of averages.
 
 /// Counts per batch of consecutive ticks, for the confidence interval.
 ///
 /// Ticks of one thread's state are correlated, so the variance is taken over batch means. Batches
 /// double in length when there are too many: fixed memory for a run of any length.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(crate) struct Batches {
+pub(super) struct Batches {
     sums: Vec<u64>,
     /// A batch is 2 to this power ticks.
     log2_len: u32,
 }
 
 impl Batches {
-    /// Batches kept while counting; the report merges them further, to `REPORTED` at most.
-    pub(crate) const KEPT: usize = 40;
+    /// Batches while counting, at most. The report merges them to `REPORTED` at most.
+    pub(super) const KEPT: usize = 40;
     const REPORTED: u32 = 20;
 
+    /// Adds the count of a tick.
     #[inline]
-    pub(crate) fn add(&mut self, tick: u32, count: u64) {
+    pub(super) fn add(&mut self, tick: u32, count: u64) {
         while (tick >> self.log2_len) as usize >= Self::KEPT {
             self.double();
         }
-        let place = (tick >> self.log2_len) as usize;
-        if self.sums.len() <= place {
-            // Never more than is kept: what a vector takes ahead would be most of what a rare group takes.
-            let more = (place + 1).next_multiple_of(8).min(Self::KEPT) - self.sums.len();
+        let index = (tick >> self.log2_len) as usize;
+        if self.sums.len() <= index {
+            // Exactly: the spare capacity of a vector would be most of what a rare group takes.
+            let more = (index + 1).next_multiple_of(8).min(Self::KEPT) - self.sums.len();
             self.sums.reserve_exact(more);
-            self.sums.resize(place + 1, 0);
+            self.sums.resize(index + 1, 0);
         }
-        if let Some(sum) = self.sums.get_mut(place) {
+        if let Some(sum) = self.sums.get_mut(index) {
             *sum += count;
         }
     }
 
     /// Adds the counts of another group.
-    pub(crate) fn merge(&mut self, other: &Self) {
+    pub(super) fn merge(&mut self, other: &Self) {
         let mut other = other.clone();
         while self.log2_len < other.log2_len {
             self.double();
@@ -50,28 +51,28 @@ impl Batches {
         }
     }
 
+    /// Merges each two batches into one of twice the length.
     fn double(&mut self) {
         self.sums = self.sums.chunks(2).map(|pair| pair.iter().sum()).collect();
         self.log2_len += 1;
     }
 
-    /// Half-width of the 95% confidence interval of the mean per tick over `ticks` ticks; none when
-    /// there are too few to tell.
+    /// Half-width of the 95% confidence interval of the mean per tick over `ticks` ticks; `None` if there are too few.
     #[expect(clippy::cast_precision_loss, reason = "counts far below 2^52")]
-    pub(crate) fn ci95(&self, ticks: u32) -> Option<f64> {
+    pub(super) fn ci95(&self, ticks: u32) -> Option<f64> {
         let mut batches = self.clone();
         while (ticks >> batches.log2_len) > Self::REPORTED {
             batches.double();
         }
         let full = (ticks >> batches.log2_len) as usize;
         let len = f64::from(1u32 << batches.log2_len);
-        let mean_of = |place: usize| batches.sums.get(place).copied().unwrap_or(0) as f64 / len;
+        let mean_of = |batch: usize| batches.sums.get(batch).copied().unwrap_or(0) as f64 / len;
         if full < 2 {
             return None;
         }
         let count = full as f64;
         let mean = (0..full).map(mean_of).sum::<f64>() / count;
-        let variance = (0..full).map(|place| (mean_of(place) - mean).powi(2)).sum::<f64>() / (count - 1.0);
+        let variance = (0..full).map(|batch| (mean_of(batch) - mean).powi(2)).sum::<f64>() / (count - 1.0);
         let t = STUDENT_T_975.get(full - 2).copied().unwrap_or(1.96);
         Some(t * (variance / count).sqrt())
     }

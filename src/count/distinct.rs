@@ -1,64 +1,92 @@
-//! How many different things were seen, without keeping any of them.
-//!
-//! The estimator of Flajolet, Fusy, Gandouet and Meunier ("HyperLogLog", 2007): of many hashes, the longest run of leading
-//! zeros tells how many different ones there were. With 2,048 registers it is off by about 2%, and exact enough below that.
+//! How many distinct values a group's rows have: exact while they are few, then an estimate.
 
-/// Registers are chosen by so many bits of a hash.
-const BITS: u32 = 11;
-const REGISTERS: usize = 1 << BITS;
+use std::collections::HashSet;
 
-/// An estimate of the number of different hashes.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Distinct(Box<[u8]>);
+use foldhash::fast::RandomState;
 
-impl Default for Distinct {
-    fn default() -> Self {
-        Self(vec![0; REGISTERS].into())
-    }
+use crate::count::hyperloglog::HyperLogLog;
+use crate::count::memory::Budget;
+use crate::row::memory::table_entry;
+
+/// Hashes of values.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Distinct {
+    few: HashSet<u64, RandomState>,
+    many: Option<HyperLogLog>,
+    is_incomplete: bool,
 }
 
 impl Distinct {
-    /// Bytes that one takes.
-    pub const BYTES: usize = REGISTERS;
+    /// Up to so many are exact. Their hashes take as much memory as an estimate.
+    const FEW: usize = 256;
 
-    /// Notes a hash, all of whose bits are equally likely.
-    #[expect(clippy::cast_possible_truncation, reason = "11 bits, and a number below 64")]
-    pub fn add(&mut self, hash: u64) {
-        let register = (hash >> (u64::BITS - BITS)) as usize;
-        let run = (hash << BITS | 1 << (BITS - 1)).leading_zeros() as u8 + 1;
-        if let Some(longest) = self.0.get_mut(register) {
-            *longest = (*longest).max(run);
+    /// Notes the hash of a value. Returns the memory that was taken.
+    pub fn add(&mut self, hash: u64, budget: &Budget) -> usize {
+        if let Some(many) = &mut self.many {
+            many.add(hash);
+            return 0;
         }
+        if self.few.contains(&hash) {
+            return 0;
+        }
+        if self.few.len() >= Self::FEW {
+            return self.estimate_from_now_on(budget) + if self.many.is_some() { self.add(hash, budget) } else { 0 };
+        }
+        // A table grows to twice its size.
+        let taken = if self.few.len() < self.few.capacity() {
+            0
+        } else {
+            self.few.capacity().max(4) * table_entry(size_of::<u64>())
+        };
+        if !budget.take(taken) {
+            self.is_incomplete = true;
+            return 0;
+        }
+        self.few.insert(hash);
+        taken
     }
 
-    /// Notes all that `other` has noted.
-    pub fn merge(&mut self, other: &Self) {
-        for (mine, theirs) in self.0.iter_mut().zip(&other.0) {
-            *mine = (*mine).max(*theirs);
+    /// Puts an estimate in the place of the hashes, whose table keeps its memory.
+    fn estimate_from_now_on(&mut self, budget: &Budget) -> usize {
+        if !budget.take(HyperLogLog::BYTES) {
+            self.is_incomplete = true;
+            return 0;
         }
+        let mut many = HyperLogLog::default();
+        self.few.drain().for_each(|hash| many.add(hash));
+        self.many = Some(many);
+        HyperLogLog::BYTES
     }
 
-    /// Forgets everything.
+    /// Notes all that `other` has noted. Returns the memory that was taken.
+    pub fn merge(&mut self, other: &Self, budget: &Budget) -> usize {
+        self.is_incomplete |= other.is_incomplete;
+        let mut taken: usize = other.few.iter().map(|hash| self.add(*hash, budget)).sum();
+        if let Some(theirs) = &other.many {
+            if self.many.is_none() {
+                taken += self.estimate_from_now_on(budget);
+            }
+            if let Some(mine) = &mut self.many {
+                mine.merge(theirs);
+            }
+        }
+        taken
+    }
+
+    /// Forgets the values; what was taken for them is kept.
     pub fn clear(&mut self) {
-        self.0.fill(0);
+        self.few.clear();
+        self.is_incomplete = false;
+        if let Some(many) = &mut self.many {
+            many.clear();
+        }
     }
 
-    /// How many different hashes there were, about.
+    /// How many there are; none if there was no memory to count them.
     #[must_use]
-    #[expect(
-        clippy::cast_precision_loss,
-        clippy::cast_possible_truncation,
-        clippy::cast_sign_loss,
-        reason = "an estimate, positive and far below 2^63"
-    )]
-    pub fn estimate(&self) -> u64 {
-        let count = REGISTERS as f64;
-        let sum: f64 = self.0.iter().map(|run| (-f64::from(*run)).exp2()).sum();
-        let raw = 0.7213 / (1.0 + 1.079 / count) * count * count / sum;
-        let empty = self.0.iter().filter(|run| **run == 0).count();
-        // Few are counted better by the registers that none of them met.
-        let few = count * (count / empty as f64).ln();
-        (if raw <= 2.5 * count && empty > 0 { few } else { raw }).round() as u64
+    pub fn number(&self) -> Option<u64> {
+        let many = || self.many.as_ref().map(HyperLogLog::estimate);
+        (!self.is_incomplete).then(|| many().unwrap_or(self.few.len() as u64))
     }
 }
 
@@ -68,20 +96,45 @@ mod tests {
 
     use super::*;
 
-    #[test]
-    fn few_are_counted_and_many_estimated_however_often_they_come() {
-        let state = foldhash::quality::FixedState::with_seed(1);
-        for count in [0_u64, 1, 10, 1000, 100_000, 1_000_000] {
-            let mut distinct = [Distinct::default(), Distinct::default()];
-            for number in (0..count).chain(0..count / 2) {
-                distinct[(number % 2) as usize].add(state.hash_one(number));
-            }
-            let [mut all, half] = distinct;
-            all.merge(&half);
-            let estimate = all.estimate();
-            assert!(estimate.abs_diff(count) <= count / 12 + u64::from(count > 1), "{estimate} for {count}");
-            all.clear();
-            assert_eq!(all.estimate(), 0);
+    fn of(numbers: impl IntoIterator<Item = u64>, budget: &Budget) -> Distinct {
+        let state = foldhash::quality::FixedState::with_seed(7);
+        let mut distinct = Distinct::default();
+        for number in numbers {
+            distinct.add(state.hash_one(number), budget);
         }
+        distinct
+    }
+
+    #[test]
+    fn few_are_exact_and_many_estimated() {
+        let budget = Budget::new(usize::MAX);
+        for count in [0, 1, 200, 256] {
+            assert_eq!(of((0..count).chain(0..count), &budget).number(), Some(count));
+        }
+        for count in [257, 1000, 100_000] {
+            let number = of((0..count).chain(0..count), &budget).number().unwrap();
+            assert!(number.abs_diff(count) <= count / 12, "{number} for {count}");
+        }
+    }
+
+    #[test]
+    fn put_together_none_is_counted_twice() {
+        let budget = Budget::new(usize::MAX);
+        for (mine, theirs, all) in
+            [(0..10, 5..20, 20), (0..200, 100..300, 300), (0..10, 0..5000, 5000), (0..5000, 0..10, 5000)]
+        {
+            let mut distinct = of(mine, &budget);
+            distinct.merge(&of(theirs, &budget), &budget);
+            let number = distinct.number().unwrap();
+            assert!(number.abs_diff(all) <= all / 12 && (all > 256 || number == all), "{number} for {all}");
+        }
+    }
+
+    #[test]
+    fn without_memory_there_is_no_telling() {
+        assert_eq!(of(0..10, &Budget::new(0)).number(), None);
+        let mut distinct = of(0..300, &Budget::new(usize::MAX));
+        distinct.clear();
+        assert_eq!(distinct.number(), Some(0));
     }
 }

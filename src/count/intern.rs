@@ -1,8 +1,7 @@
 //! Texts as small numbers, so that group keys compare and hash as integers.
 //!
-//! One [`Interner`] serves a session; each worker asks it through a [`LocalInterner`], a private
-//! cache, so that a text seen before costs one hash lookup and no lock. Both take their memory from a
-//! [`Budget`]: a text for which there is no room gets no symbol.
+//! A session has one [`Interner`]. Each worker asks it through a [`LocalInterner`], a private cache: a text seen before costs
+//! one hash lookup and no lock. Both take their memory from a [`Budget`]; a text for which there is no memory gets no symbol.
 
 use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
@@ -12,39 +11,45 @@ use foldhash::fast::RandomState;
 
 use crate::count::memory::Budget;
 use crate::row::memory::{allocation, table_entry};
+use crate::row::value::{OwnedValue, ValueOf};
 
 /// An interned text: equal symbols are equal texts, within one interner.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Symbol(u32);
 
-/// The session's texts.
+/// A value whose text is interned: one dimension of a group's key.
+pub type InternedValue = ValueOf<Symbol>;
+
+/// A group's values while it is counted, one for each dimension. Folds and the aggregator share it.
+pub(super) type Key = Arc<[InternedValue]>;
+
+/// The texts of a session.
 #[derive(Debug)]
-pub struct Interner {
+pub(crate) struct Interner {
     symbols: DashMap<Arc<[u8]>, Symbol, RandomState>,
     texts: RwLock<Vec<Arc<[u8]>>>,
     budget: Arc<Budget>,
 }
 
 impl Interner {
-    /// An interner of no text yet, that takes its memory from `budget`.
-    #[must_use]
-    pub fn new(budget: Arc<Budget>) -> Self {
+    /// An empty interner that takes its memory from `budget`.
+    pub(super) fn new(budget: Arc<Budget>) -> Self {
         Self { symbols: DashMap::default(), texts: RwLock::default(), budget }
     }
 
-    /// The memory that a text of `len` bytes takes, in both tables.
+    /// Bytes that a text of `len` bytes takes in both tables.
     const fn cost(len: usize) -> usize {
-        let places = table_entry(size_of::<(Arc<[u8]>, Symbol)>()) + 2 * size_of::<Arc<[u8]>>();
-        // With the two counts of an `Arc`.
-        places + allocation(len + 2 * size_of::<usize>())
+        let entries = table_entry(size_of::<(Arc<[u8]>, Symbol)>()) + 2 * size_of::<Arc<[u8]>>();
+        // The `Arc` has two counts before the text.
+        entries + allocation(len + 2 * size_of::<usize>())
     }
 
-    /// The symbol of `text`, made if it is new; none if it is new and there is no room for it.
-    pub fn intern(&self, text: &[u8]) -> Option<Symbol> {
+    /// The symbol of `text`. `None` if the text is new and the budget has no memory for it.
+    pub(super) fn intern(&self, text: &[u8]) -> Option<Symbol> {
         self.entry(text).map(|(_, symbol)| symbol)
     }
 
-    /// The same, with the text as it is kept.
+    /// The symbol of `text`, and the interner's copy of it.
     fn entry(&self, text: &[u8]) -> Option<(Arc<[u8]>, Symbol)> {
         if let Some(known) = self.symbols.get(text) {
             return Some((Arc::clone(known.key()), *known));
@@ -53,79 +58,76 @@ impl Interner {
         if !self.budget.take(cost) {
             return None;
         }
-        // The entry's shard stays locked until the text is in both tables, so two workers that meet
-        // the same new text get one symbol.
+        // The entry's shard stays locked until the text is in both tables: two workers that see the same new text at once
+        // get the same symbol.
         match self.symbols.entry(text.into()) {
             Entry::Occupied(known) => {
                 self.budget.give(cost);
                 Some((Arc::clone(known.key()), *known.get()))
             }
-            Entry::Vacant(place) => {
+            Entry::Vacant(entry) => {
                 let mut texts = self.texts.write().unwrap_or_else(PoisonError::into_inner);
                 let symbol = Symbol(u32::try_from(texts.len()).ok()?);
-                let text = Arc::clone(place.key());
+                let text = Arc::clone(entry.key());
                 texts.push(Arc::clone(&text));
-                place.insert(symbol);
+                entry.insert(symbol);
                 Some((text, symbol))
             }
         }
     }
 
-    /// The text of `symbol`; empty for a symbol of another interner.
-    #[must_use]
-    pub fn text(&self, symbol: Symbol) -> Arc<[u8]> {
+    /// The text of `symbol`; empty if the symbol is of another interner.
+    pub(crate) fn text(&self, symbol: Symbol) -> Arc<[u8]> {
         let texts = self.texts.read().unwrap_or_else(PoisonError::into_inner);
         texts.get(symbol.0 as usize).cloned().unwrap_or_default()
     }
 
-    /// The number of distinct texts.
-    #[must_use]
-    pub fn len(&self) -> usize {
-        self.symbols.len()
+    /// `value` with its text.
+    pub(crate) fn owned(&self, value: InternedValue) -> OwnedValue {
+        value.map(|symbol| self.text(symbol))
     }
 
-    /// Whether nothing was interned yet.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.symbols.is_empty()
+    /// The number of distinct texts.
+    #[cfg(test)]
+    pub(super) fn len(&self) -> usize {
+        self.symbols.len()
     }
 }
 
-/// A worker's private view of the session's interner.
+/// A worker's private cache of the session's interner.
 #[derive(Debug)]
-pub struct LocalInterner {
+pub(super) struct LocalInterner {
     shared: Arc<Interner>,
-    /// The texts are the interner's own.
+    /// The keys share their memory with the interner.
     cache: HashMap<Arc<[u8]>, Symbol, RandomState>,
     budget: Arc<Budget>,
 }
 
 impl LocalInterner {
-    /// Entries after which the private cache starts over.
+    /// Entries after which the cache is emptied.
     const CACHE_ENTRIES: usize = 1 << 16;
 
-    /// The same, where memory is tight.
+    /// The same, if the budget is nearly used up.
     const TIGHT_ENTRIES: usize = 1 << 10;
 
-    /// The memory that an entry takes.
+    /// Bytes of an entry.
     const COST: usize = table_entry(size_of::<(Arc<[u8]>, Symbol)>());
 
-    /// An empty view of `shared`, that takes its memory from `budget`.
-    #[must_use]
-    pub fn new(shared: Arc<Interner>, budget: Arc<Budget>) -> Self {
+    /// An empty cache of `shared` that takes its memory from `budget`.
+    pub(super) fn new(shared: Arc<Interner>, budget: Arc<Budget>) -> Self {
         Self { shared, cache: HashMap::default(), budget }
     }
 
-    /// The symbol of `text`, made if it is new; none if it is new and there is no room for it.
+    /// The symbol of `text`. `None` if the text is new and the budget has no memory for it.
     #[inline]
-    pub fn intern(&mut self, text: &[u8]) -> Option<Symbol> {
+    pub(super) fn intern(&mut self, text: &[u8]) -> Option<Symbol> {
         match self.cache.get(text) {
             Some(symbol) => Some(*symbol),
             None => self.ask(text),
         }
     }
 
-    /// Asks the session's interner, and remembers the answer.
+    /// Asks the session's interner, and caches the answer.
     #[cold]
     fn ask(&mut self, text: &[u8]) -> Option<Symbol> {
         let (text, symbol) = self.shared.entry(text)?;
@@ -139,8 +141,8 @@ impl LocalInterner {
         Some(symbol)
     }
 
-    /// Empties the cache, and gives its memory back.
-    pub fn forget(&mut self) {
+    /// Empties the cache and returns its memory to the budget.
+    pub(super) fn forget(&mut self) {
         self.budget.give(self.cache.len() * Self::COST);
         self.cache = HashMap::default();
     }
@@ -173,6 +175,11 @@ mod tests {
         assert_eq!(shared.len(), 2);
         drop((one, two));
         assert_eq!(held.taken(), 0);
+    }
+
+    #[test]
+    fn a_key_is_small() {
+        assert_eq!((size_of::<InternedValue>(), size_of::<OwnedValue>()), (32, 32));
     }
 
     #[test]

@@ -1,26 +1,24 @@
-//! Memory that what is counted may take, in bytes, however many names other users of the host think up.
+//! Bounds the memory of counts, in bytes: other users of the host choose how many different names there are.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// A number of bytes that all who share it take from.
+/// A number of bytes, shared by all who take from it.
 #[derive(Debug)]
-pub struct Budget {
+pub(crate) struct Budget {
     limit: usize,
     taken: AtomicUsize,
 }
 
 impl Budget {
-    /// `limit` bytes, none of them taken.
-    #[must_use]
-    pub const fn new(limit: usize) -> Self {
+    /// A budget of `limit` bytes.
+    pub(super) const fn new(limit: usize) -> Self {
         Self { limit, taken: AtomicUsize::new(0) }
     }
 
-    /// Takes `bytes`, if so many are left.
-    #[must_use]
-    pub fn take(&self, bytes: usize) -> bool {
-        // A look first: what is full is asked again and again, by all workers.
+    /// Takes `bytes` if they are left; returns whether it did.
+    pub(super) fn take(&self, bytes: usize) -> bool {
+        // Read before write: when the budget is used up, all workers ask again and again.
         if self.taken().saturating_add(bytes) > self.limit {
             return false;
         }
@@ -32,43 +30,40 @@ impl Budget {
         fits
     }
 
-    /// Gives back what was taken.
-    pub fn give(&self, bytes: usize) {
+    /// Returns bytes that were taken.
+    pub(super) fn give(&self, bytes: usize) {
         self.taken.fetch_sub(bytes, Ordering::Relaxed);
     }
 
     /// Bytes taken.
-    #[must_use]
-    pub fn taken(&self) -> usize {
+    pub(super) fn taken(&self) -> usize {
         self.taken.load(Ordering::Relaxed)
     }
 
-    /// Whether three quarters are taken: who holds what can be made again is to give it back.
-    #[must_use]
-    pub fn is_tight(&self) -> bool {
+    /// Whether more than three quarters are taken: caches should then be dropped.
+    pub(super) fn is_tight(&self) -> bool {
         self.taken() > self.limit / 4 * 3
     }
 }
 
-/// The memory for groups, for their texts, and for the workers' own tables of both; where rows are recorded, for those of a
-/// tick as well.
+/// The budgets of a session: for groups and texts, for the workers' own tables of both, and for rows to be recorded.
 #[derive(Debug, Clone)]
 pub struct Memory {
-    /// Bytes in all.
+    /// `--max-memory`, bytes.
     limit: usize,
     /// For the groups of the run, their texts and the rows of its report.
     pub(crate) kept: Arc<Budget>,
-    /// For what workers hold during a tick.
+    /// For the tables of the workers.
     pub(crate) held: Arc<Budget>,
-    /// For the rows of a tick that are to be recorded, as much again.
+    /// For the rows of a tick until they are recorded.
     pub(crate) rows: Arc<Budget>,
 }
 
 impl Memory {
-    /// What is allowed unless something else is asked for, bytes.
+    /// The default limit, bytes.
     pub const DEFAULT: u64 = 256 << 20;
 
-    /// `limit` bytes: three quarters to keep, and one for the workers.
+    /// Budgets of `limit` bytes together: three quarters for groups and texts, one for the workers. Rows have as much again.
     #[must_use]
     pub fn new(limit: u64) -> Self {
         let limit = usize::try_from(limit).unwrap_or(usize::MAX);

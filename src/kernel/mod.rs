@@ -30,6 +30,7 @@ mod program;
 mod record;
 mod record_words;
 mod registers;
+mod sched_clock;
 mod types;
 mod unavailable;
 mod waits;

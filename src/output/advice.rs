@@ -1,47 +1,47 @@
-//! The sentences that a reader of the report must not miss: what makes it doubtful, and what would help.
+//! Warnings: what makes a report doubtful, and what would help. And why a report has no rows.
 
 use super::figures::{count, milliseconds, rate, thousands};
 use crate::report::Sleepers;
 use crate::report::{Report, States};
 
-/// Fewer ticks than this say little: one of nine is 11%.
+/// Below this number of ticks the report warns: one of nine is 11%.
 const FEW_TICKS: u64 = 10;
 
-/// Everything to be warned of: what the report's numbers tell, then what its maker knew.
+/// All warnings: first those that follow from the report's numbers, then those of the run.
 #[must_use]
 pub fn warnings(report: &Report) -> Vec<String> {
-    let ticks = &report.ticks;
+    let ticks = &report.facts.ticks;
     let found = if ticks.missed > 0 {
         Some(rate_not_held(report))
     } else if ticks.completed < FEW_TICKS {
-        Some(few_ticks(ticks.completed, report.meta.scan == "replay"))
+        Some(few_ticks(ticks.completed, report.facts.meta.scan == "replay"))
     } else {
         None
     };
     let other = report.other.map(|other| other.to_string());
-    found.into_iter().chain(other).chain(report.warnings.iter().cloned()).collect()
+    found.into_iter().chain(other).chain(report.facts.warnings.iter().cloned()).collect()
 }
 
-/// Waits that are told of by name, where threads slept.
+/// Waits of sleepers that are named, at most.
 const MAX_WAITS: usize = 5;
 
-/// Why there are no rows, in words.
+/// Why there are no rows.
 pub fn nothing_seen(report: &Report) -> String {
     let threads = match report.states {
-        _ if report.ticks.completed == 0 => return "no tick was taken".to_owned(),
+        _ if report.facts.ticks.completed == 0 => return "no tick was taken".to_owned(),
         States::Active => "active threads",
         States::All => "threads",
         States::Chosen => "threads in these states",
     };
-    let sleepers = report.sleepers.as_ref().filter(|_| report.states == States::Active);
-    if report.coverage.rejected > 0 {
-        let others = average(report.coverage.rejected, report.ticks.completed);
+    let sleepers = report.facts.sleepers.as_ref().filter(|_| report.states == States::Active);
+    if report.facts.coverage.rejected > 0 {
+        let others = average(report.facts.coverage.rejected, report.facts.ticks.completed);
         let sleepers = sleepers.map_or_else(String::new, |sleepers| format!("; of those that do, {}", slept(sleepers)));
         return format!("no {threads} met the conditions of --where ({others} did not){sleepers}");
     }
     match sleepers {
         Some(sleepers) => format!("no {threads}; {}", slept(sleepers)),
-        None if report.states == States::Active && report.meta.scan == "replay" => {
+        None if report.states == States::Active && report.facts.meta.scan == "replay" => {
             format!("no {threads} were seen; -a shows sleeping and idle threads too, if they were recorded")
         }
         None if report.states == States::Active => {
@@ -67,7 +67,7 @@ fn slept(sleepers: &Sleepers) -> String {
     format!("{sample}{:.0} slept: {} (-a shows them)", sleepers.slept, told.join(", "))
 }
 
-/// So many a tick.
+/// Average threads of so many samples.
 #[expect(clippy::cast_precision_loss, reason = "an average is shown with two decimals")]
 fn average(samples: u64, ticks: u64) -> String {
     format!("{:.2} on average", samples as f64 / ticks.max(1) as f64)
@@ -80,16 +80,16 @@ fn few_ticks(completed: u64, is_replay: bool) -> String {
         _ => format!("only {completed} ticks were taken, too few for more than a rough picture"),
     };
     if is_replay {
-        return format!("{found}: take a longer time");
+        return format!("{found}: ask for a longer time (--from, --to)");
     }
     format!("{found}: sample longer (-d) or more often (--hz)")
 }
 
-/// Ticks were missed: psn held back as it was told to, or the work is too long, or psn did not get to it.
+/// Why ticks were missed: `--max-cpu`, long passes, or psn was not scheduled in time.
 fn rate_not_held(report: &Report) -> String {
-    let (ticks, cost, hz) = (&report.ticks, &report.cost, report.meta.hz);
+    let (ticks, cost, hz) = (&report.facts.ticks, &report.facts.cost, report.facts.meta.hz);
     let period_ms = 1000.0 / hz;
-    let achieved = rate(report.achieved_hz());
+    let achieved = rate(report.facts.achieved_hz());
     let missed = count(ticks.missed, "tick", "ticks");
     let rough = if ticks.completed < FEW_TICKS { ", too many for more than a rough picture" } else { "" };
     let held = format!("{hz} Hz could not be held ({achieved} achieved, {missed} missed{rough})");
@@ -105,7 +105,7 @@ fn rate_not_held(report: &Report) -> String {
             count(ticks.abandoned, "tick was", "ticks were")
         )
     } else if ticks.completed == 0 {
-        format!("{held}: no pass over the threads came to its end; {less_work}")
+        format!("{held}: no pass over the threads was completed; {less_work}")
     } else if cost.pass_p50_ms > period_ms {
         format!("{held}: a pass over the threads takes {median}, longer than the {period} between ticks; {less_work}")
     } else if cost.pass_max_ms > period_ms {
@@ -119,16 +119,16 @@ fn rate_not_held(report: &Report) -> String {
     }
 }
 
-/// What would make a pass shorter, of what this run leaves open.
+/// What would make a pass shorter and is not done yet in this run.
 fn less_work(report: &Report) -> String {
-    let cost = &report.cost;
+    let cost = &report.facts.cost;
     let mut advice = vec!["fewer columns", "fewer processes (-p)"];
     if cost.workers < cost.cpus {
         advice.push("more --workers");
     }
-    // Most reads open and close: a matter of half the time again. A walk reads no files, and of a part of a recording it is
-    // not known.
-    if report.meta.scan == "proc" && cost.fds.saturating_mul(4) < report.tasks.threads {
+    // Most reads must open and close the file, which takes half as long again. Walks read no files; in a replay the number of
+    // kept files may not be known.
+    if report.facts.meta.scan == "proc" && cost.fds.saturating_mul(4) < report.facts.tasks.threads {
         advice.push("more files kept open (ulimit -n, --fd-budget)");
     }
     format!("{} or a lower --hz would help", advice.join(", "))
@@ -147,13 +147,14 @@ mod tests {
     fn where_threads_slept_is_told_if_none_was_active() {
         let waits = [("epoll_wait", 13.95), ("futex", 1.0)].map(|(wait, average)| (wait.to_owned(), average)).to_vec();
         let sleepers = Sleepers { threads: 15, looked_at: 15, slept: 14.95, waits };
-        let mut report = Report { sleepers: Some(sleepers.clone()), ..empty() };
+        let mut report = empty();
+        report.facts.sleepers = Some(sleepers);
         assert_eq!(
             nothing_seen(&report),
             "no active threads; 15 slept: 13.95 in epoll_wait, 1.00 in futex (-a shows them)"
         );
         let many = (0..7).map(|wait| (format!("wait{wait}"), f64::from(10 - wait))).collect();
-        report.sleepers = Some(Sleepers { threads: 100_000, looked_at: 1020, slept: 1000.0, waits: many });
+        report.facts.sleepers = Some(Sleepers { threads: 100_000, looked_at: 1020, slept: 1000.0, waits: many });
         assert_eq!(
             nothing_seen(&report),
             "no active threads; of 100,000 threads, 1,020 were looked at: 1000 slept: 10.00 in wait0, 9.00 in wait1, \
@@ -163,31 +164,32 @@ mod tests {
 
     #[test]
     fn nothing_is_advised_that_would_not_help() {
-        let mut report = Report { warnings: Vec::new(), ..empty() };
-        (report.ticks.completed, report.ticks.missed, report.tasks.threads, report.cost.fds) = (50, 50, 1000, 0);
-        report.cost.pass_p50_ms = 1000.0;
+        let mut report = empty();
+        (report.facts.ticks.completed, report.facts.ticks.missed, report.facts.tasks.threads, report.facts.cost.fds) =
+            (50, 50, 1000, 0);
+        report.facts.cost.pass_p50_ms = 1000.0;
         assert!(warnings(&report)[0].contains("more files kept open"));
         for scan in ["kernel", "replay"] {
-            report.meta.scan = scan.to_owned();
+            report.facts.meta.scan = scan.to_owned();
             assert!(!warnings(&report)[0].contains("files kept open"), "{scan}");
         }
-        (report.ticks.completed, report.ticks.missed) = (3, 0);
+        (report.facts.ticks.completed, report.facts.ticks.missed) = (3, 0);
         assert_eq!(
             warnings(&report),
-            ["only 3 ticks were taken, too few for more than a rough picture: take a longer time"]
+            ["only 3 ticks were taken, too few for more than a rough picture: ask for a longer time (--from, --to)"]
         );
-        report.ticks.completed = 50;
+        report.facts.ticks.completed = 50;
         assert!(nothing_seen(&report).ends_with("if they were recorded"));
     }
 
     #[test]
     fn conditions_are_blamed_where_they_are_at_fault() {
         let mut report = empty();
-        report.ticks.completed = 100;
-        report.coverage.rejected = 250;
+        report.facts.ticks.completed = 100;
+        report.facts.coverage.rejected = 250;
         assert_eq!(nothing_seen(&report), "no active threads met the conditions of --where (2.50 on average did not)");
         let waits = vec![("futex".to_owned(), 2.0)];
-        report.sleepers = Some(Sleepers { threads: 15, looked_at: 15, slept: 2.0, waits });
+        report.facts.sleepers = Some(Sleepers { threads: 15, looked_at: 15, slept: 2.0, waits });
         assert_eq!(
             nothing_seen(&report),
             "no active threads met the conditions of --where (2.50 on average did not); of those that do, 2 slept: 2.00 \
@@ -196,9 +198,9 @@ mod tests {
         report.states = States::All;
         assert_eq!(nothing_seen(&report), "no threads met the conditions of --where (2.50 on average did not)");
         report.states = States::Chosen;
-        report.coverage.rejected = 0;
+        report.facts.coverage.rejected = 0;
         assert_eq!(nothing_seen(&report), "no threads in these states were seen");
-        report.ticks.completed = 0;
+        report.facts.ticks.completed = 0;
         assert_eq!(nothing_seen(&report), "no tick was taken");
     }
 }

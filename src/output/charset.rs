@@ -1,7 +1,7 @@
-//! Which characters whoever reads the output can be shown.
+//! The characters that may be written: UTF-8 or ASCII, by the locale.
 //!
-//! A terminal that is not in UTF-8 mode takes some bytes of a harmless letter for controls: the second of U+00DB is the
-//! beginning of a sequence that moves the cursor. So where the locale names no UTF-8, nothing but ASCII is written.
+//! A terminal that is not in UTF-8 mode takes some bytes of harmless letters for control characters: the second byte of U+00DB
+//! begins a sequence that moves the cursor. So in a locale without UTF-8, only ASCII is written.
 
 use std::borrow::Cow;
 use std::ffi::OsString;
@@ -12,18 +12,18 @@ use crate::text::escape::{self, printable};
 /// The characters that may be written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Charset {
-    /// All that show.
+    /// All printable characters.
     #[default]
     Utf8,
-    /// ASCII alone: every other character is [escaped](escape).
+    /// ASCII only; other characters are [escaped](escape).
     Ascii,
 }
 
 impl Charset {
-    /// What the locale allows in texts for people, by the first of `LC_ALL`, `LC_CTYPE` and `LANG` that is set.
+    /// The charset of texts for people, by the first of `LC_ALL`, `LC_CTYPE` and `LANG` that is set.
     ///
-    /// Where none is, as in most containers and services, only a terminal is taken to be as simple as that: in a file or a
-    /// pipe, no byte is obeyed.
+    /// If none is set, as in most containers and services, it is ASCII for a terminal. A file or a pipe gets UTF-8: it acts upon
+    /// no byte.
     #[must_use]
     pub fn of_people(variable: &dyn Fn(&str) -> Option<OsString>, is_terminal: bool) -> Self {
         match names_utf8(variable) {
@@ -34,7 +34,7 @@ impl Charset {
         }
     }
 
-    /// What the locale allows in formats for programs, which are UTF-8 but for a terminal that would not be.
+    /// The charset of formats for programs: UTF-8, except in a terminal whose locale is not.
     #[must_use]
     pub fn of_programs(variable: &dyn Fn(&str) -> Option<OsString>, is_terminal: bool) -> Self {
         if is_terminal { Self::of_people(variable, true) } else { Self::Utf8 }
@@ -49,7 +49,7 @@ impl Charset {
         }
     }
 
-    /// A text of psn's own, or one that is printable already.
+    /// A text that psn made, or one that is printable already.
     #[must_use]
     pub fn text(self, text: &str) -> Cow<'_, str> {
         if self == Self::Utf8 || text.is_ascii() {
@@ -60,7 +60,7 @@ impl Charset {
         Cow::Owned(out)
     }
 
-    /// The bars of a `trend`: nothing of a program's is in that column.
+    /// A text of a `trend` column: bars are kept, or become their ASCII form; anything else is escaped.
     #[must_use]
     pub fn bars(self, bytes: &[u8]) -> Cow<'_, str> {
         match std::str::from_utf8(bytes) {
@@ -69,7 +69,7 @@ impl Charset {
         }
     }
 
-    /// What stands for what was left out.
+    /// The sign for omitted text.
     #[must_use]
     pub const fn ellipsis(self) -> &'static str {
         match self {
@@ -78,7 +78,7 @@ impl Charset {
         }
     }
 
-    /// Eight heights, lowest first, for a line of bars.
+    /// Bars of eight heights, lowest first.
     #[must_use]
     pub const fn levels(self) -> [&'static str; 8] {
         match self {
@@ -87,7 +87,7 @@ impl Charset {
         }
     }
 
-    /// A progress bar's filled, current and empty parts, where they are not the usual.
+    /// The filled, current and empty parts of a progress bar; `None` for the usual ones.
     #[must_use]
     pub const fn bar(self) -> Option<&'static str> {
         match self {
@@ -96,7 +96,7 @@ impl Charset {
         }
     }
 
-    /// The steps of something that turns, where they are not the usual.
+    /// The frames of a spinner; `None` for the usual ones.
     #[must_use]
     pub const fn spinner(self) -> Option<&'static str> {
         match self {
@@ -106,14 +106,14 @@ impl Charset {
     }
 }
 
-/// Whether the locale names UTF-8; unknown if no variable is set.
+/// Whether the locale is one with UTF-8; `None` if no variable is set.
 fn names_utf8(variable: &dyn Fn(&str) -> Option<OsString>) -> Option<bool> {
     let value = ["LC_ALL", "LC_CTYPE", "LANG"].into_iter().filter_map(variable).find(|value| !value.is_empty())?;
     let value = value.to_string_lossy().to_ascii_lowercase();
     Some(value.contains("utf-8") || value.contains("utf8"))
 }
 
-/// Appends `c`, or what stands for it in ASCII.
+/// Appends `c`, or its ASCII form.
 fn push(c: char, out: &mut String) {
     match c {
         '…' => out.push_str("..."),
@@ -129,20 +129,20 @@ fn push(c: char, out: &mut String) {
     }
 }
 
-/// How a character that is not ASCII is written.
+/// How characters beyond ASCII are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Notation {
-    /// `\u{e9}`, as everywhere.
+    /// `\u{e9}`, as in all formats but JSON.
     Escape,
-    /// `\u00e9`, which JSON takes for the character itself.
+    /// `\u00e9`, which JSON readers decode.
     Json,
 }
 
-/// Makes ASCII of all that is written, which is UTF-8.
+/// A writer that turns UTF-8 into ASCII.
 pub(super) struct AsciiWriter<'a> {
     out: &'a mut dyn Write,
     notation: Notation,
-    /// The beginning of a character.
+    /// The first bytes of a character that was not written to its end.
     pending: Vec<u8>,
 }
 

@@ -1,21 +1,22 @@
 //! Comma-separated values as RFC 4180 has them: CRLF, a header, quotes where needed. Marks stand as their text.
 //!
-//! A spreadsheet runs a cell that begins like a formula, so such texts get a `'` in front, which it shows as no part of
-//! them. Numbers are left alone.
+//! A spreadsheet runs a cell that begins like a formula. Such texts get a `'` in front, which spreadsheets do not show.
+//! Numbers are not changed.
 
 use std::borrow::Cow;
 use std::io::{self, Write};
 
-use crate::report::{Field, Report};
+use crate::report::{Datum, Report};
+use crate::row::value::Value;
 use crate::text::decimal::decimal;
 use crate::text::escape::{is_formula, printable};
 
-/// Writes the names of the columns, and the rows.
+/// Writes the header and the rows.
 pub fn render(report: &Report, defuse_formulas: bool, out: &mut dyn Write) -> io::Result<()> {
     rows(report, defuse_formulas, true, out)
 }
 
-/// Writes the rows; the names of the columns before them, if they are the first.
+/// Writes the rows, with the header before them if `is_first`.
 pub fn rows(report: &Report, defuse_formulas: bool, is_first: bool, out: &mut dyn Write) -> io::Result<()> {
     let text = |bytes| {
         let text = printable(bytes);
@@ -23,37 +24,34 @@ pub fn rows(report: &Report, defuse_formulas: bool, is_first: bool, out: &mut dy
     };
     let mut writer = ::csv::WriterBuilder::new()
         .terminator(::csv::Terminator::CRLF)
-        // There are no comments: this has `;` quoted, where a spreadsheet of another country would start a new cell.
+        // There are no comments. Naming `;` has it quoted: in some locales, spreadsheets take it for the separator.
         .comment(Some(b';'))
         .from_writer(out);
     let write = |writer: &mut ::csv::Writer<_>, cell: Cow<'_, str>| writer.write_field(cell.as_bytes());
     if is_first {
-        for column in &report.columns {
+        for column in report.columns.iter() {
             write(&mut writer, text(column.name.as_bytes()))?;
         }
         writer.write_record(None::<&[u8]>)?;
     }
     for row in &report.rows {
-        for field in row.fields.iter().take(report.columns.len()) {
-            let cell = match field {
-                Field::Integer(number) => Cow::Owned(number.to_string()),
-                Field::Scaled(number, divisor) => Cow::Owned(decimal(*number, *divisor)),
-                Field::Decimal(number) => Cow::Owned(plain(*number)),
-                Field::Text(bytes) => text(bytes),
-                Field::Mark(mark) => Cow::Borrowed(mark.text()),
+        for (column, datum) in report.columns.data(row) {
+            let cell = match datum {
+                Some(Datum::Decimal(number)) => Cow::Owned(plain(number)),
+                Some(Datum::Value(Value::Number(number))) => Cow::Owned(decimal(number, column.divisor)),
+                Some(Datum::Value(Value::Text(bytes))) => text(bytes),
+                Some(Datum::Value(Value::Mark(mark))) => Cow::Borrowed(mark.text()),
+                // A record has a field for every column, also if the row is too short.
+                None => Cow::Borrowed(""),
             };
             write(&mut writer, cell)?;
-        }
-        // A row that lacks fields is made whole.
-        for _ in row.fields.len()..report.columns.len() {
-            write(&mut writer, Cow::Borrowed(""))?;
         }
         writer.write_record(None::<&[u8]>)?;
     }
     writer.flush()
 }
 
-/// Six decimals, without the zeros at the end.
+/// Six decimals at most, without trailing zeros.
 fn plain(number: f64) -> String {
     let text = format!("{number:.6}");
     if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.').to_owned() } else { text }
@@ -64,8 +62,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::output::fixture::{self, bytes, column};
-    use crate::report::Row;
+    use crate::output::fixture::{self, bytes, columns, group};
 
     fn rendered(report: &Report, defuse_formulas: bool) -> String {
         let mut out = Vec::new();
@@ -95,7 +92,7 @@ mod tests {
         4,0.5,-0.05,0.333333,'=1+1,"a"",b\x0d\x0a(c"
         3,0.375,0.00,-,\xff\xfe,/\u{202e}gpj.exe
         2,0.25,-,0,| x |,unit\x2d1 \\x1b
-        1,0.125,-7,36893488147419103230,,-
+        1,0.125,-7.00,36893488147419103230,,-
         "#);
     }
 
@@ -133,11 +130,9 @@ mod tests {
         #[test]
         fn every_record_has_every_field(cells in proptest::collection::vec(any::<(Vec<u8>, String)>(), 0..8)) {
             let mut report = fixture::empty();
-            report.columns = vec![column("comm"), column("wchan")];
-            report.rows = cells
-                .iter()
-                .map(|(first, second)| Row { fields: vec![bytes(first), bytes(second.as_bytes())] })
-                .collect();
+            report.columns = columns(&[], &["comm", "wchan"]);
+            report.rows =
+                cells.iter().map(|(first, second)| group([], [bytes(first), bytes(second.as_bytes())])).collect();
             for defuse in [true, false] {
                 let text = rendered(&report, defuse);
                 let records: Vec<_> = ::csv::Reader::from_reader(text.as_bytes()).into_records().collect();

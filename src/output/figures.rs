@@ -1,4 +1,4 @@
-//! Figures as people read them.
+//! Formats numbers for people.
 
 /// `41,200`.
 pub fn thousands(number: u64) -> String {
@@ -18,7 +18,7 @@ pub fn count(number: u64, one: &str, many: &str) -> String {
     format!("{} {}", thousands(number), if number == 1 { one } else { many })
 }
 
-/// Three figures, or as many as a number of seconds has.
+/// With three digits; from a second on, in seconds with two decimals.
 pub fn milliseconds(ms: f64) -> String {
     match ms {
         ..10.0 => format!("{ms:.2} ms"),
@@ -28,7 +28,7 @@ pub fn milliseconds(ms: f64) -> String {
     }
 }
 
-/// A rate as it was achieved.
+/// A rate in Hz.
 pub fn rate(hz: f64) -> String {
     match hz {
         0.0 => "0".to_owned(),

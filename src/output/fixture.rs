@@ -1,53 +1,53 @@
 //! Reports made by hand, for the tests of the formats.
 
-use std::sync::Arc;
-
 use crate::proc::health::Counts;
-use crate::report::{Align, Cost, CoverageReport, Field, Meta, Report, ReportColumn, Row, States, Tasks, Ticks};
-use crate::row::observation::Mark;
+use crate::report::{
+    Columns, Cost, CoverageReport, Datum, Facts, Meta, Report, ReportColumn, Row, States, Tasks, Ticks,
+};
+use crate::row::value::{Mark, OwnedValue};
 
-/// A dimension of texts.
-pub fn column(name: &str) -> ReportColumn {
-    ReportColumn {
-        name: name.to_owned(),
-        align: Align::Left,
-        is_dimension: true,
-        in_parentheses: name == "comm",
-        is_stack: name == "kstack",
+/// Columns of these names: numbers and texts.
+pub fn columns(statistics: &[&str], dimensions: &[&str]) -> Columns {
+    let dimension = |name: &&str| ReportColumn {
+        in_parentheses: *name == "comm",
+        is_stack: *name == "kstack",
+        ..ReportColumn::of_texts(name)
+    };
+    Columns {
+        statistics: statistics.iter().map(|name| ReportColumn::of_numbers(name)).collect(),
+        dimensions: dimensions.iter().map(dimension).collect(),
     }
 }
 
-/// A statistic.
-pub fn numbers(name: &str) -> ReportColumn {
-    ReportColumn { align: Align::Right, is_dimension: false, ..column(name) }
-}
-
-/// A field of text.
-pub fn text(text: &str) -> Field {
+pub fn text(text: &str) -> OwnedValue {
     bytes(text.as_bytes())
 }
 
-/// A field of any bytes.
-pub fn bytes(bytes: &[u8]) -> Field {
-    Field::Text(Arc::from(bytes))
+pub fn bytes(bytes: &[u8]) -> OwnedValue {
+    OwnedValue::Text(bytes.into())
 }
 
-/// A field of a number.
-pub fn number(number: u64) -> Field {
-    Field::Integer(number.into())
+/// A row of any statistics.
+pub fn group(statistics: impl IntoIterator<Item = Datum>, dimensions: impl IntoIterator<Item = OwnedValue>) -> Row {
+    Row { statistics: statistics.into_iter().collect(), group: dimensions.into_iter().collect() }
 }
 
-fn row(samples: u64, fields: impl IntoIterator<Item = Field>) -> Row {
+/// `row` with another value in its first dimension.
+pub fn with_name(row: &Row, name: OwnedValue) -> Row {
+    let rest = row.group.iter().skip(1).cloned();
+    Row { statistics: row.statistics.clone(), group: std::iter::once(name).chain(rest).collect() }
+}
+
+/// A row with the average of 8 ticks.
+fn row<const N: usize>(samples: u64, selected: [Datum; N], dimensions: impl IntoIterator<Item = OwnedValue>) -> Row {
     #[expect(clippy::cast_precision_loss, reason = "small numbers")]
     let average = samples as f64 / 8.0;
-    Row { fields: [number(samples), Field::Decimal(average)].into_iter().chain(fields).collect() }
+    group([samples.into(), average.into()].into_iter().chain(selected), dimensions)
 }
 
 /// An unremarkable run without a row, and without a dimension.
 pub fn empty() -> Report {
-    Report {
-        unmeasured: Vec::new(),
-        sleepers: None,
+    let facts = Facts {
         meta: Meta {
             version: "0.1.0".to_owned(),
             host: "db1".to_owned(),
@@ -59,8 +59,6 @@ pub fn empty() -> Report {
             scan_level: None,
             scan_reason: None,
         },
-        title: "Active Threads".to_owned(),
-        states: States::Active,
         ticks: Ticks { expected: 100, completed: 100, missed: 0, throttled: 0, abandoned: 0 },
         tasks: Tasks { processes: 79, threads: 1412, skipped: 0, ..Tasks::default() },
         cost: Cost {
@@ -77,27 +75,30 @@ pub fn empty() -> Report {
             kernel_kb_est: 2560,
         },
         health: vec![("stat".to_owned(), Counts { ok: 141_200, gone: 12, ..Counts::default() })],
-        dropped: Vec::new(),
-        coverage: CoverageReport::default(),
-        columns: vec![numbers("samples"), numbers("avg_threads")],
+        ..Facts::default()
+    };
+    Report {
+        facts,
+        title: "Active Threads".to_owned(),
+        states: States::Active,
+        columns: columns(&["samples", "avg_threads"], &[]),
         rows: Vec::new(),
         rows_left_out: 0,
         other: None,
-        warnings: Vec::new(),
     }
 }
 
 /// The first rows of the original's first example.
 pub fn mysqld() -> Report {
     let mut report = empty();
-    report.columns.extend(["comm", "state", "syscall", "wchan"].map(column));
+    report.columns = columns(&["samples", "avg_threads"], &["comm", "state", "syscall", "wchan"]);
     let disk = || text("Disk (Uninterruptible)");
     let running = || text("Running (ON CPU)");
     report.rows = vec![
-        row(25, [text("mysqld"), disk(), text("fsync"), text("_xfs_log_force_lsn")]),
-        row(16, [text("mysqld"), running(), Field::Mark(Mark::Running), text("0")]),
-        row(14, [text("mysqld"), disk(), text("pwrite64"), text("call_rwsem_down_write_failed")]),
-        row(1, [text("kworker/*:*"), running(), Field::Mark(Mark::KernelThread), text("worker_thread")]),
+        row(25, [], [text("mysqld"), disk(), text("fsync"), text("_xfs_log_force_lsn")]),
+        row(16, [], [text("mysqld"), running(), OwnedValue::Mark(Mark::Running), text("0")]),
+        row(14, [], [text("mysqld"), disk(), text("pwrite64"), text("call_rwsem_down_write_failed")]),
+        row(1, [], [text("kworker/*:*"), running(), OwnedValue::Mark(Mark::KernelThread), text("worker_thread")]),
     ];
     report
 }
@@ -105,15 +106,16 @@ pub fn mysqld() -> Report {
 /// Names that want to be more than names, and statistics of every kind.
 pub fn hostile() -> Report {
     let mut report = empty();
-    report.columns.extend([numbers("utime_sec:max"), numbers("ci95")]);
-    report.columns.extend(["comm", "filename"].map(column));
-    let max = |ticks| Field::Scaled(ticks, 100);
+    report.columns = columns(&["samples", "avg_threads", "utime_sec:max", "ci95"], &["comm", "filename"]);
+    report.columns.statistics[2].divisor = 100;
+    let number = |number| Datum::Value(OwnedValue::Number(number));
+    let none = || OwnedValue::Mark(Mark::None);
     report.rows = vec![
-        row(5, [max(12345), Field::Decimal(0.25), bytes(b"\x1b[2Jroot\x07"), text("/tmp/a;b 12")]),
-        row(4, [max(-5), Field::Decimal(1.0 / 3.0), text("=1+1"), text("a\",b\r\n(c")]),
-        row(3, [max(0), Field::Mark(Mark::None), bytes(b"\xff\xfe"), text("/\u{202e}gpj.exe")]),
-        row(2, [Field::Mark(Mark::None), Field::Decimal(0.0), text("| x |"), text(r"unit\x2d1 \x1b")]),
-        row(1, [Field::Integer(-7), Field::Integer(i128::from(u64::MAX) * 2), text(""), Field::Mark(Mark::None)]),
+        row(5, [number(12345), 0.25.into()], [bytes(b"\x1b[2Jroot\x07"), text("/tmp/a;b 12")]),
+        row(4, [number(-5), (1.0 / 3.0).into()], [text("=1+1"), text("a\",b\r\n(c")]),
+        row(3, [number(0), none().into()], [bytes(b"\xff\xfe"), text("/\u{202e}gpj.exe")]),
+        row(2, [none().into(), 0.0.into()], [text("| x |"), text(r"unit\x2d1 \x1b")]),
+        row(1, [number(-700), number(i128::from(u64::MAX) * 2)], [text(""), none()]),
     ];
     report
 }
@@ -121,11 +123,11 @@ pub fn hostile() -> Report {
 /// Kernel stacks.
 pub fn stacks() -> Report {
     let mut report = empty();
-    report.columns.extend(["comm", "kstack"].map(column));
+    report.columns = columns(&["samples", "avg_threads"], &["comm", "kstack"]);
     report.rows = vec![
-        row(9, [text("cat"), text("ksys_read()->vfs_read()->xfs_file_read_iter()->folio_wait_bit_common()")]),
-        row(4, [text("pool 7"), Field::Mark(Mark::Denied)]),
-        row(2, [text("cp"), text("-")]),
+        row(9, [], [text("cat"), text("ksys_read()->vfs_read()->xfs_file_read_iter()->folio_wait_bit_common()")]),
+        row(4, [], [text("pool 7"), OwnedValue::Mark(Mark::Denied)]),
+        row(2, [], [text("cp"), text("-")]),
     ];
     report
 }
@@ -133,32 +135,33 @@ pub fn stacks() -> Report {
 /// A run by the kernel's own walk.
 pub fn walked() -> Report {
     let mut report = mysqld();
-    report.meta.scan = "kernel".to_owned();
-    report.meta.scan_level = Some("the open-coded walk".to_owned());
-    report.tasks.unseen = 14;
-    report.coverage = CoverageReport { rows: 56, checked: 39, torn: 0, ..CoverageReport::default() };
-    report.health.insert(0, ("kernel".to_owned(), Counts { ok: 140_000, ..Counts::default() }));
+    report.facts.meta.scan = "kernel".to_owned();
+    report.facts.meta.scan_level = Some("the open-coded walk".to_owned());
+    report.facts.tasks.unseen = 14;
+    report.facts.coverage = CoverageReport { rows: 56, checked: 39, torn: 0, ..CoverageReport::default() };
+    report.facts.health.insert(0, ("kernel".to_owned(), Counts { ok: 140_000, ..Counts::default() }));
     report
 }
 
 /// A run on which everything went wrong.
 pub fn trouble() -> Report {
     let mut report = mysqld();
-    report.meta.scan_reason = Some("psn lacks CAP_BPF\u{1b}[31m; run psn as root".to_owned());
-    report.ticks = Ticks { expected: 100, completed: 62, missed: 38, throttled: 0, abandoned: 0 };
-    report.tasks.skipped = 17;
-    report.cost = Cost { cpu_s: 4.2, pass_p50_ms: 71.0, pass_p99_ms: 140.0, pass_max_ms: 1250.0, ..report.cost };
-    report.cost.kernel_kb_est = 3 << 20;
-    report.health.extend([
+    report.facts.meta.scan_reason = Some("psn lacks CAP_BPF\u{1b}[31m; run psn as root".to_owned());
+    report.facts.ticks = Ticks { expected: 100, completed: 62, missed: 38, throttled: 0, abandoned: 0 };
+    report.facts.tasks.skipped = 17;
+    report.facts.cost =
+        Cost { cpu_s: 4.2, pass_p50_ms: 71.0, pass_p99_ms: 140.0, pass_max_ms: 1250.0, ..report.facts.cost };
+    report.facts.cost.kernel_kb_est = 3 << 20;
+    report.facts.health.extend([
         ("syscall".to_owned(), Counts { ok: 20, denied: 290, gone: 3, ..Counts::default() }),
         ("wchan".to_owned(), Counts { ok: 300, timed_out: 1, dropped: 7, malformed: 2, ..Counts::default() }),
         ("stack".to_owned(), Counts { denied: 4310, unsupported: 1, ..Counts::default() }),
     ]);
-    report.dropped = vec![
+    report.facts.dropped = vec![
         ("wchan".to_owned(), "Too many open files".to_owned(), 5),
         ("wchan".to_owned(), "Cannot allocate memory".to_owned(), 2),
     ];
-    report.coverage = CoverageReport {
+    report.facts.coverage = CoverageReport {
         rows: 4310,
         checked: 412,
         torn: 3,
@@ -166,7 +169,7 @@ pub fn trouble() -> Report {
         ..CoverageReport::default()
     };
     report.rows_left_out = 1012;
-    report.warnings =
+    report.facts.warnings =
         vec!["process 12 (\x1b[31m) blocks whoever reads its files in /proc: it is stuck in exec".to_owned()];
     report
 }

@@ -1,13 +1,13 @@
-//! Folded stacks, one line a group: the dimensions in their order as frames, `;` between them, and the samples.
-//! A kernel stack gives a frame a function. Flame graphs of inferno and speedscope take it as it is.
+//! Folded stacks, one line a group: the dimensions in order as frames, with `;` between them, then the samples.
+//! A kernel stack becomes one frame for each function. Inferno and speedscope read this format.
 //!
-//! No value can make a frame, a line or a count of its own: see [`frame`]. Marks stand as their text, and what is empty
-//! is `-`.
+//! Values are escaped by [`frame`], so that none can add a frame, a line or a count. Marks are written as their text; an empty
+//! text is written as `-`.
 
-use std::borrow::Cow;
 use std::io::{self, Write};
 
-use crate::report::{Field, Report};
+use crate::report::{Datum, Report, Row};
+use crate::row::value::OwnedValue;
 use crate::text::decimal::decimal;
 use crate::text::escape::frame;
 
@@ -16,33 +16,30 @@ pub fn render(report: &Report, out: &mut dyn Write) -> io::Result<()> {
     let mut line = String::new();
     for row in &report.rows {
         line.clear();
-        let dimensions = report.columns.iter().zip(&row.fields).filter(|(column, _)| column.is_dimension);
-        for (column, field) in dimensions {
-            match field {
-                Field::Text(bytes) if column.is_stack => functions(bytes).for_each(|name| push_frame(&mut line, name)),
-                field => push_frame(&mut line, &bytes(field)),
+        for (column, value) in report.columns.dimensions.iter().zip(row.group.iter()) {
+            match value {
+                OwnedValue::Text(bytes) if column.is_stack => {
+                    functions(bytes).for_each(|name| push_frame(&mut line, name));
+                }
+                OwnedValue::Text(bytes) => push_frame(&mut line, bytes),
+                OwnedValue::Number(number) => push_frame(&mut line, decimal(*number, column.divisor).as_bytes()),
+                OwnedValue::Mark(mark) => push_frame(&mut line, mark.text().as_bytes()),
             }
         }
         if line.is_empty() {
             push_frame(&mut line, b"");
         }
-        let place = report.columns.iter().position(|column| column.name == "samples").unwrap_or(0);
-        let samples = match row.fields.get(place) {
-            Some(Field::Integer(samples)) => *samples,
-            _ => 0,
-        };
-        writeln!(out, "{line} {samples}")?;
+        writeln!(out, "{line} {}", samples(report, row))?;
     }
     Ok(())
 }
 
-fn bytes(field: &Field) -> Cow<'_, [u8]> {
-    match field {
-        Field::Integer(number) => Cow::Owned(number.to_string().into_bytes()),
-        Field::Scaled(number, divisor) => Cow::Owned(decimal(*number, *divisor).into_bytes()),
-        Field::Decimal(number) => Cow::Owned(number.to_string().into_bytes()),
-        Field::Text(bytes) => Cow::Borrowed(bytes),
-        Field::Mark(mark) => Cow::Borrowed(mark.text().as_bytes()),
+/// The row's samples, wherever their column is.
+fn samples(report: &Report, row: &Row) -> i128 {
+    let mut data = report.columns.statistics.iter().zip(&row.statistics);
+    match data.find(|(column, _)| column.name == "samples") {
+        Some((_, Datum::Value(OwnedValue::Number(samples)))) => *samples,
+        _ => 0,
     }
 }
 
@@ -71,8 +68,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::output::fixture::{self, bytes, column, number};
-    use crate::report::Row;
+    use crate::output::fixture::{self, bytes, columns, group};
 
     fn rendered(report: &Report) -> String {
         let mut out = Vec::new();
@@ -121,11 +117,11 @@ mod tests {
             rows in proptest::collection::vec((any::<u32>(), any::<Vec<u8>>(), "[a-c;>() 0-9.-]{0,12}"), 0..8),
         ) {
             let mut report = fixture::empty();
-            report.columns.extend([column("kstack"), column("comm")]);
+            report.columns = columns(&["samples"], &["kstack", "comm"]);
             report.rows = rows
                 .iter()
-                .map(|(samples, stack, comm)| Row {
-                    fields: vec![number((*samples).into()), Field::Decimal(0.0), bytes(stack), bytes(comm.as_bytes())],
+                .map(|(samples, stack, comm)| {
+                    group([u64::from(*samples).into()], [bytes(stack), bytes(comm.as_bytes())])
                 })
                 .collect();
             let text = rendered(&report);

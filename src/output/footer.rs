@@ -1,6 +1,6 @@
-//! The account of a run, after its table: how well it was sampled, what was not seen, what it cost.
+//! The account of a run, below its table: how well it was sampled, what was not seen, what it cost.
 //!
-//! A line a topic, and none for a topic about which there is nothing to say. Warnings come last.
+//! There is one line for each topic, unless there is nothing to say about it. Warnings come last.
 
 use std::io::{self, Write};
 use std::iter;
@@ -18,12 +18,12 @@ use crate::text::sentence::sentence;
 
 /// Lines are no longer than this, whatever the terminal.
 const MAX_WIDTH: usize = 100;
-/// Where the texts begin, beside the longest label.
+/// The width of the labels.
 const INDENT: usize = 10;
-/// How much further in a line goes on.
+/// The indentation of a continued line, beyond that of texts.
 const HANGING: usize = 2;
 
-/// Writes the account, broken into lines that a terminal of `width` columns does not break again.
+/// Writes the account, in lines that fit a terminal of `width` columns.
 pub fn render(report: &Report, width: Option<usize>, charset: Charset, out: &mut dyn Write) -> io::Result<()> {
     let max = width.map_or(MAX_WIDTH, |width| width.min(MAX_WIDTH));
     writeln!(out)?;
@@ -41,24 +41,21 @@ pub fn render(report: &Report, width: Option<usize>, charset: Charset, out: &mut
     Ok(())
 }
 
-/// The parts of a line in the characters that may be written.
+/// The items in the characters that may be written.
 fn in_charset(items: Items, charset: Charset) -> Items {
     items.into_iter().map(|item| charset.text(&item).into_owned()).collect()
 }
 
-/// A line, in parts that are not broken.
+/// A line, as items between which it may be broken.
 type Items = Vec<String>;
 
-/// The topics, and the lines there are to say of each; sentences in words if they are to be broken.
+/// The topics and the lines of each. With `is_broken`, sentences may be broken between words.
 fn topics(report: &Report, is_broken: bool) -> [(&'static str, Vec<Items>); 11] {
-    let cost = &report.cost;
-    let (pass, late) = if report.ticks.completed == 0 {
+    let cost = &report.facts.cost;
+    let (pass, late) = if report.facts.ticks.completed == 0 {
         (Vec::new(), Vec::new())
     } else {
-        (
-            vec![times(cost.pass_p50_ms, cost.pass_p99_ms, cost.pass_max_ms)],
-            vec![times(cost.late_p50_ms, cost.late_p99_ms, cost.late_max_ms)],
-        )
+        (vec![times(cost.pass_ms())], vec![times(cost.late_ms())])
     };
     [
         ("ticks:", vec![ticks(report)]),
@@ -67,7 +64,7 @@ fn topics(report: &Report, is_broken: bool) -> [(&'static str, Vec<Items>); 11] 
         ("scan:", scan(report, is_broken)),
         ("pass:", pass),
         ("late:", late),
-        // A replay knows what the run cost only if it is of the whole run.
+        // Not known of a part of a recorded run.
         ("cost:", if cost.workers == 0 { Vec::new() } else { vec![expense(report)] }),
         ("reads:", reads(report)),
         ("torn:", torn(report)),
@@ -77,7 +74,7 @@ fn topics(report: &Report, is_broken: bool) -> [(&'static str, Vec<Items>); 11] 
 }
 
 fn ticks(report: &Report) -> Items {
-    let ticks = &report.ticks;
+    let ticks = &report.facts.ticks;
     let throttled = match ticks.throttled {
         0 => String::new(),
         number => format!(" ({} to keep within --max-cpu)", thousands(number)),
@@ -85,12 +82,12 @@ fn ticks(report: &Report) -> Items {
     vec![
         format!("{} of {} taken,", thousands(ticks.completed), thousands(ticks.expected)),
         format!("{} missed{throttled};", thousands(ticks.missed)),
-        format!("{} Hz asked for, {} Hz achieved", report.meta.hz, rate(report.achieved_hz())),
+        format!("{} Hz asked for, {} Hz achieved", report.facts.meta.hz, rate(report.facts.achieved_hz())),
     ]
 }
 
 fn threads(report: &Report) -> Items {
-    let tasks = &report.tasks;
+    let tasks = &report.facts.tasks;
     let found = format!("{} in {}", thousands(tasks.threads), count(tasks.processes, "process", "processes"));
     if tasks.skipped == 0 {
         return vec![found];
@@ -99,57 +96,46 @@ fn threads(report: &Report) -> Items {
     vec![format!("{found};"), format!("up to {skipped} more may have been missed by the listing")]
 }
 
-/// What state R means, if more threads were in it than can have run.
+/// What state R means, if there were more threads in it than CPUs.
 fn running(report: &Report, is_broken: bool) -> Vec<Items> {
-    let tasks = &report.tasks;
+    let tasks = &report.facts.tasks;
     if tasks.cpus == 0 || tasks.running_max <= tasks.cpus {
         return Vec::new();
     }
     let sentence = format!(
-        "up to {} threads at once in state R, on {}: R counts those that wait for a CPU, too; the kernel's own walk tells \
-         them apart",
+        "up to {} threads at once in state R, on {}: R includes threads that wait for a CPU; a kernel walk tells them \
+         apart",
         thousands(tasks.running_max),
         count(tasks.cpus, "CPU", "CPUs")
     );
     vec![words(sentence, is_broken)]
 }
 
-/// How threads were found, unless there is nothing to say but that it was as ever.
+/// How tasks were found: nothing if they were read from /proc and no walk was tried.
 fn scan(report: &Report, is_broken: bool) -> Vec<Items> {
-    let meta = &report.meta;
-    let mut items = Vec::new();
-    if let Some(level) = &meta.scan_level {
-        let met = of_walks(report).map(|(_, counts)| counts.ok).fold(0, u64::saturating_add);
-        let level = printable(level.as_bytes());
-        items.push(format!("in the kernel, by {level}: met {} in all;", count(met, "task", "tasks")));
+    let meta = &report.facts.meta;
+    let reason = meta.scan_reason.as_ref().map(|reason| printable(reason.as_bytes()));
+    let mut sentence = match (&meta.scan_level, reason) {
+        (None, None) if report.facts.tasks.unseen == 0 => return Vec::new(),
+        (None, None) => "/proc".to_owned(),
+        (None, Some(reason)) => format!("/proc ({reason})"),
+        (Some(_), None) => "kernel walk".to_owned(),
+        (Some(level), Some(reason)) => format!("kernel walk by {} ({reason})", printable(level.as_bytes())),
+    };
+    if report.facts.tasks.unseen > 0 {
+        let unseen = count(report.facts.tasks.unseen, "thread", "threads");
+        let was = if report.facts.tasks.unseen == 1 { "was" } else { "were" };
+        sentence.push_str(&format!(" ({unseen} it cannot see {was} read from /proc)"));
     }
-    if report.tasks.unseen > 0 {
-        let unseen = count(report.tasks.unseen, "thread that it does not show is", "threads that it does not show are");
-        items.push(format!("{unseen} read through /proc;"));
-    }
-    if let Some(reason) = &meta.scan_reason {
-        let better = if meta.scan_level.is_some() { "not a better one" } else { "through /proc" };
-        let sentence = format!("{better}: {}", printable(reason.as_bytes()));
-        items.extend(words(sentence, is_broken));
-    }
-    if let Some(last) = items.last_mut() {
-        let len = last.trim_end_matches(';').len();
-        last.truncate(len);
-    }
-    if items.is_empty() { Vec::new() } else { vec![items] }
+    vec![words(sentence, is_broken)]
 }
 
-/// Words for a person; for a pipe, one line that a search finds whole.
+/// The words of a sentence in a terminal; elsewhere the whole sentence, so that a search finds it.
 fn words(sentence: String, is_broken: bool) -> Items {
     if is_broken { sentence.split(' ').map(str::to_owned).collect() } else { vec![sentence] }
 }
 
-/// The accounting of the kernel's walks, which are no reads.
-fn of_walks(report: &Report) -> impl Iterator<Item = &(String, Counts)> {
-    report.health.iter().filter(|(file, _)| file == Source::Kernel.name())
-}
-
-fn times(median: f64, most: f64, worst: f64) -> Items {
+fn times([median, most, worst]: [f64; 3]) -> Items {
     vec![
         format!("median {},", milliseconds(median)),
         format!("99% within {},", milliseconds(most)),
@@ -158,9 +144,9 @@ fn times(median: f64, most: f64, worst: f64) -> Items {
 }
 
 fn expense(report: &Report) -> Items {
-    let cost = &report.cost;
-    let share = if report.meta.duration_s > 0.0 {
-        format!(" ({:.1}% of one CPU)", cost.cpu_s / report.meta.duration_s * 100.0)
+    let cost = &report.facts.cost;
+    let share = if report.facts.meta.duration_s > 0.0 {
+        format!(" ({:.1}% of one CPU)", cost.cpu_s / report.facts.meta.duration_s * 100.0)
     } else {
         String::new()
     };
@@ -175,20 +161,20 @@ fn expense(report: &Report) -> Items {
     ]
 }
 
-/// All attempts; then a line for each file on which more happened than that threads ended.
+/// The number of reads; then a line for each file with failures other than that the thread had ended.
 fn reads(report: &Report) -> Vec<Items> {
-    if report.health.is_empty() {
+    if report.facts.health.is_empty() {
         return Vec::new();
     }
-    let reads = || report.health.iter().filter(|(file, _)| file != Source::Kernel.name());
+    let reads = || report.facts.health.iter().filter(|(file, _)| file != Source::Kernel.name());
     let sum = |of: fn(&Counts) -> u64| thousands(reads().map(|(_, counts)| of(counts)).fold(0, u64::saturating_add));
     let all = format!("{} in all, {} of threads that had ended", sum(Counts::attempts), sum(|counts| counts.gone));
-    let notable = report.health.iter().filter(|(_, counts)| counts.is_notable());
+    let notable = report.facts.health.iter().filter(|(_, counts)| counts.is_notable());
     let files = notable.map(|(file, counts)| classes(file, counts, &errors(report, file)));
     iter::once(vec![all]).chain(files).collect()
 }
 
-/// The attempts on `file` that succeeded, and each other class that occurred.
+/// The reads of `file`, by class.
 fn classes(file: &str, counts: &Counts, errors: &str) -> Items {
     let classes = [
         (counts.gone, "gone", ""),
@@ -213,14 +199,14 @@ fn commas(items: impl Iterator<Item = String>) -> Items {
 
 /// The errors behind the dropped reads of `file`: ` (5 × Too many open files)`.
 fn errors(report: &Report, file: &str) -> String {
-    let of_file = report.dropped.iter().filter(|(source, ..)| source == file);
+    let of_file = report.facts.dropped.iter().filter(|(source, ..)| source == file);
     let errors: Vec<String> =
         of_file.map(|(_, error, count)| format!("{} × {}", thousands(*count), printable(error.as_bytes()))).collect();
     if errors.is_empty() { String::new() } else { format!(" ({})", errors.join(", ")) }
 }
 
 fn torn(report: &Report) -> Vec<Items> {
-    let coverage = &report.coverage;
+    let coverage = &report.facts.coverage;
     if coverage.checked == 0 {
         return Vec::new();
     }
@@ -231,7 +217,7 @@ fn torn(report: &Report) -> Vec<Items> {
 }
 
 fn denied(report: &Report) -> Vec<Items> {
-    let coverage = &report.coverage;
+    let coverage = &report.facts.coverage;
     if coverage.denied.is_empty() {
         return Vec::new();
     }
@@ -241,7 +227,7 @@ fn denied(report: &Report) -> Vec<Items> {
     });
     let mut items = commas(files);
     items.push(format!("of {};", count(coverage.rows, "sample", "samples")));
-    items.push("psn --list tells what each file needs".to_owned());
+    items.push("psn --list shows which rights each file needs".to_owned());
     vec![items]
 }
 
@@ -250,7 +236,7 @@ fn left_out(report: &Report) -> Vec<Items> {
     if more == 0 { Vec::new() } else { vec![vec![format!("{} more, left out by --limit", thousands(more))]] }
 }
 
-/// Writes `items` with spaces between them, in lines of `max` columns where an item is not longer than that.
+/// Writes `items` with spaces between them, in lines of `max` columns; only an item that is longer makes a longer line.
 fn write_wrapped(label: &str, items: &[String], max: usize, out: &mut dyn Write) -> io::Result<()> {
     let mut line = label.to_owned();
     let mut is_fresh = true;
@@ -302,7 +288,7 @@ mod tests {
         ticks:    62 of 100 taken, 38 missed; 20 Hz asked for, 12.4 Hz achieved
         threads:  1,412 in 79 processes;
                     up to 17 more may have been missed by the listing
-        scan:     through /proc: psn lacks CAP_BPF\x1b[31m; run psn as root
+        scan:     /proc (psn lacks CAP_BPF\x1b[31m; run psn as root)
         pass:     median 71.0 ms, 99% within 140 ms, worst 1.25 s
         late:     median 0.06 ms, 99% within 0.21 ms, worst 0.31 ms
         cost:     4.20 s of CPU time (84.0% of one CPU), 512 files kept open
@@ -315,7 +301,7 @@ mod tests {
                   stack: 0 ok, 4,310 denied, 1 unsupported
         torn:     3 of 412 waiting threads (0.7%) moved on while being read
         denied:   syscall in 290 (6.7%), stack in 4,310 (100.0%), wchan in 1 (<0.1%)
-                    of 4,310 samples; psn --list tells what each file needs
+                    of 4,310 samples; psn --list shows which rights each file needs
         rows:     1,012 more, left out by --limit
         warning:  20 Hz could not be held (12.4 achieved, 38 ticks missed): a pass over
                     the threads takes 71.0 ms, longer than the 50.0 ms between ticks;
@@ -328,38 +314,35 @@ mod tests {
     #[test]
     fn more_threads_running_than_there_are_cpus_are_explained() {
         let mut report = fixture::mysqld();
-        (report.tasks.running_max, report.tasks.cpus) = (6, 2);
+        (report.facts.tasks.running_max, report.facts.tasks.cpus) = (6, 2);
         let text = rendered(&report, None);
         let line = text.lines().find(|line| line.starts_with("running:")).unwrap();
         assert_eq!(
             line,
-            "running:  up to 6 threads at once in state R, on 2 CPUs: R counts those that wait for a CPU, too; the \
-             kernel's own walk tells them apart"
+            "running:  up to 6 threads at once in state R, on 2 CPUs: R includes threads that wait for a CPU; a \
+             kernel walk tells them apart"
         );
         for (running_max, cpus) in [(2, 2), (6, 0), (0, 0)] {
-            (report.tasks.running_max, report.tasks.cpus) = (running_max, cpus);
+            (report.facts.tasks.running_max, report.facts.tasks.cpus) = (running_max, cpus);
             assert!(!rendered(&report, None).contains("running:"));
         }
     }
 
     #[test]
-    fn the_way_threads_were_found_is_told() {
+    fn the_scan_is_told() {
         let scan = |report: &Report| {
             let text = rendered(report, Some(80));
             let lines = text.lines().skip_while(|line| !line.starts_with("scan:"));
             lines.take_while(|line| !line.starts_with("pass:")).collect::<Vec<_>>().join("\n")
         };
-        insta::assert_snapshot!(scan(&fixture::walked()), @r"
-        scan:     in the kernel, by the open-coded walk: met 140,000 tasks in all;
-                    14 threads that it does not show are read through /proc
-        ");
+        insta::assert_snapshot!(scan(&fixture::walked()), @"scan:     kernel walk (14 threads it cannot see were read from /proc)");
         let mut report = fixture::walked();
-        report.tasks.unseen = 0;
-        report.meta.scan_level = Some("the task iterator".to_owned());
-        report.meta.scan_reason = Some("this kernel has no kfuncs; it takes Linux 6.7".to_owned());
+        report.facts.tasks.unseen = 0;
+        report.facts.meta.scan_level = Some("the task iterator".to_owned());
+        report.facts.meta.scan_reason = Some("this kernel has no kfuncs; it takes Linux 6.7".to_owned());
         insta::assert_snapshot!(scan(&report), @r"
-        scan:     in the kernel, by the task iterator: met 140,000 tasks in all; not a
-                    better one: this kernel has no kfuncs; it takes Linux 6.7
+        scan:     kernel walk by the task iterator (this kernel has no kfuncs; it takes
+                    Linux 6.7)
         ");
         assert_eq!(scan(&fixture::mysqld()), "");
     }
@@ -371,7 +354,7 @@ mod tests {
 
         ticks:    62 of 100 taken, 38 missed; 20 Hz asked for, 12.4 Hz achieved
         threads:  1,412 in 79 processes; up to 17 more may have been missed by the listing
-        scan:     through /proc: psn lacks CAP_BPF\x1b[31m; run psn as root
+        scan:     /proc (psn lacks CAP_BPF\x1b[31m; run psn as root)
         pass:     median 71.0 ms, 99% within 140 ms, worst 1.25 s
         late:     median 0.06 ms, 99% within 0.21 ms, worst 0.31 ms
         cost:     4.20 s of CPU time (84.0% of one CPU), 512 files kept open (about 3.0 GB of kernel memory)
@@ -382,7 +365,7 @@ mod tests {
                   stack: 0 ok, 4,310 denied, 1 unsupported
         torn:     3 of 412 waiting threads (0.7%) moved on while being read
         denied:   syscall in 290 (6.7%), stack in 4,310 (100.0%), wchan in 1 (<0.1%) of 4,310 samples;
-                    psn --list tells what each file needs
+                    psn --list shows which rights each file needs
         rows:     1,012 more, left out by --limit
         warning:  20 Hz could not be held (12.4 achieved, 38 ticks missed): a pass over the threads takes 71.0 ms, longer than the 50.0 ms between ticks; fewer columns, fewer processes (-p) or a lower --hz would help
         warning:  process 12 (\x1b[31m) blocks whoever reads its files in /proc: it is stuck in exec
@@ -397,29 +380,29 @@ mod tests {
             warnings(&report).join("\n")
         };
         insta::assert_snapshot!(advice(&|report| {
-            report.ticks = Ticks { expected: 4, completed: 4, missed: 0, throttled: 0, abandoned: 0 };
+            report.facts.ticks = Ticks { expected: 4, completed: 4, missed: 0, throttled: 0, abandoned: 0 };
         }), @"only 4 ticks were taken, too few for more than a rough picture: sample longer (-d) or more often (--hz)");
         insta::assert_snapshot!(advice(&|report| {
-            report.ticks = Ticks { expected: 10, completed: 1, missed: 9, throttled: 0, abandoned: 0 };
-            report.cost.pass_p50_ms = 4100.0;
+            report.facts.ticks = Ticks { expected: 10, completed: 1, missed: 9, throttled: 0, abandoned: 0 };
+            report.facts.cost.pass_p50_ms = 4100.0;
         }), @"20 Hz could not be held (0.200 achieved, 9 ticks missed, too many for more than a rough picture): a pass over the threads takes 4.10 s, longer than the 50.0 ms between ticks; fewer columns, fewer processes (-p) or a lower --hz would help");
         insta::assert_snapshot!(advice(&|report| {
-            report.ticks = Ticks { expected: 100, completed: 98, missed: 2, throttled: 0, abandoned: 0 };
-            report.cost.pass_max_ms = 130.0;
+            report.facts.ticks = Ticks { expected: 100, completed: 98, missed: 2, throttled: 0, abandoned: 0 };
+            report.facts.cost.pass_max_ms = 130.0;
         }), @"20 Hz could not be held (19.6 achieved, 2 ticks missed): a pass over the threads took up to 130 ms, longer than the 50.0 ms between ticks; fewer columns, fewer processes (-p) or a lower --hz would help");
         insta::assert_snapshot!(advice(&|report| {
-            report.ticks = Ticks { expected: 100, completed: 98, missed: 2, throttled: 0, abandoned: 0 };
-            report.cost.late_max_ms = 130.0;
+            report.facts.ticks = Ticks { expected: 100, completed: 98, missed: 2, throttled: 0, abandoned: 0 };
+            report.facts.cost.late_max_ms = 130.0;
         }), @"20 Hz could not be held (19.6 achieved, 2 ticks missed): psn was up to 130 ms late to start a pass; a higher priority (--nice -5) or a lower --hz would help");
         insta::assert_snapshot!(advice(&|report| {
-            report.ticks = Ticks { expected: 100, completed: 0, missed: 100, throttled: 0, abandoned: 0 };
-        }), @"20 Hz could not be held (0 achieved, 100 ticks missed, too many for more than a rough picture): no pass over the threads came to its end; fewer columns, fewer processes (-p) or a lower --hz would help");
+            report.facts.ticks = Ticks { expected: 100, completed: 0, missed: 100, throttled: 0, abandoned: 0 };
+        }), @"20 Hz could not be held (0 achieved, 100 ticks missed, too many for more than a rough picture): no pass over the threads was completed; fewer columns, fewer processes (-p) or a lower --hz would help");
     }
 
     #[test]
     fn ticks_skipped_on_purpose_are_told_apart() {
         let mut report = fixture::empty();
-        report.ticks = Ticks { expected: 100, completed: 60, missed: 40, throttled: 38, abandoned: 0 };
+        report.facts.ticks = Ticks { expected: 100, completed: 60, missed: 40, throttled: 38, abandoned: 0 };
         insta::assert_snapshot!(rendered(&report, Some(80)), @"
 
         ticks:    60 of 100 taken, 40 missed (38 to keep within --max-cpu);
@@ -439,9 +422,9 @@ mod tests {
     #[test]
     fn a_run_that_did_nothing_divides_by_nothing() {
         let mut report = fixture::empty();
-        report.meta.duration_s = 0.0;
-        report.ticks = Ticks::default();
-        report.coverage = CoverageReport { denied: vec![("io".to_owned(), 1)], ..CoverageReport::default() };
+        report.facts.meta.duration_s = 0.0;
+        report.facts.ticks = Ticks::default();
+        report.facts.coverage = CoverageReport { denied: vec![("io".to_owned(), 1)], ..CoverageReport::default() };
         insta::assert_snapshot!(rendered(&report, Some(80)), @"
 
         ticks:    0 of 0 taken, 0 missed; 20 Hz asked for, 0 Hz achieved
@@ -449,7 +432,8 @@ mod tests {
         cost:     0.14 s of CPU time, 512 files kept open
                     (about 2.5 MB of kernel memory)
         reads:    141,212 in all, 12 of threads that had ended
-        denied:   io in 1 (<0.1%) of 0 samples; psn --list tells what each file needs
+        denied:   io in 1 (<0.1%) of 0 samples;
+                    psn --list shows which rights each file needs
         warning:  no tick was taken: sample longer (-d) or more often (--hz)
         ");
     }

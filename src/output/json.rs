@@ -1,18 +1,19 @@
-//! One JSON object: everything known of the run, a member a line, then the rows, a row a line. Rows are written as they
-//! come, so that a long report needs no memory of its own.
+//! One JSON object: the account of the run, one member a line, then the rows, one row a line. Rows are written one by one:
+//! the text of a long report is never in memory as a whole.
 //!
-//! A row has a member for each of `columns`. Numbers are JSON numbers, exact, unless they are beyond 64 bits: those are
-//! strings of digits. Marks are strings: `"[denied]"`, `"-"`. A text is the string itself where it is printable. Where it
-//! is not, it is escaped as [`printable`] does, and a member `NAME_bytes` beside it has its bytes in hexadecimal.
+//! A row has a member for each of `columns`. Numbers are exact JSON numbers; those beyond 64 bits are strings of digits.
+//! Marks are strings: `"[denied]"`, `"-"`. Texts are strings, escaped by [`printable`]; if that changes a text, a member
+//! `NAME_bytes` after it has its bytes in hexadecimal.
 
 use std::collections::HashSet;
 use std::io::{self, Write};
 
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value as Json, json};
 
 use super::advice::warnings;
 use crate::proc::health::Counts;
-use crate::report::{Cost, CoverageReport, Field, Report, Row};
+use crate::report::{Columns, Cost, CoverageReport, Datum, Facts, Report, Row, Sleepers};
+use crate::row::value::Value;
 use crate::text::decimal::decimal;
 use crate::text::escape::printable;
 use crate::text::sentence::sentence;
@@ -33,20 +34,20 @@ pub fn begin(report: &Report, out: &mut dyn Write) -> io::Result<()> {
     write!(out, "  \"rows\": [")
 }
 
-/// Writes rows, which may be the first ones.
+/// Writes rows; `is_first` if no row was written before.
 pub fn rows(report: &Report, is_first: bool, out: &mut dyn Write) -> io::Result<()> {
     let keys = Keys::new(report);
     for (index, row) in report.rows.iter().enumerate() {
         out.write_all(if index == 0 && is_first { b"\n    " } else { b",\n    " })?;
-        write_row(row, &keys, out)?;
+        write_row(row, &report.columns, &keys, out)?;
     }
     Ok(())
 }
 
-/// Writes what is after the rows: a member more, if one is given, whose values are a line each.
+/// Writes the end of the object. `more` is a further member, an array that is written with one value a line.
 pub fn end(
     is_empty: bool,
-    more: Option<(&str, &mut dyn Iterator<Item = Value>)>,
+    more: Option<(&str, &mut dyn Iterator<Item = Json>)>,
     out: &mut dyn Write,
 ) -> io::Result<()> {
     write!(out, "{}]", if is_empty { "" } else { "\n  " })?;
@@ -61,8 +62,9 @@ pub fn end(
 }
 
 /// Everything but the rows.
-fn head(report: &Report, keys: &Keys) -> Map<String, Value> {
-    let Report { meta, ticks, tasks, cost, coverage, .. } = report;
+fn head(report: &Report, keys: &Keys) -> Map<String, Json> {
+    let facts = &report.facts;
+    let Facts { meta, ticks, tasks, cost, coverage, .. } = facts;
     let members = [
         ("version", json!(text(&meta.version))),
         ("host", json!(text(&meta.host))),
@@ -70,7 +72,7 @@ fn head(report: &Report, keys: &Keys) -> Map<String, Value> {
         ("started", json!(timestamp(meta.started_ns))),
         ("duration_s", json!(meta.duration_s)),
         ("hz", json!(meta.hz)),
-        ("achieved_hz", json!(report.achieved_hz())),
+        ("achieved_hz", json!(facts.achieved_hz())),
         (
             "ticks",
             json!({
@@ -95,14 +97,14 @@ fn head(report: &Report, keys: &Keys) -> Map<String, Value> {
         ("scan_level", json!(meta.scan_level.as_deref().map(text))),
         ("scan_reason", json!(meta.scan_reason.as_deref().map(text))),
         ("cost", self::cost(cost)),
-        ("health", report.health.iter().map(health).collect()),
-        ("dropped", report.dropped.iter().map(dropped).collect()),
+        ("health", facts.health.iter().map(health).collect()),
+        ("dropped", facts.dropped.iter().map(dropped).collect()),
         ("coverage", self::coverage(coverage)),
-        ("unmeasured", report.unmeasured.iter().map(|name| text(name)).collect()),
-        ("sleepers", sleepers(report)),
+        ("unmeasured", facts.unmeasured.iter().map(|name| text(name)).collect()),
+        ("sleepers", facts.sleepers.as_ref().map_or(Json::Null, sleepers)),
         (
             "warnings",
-            warnings(report).iter().map(|warning| sentence(warning).into_owned().into()).collect::<Vec<Value>>().into(),
+            warnings(report).iter().map(|warning| sentence(warning).into_owned().into()).collect::<Vec<Json>>().into(),
         ),
         ("rows_left_out", json!(report.rows_left_out)),
         ("columns", keys.0.iter().map(|(name, _)| name.as_str()).collect()),
@@ -110,17 +112,18 @@ fn head(report: &Report, keys: &Keys) -> Map<String, Value> {
     members.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
 }
 
-fn cost(cost: &Cost) -> Value {
+fn cost(cost: &Cost) -> Json {
+    let quantiles = |[p50, p99, max]: [f64; 3]| json!({ "p50": p50, "p99": p99, "max": max });
     json!({
         "cpu_s": cost.cpu_s,
-        "pass_ms": { "p50": cost.pass_p50_ms, "p99": cost.pass_p99_ms, "max": cost.pass_max_ms },
-        "late_ms": { "p50": cost.late_p50_ms, "p99": cost.late_p99_ms, "max": cost.late_max_ms },
+        "pass_ms": quantiles(cost.pass_ms()),
+        "late_ms": quantiles(cost.late_ms()),
         "fds": cost.fds,
         "kernel_kb_est": cost.kernel_kb_est,
     })
 }
 
-fn health((source, counts): &(String, Counts)) -> Value {
+fn health((source, counts): &(String, Counts)) -> Json {
     json!({
         "source": text(source),
         "ok": counts.ok,
@@ -133,12 +136,12 @@ fn health((source, counts): &(String, Counts)) -> Value {
     })
 }
 
-fn dropped((source, error, count): &(String, String, u64)) -> Value {
+fn dropped((source, error, count): &(String, String, u64)) -> Json {
     json!({ "source": text(source), "error": text(error), "count": count })
 }
 
-fn coverage(coverage: &CoverageReport) -> Value {
-    let denied: Map<String, Value> =
+fn coverage(coverage: &CoverageReport) -> Json {
+    let denied: Map<String, Json> =
         coverage.denied.iter().map(|(source, count)| (text(source), json!(count))).collect();
     json!({
         "rows": coverage.rows,
@@ -149,17 +152,13 @@ fn coverage(coverage: &CoverageReport) -> Value {
     })
 }
 
-/// Where threads slept, if none was active and they were looked at.
-fn sleepers(report: &Report) -> Value {
-    report.sleepers.as_ref().map_or(Value::Null, |sleepers| {
-        let waits: Map<String, Value> =
-            sleepers.waits.iter().map(|(wait, average)| (text(wait), json!(average))).collect();
-        json!({
-            "threads": sleepers.threads,
-            "looked_at": sleepers.looked_at,
-            "slept": sleepers.slept,
-            "waits": waits,
-        })
+fn sleepers(sleepers: &Sleepers) -> Json {
+    let waits: Map<String, Json> = sleepers.waits.iter().map(|(wait, average)| (text(wait), json!(average))).collect();
+    json!({
+        "threads": sleepers.threads,
+        "looked_at": sleepers.looked_at,
+        "slept": sleepers.slept,
+        "waits": waits,
     })
 }
 
@@ -172,11 +171,11 @@ fn timestamp(ns: u64) -> Option<String> {
     jiff::Timestamp::from_nanosecond(ns.into()).ok().map(|timestamp| timestamp.to_string())
 }
 
-/// The names of a row's members, by column: of the value, and of its bytes.
+/// For each column, the names of a row's members: of the value, and of its bytes.
 struct Keys(Vec<(String, String)>);
 
 impl Keys {
-    /// The headers, made unique: a column may be grouped by and selected as well.
+    /// The headers, made unique by a number: a column may be both a dimension and a statistic.
     fn new(report: &Report) -> Self {
         let mut taken = HashSet::new();
         let mut unique = |name: String| {
@@ -197,19 +196,21 @@ impl Keys {
     }
 }
 
-fn write_row(row: &Row, keys: &Keys, out: &mut dyn Write) -> io::Result<()> {
-    for (index, ((name, name_of_bytes), field)) in keys.0.iter().zip(&row.fields).enumerate() {
-        out.write_all(if index == 0 { b"{" } else { b", " })?;
+fn write_row(row: &Row, columns: &Columns, keys: &Keys, out: &mut dyn Write) -> io::Result<()> {
+    let mut is_empty = true;
+    for ((name, name_of_bytes), (column, datum)) in keys.0.iter().zip(columns.data(row)) {
+        let Some(datum) = datum else { continue };
+        out.write_all(if is_empty { b"{" } else { b", " })?;
+        is_empty = false;
         write_member(name, out)?;
-        match field {
-            Field::Integer(number) => write_number(*number, &number.to_string(), out)?,
-            Field::Scaled(number, divisor) => write_number(*number, &decimal(*number, *divisor), out)?,
-            Field::Decimal(number) => serde_json::to_writer(&mut *out, number)?,
-            Field::Mark(mark) => serde_json::to_writer(&mut *out, mark.text())?,
-            Field::Text(bytes) => {
+        match datum {
+            Datum::Decimal(number) => serde_json::to_writer(&mut *out, &number)?,
+            Datum::Value(Value::Number(number)) => write_number(number, &decimal(number, column.divisor), out)?,
+            Datum::Value(Value::Mark(mark)) => serde_json::to_writer(&mut *out, mark.text())?,
+            Datum::Value(Value::Text(bytes)) => {
                 let text = printable(bytes);
                 serde_json::to_writer(&mut *out, &*text)?;
-                if text.as_bytes() != &**bytes {
+                if text.as_bytes() != bytes {
                     out.write_all(b", ")?;
                     write_member(name_of_bytes, out)?;
                     write_hex(bytes, out)?;
@@ -217,15 +218,16 @@ fn write_row(row: &Row, keys: &Keys, out: &mut dyn Write) -> io::Result<()> {
             }
         }
     }
-    out.write_all(if row.fields.is_empty() { b"{}" } else { b"}" })
+    out.write_all(if is_empty { b"{}" } else { b"}" })
 }
 
+/// Writes the name of a member.
 fn write_member(name: &str, out: &mut dyn Write) -> io::Result<()> {
     serde_json::to_writer(&mut *out, name)?;
     out.write_all(b": ")
 }
 
-/// `digits`, as a number if `number` has 64 bits: readers that know no more would change it.
+/// Writes `digits`, in quotes if `number` does not fit 64 bits: many readers would round it.
 fn write_number(number: i128, digits: &str, out: &mut dyn Write) -> io::Result<()> {
     if i64::try_from(number).is_ok() || u64::try_from(number).is_ok() {
         write!(out, "{digits}")
@@ -247,13 +249,13 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::output::fixture::{self, bytes, column, number};
+    use crate::output::fixture::{self, bytes, columns, group};
 
     fn rendered(report: &Report) -> String {
         let mut out = Vec::new();
         render(report, &mut out).unwrap();
         let text = String::from_utf8(out).unwrap();
-        let _: Value = serde_json::from_str(&text).unwrap();
+        let _: Json = serde_json::from_str(&text).unwrap();
         text
     }
 
@@ -333,7 +335,7 @@ mod tests {
             {"samples": 4, "avg_threads": 0.5, "utime_sec:max": -0.05, "ci95": 0.3333333333333333, "comm": "=1+1", "filename": "a\",b\\x0d\\x0a(c", "filename_bytes": "61222c620d0a2863"},
             {"samples": 3, "avg_threads": 0.375, "utime_sec:max": 0.00, "ci95": "-", "comm": "\\xff\\xfe", "comm_bytes": "fffe", "filename": "/\\u{202e}gpj.exe", "filename_bytes": "2fe280ae67706a2e657865"},
             {"samples": 2, "avg_threads": 0.25, "utime_sec:max": "-", "ci95": 0.0, "comm": "| x |", "filename": "unit\\x2d1 \\\\x1b", "filename_bytes": "756e69745c78326431205c783162"},
-            {"samples": 1, "avg_threads": 0.125, "utime_sec:max": -7, "ci95": "36893488147419103230", "comm": "", "filename": "-"}
+            {"samples": 1, "avg_threads": 0.125, "utime_sec:max": -7.00, "ci95": "36893488147419103230", "comm": "", "filename": "-"}
           ]
         }
         "#);
@@ -342,7 +344,7 @@ mod tests {
     #[test]
     fn a_column_that_is_there_twice_has_two_names() {
         let mut report = fixture::empty();
-        report.columns.extend(["comm", "comm", "comm_bytes"].map(column));
+        report.columns = columns(&["samples", "avg_threads"], &["comm", "comm", "comm_bytes"]);
         let keys = Keys::new(&report);
         let names: Vec<_> = keys.0.iter().skip(2).map(|(name, bytes)| (name.as_str(), bytes.as_str())).collect();
         assert_eq!(names, [("comm", "comm_bytes_2"), ("comm_2", "comm_2_bytes"), ("comm_bytes", "comm_bytes_bytes")]);
@@ -351,10 +353,10 @@ mod tests {
     #[test]
     fn what_is_no_number_is_null() {
         let mut report = fixture::empty();
-        report.meta.duration_s = f64::NAN;
-        report.rows = vec![Row { fields: vec![number(1), Field::Decimal(f64::INFINITY)] }, Row { fields: vec![] }];
-        let value: Value = serde_json::from_str(&rendered(&report)).unwrap();
-        assert_eq!(value["duration_s"], Value::Null);
+        report.facts.meta.duration_s = f64::NAN;
+        report.rows = vec![group([1_u64.into(), f64::INFINITY.into()], []), group([], [])];
+        let value: Json = serde_json::from_str(&rendered(&report)).unwrap();
+        assert_eq!(value["duration_s"], Json::Null);
         assert_eq!(value["rows"], json!([{ "samples": 1, "avg_threads": null }, {}]));
     }
 
@@ -362,12 +364,10 @@ mod tests {
         #[test]
         fn every_text_can_be_recovered(texts in proptest::collection::vec(any::<(Vec<u8>, String)>(), 0..8)) {
             let mut report = fixture::empty();
-            report.columns = vec![column("comm"), column("wchan")];
-            report.rows = texts
-                .iter()
-                .map(|(first, second)| Row { fields: vec![bytes(first), bytes(second.as_bytes())] })
-                .collect();
-            let value: Value = serde_json::from_str(&rendered(&report)).unwrap();
+            report.columns = columns(&[], &["comm", "wchan"]);
+            report.rows =
+                texts.iter().map(|(first, second)| group([], [bytes(first), bytes(second.as_bytes())])).collect();
+            let value: Json = serde_json::from_str(&rendered(&report)).unwrap();
             for (index, (first, second)) in texts.iter().enumerate() {
                 for (name, expected) in [("comm", first.as_slice()), ("wchan", second.as_bytes())] {
                     let row = &value["rows"][index];

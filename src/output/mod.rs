@@ -1,7 +1,7 @@
-//! The last step: a [`Report`] becomes text. Pure but for the writer it is given.
+//! A [`Report`] becomes text, written to the writer that is given.
 //!
-//! One file a format. All of them turn bytes into text through [`escape`], and through nothing else:
-//! names, paths and messages are hostile until they have passed there.
+//! There is one file for each format. All of them turn bytes into text by [`text::escape`](crate::text::escape) only: names,
+//! paths and messages are hostile until they are escaped.
 
 mod advice;
 pub mod charset;
@@ -23,7 +23,7 @@ pub use charset::Charset;
 
 use charset::{AsciiWriter, Notation};
 
-/// The forms of a report.
+/// The formats of a report.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub enum Format {
     /// Aligned columns, for people
@@ -36,33 +36,33 @@ pub enum Format {
     Folded,
 }
 
-/// How a report is laid out, whatever it says.
+/// Options for writing a report.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Layout {
-    /// Columns of the terminal, which the table is made to fit; without one, nothing is shortened.
+pub struct RenderOptions {
+    /// Columns of the terminal that tables are shortened to; without a terminal nothing is shortened.
     pub width: Option<usize>,
     /// Whether the account of the run follows the table.
     pub footer: bool,
-    /// Whether CSV keeps spreadsheets from taking a name for a formula.
+    /// Whether CSV puts a `'` before texts that a spreadsheet would run as formulas.
     pub defuse_formulas: bool,
     /// The characters that may be written.
     pub charset: Charset,
 }
 
-impl Default for Layout {
+impl Default for RenderOptions {
     fn default() -> Self {
         Self { width: None, footer: true, defuse_formulas: true, charset: Charset::Utf8 }
     }
 }
 
-/// Writes `report` to `out`, which had better be buffered.
+/// Writes `report` to `out`, which should be buffered.
 ///
 /// # Errors
-/// Those of `out`. A closed pipe is one of them.
-pub fn render(report: &Report, format: Format, layout: &Layout, out: &mut dyn io::Write) -> io::Result<()> {
+/// Those of `out`, a closed pipe among them.
+pub fn render(report: &Report, format: Format, layout: &RenderOptions, out: &mut dyn io::Write) -> io::Result<()> {
     if format != Format::Table && layout.charset == Charset::Ascii {
         let notation = if format == Format::Json { Notation::Json } else { Notation::Escape };
-        let layout = Layout { charset: Charset::Utf8, ..*layout };
+        let layout = RenderOptions { charset: Charset::Utf8, ..*layout };
         return render(report, format, &layout, &mut AsciiWriter::new(out, notation));
     }
     match format {
@@ -76,22 +76,22 @@ pub fn render(report: &Report, format: Format, layout: &Layout, out: &mut dyn io
     }
 }
 
-/// Writes the account of the run alone.
+/// Writes only the account of the run.
 ///
 /// # Errors
 /// Those of `out`.
-pub fn account(report: &Report, layout: &Layout, out: &mut dyn io::Write) -> io::Result<()> {
+pub fn account(report: &Report, layout: &RenderOptions, out: &mut dyn io::Write) -> io::Result<()> {
     footer::render(report, layout.width, layout.charset, out)
 }
 
-/// Writes rows without what comes before and after them.
+/// Writes the rows of `report` as a part of the output: `is_first` if no row was written before.
 ///
 /// # Errors
 /// Those of `out`.
 pub(crate) fn more_rows(
     report: &Report,
     format: Format,
-    layout: &Layout,
+    layout: &RenderOptions,
     is_first: bool,
     out: &mut dyn io::Write,
 ) -> io::Result<()> {
@@ -110,7 +110,7 @@ pub(crate) use table::natural_width;
 mod tests {
     use super::*;
 
-    fn rendered(format: Format, layout: &Layout) -> String {
+    fn rendered(format: Format, layout: &RenderOptions) -> String {
         let mut out = Vec::new();
         render(&fixture::trouble(), format, layout, &mut out).unwrap();
         String::from_utf8(out).unwrap()
@@ -118,25 +118,25 @@ mod tests {
 
     #[test]
     fn the_footer_follows_the_table_and_nothing_else() {
-        let quiet = Layout { footer: false, ..Layout::default() };
+        let quiet = RenderOptions { footer: false, ..RenderOptions::default() };
         let table = rendered(Format::Table, &quiet);
-        let footer = rendered(Format::Table, &Layout::default()).strip_prefix(&table).map(str::to_owned);
+        let footer = rendered(Format::Table, &RenderOptions::default()).strip_prefix(&table).map(str::to_owned);
         assert!(footer.is_some_and(|footer| footer.starts_with("\nticks:")));
         for format in [Format::Csv, Format::Json, Format::Folded] {
-            assert_eq!(rendered(format, &quiet), rendered(format, &Layout::default()));
+            assert_eq!(rendered(format, &quiet), rendered(format, &RenderOptions::default()));
         }
     }
 
     #[test]
     fn every_format_can_do_with_ascii() {
         let mut report = fixture::trouble();
-        report.warnings.push("x\u{db}2J…".to_owned());
+        report.facts.warnings.push("x\u{db}2J…".to_owned());
         for (row, name) in report.rows.iter_mut().zip(["A\u{db}2JB", "日本語", "Привет", "🦀"]) {
-            row.fields[2] = fixture::text(name);
+            *row = fixture::with_name(row, fixture::text(name));
         }
         for format in [Format::Table, Format::Csv, Format::Json, Format::Folded] {
             for width in [None, Some(80)] {
-                let layout = Layout { width, charset: Charset::Ascii, ..Layout::default() };
+                let layout = RenderOptions { width, charset: Charset::Ascii, ..RenderOptions::default() };
                 let mut out = Vec::new();
                 render(&report, format, &layout, &mut out).unwrap();
                 let text = String::from_utf8(out).unwrap();
@@ -165,7 +165,7 @@ mod tests {
             }
         }
         for format in [Format::Table, Format::Csv, Format::Json, Format::Folded] {
-            let result = render(&fixture::trouble(), format, &Layout::default(), &mut Closed);
+            let result = render(&fixture::trouble(), format, &RenderOptions::default(), &mut Closed);
             assert_eq!(result.unwrap_err().kind(), io::ErrorKind::BrokenPipe);
         }
     }

@@ -1,7 +1,7 @@
 //! The table, in the layout of the original: a title and a rule as wide as the rows, numbers to the right.
 //!
-//! Widths are those of a terminal, not bytes. Cells are made twice, once to be measured and once to be written, so that
-//! a long report needs no memory of its own.
+//! Widths are columns of a terminal, not bytes. Cells are formatted twice, to be measured and to be written: the text of a
+//! long report is never in memory as a whole.
 
 use std::borrow::Cow;
 use std::io::{self, Write};
@@ -12,64 +12,60 @@ use unicode_width::UnicodeWidthStr as _;
 use super::advice::nothing_seen;
 use super::charset::Charset;
 use crate::ask::column::Column;
-use crate::report::{Align, Field, Report, ReportColumn, Row};
+use crate::report::{Align, Columns, Datum, Report, ReportColumn, Row};
+use crate::row::value::Value;
 use crate::text::decimal::decimal;
 use crate::text::escape::units;
 
-/// No column of texts is made narrower than this.
+/// The least width to which a column of texts is shortened.
 const MIN_TEXT_WIDTH: usize = 4;
 const SEPARATOR: &str = " | ";
 
-/// Writes the table, `terminal` columns wide at most if its texts can be made that short.
+/// Writes the table. With `terminal`, texts are shortened so that lines have that many columns, if `MIN_TEXT_WIDTH` allows it.
 pub fn render(report: &Report, terminal: Option<usize>, charset: Charset, out: &mut dyn Write) -> io::Result<()> {
     let mut widths = natural_widths(report, charset);
     match terminal {
         Some(terminal) => fit(&mut widths, &report.columns, terminal),
         None => limit_padding(&mut widths, report.rows.len()),
     }
-    let is_cut = terminal.is_some();
     let total = table_width(&widths);
     let title = format!("=== {} ", charset.text(&report.title));
     writeln!(out, "\n{title}{}\n", "=".repeat(total.saturating_sub(title.width())))?;
     if report.rows.is_empty() {
         return writeln!(out, " {}", charset.printable(nothing_seen(report).as_bytes()));
     }
+    let line = Line { columns: &report.columns, widths: &widths, charset, is_cut: terminal.is_some() };
     let headers = report.columns.iter().map(|column| charset.printable(column.name.as_bytes()));
-    write_line(&report.columns, &widths, (charset, is_cut), headers, out)?;
+    line.write(headers, out)?;
     writeln!(out, "{}", "-".repeat(total))?;
-    for row in &report.rows {
-        write_line(&report.columns, &widths, (charset, is_cut), cells(&report.columns, row, charset), out)?;
-    }
-    Ok(())
+    report.rows.iter().try_for_each(|row| line.write(cells(&report.columns, row, charset), out))
 }
 
-/// The cells of a row; those it lacks are empty.
-fn cells<'a>(columns: &'a [ReportColumn], row: &'a Row, charset: Charset) -> impl Iterator<Item = Cow<'a, str>> {
-    let fields = row.fields.iter().map(Some).chain(iter::repeat(None));
-    columns
-        .iter()
-        .zip(fields)
-        .map(move |(column, field)| field.map_or(Cow::Borrowed(""), |field| cell(column, field, charset)))
+/// The cells of a row; empty ones where it is too short.
+fn cells<'a>(columns: &'a Columns, row: &'a Row, charset: Charset) -> impl Iterator<Item = Cow<'a, str>> {
+    let data = columns.data(row);
+    data.map(move |(column, datum)| datum.map_or(Cow::Borrowed(""), |datum| cell(column, datum, charset)))
 }
 
-fn cell<'a>(column: &ReportColumn, field: &'a Field, charset: Charset) -> Cow<'a, str> {
-    match field {
-        Field::Integer(number) => Cow::Owned(number.to_string()),
-        Field::Scaled(number, divisor) => Cow::Owned(decimal(*number, *divisor)),
-        Field::Decimal(number) => Cow::Owned(format!("{number:.2}")),
-        Field::Text(bytes) if column.in_parentheses => Cow::Owned(format!("({})", charset.printable(bytes))),
-        Field::Text(bytes) if is_of_psn(column) => charset.bars(bytes),
-        Field::Text(bytes) => charset.printable(bytes),
-        Field::Mark(mark) => Cow::Borrowed(mark.text()),
+fn cell<'a>(column: &ReportColumn, datum: Datum<&'a [u8]>, charset: Charset) -> Cow<'a, str> {
+    match datum {
+        Datum::Decimal(number) => Cow::Owned(format!("{number:.2}")),
+        Datum::Value(Value::Number(number)) => Cow::Owned(decimal(number, column.divisor)),
+        Datum::Value(Value::Text(bytes)) if column.in_parentheses => {
+            Cow::Owned(format!("({})", charset.printable(bytes)))
+        }
+        Datum::Value(Value::Text(bytes)) if is_of_psn(column) => charset.bars(bytes),
+        Datum::Value(Value::Text(bytes)) => charset.printable(bytes),
+        Datum::Value(Value::Mark(mark)) => Cow::Borrowed(mark.text()),
     }
 }
 
-/// Whether the column shows texts of psn's own making, such as a `trend`.
+/// Whether the column's texts are made by psn, such as a `trend`.
 fn is_of_psn(column: &ReportColumn) -> bool {
     !column.name.contains(':') && Column::find(&column.name).is_none()
 }
 
-/// The width that each column would like.
+/// The width of each column's widest cell.
 fn natural_widths(report: &Report, charset: Charset) -> Vec<usize> {
     let mut widths: Vec<usize> =
         report.columns.iter().map(|column| charset.printable(column.name.as_bytes()).width()).collect();
@@ -81,7 +77,7 @@ fn natural_widths(report: &Report, charset: Charset) -> Vec<usize> {
     widths
 }
 
-/// The width that the table would like.
+/// The width of the table if nothing is shortened.
 #[must_use]
 pub fn natural_width(report: &Report, charset: Charset) -> usize {
     table_width(&natural_widths(report, charset))
@@ -92,11 +88,11 @@ fn table_width(widths: &[usize]) -> usize {
     widths.iter().sum::<usize>() + SEPARATOR.len() * widths.len().saturating_sub(1) + 2
 }
 
-/// Takes from the widest columns of texts what `terminal` lacks.
-fn fit(widths: &mut [usize], columns: &[ReportColumn], terminal: usize) {
+/// Makes the widest columns of texts narrower until the table is `terminal` columns wide.
+fn fit(widths: &mut [usize], columns: &Columns, terminal: usize) {
     let excess = table_width(widths).saturating_sub(terminal);
     for _ in 0..excess {
-        let texts = widths.iter_mut().zip(columns).filter(|(_, column)| column.align == Align::Left);
+        let texts = widths.iter_mut().zip(columns.iter()).filter(|(_, column)| column.align == Align::Left);
         match texts.map(|(width, _)| width).max_by_key(|width| **width) {
             Some(widest) if *widest > MIN_TEXT_WIDTH => *widest -= 1,
             _ => return,
@@ -104,10 +100,10 @@ fn fit(widths: &mut [usize], columns: &[ReportColumn], terminal: usize) {
     }
 }
 
-/// Bytes of padding that a table may have: a text of a megabyte must not make every row as long.
+/// Bytes of padding at most: a text of a megabyte must not make every row that long.
 const MAX_PADDING: usize = 64 << 20;
 
-/// Makes columns less wide if their padding in all rows would be too much; longer texts then stick out, and are whole.
+/// Makes columns narrower if the padding of all rows would exceed `MAX_PADDING`. Longer texts are still written whole.
 fn limit_padding(widths: &mut [usize], rows: usize) {
     if rows.saturating_mul(table_width(widths)) > MAX_PADDING {
         let most = (MAX_PADDING / rows.max(1) / widths.len().max(1)).max(1);
@@ -115,29 +111,34 @@ fn limit_padding(widths: &mut [usize], rows: usize) {
     }
 }
 
-/// Writes a line; of cells that are wider than their columns what fits, if they are to be cut.
-fn write_line<'a>(
-    columns: &[ReportColumn],
-    widths: &[usize],
-    (charset, is_cut): (Charset, bool),
-    cells: impl Iterator<Item = Cow<'a, str>>,
-    out: &mut dyn Write,
-) -> io::Result<()> {
-    let mut line = String::new();
-    for ((column, width), cell) in columns.iter().zip(widths).zip(cells) {
-        line.push_str(if line.is_empty() { " " } else { SEPARATOR });
-        let cell = if is_cut { shorten(&cell, *width, column.is_stack, charset.ellipsis()) } else { cell };
-        let padding = iter::repeat_n(' ', width.saturating_sub(cell.width()));
-        match column.align {
-            Align::Right => line.extend(padding.chain(cell.chars())),
-            Align::Left => line.extend(cell.chars().chain(padding)),
-        }
-    }
-    writeln!(out, "{}", line.trim_end_matches(' '))
+/// How the lines of a table are written.
+struct Line<'a> {
+    columns: &'a Columns,
+    widths: &'a [usize],
+    charset: Charset,
+    /// Whether cells that are wider than their columns are shortened.
+    is_cut: bool,
 }
 
-/// `text`, or as much of it as fits with an ellipsis. Parentheses stay closed. Of a stack the end is kept, because the
-/// innermost function says most.
+impl Line<'_> {
+    fn write<'a>(&self, cells: impl Iterator<Item = Cow<'a, str>>, out: &mut dyn Write) -> io::Result<()> {
+        let mut line = String::new();
+        for ((column, width), cell) in self.columns.iter().zip(self.widths).zip(cells) {
+            line.push_str(if line.is_empty() { " " } else { SEPARATOR });
+            let ellipsis = self.charset.ellipsis();
+            let cell = if self.is_cut { shorten(&cell, *width, column.is_stack, ellipsis) } else { cell };
+            let padding = iter::repeat_n(' ', width.saturating_sub(cell.width()));
+            match column.align {
+                Align::Right => line.extend(padding.chain(cell.chars())),
+                Align::Left => line.extend(cell.chars().chain(padding)),
+            }
+        }
+        writeln!(out, "{}", line.trim_end_matches(' '))
+    }
+}
+
+/// `text`, or as much of it as fits with an ellipsis. A closing parenthesis is kept. With `keep_end`, the end of the text is
+/// kept: the last function of a stack says most.
 fn shorten<'a>(text: &'a str, width: usize, keep_end: bool, ellipsis: &str) -> Cow<'a, str> {
     if text.width() <= width {
         return Cow::Borrowed(text);
@@ -153,7 +154,7 @@ fn shorten<'a>(text: &'a str, width: usize, keep_end: bool, ellipsis: &str) -> C
     Cow::Owned(units(text).take(count).chain([ellipsis, tail]).collect())
 }
 
-/// How many of `parts` fit into `room`.
+/// How many of `parts` fit into `room` columns.
 fn fitting<'a>(parts: impl Iterator<Item = &'a str>, room: usize) -> usize {
     let ends = parts.scan(0, |end, part| {
         *end += part.width();
@@ -167,9 +168,9 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::output::fixture::{self, column, number, text};
+    use crate::output::fixture::{self, bytes, columns, group, text, with_name};
     use crate::report::States;
-    use crate::row::observation::Mark;
+    use crate::row::value::{Mark, OwnedValue};
 
     fn rendered(report: &Report, terminal: Option<usize>) -> String {
         let mut out = Vec::new();
@@ -204,7 +205,7 @@ mod tests {
                4 |        0.50 |         -0.05 |                 0.33 | (=1+1)            | a",b\x0d\x0a(c
                3 |        0.38 |          0.00 |                    - | (\xff\xfe)        | /\u{202e}gpj.exe
                2 |        0.25 |             - |                 0.00 | (| x |)           | unit\x2d1 \\x1b
-               1 |        0.12 |            -7 | 36893488147419103230 | ()                | -
+               1 |        0.12 |         -7.00 | 36893488147419103230 | ()                | -
         "#);
     }
 
@@ -212,7 +213,7 @@ mod tests {
     fn wide_characters_and_marks_are_aligned() {
         let mut report = fixture::mysqld();
         for (row, name) in report.rows.iter_mut().zip(["日本語", "e\u{301}te\u{301}", "Привет", "🦀"]) {
-            row.fields[2] = text(name);
+            *row = with_name(row, text(name));
         }
         insta::assert_snapshot!(rendered(&report, None), @"
 
@@ -286,7 +287,7 @@ mod tests {
     #[test]
     fn a_table_is_as_wide_as_its_widest_text_however_wide_that_is() {
         let mut report = fixture::mysqld();
-        report.rows[0].fields[2] = Field::Text(vec![0xff; 30_000].into());
+        report.rows[0] = with_name(&report.rows[0], bytes(&vec![0xff; 30_000]));
         let table = rendered(&report, None);
         let rule = table.lines().find(|line| line.starts_with("---")).unwrap();
         assert!(rule.len() > 120_000 && table.lines().nth(1).unwrap().len() == rule.len(), "{}", rule.len());
@@ -299,7 +300,7 @@ mod tests {
         report.rows.truncate(1);
         let row = report.rows[0].clone();
         report.rows = vec![row; 2000];
-        report.rows[0].fields[2] = Field::Text(vec![b'x'; 1 << 20].into());
+        report.rows[0] = with_name(&report.rows[0], bytes(&vec![b'x'; 1 << 20]));
         let table = rendered(&report, None);
         assert!(table.len() < MAX_PADDING + (2 << 20), "{}", table.len());
         assert!(table.contains(&"x".repeat(1 << 20)) && table.lines().count() > 2000);
@@ -316,32 +317,32 @@ mod tests {
     }
 
     #[test]
-    fn a_row_that_lacks_fields_is_still_a_row() {
+    fn a_row_that_is_too_short_is_still_a_row() {
         let mut report = fixture::mysqld();
-        report.rows[0].fields.truncate(3);
+        report.rows[0].group = report.rows[0].group[..1].into();
         report.rows.truncate(1);
         assert!(rendered(&report, None).contains("\n      25 |        3.12 | (mysqld) |"));
     }
 
-    fn field() -> impl Strategy<Value = Field> {
+    fn value() -> impl Strategy<Value = OwnedValue> {
         prop_oneof![
-            any::<Vec<u8>>().prop_map(|bytes| Field::Text(bytes.into())),
+            any::<Vec<u8>>().prop_map(|text| bytes(&text)),
             ".{0,30}".prop_map(|name| text(&name)),
-            proptest::sample::select(Mark::ALL.to_vec()).prop_map(Field::Mark),
+            proptest::sample::select(Mark::ALL.to_vec()).prop_map(OwnedValue::Mark),
         ]
     }
 
     proptest! {
         #[test]
         fn the_terminal_is_never_exceeded(
-            rows in proptest::collection::vec((0u64..1_000_000, field(), field()), 0..8),
+            rows in proptest::collection::vec((0u64..1_000_000, value(), value()), 0..8),
             terminal in 40usize..120,
         ) {
             let mut report = fixture::empty();
-            report.columns.extend([column("comm"), column("wchan")]);
+            report.columns = columns(&["samples", "avg_threads"], &["comm", "wchan"]);
             report.rows = rows
                 .into_iter()
-                .map(|(samples, first, second)| Row { fields: vec![number(samples), Field::Decimal(0.5), first, second] })
+                .map(|(samples, first, second)| group([samples.into(), 0.5.into()], [first, second]))
                 .collect();
             let table = rendered(&report, Some(terminal));
             let lines: Vec<&str> = table.lines().collect();

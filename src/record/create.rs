@@ -1,5 +1,5 @@
-//! New files and directories of recordings: nobody's links are followed, nothing is replaced unasked, and what root
-//! records only root reads.
+//! Creates the files and directories of recordings. Links are not followed, and nothing is replaced without `--force`. If
+//! psn runs with more rights than its user has without it, only the user who runs it may read the files.
 
 use std::fs::{self, File};
 use std::os::unix::fs::DirBuilderExt as _;
@@ -9,38 +9,31 @@ use rustix::fs::{AtFlags, FileType, FlockOperation, Mode, OFlags, flock, openat,
 
 use super::RecordError;
 use super::directory::check;
-pub use super::directory::{Place, trusted as trusted_directory};
+pub(super) use super::directory::{Destination, trusted as trusted_directory};
 use crate::proc::rights;
-use crate::text::sentence::shown;
 
-/// Permissions of new files: what is recorded with more rights than its user's tells of everyone's processes.
-pub fn file_mode() -> Mode {
+/// The permissions of new files. With more rights than the user's own, a recording tells about everyone's processes.
+pub(super) fn file_mode() -> Mode {
     if rights::sees_others() { Mode::from_raw_mode(0o600) } else { Mode::from_raw_mode(0o666) }
 }
 
-/// Makes a new file. One that is there is replaced if `force` says so, unless another psn writes it.
-///
-/// # Errors
-/// When there is something at the path, when it can not be made, and when others may write to its directory
-/// ([`trusted_directory`]).
-pub fn file(path: &Path, force: bool) -> Result<File, RecordError> {
-    file_at(&Place::of(path)?, force)
+/// Creates a file. An existing one is replaced if `force` is set, unless another psn writes it. Fails, too, if other users
+/// may write to the directory ([`trusted_directory`]).
+pub(super) fn file(path: &Path, force: bool) -> Result<File, RecordError> {
+    file_at(&Destination::of(path)?, force)
 }
 
-/// [`file()`], at a place whose directory is held.
-///
-/// # Errors
-/// When there is something at the place, and when it can not be made.
-pub fn file_at(place: &Place, force: bool) -> Result<File, RecordError> {
+/// Like [`file()`], in a directory that is held open.
+pub(super) fn file_at(place: &Destination, force: bool) -> Result<File, RecordError> {
     let path = place.path.as_path();
     let failed = |error: rustix::io::Errno| RecordError::io(path, error.into());
     if let Ok(found) = place.stat() {
         if !force {
-            return Err(RecordError::Exists { path: shown(path) });
+            return Err(RecordError::Exists { path: path.to_owned() });
         }
         match FileType::from_raw_mode(found.st_mode) {
             FileType::RegularFile => lock(&open_existing(place)?, path)?,
-            // A link is taken away itself: what it leads to is left alone.
+            // A link itself is removed, not its target.
             FileType::Symlink => {}
             _ => return Err(RecordError::not_recording(path, "it is neither a file nor a link, so --force leaves it")),
         }
@@ -51,23 +44,18 @@ pub fn file_at(place: &Place, force: bool) -> Result<File, RecordError> {
     Ok(file)
 }
 
-/// Makes a file that must not be there, at a place whose directory is held. No link is followed.
-///
-/// # Errors
-/// When it cannot be made.
-pub fn exclusively_at(place: &Place) -> rustix::io::Result<File> {
+/// Creates a file that must not exist, in a directory that is held open. Does not follow links.
+pub(super) fn exclusively_at(place: &Destination) -> rustix::io::Result<File> {
     let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     openat(&place.directory, &place.name, flags, file_mode()).map(File::from)
 }
 
-/// Removes what an earlier writer left at a place, if it is a file or a link.
-///
-/// # Errors
-/// When there is something and `force` does not say so, when it is something else, and when it cannot be removed.
-pub fn remove_left(place: &Place, force: bool) -> Result<(), RecordError> {
+/// Removes the file or link that an earlier writer left. Fails if there is one and `force` is not set, or if it is something
+/// else.
+pub(super) fn remove_left(place: &Destination, force: bool) -> Result<(), RecordError> {
     let Ok(found) = place.stat() else { return Ok(()) };
     if !force {
-        return Err(RecordError::Exists { path: shown(&place.path) });
+        return Err(RecordError::Exists { path: place.path.clone() });
     }
     if !matches!(FileType::from_raw_mode(found.st_mode), FileType::RegularFile | FileType::Symlink) {
         return Err(RecordError::not_recording(&place.path, "it is neither a file nor a link, so --force leaves it"));
@@ -76,12 +64,9 @@ pub fn remove_left(place: &Place, force: bool) -> Result<(), RecordError> {
         .map_err(|error| RecordError::io(&place.path, error.into()))
 }
 
-/// `path` with the links of its directory resolved, after a check that nobody else can exchange a directory on the way: for
-/// what is opened by its name.
-///
-/// # Errors
-/// When there is no such directory, and when another user could.
-pub fn safe_path(path: &Path) -> Result<PathBuf, RecordError> {
+/// `path` with the links in its directory resolved, for SQLite, which opens files by name. Fails if another user could
+/// replace a directory on the way.
+pub(super) fn safe_path(path: &Path) -> Result<PathBuf, RecordError> {
     let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."));
     let parent = parent.canonicalize().map_err(|error| RecordError::io(path, error))?;
     for directory in parent.ancestors() {
@@ -91,28 +76,22 @@ pub fn safe_path(path: &Path) -> Result<PathBuf, RecordError> {
     Ok(parent.join(path.file_name().unwrap_or_default()))
 }
 
-fn open_existing(place: &Place) -> Result<File, RecordError> {
+fn open_existing(place: &Destination) -> Result<File, RecordError> {
     let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
     let open = openat(&place.directory, &place.name, flags, Mode::empty());
     open.map(File::from).map_err(|error| RecordError::io(&place.path, error.into()))
 }
 
-/// Takes the lock by which writers know of each other; it is held while `file` is open.
-///
-/// # Errors
-/// When another psn holds it.
-pub fn lock(file: &File, path: &Path) -> Result<(), RecordError> {
+/// Takes the lock by which writers exclude each other. It is held while `file` is open.
+pub(super) fn lock(file: &File, path: &Path) -> Result<(), RecordError> {
     flock(file, FlockOperation::NonBlockingLockExclusive).map_err(|error| match error {
-        rustix::io::Errno::WOULDBLOCK => RecordError::Locked { path: shown(path) },
+        rustix::io::Errno::WOULDBLOCK => RecordError::Locked { path: path.to_owned() },
         other => RecordError::io(path, other.into()),
     })
 }
 
-/// Makes a directory, and those above it, if they are not there.
-///
-/// # Errors
-/// When they can not be made.
-pub fn directory(path: &Path) -> Result<(), RecordError> {
+/// Creates a directory and those above it, unless they exist.
+pub(super) fn directory(path: &Path) -> Result<(), RecordError> {
     let mode = if rights::sees_others() { 0o700 } else { 0o777 };
     fs::DirBuilder::new().recursive(true).mode(mode).create(path).map_err(|error| RecordError::io(path, error))
 }

@@ -1,11 +1,10 @@
-//! Recordings as one file of comma-separated values, for whatever reads nothing else.
+//! Recordings as one file of comma-separated values, which everything can read.
 //!
-//! A first line of column names, then a row a line. What is no row begins with `#` in its first cell, as comments do:
-//! `#recording` with the header, `#tick` before the rows of each tick, `#facts` at the end, each with JSON in its second
-//! cell. Texts are in their stored form ([`text`]), and harmless to terminals and spreadsheets; scaled numbers are
-//! decimals.
+//! The first line after the header has the names of the columns; then each line is a row. Lines that are not rows begin with
+//! `#`: `#recording` with the header, `#tick` before the rows of each tick, and `#facts` at the end, each with JSON in the
+//! second cell. Texts are in their stored form ([`text`]), safe for terminals and spreadsheets. Scaled numbers are decimals.
 
-mod lines;
+mod records;
 
 use std::fs::File;
 use std::io::{BufWriter, Write as _};
@@ -15,8 +14,8 @@ use std::sync::atomic::AtomicBool;
 
 use serde::{Deserialize, Serialize};
 
-use self::lines::{LineError, Lines, Record};
-use super::source::Source;
+use self::records::{CsvRecord, CsvRecords, LineError};
+use super::input_file::InputFile;
 use super::{
     Header, PIECE_ROWS, Piece, Query, RecordError, RecordedColumn, Recording, Sink, TickInfo, Visit, create, text,
 };
@@ -31,19 +30,19 @@ const RECORDING: &str = "#recording";
 const TICK: &str = "#tick";
 const FACTS: &str = "#facts";
 
-/// Cells before the recorded columns: `tick` and `time`.
+/// How many cells precede the recorded columns: `tick` and `time`.
 const LEADING: usize = 2;
 
-/// A file in the making.
+/// Writes a file.
 #[derive(Debug)]
-pub struct CsvSink {
+pub(super) struct CsvSink {
     path: PathBuf,
     out: BufWriter<File>,
     columns: Vec<RecordedColumn>,
     tick: u64,
 }
 
-/// A tick, and how many rows follow it.
+/// The JSON of a `#tick` line: the tick, and how many rows follow.
 #[derive(Debug, Serialize, Deserialize)]
 struct TickLine {
     #[serde(flatten)]
@@ -52,11 +51,8 @@ struct TickLine {
 }
 
 impl CsvSink {
-    /// Makes a file for rows as `header` says. What is there is replaced if `force` says so.
-    ///
-    /// # Errors
-    /// When there is something at the path, when another psn writes it, and when it can not be made.
-    pub fn create(path: &Path, header: &Header, force: bool) -> Result<Self, RecordError> {
+    /// Creates a file for rows with the columns of `header`. An existing one is replaced if `force` is set.
+    pub(super) fn create(path: &Path, header: &Header, force: bool) -> Result<Self, RecordError> {
         let out = BufWriter::with_capacity(1 << 16, create::file(path, force)?);
         let mut sink = Self { path: path.to_owned(), out, columns: header.columns.clone(), tick: 0 };
         sink.line(RECORDING, header)?;
@@ -73,7 +69,7 @@ impl CsvSink {
         }
     }
 
-    /// A line that is no row. Not by the writer of rows, which would quote the `#`.
+    /// Writes a line that is not a row. The `csv` crate would quote the `#`.
     fn line(&mut self, label: &str, content: &impl Serialize) -> Result<(), RecordError> {
         let json = serde_json::to_string(content).unwrap_or_default().replace('"', "\"\"");
         writeln!(self.out, "{label},\"{json}\"").map_err(|error| RecordError::io(&self.path, error))
@@ -98,7 +94,7 @@ impl CsvSink {
     }
 }
 
-/// Writes rows; a first cell that begins as what is no row is quoted.
+/// A writer for rows: a first cell that begins with `#` is quoted.
 fn rows_writer(out: &mut BufWriter<File>) -> csv::Writer<&mut BufWriter<File>> {
     csv::WriterBuilder::new().flexible(true).comment(Some(b'#')).from_writer(out)
 }
@@ -130,16 +126,16 @@ impl Sink for CsvSink {
 
 /// A file that is read.
 #[derive(Debug)]
-pub struct CsvRecording {
-    source: Source,
+pub(super) struct CsvRecording {
+    source: InputFile,
     stop: Arc<AtomicBool>,
     header: Header,
     facts: Option<Facts>,
     warnings: Vec<String>,
 }
 
-/// What a line is.
-enum Line {
+/// A parsed line.
+enum CsvLine {
     Recording(Box<Header>),
     Names,
     Tick(Box<TickLine>),
@@ -148,8 +144,8 @@ enum Line {
     Unknown,
 }
 
-impl Line {
-    fn of(record: Record<'_>) -> Self {
+impl CsvLine {
+    fn of(record: CsvRecord<'_>) -> Self {
         let json = record.cell(1);
         match record.cell(0) {
             label if label == RECORDING.as_bytes() => {
@@ -169,16 +165,13 @@ impl Line {
 }
 
 impl CsvRecording {
-    /// The recording in `source`, which is read until `stop` is set.
-    ///
-    /// # Errors
-    /// When it can not be read, or is none.
-    pub fn open(source: Source, stop: &Arc<AtomicBool>) -> Result<Self, RecordError> {
+    /// Opens the recording in `source`. Setting `stop` ends all reading.
+    pub(super) fn open(source: InputFile, stop: &Arc<AtomicBool>) -> Result<Self, RecordError> {
         let path = source.path.clone();
-        let mut lines = Lines::new(&source, stop).map_err(|error| RecordError::io(&path, error))?;
+        let mut lines = CsvRecords::new(&source, stop).map_err(|error| RecordError::io(&path, error))?;
         let header = match lines.next() {
-            Ok(Some(record)) => match Line::of(record) {
-                Line::Recording(header) => *header,
+            Ok(Some(record)) => match CsvLine::of(record) {
+                CsvLine::Recording(header) => *header,
                 _ => return Err(RecordError::not_recording(&path, "its first line is not '#recording' with a header")),
             },
             Ok(None) => return Err(RecordError::not_recording(&path, "it is empty")),
@@ -190,24 +183,24 @@ impl CsvRecording {
         Ok(Self { source, stop: Arc::clone(stop), header, facts: None, warnings: Vec::new() })
     }
 
-    fn lines(&self) -> Result<Lines, RecordError> {
-        Lines::new(&self.source, &self.stop).map_err(|error| RecordError::io(&self.source.path, error))
+    fn lines(&self) -> Result<CsvRecords, RecordError> {
+        CsvRecords::new(&self.source, &self.stop).map_err(|error| RecordError::io(&self.source.path, error))
     }
 
-    /// Gives the time of each tick to `see`, as far as the file can be read.
+    /// Calls `see` with the time of each tick, as far as the file can be read.
     fn each_time(&self, see: &mut dyn FnMut(u64)) -> Result<(), RecordError> {
         let mut lines = self.lines()?;
         loop {
             match lines.next() {
                 Ok(Some(record)) if record.cell(0) == TICK.as_bytes() => {
-                    if let Line::Tick(line) = Line::of(record) {
+                    if let CsvLine::Tick(line) = CsvLine::of(record) {
                         see(line.tick.time_ns);
                     }
                 }
                 Ok(Some(_)) => {}
                 Ok(None) => return Ok(()),
                 Err(LineError::Stopped) => return Err(RecordError::Stopped),
-                // A reading of it says so.
+                // `read` warns about it.
                 Err(_) => return Ok(()),
             }
         }
@@ -224,7 +217,7 @@ fn value<'a>(cell: &'a [u8], column: &RecordedColumn, buffer: &'a mut Vec<u8>) -
     text::load(cell, buffer)
 }
 
-/// The number that is written as `cell`, times `divisor`.
+/// The number in `cell`, multiplied by `divisor`; none if it has another form or too many decimals.
 fn number(cell: &[u8], divisor: u32) -> Option<i128> {
     let cell = std::str::from_utf8(cell).ok()?;
     let (sign, digits) = cell.strip_prefix('-').map_or((1, cell), |digits| (-1, digits));
@@ -275,7 +268,7 @@ impl Recording for CsvRecording {
         self.warnings.clear();
         let mut lines = self.lines()?;
         let header = self.header.clone();
-        let mut reading = Reading::new(&header, query);
+        let mut reading = OpenTick::new(&header, query);
         loop {
             let progress = lines.progress();
             let record = match lines.next() {
@@ -288,18 +281,18 @@ impl Recording for CsvRecording {
                     break;
                 }
             };
-            match Line::of(record) {
-                Line::Tick(line) => reading.begin(line),
-                Line::Row => reading.row(record, progress, visit)?,
-                Line::Facts(facts) => self.facts = Some(*facts),
-                Line::Recording(_) | Line::Names => {}
-                Line::Unknown => reading.is_torn = true,
+            match CsvLine::of(record) {
+                CsvLine::Tick(line) => reading.begin(line),
+                CsvLine::Row => reading.row(record, progress, visit)?,
+                CsvLine::Facts(facts) => self.facts = Some(*facts),
+                CsvLine::Recording(_) | CsvLine::Names => {}
+                CsvLine::Unknown => reading.is_torn = true,
             }
             reading.end(progress, visit)?;
         }
         if reading.is_torn || reading.open.is_some() {
             self.warnings.push(format!(
-                "{}: a tick was not written to its end, or was changed since; it is left out",
+                "{}: a tick was not written to its end, or was changed since; it is skipped",
                 shown(&self.source.path)
             ));
         }
@@ -307,23 +300,23 @@ impl Recording for CsvRecording {
     }
 }
 
-/// Bytes of a piece after which it ends.
+/// The size in bytes after which a piece ends.
 const PIECE_BYTES: usize = 8 << 20;
 
-/// What is known of a reading in progress.
-struct Reading<'a> {
-    /// Cells of a row.
+/// The tick that is being read.
+struct OpenTick<'a> {
+    /// How many cells a row has.
     cells: usize,
     query: &'a Query,
     wanted: Vec<(usize, &'a RecordedColumn)>,
     rows: Rows,
     buffer: Vec<u8>,
-    /// The tick whose rows come, and how many are still to come.
+    /// The tick whose rows follow, and how many are still missing.
     open: Option<(Box<TickLine>, usize)>,
     is_torn: bool,
 }
 
-impl<'a> Reading<'a> {
+impl<'a> OpenTick<'a> {
     fn new(header: &'a Header, query: &'a Query) -> Self {
         let places = query.columns.iter().filter_map(|column| header.place(column));
         Self {
@@ -348,7 +341,7 @@ impl<'a> Reading<'a> {
         self.open = Some((line, count));
     }
 
-    fn row(&mut self, record: Record<'_>, progress: f64, visit: &mut Visit<'_>) -> Result<(), RecordError> {
+    fn row(&mut self, record: CsvRecord<'_>, progress: f64, visit: &mut Visit<'_>) -> Result<(), RecordError> {
         let is_whole = record.len() == self.cells;
         let Some((line, left)) = self.open.as_mut().filter(|(_, left)| *left > 0 && is_whole) else {
             self.is_torn = true;
@@ -367,7 +360,7 @@ impl<'a> Reading<'a> {
         Ok(())
     }
 
-    /// Gives the tick away if it is complete.
+    /// Hands on the tick if it is complete.
     fn end(&mut self, progress: f64, visit: &mut Visit<'_>) -> Result<(), RecordError> {
         let Some((line, _)) = self.open.take_if(|(_, left)| *left == 0) else { return Ok(()) };
         if self.is_wanted(&line) {

@@ -1,9 +1,9 @@
-//! The directory that a recording is written to: held by descriptor, and nobody else's to write in.
+//! Checks who may write to the directory of a recording, and holds it open by descriptor.
 //!
-//! Whoever may write to a directory may exchange what is in it. An ordinary user's psn can do no more than that user, so
-//! nothing is asked of the directory then. What root writes tells of everyone's processes, and where root is led to by somebody
-//! else's links, root's files are: then the directory has to be root's own (or that of who called sudo), and others may write to
-//! it only if it is sticky, as /tmp is.
+//! Whoever may write to a directory can replace the files in it. If psn has no more rights than its user, nothing is
+//! checked: it can do no more than the user. If it has more, what it writes tells about everyone's processes, and a link of
+//! another user could make it write over root's files. Then the directory must belong to root, to the user psn runs as, or
+//! to the caller of sudo, and others may write to it only if it is sticky, as /tmp is.
 
 use std::collections::VecDeque;
 use std::ffi::{OsStr, OsString};
@@ -18,19 +18,19 @@ use super::RecordError;
 use crate::proc::rights;
 use crate::text::sentence::shown;
 
-/// Links that are followed on the way to one directory; the kernel follows no more.
+/// The most links that are followed on the way to a directory, as many as the kernel follows.
 const MAX_LINKS: usize = 40;
 
-/// Who may be trusted not to exchange what psn meets.
+/// The users and the group that may own directories and links on the way.
 #[derive(Debug, Clone)]
-struct Trust {
-    /// Users: root, psn's own, and under sudo the one who called it, who may do as root anyway.
+struct TrustedUsers {
+    /// root, the user psn runs as, and under sudo its caller, who can act as root anyway.
     users: Vec<u32>,
-    /// psn's own group.
+    /// The group psn runs as.
     group: u32,
 }
 
-impl Trust {
+impl TrustedUsers {
     fn of_this_process() -> Self {
         let uid = geteuid();
         let mut users = vec![0, uid.as_raw()];
@@ -44,7 +44,7 @@ impl Trust {
         self.users.contains(&uid)
     }
 
-    /// Why somebody else could exchange files in a directory; none if nobody could.
+    /// Why another user could replace files in a directory; none if none could.
     fn refusal(&self, directory: &Stat) -> Option<String> {
         let mode = directory.st_mode;
         if !self.has(directory.st_uid) {
@@ -61,37 +61,30 @@ impl Trust {
     }
 }
 
-/// Opens the directory at `path` to work relative to it (`O_PATH`): whatever its name leads to later, this one stays. When psn
-/// sees more than its user could without it, a directory in which others may exchange files is refused, and so are others'
-/// links on the way to it.
-///
-/// # Errors
-/// When it can not be opened, and when it is refused: then who may write there.
-pub fn trusted(path: &Path) -> Result<OwnedFd, RecordError> {
+/// Opens the directory at `path` (`O_PATH`), so that later changes of the name do not matter. If psn sees more than its user
+/// could without it, fails if other users could replace files there, or if a link on the way belongs to one of them.
+pub(super) fn trusted(path: &Path) -> Result<OwnedFd, RecordError> {
     let path = if path.as_os_str().is_empty() { Path::new(".") } else { path };
     let failed = |error: rustix::io::Errno| RecordError::io(path, error.into());
     if !rights::sees_others() {
         return openat(CWD, path, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty()).map_err(failed);
     }
-    let trust = Trust::of_this_process();
+    let trust = TrustedUsers::of_this_process();
     let directory = walk(path, &trust)?;
     match trust.refusal(&fstat(&directory).map_err(failed)?) {
-        Some(reason) => Err(RecordError::Untrusted { path: shown(path), reason }),
+        Some(reason) => Err(RecordError::Untrusted { path: path.to_owned(), reason }),
         None => Ok(directory),
     }
 }
 
-/// Checks that others can not exchange what is in the directory at `path`, when psn sees more than its user could without it.
-///
-/// # Errors
-/// When they can: who may write there.
-pub fn check(path: &Path, directory: &Stat) -> Result<(), RecordError> {
-    let refusal = if rights::sees_others() { Trust::of_this_process().refusal(directory) } else { None };
-    refusal.map_or(Ok(()), |reason| Err(RecordError::Untrusted { path: shown(path), reason }))
+/// Checks that other users cannot replace files in the directory at `path`, if psn sees more than its user could without it.
+pub(super) fn check(path: &Path, directory: &Stat) -> Result<(), RecordError> {
+    let refusal = if rights::sees_others() { TrustedUsers::of_this_process().refusal(directory) } else { None };
+    refusal.map_or(Ok(()), |reason| Err(RecordError::Untrusted { path: path.to_owned(), reason }))
 }
 
-/// Follows `path` from directory to directory, and of links only those of users that are trusted.
-fn walk(path: &Path, trust: &Trust) -> Result<OwnedFd, RecordError> {
+/// Follows `path` from directory to directory, and only links that belong to trusted users.
+fn walk(path: &Path, trust: &TrustedUsers) -> Result<OwnedFd, RecordError> {
     let failed = |error: rustix::io::Errno| RecordError::io(path, error.into());
     let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let mut todo = steps(path);
@@ -108,8 +101,8 @@ fn walk(path: &Path, trust: &Trust) -> Result<OwnedFd, RecordError> {
                     return Err(failed(rustix::io::Errno::LOOP));
                 }
                 if !trust.has(found.st_uid) {
-                    let reason = format!("{} is a link of uid {}", step.display(), found.st_uid);
-                    return Err(RecordError::Untrusted { path: shown(path), reason });
+                    let reason = format!("{} is a link of uid {}", shown(Path::new(&step)), found.st_uid);
+                    return Err(RecordError::Untrusted { path: path.to_owned(), reason });
                 }
                 for step in steps(&target(&here, &step).map_err(failed)?).into_iter().rev() {
                     todo.push_front(step);
@@ -126,54 +119,43 @@ fn target(directory: impl AsFd, name: &OsStr) -> rustix::io::Result<PathBuf> {
     Ok(PathBuf::from(OsString::from_vec(target.into_bytes())))
 }
 
-/// What `path` leads through, one name after another; `/` first, if it is absolute.
+/// The names that `path` consists of; `/` is the first if it is absolute.
 fn steps(path: &Path) -> VecDeque<OsString> {
     let known = path.components().filter(|component| !matches!(component, Component::CurDir));
     known.map(|component| component.as_os_str().to_owned()).collect()
 }
 
-/// The name or path of what lies beside a file: the file's, with `suffix`.
-pub fn with_suffix(name: impl AsRef<OsStr>, suffix: &str) -> OsString {
+/// The name or path of a file beside another one: its own, followed by `suffix`.
+pub(super) fn with_suffix(name: impl AsRef<OsStr>, suffix: &str) -> OsString {
     let mut name = name.as_ref().to_owned();
     name.push(suffix);
     name
 }
 
-/// Where something is to be made: the directory, held, and the name in it.
+/// Where a file is to be created: a directory that is held open, and the name in it.
 #[derive(Debug)]
-pub struct Place {
-    /// The directory.
+pub(super) struct Destination {
     pub directory: OwnedFd,
-    /// The name in it.
     pub name: OsString,
-    /// The path that was given, for messages.
+    /// The path as it was given, for messages.
     pub path: PathBuf,
 }
 
-impl Place {
-    /// That of `path`, in a directory as [`trusted`] wants it.
-    ///
-    /// # Errors
-    /// Those of [`trusted`], and when `path` names nothing in a directory.
-    pub fn of(path: &Path) -> Result<Self, RecordError> {
+impl Destination {
+    /// The destination `path`, in a directory that [`trusted`] accepts.
+    pub(super) fn of(path: &Path) -> Result<Self, RecordError> {
         let name = path.file_name().ok_or_else(|| RecordError::io(path, rustix::io::Errno::ISDIR.into()))?;
         let directory = trusted(path.parent().unwrap_or_else(|| Path::new(".")))?;
         Ok(Self { directory, name: name.to_owned(), path: path.to_owned() })
     }
 
-    /// What lies there; a link is itself.
-    ///
-    /// # Errors
-    /// When there is nothing, or it can not be looked at.
-    pub fn stat(&self) -> rustix::io::Result<Stat> {
+    /// The metadata of what has that name; of a link, its own.
+    pub(super) fn stat(&self) -> rustix::io::Result<Stat> {
         rustix::fs::statat(&self.directory, &self.name, rustix::fs::AtFlags::SYMLINK_NOFOLLOW)
     }
 
-    /// The place beside it of the same name with `suffix`.
-    ///
-    /// # Errors
-    /// When there are no descriptors left.
-    pub fn beside(&self, suffix: &str) -> Result<Self, RecordError> {
+    /// The destination in the same directory whose name is this one's with `suffix`.
+    pub(super) fn beside(&self, suffix: &str) -> Result<Self, RecordError> {
         let directory = self.directory.try_clone().map_err(|error| RecordError::io(&self.path, error))?;
         Ok(Self { directory, name: with_suffix(&self.name, suffix), path: with_suffix(&self.path, suffix).into() })
     }
@@ -196,7 +178,7 @@ mod tests {
 
     #[test]
     fn a_directory_is_trusted_if_nobody_else_may_exchange_what_is_in_it() {
-        let trust = Trust { users: vec![0, 1000], group: 100 };
+        let trust = TrustedUsers { users: vec![0, 1000], group: 100 };
         for (uid, gid, mode) in [(0, 0, 0o755), (1000, 5, 0o700), (0, 5, 0o1777), (0, 5, 0o1775), (1000, 100, 0o775)] {
             assert_eq!(trust.refusal(&stat(uid, gid, mode)), None, "{uid} {gid} {mode:o}");
         }

@@ -1,11 +1,12 @@
-//! What the tests of the formats share.
+//! Data that the tests of the formats share.
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use crate::ask::column::Column;
-use crate::record::header::{FORMAT, States};
+use crate::record::header::FORMAT;
 use crate::record::parquet::DatasetOptions;
+use crate::record::tick::States;
 use crate::record::{Header, Query, RecordedColumn, Recording, Sink, TickInfo};
 use crate::row::observation::{Mark, Value};
 use crate::row::rows::Rows;
@@ -79,7 +80,7 @@ pub fn tick(number: u64, start_ns: u64) -> TickInfo {
     }
 }
 
-/// The rows of tick `number`: some, and now and then none.
+/// The rows of tick `number`: up to three.
 pub fn rows(number: u64) -> Vec<Rows> {
     let mut rows = Rows::new(COLUMNS.len());
     for thread in 0..number % 4 {
@@ -119,14 +120,14 @@ pub fn threads(threads: &[(u8, i64)]) -> Rows {
     rows
 }
 
-/// Values as tests compare them.
+/// A row as tests compare it.
 pub type Row = Vec<String>;
 
 pub fn texts(rows: &Rows, columns: usize) -> Vec<Row> {
     (0..rows.len()).map(|row| (0..columns).map(|column| format!("{:?}", rows.value(row, column))).collect()).collect()
 }
 
-/// What a sink was given, as a reading should give it back.
+/// The ticks that [`add`] gives to a sink, as they should be read back.
 pub fn expected(numbers: impl Iterator<Item = u64>, start_ns: u64) -> Vec<(TickInfo, Vec<Row>)> {
     let of =
         |number| (tick(number, start_ns), rows(number).iter().flat_map(|rows| texts(rows, COLUMNS.len())).collect());
@@ -164,7 +165,7 @@ pub fn parts(directory: &Path) -> Vec<PathBuf> {
     found
 }
 
-/// Options by which a part is complete after so many ticks' worth of time: none, so that each tick is a part.
+/// Options by which each tick becomes a part.
 pub fn a_part_a_tick() -> DatasetOptions {
     DatasetOptions { part: std::time::Duration::ZERO, ..DatasetOptions::default() }
 }

@@ -1,6 +1,5 @@
-//! What a recording says of itself, whatever its format.
+//! The header of a recording, which is the same in all formats.
 
-use std::collections::BTreeMap;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
@@ -8,69 +7,68 @@ use serde::{Deserialize, Serialize};
 use crate::ask::column::{Column, Kind};
 use crate::ask::registry::COLUMNS;
 use crate::record::RecordError;
-use crate::sample::StateCounts;
 
-/// The version of the form of recordings; a reader refuses those of a later one.
+/// The version of the layout of recordings. Recordings of another version are not read.
 pub const FORMAT: u32 = 1;
 
-/// Columns that every recording has: who it was, and in which state.
+/// Columns that every recording has: which thread it was, and its state.
 pub const IDENTITY: [&str; 4] = ["pid", "task", "starttime", "state_id"];
 
-/// Columns that are recorded beside those that a run asks for: what either scan tells of a thread without a further read.
+/// Columns that are always recorded besides those asked for: both scans know them without a further read.
 pub const BASE: [&str; 7] = ["comm", "comm2", "pcomm", "state", "processor", "wait_since_ns", "wait_exact"];
 
 /// What was recorded, where and how.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Header {
-    /// [`FORMAT`].
+    /// The version of the layout, [`FORMAT`].
     pub format: u32,
-    /// psn's version.
+    /// The version of psn.
     pub version: String,
-    /// The run: unique among all hosts.
+    /// The id of the run, unique among all hosts.
     pub run: String,
     /// The host's name.
     pub host: String,
     /// The kernel's release.
     pub kernel: String,
-    /// The kernel's `boot_id`: start times of threads count from that boot.
+    /// The kernel's `boot_id`. The start times of threads count from that boot.
     pub boot_id: String,
-    /// Start, nanoseconds since 1970.
+    /// The start of the run, nanoseconds since 1970.
     pub started_ns: u64,
     /// `CLOCK_MONOTONIC` at the start, nanoseconds.
     pub monotonic_ns: u64,
-    /// `CLOCK_BOOTTIME` at the start, nanoseconds: threads' start times are on this clock.
+    /// `CLOCK_BOOTTIME` at the start, nanoseconds. The start times of threads are on this clock.
     pub boottime_ns: u64,
-    /// The rate asked for.
+    /// The sampling rate that was asked for.
     pub hz: f64,
     /// The command line.
     pub args: Vec<String>,
     /// The letters of the states that were recorded.
     pub states: String,
-    /// The conditions of `--where`: only rows for which they held are there.
+    /// The conditions of `--where`: only rows that met them were recorded.
     pub filters: Vec<String>,
     /// The columns of the rows, in order.
     pub columns: Vec<RecordedColumn>,
 }
 
-/// One column of the rows.
+/// A recorded column.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RecordedColumn {
     /// Its name.
     pub name: String,
-    /// `text`, `id`, `counter` or `gauge`.
+    /// Its kind: `text`, `id`, `counter` or `gauge`.
     pub kind: String,
-    /// What a stored number is to be divided by.
+    /// The divisor by which a stored number becomes a value.
     pub divisor: u32,
 }
 
 impl RecordedColumn {
-    /// That of the registry's `column`.
+    /// The recorded form of a column of the registry.
     #[must_use]
     pub fn of(column: &Column) -> Self {
         Self { name: column.name.to_owned(), kind: column.kind.name().to_owned(), divisor: column.divisor }
     }
 
-    /// The registry's column; none if this psn does not know it.
+    /// The column of the registry; none if this psn does not know it.
     #[must_use]
     pub fn column(&self) -> Option<&'static Column> {
         COLUMNS.iter().find(|column| column.name == self.name && column.divisor == self.divisor)
@@ -84,10 +82,10 @@ impl RecordedColumn {
 }
 
 impl Header {
-    /// Whether this psn can read what was found at `path`.
+    /// Checks that this psn can read the recording at `path`.
     ///
     /// # Errors
-    /// Why not.
+    /// If it cannot: why not.
     pub fn check(&self, path: &Path) -> Result<(), RecordError> {
         if self.format != FORMAT {
             let reason = format!("its form is number {}, and this psn knows {FORMAT}", self.format);
@@ -106,80 +104,16 @@ impl Header {
         self.columns.iter().map(|column| column.name.clone()).collect()
     }
 
-    /// The place of `column` in the rows.
+    /// The index of `column` among the columns of the rows.
     #[must_use]
     pub fn place(&self, column: &Column) -> Option<usize> {
         self.columns.iter().position(|recorded| recorded.column().is_some_and(|known| known.name == column.name))
     }
 }
 
-/// One completed tick.
-///
-/// What happened between two of them follows from the counts, which go on from the start of the run.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct TickInfo {
-    /// Start of the pass, nanoseconds since 1970.
-    pub time_ns: u64,
-    /// How late it started.
-    pub late_ns: u64,
-    /// How long it took.
-    pub pass_ns: u64,
-    /// Ticks due so far, this one included.
-    pub due: u64,
-    /// Ticks skipped so far to keep within `--max-cpu`.
-    pub throttled: u64,
-    /// Ticks given up so far.
-    pub abandoned: u64,
-    /// Ticks completed so far of which nothing was written: the disk was too slow.
-    pub lost: u64,
-    /// Processes in the task list.
-    pub processes: u64,
-    /// Threads visited.
-    pub threads: u64,
-    /// Threads seen in each state, by letter, those that were not recorded too.
-    pub states: States,
-}
-
-/// Threads by state letter.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct States(pub BTreeMap<char, u64>);
-
-impl From<&StateCounts> for States {
-    fn from(counts: &StateCounts) -> Self {
-        Self(counts.iter().map(|(letter, count)| (char::from(letter), count)).collect())
-    }
-}
-
-impl std::fmt::Display for States {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        for (index, (letter, count)) in self.0.iter().enumerate() {
-            write!(f, "{}{letter}:{count}", if index == 0 { "" } else { " " })?;
-        }
-        Ok(())
-    }
-}
-
-impl States {
-    /// Those that are displayed as `text`; what is not in that form is left out.
-    #[must_use]
-    pub fn parse(text: &str) -> Self {
-        let pairs = text.split(' ').filter_map(|pair| pair.split_once(':'));
-        Self(pairs.filter_map(|(letter, count)| letter.chars().next().zip(count.parse().ok())).collect())
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn states_are_read_as_they_are_written() {
-        let states = States(BTreeMap::from([('R', 2), ('S', 100)]));
-        assert_eq!(states.to_string(), "R:2 S:100");
-        assert_eq!(States::parse("R:2 S:100"), states);
-        assert_eq!(States::parse(""), States::default());
-    }
 
     #[test]
     fn the_columns_of_every_recording_exist() {

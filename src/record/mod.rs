@@ -1,4 +1,4 @@
-//! Recordings: every observation of a run, kept to be asked later.
+//! Recordings: every observation of a run, written to files, for questions later.
 //!
 //! ```text
 //!  sampler ── rows of a completed tick ──► Recorder ── bounded queue ──► writer thread ──► Sink (one file a format)
@@ -6,253 +6,156 @@
 //!  report ◄── aggregate ◄── replay ◄── ticks and rows ◄── Recording (one file a format) ◄────┘
 //! ```
 //!
-//! A recording is a [`Header`] (what was recorded, where and how), one [`TickInfo`] for each tick that was completed,
-//! with the tick's rows, and, if the run ended as it should, the [`Facts`] of its report. The formats differ in
-//! who else can read them: [`sqlite`] for `sqlite3` and all that speaks it, [`parquet`] for engines over many
-//! hosts, [`csv`] for everything. docs/recordings.md describes them for those who do.
+//! A recording is a [`Header`] (what was recorded, where and how), a [`TickInfo`] for each completed tick, the rows of each
+//! tick, and the [`Facts`] of the report, unless the run was killed. The formats differ in who else can read them: SQLite for
+//! `sqlite3` and all that speaks it, Parquet for engines over many hosts, CSV for everything. docs/recordings.md describes
+//! them for users.
 
-pub mod create;
-pub mod csv;
-pub mod directory;
+mod create;
+mod csv;
+mod directory;
+mod error;
 #[cfg(test)]
 pub(crate) mod fixture;
 pub mod header;
+mod input_file;
 pub mod open;
-#[allow(clippy::disallowed_methods, reason = "what they say of a path passes app::tell")]
-pub mod parquet;
-pub mod recorder;
+mod parquet;
+mod recorder;
 mod repeats;
-pub mod source;
-#[allow(clippy::disallowed_methods, reason = "what they say of a path passes app::tell")]
-pub mod sqlite;
-pub mod text;
-pub mod unrecorded;
+mod sqlite;
+mod text;
+pub mod tick;
+pub(crate) mod unrecorded;
 
-use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::ask::column::Column;
 use crate::report::Facts;
 use crate::row::rows::Rows;
-use crate::text::sentence::shown;
 
-pub use header::{Header, RecordedColumn, TickInfo};
+pub use error::{Cause, RecordError};
+pub use header::{Header, RecordedColumn};
 pub use recorder::{Recorder, Written};
+pub use tick::TickInfo;
 
-/// Why a recording could not be written or read.
-#[derive(Debug, thiserror::Error)]
-pub enum RecordError {
-    /// An I/O error.
-    #[error("{path}: {error}")]
-    Io {
-        /// The file.
-        path: String,
-        /// What the system says.
-        error: io::Error,
-    },
-    /// What the engine of the format says.
-    #[error("{path}: {reason}")]
-    Engine {
-        /// The file.
-        path: String,
-        /// Why, in its words.
-        reason: String,
-    },
-    /// There is something at the path already.
-    #[error("{path} exists: choose another name, or have it replaced with --force")]
-    Exists {
-        /// The file.
-        path: String,
-    },
-    /// Whoever may write there could exchange what psn makes, or lead it elsewhere.
-    #[error(
-        "{path}: {reason}; with more rights than its user's psn records only where nobody else may write: choose another \
-         directory (mkdir -m 700), or take their right away (chmod go-w, chown)"
-    )]
-    Untrusted {
-        /// The directory.
-        path: String,
-        /// Who may write there.
-        reason: String,
-    },
-    /// Another psn writes there.
-    #[error("{path} is being written by another psn")]
-    Locked {
-        /// The file.
-        path: String,
-    },
-    /// No psn wrote that.
-    #[error("{path} is not a recording: {reason}")]
-    NotRecording {
-        /// The file.
-        path: String,
-        /// What is wrong with it.
-        reason: String,
-    },
-    /// The name says nothing of the format.
-    #[error("{path}: name a recording .db or .sqlite for SQLite, .csv for CSV, or end it with / for a Parquet dataset")]
-    UnknownFormat {
-        /// The path.
-        path: String,
-    },
-    /// A column that is asked for was not recorded.
-    #[error("column '{column}' was not recorded in {path}; it has {}", .recorded.join(", "))]
-    NotRecorded {
-        /// The file.
-        path: String,
-        /// The column's name.
-        column: &'static str,
-        /// The columns that were.
-        recorded: Vec<String>,
-    },
-    /// Processes are asked for by name, and their names were not recorded.
-    #[error(
-        "-p: the names of processes (column pcomm) were not recorded in {path}, as by psn before that column; give pids, or \
-         ask for names of threads with --where 'comm2 ~ NAME'"
-    )]
-    NoProcessNames {
-        /// The file.
-        path: String,
-    },
-    /// The user has had enough.
-    #[error("stopped")]
-    Stopped,
-}
-
-impl RecordError {
-    /// An I/O error on `path`.
-    pub fn io(path: &Path, error: io::Error) -> Self {
-        Self::Io { path: shown(path), error }
-    }
-
-    /// An engine's error on `path`.
-    pub fn engine(path: &Path, reason: impl ToString) -> Self {
-        Self::Engine { path: shown(path), reason: reason.to_string() }
-    }
-
-    /// That `path` is no recording.
-    pub fn not_recording(path: &Path, reason: impl ToString) -> Self {
-        Self::NotRecording { path: shown(path), reason: reason.to_string() }
-    }
-}
-
-/// Where a recording is written to.
+/// Writes a recording in one format.
 pub trait Sink: Send {
-    /// Adds a completed tick: its rows' values are in the order of the header's columns. It may keep the buffers, and
+    /// Adds a completed tick. The rows' values are in the order of the header's columns. The sink may keep the buffers and
     /// leave others in their place.
     ///
     /// # Errors
-    /// When it could not be written. The recording is then as it was after the last flush.
+    /// If it could not be written. The recording is then as it was after the last flush.
     fn add(&mut self, tick: &TickInfo, rows: &mut Vec<Rows>) -> Result<(), RecordError>;
 
-    /// Makes what was added outlast psn, and the host.
+    /// Writes out what was added, so that it survives the end of psn and a crash of the host.
     ///
     /// # Errors
-    /// When it could not be written.
+    /// If it could not be written.
     fn flush(&mut self) -> Result<(), RecordError>;
 
-    /// Ends the recording. With the facts of the run's report, a replay can give the very same one.
+    /// Ends the recording. With the facts of the run's report, a replay gives the same report.
     ///
     /// # Errors
-    /// When it could not be written.
+    /// If it could not be written.
     fn finish(&mut self, facts: Option<&Facts>) -> Result<(), RecordError>;
 }
 
-/// What is wanted of a recording.
+/// Which columns and ticks are to be read.
 #[derive(Debug, Clone)]
 pub struct Query {
-    /// The columns, in the order that the rows' values are to have. Each was recorded.
+    /// The columns, in the order in which the rows have their values. Each of them was recorded.
     pub columns: Vec<&'static Column>,
-    /// Ticks from this time on, nanoseconds since 1970.
+    /// The earliest time of a tick, nanoseconds since 1970.
     pub from_ns: u64,
-    /// Ticks before this time.
+    /// The time before which ticks are read, nanoseconds since 1970.
     pub to_ns: u64,
 }
 
-/// Some rows of a tick, all of them if they are few.
+/// Some rows of a tick: all of them, unless there are many.
 #[derive(Debug, Clone, Copy)]
 pub struct Piece<'a> {
     /// The tick.
     pub tick: &'a TickInfo,
     /// The rows, with values in the order of the query's columns.
     pub rows: &'a Rows,
-    /// Whether these are the tick's last ones. Every tick has a last piece, if only an empty one.
+    /// Whether these are the last rows of the tick. Every tick has a last piece, which may be empty.
     pub is_last: bool,
-    /// How much of the recording has been read, from 0 to 1.
+    /// The share of the recording that has been read, from 0 to 1.
     pub progress: f64,
 }
 
-/// Rows of a [`Piece`] at most: it bounds the memory that a recording can ask for.
+/// The most rows of a [`Piece`]: it bounds the memory that a recording can make psn take.
 pub const PIECE_ROWS: usize = 1 << 14;
 
-/// Bytes of a piece after which it ends, for the same reason.
+/// The size in bytes after which a piece ends, for the same reason.
 const PIECE_BYTES: usize = 32 << 20;
 
-/// A visitor of ticks.
+/// Is called with each piece in turn.
 pub type Visit<'a> = dyn FnMut(Piece<'_>) -> Result<(), RecordError> + 'a;
 
-/// A recording of one run on one host, to be read.
+/// A recording of one run on one host, open for reading.
 pub trait Recording {
-    /// Where it lies.
+    /// The path of the recording, for messages.
     fn path(&self) -> PathBuf;
 
-    /// What was recorded.
+    /// The header.
     fn header(&self) -> &Header;
 
-    /// What the run's report said; none of a run that was killed, or still goes on.
+    /// The facts of the run's report; none if the run was killed or still goes on.
     fn facts(&self) -> Option<&Facts>;
 
-    /// Sentences on what of the recording could not be read, or was not written.
+    /// Sentences about what could not be read, or was not written.
     fn warnings(&self) -> Vec<String>;
 
-    /// Sentences on what of the recording is lost, because another program wrote it anew. Whoever asks is answered from the
-    /// rest, and told that this is not all.
+    /// Sentences about what was lost because another program rewrote files of the recording. Answers are made from the rest,
+    /// and are known to be incomplete.
     fn lost(&self) -> Vec<String> {
         Vec::new()
     }
 
-    /// Whether the original psn wrote it, which does not tell whether a run was cut off.
+    /// Whether the original psn wrote it. Such a recording does not tell whether its run was cut off.
     fn is_of_original(&self) -> bool {
         false
     }
 
-    /// The times of the first and the last tick, nanoseconds since 1970; none without a tick.
+    /// The least and the greatest time of a tick, nanoseconds since 1970; none if there are no ticks.
     ///
     /// # Errors
-    /// When the file can not be read.
+    /// If the recording cannot be read.
     fn span(&mut self) -> Result<Option<(u64, u64)>, RecordError>;
 
-    /// The time of the last tick, which the clock may have shown before: it can be set back. None without a tick.
+    /// The time of the last tick; none if there are no ticks. It may be before the greatest one, as clocks can be set back.
     ///
     /// # Errors
-    /// When the file can not be read.
+    /// If the recording cannot be read.
     fn last_time(&mut self) -> Result<Option<u64>, RecordError> {
         Ok(self.span()?.map(|(_, last)| last))
     }
 
-    /// Visits the ticks that `query` wants, in order.
+    /// Calls `visit` for the ticks of `query`, in order.
     ///
     /// # Errors
-    /// Those of `visit`, and of the file.
+    /// Those of `visit`, and if the recording cannot be read.
     fn read(&mut self, query: &Query, visit: &mut Visit<'_>) -> Result<(), RecordError>;
 }
 
-/// The formats.
+/// A format of recordings.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Format {
     /// One SQLite database.
     Sqlite,
-    /// A directory of Parquet files.
+    /// A directory of Parquet files, or one such file.
     Parquet,
     /// One file of comma-separated values.
     Csv,
 }
 
 impl Format {
-    /// The format that the name of `path` asks for.
+    /// The format that the extension of `path` names; a directory is a Parquet dataset.
     ///
     /// # Errors
-    /// When it asks for none.
+    /// If the extension names none.
     pub fn of(path: &Path) -> Result<Self, RecordError> {
         let extension = path.extension().and_then(|extension| extension.to_str()).unwrap_or_default();
         match extension {
@@ -260,7 +163,7 @@ impl Format {
             "csv" => Ok(Self::Csv),
             "parquet" => Ok(Self::Parquet),
             _ if path.is_dir() || path.as_os_str().as_encoded_bytes().ends_with(b"/") => Ok(Self::Parquet),
-            _ => Err(RecordError::UnknownFormat { path: shown(path) }),
+            _ => Err(RecordError::UnknownFormat { path: path.to_owned() }),
         }
     }
 }

@@ -1,4 +1,4 @@
-//! From a path to the recordings there, and to the sink for a new one.
+//! Opens the recordings at a path, and creates the sink for a new one.
 
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use super::csv::{CsvRecording, CsvSink};
 use super::directory::with_suffix;
+use super::input_file::{Content, InputFile};
 use super::parquet::{self, DatasetOptions};
-use super::source::{Content, Source};
 use super::sqlite::{self, SqliteSink};
 use super::{Format, Header, RecordError, Recording, Sink};
 use crate::text::sentence::shown;
@@ -17,15 +17,15 @@ use crate::text::sentence::shown;
 /// How a recording is written.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SinkOptions {
-    /// Where to; the name says in which format.
+    /// The path of the recording. Its name tells the format.
     pub path: PathBuf,
-    /// Whether what is there is replaced.
+    /// Whether an existing recording is replaced.
     pub force: bool,
-    /// The time between two flushes; of a dataset, the longest time that one part is for.
+    /// The time between two flushes. In a dataset, the longest time that one part covers.
     pub flush: Option<Duration>,
-    /// Parts of a dataset older than this are removed.
+    /// Parts of a dataset that are older than this are removed.
     pub keep: Option<Duration>,
-    /// The size in bytes to which a dataset is held, by removing its oldest parts.
+    /// The size in bytes that a dataset may have. The oldest parts are removed to keep it.
     pub max_size: Option<u64>,
 }
 
@@ -33,7 +33,7 @@ impl SinkOptions {
     /// The time between two flushes.
     #[must_use]
     pub fn flush_every(&self) -> Duration {
-        // A dataset's sink knows itself when a part is complete, and is only reminded to look.
+        // The sink of a dataset itself checks on each flush whether a part is due.
         let longest = Duration::from_secs(1);
         self.flush.map_or(longest, |flush| if self.is_dataset() { flush.min(longest) } else { flush })
     }
@@ -43,10 +43,10 @@ impl SinkOptions {
     }
 }
 
-/// Begins a recording of rows as `header` says.
+/// Creates the recording that `options` describe.
 ///
 /// # Errors
-/// When it can not be begun there.
+/// If it cannot be created there.
 pub fn sink(options: &SinkOptions, header: &Header) -> Result<Box<dyn Sink>, RecordError> {
     let path = &options.path;
     Ok(match Format::of(path)? {
@@ -63,11 +63,11 @@ pub fn sink(options: &SinkOptions, header: &Header) -> Result<Box<dyn Sink>, Rec
     })
 }
 
-/// The recordings that `patterns` name: files, directories, patterns with `*`, `?` and `[…]`, and `-`, by which CSV comes. In
-/// order of their start. To set `stop` ends this, and every reading of them.
+/// Opens the recordings that `patterns` name, ordered by host and start: files, directories, patterns with `*`, `?` and
+/// `[…]`, and `-` for CSV from standard input. Setting `stop` ends this and all reading of the recordings.
 ///
 /// # Errors
-/// When nothing is there, or one of them is no recording.
+/// If nothing is there, or something there is not a recording.
 pub fn recordings(
     patterns: &[PathBuf],
     hosts: &[String],
@@ -87,10 +87,7 @@ pub fn recordings(
             present.sort();
             present.dedup();
             let patterns: Vec<String> = patterns.iter().map(|pattern| shown(pattern)).collect();
-            return Err(RecordError::NotRecording {
-                path: patterns.join(", "),
-                reason: format!("of --host {} there is nothing; there is {}", hosts.join(", "), present.join(", ")),
-            });
+            return Err(RecordError::NoHost { paths: patterns.join(", "), wanted: hosts.to_vec(), present });
         }
     }
     found.sort_by_key(|recording| (recording.header().host.clone(), recording.header().started_ns));
@@ -99,7 +96,7 @@ pub fn recordings(
 
 fn expand(pattern: &Path) -> Result<Vec<PathBuf>, RecordError> {
     let is_pattern = |byte: &u8| matches!(byte, b'*' | b'?' | b'[');
-    // A file of that very name comes first: names may have brackets.
+    // A file of exactly this name comes first: names may contain brackets.
     if pattern.symlink_metadata().is_ok() || !pattern.as_os_str().as_bytes().iter().any(is_pattern) {
         return Ok(vec![pattern.to_owned()]);
     }
@@ -115,12 +112,12 @@ fn open(path: &Path, stop: &Arc<AtomicBool>) -> Result<Vec<Box<dyn Recording>>, 
     if path.as_os_str() != "-" && path.metadata().map_err(|error| RecordError::io(path, error))?.is_dir() {
         return parquet::open(path, stop);
     }
-    let source = Source::open(path, stop)?;
+    let source = InputFile::open(path, stop)?;
     let content = source.content().map_err(|error| RecordError::io(path, error))?;
     if source.is_copy && matches!(content, Content::Sqlite | Content::Parquet) {
-        return Err(RecordError::not_recording(path, "only CSV can come by a pipe; name the file itself"));
+        return Err(RecordError::not_recording(path, "only CSV can be read from a pipe; name the file itself"));
     }
-    // What is damaged at its beginning is what its name says.
+    // If the first bytes are damaged, the name tells the format.
     let named = Format::of(path);
     Ok(match (content, named) {
         (Content::Csv | Content::Gzip, _) | (Content::Unknown, Ok(Format::Csv)) => {
@@ -129,7 +126,7 @@ fn open(path: &Path, stop: &Arc<AtomicBool>) -> Result<Vec<Box<dyn Recording>>, 
         (Content::Parquet, _) | (Content::Unknown | Content::Empty, Ok(Format::Parquet)) => {
             return parquet::open(path, stop);
         }
-        // A database that is being made may be in its log altogether.
+        // A database that is being created may be in its write-ahead log alone.
         (Content::Empty, _) if !has_log(path) => return Err(RecordError::not_recording(path, "it is empty")),
         (Content::Sqlite | Content::Empty, _) | (Content::Unknown, Ok(Format::Sqlite)) => {
             vec![sqlite::open(path, stop)?]
@@ -138,11 +135,11 @@ fn open(path: &Path, stop: &Arc<AtomicBool>) -> Result<Vec<Box<dyn Recording>>, 
     })
 }
 
-/// Why a file is no recording that begins like none.
-const NO_FORMAT: &str = "it begins like none: recordings are SQLite (.db, .sqlite), CSV (.csv, also compressed by gzip), Parquet \
+/// Why a file whose first bytes and name match no format is refused.
+const NO_FORMAT: &str = "its first bytes are not those of a recording: recordings are SQLite (.db, .sqlite), CSV (.csv, also compressed by gzip), Parquet \
                          (.parquet), and directories of Parquet files";
 
-/// Whether there is a log beside the database at `path`.
+/// Whether the database at `path` has a write-ahead log.
 fn has_log(path: &Path) -> bool {
     Path::new(&with_suffix(path, "-wal")).symlink_metadata().is_ok_and(|log| log.len() > 0)
 }

@@ -1,7 +1,7 @@
 //! Hands completed ticks to a writer thread, and never waits for it.
 //!
-//! The queue is bounded in memory. When the disk is too slow for it, whole ticks are left out, counted, and the
-//! recording says where: a tick is there with all its rows, or not at all.
+//! The queue is bounded in ticks and in bytes. If the disk is too slow, whole ticks are dropped and counted, and the ticks
+//! that follow store the count: a tick is recorded with all its rows or not at all.
 
 use std::io;
 use std::sync::Arc;
@@ -15,26 +15,26 @@ use super::{RecordError, Sink, TickInfo};
 use crate::report::Facts;
 use crate::row::rows::{Rows, SpareRows};
 
-/// Ticks that may wait to be written.
+/// The most ticks in the queue.
 const QUEUED_TICKS: usize = 4096;
 
-/// Memory that their rows may take.
+/// The most bytes that the rows in the queue may take.
 const QUEUED_BYTES: usize = 64 << 20;
 
-/// How long the writer leaves ticks to gather: to wake it for each would cost more than to write it.
+/// How long the writer sleeps while ticks gather: waking it for each tick would cost more than writing the tick.
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// Bytes in one go after which it does not.
+/// If the writer has just written this many bytes, it does not sleep.
 const MANY_BYTES: usize = QUEUED_BYTES / 16;
 
-/// What was written.
+/// What was handed to the writer.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Written {
     /// Ticks.
     pub ticks: u64,
     /// Rows in them.
     pub rows: u64,
-    /// Ticks left out because the disk was too slow, or because they were too large.
+    /// Ticks that were dropped because the disk was too slow or they were too large.
     pub lost: u64,
 }
 
@@ -43,7 +43,7 @@ enum Message {
     Finish(Option<Box<Facts>>),
 }
 
-/// A recording in the making.
+/// Sends the ticks of a run to its writer thread.
 #[derive(Debug)]
 pub struct Recorder {
     sender: Sender<Message>,
@@ -58,7 +58,7 @@ impl Recorder {
     /// Starts the writer thread, which flushes `sink` every `flush`.
     ///
     /// # Errors
-    /// When the thread can not be had.
+    /// If the thread cannot be started.
     pub fn start(sink: Box<dyn Sink>, flush: Duration) -> io::Result<Self> {
         let (sender, receiver) = bounded(QUEUED_TICKS);
         let queued_bytes = Arc::<AtomicUsize>::default();
@@ -76,12 +76,12 @@ impl Recorder {
         Ok(Self { sender, writer: Some(writer), queued_bytes, has_failed, written: Written::default(), spare })
     }
 
-    /// Records a completed tick, or, when too much waits to be written, that it was left out.
+    /// Queues a completed tick; drops and counts it if the queue is full.
     pub fn tick(&mut self, mut tick: TickInfo, rows: Vec<Rows>) {
         let (count, bytes) = rows.iter().fold((0, 0), |(count, bytes), rows| (count + rows.len(), bytes + rows.size()));
         tick.lost = self.written.lost;
         let fits = self.queued_bytes.load(Ordering::Relaxed).saturating_add(bytes) <= QUEUED_BYTES;
-        // A tick that is too large for any queue is written when nothing else waits.
+        // A tick larger than the whole queue is accepted if the queue is empty.
         if !fits && self.queued_bytes.load(Ordering::Relaxed) > 0 {
             self.written.lost += 1;
             return;
@@ -96,61 +96,54 @@ impl Recorder {
         }
     }
 
-    /// Notes that a completed tick is not recorded.
+    /// Counts a completed tick that is not recorded.
     pub const fn leave_out(&mut self) {
         self.written.lost += 1;
     }
 
-    /// The buffers of rows that have been written, to be filled again.
+    /// The buffers of rows that have been written, for reuse.
     #[must_use]
     pub fn spare_rows(&self) -> SpareRows {
         self.spare.clone()
     }
 
-    /// Whether nothing more can be written.
+    /// Whether the writer has failed.
     #[must_use]
     pub fn has_failed(&self) -> bool {
         self.has_failed.load(Ordering::Relaxed)
     }
 
-    /// Ticks left out so far.
+    /// Ticks dropped so far.
     #[must_use]
     pub const fn lost(&self) -> u64 {
         self.written.lost
     }
 
-    /// Writes what waits to be written, and then what the run's report says of it; waits for that, while `is_patient`.
+    /// Ends the recording with the facts of the report, and waits for the writer as long as `is_patient` holds.
     ///
     /// # Errors
-    /// When not everything could be written.
+    /// If not everything could be written.
     pub fn finish(mut self, facts: Option<Facts>, is_patient: &dyn Fn() -> bool) -> Result<Written, RecordError> {
         let mut message = Message::Finish(facts.map(Box::new));
-        let too_slow = || RecordError::Engine {
-            path: "the recording".to_owned(),
-            reason: "the disk did not take all of it in time".to_owned(),
-        };
         while let Err(error) = self.sender.send_timeout(message, Duration::from_millis(50)) {
             if error.is_disconnected() {
                 break;
             }
             if !is_patient() {
-                return Err(too_slow());
+                return Err(RecordError::TooSlow);
             }
             message = error.into_inner();
         }
         let Some(writer) = self.writer.take() else { return Ok(self.written) };
         while !writer.is_finished() {
             if !is_patient() {
-                return Err(too_slow());
+                return Err(RecordError::TooSlow);
             }
             std::thread::sleep(Duration::from_millis(2));
         }
         match writer.join() {
             Ok(result) => result.map(|()| self.written),
-            Err(_) => Err(RecordError::Engine {
-                path: "the recording".to_owned(),
-                reason: "its writer came to grief".to_owned(),
-            }),
+            Err(_) => Err(RecordError::WriterPanicked),
         }
     }
 }
@@ -173,7 +166,7 @@ impl Writer {
         result
     }
 
-    /// Writes until the end of the recording, or until psn has dropped it.
+    /// Writes until the recording is finished, or until its [`Recorder`] is dropped.
     fn write(&mut self) -> Result<(), RecordError> {
         let mut unflushed: Option<Instant> = None;
         loop {
@@ -212,7 +205,7 @@ impl Writer {
         }
     }
 
-    /// Flushes if something was written that long ago.
+    /// Flushes if the oldest unflushed tick is old enough.
     fn flush_if_due(&mut self, unflushed: &mut Option<Instant>) -> Result<(), RecordError> {
         if unflushed.is_some_and(|since| since.elapsed() >= self.flush) {
             self.sink.flush()?;
@@ -229,7 +222,7 @@ mod tests {
     use super::*;
     use crate::row::observation::Value;
 
-    /// Keeps what it is given; waits at each tick until it may go on.
+    /// A sink that waits at each tick until it may go on.
     struct Slow {
         ticks: Given,
         go: Receiver<()>,
@@ -255,7 +248,7 @@ mod tests {
         }
     }
 
-    /// What a sink was given: of each tick when it was due, then the ticks lost so far and its rows.
+    /// What the sink was given: of each tick, when it was due, and 1000 times the ticks dropped so far plus its rows.
     type Given = Arc<Mutex<Vec<(u64, u64)>>>;
 
     fn slow(fails: bool) -> (Recorder, Sender<()>, Given) {

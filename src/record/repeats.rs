@@ -1,7 +1,7 @@
-//! Which rows of a tick are as they were in the one before.
+//! Finds the rows of a tick that are unchanged since the tick before.
 //!
-//! Most threads do the same for many ticks on end. Whoever writes rows can pass on what it made of such a row, rather than
-//! look its values up again.
+//! Most threads do the same for many ticks. A writer can reuse what it made of an unchanged row instead of looking up its
+//! values again.
 
 use std::collections::HashMap;
 
@@ -12,32 +12,32 @@ use super::header::IDENTITY;
 use crate::row::observation::Value;
 use crate::row::rows::Rows;
 
-/// Remembers the rows of a tick to find them again in the next one.
+/// Keeps the rows of the previous tick. An index counts through all of its buffers.
 #[derive(Debug)]
-pub struct Repeats {
-    /// The columns that tell which thread a row is of.
+pub(super) struct Repeats {
+    /// The columns that identify a thread.
     identity: Vec<usize>,
-    last: Last,
-    /// The places in the last tick of threads that are not where they were; made when the first is met.
+    last: PreviousTick,
+    /// The index of each thread in the previous tick. Made when the first thread is met that is not where it is expected.
     places: HashMap<Vec<i128>, usize, RandomState>,
     found: Vec<Option<usize>>,
     is_taken: Vec<bool>,
 }
 
-/// The rows of the last tick. A place counts through all of them.
+/// The rows of the previous tick.
 #[derive(Debug, Default)]
-struct Last {
+struct PreviousTick {
     rows: Vec<Rows>,
-    /// The places of each one's first row, and the end.
+    /// The index of the first row of each buffer, and the number of all rows.
     starts: Vec<usize>,
 }
 
-impl Last {
+impl PreviousTick {
     fn len(&self) -> usize {
         self.starts.last().copied().unwrap_or(0)
     }
 
-    /// Where the row at `place` is.
+    /// The buffer and the row in it that have the index `place`.
     fn at(&self, place: usize) -> Option<(&Rows, usize)> {
         let index = self.starts.partition_point(|start| *start <= place).checked_sub(1)?;
         Some((self.rows.get(index)?, place - self.starts.get(index)?))
@@ -45,20 +45,27 @@ impl Last {
 }
 
 impl Repeats {
-    /// Nothing to find yet, in rows as `header` says.
-    pub fn new(header: &Header) -> Self {
+    /// Begins without a previous tick; `header` tells the columns.
+    pub(super) fn new(header: &Header) -> Self {
         let of = |name: &&str| header.columns.iter().position(|column| column.name == **name);
-        // Not the state, the last of them.
+        // A thread's state is not part of its identity.
         let identity = IDENTITY.iter().filter(|name| **name != "state_id").filter_map(of).collect();
-        Self { identity, last: Last::default(), places: HashMap::default(), found: Vec::new(), is_taken: Vec::new() }
+        Self {
+            identity,
+            last: PreviousTick::default(),
+            places: HashMap::default(),
+            found: Vec::new(),
+            is_taken: Vec::new(),
+        }
     }
 
-    /// Of each of `rows` the place of a row of the last tick that has the same values, if there is one; each is found once.
-    pub fn find(&mut self, rows: &[Rows]) -> &[Option<usize>] {
+    /// For each of `rows`, the index of a row of the previous tick with the same values, if there is one. No index is given
+    /// twice.
+    pub(super) fn find(&mut self, rows: &[Rows]) -> &[Option<usize>] {
         self.places.clear();
         self.found.clear();
         self.is_taken.fill(false);
-        // The order hardly changes.
+        // The order of threads hardly changes.
         let mut next = 0;
         for rows in rows {
             for row in 0..rows.len() {
@@ -84,7 +91,7 @@ impl Repeats {
             && self.last.at(place).is_some_and(|(last, at)| rows.is_same(row, last, at))
     }
 
-    /// Where the thread of this row was in the last tick; at `guess`, most likely.
+    /// The index of this row's thread in the previous tick, which is most likely `guess`.
     fn place(&mut self, rows: &Rows, row: usize, guess: usize) -> Option<usize> {
         let is_of_same = |(last, at): (&Rows, usize)| {
             self.identity.iter().all(|column| rows.value(row, *column) == last.value(at, *column))
@@ -101,15 +108,15 @@ impl Repeats {
         self.places.get(&key(&self.identity, rows, row)?).copied()
     }
 
-    /// The rows of the last tick that have not been found again since, by their places.
-    pub fn ended(&self) -> impl Iterator<Item = (usize, &Rows, usize)> {
+    /// The rows of the previous tick that [`Repeats::find`] has not found since, with their indices.
+    pub(super) fn ended(&self) -> impl Iterator<Item = (usize, &Rows, usize)> {
         let rows = self.last.rows.iter().flat_map(|rows| (0..rows.len()).map(move |row| (rows, row)));
         let places = rows.zip(&self.is_taken).enumerate();
         places.filter(|(_, (_, is_taken))| !**is_taken).map(|(place, ((rows, row), _))| (place, rows, row))
     }
 
-    /// Remembers `rows` as those of the last tick, and leaves those in their place that were.
-    pub fn keep(&mut self, rows: &mut Vec<Rows>) {
+    /// Takes `rows` as the previous tick, and leaves the buffers of the one before in their place.
+    pub(super) fn remember(&mut self, rows: &mut Vec<Rows>) {
         std::mem::swap(&mut self.last.rows, rows);
         let mut end = 0;
         let ends = self.last.rows.iter().map(|rows| {
@@ -122,8 +129,8 @@ impl Repeats {
         self.is_taken.resize(self.last.len(), false);
     }
 
-    /// Remembers none.
-    pub fn forget(&mut self) {
+    /// Forgets the previous tick.
+    pub(super) fn forget(&mut self) {
         self.last.rows.iter_mut().for_each(Rows::clear);
         self.last.starts.clear();
         self.is_taken.clear();
@@ -163,11 +170,11 @@ mod tests {
         let mut repeats = Repeats::new(&header("run"));
         let first = [rows(&[(1, "a"), (2, "b")]), rows(&[]), rows(&[(3, "c"), (4, "d")])];
         assert_eq!(repeats.find(&first), [None; 4]);
-        repeats.keep(&mut first.to_vec());
+        repeats.remember(&mut first.to_vec());
         assert_eq!(repeats.find(&first), [Some(0), Some(1), Some(2), Some(3)]);
         let second = [rows(&[(4, "d"), (5, "a"), (1, "a")]), rows(&[(3, "changed"), (2, "b")])];
         assert_eq!(repeats.find(&second), [Some(3), None, Some(0), None, Some(1)]);
-        repeats.keep(&mut second.to_vec());
+        repeats.remember(&mut second.to_vec());
         assert_eq!(repeats.find(&first), [Some(2), Some(4), None, Some(0)]);
         repeats.forget();
         assert_eq!(repeats.find(&first), [None; 4]);
@@ -176,7 +183,7 @@ mod tests {
     #[test]
     fn of_equal_rows_each_is_found_once() {
         let mut repeats = Repeats::new(&header("run"));
-        repeats.keep(&mut vec![rows(&[(1, "a"), (1, "a")])]);
+        repeats.remember(&mut vec![rows(&[(1, "a"), (1, "a")])]);
         assert_eq!(repeats.find(&[rows(&[(1, "a"), (1, "a"), (1, "a")])]), [Some(0), Some(1), None]);
     }
 }

@@ -1,9 +1,9 @@
-//! The form in which recordings store values: text that every engine takes, without loss.
+//! The form in which recordings store values: text that every engine accepts, without loss.
 //!
-//! A name may be any bytes, and a thread may call itself `[denied]`. So that marks stay marks, and that engines that
-//! insist on UTF-8 read every recording, a text that is not UTF-8 or could be taken for something else is *escaped*: it
-//! begins with `\e:`, and in what follows a backslash is `\\` and a byte that is not UTF-8 is `\xHH`. Every other text is
-//! stored as it is. Marks are stored as they are printed, numbers in decimal.
+//! A name may be any bytes, and a thread may be named `[denied]`. Marks must stay distinct from such names, and some engines
+//! accept only UTF-8. So a text that is not UTF-8, or could be read as something else, is *escaped*: it begins with `\e:`,
+//! and after that a backslash is `\\` and a byte that is not UTF-8 is `\xHH`. Every other text is stored as it is. Marks are
+//! stored as they are printed, numbers in decimal.
 
 use std::borrow::Cow;
 use std::io::Write as _;
@@ -11,21 +11,21 @@ use std::io::Write as _;
 use crate::row::observation::{Mark, Value};
 use crate::text::escape::{is_formula, printable};
 
-/// What escaped texts begin with.
+/// The prefix of escaped texts.
 const ESCAPED: &str = "\\e:";
 
 /// The stored form of a text.
 #[must_use]
-pub fn store(text: &[u8]) -> Cow<'_, str> {
+pub(super) fn store(text: &[u8]) -> Cow<'_, str> {
     match std::str::from_utf8(text) {
         Ok(plain) if !plain.starts_with(ESCAPED) && !is_mark(text) && !text.contains(&0) => Cow::Borrowed(plain),
         _ => Cow::Owned(escape(text, |character| character == '\0')),
     }
 }
 
-/// The stored form of a text for files that people look at: what a terminal or a spreadsheet would act upon is escaped.
+/// The stored form of a text in files that people open: what a terminal or a spreadsheet would act upon is escaped.
 #[must_use]
-pub fn store_harmless(text: &[u8]) -> Cow<'_, str> {
+pub(super) fn store_harmless(text: &[u8]) -> Cow<'_, str> {
     match store(text) {
         Cow::Borrowed(plain) if printable(text) == plain && !is_formula(plain) => Cow::Borrowed(plain),
         _ => Cow::Owned(escape(text, |character| {
@@ -40,12 +40,12 @@ fn is_mark(text: &[u8]) -> bool {
     matches!(text.first(), Some(b'[' | b'-')) && Mark::from_text(text).is_some()
 }
 
-/// Escapes what is not UTF-8, and the characters that `must_go`.
+/// Escapes bytes that are not UTF-8, and the characters for which `must_go` holds.
 fn escape(text: &[u8], must_go: impl Fn(char) -> bool) -> String {
     let mut out = Vec::with_capacity(ESCAPED.len() + text.len());
     out.extend_from_slice(ESCAPED.as_bytes());
     for chunk in text.utf8_chunks() {
-        // Writing to a vector can not fail.
+        // Writing to a vector cannot fail.
         let hex = |out: &mut Vec<u8>, bytes: &[u8]| bytes.iter().for_each(|byte| drop(write!(out, "\\x{byte:02x}")));
         for character in chunk.valid().chars() {
             let mut bytes = [0; 4];
@@ -61,11 +61,11 @@ fn escape(text: &[u8], must_go: impl Fn(char) -> bool) -> String {
     String::from_utf8_lossy(&out).into_owned()
 }
 
-/// The text or mark that is stored as `stored`.
+/// The text or mark that was stored as `stored`.
 ///
-/// What no psn wrote is taken as it stands: a recording may have been made by hand.
+/// Text that psn did not write is taken as it is: a recording may have been edited by hand.
 #[must_use]
-pub fn load<'a>(stored: &'a [u8], buffer: &'a mut Vec<u8>) -> Value<'a> {
+pub(super) fn load<'a>(stored: &'a [u8], buffer: &'a mut Vec<u8>) -> Value<'a> {
     if let Some(escaped) = stored.strip_prefix(ESCAPED.as_bytes()) {
         unescape(escaped, buffer);
         return Value::Text(buffer);

@@ -1,14 +1,13 @@
-//! Columns that some recordings have and others have not: rows of those that have not show what follows from another column, or
-//! a mark.
+//! Reads recordings that lack some of the columns asked for: their rows have a value computed from another column, or a mark.
 
-use super::{Header, Piece, Query, RecordError, Recording, TickInfo, Visit};
+use super::{Header, Piece, Query, RecordError, Recording, Visit};
 use crate::ask::column::{Column, Extract, WaitPart};
-use crate::row::observation::{Mark, Value};
+use crate::record::tick::TickInfo;
 use crate::row::rows::Rows;
-use crate::text::sentence::shown;
+use crate::row::value::{Mark, Value};
 use crate::time::moment::timestamp;
 
-/// Times that one sentence names.
+/// The most times that one sentence lists.
 const MAX_NAMED: usize = 3;
 
 /// Where the values of a column come from.
@@ -50,12 +49,9 @@ fn age(part: WaitPart, since: Value<'_>, tick: &TickInfo) -> Value<'static> {
     }
 }
 
-/// Visits the ticks of `recording` as if it had each column of `query`. Of those that it has not, the age of a wait follows from
-/// its start; the values of others are [`Mark::Unrecorded`].
-///
-/// # Errors
-/// Those of the reading.
-pub fn read(recording: &mut dyn Recording, query: &Query, visit: &mut Visit<'_>) -> Result<(), RecordError> {
+/// Reads `recording` as if it had all columns of `query`. The age of a wait is computed from its start; the values of other
+/// columns that the recording lacks are [`Mark::Unrecorded`].
+pub(crate) fn read(recording: &mut dyn Recording, query: &Query, visit: &mut Visit<'_>) -> Result<(), RecordError> {
     let header = recording.header();
     if query.columns.iter().all(|column| header.place(column).is_some()) {
         return recording.read(query, visit);
@@ -92,11 +88,8 @@ pub fn read(recording: &mut dyn Recording, query: &Query, visit: &mut Visit<'_>)
     })
 }
 
-/// Checks that each of `columns` was recorded by one of `recordings` at least.
-///
-/// # Errors
-/// When one was not.
-pub fn check(recordings: &[Box<dyn Recording>], columns: &[&'static Column]) -> Result<(), RecordError> {
+/// Checks that each of `columns` is in at least one of `recordings`, or follows from one that is.
+pub(crate) fn check(recordings: &[Box<dyn Recording>], columns: &[&'static Column]) -> Result<(), RecordError> {
     let is_recorded = |column: &Column| recordings.iter().any(|recording| has(recording.header(), column));
     let Some(missing) = columns.iter().find(|column| !is_recorded(column)) else { return Ok(()) };
     let Some(first) = recordings.first() else { return Ok(()) };
@@ -106,14 +99,11 @@ pub fn check(recordings: &[Box<dyn Recording>], columns: &[&'static Column]) -> 
             recorded.push(name);
         }
     }
-    Err(RecordError::NotRecorded { path: shown(&first.path()), column: missing.name, recorded })
+    Err(RecordError::NotRecorded { path: first.path(), column: missing.name, recorded })
 }
 
-/// A sentence on each of `columns` that was not recorded at all times between `from_ns` and `to_ns`: when it was not.
-///
-/// # Errors
-/// When a recording can not be read.
-pub fn sentences(
+/// A sentence for each of `columns` that was not recorded at some time between `from_ns` and `to_ns`: when.
+pub(crate) fn sentences(
     recordings: &mut [Box<dyn Recording>],
     columns: &[&'static Column],
     (from_ns, to_ns): (u64, u64),
@@ -161,7 +151,7 @@ mod tests {
     use crate::record::parquet::{DatasetOptions, create, open};
     use crate::record::{Header, RecordedColumn, TickInfo};
 
-    /// A dataset of two runs, of which the second, an hour later, has neither `comm` nor `wchan`.
+    /// A dataset of two runs. The second is an hour later and lacks `comm` and `wchan`.
     fn two_runs(root: &Directory) -> Vec<Box<dyn Recording>> {
         let mut sink = create(&root.path, &header("a"), false, DatasetOptions::default()).unwrap();
         add(&mut *sink, 0..5, START);

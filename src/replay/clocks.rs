@@ -1,29 +1,32 @@
-//! Clocks that were set back while they were recorded.
+//! Detects clocks that were set back during a recording.
 
 use crate::record::{Header, TickInfo};
 use crate::time::moment::{length, local};
 
-/// Where within a run the host's clock was set back.
+/// The hosts whose clocks were set back.
 #[derive(Debug, Default)]
 pub(super) struct Clocks {
-    /// The run of the last tick, and its time.
+    /// The run and the time of the last tick.
     last: Option<(String, u64)>,
-    /// Of each that was: when it was first, how often, and by how much at most.
     set_back: Vec<SetBack>,
 }
 
 #[derive(Debug)]
 struct SetBack {
     host: String,
+    /// When it was set back for the first time.
     at_ns: u64,
+    /// How often.
     count: u64,
+    /// By how much at most.
     most_ns: u64,
 }
 
 impl Clocks {
-    /// Runs that are told of.
+    /// Hosts that are kept, at most.
     const MAX: usize = 10;
 
+    /// Compares the tick's time with that of the run's last tick.
     pub(super) fn see(&mut self, header: &Header, tick: &TickInfo) {
         match &mut self.last {
             Some((run, last)) if *run == header.run => {
@@ -49,13 +52,13 @@ impl Clocks {
         }
     }
 
-    /// Sentences on each host whose clock was.
+    /// A warning for each host whose clock was set back.
     pub(super) fn warnings(&self) -> Vec<String> {
         let sentence = |SetBack { host, at_ns, count, most_ns }: &SetBack| {
             let times = if *count == 1 { "once".to_owned() } else { format!("{count} times") };
             format!(
-                "the clock of {host} was set back {times} while it was recorded, by up to {}, first at {}: what was before \
-                 and after has the same times",
+                "the clock of {host} was set back {times} while it was recorded, by up to {}, first at {}: the times \
+                 before and after overlap",
                 length(most_ns.next_multiple_of(1_000_000)),
                 local(*at_ns)
             )

@@ -4,30 +4,28 @@ use crate::ask::column::Column;
 use crate::record::header::IDENTITY;
 use crate::record::open::{self, SinkOptions};
 use crate::record::{Format, Header, Query, RecordError, RecordedColumn, Recording};
-use crate::replay::Watch;
-use crate::row::observation::{Mark, Value};
+use crate::replay::question::Watch;
 use crate::row::rows::Rows;
-use crate::text::sentence::shown;
+use crate::row::value::{Mark, Value};
 
-/// What was copied.
+/// The result of a copy.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Copied {
     /// Ticks.
     pub ticks: u64,
-    /// Rows in them.
+    /// Rows of these ticks.
     pub rows: u64,
-    /// What of the recordings could not be read.
+    /// What could not be read, or was not copied.
     pub warnings: Vec<String>,
 }
 
-/// Bytes of a tick's rows at most: a million threads with what they wait for. All of them are in memory, and in that of whoever
-/// writes them.
+/// Bytes of a tick's rows at most, enough for a million threads. All rows of a tick are in memory, and again in the sink's.
 const MAX_TICK_BYTES: usize = 96 << 20;
 
-/// Copies `recordings` to where `options` say.
+/// Copies `recordings` into the sink that `options` describe.
 ///
 /// # Errors
-/// When one can not be read, or written.
+/// When a recording cannot be read, or the sink cannot be written.
 pub fn copy(
     recordings: &mut [Box<dyn Recording>],
     options: &SinkOptions,
@@ -35,13 +33,11 @@ pub fn copy(
 ) -> Result<Copied, RecordError> {
     let is_dataset = Format::of(&options.path)? == Format::Parquet && options.path.extension().is_none();
     if recordings.len() > 1 && !is_dataset {
-        return Err(RecordError::Engine {
-            path: shown(&options.path),
-            reason: format!(
-                "one file holds one run, and there are {} to be copied: copy them to a dataset (a directory, ending in /)",
-                recordings.len()
-            ),
-        });
+        let count = recordings.len();
+        let reason = format!(
+            "one file holds one run, and there are {count} to be copied: copy them to a dataset (a directory, ending in /)"
+        );
+        return Err(RecordError::engine(&options.path, reason));
     }
     let mut copied = Copied::default();
     #[expect(clippy::cast_precision_loss, reason = "progress to be shown")]
@@ -61,7 +57,7 @@ fn copy_one(
     copied: &mut Copied,
 ) -> Result<(), RecordError> {
     let known: Vec<&'static Column> = recording.header().columns.iter().filter_map(RecordedColumn::column).collect();
-    // The original does not keep all that tells threads apart.
+    // The original's recordings lack some of the columns that identify threads.
     let missing: Vec<&'static Column> = IDENTITY
         .into_iter()
         .filter_map(Column::find)
@@ -69,9 +65,9 @@ fn copy_one(
         .collect();
     let columns = known.iter().chain(&missing).map(|column| RecordedColumn::of(column)).collect();
     let unknown = recording.header().columns.iter().filter(|column| column.column().is_none());
-    copied
-        .warnings
-        .extend(unknown.map(|column| format!("this psn does not know the column {}; it is left out", column.name)));
+    copied.warnings.extend(
+        unknown.map(|column| format!("skipped the column {}: this version of psn does not know it", column.name)),
+    );
     let header = Header { columns, ..recording.header().clone() };
     let mut sink = open::sink(options, &header)?;
     let query = Query { columns: known, from_ns: 0, to_ns: u64::MAX };
@@ -81,10 +77,8 @@ fn copy_one(
         watch(piece.progress)?;
         gathered.push(widened(piece.rows, query.columns.len(), missing.len()));
         if gathered.iter().map(Rows::size).sum::<usize>() > MAX_TICK_BYTES {
-            let reason = format!(
-                "the rows of one tick take more than {} MiB, which is more than is copied",
-                MAX_TICK_BYTES >> 20
-            );
+            let reason =
+                format!("the rows of one tick take more than {} MiB, the limit of a copy", MAX_TICK_BYTES >> 20);
             return Err(RecordError::engine(&path, reason));
         }
         if piece.is_last {
@@ -99,7 +93,7 @@ fn copy_one(
     sink.finish(recording.facts())
 }
 
-/// `rows`, with `missing` columns more that have no values.
+/// `rows` with `missing` more columns, whose values are `[unsupported]`.
 fn widened(rows: &Rows, columns: usize, missing: usize) -> Rows {
     if missing == 0 {
         return rows.clone();

@@ -1,60 +1,59 @@
 //! `--per`: the course of each group, slice by slice of the time.
 //!
-//! Recordings are read twice. The first time tells the groups of the whole time, of which `--limit` picks the first ones, and
-//! how many ticks were due in each slice; the second one gives the slices away one after another, so that no more of
-//! them are in memory than are being counted, however many there are.
+//! Recordings are read twice. The first reading ([`survey`]) makes the report on the whole time, whose rows `--limit` bounds, and
+//! counts the ticks that were due in each slice. The second one ([`each`]) hands the slices on one by one: only those that are
+//! being counted are in memory.
 
 mod due;
 mod long;
 mod matrix;
 
 use std::collections::{BTreeMap, HashMap};
-use std::hash::BuildHasher as _;
+use std::sync::Arc;
 
 use foldhash::fast::RandomState;
 
-pub use long::Long;
+pub use long::LongForm;
 pub use matrix::{Matrix, sparkline};
 
 use self::due::Due;
 pub use self::due::MAX_SLICES;
 use crate::count::memory::Memory;
 use crate::record::{RecordError, Recording};
-use crate::replay::{self, LastCounters, Question, Tally, Watch};
-use crate::report::{Cost, Field, Report, Row, Ticks};
+use crate::replay::pieces::each_piece;
+use crate::replay::question::{Question, Watch};
+use crate::replay::reports::report_with;
+use crate::replay::tally::Tally;
+use crate::report::{Cost, GroupKey, Report, Row, Ticks};
 
-/// Slices that are counted at a time where recordings do not come in the order of time.
+/// Slices that are counted at once if ticks are not read in the order of time.
 const AT_ONCE: usize = 64;
 
-/// The place of `avg_threads` in a report's rows.
-const AVERAGE: usize = 1;
-
-/// What a first reading tells.
+/// The result of the first reading.
 #[derive(Debug)]
 pub struct Survey {
-    /// The report on the whole time, of the rows that `--limit` leaves.
+    /// The report on the whole time, of `--limit` rows.
     pub whole: Report,
-    /// The ticks of each slice in which any was due, by its start.
+    /// For the start of each slice in which a tick was due, its ticks.
     due: BTreeMap<u64, Ticks>,
-    /// Whether slices follow each other in the order in which they are read.
+    /// Whether ticks are read in the order of their slices.
     is_ordered: bool,
-    /// The places of the groups in the whole report, by hash.
-    groups: HashMap<u64, usize, RandomState>,
-    hasher: RandomState,
+    /// For each group of the whole report, the index of its row there.
+    groups: HashMap<GroupKey, usize, RandomState>,
 }
 
-/// A part of the time.
+/// A stretch of time, counted.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Slice {
     /// Its start, nanoseconds since 1970.
     pub from_ns: u64,
-    /// Its place among all slices.
-    pub place: usize,
+    /// Its index among all slices.
+    pub index: usize,
     /// The ticks that were due in it.
     pub ticks: Ticks,
-    /// What was seen in it, as a report has it, of groups that the whole report has: the group's place there, and the row.
+    /// The rows of those groups that are in the whole report, with the index of the group's row there.
     pub rows: Vec<(usize, Row)>,
-    /// How long passes took, and how late they were.
+    /// The durations and latenesses of its passes.
     pub cost: Cost,
 }
 
@@ -75,39 +74,12 @@ impl Survey {
     pub fn is_empty(&self) -> bool {
         self.due.is_empty()
     }
-
-    /// Where in rows the group begins.
-    fn first_dimension(&self) -> usize {
-        let columns = &self.whole.columns;
-        columns.iter().position(|column| column.is_dimension).unwrap_or(columns.len())
-    }
-
-    /// The row's group, as a number that no other group is likely to have.
-    fn group(&self, row: &Row) -> u64 {
-        let group = row.fields.get(self.first_dimension()..).unwrap_or_default();
-        let mut hasher = self.hasher.build_hasher();
-        group.iter().for_each(|field| hash(field, &mut hasher));
-        std::hash::Hasher::finish(&hasher)
-    }
-}
-
-/// Fields hold floating-point numbers, but not where groups are told apart.
-fn hash(field: &Field, hasher: &mut impl std::hash::Hasher) {
-    use std::hash::Hash as _;
-    std::mem::discriminant(field).hash(hasher);
-    match field {
-        Field::Integer(number) => number.hash(hasher),
-        Field::Scaled(number, divisor) => (number, divisor).hash(hasher),
-        Field::Decimal(number) => number.to_bits().hash(hasher),
-        Field::Text(text) => text.hash(hasher),
-        Field::Mark(mark) => mark.hash(hasher),
-    }
 }
 
 /// Reads `recordings` for the first time.
 ///
 /// # Errors
-/// When a recording can not be read, or lacks a column, and when there are more than [`MAX_SLICES`].
+/// When a recording cannot be read, or lacks a column, and when there are more than [`MAX_SLICES`].
 pub fn survey(
     recordings: &mut [Box<dyn Recording>],
     question: &Question,
@@ -115,17 +87,16 @@ pub fn survey(
     watch: &mut Watch<'_>,
 ) -> Result<Survey, RecordError> {
     let mut due = Due::new(per_ns, question.from_ns);
-    let whole = replay::report_with(recordings, question, watch, &mut |header, tick| due.add(header, tick))?;
+    let whole = report_with(recordings, question, watch, &mut |header, tick| due.add(header, tick))?;
     let (due, is_ordered) = due.finish();
-    let mut survey = Survey { whole, due, is_ordered, groups: HashMap::default(), hasher: RandomState::default() };
-    survey.groups = survey.whole.rows.iter().enumerate().map(|(place, row)| (survey.group(row), place)).collect();
-    Ok(survey)
+    let groups = whole.rows.iter().enumerate().map(|(index, row)| (Arc::clone(&row.group), index)).collect();
+    Ok(Survey { whole, due, is_ordered, groups })
 }
 
-/// Reads `recordings` again, and gives each slice to `take`, in order.
+/// Reads `recordings` again, and calls `take` with each slice, in order.
 ///
 /// # Errors
-/// When a recording can not be read, and those of `take`.
+/// When a recording cannot be read, and those of `take`.
 pub fn each(
     recordings: &mut [Box<dyn Recording>],
     question: &Question,
@@ -136,8 +107,8 @@ pub fn each(
 ) -> Result<(), RecordError> {
     let starts: Vec<u64> = survey.starts().collect();
     let question = Question { limit: None, ..question.clone() };
-    let mut counters = LastCounters::default();
-    // One for all slices that are counted at a time.
+    let mut counters = Vec::new();
+    // All slices that are counted at once share it.
     let memory = Memory::new(question.max_memory);
     let windows = if survey.is_ordered { starts.len().max(1) } else { AT_ONCE };
     let count = starts.len().div_ceil(windows).max(1);
@@ -150,13 +121,13 @@ pub fn each(
         };
         #[expect(clippy::cast_precision_loss, reason = "progress to be shown")]
         let mut watch = |done: f64| watch((number as f64 + done) / count as f64);
-        let mut open = Open { survey, tallies: BTreeMap::new(), next: number * windows, starts: &starts };
-        replay::each_piece(recordings, &within, &mut counters, &mut watch, &mut |origin, piece| {
+        let mut open = OpenSlices { survey, tallies: BTreeMap::new(), next: number * windows, starts: &starts };
+        each_piece(recordings, &within, &mut counters, &mut watch, &mut |source, piece| {
             let from_ns = piece.tick.time_ns / per_ns.max(1) * per_ns.max(1);
             if survey.is_ordered {
                 open.close(from_ns, take)?;
             }
-            open.tallies.entry(from_ns).or_insert_with(|| Tally::new(&question, &memory)).add(origin, piece);
+            open.tallies.entry(from_ns).or_insert_with(|| Tally::new(&question, &memory)).add(source, piece);
             Ok(())
         })?;
         open.close(last.saturating_add(per_ns), take)?;
@@ -165,16 +136,16 @@ pub fn each(
 }
 
 /// The slices that are being counted.
-struct Open<'a> {
+struct OpenSlices<'a> {
     survey: &'a Survey,
     tallies: BTreeMap<u64, Tally<'a>>,
-    /// The place of the next one to be given away.
+    /// The index of the next slice to hand on.
     next: usize,
     starts: &'a [u64],
 }
 
-impl Open<'_> {
-    /// Gives away those that begin before `from_ns`, also those in which no tick was taken.
+impl OpenSlices<'_> {
+    /// Hands on the slices that begin before `from_ns`, also those in which no tick was taken.
     fn close(
         &mut self,
         from_ns: u64,
@@ -182,19 +153,17 @@ impl Open<'_> {
     ) -> Result<(), RecordError> {
         while let Some(start) = self.starts.get(self.next).copied().filter(|start| *start < from_ns) {
             let report = self.tallies.remove(&start).map(|tally| tally.report(None, Vec::new()));
+            let (rows, cost) = report.map_or_else(Default::default, |report| (report.rows, report.facts.cost));
             let ticks = self.survey.due.get(&start).copied().unwrap_or_default();
-            let place = self.next;
+            let index = self.next;
             self.next += 1;
-            take(match report {
-                Some(report) => Slice { from_ns: start, place, ticks, rows: self.rows(report.rows), cost: report.cost },
-                None => Slice { from_ns: start, place, ticks, rows: Vec::new(), cost: Cost::default() },
-            })?;
+            take(Slice { from_ns: start, index, ticks, rows: self.rows(rows), cost })?;
         }
         Ok(())
     }
 
     fn rows(&self, rows: Vec<Row>) -> Vec<(usize, Row)> {
-        let known = |row: Row| Some((*self.survey.groups.get(&self.survey.group(&row))?, row));
+        let known = |row: Row| Some((*self.survey.groups.get(&row.group)?, row));
         rows.into_iter().filter_map(known).collect()
     }
 }

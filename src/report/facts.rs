@@ -1,7 +1,8 @@
-//! What a report says of the run that its rows do not.
+//! The account of a run: what was sampled, how well, and what it cost.
 
 use super::sleepers::Sleepers;
 use crate::proc::health::Counts;
+use crate::time::histogram::Histogram;
 use serde::{Deserialize, Serialize};
 
 /// What was run, where and when.
@@ -16,15 +17,15 @@ pub struct Meta {
     pub kernel: String,
     /// Start, nanoseconds since 1970.
     pub started_ns: u64,
-    /// How long was sampled, seconds.
+    /// Seconds that were sampled.
     pub duration_s: f64,
     /// The rate asked for.
     pub hz: f64,
-    /// How threads were found: `kernel`, by its own walk, or `proc`.
+    /// How tasks were found: `kernel` (walks), `proc` (files), or `replay` (recordings).
     pub scan: String,
-    /// How the kernel was made to walk, where it was.
+    /// The kind of kernel walk, if there was one.
     pub scan_level: Option<String>,
-    /// Why they were not found in a better way, where one was tried.
+    /// Why a better scan was not used, if one was tried.
     pub scan_reason: Option<String>,
 }
 
@@ -34,17 +35,17 @@ pub struct Meta {
 pub struct Ticks {
     /// Due, by the rate asked for.
     pub expected: u64,
-    /// In which every thread was visited.
+    /// In which every thread was looked at.
     pub completed: u64,
-    /// Not taken: skipped because a pass was late, or given up.
+    /// Due and not completed: skipped because a pass was late, or given up.
     pub missed: u64,
-    /// Of those missed, the ones skipped to keep within `--max-cpu`.
+    /// Of the missed ticks, those skipped to keep within `--max-cpu`.
     pub throttled: u64,
-    /// Of those missed, the ones begun and given up: a process blocked its reader.
+    /// Of the missed ticks, those given up because a process blocked its reader.
     pub abandoned: u64,
 }
 
-/// What was seen.
+/// The tasks of the selection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Tasks {
@@ -54,11 +55,11 @@ pub struct Tasks {
     pub threads: u64,
     /// Threads that a listing may have skipped.
     pub skipped: u64,
-    /// Threads that /proc shows and the kernel's walk does not: they are read through /proc.
+    /// Threads that the kernel walk cannot see; they are read from /proc.
     pub unseen: u64,
-    /// The most threads in state R in one tick, where those on a CPU can not be told from those that wait for one.
+    /// The most threads in state R in one tick, if running and runnable threads cannot be told apart.
     pub running_max: u64,
-    /// CPUs of the host, if there were fewer than that.
+    /// Online CPUs of the host, if `running_max` is larger; else 0.
     pub cpus: u64,
 }
 
@@ -68,29 +69,54 @@ pub struct Tasks {
 pub struct Cost {
     /// CPU seconds, user and system.
     pub cpu_s: f64,
-    /// Median time of a pass, milliseconds.
+    /// Median duration of a pass, milliseconds.
     pub pass_p50_ms: f64,
-    /// 99th percentile.
+    /// 99th percentile of the durations.
     pub pass_p99_ms: f64,
-    /// The longest.
+    /// Longest duration.
     pub pass_max_ms: f64,
-    /// Median lateness of a tick, milliseconds.
+    /// Median lateness of a pass's start, milliseconds.
     pub late_p50_ms: f64,
-    /// 99th percentile.
+    /// 99th percentile of the latenesses.
     pub late_p99_ms: f64,
-    /// The largest.
+    /// Largest lateness.
     pub late_max_ms: f64,
     /// Files kept open.
     pub fds: u64,
-    /// Threads that read in parallel.
+    /// Lanes.
     pub workers: u64,
-    /// CPUs psn may run on.
+    /// CPUs that psn may run on.
     pub cpus: u64,
-    /// Kernel memory they pin, kB, estimated.
+    /// Kernel memory that the open files pin, kB, estimated.
     pub kernel_kb_est: u64,
 }
 
-/// What could be told of the rows' columns.
+impl Cost {
+    /// The quantiles of the durations and the latenesses of passes; nothing else is known.
+    pub(crate) fn of_passes(durations: &Histogram, latenesses: &Histogram) -> Self {
+        let [pass_p50_ms, pass_p99_ms, pass_max_ms] = quantiles_ms(durations);
+        let [late_p50_ms, late_p99_ms, late_max_ms] = quantiles_ms(latenesses);
+        Self { pass_p50_ms, pass_p99_ms, pass_max_ms, late_p50_ms, late_p99_ms, late_max_ms, ..Self::default() }
+    }
+
+    /// Median, 99th percentile and maximum of the durations of passes, milliseconds.
+    pub(crate) const fn pass_ms(&self) -> [f64; 3] {
+        [self.pass_p50_ms, self.pass_p99_ms, self.pass_max_ms]
+    }
+
+    /// Median, 99th percentile and maximum of the latenesses of passes, milliseconds.
+    pub(crate) const fn late_ms(&self) -> [f64; 3] {
+        [self.late_p50_ms, self.late_p99_ms, self.late_max_ms]
+    }
+}
+
+/// Median, 99th percentile and maximum, milliseconds.
+#[expect(clippy::cast_precision_loss, reason = "times to be shown")]
+fn quantiles_ms(times: &Histogram) -> [f64; 3] {
+    [times.quantile_ns(0.5), times.quantile_ns(0.99), times.max_ns()].map(|ns| ns as f64 / 1e6)
+}
+
+/// How complete the rows' columns are.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct CoverageReport {
@@ -98,36 +124,47 @@ pub struct CoverageReport {
     pub rows: u64,
     /// Observations of waiting threads whose wait columns were read.
     pub checked: u64,
-    /// Of those, the ones that moved on between the reads.
+    /// Of those, observations of threads that were switched in between the reads.
     pub torn: u64,
-    /// Observations by file in which a refusal stands.
+    /// For each file, the number of observations with `[denied]` because of it.
     pub denied: Vec<(String, u64)>,
-    /// Observations of threads in the states counted that the conditions left out.
+    /// Observations that passed the gate and did not meet the conditions of `--where`.
     pub rejected: u64,
 }
 
-/// The parts of a report that only its maker knows.
+/// The account of a run.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Facts {
-    /// See [`Report::meta`](super::Report::meta).
+    /// What was run, where and when.
     pub meta: Meta,
-    /// See [`Report::ticks`](super::Report::ticks).
+    /// The ticks of the run.
     pub ticks: Ticks,
-    /// See [`Report::tasks`](super::Report::tasks).
+    /// The tasks of the selection.
     pub tasks: Tasks,
-    /// See [`Report::cost`](super::Report::cost).
+    /// What psn cost.
     pub cost: Cost,
-    /// See [`Report::health`](super::Report::health).
+    /// The attempted reads of each file, the cheapest file first.
     pub health: Vec<(String, Counts)>,
-    /// See [`Report::dropped`](super::Report::dropped).
+    /// The errors behind dropped reads: file, message, how many.
     pub dropped: Vec<(String, String, u64)>,
-    /// See [`Report::coverage`](super::Report::coverage).
+    /// How complete the rows' columns are.
     pub coverage: CoverageReport,
-    /// See [`Report::warnings`](super::Report::warnings).
+    /// Sentences that a reader of the report must not miss.
     pub warnings: Vec<String>,
-    /// See [`Report::unmeasured`](super::Report::unmeasured).
+    /// The names of columns that the kernel does not measure.
     pub unmeasured: Vec<String>,
-    /// See [`Report::sleepers`](super::Report::sleepers).
+    /// Where threads slept, if none was active.
     pub sleepers: Option<Sleepers>,
+}
+
+impl Facts {
+    /// Completed ticks a second.
+    #[must_use]
+    #[expect(clippy::cast_precision_loss, reason = "counts far below 2^52")]
+    pub fn achieved_hz(&self) -> f64 {
+        // In a run shorter than a period, one tick is all that was asked for.
+        let rate = if self.meta.duration_s > 0.0 { self.ticks.completed as f64 / self.meta.duration_s } else { 0.0 };
+        if self.ticks.completed == 1 { rate.min(self.meta.hz) } else { rate }
+    }
 }

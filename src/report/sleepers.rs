@@ -12,6 +12,6 @@ pub struct Sleepers {
     pub looked_at: u64,
     /// Of those, the ones that slept, on average over the looks.
     pub slept: f64,
-    /// In what, and how many on average; most first.
+    /// System call or kernel function, and average threads in it; the largest first.
     pub waits: Vec<(String, f64)>,
 }

@@ -1,5 +1,7 @@
 //! Estimates of the memory that data structures take, for memory limits.
 
+use super::value::OwnedValue;
+
 /// The bytes that a hash table takes per entry of `bytes`, at most: after it has grown it is only 7/16 full, and each slot has
 /// a control byte.
 #[must_use]
@@ -11,4 +13,18 @@ pub(crate) const fn table_entry(bytes: usize) -> usize {
 #[must_use]
 pub(crate) const fn allocation(bytes: usize) -> usize {
     bytes + bytes / 8 + 16
+}
+
+/// Statistics that every report has, besides those that are selected: `samples` and `avg_threads`.
+pub(crate) const FIXED_STATISTICS: usize = 2;
+
+/// Bytes of a row of a report, without what its two boxed slices hold: the statistics and the group.
+pub(crate) const REPORT_ROW: usize = 2 * size_of::<Box<[OwnedValue]>>();
+
+/// Bytes that a row of a report takes, with what sorting the rows takes.
+pub(crate) const fn report_row(selected: usize, dimensions: usize) -> usize {
+    let statistics = allocation((FIXED_STATISTICS + selected) * size_of::<OwnedValue>());
+    // An `Arc` has two counts.
+    let group = allocation(dimensions * size_of::<OwnedValue>() + 2 * size_of::<usize>());
+    2 * REPORT_ROW + statistics + group
 }

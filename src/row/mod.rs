@@ -4,3 +4,4 @@ pub mod last;
 pub(crate) mod memory;
 pub mod observation;
 pub mod rows;
+pub mod value;

@@ -70,7 +70,7 @@ impl Rows {
 
     /// The value of row `row` in column `column`.
     #[must_use]
-    pub(crate) fn value(&self, row: usize, column: usize) -> Value<'_> {
+    pub fn value(&self, row: usize, column: usize) -> Value<'_> {
         self.starts.get(row).map_or(Value::Mark(Mark::None), |start| self.values.get(*start, column))
     }
 

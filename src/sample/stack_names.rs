@@ -67,7 +67,7 @@ pub(super) enum StackNaming {
     /// No stacks are taken, or they cannot be named.
     Off,
     /// The symbols are still to be loaded, from the list in this root.
-    Unloaded(ProcRoot),
+    Unloaded(Box<ProcRoot>),
     /// The symbols are loaded.
     Loaded(Box<StackNames>),
 }

@@ -116,7 +116,11 @@ impl Walker {
         let scan = KernelScan::open_on(host, &request)?;
         Ok(Self {
             provides: provided(plan, scan.parts()),
-            names: if scan.parts().frames > 0 { StackNaming::Unloaded(root.share()) } else { StackNaming::Off },
+            names: if scan.parts().frames > 0 {
+                StackNaming::Unloaded(Box::new(root.share()))
+            } else {
+                StackNaming::Off
+            },
             shows_stacks: plan.sources.contains(Source::Stack),
             scan,
             nameless,

@@ -72,23 +72,15 @@ impl Engine {
         }
     }
 
-    #[expect(clippy::cast_precision_loss, reason = "times to be shown")]
     fn cost(&self, timing: &Timing) -> Cost {
         let fds = (self.found.fds.files + self.found.fds.dirs) as u64;
-        let ms = |ns: u64| ns as f64 / 1e6;
-        let (passes, lateness) = (&self.counts.passes, &timing.lateness);
         Cost {
             cpu_s: timing.cpu.as_secs_f64(),
-            pass_p50_ms: ms(passes.quantile_ns(0.5)),
-            pass_p99_ms: ms(passes.quantile_ns(0.99)),
-            pass_max_ms: ms(passes.max_ns()),
-            late_p50_ms: ms(lateness.quantile_ns(0.5)),
-            late_p99_ms: ms(lateness.quantile_ns(0.99)),
-            late_max_ms: ms(lateness.max_ns()),
             fds,
             workers: self.config.workers as u64,
             cpus: allowed_cpus() as u64,
             kernel_kb_est: fds * KERNEL_KB_PER_FD,
+            ..Cost::of_passes(&self.counts.passes, &timing.lateness)
         }
     }
 

@@ -20,7 +20,7 @@ use std::time::Duration;
 use crate::ask::plan::Collected;
 use crate::config::Config;
 use crate::proc::{ProcRoot, rights};
-use crate::record::header::States;
+use crate::record::tick::States;
 use crate::record::{Recorder, TickInfo};
 use crate::report::Report;
 use crate::sample::PassOutcome;
@@ -236,11 +236,11 @@ impl<'a> Session<'a> {
         self.timing.throttled = schedule.throttled();
         self.timing.cpu = process_cpu().saturating_sub(self.cpu_at_start);
         let mut report = self.engine.report(&self.timing);
-        report.sleepers = sleepers;
+        report.facts.sleepers = sleepers;
         let mut warnings = std::mem::take(&mut self.warnings);
-        warnings.append(&mut report.warnings);
+        warnings.append(&mut report.facts.warnings);
         warnings.extend(self.unrecorded());
-        report.warnings = warnings;
+        report.facts.warnings = warnings;
         report
     }
 

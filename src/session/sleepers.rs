@@ -15,8 +15,8 @@ use crate::observe::Context;
 use crate::proc::ProcRoot;
 use crate::record::{Header, RecordError, Recording};
 use crate::replay::{self, Question, Watch};
-use crate::report::{Facts, Field, Report, Row, Sleepers, Ticks};
-use crate::row::observation::Mark;
+use crate::report::{Facts, Report, Sleepers, Ticks};
+use crate::row::value::{Mark, OwnedValue};
 use crate::sample::Sampler;
 use crate::tasks::users::Users;
 use crate::tasks::{Process, TaskSet};
@@ -88,7 +88,7 @@ pub fn recorded(
 fn slept(report: &Report) -> Option<Sleepers> {
     let waits = waits(report);
     let slept = waits.iter().map(|(_, average)| average).sum();
-    (report.ticks.completed > 0 && !waits.is_empty()).then_some(Sleepers { slept, waits, ..Sleepers::default() })
+    (report.facts.ticks.completed > 0 && !waits.is_empty()).then_some(Sleepers { slept, waits, ..Sleepers::default() })
 }
 
 /// The columns that tell what a thread sleeps in.
@@ -125,19 +125,19 @@ fn thinned(set: &TaskSet, blocks: &dyn Fn(u32) -> bool) -> TaskSet {
     TaskSet::new(processes)
 }
 
+const NONE: OwnedValue = OwnedValue::Mark(Mark::None);
+
 /// The average number of threads by what they sleep in, the largest first.
 fn waits(report: &Report) -> Vec<(String, f64)> {
-    let places = WAITS.map(|name| report.columns.iter().position(|column| column.name == name));
+    let places = WAITS.map(|name| report.columns.dimensions.iter().position(|column| column.name == name));
     let mut waits: Vec<(String, f64)> = Vec::new();
-    for Row { fields } in &report.rows {
-        let Some(Field::Decimal(average)) = fields.get(1) else { continue };
-        let field =
-            |place: Option<usize>| place.and_then(|place| fields.get(place)).unwrap_or(&Field::Mark(Mark::None));
-        let [syscall, wchan] = places.map(field);
-        let wait = wait(syscall, wchan);
+    for row in &report.rows {
+        let value = |place: Option<usize>| place.and_then(|place| row.group.get(place)).unwrap_or(&NONE);
+        let [syscall, wchan] = places.map(value);
+        let (wait, average) = (wait(syscall, wchan), row.average());
         match waits.iter_mut().find(|(known, _)| *known == wait) {
             Some((_, sum)) => *sum += average,
-            None => waits.push((wait, *average)),
+            None => waits.push((wait, average)),
         }
     }
     waits.sort_by(|a, b| b.1.total_cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
@@ -145,15 +145,15 @@ fn waits(report: &Report) -> Vec<(String, f64)> {
 }
 
 /// The system call, such as `epoll_wait`; the kernel function if there is none or it is not visible.
-fn wait(syscall: &Field, wchan: &Field) -> String {
+fn wait(syscall: &OwnedValue, wchan: &OwnedValue) -> String {
     let function = match wchan {
-        Field::Text(name) if **name != *b"0" => Some(String::from_utf8_lossy(name)),
+        OwnedValue::Text(name) if **name != *b"0" => Some(String::from_utf8_lossy(name)),
         _ => None,
     };
     match (syscall, function) {
-        (Field::Text(name), _) => String::from_utf8_lossy(name).into_owned(),
-        (Field::Mark(Mark::Denied), None) => "what psn may not see".to_owned(),
-        (Field::Mark(Mark::Torn | Mark::Running), _) => "what they had left when it was read".to_owned(),
+        (OwnedValue::Text(name), _) => String::from_utf8_lossy(name).into_owned(),
+        (OwnedValue::Mark(Mark::Denied), None) => "what psn may not see".to_owned(),
+        (OwnedValue::Mark(Mark::Torn | Mark::Running), _) => "what they had left when it was read".to_owned(),
         (_, Some(function)) => format!("wchan {function}"),
         (_, None) => "what the kernel does not say".to_owned(),
     }
@@ -162,25 +162,21 @@ fn wait(syscall: &Field, wchan: &Field) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::output::fixture;
-    use crate::report::ReportColumn;
+    use crate::output::fixture::{self, group, text};
     use crate::tasks::Task;
 
     #[test]
     fn waits_are_named_by_system_call_or_else_by_kernel_function() {
-        let text = |text: &str| Field::Text(text.as_bytes().into());
-        let row =
-            |average, syscall, wchan| Row { fields: vec![Field::Integer(0), Field::Decimal(average), syscall, wchan] };
+        let row = |average: f64, syscall, wchan| group([0_u64.into(), average.into()], [syscall, wchan]);
         let rows = vec![
             row(1.0, text("futex"), text("futex_do_wait")),
-            row(2.0, Field::Mark(Mark::KernelThread), text("kthreadd")),
+            row(2.0, OwnedValue::Mark(Mark::KernelThread), text("kthreadd")),
             row(8.5, text("epoll_wait"), text("do_epoll_wait")),
             row(0.5, text("epoll_wait"), text("0")),
-            row(0.2, Field::Mark(Mark::Denied), Field::Mark(Mark::Denied)),
-            row(0.1, Field::Mark(Mark::Denied), text("pipe_read")),
+            row(0.2, OwnedValue::Mark(Mark::Denied), OwnedValue::Mark(Mark::Denied)),
+            row(0.1, OwnedValue::Mark(Mark::Denied), text("pipe_read")),
         ];
-        let column = |name: &str| ReportColumn { name: name.to_owned(), ..fixture::mysqld().columns[0].clone() };
-        let columns = ["samples", "avg_threads", "syscall", "wchan"].map(column).to_vec();
+        let columns = fixture::columns(&["samples", "avg_threads"], &["syscall", "wchan"]);
         let told: Vec<String> = waits(&Report { rows, columns, ..fixture::mysqld() })
             .iter()
             .map(|(wait, average)| format!("{average:.2} {wait}"))

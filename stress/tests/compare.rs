@@ -1,4 +1,4 @@
-//! The comparison from end to end, on a storm too small to mean anything.
+//! The comparison from end to end, on a storm that is too small for useful figures.
 
 use std::fs;
 use std::path::Path;
@@ -12,7 +12,7 @@ fn a_comparison_writes_its_table_its_figures_and_its_charts() {
     fs::write(&document, "before\n<!-- figures: cost -->\nold\n<!-- end of figures -->\nafter\n").unwrap();
     let output = Command::new(env!("CARGO_BIN_EXE_psn-compare"))
         .env("PSN_STORM", env!("CARGO_BIN_EXE_psn-storm"))
-        // Nothing here runs psn, but for asking its version.
+        // This test runs psn only to ask for its version.
         .args(["--psn", "/bin/true", "--only", "floor-open*,floor-path,floor-list,sleeper"])
         .args(["--peer", "sleeper=sleep 0.0{ticks}"])
         .args(["--threads", "60", "--processes", "2", "--workers", "1", "--runs", "2", "--seconds", "0.1"])

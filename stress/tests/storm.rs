@@ -1,4 +1,4 @@
-//! Whole storms, looked up in `/proc` by code that shares nothing with the generator's own audit.
+//! Whole storms, checked in `/proc` by code that shares nothing with the generator's own audit.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -11,7 +11,7 @@ fn builder() -> psn_stress::storm::Builder {
     Storm::builder().program(env!("CARGO_BIN_EXE_psn-storm"))
 }
 
-/// Twenty of each kind that sleeps; few of those that take the CPU or the disk from other tests.
+/// Twenty threads of each kind that sleeps, and few of the kinds that take the CPU or the disk from other tests.
 fn everything() -> psn_stress::storm::Builder {
     let mut builder = builder().argument("--list");
     for kind in Kind::MIXABLE {
@@ -54,7 +54,7 @@ fn tree(root: u32) -> BTreeSet<(u32, u32)> {
     threads
 }
 
-/// Whether a process is still there; one that only waits for init to reap it is not.
+/// Whether a process is still alive; a zombie that waits for init to reap it is not.
 fn alive(pid: u32) -> bool {
     stat(pid, pid).is_some_and(|(state, _, _)| state != 'Z' && state != 'X')
 }
@@ -189,7 +189,7 @@ fn churn_is_made_and_counted() {
         let due = asked * ending.seconds;
         let accounted = (rate.made + rate.missed) as f64;
         assert!(rate.made > 0, "{churn:?}");
-        // What was due and neither made nor missed is at most what the last moments brought.
+        // Tasks that were due but neither started nor counted as left out can only be those of the last moments.
         assert!(accounted <= due + 1.0, "{accounted} of {due}");
     }
     assert_gone(&pids);

@@ -1,7 +1,7 @@
-//! Rust source reduced to what the checks look at, by plain scanning.
+//! Reduces Rust source to the code that the checks look at, by plain scanning of its bytes.
 
-/// The source of one file with comments, strings and characters replaced by spaces, so that every byte is
-/// where it was and a brace is a brace. Test code is replaced too; lines stay lines.
+/// The source of one file with comments, strings, characters and test code replaced by spaces. All other bytes keep their
+/// offsets, lines keep their numbers, and every brace that is left is a brace of the code.
 pub struct Code {
     pub text: String,
     /// Lines that are not test code.
@@ -26,7 +26,7 @@ impl Code {
     }
 }
 
-/// Spaces in the place of everything but line breaks.
+/// Replaces everything but line breaks by spaces.
 fn spaces(text: &str) -> String {
     text.bytes().map(|byte| if byte == b'\n' { '\n' } else { ' ' }).collect()
 }
@@ -42,7 +42,7 @@ fn blank(source: &str) -> String {
             at += len;
         } else {
             let letter = rest.chars().next().unwrap_or(' ');
-            // As many spaces as the letter has bytes.
+            // One space for each byte of the character.
             text += if letter.is_ascii() { &rest[..1] } else { &"    "[..letter.len_utf8()] };
             at += letter.len_utf8();
         }
@@ -86,7 +86,7 @@ fn string_len(rest: &str) -> usize {
     (at + 1).min(bytes.len())
 }
 
-/// 0 for a lifetime.
+/// The length of a character literal; 0 for a lifetime.
 fn character_len(rest: &str) -> usize {
     let mut letters = rest.char_indices().skip(1);
     match letters.next() {

@@ -1,4 +1,4 @@
-//! The paths that the code of a module names, with all that `use` and braces can do to them.
+//! Finds the paths that the code of a module names, including nested `use` groups, globs and renames.
 
 use crate::code::{closing, is_word};
 use crate::tree::Module;
@@ -6,7 +6,7 @@ use crate::tree::Module;
 /// A path into the crate, absolute.
 pub struct Seen {
     pub path: Vec<String>,
-    /// The name that it has here.
+    /// The name by which this module uses the path.
     pub name: String,
     /// Whether a `pub use` names it.
     pub is_offered: bool,
@@ -41,7 +41,7 @@ impl Paths<'_> {
         all
     }
 
-    /// Whether a path starts here, and not the middle of one, a field, or a visibility.
+    /// Whether a path starts here, rather than the middle of a path, a field, or a visibility.
     fn is_start(&self, at: usize) -> bool {
         let before = self.text[..at].trim_end();
         !before.ends_with("::") && !before.ends_with('.') && !before.ends_with("(in")
@@ -97,7 +97,7 @@ impl Paths<'_> {
         }
     }
 
-    /// Whether what stands at `at` is in a `pub use`.
+    /// Whether the code at `at` is in a `pub use`.
     fn is_offered(&self, at: usize) -> bool {
         let statement = self.text[..at].rfind([';', '}']).map_or(0, |end| end + 1);
         let mut words = self.text[statement..at].split_whitespace();
@@ -107,7 +107,7 @@ impl Paths<'_> {
     }
 }
 
-/// The name at a place, if one begins there.
+/// The name that begins at an offset, if any.
 fn word_at(text: &str, at: usize) -> &str {
     let len = text.bytes().skip(at).take_while(|byte| is_word(*byte)).count();
     text.get(at..at + len).unwrap_or_default()

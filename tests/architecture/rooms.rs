@@ -1,4 +1,4 @@
-//! Imports between rooms and between files: none runs in a circle, none to a room above.
+//! Checks imports between rooms and between files: none may run in a circle, none to a room above.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -10,7 +10,7 @@ pub fn faults(tree: &Tree, rooms: &[String]) -> Vec<String> {
     let mut faults = unlisted(tree, rooms);
     faults.extend(upward(&imports, rooms));
     faults.extend(circles(&imports).into_iter().map(|circle| format!("files in a circle: {circle}")));
-    // Between what lies beside each other in one directory, whatever is below counted as one.
+    // Between siblings in one directory; a sibling includes everything below it.
     let parents: BTreeSet<&[String]> = tree.modules.keys().filter_map(|module| Some(module.split_last()?.1)).collect();
     for parent in parents {
         let of = |module: &Module| {
@@ -25,7 +25,7 @@ pub fn faults(tree: &Tree, rooms: &[String]) -> Vec<String> {
     faults
 }
 
-/// Rooms that are not listed, and rooms that are listed and not there.
+/// Rooms that are not listed, and listed rooms that do not exist.
 fn unlisted(tree: &Tree, rooms: &[String]) -> Vec<String> {
     let found: BTreeSet<&String> = tree.modules.keys().filter_map(|module| module.first()).collect();
     let listed: BTreeSet<&String> = rooms.iter().collect();

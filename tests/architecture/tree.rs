@@ -7,7 +7,7 @@ use std::path::Path;
 use crate::code::Code;
 use crate::paths::{Paths, Seen};
 
-/// The path of a module below its crate; of the crate itself, nothing.
+/// The path of a module within its crate; empty for the crate itself.
 pub type Module = Vec<String>;
 
 /// The modules of a crate by their paths; programs are left out.
@@ -37,8 +37,8 @@ impl Tree {
         Self { modules }
     }
 
-    /// The modules that each module imports from, itself aside. What `lib.rs` offers is no import, nor is what a
-    /// module offers of its own children.
+    /// The modules that each module imports from, without itself. Re-exports of `lib.rs` do not count as imports, nor do a
+    /// module's re-exports of its own children.
     pub fn imports(&self) -> BTreeSet<(Module, Module)> {
         let mut imports = BTreeSet::new();
         for module in self.modules.keys().filter(|module| !module.is_empty()) {
@@ -60,7 +60,7 @@ impl Tree {
         Paths { text: &code.text, module, is_child: &is_child }.all()
     }
 
-    /// The module that an item belongs to, through modules that offer it from elsewhere.
+    /// The module that an item belongs to; follows re-exports.
     fn resolve(&self, path: &[String], depth: usize) -> Module {
         let known = (0..=path.len()).rev().find(|len| self.modules.contains_key(&path[..*len])).unwrap_or(0);
         let (module, rest) = path.split_at(known);

@@ -1,5 +1,5 @@
-//! Files as no healthy kernel writes them: empty, cut short, huge, of too few or too many fields, of numbers that fit
-//! nowhere. What can not be understood is said to be so, in its own columns; and beside it everything goes on.
+//! Files that no healthy kernel writes: empty, cut short, huge, with too few or too many fields, with numbers that are too
+//! large. The columns of such a file show a mark, and everything else goes on.
 
 use std::fs;
 
@@ -15,27 +15,27 @@ use crate::support::report::{column, counts, value};
 
 const VICTIM: u32 = 10;
 
-/// What is in the place of the file.
+/// What takes the place of the file.
 enum What {
     Bytes(&'static [u8]),
     Made(fn() -> Vec<u8>),
     Link(&'static str),
     Missing,
-    /// A directory, which can be opened and not be read.
+    /// A directory, which can be opened but not read.
     Directory,
 }
 
 use What::{Bytes, Directory, Link, Made, Missing};
 
-/// A file as it should not be.
+/// A malformed file.
 struct Case {
     name: &'static str,
     file: &'static str,
     what: What,
     column: &'static str,
-    /// What the column shows; none where the thread is not counted.
+    /// What the column shows; `None` if the thread is not counted.
     shows: Option<&'static str>,
-    /// Where the read is counted.
+    /// The class of the read in the accounts.
     class: Result<(), ReadError>,
 }
 
@@ -49,12 +49,12 @@ const fn case(
     Case { name, file: file_of(name), what, column, shows: Some(shows), class }
 }
 
-/// A `stat` of which nothing can be made.
+/// A `stat` that cannot be parsed.
 const fn no_row(name: &'static str, what: What) -> Case {
     Case { name, file: "stat", what, column: "state_id", shows: None, class: MALFORMED }
 }
 
-/// The file that a case is named for: what is before the last `/`.
+/// The file in the name of a case: the part before the last `/`.
 const fn file_of(name: &'static str) -> &'static str {
     let (bytes, mut at) = (name.as_bytes(), name.len() - 1);
     while bytes[at] != b'/' {
@@ -68,7 +68,7 @@ const MALFORMED: Result<(), ReadError> = Err(ReadError::Malformed);
 const UNSUPPORTED: Result<(), ReadError> = Err(ReadError::Unsupported);
 const DROPPED: Result<(), ReadError> = Err(ReadError::Dropped(rustix::io::Errno::ISDIR));
 
-/// Longer than any buffer that psn starts with.
+/// Longer than the initial size of any buffer of psn.
 const MUCH: usize = 1 << 20;
 
 /// A line of `stat` in which each field is as edited, by its number in proc(5).
@@ -80,7 +80,7 @@ fn stat(edit: impl FnOnce(&mut Vec<String>)) -> Vec<u8> {
     format!("{head}) D {}\n", fields[4..].join(" ")).into_bytes()
 }
 
-/// The same, with one field as given.
+/// The same, with one field replaced.
 fn stat_with(field: usize, text: &str) -> Vec<u8> {
     stat(|fields| fields[field] = text.to_owned())
 }
@@ -305,7 +305,7 @@ impl Case {
 
     fn run(&self) -> Verdict {
         let proc = self.proc();
-        // Three passes: in the second it is known whether the thread stands still.
+        // Three passes: from the second on psn knows whether the thread has run.
         let report = Driver::new(&proc, &["-a", "-g", &format!("task,{}", self.column), "--workers", "1"]).run(3);
         let tasks = column(&report, "task");
         ensure!(tasks.contains(&"20".to_owned()), "the neighbour is not there: {tasks:?}");
@@ -317,14 +317,14 @@ impl Case {
         }
         let file = if self.file == "fd/7" { "fd" } else { self.file };
         check_class(&counts(&report, file), self.class)?;
-        for (other, counts) in report.health.iter().filter(|(other, _)| other != file) {
+        for (other, counts) in report.facts.health.iter().filter(|(other, _)| other != file) {
             ensure!(!counts.is_notable(), "{other}: {counts:?}");
         }
         Ok(())
     }
 }
 
-/// Some reads are in `class`, and all others are of the neighbour, or were understood.
+/// Checks that some reads are in `class`, and that all others are reads of the neighbour, or were parsed.
 fn check_class(counts: &Counts, class: Result<(), ReadError>) -> Verdict {
     let of = match class {
         Ok(()) => counts.ok,
@@ -339,7 +339,7 @@ fn check_class(counts: &Counts, class: Result<(), ReadError>) -> Verdict {
     Ok(())
 }
 
-/// A file of which reads end anywhere: a column, and what it shows while the read is whole.
+/// A file whose reads may end anywhere: a column, and what it shows if the read is complete.
 struct Cut {
     source: Source,
     name: &'static str,
@@ -359,7 +359,7 @@ const CUTS: [Cut; 8] = [
 ];
 
 impl Cut {
-    /// Whatever a short read leaves, no column shows a part of a value.
+    /// After a short read no column shows a part of a value.
     fn run(&self) -> Verdict {
         let proc = FakeProc::of([Process::new(VICTIM).thread(thread().stat(52, 77))]);
         let file = match self.source {
@@ -372,7 +372,7 @@ impl Cut {
         for limit in (0..=len).step_by(step).chain([len]) {
             let mut script = Script::new();
             if self.source == Source::Smaps {
-                // It is read until its end, in however many pieces it comes.
+                // The file is read to its end, however many pieces that takes.
                 fs::write(&file, &whole[..limit]).unwrap();
             } else {
                 script = script.always(Call::Read, self.source, Fault::Short(limit));
@@ -384,12 +384,12 @@ impl Cut {
             let is_there = |text: &[u8]| String::from_utf8_lossy(text).contains(LOCKED);
             let may_show: &[&str] = match self.source {
                 _ if is_whole => &[self.shows],
-                // A thread without a line is not counted.
+                // A thread without a `stat` line is not counted.
                 Source::Stat => &[],
-                // No frames are a stack, too; and a file that ends between two lines lacks those that follow.
+                // A stack may have no frames. A file that ends between two lines lacks the lines that follow.
                 Source::Stack => &["[malformed]", "-", "futex_do_wait()", "do_futex()->futex_do_wait()"],
                 Source::Status => &["[malformed]", "[unsupported]"],
-                // What comes after the line of the value may be missing.
+                // The lines after the line of the value may be missing.
                 Source::Smaps if is_there(&whole[..limit]) => &[self.shows],
                 Source::Smaps => &["-", "[unsupported]"],
                 _ => &["[malformed]"],

@@ -1,5 +1,5 @@
-//! Lives as they can go: threads and processes that vanish at any of their files, that are born, renamed and replaced
-//! while psn looks, whose ids are given to others.
+//! Lives of threads and processes: they vanish just before any of their files is read, they are born, renamed and replaced
+//! while psn samples, and their ids are given to others.
 
 use std::collections::BTreeMap;
 
@@ -16,16 +16,16 @@ use crate::support::report::{column, counts, samples};
 /// What happens to a process between two passes, and what the report says of it.
 struct Case {
     name: &'static str,
-    /// The arguments of psn; the dimensions are what `wanted` tells.
+    /// The arguments of psn; `wanted` has the values of their dimensions.
     args: &'static [&'static str],
     before: fn() -> Vec<Process>,
     /// What changes.
     happens: fn(&FakeProc),
-    /// Whether a thread ends whose files may be open: one of /proc has an end then, a plain one has not.
+    /// Whether a thread ends whose files may be kept open. A kept file of /proc then fails to read; a plain file does not.
     ends_a_kept_file: bool,
     /// Whether the tasks are listed again before the second pass.
     is_listed_again: bool,
-    /// Samples by the dimensions: of one pass before, and one after.
+    /// Samples by the dimensions, of one pass before the change and one after.
     wanted: &'static [(&'static str, u64)],
 }
 
@@ -33,7 +33,7 @@ fn thread(tid: u32, name: &str, start: u32) -> Thread {
     Thread::new(tid).comm(name).state('D').stat(22, start).stat(14, start * 100)
 }
 
-/// A process of one thread; its program and its control group are called like the start of its life.
+/// A process with one thread. Its program and its control group are named after its start time.
 fn program(pid: u32, name: &str, start: u32) -> Process {
     Process::new(pid)
         .thread(thread(pid, name, start).file("cgroup", format!("0::/{start}\n")))
@@ -46,7 +46,7 @@ fn replace(proc: &FakeProc, process: &Process) {
     proc.add(process);
 }
 
-/// A process of a leader and two workers.
+/// A process with a leader and two workers.
 fn team(leader: Thread) -> Process {
     Process::new(10).threads([leader, thread(11, "worker", 2), thread(12, "worker", 3)])
 }
@@ -128,7 +128,7 @@ const CASES: &[Case] = &[
         args: &["-g", "task"],
         before: || vec![team(thread(10, "leader", 1))],
         happens: |proc| {
-            // As many as before: the link count tells nothing.
+            // The number of threads is as before, so the link count does not change.
             proc.remove_thread(10, 11);
             proc.add_thread(&Process::new(10), &thread(13, "worker", 4));
         },
@@ -175,9 +175,9 @@ const CASES: &[Case] = &[
         args: &["-g", "comm,starttime,cgroup,exe,cmdline"],
         before: || vec![program(10, "shell", 1)],
         happens: |proc| {
-            // The same process: its id and its start stay.
+            // The same process: its id and start time stay.
             let exe = Content::Link("/bin/tool".to_owned());
-            // Who executes runs, and so what was known of the title is read again for the very row.
+            // A thread that execs has run, so psn reads the title again for the same row.
             let tool = thread(10, "tool", 1).file("cgroup", "0::/tool\n").file("schedstat", "9000000 0 9\n");
             proc.add(&Process::new(10).thread(tool).file("exe", exe).file("cmdline", "tool\0"));
         },
@@ -190,7 +190,7 @@ const CASES: &[Case] = &[
         args: &["-g", "task,comm,starttime"],
         before: || vec![team(thread(10, "leader", 1))],
         happens: |proc| {
-            // It takes the leader's id and start, and all others end.
+            // The thread takes the leader's id and start time, and all other threads end.
             [11, 12].into_iter().for_each(|tid| proc.remove_thread(10, tid));
             proc.rewrite(10, 10, "stat", &thread(10, "tool", 1).stat_line(1));
         },
@@ -328,7 +328,7 @@ impl Case {
             let wanted: BTreeMap<String, u64> =
                 self.wanted.iter().map(|(key, count)| ((*key).to_owned(), *count)).collect();
             ensure!(samples(&report) == wanted, "with {budget} files kept: {:?}, not {wanted:?}", samples(&report));
-            let unclean = report.health.iter().find(|(_, counts)| counts.is_notable());
+            let unclean = report.facts.health.iter().find(|(_, counts)| counts.is_notable());
             ensure!(unclean.is_none(), "a life like any other is counted as a failure: {unclean:?}");
             if self.args.contains(&"utime") {
                 let grown = column(&report, "utime");
@@ -339,7 +339,7 @@ impl Case {
     }
 }
 
-/// A column of each file of a thread.
+/// One column for each file of a thread.
 const FILES: [(Source, &str); 12] = [
     (Source::Stat, "state_id"),
     (Source::Schedstat, "sched_run_ns"),
@@ -378,7 +378,7 @@ fn vanish(source: Source, of: &str, errno: Errno) -> Verdict {
     let mut engine = Driver::with_faults(&proc, &["-g", &format!("task,{of}"), "--workers", "1"], script);
     engine.refresh();
     engine.pass();
-    // Then it is gone from its directory, too.
+    // Then the thread is also missing from its directory.
     proc.remove(10);
     engine.refresh();
     engine.pass();
@@ -388,7 +388,7 @@ fn vanish(source: Source, of: &str, errno: Errno) -> Verdict {
     let own: Vec<&String> = found.keys().filter(|key| key.starts_with("10 | ")).collect();
     let is_so = match source {
         Source::Stat => own.is_empty(),
-        // A file that can not be opened, of a thread that is there, is one that this kernel does not have.
+        // If the thread exists and a file of it cannot be opened, this kernel does not have the file.
         _ => matches!(own[..], [row] if ["10 | [gone]", "10 | [unsupported]", "10 | [torn]"].contains(&row.as_str())),
     };
     ensure!(is_so, "{own:?}");

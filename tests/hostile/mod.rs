@@ -1,5 +1,5 @@
-//! What a hostile process, or a sick kernel, can put before psn: a corpus of named cases, run by few drivers. A case
-//! that fails is told by its name.
+//! What a hostile process or a sick kernel can show to psn: a corpus of named cases, run by a few tests. A test that fails
+//! prints the names of its failed cases.
 
 mod files;
 mod lives;
@@ -11,10 +11,10 @@ use std::collections::BTreeSet;
 
 use crate::{capabilities, faults};
 
-/// What a case has to say when it does not hold.
+/// The outcome of a case: a message if it fails.
 type Verdict = Result<(), String>;
 
-/// Fails with this message unless the condition holds.
+/// Returns this message as an error unless the condition holds.
 macro_rules! ensure {
     ($condition:expr, $($message:tt)+) => {
         if !$condition {
@@ -24,7 +24,7 @@ macro_rules! ensure {
 }
 use ensure;
 
-/// Fails with the names of the cases that do not hold.
+/// Panics with the names of the failed cases.
 #[track_caller]
 fn judge(verdicts: impl IntoIterator<Item = (String, Verdict)>) {
     let failures: Vec<String> =
@@ -50,7 +50,7 @@ fn the_corpus_is_large_and_no_two_cases_have_one_name() {
         assert!(!cases.is_empty() && cases.iter().all(is_named), "{family}");
     }
     println!("{} cases: {tally:?}", all.len());
-    // No family may make up for another.
+    // Each family must be large by itself.
     let least = [("names", 400), ("files", 80), ("lives", 30), ("permissions", 25), ("faults", 120)];
     for ((family, count), (wanted, least)) in tally.iter().zip(least) {
         assert!(*family == wanted && *count >= least, "{family}: {count} of {least} in {tally:?}");

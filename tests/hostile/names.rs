@@ -1,9 +1,9 @@
-//! Names that want to be more than names.
+//! Hostile names: bytes that a process can put into its name to attack a terminal, a parser or a spreadsheet.
 
 /// A name, as the bytes a process can put into its command name, its arguments, its paths and its control group.
 pub type Name = (&'static str, &'static [u8]);
 
-/// As long as a path may be, less what stands before it.
+/// The largest length of a path, less the part before the name.
 const LONG: [u8; 3900] = [b'x'; 3900];
 const LONG_WIDE: [u8; 1500] = repeated(*b"\xe6\x97\xa5");
 const LONG_ESCAPES: [u8; 1200] = repeated(*b"\x1b[1m");
@@ -20,7 +20,7 @@ const fn repeated<const N: usize, const M: usize>(part: [u8; N]) -> [u8; M] {
 }
 
 pub const NAMES: &[Name] = &[
-    // Nothing much.
+    // Empty and blank.
     ("empty", b""),
     ("plain", b"mysqld"),
     ("space", b" "),
@@ -84,7 +84,7 @@ pub const NAMES: &[Name] = &[
     ("raw-control-sequence", b"\x9b31mred"),
     ("raw-operating-system-command", b"\x9d0;title\x9c"),
     ("raw-next-line", b"a\x85b"),
-    // Text that runs the other way.
+    // Right-to-left text and changes of direction.
     ("right-to-left-override", b"\xe2\x80\xaegpj.exe"),
     ("left-to-right-override", b"\xe2\x80\xadabc\xe2\x80\xac"),
     ("right-to-left-embedding", b"\xe2\x80\xababc"),
@@ -93,7 +93,7 @@ pub const NAMES: &[Name] = &[
     ("directional-marks", b"\xe2\x80\x8ea\xe2\x80\x8fb\xd8\x9c"),
     ("deprecated-formats", b"\xe2\x81\xaa\xe2\x81\xaf"),
     ("arabic", b"\xd8\xb3\xd9\x84\xd8\xa7\xd9\x85"),
-    // What shows as nothing.
+    // Invisible characters.
     ("zero-width-space", b"ro\xe2\x80\x8bot"),
     ("zero-width-joiners", b"a\xe2\x80\x8cb\xe2\x80\x8dc"),
     ("word-joiner", b"a\xe2\x81\xa0b"),
@@ -110,7 +110,7 @@ pub const NAMES: &[Name] = &[
     ("paragraph-separator", b"a\xe2\x80\xa9b"),
     ("musical-formats", b"\xf0\x9d\x85\xb3\xf0\x9d\x85\xba"),
     ("shorthand-formats", b"\xf0\x9b\xb2\xa0"),
-    // What is no UTF-8.
+    // Invalid UTF-8.
     ("overlong-slash", b"\xc0\xaf"),
     ("overlong-nul", b"\xc0\x80"),
     ("overlong-escape", b"\xc1\x9b[2J"),
@@ -130,7 +130,7 @@ pub const NAMES: &[Name] = &[
     ("no-bytes-of-text", b"\xff\xfe\x80bad"),
     ("latin-1", b"caf\xe9"),
     ("utf-16", b"\xff\xfea\x01b\x01"),
-    // Marks, wide characters, and what has no character.
+    // Combining marks, wide characters, and code points without a character.
     ("combining-first", b"\xcc\x81a"),
     ("combining", b"e\xcc\x81te\xcc\x81"),
     ("combining-pile", b"z\xcc\x81\xcc\x82\xcc\x83\xcc\x84\xcc\x85\xcc\x86\xcc\x87\xcc\x88\xcc\x89"),
@@ -233,7 +233,7 @@ pub const NAMES: &[Name] = &[
     ("path-up", b"../../../../etc/passwd"),
     ("path-deleted", b"etc/passwd (deleted)"),
     ("digits", b"12345678901234567890"),
-    // Without end.
+    // Very long names.
     ("long", &LONG),
     ("long-and-wide", &LONG_WIDE),
     ("long-with-escapes", &LONG_ESCAPES),

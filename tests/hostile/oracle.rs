@@ -1,4 +1,4 @@
-//! What printed text must be, told by rules written down a second time: nothing here calls psn's own escaping.
+//! What printed text must look like, by an independent implementation of the rules: nothing here calls psn's own escaping.
 
 use unicode_width::UnicodeWidthStr as _;
 
@@ -15,7 +15,7 @@ fn is_hidden(c: char) -> bool {
             | 0xfe00..=0xfe0f | 0xfff0..=0xfffb | 0x1bca0..=0x1bca3 | 0x1d173..=0x1d17a | 0xe0000..=0xe0fff)
 }
 
-/// Whether all of `text` shows.
+/// Whether every character of `text` is visible.
 pub fn shows(text: &str) -> Verdict {
     let hidden = text.chars().find(|c| is_hidden(*c));
     ensure!(hidden.is_none(), "{hidden:?} is in {text:?}");
@@ -35,7 +35,7 @@ pub fn decode(text: &str, stands_for: fn(u8) -> bool) -> Vec<u8> {
     out
 }
 
-/// What a backslash and `after` stand for, and how much of `after` is used.
+/// The bytes that a backslash followed by `after` stands for, and the number of bytes of `after` that belong to it.
 fn escape(after: &[u8], stands_for: fn(u8) -> bool) -> Option<(Vec<u8>, usize)> {
     let number = |digits: &[u8]| {
         let is_lower = digits.iter().all(|c| matches!(c, b'0'..=b'9' | b'a'..=b'f'));
@@ -56,23 +56,23 @@ fn escape(after: &[u8], stands_for: fn(u8) -> bool) -> Option<(Vec<u8>, usize)> 
     }
 }
 
-/// The bytes that stand escaped in cells.
+/// The bytes that are escaped in cells.
 pub const fn in_cells(byte: u8) -> bool {
     byte < b' ' || byte >= 0x7f
 }
 
-/// The bytes that stand escaped in frames: a frame ends at `;`, and a count follows a space.
+/// The bytes that are escaped in frames: a frame ends at `;`, and a count follows a space.
 pub const fn in_frames(byte: u8) -> bool {
     byte <= b' ' || byte >= 0x7f || byte == b';'
 }
 
-/// The cells of a line, which has its bars where `header` has them. Both are as wide as a terminal shows them.
+/// The cells of a line. Its bars are in the same terminal columns as those of `header`.
 pub fn cells<'a>(header: &str, line: &'a str) -> Result<Vec<&'a str>, String> {
     const BAR: &str = " | ";
     let mut wanted: Vec<usize> = header.match_indices(BAR).map(|(at, _)| header[..at].width()).collect();
     let mut cells = Vec::new();
     let mut start = 0;
-    // A cell may hold bars, too, and end in half of one.
+    // A cell may contain bars too, and may end in part of one.
     let is_bar = |at: &usize| line.get(*at..).is_some_and(|rest| rest.starts_with(BAR));
     for at in (0..line.len()).filter(is_bar) {
         if at >= start && wanted.first() == Some(&line[..at].width()) {
@@ -89,7 +89,7 @@ pub fn cells<'a>(header: &str, line: &'a str) -> Result<Vec<&'a str>, String> {
 /// A field of a CSV record, and whether it was quoted.
 pub type Field = (String, bool);
 
-/// The records of a CSV file as RFC 4180 has them, and nothing else.
+/// The records of a CSV file by RFC 4180, without any extension.
 pub fn records(text: &str) -> Result<Vec<Vec<Field>>, String> {
     let mut records = Vec::new();
     let mut rest = text;
@@ -112,7 +112,7 @@ pub fn records(text: &str) -> Result<Vec<Vec<Field>>, String> {
     Ok(records)
 }
 
-/// The field that `text` begins with, and what follows.
+/// The field at the start of `text`, and the rest.
 fn field(text: &str) -> Result<(Field, &str), String> {
     let Some(mut rest) = text.strip_prefix('"') else {
         let end = text.find([',', '\r', '\n']).unwrap_or(text.len());
@@ -139,11 +139,11 @@ fn field(text: &str) -> Result<(Field, &str), String> {
 pub fn is_formula(cell: &str) -> bool {
     let first = cell.chars().find(|c| !c.is_whitespace());
     let is_sign = first.is_some_and(|c| matches!(c, '=' | '+' | '-' | '@' | '＝' | '＋' | '－' | '＠' | '−'));
-    // A dash alone stands where there is no value.
+    // A single dash is the mark for "no value".
     is_sign && cell != "-"
 }
 
-/// Whether a reader of folded stacks takes the end of `frame` for a count.
+/// Whether a reader of folded stacks would read the end of `frame` as a count.
 pub fn ends_in_a_count(frame: &str) -> bool {
     let tail = frame.trim_end().rsplit_once(char::is_whitespace).map_or("", |(_, tail)| tail);
     !tail.is_empty() && tail.chars().all(|c| c.is_ascii_digit() || c == '.')

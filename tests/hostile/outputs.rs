@@ -1,14 +1,14 @@
-//! Every name in every place where a process can put one, in every form of the report.
+//! Every hostile name in every place where a process can put one, in every format of the report.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::sync::OnceLock;
 
-use psn::output::{Format, Layout};
-use psn::report::{Field, Report, Row};
-use psn::row::observation::Mark;
+use psn::output::{Format, RenderOptions};
+use psn::report::{Datum, Report, Row};
+use psn::row::value::{Mark, Value};
 use psn::tasks::users::Users;
-use serde_json::Value;
+use serde_json::Value as Json;
 use unicode_width::UnicodeWidthStr as _;
 
 use super::names::NAMES;
@@ -16,16 +16,16 @@ use super::oracle::{self, decode, in_cells, in_frames};
 use super::{Verdict, ensure, judge};
 use crate::support::driver::Driver;
 use crate::support::fake::{Content, FSYNC, FakeProc, Process, SMAPS, Thread, syscall_line};
-use crate::support::report::{column, value};
+use crate::support::report::{column, datum, value};
 
-/// The process that is called so, and one beside it.
+/// The process with the hostile name, and one beside it.
 const HOSTILE: u32 = 10;
 const NEIGHBOUR: u32 = 20;
 
-/// The user that is called so.
+/// The user with the hostile name.
 const UID: u32 = 4_000_000_077;
 
-/// The columns with a place for a name, the last one not among them so that each line ends in a letter.
+/// The columns that can show the name, and `state_id` at the end, so that each line ends in a letter.
 const PLACES: [&str; 10] =
     ["comm2", "name", "cmdline2", "exe", "cgroup", "filename2", "basename", "user", "pathname", "state_id"];
 
@@ -39,14 +39,14 @@ pub fn cases() -> Vec<String> {
 
 type Check = fn(&Report, &[u8]) -> Verdict;
 
-/// What psn took for the name, and the forms of the report.
+/// The name as psn read it, and the report in each format.
 const FORMS: [(&str, Check); 5] =
     [("values", values), ("table", table), ("csv", csv), ("json", json), ("folded", folded)];
 
-/// Every place a name can be put in, and what it is there.
+/// Every place of a name, and the bytes that it has there.
 fn places(name: &[u8]) -> BTreeMap<&'static str, Vec<u8>> {
     let path = [b"/", name].concat();
-    // The kernel has no newlines in the names of control groups, and none that are not escaped in those of mappings.
+    // The kernel allows no newlines in names of control groups, and escapes them in names of mappings.
     let line = name.split(|byte| *byte == b'\n').next().unwrap_or_default();
     let mapped = path.split(|byte| *byte == b'\n').collect::<Vec<_>>().join(&b"\\012"[..]);
     BTreeMap::from([
@@ -63,7 +63,7 @@ fn places(name: &[u8]) -> BTreeMap<&'static str, Vec<u8>> {
     ])
 }
 
-/// Whether a line of a passwd file can name a user so: not by digits, which would be another user's number.
+/// Whether a passwd file can give a user this name. Digits alone would be another user's number.
 fn is_user(name: &[u8]) -> bool {
     !name.iter().all(u8::is_ascii_digit) && !name.iter().any(|byte| matches!(byte, b':' | b'\n'))
 }
@@ -77,7 +77,7 @@ fn users(name: &[u8]) -> Users {
     users
 }
 
-/// The report of a process that is called `name` wherever it may be.
+/// The report on a process that has `name` in every possible place.
 fn report_of(name: &[u8]) -> Report {
     let places = places(name);
     let of = |place: &str| &places[place][..];
@@ -143,12 +143,12 @@ fn a_name_stays_one_frame_of_a_stack_and_can_be_read_back() {
     check("folded");
 }
 
-/// Nobody can be called nothing in arguments: there are none then.
+/// An empty name cannot be an argument: then there are no arguments.
 fn is_no_value(place: &str, bytes: &[u8]) -> bool {
     place == "cmdline2" && bytes.is_empty()
 }
 
-fn render(report: &Report, format: Format, layout: &Layout) -> Result<String, String> {
+fn render(report: &Report, format: Format, layout: &RenderOptions) -> Result<String, String> {
     let mut out = Vec::new();
     psn::output::render(report, format, layout, &mut out).map_err(|error| error.to_string())?;
     String::from_utf8(out).map_err(|error| error.to_string())
@@ -158,20 +158,20 @@ fn values(report: &Report, name: &[u8]) -> Verdict {
     ensure!(report.rows.len() == 2, "{} rows", report.rows.len());
     let row = report.rows.iter().find(|row| value(report, row, "pid") == HOSTILE.to_string());
     let row: &Row = row.ok_or("the thread is not there")?;
-    ensure!(row.fields[0] == Field::Integer(TICKS.into()), "{:?} samples", row.fields[0]);
+    ensure!(row.samples() == TICKS, "{} samples", row.samples());
     for (place, bytes) in places(name) {
-        let at = report.columns.iter().position(|column| column.name == place).unwrap();
-        let expected = if is_no_value(place, &bytes) { Field::Mark(Mark::None) } else { Field::Text(bytes.into()) };
-        ensure!(row.fields[at] == expected, "{place} is {:?}, not {expected:?}", row.fields[at]);
+        let found = datum(report, row, place);
+        let expected = if is_no_value(place, &bytes) { Value::Mark(Mark::None) } else { Value::Text(&bytes) };
+        ensure!(found == Datum::Value(expected), "{place} is {found:?}, not {expected:?}");
     }
     ensure!(column(report, "comm2").contains(&"neighbour".to_owned()), "the neighbour is not there");
-    ensure!(report.coverage.denied.is_empty(), "a name is taken for a refusal: {:?}", report.coverage);
-    let unclean = report.health.iter().find(|(_, counts)| counts.is_notable());
+    ensure!(report.facts.coverage.denied.is_empty(), "a name is taken for a refusal: {:?}", report.facts.coverage);
+    let unclean = report.facts.health.iter().find(|(_, counts)| counts.is_notable());
     ensure!(unclean.is_none(), "{unclean:?}");
     Ok(())
 }
 
-/// What `shown` stands for is `bytes`; spaces at the end are padding where `is_padded`.
+/// Checks that `shown` stands for `bytes`. If `is_padded`, spaces at the end are padding.
 fn stands_for(shown: &str, bytes: &[u8], escapes: fn(u8) -> bool, is_padded: bool) -> Verdict {
     let trimmed = |mut bytes: Vec<u8>| {
         while is_padded && bytes.last() == Some(&b' ') {
@@ -185,7 +185,7 @@ fn stands_for(shown: &str, bytes: &[u8], escapes: fn(u8) -> bool, is_padded: boo
 }
 
 fn table(report: &Report, name: &[u8]) -> Verdict {
-    let text = render(report, Format::Table, &Layout { footer: false, ..Layout::default() })?;
+    let text = render(report, Format::Table, &RenderOptions { footer: false, ..RenderOptions::default() })?;
     text.lines().try_for_each(oracle::shows)?;
     let lines: Vec<&str> = text.lines().collect();
     // A blank line, the title, a blank line, the header, the rule, two rows.
@@ -208,7 +208,7 @@ fn table(report: &Report, name: &[u8]) -> Verdict {
                 ensure!(shown.trim_end() == "-", "{place} is {shown:?}");
                 continue;
             }
-            // The name in parentheses begins and ends where they do.
+            // The name is exactly the text between the parentheses.
             let inner = shown.trim_end().strip_prefix('(').and_then(|shown| shown.strip_suffix(')'));
             match inner.filter(|_| place == "comm2") {
                 Some(inner) => stands_for(inner, &bytes, in_cells, false),
@@ -220,9 +220,9 @@ fn table(report: &Report, name: &[u8]) -> Verdict {
     }
     ensure!(found, "the thread is not there");
 
-    // In a terminal the cells are cut, and then something is shown all the same, a row a line.
+    // In a terminal cells are cut. Each row must still be one line and show something.
     for width in [40, 200] {
-        let text = render(report, Format::Table, &Layout { width: Some(width), ..Layout::default() })?;
+        let text = render(report, Format::Table, &RenderOptions { width: Some(width), ..RenderOptions::default() })?;
         text.lines().try_for_each(oracle::shows)?;
         let rows = text.lines().skip(5).take_while(|line| !line.is_empty()).count();
         ensure!(rows == 2, "{rows} rows in {width} columns");
@@ -232,7 +232,7 @@ fn table(report: &Report, name: &[u8]) -> Verdict {
 
 fn csv(report: &Report, name: &[u8]) -> Verdict {
     for defuse_formulas in [true, false] {
-        let text = render(report, Format::Csv, &Layout { defuse_formulas, ..Layout::default() })?;
+        let text = render(report, Format::Csv, &RenderOptions { defuse_formulas, ..RenderOptions::default() })?;
         text.split("\r\n").try_for_each(oracle::shows)?;
         let records = oracle::records(&text)?;
         ensure!(records.len() == 3, "{} records", records.len());
@@ -242,7 +242,7 @@ fn csv(report: &Report, name: &[u8]) -> Verdict {
         let record = record.ok_or("the thread is not there")?;
         for (place, bytes) in places(name) {
             let (cell, is_quoted) = &record[at(place)];
-            // Spreadsheets of some countries begin a new cell there.
+            // Spreadsheets in some locales begin a new cell there.
             ensure!(*is_quoted || !cell.contains(';'), "a bare semicolon in {place}: {cell:?}");
             if is_no_value(place, &bytes) {
                 ensure!(cell == "-", "{place} is {cell:?}");
@@ -259,9 +259,9 @@ fn csv(report: &Report, name: &[u8]) -> Verdict {
 }
 
 fn json(report: &Report, name: &[u8]) -> Verdict {
-    let text = render(report, Format::Json, &Layout::default())?;
+    let text = render(report, Format::Json, &RenderOptions::default())?;
     text.split('\n').try_for_each(oracle::shows)?;
-    let value: Value = serde_json::from_str(&text).map_err(|error| format!("{error}: {text}"))?;
+    let value: Json = serde_json::from_str(&text).map_err(|error| format!("{error}: {text}"))?;
     let rows = value["rows"].as_array().ok_or("no rows")?;
     ensure!(rows.len() == 2, "{} rows", rows.len());
     let row = rows.iter().find(|row| row["pid"] == HOSTILE).ok_or("the thread is not there")?;
@@ -272,12 +272,12 @@ fn json(report: &Report, name: &[u8]) -> Verdict {
             continue;
         }
         stands_for(shown, &bytes, in_cells, false).map_err(|why| format!("{place}: {why}"))?;
-        // Where the text is not the bytes themselves, those are there as well.
+        // If the text differs from the bytes, the JSON has the bytes too.
         let hex = bytes.iter().fold(String::new(), |mut hex, byte| {
             write!(hex, "{byte:02x}").unwrap();
             hex
         });
-        let exact = row.get(format!("{place}_bytes")).and_then(Value::as_str);
+        let exact = row.get(format!("{place}_bytes")).and_then(Json::as_str);
         let wanted = (shown.as_bytes() != bytes).then_some(hex.as_str());
         ensure!(exact == wanted, "{place}_bytes is {exact:?}, not {wanted:?}");
     }
@@ -285,7 +285,7 @@ fn json(report: &Report, name: &[u8]) -> Verdict {
 }
 
 fn folded(report: &Report, name: &[u8]) -> Verdict {
-    let text = render(report, Format::Folded, &Layout::default())?;
+    let text = render(report, Format::Folded, &RenderOptions::default())?;
     text.split('\n').try_for_each(oracle::shows)?;
     let lines: Vec<&str> = text.lines().collect();
     ensure!(lines.len() == 2, "{} lines", lines.len());

@@ -1,5 +1,5 @@
-//! The permission matrix: what the kernel tells each reader of whose threads, row by row. What it refuses, psn shows as
-//! refused, counts as refused, and does not ask for again; and what a mount or a namespace hides, the report says.
+//! The permission matrix: which files of whose threads the kernel lets each user read, row by row. psn shows a refused read
+//! as refused, counts it as refused, and does not repeat it. The report says what a mount or a namespace hides.
 
 use std::process::Stdio;
 
@@ -11,12 +11,12 @@ use crate::support::json::{self, Json, text};
 use crate::support::reader::{PublicCopy, Reader, can_become_anybody};
 use crate::support::skip;
 
-/// Whose threads are read.
+/// The owner of the threads that are read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Whose {
-    /// Those of a storm that root started.
+    /// A storm that root started.
     Others,
-    /// Those of a process of the reader's own user.
+    /// A process of the reader's own user.
     Own,
     /// A kernel thread.
     Kernel,
@@ -31,7 +31,7 @@ struct Row {
     told: &'static [&'static str],
 }
 
-/// A column of each file that may be refused, and the file.
+/// For each file that may be refused, a column and the file.
 const COLUMNS: [(&str, &str); 6] = [
     ("wchan", "wchan"),
     ("syscall", "syscall"),
@@ -48,7 +48,7 @@ const ALL: Reader = Reader::Nobody(&["sys_ptrace", "dac_read_search", "sys_admin
 const NOBODY: Reader = Reader::Nobody(&[]);
 const ROOT_LESS_PTRACE: Reader = Reader::RootLess("sys_ptrace");
 
-/// A file descriptor has no name without its system call, so `filename` goes where `syscall` goes.
+/// The descriptor follows from the system call, so `filename` is refused where `syscall` is.
 const MATRIX: [Row; 12] = [
     Row { name: "nobody-of-others", reader: NOBODY, whose: Whose::Others, told: &[] },
     Row {
@@ -90,7 +90,7 @@ pub fn cases() -> Vec<String> {
     rows.chain(MOUNTS.iter().map(Mount::name)).collect()
 }
 
-/// Whether a cell is what the kernel tells of a thread that reads an empty pipe, or of kthreadd.
+/// Whether a cell has the right value for a thread that reads an empty pipe, or for kthreadd.
 fn is_told(whose: Whose, column: &str, cell: &Value) -> bool {
     let shown = text(cell);
     match (column, whose) {
@@ -141,7 +141,7 @@ fn check_row(row: &Row, report: &Json) {
     assert_eq!(report.samples(&[]).into_values().sum::<u64>(), rows, "{name}: nobody is left out");
     assert_eq!(report.0["coverage"]["rows"], rows, "{name}");
     for (column, file) in COLUMNS {
-        // A kernel thread makes no system calls, and that it has no program is told to whoever may ask.
+        // A kernel thread makes no system calls. That it has no program is shown only to users who may read the link.
         let has_none = *whose == Whose::Kernel && ["syscall", "filename", "exe"].contains(&column);
         let is_refused = !told.contains(&column);
         let refusals = &report.0["coverage"]["denied"][file];
@@ -163,7 +163,7 @@ fn check_row(row: &Row, report: &Json) {
         assert_eq!(refusals.as_u64().unwrap_or(0), if is_refused { rows } else { 0 }, "{name}: coverage of {file}");
         if is_refused {
             assert_eq!(of("ok"), 0, "{name}: {file}: {health:?}");
-            // Once, and at most once more: not at every tick. Without a system call, no descriptor is asked for at all.
+            // psn reads the file once or twice, not at every tick. Without a system call it does not look for a descriptor.
             let asked = if column == "filename" { 0..=0 } else { 1..=2 * threads };
             assert!(asked.contains(&of("denied")), "{name}: {file} was asked for too often: {health:?}");
         } else {
@@ -174,13 +174,13 @@ fn check_row(row: &Row, report: &Json) {
     assert!(refused.keys().all(|file| COLUMNS.iter().any(|(_, known)| known == file)), "{name}: {refused:?}");
 }
 
-/// A proc file system mounted with an option, by whom it is read, and what that reader sees.
+/// A proc file system mounted with an option, the user who reads it, and what that user sees.
 struct Mount {
     options: &'static str,
     reader: Reader,
-    /// Whether root's processes are seen.
+    /// Whether the user sees root's processes.
     sees_others: bool,
-    /// What the report says is hidden, if anything.
+    /// What the report says is hidden; `None` if nothing is.
     says: Option<&'static str>,
 }
 
@@ -205,7 +205,7 @@ const MOUNTS: [Mount; 15] = [
     Mount { options: "hidepid=1", reader: Reader::Root, sees_others: true, says: None },
     Mount { options: "hidepid=2", reader: NOBODY, sees_others: false, says: Some("member of the group") },
     Mount { options: "hidepid=2", reader: PTRACE, sees_others: true, says: None },
-    // Its group is root's, which is the one that sees everything unless the mount names another.
+    // The reader's group is root's, which sees everything unless the mount names another group.
     Mount { options: "hidepid=2", reader: ROOT_LESS_PTRACE, sees_others: true, says: None },
     Mount {
         options: "hidepid=2,gid=1",
@@ -221,7 +221,7 @@ const MOUNTS: [Mount; 15] = [
     Mount { options: "subset=pid,hidepid=2", reader: NOBODY, sees_others: false, says: Some("member of the group") },
 ];
 
-/// Runs psn where `/proc` is mounted with `options`; none, said aloud, where that can not be had.
+/// Runs psn with `/proc` mounted with `options`. Prints a message and returns `None` if that is not possible here.
 #[track_caller]
 fn run_in_mount(options: &str, reader: Reader, psn: &PublicCopy, args: &[&str]) -> Option<Ended> {
     let script = "mount -t proc -o \"$0\" proc /proc || exit 99; exec \"$@\"";
@@ -244,7 +244,7 @@ fn can_unshare() -> bool {
     false
 }
 
-/// The sentence that says that processes are hidden.
+/// The warning that processes are hidden.
 fn hidden(report: &Json) -> Option<&str> {
     let mut warnings = report.0["warnings"].as_array().unwrap().iter().filter_map(Value::as_str);
     warnings.find(|warning| warning.starts_with("other users' processes are hidden"))
@@ -258,7 +258,7 @@ fn what_a_mount_hides_is_not_counted_and_the_report_says_so() {
     let psn = PublicCopy::new();
     let storm = Storm::builder().argument("--list").exactly(Kind::Pipe, 5).spawn().unwrap();
     let own = NOBODY.start("cat", |cat| cat.stdin(Stdio::piped()));
-    // Of the same rights, and no more.
+    // With the same rights, and no others.
     let own_of_root = ROOT_LESS_PTRACE.start("cat", |cat| cat.stdin(Stdio::piped()));
     let others = storm.root_pid().to_string();
     let threads: Vec<String> = storm.truth().threads.iter().map(|(_, tid, _)| tid.to_string()).collect();
@@ -285,7 +285,7 @@ fn what_a_mount_hides_is_not_counted_and_the_report_says_so() {
             }
         }
 
-        // Asked for, it is either sampled, or psn says what it can not see.
+        // If the process is selected, psn samples it or says what it cannot see.
         let args = ["-g", "comm2", "-d", "0.2", "-r", "-p", &others];
         let Some(ended) = run_in_mount(options, *reader, &psn, &args) else { continue };
         if *sees_others {
@@ -324,7 +324,7 @@ fn a_pid_namespace_is_told_and_psn_leaves_itself_out_by_what_proc_says() {
         command.arg(env!("CARGO_BIN_EXE_psn"));
         Running::start(&mut command).end()
     };
-    // A sleeper, and then psn in the place of the shell: the first process of the namespace.
+    // A sleeping process, and then psn replaces the shell, which is the first process of the namespace.
     let psn = "exec \"$0\" --format json -a -g pid,comm2 -d 0.4";
     let inside = run(&["--mount-proc"], &format!("sleep 60 & {psn}"));
     if inside.stderr.contains("unshare") || inside.stderr.contains("mount") {
@@ -338,7 +338,7 @@ fn a_pid_namespace_is_told_and_psn_leaves_itself_out_by_what_proc_says() {
     let says = |report: &Json| report.0["warnings"].to_string().contains("shows the processes of one PID namespace");
     assert!(says(&report), "{}", report.0["warnings"]);
 
-    // The same, but /proc is still the host's: getpid() is 1, and that is another there.
+    // The same, but /proc is still the host's: getpid() is 1, which is another process there.
     let name = format!("psn-{}", std::process::id());
     let named = std::env::temp_dir().join(&name);
     std::os::unix::fs::symlink(env!("CARGO_BIN_EXE_psn"), &named).unwrap();

@@ -1,4 +1,4 @@
-//! The command as its user meets it: exit codes, messages, what goes to which stream, signals.
+//! The command line from the outside: exit codes, messages, what goes to which stream, signals.
 
 use std::fs::{self, File};
 use std::io::Write as _;
@@ -13,7 +13,7 @@ use crate::support::child::{Ended, Running, command, psn, run};
 use crate::support::fake::{FakeProc, Process};
 use crate::support::{json, skip, wait_until};
 
-/// A run that fails with `code`: what it says, once it was seen that it reported nothing.
+/// Runs psn, which must fail with `code` and print no report. Returns its message.
 #[track_caller]
 fn failure(code: i32, args: &[&str]) -> String {
     let ended = run(args);
@@ -89,7 +89,7 @@ fn nothing_to_sample_is_said_and_ends_with_1() {
     assert!(said.contains("no processes in /proc/self/fdinfo"), "{said}");
 }
 
-/// Removes a file in the end.
+/// Removes a file when dropped.
 struct Removed(PathBuf);
 
 impl Drop for Removed {
@@ -100,7 +100,7 @@ impl Drop for Removed {
 
 #[test]
 fn psn_says_that_it_leaves_itself_out() {
-    // Under a name that is no other psn's.
+    // A name that no other psn has.
     let name = format!("psn-{}", std::process::id());
     let link = std::env::temp_dir().join(&name);
     std::os::unix::fs::symlink(env!("CARGO_BIN_EXE_psn"), &link).unwrap();
@@ -270,14 +270,14 @@ fn nobody_listening_to_messages_is_no_failure() {
     assert!(ended.stdout.contains("=== Active Threads"));
 }
 
-/// psn on a proc root of one thread, without end.
+/// psn on a proc root with one thread, running until it is stopped.
 fn endless(proc: &FakeProc, args: &[&str]) -> Command {
     let root = proc.path().to_str().unwrap();
     psn(&[&["--procfs", root, "-d", "0", "--hz", "100", "-a", "--format", "json"], args].concat())
 }
 
-/// Waits until psn has taken some samples of a proc root of one thread: it keeps the thread's `stat`
-/// open then, and each pass is one read.
+/// Waits until psn has taken some samples of a proc root with one thread. psn then keeps the thread's `stat`
+/// open, and each pass is one read.
 fn wait_for_samples(running: &Running) {
     let proc = format!("/proc/{}", running.pid());
     let keeps_stat = || {
@@ -316,7 +316,7 @@ fn an_interrupted_run_reports_what_it_has_sampled() {
 #[test]
 fn a_second_interrupt_kills() {
     let proc = FakeProc::of([Process::single(10, "only", 'S')]);
-    // Stuck in writing its report to a pipe that is full and that nobody reads, psn can not end by itself.
+    // psn cannot end by itself: it blocks while it writes its report to a full pipe that nobody reads.
     let (_reader, mut writer) = std::io::pipe().unwrap();
     let room = rustix::pipe::fcntl_getpipe_size(&writer).unwrap();
     writer.write_all(&vec![0; room]).unwrap();
@@ -331,7 +331,7 @@ fn a_second_interrupt_kills() {
 
 #[test]
 fn an_interrupt_before_the_first_listing_is_told_from_a_report() {
-    // Whoever asks for the name of the only process waits for ever.
+    // Reading the name of the only process blocks for ever.
     let proc = FakeProc::new();
     fs::create_dir(proc.path().join("10")).unwrap();
     let comm = proc.path().join("10/comm");

@@ -1,8 +1,8 @@
-//! Recordings of every kind, damaged in every way: psn ends in time and within its memory, never panics, and where a
-//! checksum exists says that something is damaged rather than give another answer.
+//! Recordings of every kind with every kind of damage. psn must end in time and within its memory, and must not panic. Where
+//! a checksum exists, psn must report the damage rather than give another answer.
 //!
-//! `PSN_DAMAGED` is how many files are tried, 360 without; `PSN_DAMAGED_SEED` another series; `PSN_DAMAGED_EXE` another
-//! psn than the one under test, such as a release build, with which 20,000 files take minutes.
+//! `PSN_DAMAGED` is the number of files to try (default 360), `PSN_DAMAGED_SEED` selects another series. `PSN_DAMAGED_EXE` is
+//! another psn to test, such as a release build, with which 20,000 files take minutes.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -16,30 +16,30 @@ use crate::support::dir::Dir;
 use crate::support::measured::{Measured, measured};
 use crate::support::wait_until;
 
-/// What no recording may make psn take, whatever is in it.
+/// The memory that psn may take for any recording, whatever is in it.
 const MEMORY_KB: u64 = 512 << 10;
 
-/// A second would do; the machine may be busy with other things.
+/// The deadline of a run. A second would be enough on an idle machine.
 const DEADLINE: Duration = Duration::from_secs(30);
 
-/// How many failures are told one by one.
+/// How many failures are printed one by one.
 const TOLD: usize = 20;
 
-/// A kind of recording: a file to damage, and what is beside it.
+/// A kind of recording: a file to damage, and the files beside it.
 struct Recorded {
     name: &'static str,
-    /// What `-i` is given.
+    /// The argument of `-i`.
     asked: PathBuf,
     /// The file that is damaged.
     file: PathBuf,
     bytes: Vec<u8>,
-    /// Whether a checksum protects all of it, so that no damage may change the answer in silence.
+    /// Whether checksums cover the whole file, so that no damage may change the answer silently.
     has_checksum: bool,
-    /// What psn says of it as it was written.
+    /// psn's report on the undamaged recording.
     answer: Vec<u8>,
 }
 
-/// A generator of its own: the same damage on every machine.
+/// A random number generator that gives the same damage on every machine.
 struct Random(u64);
 
 impl Random {
@@ -118,7 +118,7 @@ fn ask(asked: &Path, scratch: &Path) -> Measured {
     measured(command.env("TZ", "UTC"), scratch, DEADLINE)
 }
 
-/// The file of `dir`'s dataset that is in the middle.
+/// The file in the middle of the dataset in `dir`.
 fn part_of(dir: &Path) -> PathBuf {
     let mut parts: Vec<PathBuf> = glob::glob(&format!("{}/**/*.parquet", dir.display())).unwrap().flatten().collect();
     parts.sort();
@@ -169,7 +169,7 @@ fn of(name: &'static str, asked: PathBuf, file: PathBuf, has_checksum: bool, scr
     Recorded { name, asked, bytes, file, has_checksum, answer: whole.stdout }
 }
 
-/// A database whose writer was killed, with what is still in its log.
+/// A database whose writer was killed, with data that is still in its log.
 fn killed(dir: &Dir, columns: &[&str]) -> PathBuf {
     let path = PathBuf::from(dir.path("k.db"));
     let mut command = psn(columns);
@@ -214,7 +214,7 @@ fn damage_is_told_whatever_the_report_has_no_place_for() {
     }
 }
 
-/// What is wrong with how psn took it.
+/// What psn did wrong with a damaged file; `None` if nothing.
 fn fault(recorded: &Recorded, answered: &Measured) -> Option<String> {
     if answered.timed_out {
         return Some(format!("no end within {DEADLINE:?}"));
@@ -269,7 +269,7 @@ fn no_damage_hangs_psn_takes_its_memory_or_changes_its_answer_in_silence() {
     assert!(failures.is_empty(), "{} of {count} failed:\n{}", failures.len(), told.join("\n"));
 }
 
-/// Keeps the file that failed where `PSN_DAMAGED_KEEP` says.
+/// Copies the file that failed to the directory `PSN_DAMAGED_KEEP`, if that is set.
 fn keep(bytes: &[u8], name: &str, number: u64) {
     if let Some(keep) = std::env::var_os("PSN_DAMAGED_KEEP") {
         fs::write(Path::new(&keep).join(format!("{}-{number}", name.replace(' ', "-"))), bytes).unwrap();

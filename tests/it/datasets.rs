@@ -1,4 +1,4 @@
-//! Datasets of Parquet files: what other users put there, what is damaged or hostile, and parts that differ.
+//! Datasets of Parquet files: files of other users in them, damaged and hostile files, and parts with different columns.
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt as _, chown, symlink};
@@ -27,7 +27,7 @@ use crate::support::{skip, wait_until};
 
 const NOBODY: u32 = 65_534;
 
-/// What no recording, however it was made, may have psn take.
+/// The memory that psn may take for any recording, however it was made.
 const MAX_MEMORY: u64 = 512 << 20;
 
 /// 2026-11-23T03:00:00Z.
@@ -55,7 +55,8 @@ fn header(run: &str, columns: &[&str]) -> Header {
     }
 }
 
-/// Records `ticks`, a second each from `start` on, in the dataset at `path`: in each tick so many rows of threads called `comm`.
+/// Records `ticks` in the dataset at `path`, one a second from `start` on, each with the given number of rows of threads named
+/// `comm`.
 fn record(path: &str, header: &Header, start: u64, ticks: u64, rows_of_tick: usize, comm: &str) {
     let flush = Some(Duration::ZERO);
     let options = SinkOptions { path: PathBuf::from(path), force: false, flush, keep: None, max_size: None };
@@ -123,7 +124,7 @@ fn root_writes_only_where_no_other_user_may() {
             let ended = run(&["record", "-o", &path, "-d", "0.1", "-q"]);
             assert_eq!(ended.status.code(), Some(is_refused.into()), "{path}: {}", ended.stderr);
             assert_eq!(
-                ended.stderr.contains("only where nobody else may write"),
+                ended.stderr.contains("only where no other user may write"),
                 is_refused,
                 "{path}: {}",
                 ended.stderr
@@ -145,7 +146,7 @@ fn what_is_of_another_user_is_neither_counted_nor_taken_away_nor_adopted() {
     let their_own = theirs.with_file_name(format!(".{}.tmp", theirs.file_name().unwrap().to_str().unwrap()));
     fs::write(&their_own, "x").unwrap();
     chown(&their_own, Some(NOBODY), None).unwrap();
-    // Its host is the one that these are of.
+    // Rename the directory, so that the parts belong to this host.
     let host = Path::new(&path).join(format!("host={}", host()));
     fs::rename(Path::new(&path).join("host=web1"), &host).unwrap();
     let here = |file: &Path| host.join(file.strip_prefix(Path::new(&path).join("host=web1")).unwrap());
@@ -161,7 +162,7 @@ fn what_is_of_another_user_is_neither_counted_nor_taken_away_nor_adopted() {
     chown(&staging, Some(NOBODY), None).unwrap();
     let ended = run(&["record", "-o", &file, "-d", "0.1", "-q", "--force"]);
     assert!(!ended.status.success() && ended.stderr.contains("uid 65534"), "{}", ended.stderr);
-    // Nor are they taken for those of a file that has not been completed.
+    // Nor does psn take them for unfinished files of its own.
     fs::write(&file, "").unwrap();
     let ended = run(&["-i", &file, "-g", "comm"]);
     assert!(!ended.status.success() && !ended.stdout.contains("mysqld"), "{}", ended.stdout);
@@ -185,8 +186,8 @@ fn what_is_no_file_is_refused_and_not_waited_for() {
     let after = run(&["-i", &path, "-g", "comm"]);
     assert!(after.status.success() && after.stdout.contains("mysqld"), "{}", after.stderr);
     let said = |text: &str| assert!(after.stdout.contains(text), "{text}: {}", after.stdout);
-    said("a.parquet and 1 more: left out: it is a named pipe");
-    said("c.parquet and 1 more: left out: it is a link");
+    said("a.parquet and 1 more: skipped: it is a named pipe");
+    said("c.parquet and 1 more: skipped: it is a link");
     let after = run(&["-i", &path, "-g", "comm", "--format", "csv"]);
     assert_eq!(after.stdout, before.stdout);
     for name in ["a.parquet", "c.parquet", "[ab].parquet"] {
@@ -222,7 +223,7 @@ fn what_may_not_be_read_is_denied_and_not_missing() {
     };
     let open = |path: &Path, mode: u32| fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
     let hour = parts[0].parent().unwrap();
-    // From the part up to the dataset: what psn makes is closed to others.
+    // From the part up to the dataset: other users may not access what psn creates.
     for closed in hour.ancestors().take(4).collect::<Vec<_>>() {
         let ended = as_nobody();
         assert!(ended.status.code() == Some(1) && ended.stderr.contains("Permission denied"), "{ended:?}");
@@ -235,10 +236,10 @@ fn what_may_not_be_read_is_denied_and_not_missing() {
     open(&parts[0], 0o600);
     open(&parts[1], 0o600);
     let ended = as_nobody();
-    assert!(ended.stdout.contains("and 1 more: left out: Permission denied"), "{}", ended.stdout);
+    assert!(ended.stdout.contains("and 1 more: skipped: Permission denied"), "{}", ended.stdout);
 }
 
-/// A Parquet file of another program.
+/// Writes a Parquet file as another program would.
 fn foreign(path: &Path) {
     let leaf = Type::primitive_type_builder("task", Physical::INT64).with_repetition(Repetition::REQUIRED).build();
     let fields = vec![Arc::new(leaf.unwrap())];
@@ -255,14 +256,14 @@ fn foreign(path: &Path) {
 
 #[test]
 fn a_part_that_another_program_wrote_anew_is_told_and_a_failure() {
-    const LOST: &str = "another program version 2 wrote it, and not psn: when its ticks were";
+    const LOST: &str = "another program version 2 wrote it, and not psn: the times of its ticks";
     let dir = Dir::new();
     let (path, parts) = five_parts(&dir);
     parts[..2].iter().for_each(|part| foreign(part));
     let ended = run(&["-i", &path, "-g", "comm", "--format", "csv"]);
     assert!(ended.stdout.contains("mysqld"), "the rest is there: {ended:?}");
     assert!(
-        ended.status.code() == Some(1) && ended.stderr.contains(&format!("and 1 more: left out: {LOST}")),
+        ended.status.code() == Some(1) && ended.stderr.contains(&format!("and 1 more: skipped: {LOST}")),
         "{ended:?}"
     );
     let ended = run(&["export", &path, &dir.path("x.db")]);
@@ -280,9 +281,9 @@ fn a_reason_is_told_once_however_many_parts_it_is_of() {
         fs::write(part, &bytes[..bytes.len() - 1]).unwrap();
     }
     let ended = run(&["-i", &path, "-g", "comm"]);
-    assert_eq!(ended.stdout.matches("left out").count(), 1, "{}", ended.stdout);
+    assert_eq!(ended.stdout.matches("skipped").count(), 1, "{}", ended.stdout);
     assert!(
-        ended.stdout.contains("and 3 more: left out: it is no Parquet file, or its end is missing"),
+        ended.stdout.contains("and 3 more: skipped: it is not a Parquet file, or its end is missing"),
         "{}",
         ended.stdout
     );
@@ -315,17 +316,17 @@ fn host() -> String {
 fn a_merging_beside_the_sampling_takes_no_more_memory_than_is_promised() {
     let dir = Dir::new();
     let path = dir.path("r/");
-    // An hour that is over, of fifty parts, whose rows are a gigabyte if each counts.
+    // A finished hour of fifty parts, whose rows take a gigabyte if each text is counted every time.
     record(&path, &Header { host: host(), ..header("run", &COLUMNS) }, START, 50, 50, &"x".repeat(400 << 10));
     assert_eq!(parts(Path::new(&path)).len(), 50);
     let recorder = Running::start(&mut psn(&["record", "-o", &path, "-p", "1", "-q"]));
-    // It is enough to have begun, where the host is slow.
+    // On a slow host it is enough that the merge has begun.
     let (peak, ended) = recorder.end_with_peak(Duration::from_secs(4));
     assert!(ended.status.success(), "{}", ended.stderr);
     assert!(peak < MAX_MEMORY, "it took {peak} bytes");
 }
 
-/// Replays the recording at `path`, many times over; told to end after so long.
+/// Replays the recording at `path` many times, and stops it after the given time.
 fn replayed(path: &str, times: usize, patience: Duration) -> Ended {
     let replay = Running::start(psn(&["-g", "comm", "--format", "csv", "-q"]).args(["-i", path].repeat(times)));
     let (peak, ended) = replay.end_with_peak(patience);
@@ -336,7 +337,7 @@ fn replayed(path: &str, times: usize, patience: Duration) -> Ended {
 #[test]
 fn no_recording_takes_more_memory_than_is_promised_and_each_can_be_stopped() {
     let dir = Dir::new();
-    // A text of half a megabyte is in the file once, and in each of four thousand rows.
+    // A text of half a megabyte that is stored once and used by each of four thousand rows.
     let long = dir.path("long/");
     let options = SinkOptions { path: PathBuf::from(&long), force: false, flush: None, keep: None, max_size: None };
     let mut sink = open::sink(&options, &header("run", &COLUMNS)).unwrap();
@@ -359,7 +360,7 @@ fn no_recording_takes_more_memory_than_is_promised_and_each_can_be_stopped() {
     drop(sink);
     replayed(&long, 100, Duration::from_secs(2));
 
-    // A header of many megabytes, many times.
+    // Many parts, each with a header of many megabytes.
     let many = dir.path("many/");
     record(&many, &Header { args: vec!["x".repeat(30_000_000)], ..header("run", &COLUMNS) }, START, 1, 1, "a");
     let first = parts(Path::new(&many)).remove(0);
@@ -370,7 +371,7 @@ fn no_recording_takes_more_memory_than_is_promised_and_each_can_be_stopped() {
     let ended = replayed(&many, 1, Duration::from_secs(40));
     assert!(ended.status.code() == Some(1) && ended.stderr.contains("its header is longer"), "{}", ended.stderr);
 
-    // One column, again and again.
+    // A header that names one column three thousand times.
     let wide = dir.path("wide/");
     let columns = [&COLUMNS[..], &["wchan"; 3000]].concat();
     record(&wide, &header("run", &columns), START, 1, 1, "a");

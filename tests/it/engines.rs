@@ -1,4 +1,4 @@
-//! Engines that are not psn's, over its recordings: `sqlite3`, and DuckDB over a dataset of many hosts.
+//! Other programs read psn's recordings: `sqlite3`, and DuckDB a dataset of many hosts.
 
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -13,7 +13,7 @@ use crate::support::child::{Running, command, has_program, run};
 use crate::support::dir::Dir;
 use crate::support::{json, skip};
 
-/// The Python that has DuckDB's module: the one that `PSN_DUCKDB_PYTHON` names, or the system's.
+/// The Python interpreter with the DuckDB module: the one that `PSN_DUCKDB_PYTHON` names, or the system's.
 fn duckdb_python() -> Option<String> {
     let python = std::env::var("PSN_DUCKDB_PYTHON").unwrap_or_else(|_| "python3".to_owned());
     if !Path::new(&python).is_file() && !has_program(&python) {
@@ -23,7 +23,7 @@ fn duckdb_python() -> Option<String> {
     ended.status.success().then_some(python)
 }
 
-/// The rows that DuckDB answers `sql` with, values apart by `|`.
+/// The rows that DuckDB returns for `sql`, with values separated by `|`.
 #[track_caller]
 fn ask(python: &str, sql: &str) -> Vec<String> {
     let script =
@@ -33,7 +33,7 @@ fn ask(python: &str, sql: &str) -> Vec<String> {
     ended.stdout.lines().map(str::to_owned).collect()
 }
 
-/// A storm's recording: where, its report's samples by thread name and state, and its ticks.
+/// A recording of a storm: its path, the samples by thread name and state in its report, and its ticks.
 fn recorded(dir: &Dir, name: &str) -> (String, json::Json) {
     let storm = Storm::builder().exactly(Kind::Vfork, 3).exactly(Kind::Pipe, 5).spawn().unwrap();
     let path = dir.path(name);
@@ -78,7 +78,7 @@ fn arrow_finds_the_checksum_of_every_page_right() {
     let script = "import pyarrow.parquet as p, sys; print(p.ParquetFile(sys.argv[1], page_checksum_verification=True).read().num_rows)";
     let count = |path: &str| Running::start(command(&python).args(["-c", script, path]).stderr(Stdio::piped())).end();
     assert_eq!(count(&path).stdout.trim(), rows.to_string());
-    // It does look at them: the first page is behind four letters and a header of some fifty bytes.
+    // DuckDB does check them. The first page begins after four letters and a header of some fifty bytes.
     let mut bytes = std::fs::read(&path).unwrap();
     bytes[70] ^= 1;
     std::fs::write(&path, bytes).unwrap();
@@ -86,7 +86,7 @@ fn arrow_finds_the_checksum_of_every_page_right() {
     assert!(!ended.status.success() && ended.stderr.to_lowercase().contains("crc"), "{ended:?}");
 }
 
-/// The ticks of a recording with the rows of its columns, to be written again under other names and times.
+/// The ticks of a recording with their rows, to be written again under other host names and times.
 fn ticks_of(path: &str) -> (Header, Vec<(TickInfo, Rows)>) {
     let mut recordings = open::recordings(&[path.into()], &[], &std::sync::Arc::default()).unwrap();
     let header = recordings[0].header().clone();
@@ -141,7 +141,7 @@ fn a_day_of_twenty_hosts_is_one_table() {
     );
     let disk = 3 * ticks.len() as u64 * HOSTS * HOURS;
     assert!(top[0].ends_with(&format!("|kernel_clone|{disk}")), "{top:?}");
-    // psn reads the same day: of one host, of all of them, and an hour.
+    // psn reads the same day: of one host, of all hosts, and one hour of it.
     let ask = |args: &[&str]| json::parse(&run(&[&["-i", &fleet, "-a", "--format", "json"], args].concat()));
     let one = ask(&["--host", "db07", "-g", "state_id"]);
     assert_eq!(one.completed(), ticks.len() as u64 * HOURS);

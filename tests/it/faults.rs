@@ -1,5 +1,5 @@
-//! Every failure on every file at every call: the run goes on, the thread counts wherever its `stat` could be
-//! read, and each attempt stands in exactly one class, the right one.
+//! Every failure at every call on every file: the run goes on, the thread counts wherever its `stat` could be read, and
+//! each attempt is in exactly one class, the right one.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -17,7 +17,7 @@ use crate::support::fake::{Content, FSYNC, FakeProc, Process, Thread, syscall_li
 use crate::support::faults::errno_name;
 use crate::support::report::{column, counts};
 
-/// What may befall a call.
+/// How a call can fail or be cut short.
 const FAULTS: [Fault; 12] = [
     Fault::Fail(Errno::ACCESS),
     Fault::Fail(Errno::PERM),
@@ -46,22 +46,22 @@ const fn is_side_file(source: Source) -> bool {
     matches!(source, Source::Cmdline | Source::Smaps)
 }
 
-/// Whether the calls on `source` can meet `fault`.
+/// Whether `fault` can happen to a call on `source`.
 fn applies(source: Source, call: Call, fault: Fault) -> bool {
     match (call, fault) {
         (Call::Open, Fault::Short(_)) => false,
         (Call::Open, Fault::Fail(_)) => true,
-        // A link is read by the call that finds it.
+        // A link is looked up and read by the same call.
         (Call::Read, _) => !is_link(source),
     }
 }
 
-/// One call of a sort, or all of them, meet a fault; every call is counted.
+/// Injects a fault into one call of a kind, or into all of them, and counts every call.
 struct Scripted {
     source: Source,
     call: Call,
     fault: Fault,
-    /// The call that fails, from 0; every one without.
+    /// The index of the call that fails, from 0; `None` for every call.
     at: Option<u64>,
     seen: Mutex<BTreeMap<(Source, bool), Seen>>,
 }
@@ -75,7 +75,7 @@ impl std::fmt::Debug for Scripted {
 
 /// The name of a case: `faults/stat/read/EIO`.
 fn case(source: Source, call: Call, fault: Fault) -> String {
-    // The ids of status are a source of their own.
+    // The ids in status are a separate source.
     let file = if source == Source::Owner { "status-ids" } else { source.name() };
     let call = if call == Call::Open { "open" } else { "read" };
     let fault = match fault {
@@ -85,8 +85,8 @@ fn case(source: Source, call: Call, fault: Fault) -> String {
     format!("faults/{file}/{call}/{fault}")
 }
 
-/// Every pair of a file and call with a fault that it can meet: each is run for every call of the sort, one at a time,
-/// and all but interruptions for all of them at once.
+/// Every file and call with every fault that can happen to it. Each combination is run for every single call of the kind, and,
+/// except for interruptions, for all calls of the kind at once.
 fn pairs() -> impl Iterator<Item = (Source, Call, Fault)> {
     let calls = sources().flat_map(|source| [(source, Call::Open), (source, Call::Read)]);
     let all = calls.flat_map(|(source, call)| FAULTS.map(|fault| (source, call, fault)));
@@ -98,13 +98,13 @@ pub fn cases() -> Vec<String> {
     pairs().map(|(source, call, fault)| case(source, call, fault)).collect()
 }
 
-/// The calls of one sort.
+/// The calls of one kind.
 #[derive(Debug, Default, Clone, Copy)]
 struct Seen {
     calls: u64,
     failed: u64,
     interrupted: u64,
-    /// Of all of these, the ones that met the fault.
+    /// How many of these calls had the fault.
     hit: u64,
 }
 
@@ -117,8 +117,8 @@ impl Scripted {
         self.seen.lock().unwrap().get(&(source, call == Call::Open)).copied().unwrap_or_default()
     }
 
-    /// The attempts on `source` as the calls tell them. A file that is kept open is read once an attempt; any
-    /// other is opened once an attempt. An interrupted call is made again.
+    /// The number of attempts on `source`, derived from the calls. An attempt reads a kept file once and opens any other
+    /// file once. An interrupted call is repeated.
     fn attempts(&self, source: Source) -> u64 {
         let (opens, reads) = (self.seen(source, Call::Open), self.seen(source, Call::Read));
         if source == Source::Stat || DetailFiles::keeps(source) {
@@ -149,22 +149,22 @@ impl Faults for Scripted {
     }
 }
 
-/// The class that an attempt with this fault belongs to: `Ok` where the answer is understood.
+/// The class of an attempt with this fault: `Ok` if the answer can be parsed.
 fn class(source: Source, call: Call, fault: Fault) -> Result<(), ReadError> {
     let error = match fault {
         Fault::Fail(Errno::INTR) => return Ok(()),
         Fault::Fail(errno) => ReadError::from(errno),
         Fault::Short(limit) => {
-            // Of a name nothing tells that it was cut short; no stack is one, too.
+            // A name that was cut short looks like any other name. An empty stack is valid too.
             let may_be_short = is_side_file(source) || matches!(source, Source::Comm | Source::Wchan);
             let is_understood = limit > 3 || may_be_short || (source == Source::Stack && limit == 0);
             return if is_understood { Ok(()) } else { Err(ReadError::Malformed) };
         }
     };
     match (error, source, call) {
-        // No link is how a kernel thread has no program.
+        // A missing link means a kernel thread without a program.
         (ReadError::Gone, Source::Exe, _) => Ok(()),
-        // The thread or process is there, and its file is not.
+        // The thread or process exists, but its file does not.
         (ReadError::Gone, Source::Cmdline | Source::Smaps, _) => Err(ReadError::Unsupported),
         (ReadError::Gone, Source::Stat | Source::Comm | Source::Fd, _) => Err(ReadError::Gone),
         (ReadError::Gone, _, Call::Open) => Err(ReadError::Unsupported),
@@ -186,7 +186,7 @@ const fn in_class(counts: &Counts, class: Result<(), ReadError>) -> u64 {
 
 const PASSES: u64 = 4;
 
-/// The thread that meets the faults.
+/// The thread on whose files the faults are injected.
 fn victim() -> Process {
     let thread = Thread::new(40)
         .state('D')
@@ -199,7 +199,7 @@ fn root() -> FakeProc {
     FakeProc::of([victim(), Process::single(50, "other", 'S')])
 }
 
-/// Every column but the other way to name one; selection by name reads `comm`.
+/// Every column except aliases. Selection by name reads `comm`.
 fn arguments() -> [String; 5] {
     let columns: Vec<&str> = COLUMNS.iter().map(|column| column.name).collect();
     ["-a".to_owned(), "-p".to_owned(), "fake|other".to_owned(), "-g".to_owned(), columns.join(",")]
@@ -209,7 +209,7 @@ fn run(root: &FakeProc, script: &Arc<Scripted>) -> Report {
     let arguments = arguments();
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let faults: Arc<dyn Faults> = Arc::<Scripted>::clone(script);
-    // One listing: it waits for what is read beside the sampling, so that all of it is accounted for.
+    // One listing. It waits for reads beside the sampling, so that all of them are in the accounts.
     Driver::with_faults(root, &arguments, faults).run(usize::try_from(PASSES).unwrap())
 }
 
@@ -223,7 +223,7 @@ fn samples(report: &Report) -> BTreeMap<u32, u64> {
     sums
 }
 
-/// What holds of every run: sums, and nobody else's loss.
+/// Checks what must hold for every run: the sums are right, and no other thread loses anything.
 #[track_caller]
 fn check(report: &Report, script: &Scripted) {
     for file in sources().map(Source::name) {
@@ -234,7 +234,7 @@ fn check(report: &Report, script: &Scripted) {
     let wanted = class(script.source, script.call, script.fault);
     let hit = script.seen(script.source, script.call).hit;
     let total = counts(report, script.source.name());
-    for (file, counts) in &report.health {
+    for (file, counts) in &report.facts.health {
         let failed = counts.attempts() - counts.ok;
         let expected = if file == script.source.name() && wanted.is_err() { hit } else { 0 };
         assert_eq!(failed, expected, "{file} {counts:?}: {script:?}");
@@ -242,10 +242,10 @@ fn check(report: &Report, script: &Scripted) {
     if wanted.is_err() {
         assert_eq!(in_class(&total, wanted), hit, "{total:?}: {script:?}");
     }
-    let dropped: u64 = report.dropped.iter().map(|(_, _, count)| count).sum();
-    assert_eq!(dropped, report.health.iter().map(|(_, counts)| counts.dropped).sum::<u64>());
+    let dropped: u64 = report.facts.dropped.iter().map(|(_, _, count)| count).sum();
+    assert_eq!(dropped, report.facts.health.iter().map(|(_, counts)| counts.dropped).sum::<u64>());
     if let Err(ReadError::Dropped(errno)) = wanted {
-        assert_eq!(report.dropped, [(script.source.name().to_owned(), errno.to_string(), hit)]);
+        assert_eq!(report.facts.dropped, [(script.source.name().to_owned(), errno.to_string(), hit)]);
     }
 }
 
@@ -264,7 +264,7 @@ fn a_run_without_faults_reads_every_file() {
 fn a_file_that_always_fails_costs_its_columns_and_nothing_else() {
     let root = root();
     for (source, call, fault) in pairs() {
-        // A call that is interrupted for ever is made for ever: there is no such kernel.
+        // A call that is always interrupted would be repeated for ever. No kernel does that.
         if fault == Fault::Fail(Errno::INTR) {
             continue;
         }
@@ -273,7 +273,7 @@ fn a_file_that_always_fails_costs_its_columns_and_nothing_else() {
         check(&report, &script);
         let is_counted = match source {
             Source::Stat => class(source, call, fault).is_ok(),
-            // Who cannot be asked for his name is not selected by it.
+            // A process whose name cannot be read is not selected by name.
             Source::Comm => class(source, call, fault).is_ok() && !matches!(fault, Fault::Short(0..=3)),
             _ => true,
         };
@@ -294,7 +294,7 @@ fn a_single_call_that_fails_costs_at_most_one_observation() {
             check(&report, &script);
             let samples: u64 = samples(&report).values().sum();
             let least = match (source, class(source, call, fault)) {
-                // A thread that is gone is looked for at the next listing, and so is a name.
+                // The next listing looks again for a thread that is gone, and for a name.
                 (Source::Stat, Err(ReadError::Gone)) | (Source::Comm, _) => 0,
                 (Source::Stat, Err(_)) => PASSES - 1,
                 _ => PASSES,
@@ -325,7 +325,7 @@ fn a_directory_that_can_not_be_opened_or_listed_costs_its_process() {
                 .unwrap();
             assert!(report.rows.is_empty(), "{errno} {call:?}");
             let counts = counts(&report, "task");
-            // Two processes, two listings; a process that is gone is none.
+            // Two processes, two listings each; a process that is gone has none.
             let expected = if ReadError::from(errno) == ReadError::Gone { 0 } else { 4 };
             assert_eq!(counts.attempts(), expected, "{errno} {call:?}");
             assert_eq!(in_class(&counts, Err(errno.into())), expected, "{errno} {call:?}");

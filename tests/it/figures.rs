@@ -1,4 +1,4 @@
-//! Figures that no host has: a recording may say anything, and no report of it shows a number that is not what it says.
+//! Impossible figures in recordings: a recording may contain any number, and no report may show a wrong one for it.
 
 use std::fs;
 
@@ -6,7 +6,7 @@ use crate::support::child::{Running, command, run};
 use crate::support::dir::Dir;
 use crate::support::json;
 
-/// A recording in CSV, with `change` made to each of its lines.
+/// A CSV recording, with `change` applied to each of its lines.
 fn recording(dir: &Dir, change: impl Fn(&str) -> String) -> String {
     let sleeper = Running::start(command("sleep").arg("100"));
     let path = dir.path("figures.csv");

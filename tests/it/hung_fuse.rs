@@ -1,5 +1,5 @@
-//! Processes that block their readers as on a host whose network file system died: one hangs while it holds its
-//! memory lock, one in the middle of an exec. As root, where FUSE can be mounted.
+//! Processes that really block their readers, as on a host whose network file system died: one hangs while it holds its
+//! memory lock, one in the middle of an exec. The tests need root and FUSE.
 
 use std::fs;
 use std::process::Stdio;
@@ -15,14 +15,14 @@ use crate::support::json::{self, Json};
 use crate::support::{skip, wait_until};
 use crate::walk::has_walks;
 
-/// The hung processes, with three that only sleep.
+/// The two hung processes, and three processes that only sleep.
 struct Host {
     hang: Hang,
     bystanders: Vec<Running>,
 }
 
 impl Host {
-    /// None, said aloud, where it can not be had.
+    /// Starts the processes. Prints a message and returns `None` if that is not possible here.
     fn start() -> Option<Self> {
         let hang = match Hang::start() {
             Ok(hang) => hang,
@@ -48,7 +48,7 @@ impl Host {
         ["-p".to_owned(), pids.map(|pid| pid.to_string()).collect::<Vec<_>>().join(",")]
     }
 
-    /// Starts psn on the five, through /proc.
+    /// Starts psn on the five processes, with `--scan proc`.
     fn psn(&self, args: &[&str]) -> Running {
         self.psn_by("proc", args)
     }
@@ -60,22 +60,22 @@ impl Host {
         Running::start(&mut psn(&common.into_iter().chain(selection).chain(args.iter().copied()).collect::<Vec<_>>()))
     }
 
-    /// The report of a run of a second, which ends though what it reads does not answer.
+    /// The report of a run of one second. The run must end although some reads are never answered.
     fn sample(&self, columns: &str) -> Json {
         json::parse(&self.psn(&["-d", "1", "-g", columns]).end())
     }
 }
 
-/// Whether reads of the process's file come to block for good, once the process has come to where it hangs.
+/// Whether reads of this file of the process block for good once the process hangs.
 fn comes_to_block(pid: u32, file: &str) -> bool {
-    /// Looks at a reader that is blocked each time, before it is taken to be so for good.
+    /// How many times in a row a reader must be found blocked before it counts as blocked for good.
     const LOOKS: u32 = 50;
     let deadline = Instant::now() + DEADLINE;
     while Instant::now() < deadline {
         let (sender, answer) = mpsc::channel();
         let (own, reader) = mpsc::channel();
         let path = format!("/proc/{pid}/task/{pid}/{file}");
-        // One that is stuck ends with what it is stuck in.
+        // A stuck reader ends when the process that it reads ends.
         std::thread::spawn(move || {
             own.send(rustix::thread::gettid().as_raw_nonzero()).unwrap();
             sender.send(fs::read(path))
@@ -94,12 +94,12 @@ fn comes_to_block(pid: u32, file: &str) -> bool {
     false
 }
 
-/// The state letter of a thread, whose name is a plain one, by its `stat`.
+/// The state letter in the `stat` of a thread whose name has no parenthesis or space.
 fn state(path: &str) -> Option<char> {
     fs::read_to_string(path).ok()?.rsplit_once(") ")?.1.chars().next()
 }
 
-/// Waits until psn has lost a thread of each name to what does not answer, and has gone on without it.
+/// Waits until psn has lost a reader to a thread of each name, and has gone on without it.
 fn wait_until_stuck(psn: &Running, names: &[&str]) {
     let proc = format!("/proc/{}", psn.pid());
     let is_stuck = |name: &str| {
@@ -115,7 +115,7 @@ fn wait_until_stuck(psn: &Running, names: &[&str]) {
     wait_until_read(psn);
 }
 
-/// Waits until psn has made so many reads that a few of its passes lie between.
+/// Waits until psn has made enough reads for a few passes.
 fn wait_until_read(psn: &Running) {
     let reads = || {
         let io = fs::read_to_string(format!("/proc/{}/io", psn.pid())).unwrap();
@@ -146,14 +146,14 @@ fn a_process_that_hangs_with_its_memory_lock_held_shows_blocked_and_costs_no_tic
         for bystander in &host.bystanders {
             let own = format!("{} | ", bystander.pid());
             let shown: Vec<_> = samples.iter().filter_map(|(key, n)| Some((key.strip_prefix(&own)?, *n))).collect();
-            // Where the program lies is the host's business.
+            // The path of the program depends on the host.
             assert!(matches!(shown[..], [(shown, n)] if shown.ends_with(known) && n == completed), "{shown:?}");
         }
         if column != "exe" {
             assert_eq!(samples.get(&format!("{holder} | [blocked]")), Some(&completed), "{samples:?}");
             assert!(names(&report, holder), "{}", report.0["warnings"]);
         }
-        // The other one costs a tick, for its stat; this one costs none.
+        // The other process costs a tick, because its stat blocks; this one costs none.
         assert_eq!(abandoned(&report), 1, "{}", report.0["ticks"]);
         assert!(names(&report, execer), "{}", report.0["warnings"]);
     }
@@ -246,7 +246,7 @@ fn a_reader_that_is_let_go_counts_as_what_it_was_told_then() {
     let psn = host.psn(&["-d", "0", "-g", "pid,ppid"]);
     wait_until_stuck(&psn, &["psn-worker"]);
     let Hang { execer, .. } = host.hang;
-    // What was never answered fails, and the execer is killed. Nothing waits for it any more.
+    // The requests that were never answered fail, and the execer is killed. Nothing waits for them any more.
     drop(host.hang);
     wait_until_read(&psn);
     psn.signal(Signal::INT);
@@ -257,11 +257,11 @@ fn a_reader_that_is_let_go_counts_as_what_it_was_told_then() {
         assert_eq!(samples.get(&own), Some(&report.completed()), "{samples:?}");
     }
     assert!(samples.get(&format!("{execer} | [blocked]")).is_some_and(|blocked| *blocked < report.completed()));
-    // The reader that was stuck was told that the thread is gone, and counts as that.
+    // The stuck reader got the answer that the thread is gone, and its read counts as gone.
     assert_eq!(report.health("stat")["timed_out"], 0, "{}", report.0["health"]);
 }
 
-/// Whether a process is there and is no zombie.
+/// Whether a process exists and is not a zombie.
 fn lives(pid: u32) -> bool {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
     status.contains("\nState:") && !status.contains("\nState:\tZ")
@@ -275,7 +275,7 @@ fn nothing_is_left_of_what_hung_however_its_owner_ends() {
     drop(hang);
     assert!(!lives(holder) && !lives(execer), "let go");
 
-    // An owner that is killed can let nothing go.
+    // A killed owner cannot release anything.
     let program = storm::find_program().unwrap();
     let mut owner = command("sh");
     owner.arg("-c").arg("\"$0\" --hang $$; :").arg(program).stdin(Stdio::piped());

@@ -1,6 +1,6 @@
-//! Listing while threads come and go: one that lives is in every list.
+//! Listings while threads are born and end: a thread that lives is in every list.
 //!
-//! `PSN_SCANS` is the number of lists, 1000 without; at a millisecond or two each.
+//! `PSN_SCANS` is the number of lists; each takes a millisecond or two.
 
 use std::collections::{BTreeSet, VecDeque};
 use std::path::Path;
@@ -21,8 +21,8 @@ fn scans() -> u64 {
     text.map_or(1000, |text| text.parse().unwrap_or_else(|_| panic!("PSN_SCANS is no number: {text}")))
 }
 
-/// Threads of this process that live for 1 to 256 ms, some hundreds at a time: the kernel lists them in the order of their
-/// births, so that those that stay stand behind others that go.
+/// Threads of this process that live for 1 to 256 ms, some hundreds at a time. The kernel lists threads in the order of their
+/// births, so long-lived threads are listed after others that end meanwhile.
 #[derive(Default)]
 struct Crowd {
     living: Mutex<BTreeSet<u32>>,
@@ -35,11 +35,11 @@ impl Crowd {
         let tid = rustix::thread::gettid().as_raw_nonzero().get().unsigned_abs();
         self.living.lock().unwrap().insert(tid);
         std::thread::sleep(lifetime);
-        // From here on nobody is promised to see it.
+        // From here on the thread may be missing from a list.
         self.living.lock().unwrap().remove(&tid);
     }
 
-    /// Bears threads until all is over, and waits for the last of them.
+    /// Starts threads until the test ends, and waits for the last of them.
     fn churn(self: &Arc<Self>) {
         let mut children = Vec::new();
         let mut series = 1_u64;
@@ -62,7 +62,7 @@ impl Crowd {
     }
 }
 
-/// What a tick does for the next list: it finds threads gone.
+/// Finds the threads that have ended, as a tick does for the next list.
 fn tick(set: &TaskSet) {
     for task in set.processes().iter().flat_map(|process| process.tasks.iter()) {
         if !Path::new(&format!("/proc/self/task/{}", task.tid)).exists() {
@@ -71,7 +71,7 @@ fn tick(set: &TaskSet) {
     }
 }
 
-/// Ends the crowd, however the test ends.
+/// Ends the threads, even if the test panics.
 struct Over<'a>(&'a Crowd);
 
 impl Drop for Over<'_> {
@@ -95,9 +95,9 @@ fn threads_that_live_are_in_every_list_while_others_come_and_go() {
     let mut discovery = Discovery::new(root, config, Arc::new(Users::default()));
     let (mut done, mut checked, mut skipped) = (0, 0, 0);
     let mut set = Arc::<TaskSet>::default();
-    // One that was just born may be missing from a list, but not from three of them: where as many died, the last list is
-    // taken for the next until a tick has found them gone; and the kernel may leave one out. Those that were in a list are in
-    // all that follow.
+    // A thread that was just born may be missing from a list, but not from three lists. If as many threads ended as were born,
+    // psn reuses the last list until a tick has found the ended ones gone; and the kernel may leave a thread out. A thread that
+    // was in one list must be in all lists that follow.
     let mut known = BTreeSet::new();
     let mut newcomers = VecDeque::from([BTreeSet::new(), BTreeSet::new()]);
     std::thread::scope(|scope| {

@@ -1,7 +1,7 @@
-//! The host's real /proc, against threads whose states are known.
+//! The host's real /proc, with threads whose states are known.
 //!
-//! A sleeping thread is found asleep in every sample, so its average is exact however busy the
-//! machine is; so is that of a spinning thread, which is in state R whether it has a CPU or waits for one.
+//! A sleeping thread is asleep in every sample, so its average is exact however busy the machine is. The same holds for a
+//! spinning thread, which is in state R whether it has a CPU or waits for one.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -40,11 +40,11 @@ fn try_sample(args: &[&str]) -> Result<Report, SessionError> {
 #[track_caller]
 fn sample(args: &[&str]) -> Report {
     let report = try_sample(args).unwrap();
-    assert!(report.ticks.completed > 0, "{:?}", report.ticks);
+    assert!(report.facts.ticks.completed > 0, "{:?}", report.facts.ticks);
     report
 }
 
-/// Every kind of thread whose state stands still.
+/// Every kind of thread whose state does not change.
 fn all_kinds() -> Builder {
     Storm::builder()
         .argument("--list")
@@ -58,7 +58,7 @@ fn all_kinds() -> Builder {
         .exactly(Kind::Stopped, 3)
 }
 
-/// The groups of threads that do not change.
+/// The groups of threads whose state does not change.
 fn settled(truth: &Truth) -> impl Iterator<Item = &TaskGroup> {
     truth.tasks.iter().filter(|group| group.kind.settled_state().is_some())
 }
@@ -68,7 +68,7 @@ fn threads_are_reported_in_their_states_system_calls_and_wait_channels() {
     let storm = all_kinds().spawn().unwrap();
     let root = storm.root_pid().to_string();
     let report = sample(&["-p", &root, "-r", "-a", "-g", "comm2,state_id,syscall,wchan", "-d", "1", "--hz", "40"]);
-    let ticks = report.ticks.completed;
+    let ticks = report.facts.ticks.completed;
     let found = samples(&report);
     let mut known = 0;
     for group in settled(storm.truth()) {
@@ -82,8 +82,8 @@ fn threads_are_reported_in_their_states_system_calls_and_wait_channels() {
         known += group.count;
     }
     assert_eq!(known, 20 + 9 + 8 + 7 + 2 + 2 + 3 + 2, "every kind, and the children of the vforks");
-    assert_eq!(report.tasks.threads, u64::from(storm.truth().threads_total));
-    assert_eq!(report.tasks.processes, u64::from(storm.truth().processes_total));
+    assert_eq!(report.facts.tasks.threads, u64::from(storm.truth().threads_total));
+    assert_eq!(report.facts.tasks.processes, u64::from(storm.truth().processes_total));
     assert_eq!(samples(&report).values().sum::<u64>(), u64::from(storm.truth().threads_total) * ticks);
 }
 
@@ -93,7 +93,7 @@ fn only_active_threads_are_reported_unless_told_otherwise() {
     let root = storm.root_pid().to_string();
     let report = sample(&["-p", &root, "-r", "-g", "comm2,state_id", "-d", "0.5"]);
     let mut averages = crate::support::report::averages(&report);
-    // The storm's own thread looks after the others now and then.
+    // The storm's own thread wakes up now and then to check the others.
     averages.retain(|key, _| !key.starts_with("psn-storm "));
     let of = |key: &str| averages.get(key).map(String::as_str);
     assert_eq!(of("storm-spin | R"), Some("2.0000"), "{averages:?}");
@@ -117,14 +117,14 @@ fn the_program_prints_what_the_library_reports() {
     ] {
         assert_eq!(found.get(key), Some(&(threads * report.completed())), "{key} of {found:#?}");
     }
-    // With the kernel's walk, those that wait for a CPU are told from those that have one.
+    // The kernel walk distinguishes threads that wait for a CPU from those that have one.
     let spinning = ["Running (ON CPU)", "Runnable (waiting for CPU)"]
         .map(|state| found.get(&format!("storm-spin | {state} | [running]")).copied().unwrap_or(0));
     assert_eq!(spinning.iter().sum::<u64>(), 2 * report.completed(), "{found:#?}");
     assert_eq!(report.0["tasks"]["threads"], storm.truth().threads_total);
 }
 
-/// What the program prints of threads of which none is active.
+/// What psn prints if none of the threads is active.
 fn printed(args: &[&str]) -> String {
     let mut psn = command(env!("CARGO_BIN_EXE_psn"));
     Running::start(psn.args(args).args(["-d", "0.3", "-q"])).end().stdout
@@ -156,7 +156,7 @@ fn hostile_names_are_counted_byte_for_byte() {
     let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
     let mut found: BTreeMap<String, u64> = BTreeMap::new();
     for row in report.rows() {
-        // The state of no thread is forged by its name: all of them sleep, but for the storm's own, now and then.
+        // No name forges a state: all threads sleep, except the storm's own thread now and then.
         assert!(row["state_id"] == "S" || row["comm2"] == "psn-storm", "{row}");
         let bytes =
             row["comm2_bytes"].as_str().map_or_else(|| hex(row["comm2"].as_str().unwrap().as_bytes()), str::to_owned);
@@ -179,13 +179,13 @@ fn stable_threads_are_counted_in_every_tick_while_others_come_and_go() {
         ["-p", &root, "-r", "-a", "-g", "comm2,state_id,syscall", "-d", "2", "--hz", "25", "--discover-hz", "20"];
     let report = sample(&args);
     let found = samples(&report);
-    let ticks = report.ticks.completed;
+    let ticks = report.facts.ticks.completed;
     assert_eq!(found.get("storm-futex | S | futex"), Some(&(400 * ticks)), "{found:#?}");
     assert_eq!(found.get("storm-pipe | S | read"), Some(&(100 * ticks)), "{found:#?}");
-    for (file, counts) in &report.health {
+    for (file, counts) in &report.facts.health {
         assert_eq!(counts.attempts(), counts.ok + counts.gone, "{file}: {counts:?}");
     }
-    assert_eq!(report.tasks.skipped, 0);
+    assert_eq!(report.facts.tasks.skipped, 0);
 }
 
 #[test]
@@ -196,7 +196,7 @@ fn single_threads_are_sampled_by_their_ids_whosever_they_are() {
     let (futex_pid, futex, _) = of(Kind::Futex);
     assert!(pipe != pipe_pid && futex != futex_pid, "neither leads its process");
     let report = sample(&["-a", "-t", &format!("{pipe},{futex}"), "-g", "pid,task,syscall", "-d", "0.3"]);
-    let ticks = report.ticks.completed;
+    let ticks = report.facts.ticks.completed;
     let wanted = [(format!("{pipe_pid} | {pipe} | read"), ticks), (format!("{futex_pid} | {futex} | futex"), ticks)];
     assert_eq!(samples(&report), wanted.into_iter().collect());
     let root = storm.root_pid().to_string();
@@ -209,15 +209,15 @@ fn a_process_counts_once_even_if_one_of_its_threads_is_named_as_well() {
     let storm = Storm::builder().argument("--list").exactly(Kind::Futex, 5).spawn().unwrap();
     let (pid, tid, _) = storm.truth().threads.iter().find(|(pid, tid, _)| pid != tid).unwrap();
     let report = sample(&["-a", "-p", &format!("{pid},{tid}"), "-g", "pid", "-d", "0.2"]);
-    assert_eq!(samples(&report), BTreeMap::from([(pid.to_string(), 5 * report.ticks.completed)]));
+    assert_eq!(samples(&report), BTreeMap::from([(pid.to_string(), 5 * report.facts.ticks.completed)]));
     assert!(
-        report.warnings.iter().any(|warning| warning.contains(&format!("no process {tid}"))),
+        report.facts.warnings.iter().any(|warning| warning.contains(&format!("no process {tid}"))),
         "{:?}",
-        report.warnings
+        report.facts.warnings
     );
 }
 
-/// Does something at the first tick.
+/// Calls a function at the first tick.
 struct AtFirstTick<F: FnMut()>(Option<F>);
 
 impl<F: FnMut()> Progress for AtFirstTick<F> {
@@ -232,7 +232,7 @@ impl<F: FnMut()> Progress for AtFirstTick<F> {
 
 #[test]
 fn a_descendant_born_while_psn_runs_is_sampled() {
-    // A shell that starts a sleeping child when it is told to.
+    // A shell that starts a sleeping child when the test tells it to.
     let mut shell = command("sh");
     shell.args(["-c", "trap 'kill $!' TERM; read line; sleep 30 & wait"]).stdin(Stdio::piped());
     let mut shell = Running::start(&mut shell);
@@ -263,8 +263,8 @@ fn sampling_ends_when_the_only_process_ends() {
     let ended = sleep.end();
     assert!(ended.status.success());
     let report = sampler.join().unwrap().unwrap();
-    assert!(report.meta.duration_s < 20.0, "{:?}", report.meta);
-    assert!(report.warnings.iter().any(|warning| warning.contains("ended")), "{:?}", report.warnings);
+    assert!(report.facts.meta.duration_s < 20.0, "{:?}", report.facts.meta);
+    assert!(report.facts.warnings.iter().any(|warning| warning.contains("ended")), "{:?}", report.facts.warnings);
 }
 
 #[test]
@@ -284,7 +284,7 @@ fn a_process_that_has_ended_and_is_not_reaped_is_a_zombie() {
     assert_eq!(shown, "true (zombie) - 0 - - - - - -");
 }
 
-/// Every column that the kernel gives of a thread of ours has a value it understands.
+/// For a thread of the test's own process, every column that this kernel supports has a value.
 #[test]
 fn no_column_of_a_live_thread_is_malformed() {
     let storm = Storm::builder().argument("--list").exactly(Kind::Pipe, 2).spawn().unwrap();
@@ -308,7 +308,7 @@ fn no_column_of_a_live_thread_is_malformed() {
             }
         }
     }
-    // Some of them against what the files say, read in another way.
+    // Compare some of them with the files, read in another way.
     let path = format!("/proc/{pid}/task/{tid}");
     let status = fs::read_to_string(format!("{path}/status")).unwrap();
     let line = |key: &str| {
@@ -396,7 +396,7 @@ fn what_is_mounted_over_a_file_of_the_host_is_not_believed() {
     }
     let report = json::parse(&ended);
     let seen = report.samples(&["comm2"]).get("short-lived").copied().unwrap_or_default();
-    // A full listing, which needs no sign, comes too late.
+    // A full listing, which is made without any sign of a birth, would come too late.
     assert!(seen * 4 > report.completed(), "{seen} of {} ticks", report.completed());
     let warnings = report.0["warnings"].to_string();
     assert!(warnings.contains("/proc/loadavg is not of the proc file system"), "{warnings}");

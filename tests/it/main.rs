@@ -1,8 +1,7 @@
-//! psn from the outside: one binary, so that everything is linked once.
+//! Tests of psn from the outside, in one binary so that everything is linked once.
 //!
-//! A test that needs a privilege or a program the machine lacks says so on standard error and
-//! passes; no test is retried, and every process a test starts has a deadline and is killed and
-//! reaped when the test ends.
+//! A test that needs a privilege or a program that the machine lacks says so on standard error and passes. No test is
+//! retried. Every process that a test starts has a deadline, and is killed and reaped when the test ends.
 
 #![allow(
     clippy::unwrap_used,
@@ -13,86 +12,86 @@
     reason = "what fails here fails a test"
 )]
 
-/// Fake proc roots, a driver of the engine, children with a deadline, values of reports.
+/// Shared code: fake proc roots, a driver of the engine, child processes with a deadline, values of reports.
 mod support;
 
-/// The engine over a fake proc root, where every answer is known: columns, marks, selection, counts.
+/// The engine over a fake proc root, where every value is known: columns, marks, selection, counts.
 mod fake_proc;
 
 /// The real /proc, with threads whose states are known.
 mod live;
 
-/// The kernel's own walk in the place of /proc.
+/// The kernel walk in the place of /proc.
 mod walk;
 
 /// How long threads wait, and for what.
 mod waits;
 
-/// Command lines and executables of the row's own moment, and facts that are long or outlive their first thread.
+/// Command lines and executables of the row's own moment, long ones, and those of processes whose first thread has ended.
 mod titles;
-/// Figures that are what they seem to be: system calls of either table, what is not measured, what a terminal is shown.
+/// Figures that mean what they seem to mean: system calls of both tables, times that are not measured, output to terminals.
 mod truth;
 
-/// Lists of tasks while those come and go.
+/// Task lists while tasks are born and end.
 mod listing;
 
-/// psn as an ordinary user, who is refused much.
+/// psn as an ordinary user, whom the kernel refuses many reads.
 mod unprivileged;
 
 /// The permission matrix, row by row; mounts and namespaces that hide processes.
 mod capabilities;
 
-/// Threads that never stand still: rows of one instant, averages without bias.
+/// Threads that change their state all the time: rows of one instant, averages without bias.
 mod torn;
 
 /// Exit codes, messages, streams and signals.
 mod cli;
 
-/// Memory that other users would have psn take.
+/// Other users cannot make psn take unbounded memory.
 mod memory;
 
-/// Recordings with figures that no host has.
+/// Recordings with impossible figures.
 mod figures;
 
-/// Signals that are errors, and those that were ignored before psn was there.
+/// Signals that become errors, and signals that were ignored when psn was started.
 mod signals;
 
-/// Names of users, from directories that do not answer and from other worlds.
+/// User names: directories that do not answer, and proc roots of other systems.
 mod users;
 
-/// A psn that was given capabilities.
+/// A copy of psn with file capabilities.
 mod rights;
 
 /// What a tick costs when nothing changes: system calls and allocations.
 mod steady;
 
-/// Every failure on every file at every call.
+/// Every failure at every call on every file.
 mod faults;
 
-/// The corpus of what is hostile: names in every place and every form, files, lives.
+/// The corpus of hostile input: names in every place and format, files, lives of threads.
 #[path = "../hostile/mod.rs"]
 mod hostile;
 
-/// Readers that get stuck, by named pipes.
+/// Readers that get stuck on named pipes.
 mod hung;
 
-/// Readers that get stuck in processes that hang on a file system which never answers.
+/// Readers that get stuck on processes that hang on a file system which never answers.
 mod hung_fuse;
 
-/// Recordings: written, read back, cut off, asked.
+/// Recordings: written, read back, cut off, replayed.
 mod recordings;
 
-/// Databases in places where other users may write.
+/// Databases in directories where other users may write.
 mod strangers;
 
-/// Recordings that were damaged, as a user's psn reads them.
+/// Damaged recordings, read by the program psn.
 mod damage;
-/// Datasets: of other users, damaged, hostile, of parts that differ.
+/// Datasets: files of other users, damaged and hostile files, parts with different columns.
 mod datasets;
-/// Questions of recordings: of every form and size, by time, slice by slice, by name.
+/// Questions to recordings of every format and size: by time, by slice, by name.
 mod replays;
 
-/// Recordings in the hands of engines that are not psn's.
+/// Recordings read by other programs.
 mod engines;
 
 /// The bodies of the fuzz targets under a deterministic mutator.

@@ -1,4 +1,4 @@
-//! Memory is bounded by bytes, whatever names other users think up.
+//! psn's memory is bounded in bytes, whatever names other users give to their threads.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};

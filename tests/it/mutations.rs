@@ -1,7 +1,7 @@
-//! The bodies of the fuzz targets under a deterministic mutator: what a fuzzer found once is found again
-//! here, and what it would find first is found without one.
+//! Runs the bodies of the fuzz targets with a deterministic mutator. It finds again what a fuzzer found once, and finds
+//! without a fuzzer what a fuzzer would find first.
 //!
-//! `PSN_FUZZ_SECONDS` is the time for all targets together, 60 without; `PSN_FUZZ_SEED` another series.
+//! `PSN_FUZZ_SECONDS` is the time for all targets together (default 60); `PSN_FUZZ_SEED` selects another series.
 
 #[path = "../fuzz/src/lib.rs"]
 mod targets;
@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use targets::{TARGETS, Target};
 
-/// Inputs grow no longer than this.
+/// The largest length of an input.
 const MAX_LEN: usize = 4096;
 
 /// Bytes that mean something to some parser or printer.
@@ -109,7 +109,7 @@ const TOKENS: &[&[u8]] = &[
     b"\x02\0\0\x84",
 ];
 
-/// A series of numbers that is the same each time (splitmix64).
+/// Random numbers that are the same in each run (splitmix64).
 struct Series(u64);
 
 impl Series {
@@ -201,7 +201,7 @@ fn fuzz(target: &str) {
     let each = Duration::from_secs(setting("PSN_FUZZ_SECONDS", 60)) / u32::try_from(TARGETS.len()).unwrap();
     let first = setting("PSN_FUZZ_SEED", 1);
     let deadline = Instant::now() + each;
-    // A series for each input: what fails is told by one number.
+    // Each input has its own series, so that one number identifies a failure.
     for number in first.. {
         if Instant::now() >= deadline {
             return;

@@ -1,4 +1,4 @@
-//! Recordings: what was seen is what is read back, whatever happened to psn, the disk or the file.
+//! Recordings: psn reads back what it recorded, whatever happened to psn, the disk or the file.
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt as _, symlink};
@@ -14,7 +14,7 @@ use crate::support::child::{Ended, Running, command, has_program, is_root, psn, 
 use crate::support::dir::Dir;
 use crate::support::{json, skip, wait_until};
 
-/// The names of the formats: what a recording is called.
+/// A file name of a recording in each format.
 const FORMATS: [&str; 3] = ["r.db", "r.csv", "r/"];
 
 #[track_caller]
@@ -24,7 +24,7 @@ fn success(args: &[&str]) -> Ended {
     ended
 }
 
-/// Threads that stand still, threads that never do, and threads that come and go.
+/// Threads whose state does not change, threads whose state changes all the time, and threads that are born and end.
 fn storm() -> Storm {
     Storm::builder()
         .processes(2)
@@ -61,7 +61,7 @@ fn a_replay_without_active_threads_says_where_they_slept() {
     assert!(text.contains("no active threads; 2 slept: 2.00 in read (-a shows them)"), "{text}");
     let text = success(&["-i", &asleep, "-q", "-a", "--where", "comm2 = nobody"]).stdout;
     assert!(text.contains("no threads met the conditions of --where (7.00 on average did not)"), "{text}");
-    // Without their waits there is nothing to say of them.
+    // Without their waits psn cannot say where they sleep.
     let bare = record("bare.db", &["-a"]);
     let text = success(&["-i", &bare, "-q"]).stdout;
     assert!(text.contains("no active threads were seen; -a shows sleeping and idle threads too"), "{text}");
@@ -225,7 +225,7 @@ fn copies_in_every_format_answer_alike() {
     }
 }
 
-/// Kills in each format; `PSN_KILLS=1000 cargo test --release --test it killed` takes the better part of an hour.
+/// How often psn is killed in each format. `PSN_KILLS=1000 cargo test --release --test it killed` takes almost an hour.
 fn kills() -> u64 {
     std::env::var("PSN_KILLS").ok().and_then(|kills| kills.parse().ok()).unwrap_or(5)
 }
@@ -239,7 +239,7 @@ fn a_killed_psn_leaves_what_it_had_flushed() {
             let args = ["record", "-o", &path, "-a", "--hz", "200", "--flush", "20ms", "-q", "-p", "1"];
             let running = Running::start(&mut psn(&args));
             wait_until("something is flushed", || ticks_in(Path::new(&path)).is_some_and(|ticks| ticks > 0));
-            // Instants that fall anywhere between two flushes.
+            // Kill at any time between two flushes.
             std::thread::sleep(Duration::from_micros(kill * 7919 % 60_000));
             let flushed = ticks_in(Path::new(&path)).unwrap();
             running.signal(Signal::KILL);
@@ -339,7 +339,7 @@ fn a_full_disk_is_told_and_leaves_what_was_flushed() {
     let mount = dir.path("small");
     fs::create_dir(&mount).unwrap();
     for name in FORMATS {
-        // In a mount namespace of its own, so that it is gone with the shell.
+        // In a separate mount namespace, so that the mount ends with the shell.
         let script = format!(
             "mount -t tmpfs -o size=256k tmpfs {mount} || exit 77\n\
              {psn} -o {mount}/{name} -a -p $$ -d 20 --hz 200 --flush 20ms --format json > {mount}.json 2> {mount}.err\n\
@@ -365,14 +365,14 @@ fn a_full_disk_is_told_and_leaves_what_was_flushed() {
 /// A small recording, as bytes.
 fn small(dir: &Dir, name: &str) -> (PathBuf, Vec<u8>) {
     let path = dir.path(name);
-    // One thread, this one: thousands of pieces of the file are read.
+    // Only this thread: the test reads thousands of pieces of the file.
     let me = rustix::thread::gettid().as_raw_nonzero().to_string();
     success(&["-q", "-a", "-d", "0.2", "--hz", "20", "-o", &path, "-t", &me]);
     let bytes = fs::read(&path).unwrap();
     (PathBuf::from(path), bytes)
 }
 
-/// Reads a recording in this process, which is much quicker than to start a psn for each of thousands of files.
+/// Reads a recording in this process, which is much faster than starting psn for each of thousands of files.
 fn ticks_in(path: &Path) -> Option<usize> {
     use psn::ask::column::Column;
     use psn::record::{Query, open};
@@ -409,12 +409,12 @@ fn a_recording_cut_off_anywhere_is_read_as_far_as_it_goes() {
     let cut = dir.itself().join("cut.db");
     for len in (0..bytes.len()).step_by(61) {
         fs::write(&cut, &bytes[..len]).unwrap();
-        // It may be no recording any more; it is never a panic, nor for ever.
+        // psn may reject the file, but must neither panic nor run for ever.
         assert!(ticks_in(&cut).unwrap_or(0) <= all + 10);
     }
 }
 
-/// The log beside a database holds what was written last: cut off anywhere, it loses its end and no more.
+/// The log beside a database holds what was written last. If the log is cut off anywhere, only its end is lost.
 #[test]
 fn a_log_cut_off_anywhere_loses_its_end_only() {
     let dir = Dir::new();
@@ -446,7 +446,7 @@ fn a_log_cut_off_anywhere_loses_its_end_only() {
 #[test]
 fn a_damaged_recording_is_an_error_or_a_shorter_one_never_a_panic() {
     let dir = Dir::new();
-    // A generator of its own: the same damage on every machine.
+    // Random numbers that give the same damage on every machine.
     let mut state = 0x2545_f491_4f6c_dd1d_u64;
     let mut random = || {
         state ^= state << 13;

@@ -1,4 +1,4 @@
-//! Questions of recordings: of every form and size, by time, slice by slice, by name; and what they may cost.
+//! Questions to recordings of every format and size: by time, by slice, by name; and the memory that they may take.
 
 use std::fs::{self, File};
 use std::io::{Seek as _, SeekFrom, Write as _};
@@ -65,7 +65,7 @@ fn row(task: usize, name: &str) -> String {
     format!("0,t,{task},{task},1,R,{name},{name},{name},Running (ON CPU),0\n")
 }
 
-/// A recording at `path`: of ticks with these numbers and times, each with a row for each name.
+/// Writes a recording to `path`: ticks with these numbers and times, each with one row for each name.
 fn write(path: &str, ticks: impl Iterator<Item = (u64, u64, Vec<&'static str>)>) {
     let mut out = std::io::BufWriter::new(File::create(path).unwrap());
     out.write_all(head("db1").as_bytes()).unwrap();
@@ -78,7 +78,7 @@ fn write(path: &str, ticks: impl Iterator<Item = (u64, u64, Vec<&'static str>)>)
     out.flush().unwrap();
 }
 
-/// The time of a tick that was due as the `due`th at 20 Hz.
+/// The time of tick number `due` at 20 Hz.
 fn at(due: u64) -> u64 {
     START + (due - 1) * S / 20
 }
@@ -129,7 +129,7 @@ fn csv_of_any_size_is_read_and_copied_in_little_memory() {
             let (peak, ended) = Running::start(&mut psn(&asked)).end_with_peak(child::DEADLINE);
             let said = format!("{}{}", ended.stdout, ended.stderr);
             assert!(peak < 128 << 20, "{path}: {} MiB", peak >> 20);
-            assert!(said.contains("which none of psn's") || asked.contains(&"csv"), "{path}: {said}");
+            assert!(said.contains("than any that psn writes") || asked.contains(&"csv"), "{path}: {said}");
         }
         for copy in ["copy.db", "copy.csv", "copy/"] {
             let copy = dir.path(copy);
@@ -145,7 +145,7 @@ fn a_tick_that_takes_too_much_memory_is_not_copied_and_says_so() {
     let dir = Dir::new();
     let path = dir.path("large.csv");
     let mut out = File::create(&path).unwrap();
-    // Its rows are a megabyte each, of one byte.
+    // Each row is a megabyte of the same byte.
     out.write_all(format!("{}{}", head("db1"), tick(START, 1, 200)).as_bytes()).unwrap();
     let name = "x".repeat(1 << 20);
     (1..=200).for_each(|task| out.write_all(row(task, &name).as_bytes()).unwrap());
@@ -153,11 +153,11 @@ fn a_tick_that_takes_too_much_memory_is_not_copied_and_says_so() {
         let copy = dir.path(copy);
         let (peak, ended) = Running::start(&mut psn(&["export", &path, &copy])).end_with_peak(child::DEADLINE);
         assert!(peak < 512 << 20, "{copy}: {} MiB", peak >> 20);
-        assert!(ended.stderr.contains("MiB, which is more than is copied"), "{copy}: {ended:?}");
+        assert!(ended.stderr.contains("MiB, the limit of a copy"), "{copy}: {ended:?}");
     }
 }
 
-/// Gigabytes of lines that are none, in some megabytes.
+/// Some compressed megabytes that expand to gigabytes without a valid line.
 fn endless(path: &str) {
     let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
     encoder.write_all(head("db1").as_bytes()).unwrap();
@@ -184,7 +184,7 @@ fn ctrl_c_ends_whatever_reads_recordings() {
         vec!["export", &path, &copy],
         vec!["-i", "-"],
     ] {
-        // Of its standard input nothing ever comes.
+        // Nothing is ever written to its standard input.
         let running = Running::start(psn(&args).stdin(Stdio::piped()));
         std::thread::sleep(Duration::from_millis(700));
         let asked = Instant::now();
@@ -245,10 +245,10 @@ fn what_is_no_recording_says_why_and_each_reason_once() {
     for (path, why) in [
         (file("zero.db", b""), "it is empty"),
         (file("zero.csv", b""), "it is empty"),
-        ("/dev/null".to_owned(), "it is a device, and no file"),
+        ("/dev/null".to_owned(), "it is a device, not a regular file"),
         (pipe, "it is a pipe"),
         (pattern, "it is a pipe"),
-        (file("notes.txt", b"buy milk"), "it begins like none: recordings are SQLite"),
+        (file("notes.txt", b"buy milk"), "its first bytes are not those of a recording: recordings are SQLite"),
         (file("other.csv", b"a,b\n1,2\n"), "its first line is not '#recording' with a header"),
         (dir.path("none.db"), "No such file or directory"),
     ] {
@@ -261,12 +261,12 @@ fn what_is_no_recording_says_why_and_each_reason_once() {
     let mut running = Running::start(psn(&["-i", "-"]).stdin(Stdio::piped()));
     running.stdin().unwrap().write_all(b"SQLite format 3\0and so on").unwrap();
     let ended = running.end();
-    assert!(ended.stderr.contains("only CSV can come by a pipe"), "{ended:?}");
+    assert!(ended.stderr.contains("only CSV can be read from a pipe"), "{ended:?}");
 }
 
 #[test]
 fn a_process_is_asked_for_by_its_own_name_live_and_recorded() {
-    // This process, and a thread of it that has a name of its own.
+    // This process, and one of its threads with a different name.
     let (stop, stopped) = std::sync::mpsc::channel::<()>();
     let thread = std::thread::Builder::new().name("just-a-thread".to_owned()).spawn(move || stopped.recv()).unwrap();
     let name = fs::read_to_string(format!("/proc/{}/comm", std::process::id())).unwrap();
@@ -298,7 +298,7 @@ fn a_recording_without_the_names_of_processes_says_so() {
     let dir = Dir::new();
     let path = dir.path("old.csv");
     let whole = format!("{}{}{}", head("db1"), tick(START, 1, 1), row(1, "mysqld"));
-    // As recorded before there was the column.
+    // A recording from before the column existed.
     let old = whole.replace("{\"\"name\"\":\"\"pcomm\"\",\"\"kind\"\":\"\"text\"\",\"\"divisor\"\":1},", "");
     let old = old.replace(",pcomm,", ",").replace("mysqld,mysqld,mysqld", "mysqld,mysqld");
     let old = if old.contains("pcomm") { old.replace(&pcomm_member(), "") } else { old };
@@ -310,13 +310,13 @@ fn a_recording_without_the_names_of_processes_says_so() {
     assert!(ended.stderr.contains("-p: the names of processes (column pcomm) were not recorded in"), "{ended:?}");
 }
 
-/// The column in a header, in whatever order its members are written.
+/// The column as a header contains it, whatever the order of its members.
 fn pcomm_member() -> String {
     let member = json!({ "name": "pcomm", "kind": "text", "divisor": 1 });
     format!("{},", member.to_string().replace('"', "\"\""))
 }
 
-/// Twenty ticks a second for a minute, of which some are missing from the 8th second; `b` is there in the second half alone.
+/// Twenty ticks a second for a minute, with some missing from the 8th second on. `b` occurs only in the second half.
 fn minute() -> impl Iterator<Item = (u64, u64, Vec<&'static str>)> {
     let taken = (1..=1200).filter(|due| !(161..=200).contains(due));
     taken.map(|due| (due, at(due), if due > 600 { vec!["a", "b", "b", "c"] } else { vec!["a", "c"] }))
@@ -390,7 +390,7 @@ fn the_matrix_has_a_row_a_group_the_top_ones_of_the_whole_time_and_all_slices_in
     write(&path, minute());
     let table = success(&["-i", &path, "-g", "comm2", "--per", "5s", "-q", "--limit", "2"]).stdout;
     let rows: Vec<&str> = table.lines().filter(|line| line.contains(" | (")).collect();
-    // b has 1200 samples, in the second half alone; a and c have 1160 each, and a comes first.
+    // b has 1200 samples, all in the second half; a and c have 1160 each, and a comes first.
     assert_eq!(rows.len(), 2, "{table}");
     assert!(rows[0].contains("(b)") && rows[0].contains("|       ██████ |"), "{table}");
     assert!(rows[1].contains("(a)") && rows[1].contains("| ████████████ |"), "{table}");
@@ -412,7 +412,7 @@ fn twenty_thousand_slices_take_little_memory() {
     let dir = Dir::new();
     let path = dir.path("r.csv");
     let names = vec!["a", "b", "c", "d", "e", "f", "g", "h"];
-    // A tick a second, at 20 Hz asked for.
+    // One tick a second, although 20 Hz were asked for.
     write(&path, (0..20_000).map(|number| (number * 20 + 1, START + number * S, names.clone())));
     for format in ["table", "csv", "json"] {
         let args = ["-i", &path, "-g", "comm2", "--per", "1s", "--format", format, "-q"];
@@ -442,7 +442,7 @@ fn slices_of_several_hosts_are_put_together() {
 fn a_clock_that_was_set_back_is_told_and_times_count_back_from_the_last_tick() {
     let dir = Dir::new();
     let path = dir.path("r.csv");
-    // Ten seconds, and then five of an hour before.
+    // Ten seconds, and then five seconds of an hour before.
     let time = |due: u64| if due > 200 { at(due) - 3600 * S } else { at(due) };
     write(&path, (1..=300).map(|due| (due, time(due), vec![if due > 260 { "late" } else { "early" }])));
     let mut paths = vec![path.clone()];
@@ -475,7 +475,7 @@ fn times_are_taken_as_people_say_them_and_shown_in_local_time() {
         let ended = Running::start(command.env("TZ", zone)).end();
         if ended.status.success() { Ok(json::parse(&ended).completed()) } else { Err(ended.stderr) }
     };
-    // The last half minute, by every name.
+    // The last half minute, in every way to write the time.
     for (zone, from) in [
         ("UTC", "03:00:30"),
         ("Europe/Berlin", "04:00:30"),
@@ -572,7 +572,7 @@ fn no_name_reaches_a_terminal_as_it_is() {
     let dir = Dir::new();
     let hostile = "\u{1b}[2J\u{202e}\u{9b}31m";
     let path = dir.path(&format!("x{hostile}.csv"));
-    // A host, a column and a state of that name, and a tick that was cut off.
+    // A host, a column and a state with that name, and a tick that was cut off.
     let text = format!("{}{}", head(hostile), tick(START, 1, 5))
         .replace("\"\"name\"\":\"\"processor\"\"", &format!("\"\"name\"\":\"\"p{}\"\"", "\\\\u001b[2J"));
     fs::write(&path, text).unwrap();

@@ -1,4 +1,4 @@
-//! A copy of psn that was given capabilities uses them to read /proc, and for nothing else.
+//! A copy of psn with file capabilities uses them to read /proc, and for nothing else.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt as _;
@@ -11,17 +11,17 @@ use crate::support::json;
 use crate::support::reader::{PublicCopy, can_become_anybody};
 use crate::support::skip;
 
-/// More than psn needs: what would let it write anywhere too.
+/// More capabilities than psn needs, including those that would let it write anywhere.
 const CAPABILITIES: &str = "cap_sys_ptrace,cap_dac_read_search,cap_sys_admin,cap_dac_override=ep";
 
-/// Runs the copy as nobody, who is given what the file gives.
+/// Runs the copy as `nobody`, with the capabilities of the file.
 fn run(psn: &PublicCopy, args: &[&str]) -> Ended {
     let mut command = command("setpriv");
     command.args(["--reuid", "65534", "--regid", "65534", "--clear-groups"]).arg(psn.path()).args(args);
     Running::start(&mut command).end()
 }
 
-/// A copy with capabilities, where there can be one.
+/// A copy with capabilities; `None` if this machine cannot have one.
 fn capable_copy() -> Option<PublicCopy> {
     if !can_become_anybody() {
         return None;
@@ -42,14 +42,14 @@ fn what_its_user_names_is_looked_at_without_capabilities_before_anything_else() 
     rustix::fs::mknodat(rustix::fs::CWD, &*fifo, rustix::fs::FileType::Fifo, 0o600.into(), 0).unwrap();
     fs::create_dir(closed.path("there")).unwrap();
     fs::write(closed.path("file.db"), "").unwrap();
-    // Whoever may open the pipe waits for its other end: then this does not end.
+    // A psn that may open the pipe would wait for its other end and not finish.
     let mut command = command("setpriv");
     command.args(["--reuid", "65534", "--regid", "65534", "--clear-groups"]).arg(psn.path());
     command.env("TZ", &fifo).args(["-i", "/nowhere.db", "--from", "2026-11-23 03:00"]);
     let ended = Running::start(&mut command).end();
     assert!(!ended.status.success() && ended.stderr.contains("in the variable TZ is unknown"), "{ended:?}");
 
-    // What is there and what is not are told with the same words.
+    // The message is the same whether the file exists or not.
     for option in ["-o", "-i", "--procfs"] {
         let said = |name: &str| {
             let path = closed.path(name);
@@ -87,13 +87,13 @@ fn a_copy_with_capabilities_reads_proc_with_them_and_opens_all_else_without() {
         assert!(ended.stderr.contains("Permission denied"), "{name}: {ended:?}");
         assert_eq!(fs::read_dir(closed.itself()).unwrap().count(), 0, "{name}");
 
-        // Where the user may write it is made, is the user's, and tells nobody else of other users' threads.
+        // Where the user may write, the recording is created. It belongs to the user, and other users cannot read it.
         let ended = run(&psn, &[&live[..], &["-o", &open.path(name)]].concat());
         assert_eq!(ended.status.code(), Some(0), "{name}: {ended:?}");
         let made = fs::metadata(open.path(name)).unwrap();
         assert_eq!((made.uid(), made.mode() & 0o077), (65534, 0), "{name}");
 
-        // Nor does it read for its user what he may not read.
+        // Nor does psn read a file that its user may not read.
         let hidden = closed.path(name.trim_end_matches('/'));
         fs::rename(open.path(name.trim_end_matches('/')), &hidden).unwrap();
         for args in
@@ -110,7 +110,7 @@ fn a_copy_with_capabilities_reads_proc_with_them_and_opens_all_else_without() {
         }
     }
 
-    // A directory that looks like /proc is one of the user's files.
+    // psn treats a directory that looks like /proc like any other of the user's files.
     let ended = run(&psn, &["-q", "-d", "0.2", "-a", "--procfs", &closed.path("")]);
     assert_eq!(ended.status.code(), Some(1), "{ended:?}");
     assert!(ended.stderr.contains("Permission denied"), "{ended:?}");

@@ -1,4 +1,4 @@
-//! Signals that are errors, and those that were ignored before psn was there.
+//! Signals that psn turns into errors, and signals that were ignored when psn was started.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use crate::support::child::{Running, command, run};
 use crate::support::dir::Dir;
 use crate::support::json;
 
-/// psn as a shell starts it after `script`.
+/// psn, started by a shell that runs `script` first.
 fn after(script: &str, args: &[&str]) -> Running {
     let mut command = command("sh");
     command.args(["-c", &format!("{script}; exec \"$0\" \"$@\""), env!("CARGO_BIN_EXE_psn")]).args(args);
@@ -18,7 +18,8 @@ fn after(script: &str, args: &[&str]) -> Running {
 #[test]
 fn a_limit_on_file_sizes_ends_the_recording_as_a_full_disk_does() {
     let dir = Dir::with_mode(0o700);
-    // Blocks of 512 bytes, or of 1,024: more than the first flush takes, and less than all do. A part of a dataset is written whole.
+    // In blocks of 512 or 1,024 bytes: more than the first flush writes, less than all flushes do. A part of a dataset is
+    // written whole.
     for (name, blocks, is_read_back) in [("x.db", 400, true), ("x.csv", 100, true), ("x/", 4, false)] {
         let path = dir.path(name);
         let args =

@@ -14,10 +14,10 @@ use crate::support::fake::{FakeProc, Process, Thread};
 use crate::support::faults::Script;
 use crate::support::{json, skip};
 
-/// Names the test process that may count allocations: it runs one test, and nothing else allocates.
+/// Set for the test process that counts allocations. It runs one test, so nothing else allocates.
 const ALONE: &str = "PSN_TEST_ALONE";
 
-/// Runs the test `name` in a process of its own.
+/// Runs the test `name` in a separate process.
 #[track_caller]
 fn alone(name: &str) {
     let mut this = command(std::env::current_exe().unwrap().to_str().unwrap());
@@ -42,7 +42,7 @@ fn crowd(count: u32, states: &str) -> FakeProc {
     FakeProc::of(processes)
 }
 
-/// Allocations of a pass over this many threads of each state, once everything has grown to its size.
+/// Allocations of a pass over this many threads of each state, after all buffers have grown to their size.
 fn allocations_of_a_pass(count: u32, states: &str, args: &[&str]) -> u64 {
     const PASSES: u64 = 16;
     let proc = crowd(count, states);
@@ -51,7 +51,7 @@ fn allocations_of_a_pass(count: u32, states: &str, args: &[&str]) -> u64 {
     for _ in 0..4 {
         engine.pass();
     }
-    // Busy threads are given files to keep by the second listing.
+    // The second listing gives busy threads files to keep.
     engine.refresh();
     for _ in 0..4 {
         engine.pass();
@@ -79,7 +79,7 @@ fn a_pass_allocates_nothing_for_a_thread() {
         ("DS", &["-a", "-g", "comm,uid,cgroup,pid_ns"]),
     ] {
         let (few, many) = (allocations_of_a_pass(40, states, args), allocations_of_a_pass(400, states, args));
-        // Wake-ups of the pool and the messages of the lanes: some for a pass, none for a thread.
+        // The pool's wake-ups and the lanes' messages allocate a few times for a pass, and never for a thread.
         assert!(few < 64, "{args:?}: {few} allocations a pass");
         assert!(many <= few + 8, "{args:?}: {few} allocations for few threads, {many} for many");
     }
@@ -89,7 +89,7 @@ fn a_pass_allocates_nothing_for_a_thread() {
 fn at_steady_state_every_file_is_open_and_a_tick_only_reads() {
     let proc = crowd(200, "SD");
     for (args, reads_of_active) in [
-        // Of the threads that wait in D: nothing more; the bracket and the files between; the file.
+        // For threads in state D: no further read; the files between two readings of the switch counters; the file.
         (&["-g", "comm,state"][..], &[][..]),
         (&["-g", "syscall,wchan"], &[(Source::Schedstat, 1), (Source::Syscall, 1), (Source::Wchan, 1)]),
         (&["-g", "rchar"], &[(Source::Io, 1)]),
@@ -151,11 +151,11 @@ fn an_idle_thread_costs_one_read_a_tick_and_no_open_and_no_close() {
         skip(&format!("the machine is too busy: {slow_ticks} ticks at 2 Hz, {fast_ticks} at 8"));
         return;
     };
-    // Both runs list and open nearly the same; what they differ in is their ticks.
+    // Both runs list and open nearly the same; they differ in their ticks.
     let reads = of(&fast, "pread64") - of(&slow, "pread64");
     let expected = ticks * THREADS;
     assert!(reads.abs_diff(expected) <= 20, "{reads} reads in {ticks} ticks of {THREADS} threads: {fast:?}");
-    // At the end the files may be closed one by one, or left to the kernel.
+    // At the end psn may close the files one by one, or leave that to the kernel.
     for (name, at_the_end) in [("openat", 0), ("close", THREADS)] {
         let more = of(&fast, name).abs_diff(of(&slow, name));
         assert!(

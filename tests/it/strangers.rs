@@ -1,4 +1,4 @@
-//! Databases in places where other users may write: root is led to nothing, and nothing planted is adopted.
+//! Databases in directories where other users may write: root follows no planted link and adopts no planted file.
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt as _, chown, symlink};
@@ -31,7 +31,7 @@ fn reading_a_database_makes_opens_and_chowns_nothing_beside_it() {
     let path = recorded(&dir, "r.db");
     let copied = copy.path("r.db");
     fs::copy(&path, &copied).unwrap();
-    // As a writer that was killed leaves it: with a log, which is said to be written ahead.
+    // The state that a killed writer leaves: with a log, and a header that says that the log is written ahead.
     let db = rusqlite::Connection::open(&copied).unwrap();
     db.execute_batch("PRAGMA journal_mode = WAL; PRAGMA wal_autocheckpoint = 0; INSERT INTO meta VALUES ('x', 'y');")
         .unwrap();
@@ -39,7 +39,7 @@ fn reading_a_database_makes_opens_and_chowns_nothing_beside_it() {
     fs::copy(&copied, &logged).unwrap();
     fs::copy(format!("{copied}-wal"), format!("{logged}-wal")).unwrap();
     drop(db);
-    // What SQLite would open by name, and chown, leads to a file of root's.
+    // The names that SQLite would open and chown are links to a file of root's.
     let precious = dir.path("precious");
     fs::write(&precious, "root's own").unwrap();
     symlink(&precious, format!("{logged}-shm")).unwrap();
@@ -91,13 +91,13 @@ fn root_records_no_database_where_others_can_exchange_it_and_adopts_nothing_plan
         let ended = record(&dir.path(name), &[]);
         assert!(!ended.status.success() && ended.stderr.contains("every user may write there"), "{ended:?}");
     }
-    // A directory of root's, on a way that is somebody else's.
+    // A directory of root's, below a directory of another user.
     let theirs = Dir::with_mode(0o755);
     fs::create_dir(theirs.path("roots")).unwrap();
     chown(theirs.itself(), Some(NOBODY), None).unwrap();
     let ended = record(&theirs.path("roots/r.db"), &[]);
     assert!(!ended.status.success() && ended.stderr.contains("belongs to uid 65534"), "{ended:?}");
-    // In a sticky directory names are taken, but not exchanged.
+    // In a sticky directory other users may take names, but cannot exchange files.
     fs::set_permissions(dir.itself(), fs::Permissions::from_mode(0o1777)).unwrap();
     for suffix in ["-wal", "-shm", "-journal"] {
         let path = dir.path(&format!("planted{suffix}.db"));
@@ -114,7 +114,7 @@ fn root_records_no_database_where_others_can_exchange_it_and_adopts_nothing_plan
     }
 }
 
-/// A table whose b-tree has the same child five hundred times over, on each of three levels.
+/// A table whose b-tree has the same child five hundred times, on each of three levels.
 #[test]
 fn a_database_that_goes_on_for_ever_is_refused_in_time_and_memory() {
     let dir = Dir::new();

@@ -1,4 +1,5 @@
-//! Command lines, executables and mappings: of the row's own moment, whole, and of threads that outlive their first.
+//! Command lines, executables and mappings: of the row's own moment, complete, and also for threads that outlive the first
+//! thread of their process.
 #![allow(unsafe_code)]
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -14,16 +15,16 @@ use crate::support::report::{self, counts};
 use crate::support::{driver, wait_until};
 use crate::walk::has_walks;
 
-/// Says what a copy of this test program is to do in the place of a test.
+/// The environment variable that gives a copy of this test program a role instead of a test.
 const ROLE: &str = "PSN_TEST_ROLE";
 
-/// A copy of this program that does what a role says.
+/// A copy of this program in a role.
 struct Actor {
     _parent: Running,
     pid: u32,
 }
 
-/// Starts one. It has one thread, unlike a test: its parent is the test.
+/// Starts a copy. Unlike a test it has one thread. Its parent is the test.
 fn actor(role: &str) -> Actor {
     let mut this = command(std::env::current_exe().unwrap().to_str().unwrap());
     this.args(["--exact", "titles::an_actor", "--test-threads", "1", "--nocapture"]).env(ROLE, role);
@@ -37,10 +38,10 @@ fn actor(role: &str) -> Actor {
 #[test]
 fn an_actor() {
     let Ok(role) = std::env::var(ROLE) else { return };
-    // SAFETY: the other thread of this program waits for this one, and holds no lock that the child could need.
+    // SAFETY: the other thread of this program waits for this thread, and holds no lock that the child could need.
     match unsafe { libc::fork() } {
         0 => {
-            // SAFETY: a system call. The child ends with this thread, which waits for it.
+            // SAFETY: this is a system call. The child ends with this thread, which waits for it.
             unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) };
             match role.as_str() {
                 "titles" => change_titles(),
@@ -62,19 +63,19 @@ fn say_ready() {
     println!("ready {}", std::process::id());
 }
 
-/// Puts `title` over the arguments, as programs do that have no other place for it.
+/// Overwrites the arguments with `title`, as programs do that have no other memory for a title.
 fn put_title(title: &str) {
     let stat = fs::read_to_string("/proc/self/stat").unwrap();
     let numbers: Vec<&str> = stat.rsplit_once(')').unwrap().1.split_whitespace().collect();
-    // Fields 48 and 49, from the third on.
+    // Fields 48 and 49; the first one here is field 3.
     let [start, end] = [45, 46].map(|place| numbers[place].parse::<usize>().unwrap());
     assert!(title.len() < end - start);
     let text: Vec<u8> = title.bytes().chain(std::iter::repeat(0)).take(end - start).collect();
-    // SAFETY: the kernel says that the arguments lie there, and nothing of this program reads them any more.
+    // SAFETY: the kernel says that the arguments are there, and no code of this program reads them any more.
     unsafe { std::ptr::copy_nonoverlapping(text.as_ptr(), start as *mut u8, text.len()) };
 }
 
-/// Like a database's backend: sleeps as `idle` and waits in another system call as `SELECT`.
+/// Behaves like a backend of a database: with the title `idle` it sleeps, with `SELECT` it waits in another system call.
 fn change_titles() {
     say_ready();
     let until = Instant::now() + Duration::from_secs(60);
@@ -82,24 +83,24 @@ fn change_titles() {
         put_title("db: client idle");
         std::thread::sleep(Duration::from_millis(40));
         put_title("db: client SELECT");
-        // SAFETY: of no descriptors none is looked at.
+        // SAFETY: there are no descriptors, so the pointer is not used.
         unsafe { libc::poll(std::ptr::null_mut(), 0, 40) };
     }
 }
 
-/// The first thread ends, another lives on.
+/// The first thread ends, another thread goes on.
 fn end_before_others() {
     std::thread::spawn(|| std::thread::sleep(Duration::from_secs(60)));
     say_ready();
     std::thread::sleep(Duration::from_millis(50));
-    // SAFETY: ends this thread alone, for good.
+    // SAFETY: this ends only this thread.
     unsafe { libc::syscall(libc::SYS_exit, 0) };
 }
 
-/// As many mappings as the usual limit allows, but for some.
+/// Creates almost as many mappings as the usual limit allows.
 fn have_many_mappings() {
     let (page, count) = (4096, 30_000);
-    // SAFETY: new memory, of which every other page is given other rights; nobody touches it.
+    // SAFETY: the memory is new and not used; every second page gets other rights.
     unsafe {
         let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE;
         let start = libc::mmap(std::ptr::null_mut(), 2 * count * page, libc::PROT_NONE, flags, -1, 0);
@@ -112,7 +113,7 @@ fn have_many_mappings() {
     std::thread::sleep(Duration::from_secs(60));
 }
 
-/// The scans that this machine has.
+/// The scans that work on this machine.
 fn scans() -> Vec<&'static str> {
     if has_walks() { vec!["proc", "kernel"] } else { vec!["proc"] }
 }
@@ -158,14 +159,14 @@ fn a_title_that_could_not_be_read_in_time_is_stale_and_never_the_one_before() {
     let mut engine = driver::Driver::new(&proc, &["-g", "cmdline"]);
     engine.refresh();
     engine.pass();
-    // It has run since, and its command line does not answer.
+    // The thread has run since, and reading its command line blocks.
     let pipe = proc.path().join("10/cmdline");
     fs::remove_file(&pipe).unwrap();
     proc.add(&process(2, Content::Fifo));
     engine.pass();
     let found = report::samples(&engine.report());
     unblock(&pipe);
-    // On a host as busy as may be, it was taken for stuck by then.
+    // On a very busy host the reader may have been taken for stuck by then.
     let mark = if found.contains_key("[blocked]") { "[blocked]" } else { "[stale]" };
     assert_eq!(found, BTreeMap::from([("one".to_owned(), 1), (mark.to_owned(), 1)]));
 }
@@ -182,7 +183,7 @@ fn a_thread_that_has_not_run_costs_no_reading_of_its_title() {
     assert_eq!((before, read(&mut engine)), (10, 10));
 }
 
-/// Programs of one name in two directories.
+/// Programs with the same name in two directories.
 fn two_versions(dir: &Path) -> [String; 2] {
     ["v1", "v2"].map(|version| {
         let path = dir.join(version).join("worker");
@@ -200,7 +201,7 @@ fn an_exec_under_the_same_name_is_told_at_once() {
     worker.args(["-c", "sleep 0.8; exec \"$0\" -c 'sleep 30; :' two", &new]);
     let worker = Running::start(&mut worker);
     let pid = worker.pid().to_string();
-    // Where the stack lies tells one program from the other, in the line that is the row itself.
+    // The address of the stack, in the same line as the state, tells one program from the other.
     let columns = ["startstack", "cmdline2", "exe"];
     let joined = columns.join(",");
     let args = ["-q", "--scan", "proc", "-a", "-p", &pid, "--hz", "50", "-d", "2", "-g", &joined];
@@ -274,7 +275,7 @@ fn mappings_are_counted_however_many_they_are() {
 
 #[test]
 fn mappings_beyond_what_is_kept_are_marked_and_told() {
-    // Long paths make the text long, not the mappings many.
+    // Long paths make the text long without many mappings.
     let path = "x".repeat(4000);
     let one = format!("7f0000000000-7f0000001000 r--p 00000000 00:00 1 /{path}\nRss:    4 kB\n");
     let proc = FakeProc::of([Process::new(10).thread(Thread::new(10).state('D')).file("smaps", one.repeat(13_000))]);

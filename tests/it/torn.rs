@@ -1,4 +1,4 @@
-//! Rows of one instant, on threads that never stand still.
+//! Rows of one instant, for threads whose state changes all the time.
 
 use std::collections::BTreeMap;
 
@@ -21,7 +21,7 @@ fn average_by_state(report: &Json) -> BTreeMap<String, (f64, f64)> {
     for row in report.rows() {
         let state = states.entry(text(&row["state_id"])).or_default();
         state.0 += number(row, "avg_threads");
-        // The widths of a state's groups add up to no less than the width of their sum.
+        // The sum of the intervals of a state's groups is at least the interval of their sum.
         state.1 += number(row, "ci95");
     }
     states
@@ -30,7 +30,7 @@ fn average_by_state(report: &Json) -> BTreeMap<String, (f64, f64)> {
 #[test]
 fn rows_of_restless_threads_are_of_one_instant_and_their_averages_those_of_the_state_alone() {
     let storm = Storm::builder().processes(2).exactly(Kind::Fsync, 8).exactly(Kind::Futex, 5).spawn().unwrap();
-    // At the same time, so that both see the same load.
+    // Both run at the same time, so that they see the same load.
     let whole = started(&storm, "state_id,syscall,wchan");
     let bare = started(&storm, "state_id");
     let (whole, bare) = (parse(&whole.end()), parse(&bare.end()));
@@ -45,7 +45,7 @@ fn rows_of_restless_threads_are_of_one_instant_and_their_averages_those_of_the_s
     let (whole, bare) = (average_by_state(&whole), average_by_state(&bare));
     for (state, (average, width)) in &bare {
         let (with_details, their_width) = whole.get(state).copied().unwrap_or_default();
-        // Four widths: the load of the machine moves while the two look.
+        // Four intervals, because the load of the machine changes between the looks of the two.
         let tolerance = 4.0 * (width + their_width) + 0.5;
         assert!(
             (average - with_details).abs() <= tolerance,

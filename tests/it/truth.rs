@@ -1,4 +1,4 @@
-//! Figures that are what they seem to be.
+//! Figures that mean what they seem to mean.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
@@ -12,7 +12,7 @@ use crate::support::fake::{FakeProc, Process, Thread};
 use crate::support::report::{only, value};
 use crate::support::{json, skip};
 
-/// A program of its own making, taken away with the test.
+/// A program that the test writes byte by byte; removed when dropped.
 struct Program(PathBuf);
 
 impl Program {
@@ -21,13 +21,13 @@ impl Program {
         let mut elf = Vec::new();
         let mut word = |bytes: &[u8]| elf.extend_from_slice(bytes);
         word(b"\x7fELF\x02\x01\x01\0\0\0\0\0\0\0\0\0");
-        // An executable for x86-64, its entry, and one program header after this one.
+        // An executable for x86-64, its entry point, and one program header after this header.
         [2_u16, 62].iter().for_each(|half| word(&half.to_le_bytes()));
         word(&1_u32.to_le_bytes());
         [0x40_0078_u64, 64, 0].iter().for_each(|long| word(&long.to_le_bytes()));
         word(&0_u32.to_le_bytes());
         [64_u16, 56, 1, 0, 0, 0].iter().for_each(|half| word(&half.to_le_bytes()));
-        // All of the file, to be read and run.
+        // The whole file, readable and executable.
         [1_u32, 5].iter().for_each(|half| word(&half.to_le_bytes()));
         let len = 0x78 + code.len() as u64;
         [0, 0x40_0000, 0x40_0000, len, len, 0x1000_u64].iter().for_each(|long| word(&long.to_le_bytes()));
@@ -45,7 +45,7 @@ impl Drop for Program {
     }
 }
 
-/// Sleeps for ever by the 32-bit table's nanosleep, whose number is sync's in the 64-bit one.
+/// Sleeps for ever in nanosleep of the 32-bit table, whose number means sync in the 64-bit table.
 fn sleep_by_int80() -> Vec<u8> {
     // mov $162, %eax; mov $0x400088, %ebx; xor %ecx, %ecx; int $0x80; and again. Then the time: an hour.
     let code = b"\xb8\xa2\0\0\0\xbb\x88\0\x40\0\x31\xc9\xcd\x80\xeb\xf0";
@@ -91,7 +91,7 @@ fn a_call_of_the_32_bit_table_in_a_64_bit_program_is_named_by_that_table() {
             assert_eq!(calls.values().sum::<u64>(), report.completed(), "{columns} by {scan}");
         }
     }
-    // The stack is read once for the place, not once a sample.
+    // psn reads the stack once for the address in the program, not once for each sample.
     let report = json::sample(&["--scan", "proc", "-a", "-p", &pid, "-d", "1", "-g", "syscall"]);
     assert!(report.completed() > 5, "{}", report.0["ticks"]);
     assert_eq!(report.health("stack")["ok"], 1, "{}", report.0["health"]);
@@ -170,8 +170,8 @@ fn more_threads_in_state_r_than_cpus_are_explained_without_a_walk() {
     let ended = run(&[]);
     assert!(ended.stdout.contains("Running (ON CPU)"), "{ended:?}");
     assert!(ended.stdout.contains("running:  up to 5,000 threads at once in state R, on "), "{ended:?}");
-    assert!(ended.stdout.contains("R counts those that wait for a CPU, too"), "{ended:?}");
-    // Not of threads that are not counted.
+    assert!(ended.stdout.contains("R includes threads that wait for a CPU"), "{ended:?}");
+    // Threads that are not counted do not matter.
     assert!(!run(&["--states", "D"]).stdout.contains("running:"));
 }
 

@@ -1,5 +1,5 @@
-//! psn as an ordinary user: its own threads are told whole, of others' what anyone may know, and the
-//! report says what was refused.
+//! psn as an ordinary user: it shows all values of the user's own threads, the public ones of other threads, and the report
+//! says what was refused.
 
 use psn_stress::{Kind, Storm};
 

@@ -1,4 +1,4 @@
-//! Names of users: who is asked for them, for how long, and whose names they are.
+//! User names: where psn looks them up, how long it waits, and which system they belong to.
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt as _, symlink};
@@ -21,7 +21,7 @@ use crate::support::{json, skip, within};
 /// Ids that are in no passwd file.
 const FIRST_UID: u32 = 3_000_000_000;
 
-/// A sleeper of each of so many users.
+/// A sleeping process for each of several users.
 fn sleepers(count: u32) -> Option<Vec<Running>> {
     if !is_root() {
         skip("to start processes of other users takes root");
@@ -31,7 +31,7 @@ fn sleepers(count: u32) -> Option<Vec<Running>> {
     Some((0..count).map(sleeper).collect())
 }
 
-/// A report by user of these processes, where `getent` is a script.
+/// The report on these processes by user, with a script in the place of `getent`.
 #[track_caller]
 fn sample(sleepers: &[Running], seconds: &str, dir: &Dir, script: &str) -> Report {
     let getent = PathBuf::from(dir.path("getent"));
@@ -41,7 +41,7 @@ fn sample(sleepers: &[Running], seconds: &str, dir: &Dir, script: &str) -> Repor
     let args = ["psn", "-a", "-p", &pids.join(","), "-d", seconds, "-g", "user", "-s", "max_threads"];
     let cli = Cli::try_parse_from(args).unwrap();
     let config = Config { getent, ..Config::new(&cli.sample).unwrap() };
-    // Half a second a user, one after another, as it once was, is a minute.
+    // Half a second for each user, one after another, would take a minute.
     within(Duration::from_secs(30), move || session::run(&config, &Stop::default(), &mut ())).unwrap()
 }
 
@@ -51,13 +51,13 @@ fn users_whose_directory_never_answers_cost_one_patience_and_are_shown_by_number
     let dir = Dir::with_mode(0o755);
     let log = dir.path("log");
     let report = sample(&sleepers, "1", &dir, &format!("echo $$ >> {log}; exec sleep 100"));
-    let ticks = report.ticks.completed;
+    let ticks = report.facts.ticks.completed;
     let found = samples(&report);
     assert_eq!(found.len(), 120, "{found:?}");
     assert!((0..120).all(|uid| found[&(FIRST_UID + uid).to_string()] == ticks), "{found:?}");
     let told = |warning: &String| warning == "120 users are shown by number: the user directory did not answer in time";
-    assert!(report.warnings.iter().any(told), "{:?}", report.warnings);
-    // Nobody is left behind who waits for it.
+    assert!(report.facts.warnings.iter().any(told), "{:?}", report.facts.warnings);
+    // No process is left that waits for it.
     let calls = fs::read_to_string(log).unwrap();
     within(Duration::from_secs(20), move || {
         for pid in calls.lines() {
@@ -75,9 +75,9 @@ fn a_name_that_comes_late_is_that_of_the_samples_before_it_too() {
     let names = "sleep 1; shift; for uid; do echo \"user-$uid:x:$uid:0::/:\"; done";
     let report = sample(&sleepers, "2", &dir, names);
     let found = samples(&report);
-    let ticks = report.ticks.completed;
+    let ticks = report.facts.ticks.completed;
     assert!((0..40).all(|uid| found[&format!("user-{}", FIRST_UID + uid)] == ticks), "{found:?}");
-    assert_eq!((found.len(), &report.warnings), (40, &Vec::new()));
+    assert_eq!((found.len(), &report.facts.warnings), (40, &Vec::new()));
 }
 
 #[test]
@@ -94,13 +94,13 @@ fn getent_is_asked_for_many_at_once_with_nothing_that_is_psns_users() {
     assert!(said.matches("calls\n").count() <= 5, "{said}");
     let first = said.split("calls\n").nth(1).unwrap();
     let field = |name: &str| first.lines().find_map(|line| line.strip_prefix(name)).unwrap().trim();
-    // 32 and 33 are the C library's own, and not to be had.
+    // The C library reserves signals 32 and 33.
     let bits = |name: &str| u64::from_str_radix(field(name), 16).unwrap() & !(0b11 << 31);
     let mut lines: Vec<&str> = first.lines().take(3).collect();
     lines.sort_unstable();
     assert_eq!(lines, ["/dev/null", "LC_ALL=C", "PATH=/usr/bin:/bin"], "{first}");
     assert!(["SigIgn:", "CapAmb:"].iter().all(|name| bits(name) == 0), "{first}");
-    assert!(report.warnings.is_empty(), "whoever has no name is no one to warn of: {:?}", report.warnings);
+    assert!(report.facts.warnings.is_empty(), "whoever has no name is no one to warn of: {:?}", report.facts.warnings);
 }
 
 #[test]
@@ -111,8 +111,8 @@ fn without_getent_users_are_shown_by_number_and_it_is_said() {
     let config = Config { getent: "/nowhere/getent".into(), ..Config::new(&cli.sample).unwrap() };
     let report = within(Duration::from_secs(30), move || session::run(&config, &Stop::default(), &mut ())).unwrap();
     assert_eq!(samples(&report).into_keys().collect::<Vec<_>>(), [FIRST_UID.to_string()]);
-    let said = report.warnings.iter().find(|warning| warning.contains("cannot run /nowhere/getent"));
-    assert!(said.is_some_and(|said| said.starts_with("a user is shown by number")), "{:?}", report.warnings);
+    let said = report.facts.warnings.iter().find(|warning| warning.contains("cannot run /nowhere/getent"));
+    assert!(said.is_some_and(|said| said.starts_with("a user is shown by number")), "{:?}", report.facts.warnings);
 }
 
 #[test]
@@ -155,7 +155,7 @@ fn names_are_those_of_the_host_in_a_container_that_is_shown_its_processes() {
     fs::create_dir(dir.path("proc")).unwrap();
     fs::write(dir.path("host"), "root:x:0:0::/:\nhostuser:x:4242:0::/:\n").unwrap();
     fs::write(dir.path("container"), "root:x:0:0::/:\ncontainerguy:x:4242:0::/:\n").unwrap();
-    // A host with a process of its own, and in it a container that is shown the host's processes.
+    // A host with a process of its own, and a container on it that sees the host's processes.
     let container = "mount --bind \"$0/container\" /etc/passwd && exec \"$@\"";
     let host = format!(
         "mount --bind \"$0/host\" /etc/passwd && mount --bind /proc \"$0/proc\" || exit 99

@@ -1,4 +1,4 @@
-//! The kernel's own walk in the place of /proc: the same groups, the same averages, and no row that mixes instants.
+//! The kernel walk in the place of /proc: the same groups, the same averages, and no row that mixes instants.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -18,7 +18,7 @@ use crate::support::json::{self, Json, text};
 use crate::support::reader::{PublicCopy, Reader, can_become_anybody};
 use crate::support::{skip, wait_until, within};
 
-/// Whether this machine has walks; says so if not.
+/// Whether the kernel walk works on this machine; prints a message if not.
 pub fn has_walks() -> bool {
     let ended = run(&["--scan", "kernel", "-d", "0.1", "-q"]);
     if !ended.status.success() {
@@ -27,12 +27,12 @@ pub fn has_walks() -> bool {
     ended.status.success()
 }
 
-/// psn with these arguments, in JSON, at work.
+/// Starts psn with these arguments and `--format json`.
 fn started(args: &[&str]) -> Running {
     Running::start(&mut psn(&[&["-q", "--format", "json"], args].concat()))
 }
 
-/// The reports of both scans, which sampled at the same time.
+/// The reports of both scans, taken at the same time.
 fn both(args: &[&str]) -> (Json, Json) {
     let [kernel, proc] = ["kernel", "proc"].map(|scan| started(&[args, &["--scan", scan]].concat()));
     let (kernel, proc) = (json::parse(&kernel.end()), json::parse(&proc.end()));
@@ -41,7 +41,7 @@ fn both(args: &[&str]) -> (Json, Json) {
     (kernel, proc)
 }
 
-/// The groups of all ticks: threads in each, for groups whose threads stand still.
+/// The groups and their numbers of threads, for threads whose state does not change: each group must be in all ticks.
 fn threads_by(report: &Json, columns: &[&str]) -> BTreeMap<String, u64> {
     let ticks = report.completed();
     let whole = |(key, samples): (String, u64)| {
@@ -51,7 +51,7 @@ fn threads_by(report: &Json, columns: &[&str]) -> BTreeMap<String, u64> {
     report.samples(columns).into_iter().map(whole).collect()
 }
 
-/// Threads that stand still, of every kind.
+/// Threads of every kind whose state does not change.
 fn still() -> Builder {
     Storm::builder()
         .argument("--list")
@@ -89,7 +89,7 @@ fn threads_that_stand_still_are_told_the_same_by_both_scans() {
         let epolls = if columns.contains("filename") { 9 } else { 0 };
         let args = ["-p", &root, "-r", "-a", "-d", "0.6", "-g", columns, "--where", OF_STORM, "--where", without];
         let mut reports = both(&args);
-        // On a host where others keep the CPUs busy, a title may come too late for its tick, which says so.
+        // On a busy host a title may come too late for its tick. The row then says so.
         wait_until("no title comes too late", || {
             let is_late = |report| threads_by(report, &names).keys().any(|key| key.contains("[stale]"));
             let is_late = is_late(&reports.0) || is_late(&reports.1);
@@ -102,7 +102,7 @@ fn threads_that_stand_still_are_told_the_same_by_both_scans() {
         let told = threads_by(&kernel, &names);
         assert_eq!(told, threads_by(&proc, &names), "{columns}");
         assert_eq!(told.values().sum::<u64>(), 200 + 9 + 8 + 7 + 2 + 2 + 3 - epolls, "{told:#?}");
-        // By construction: whoever stands still can not have moved on.
+        // No row can be torn: threads whose state does not change cannot move on.
         assert_eq!(kernel.0["coverage"]["torn"], 0, "{columns}: {}", kernel.0["coverage"]);
         assert_eq!(kernel.0["coverage"]["rows"], proc_rows(&kernel), "{columns}");
         for class in ["denied", "unsupported", "timed_out", "dropped", "malformed"] {
@@ -140,7 +140,7 @@ fn what_the_record_tells_is_not_read() {
     for file in ["syscall", "wchan", "stack", "schedstat", "io"] {
         assert!(report.health(file).is_empty(), "{file}: {:?}", report.health(file));
     }
-    // Those that the walk does not show may have been.
+    // Threads that the walk does not show may have torn rows.
     if report.0["tasks"]["unseen"] == 0 {
         assert!(report.health("stat").is_empty(), "{:?}", report.health("stat"));
     }
@@ -160,7 +160,7 @@ fn restless_threads_are_told_with_the_same_averages_by_both_scans() {
         for row in report.rows() {
             let state = states.entry(format!("{} {}", text(&row["comm2"]), text(&row["state_id"]))).or_default();
             state.0 += row["avg_threads"].as_f64().unwrap();
-            // The widths of a state's groups add up to no less than the width of their sum.
+            // The sum of the intervals of a state's groups is at least the interval of their sum.
             state.1 += row["ci95"].as_f64().unwrap_or(0.0);
         }
         states
@@ -244,7 +244,7 @@ fn running_is_told_from_waiting_for_a_cpu() {
     let args =
         ["-p", &root, "-r", "-d", "1.5", "--hz", "50", "--jitter", "1", "--where", "comm2 = storm-spin", "--scan"];
     let look = |scan| json::sample(&[&args[..], &[scan, "-g", "comm2,state,oncpu,state2"]].concat());
-    // On a host where others keep the CPUs busy, a look at which a spinner has one may take a while.
+    // On a busy host it may take a while until a look finds a spinner on a CPU.
     wait_until("a spinner is seen on a CPU", || {
         let kernel = look("kernel");
         let states = kernel.samples(&["state", "oncpu", "state2"]);
@@ -260,14 +260,14 @@ fn running_is_told_from_waiting_for_a_cpu() {
     let proc = look("proc");
     let shown = proc.samples(&["state", "oncpu", "state2"]);
     assert_eq!(shown.keys().collect::<Vec<_>>(), ["Running (ON CPU) | [unsupported] | [unsupported]"]);
-    // And says that it did not tell them apart.
+    // And the report says that it did not distinguish them.
     assert!(proc.0["tasks"]["running_max"].as_u64().unwrap() >= u64::from(spinners), "{}", proc.0["tasks"]);
     let online = proc.0["tasks"]["cpus"].as_u64().unwrap();
     assert!(online == 0 || online < u64::from(spinners), "{}", proc.0["tasks"]);
     if cpus == 1 {
         return skip("psn itself has the only CPU while it looks");
     }
-    // By its letter both are found, and by its name either.
+    // The letter finds both, the name finds one of them.
     let both = ["Runnable (waiting for CPU) | R", "Running (ON CPU) | R"];
     for (condition, found) in [
         ("state=R", &both[..]),
@@ -297,7 +297,7 @@ fn threads_count_from_their_birth() {
         let report = json::sample(&[&args[..], &["--scan", "kernel", "-g", group_by, "-s", select]].concat());
         let samples = report.samples(&["comm2"]);
         assert_eq!(samples.get("storm-futex"), Some(&(50 * report.completed())), "{samples:?}");
-        // Six are alive at any time, on a machine that is not too busy.
+        // Six threads are alive at any time, on a machine that is not too busy.
         let met = samples.get("churn-birth").copied().unwrap_or(0);
         assert!(met >= report.completed() / 2, "{samples:?} in {} ticks", report.completed());
     }
@@ -326,7 +326,7 @@ fn what_a_walk_does_not_show_is_read_through_proc() {
     }
     assert!(unseen >= lasting.len() as u64, "{}", report.0["tasks"]);
     let ended = run(&["--scan", "kernel", "-a", "-p", "1", "-d", "0.3"]);
-    assert!(ended.stdout.contains("does not show"), "{}", ended.stdout);
+    assert!(ended.stdout.contains("it cannot see"), "{}", ended.stdout);
 }
 
 #[test]
@@ -334,7 +334,7 @@ fn kernel_threads_have_their_long_names() {
     if !has_walks() {
         return;
     }
-    // What a worker of the kernel is called, and how often it has run.
+    // The name of a kernel worker, and how often it has run.
     let workers = || {
         let tids = fs::read_dir("/proc").unwrap().flatten().filter_map(|entry| entry.file_name().into_string().ok());
         let named = tids.filter_map(|tid| {
@@ -394,10 +394,15 @@ fn a_budget_and_an_end_are_kept_as_ever() {
     let stop = Stop::default();
     let mut ten_ticks = StopsAfter(10, stop.clone());
     let report = within(DEADLINE, move || session::run(&config, &stop, &mut ten_ticks).unwrap());
-    assert!(report.meta.scan == "kernel" && report.ticks.completed >= 9, "{:?} {:?}", report.meta, report.ticks);
+    assert!(
+        report.facts.meta.scan == "kernel" && report.facts.ticks.completed >= 9,
+        "{:?} {:?}",
+        report.facts.meta,
+        report.facts.ticks
+    );
 }
 
-/// Ends the run after so many ticks.
+/// Ends the run after this many ticks.
 struct StopsAfter(u32, Stop);
 
 impl Progress for StopsAfter {
@@ -425,8 +430,8 @@ fn a_made_up_root_is_read_as_ever() {
     assert!(json::parse(&told).0["scan_reason"].is_null());
 }
 
-/// psn in surroundings where there is no walk: it reads /proc, has the right report and says why; told to walk, it fails
-/// and says why.
+/// psn in surroundings without a walk: it reads /proc, its report is right and says why there was no walk. With `--scan kernel` it
+/// fails and says why.
 fn assert_falls_back(wrap: &dyn Fn() -> Command, storm: &Storm, reason: &str) {
     let root = storm.root_pid().to_string();
     let run = |args: &[&str]| -> Ended { Running::start(wrap().args(args)).end() };
@@ -442,10 +447,7 @@ fn assert_falls_back(wrap: &dyn Fn() -> Command, storm: &Storm, reason: &str) {
     let samples = report.samples(&["comm2", "state_id"]);
     assert_eq!(samples.get("storm-futex | S"), Some(&(30 * report.completed())), "{samples:?}");
     let footer = run(&["-a", "-r", "-p", &root, "-d", "0.2"]);
-    assert!(
-        footer.status.success() && footer.stdout.contains(&format!("scan:     through /proc: {told}")),
-        "{footer:?}"
-    );
+    assert!(footer.status.success() && footer.stdout.contains(&format!("scan:     /proc ({told})")), "{footer:?}");
     let refused = run(&["--scan", "kernel", "-d", "0.2"]);
     assert_eq!(refused.status.code(), Some(1), "{refused:?}");
     assert!(refused.stderr.contains(&format!("psn: --scan kernel: {told}")), "{refused:?}");
@@ -508,8 +510,8 @@ fn in_a_pid_namespace_ids_are_those_of_its_own_proc() {
     );
 }
 
-/// Two capabilities are enough for a walk, and it tells the system calls of all. The names of the kernel's functions may be
-/// hidden from whoever has no more; then they are asked for in /proc, which refuses them, and says so.
+/// Two capabilities are enough for a walk, and it shows the system calls of all threads. The kernel may hide the names of its
+/// functions from a process without further rights. psn then asks /proc for them, which refuses, and the report says so.
 #[test]
 fn with_two_capabilities_the_calls_of_others_are_told_and_what_is_refused_is_marked() {
     if !has_walks() || !can_become_anybody() {

@@ -13,13 +13,16 @@
 //!
 //! `docs/statistics.md` has the sources, the limits, and how the intervals were checked.
 
+mod bin;
+mod estimate;
+mod fit;
+
+use crate::count::latency::bin::{Bin, range_of, start_ms};
+use crate::count::latency::estimate::{Estimate, Z};
+use crate::count::latency::fit::Fit;
 use crate::count::memory::Budget;
 use crate::count::ranges::RangeCounts;
 
-/// Ages below this share a range: the clocks are off by some 20 µs.
-const FIRST_NS: f64 = 50_000.0;
-/// Ranges to an octave.
-const PER_OCTAVE: f64 = 8.0;
 /// The fewest ages in the range from 0 on for any claim.
 const MIN_FIRST: u64 = 40;
 /// The fewest waits beyond a percentile for a claim on it.
@@ -30,10 +33,6 @@ const SHORTER: usize = 8;
 /// A percentile is known no better than this share of itself, as ages are counted in ranges, and than the clocks, milliseconds.
 const RESOLUTION: f64 = 0.03;
 const CLOCK_ERROR_MS: f64 = 0.05;
-/// The density before the first age that is known may fall by so much more or less than after it, as a standard deviation.
-const UNSEEN: f64 = 0.25;
-/// The 97.5th percentile of the normal distribution.
-const Z: f64 = 1.96;
 
 /// The ages at which samples met waits.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -41,17 +40,6 @@ pub struct WaitAges {
     ranges: RangeCounts,
     /// The oldest, nanoseconds.
     max_ns: i128,
-}
-
-/// A number with its 95% interval.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Estimate {
-    /// The estimate.
-    pub value: f64,
-    /// The lower end of the interval.
-    pub low: f64,
-    /// The upper end.
-    pub high: f64,
 }
 
 /// What the samples were taken at.
@@ -96,33 +84,6 @@ impl WaitAges {
         #[expect(clippy::cast_precision_loss, reason = "an age, to some digits")]
         let max_ms = self.max_ns as f64 / 1e6;
         Some(AgeDensity { bins, max_ms, ticks })
-    }
-}
-
-#[expect(clippy::cast_precision_loss, clippy::cast_possible_truncation, reason = "an index of three digits")]
-fn range_of(age_ns: i128) -> i16 {
-    const LAST: f64 = 600.0;
-    let ratio = age_ns as f64 / FIRST_NS;
-    if ratio < 1.0 { 0 } else { (ratio.log2() * PER_OCTAVE).floor().min(LAST) as i16 + 1 }
-}
-
-/// Where a range begins, milliseconds.
-fn start_ms(range: i16) -> f64 {
-    if range <= 0 { 0.0 } else { FIRST_NS / 1e6 * (f64::from(range - 1) / PER_OCTAVE).exp2() }
-}
-
-/// A range of ages, and how many there were.
-#[derive(Debug, Clone, Copy)]
-struct Bin {
-    start_ms: f64,
-    end_ms: f64,
-    count: f64,
-}
-
-impl Bin {
-    #[expect(clippy::cast_precision_loss, reason = "counts far below 2^52")]
-    fn new(range: i16, count: u64) -> Self {
-        Self { start_ms: start_ms(range), end_ms: start_ms(range.saturating_add(1)), count: count as f64 }
     }
 }
 
@@ -331,122 +292,6 @@ fn crossing(levels: &[Level], density: impl Fn(&Level) -> f64, wanted: f64) -> O
     }
     // Beyond the last age there is nothing.
     levels.last().map(|level| level.end_ms)
-}
-
-impl Estimate {
-    /// An estimate whose logarithm is off by `error`, as a standard deviation.
-    fn of(value: f64, error: f64) -> Self {
-        let factor = (Z * error).exp();
-        Self { value, low: value / factor, high: value * factor }
-    }
-
-    fn scaled(self, by: f64) -> Self {
-        Self { value: self.value * by, low: self.low * by, high: self.high * by }
-    }
-
-    /// The standard deviation of its logarithm.
-    fn error(self) -> f64 {
-        (self.high / self.value).ln() / Z
-    }
-}
-
-/// An exponential density fitted to the counts of some ranges from 0 on.
-struct Fit {
-    density: Estimate,
-    fits: bool,
-}
-
-impl Fit {
-    fn of(bins: &[Bin], ticks: u32) -> Self {
-        let ticks = f64::from(ticks);
-        let total: f64 = bins.iter().map(|bin| bin.count).sum();
-        let end = bins.last().map_or(1.0, |bin| bin.end_ms);
-        let end = end - bins.first().map_or(0.0, |bin| bin.start_ms);
-        let (mut level, mut slope) = ((total / (ticks * end)).ln(), 0.0_f64);
-        let mut variance = 1.0 / total;
-        for _ in 0..50 {
-            let Moments { mass, first, second } = Moments::of(bins, level, slope, ticks);
-            let seen: f64 = bins.iter().map(|bin| bin.count * mean_age(bin, slope)).sum();
-            let (score_level, score_slope) = (total - mass, seen - first);
-            let determinant = mass * second - first * first;
-            if determinant <= 1e-12 * mass * second {
-                break;
-            }
-            let step_level = (second * score_level - first * score_slope) / determinant;
-            let step_slope = (mass * score_slope - first * score_level) / determinant;
-            level += step_level.clamp(-1.0, 1.0);
-            slope += step_slope.clamp(-2.0 / end, 2.0 / end);
-            variance = second / determinant;
-            if step_level.abs() < 1e-9 && (step_slope * end).abs() < 1e-9 {
-                break;
-            }
-        }
-        if slope > 0.0 {
-            // The density never rises.
-            (level, slope, variance) = ((total / (ticks * end)).ln(), 0.0, variance.min(2.0 / total));
-        }
-        // How the density falls before the first age that is known, nobody has seen.
-        let unseen = UNSEEN * slope * bins.first().map_or(0.0, |bin| bin.start_ms);
-        let density = Estimate::of(level.exp(), (variance + unseen * unseen).sqrt());
-        Self { density, fits: fits(bins, level, slope, ticks) }
-    }
-}
-
-/// The expected number of ages and their first two moments.
-struct Moments {
-    mass: f64,
-    first: f64,
-    second: f64,
-}
-
-impl Moments {
-    fn of(bins: &[Bin], level: f64, slope: f64, ticks: f64) -> Self {
-        let mut moments = Self { mass: 0.0, first: 0.0, second: 0.0 };
-        for bin in bins {
-            let mass = expected(bin, level, slope, ticks);
-            let mean = mean_age(bin, slope);
-            let width = bin.end_ms - bin.start_ms;
-            moments.mass += mass;
-            moments.first += mass * mean;
-            moments.second += mass * (mean * mean + width * width / 12.0);
-        }
-        moments
-    }
-}
-
-/// The expected number of ages in a range.
-fn expected(bin: &Bin, level: f64, slope: f64, ticks: f64) -> f64 {
-    let width = bin.end_ms - bin.start_ms;
-    let fall = slope * width;
-    let mean = if fall.abs() < 1e-6 { 1.0 + fall / 2.0 } else { fall.exp_m1() / fall };
-    ticks * width * (level + slope * bin.start_ms).exp() * mean
-}
-
-/// The mean age in a range.
-fn mean_age(bin: &Bin, slope: f64) -> f64 {
-    let width = bin.end_ms - bin.start_ms;
-    let fall = slope * width;
-    let share = if fall.abs() < 1e-4 { 0.5 + fall / 12.0 } else { 1.0 / (-(-fall).exp_m1()) - 1.0 / fall };
-    bin.start_ms + width * share
-}
-
-/// Whether the counts are those of the fit, as far as chance goes: neighbours are put together until eight are expected.
-fn fits(bins: &[Bin], level: f64, slope: f64, ticks: f64) -> bool {
-    let (mut squares, mut cells) = (0.0, 0.0);
-    let (mut seen, mut wanted) = (0.0, 0.0);
-    for (index, bin) in bins.iter().enumerate() {
-        seen += bin.count;
-        wanted += expected(bin, level, slope, ticks);
-        if wanted >= 8.0 || (index + 1 == bins.len() && wanted > 0.0) {
-            squares += (seen - wanted) * (seen - wanted) / wanted.max(1.0);
-            cells += 1.0;
-            (seen, wanted) = (0.0, 0.0);
-        }
-    }
-    let freedom: f64 = cells - 2.0;
-    // The 80th percentile of chi-squared (Wilson and Hilferty): a fit that is merely not refuted would be biased.
-    freedom < 1.0
-        || squares <= freedom * (1.0 - 2.0 / (9.0 * freedom) + 0.8416 * (2.0 / (9.0 * freedom)).sqrt()).powi(3)
 }
 
 #[cfg(test)]

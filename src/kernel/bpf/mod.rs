@@ -4,4 +4,5 @@ pub(crate) mod asm;
 mod attr;
 pub mod btf;
 pub(crate) mod field;
+mod operand;
 pub(crate) mod sys;

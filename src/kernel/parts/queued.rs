@@ -1,7 +1,7 @@
 //! When the walk saw a task, and since when it waits for a CPU if it does.
 //!
 //! Two clocks: the walk's is `CLOCK_MONOTONIC`, all else is by the scheduler's. How far they are apart is told by
-//! [`SchedClock`](crate::kernel::clock::SchedClock).
+//! [`SchedClock`](crate::kernel::sched_clock::SchedClock).
 
 use super::left::{self, Since};
 use super::part::RecordPart;

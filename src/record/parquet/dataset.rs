@@ -1,7 +1,7 @@
-//! The directories of a dataset, and the files in them.
+//! The directories and files of a dataset, for its writer.
 //!
-//! A writer keeps to what is its user's own: the files of others are neither counted nor taken away, and neither is a file
-//! that is not what its name says, whoever owns it.
+//! A writer touches only files that belong to its user and are what their names say. Other files are neither counted nor
+//! removed.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -9,65 +9,59 @@ use std::path::Path;
 
 use rustix::fs::FileType;
 
-use super::dir::{self, Dir};
-use super::look::{self, Look};
-use super::name::{self, Hour, PartName};
-use super::ticks::TickNote;
+use crate::record::parquet::dir::Dir;
+use crate::record::parquet::format::range::{is_own_file, kind};
+use crate::record::parquet::info::{OpenedPart, PartInfo};
+use crate::record::parquet::name::{self, Hour, PartName};
+use crate::record::parquet::ticks::TickSummary;
 use crate::record::{RecordError, create, directory};
 
-/// The file that is locked where directories can not be.
+/// The name of the lock file, for file systems that cannot lock directories.
 const LOCK: &str = ".psn.lock";
 
 /// A complete part.
 #[derive(Debug, Clone)]
-pub struct Entry {
-    /// What its name says.
+pub(super) struct CatalogEntry {
     pub name: PartName,
-    /// The directory it lies in; none for that of the host itself.
+    /// The directory of the hour in which it is; none if it is directly in the directory of the host.
     pub hour: Option<Hour>,
-    /// Its size in bytes.
+    /// The size in bytes.
     pub bytes: u64,
-    /// What it says of its ticks.
-    pub note: TickNote,
+    pub ticks: TickSummary,
 }
 
-/// The complete parts, by name and so by time.
-pub type Catalog = BTreeMap<String, Entry>;
+/// The complete parts by name, which is by time.
+pub(super) type PartCatalog = BTreeMap<String, CatalogEntry>;
 
-/// Where the parts of one host are written to. Nobody else does while it is open.
+/// The directory to which the parts of one host are written, locked for this psn.
 #[derive(Debug)]
-pub struct Dataset {
+pub(super) struct Dataset {
     directory: Dir,
     has_hours: bool,
-    /// The parts that are there.
-    pub catalog: Catalog,
+    /// The complete parts.
+    pub catalog: PartCatalog,
     _lock: File,
 }
 
 impl Dataset {
-    /// That of `host` in the dataset at `root`.
-    ///
-    /// # Errors
-    /// When another psn writes it, when others may write there, and when it can not be had.
-    pub fn of_host(root: &Path, host: &str) -> Result<Self, RecordError> {
+    /// Opens the directory of `host` in the dataset at `root`; creates it if need be. Fails if another psn writes there, or
+    /// if other users may.
+    pub(super) fn of_host(root: &Path, host: &str) -> Result<Self, RecordError> {
         create::directory(root)?;
         let root =
             Dir::reopened(create::trusted_directory(root)?, root).map_err(|error| RecordError::io(root, error))?;
         Self::open(&root, &name::host(host), true)
     }
 
-    /// One without directories for hours, that is to become a single file: the directory `name` in `parent`.
-    ///
-    /// # Errors
-    /// When another psn writes it, when others may write there, and when it can not be had.
-    pub fn staging(parent: &Dir, name: &str) -> Result<Self, RecordError> {
+    /// Opens the directory `name` in `parent` for the parts of what becomes a single file. It has no directories for hours.
+    pub(super) fn staging(parent: &Dir, name: &str) -> Result<Self, RecordError> {
         Self::open(parent, name, false)
     }
 
     fn open(parent: &Dir, name: &str, has_hours: bool) -> Result<Self, RecordError> {
         let directory = make(parent, name)?;
         let lock = lock(&directory)?;
-        let mut catalog = Catalog::new();
+        let mut catalog = PartCatalog::new();
         if has_hours {
             hours(&directory).into_iter().for_each(|hour| scan(&directory, Some(hour), &mut catalog));
         } else {
@@ -76,16 +70,12 @@ impl Dataset {
         Ok(Self { directory, has_hours, catalog, _lock: lock })
     }
 
-    /// The directory of the host.
-    pub const fn root(&self) -> &Dir {
+    pub(super) const fn root(&self) -> &Dir {
         &self.directory
     }
 
-    /// The directory for parts that begin in `hour`; it is there from then on.
-    ///
-    /// # Errors
-    /// When it can not be made, and when others may write to it.
-    pub fn directory(&self, hour: &Hour) -> Result<(Option<Hour>, Dir), RecordError> {
+    /// The directory for parts that begin in `hour`; creates it if need be.
+    pub(super) fn directory(&self, hour: &Hour) -> Result<(Option<Hour>, Dir), RecordError> {
         if !self.has_hours {
             return Ok((None, self.directory.clone()));
         }
@@ -93,15 +83,15 @@ impl Dataset {
         Ok((Some(hour.clone()), directory))
     }
 
-    /// Notes that a part is there.
-    pub fn insert(&mut self, entry: Entry) {
+    /// Adds a part that has been written.
+    pub(super) fn insert(&mut self, entry: CatalogEntry) {
         self.catalog.insert(entry.name.to_string(), entry);
     }
 
-    /// Takes a part away, and its directories if nothing else is in them.
-    pub fn remove(&mut self, name: &str) {
+    /// Removes a part, and its directories if they are empty then.
+    pub(super) fn remove(&mut self, name: &str) {
         let Some(entry) = self.catalog.remove(name) else { return };
-        // What has taken its place, or that of its directory, is left alone.
+        // If the part or a directory was replaced by something else, that is left alone.
         let Ok(directory) = place(&self.directory, entry.hour.as_ref()) else { return };
         let _ = directory.remove_own(name);
         if let Some(hour) = &entry.hour
@@ -112,8 +102,8 @@ impl Dataset {
         }
     }
 
-    /// Takes all parts away, and the directory, which is `name` in `parent`, if nothing else is in it.
-    pub fn dissolve(&mut self, parent: &Dir, name: &str) {
+    /// Removes all parts, and the directory, which is `name` in `parent`, if it is empty then.
+    pub(super) fn dissolve(&mut self, parent: &Dir, name: &str) {
         for name in self.catalog.keys().cloned().collect::<Vec<_>>() {
             self.remove(&name);
         }
@@ -122,11 +112,8 @@ impl Dataset {
     }
 }
 
-/// The directory of `hour` in that of the host, if no other user may write to it.
-///
-/// # Errors
-/// When it is not there, when it is a link, and when others may write to it.
-pub fn place(host: &Dir, hour: Option<&Hour>) -> Result<Dir, RecordError> {
+/// Opens the directory of `hour`. Fails if it is a link, or if other users may write to it.
+pub(super) fn place(host: &Dir, hour: Option<&Hour>) -> Result<Dir, RecordError> {
     let Some(hour) = hour else { return Ok(host.clone()) };
     let child = |parent: &Dir, name: &str| {
         trusted(parent.child(name).map_err(|error| RecordError::io(&parent.path().join(name), error))?)
@@ -134,25 +121,25 @@ pub fn place(host: &Dir, hour: Option<&Hour>) -> Result<Dir, RecordError> {
     child(&child(host, &hour.date)?, &hour.hour)
 }
 
-/// The directory `name` in `parent`, which is made if it is not there.
+/// Opens the directory `name` in `parent`; creates it if need be.
 fn make(parent: &Dir, name: &str) -> Result<Dir, RecordError> {
     let path = parent.path().join(name);
-    let made = parent.make(name).map_err(|error| match parent.stat(name).map(|stat| dir::kind(&stat)) {
+    let made = parent.make(name).map_err(|error| match parent.stat(name).map(|stat| kind(&stat)) {
         Ok(FileType::Directory) | Err(_) => RecordError::io(&path, error),
-        Ok(FileType::Symlink) => RecordError::not_recording(&path, "it is a link, and psn follows none"),
-        Ok(_) => RecordError::not_recording(&path, "it is no directory"),
+        Ok(FileType::Symlink) => RecordError::not_recording(&path, "it is a link, and psn follows no links"),
+        Ok(_) => RecordError::not_recording(&path, "it is not a directory"),
     });
     trusted(made?)
 }
 
-/// `directory`, if nobody can lead astray what is written to it.
+/// Fails if other users may write to `directory`.
 fn trusted(directory: Dir) -> Result<Dir, RecordError> {
     let stat = directory.stat_self().map_err(|error| RecordError::io(directory.path(), error))?;
     directory::check(directory.path(), &stat).map(|()| directory)
 }
 
-/// Takes the lock by which writers to `directory` know of each other. It is on the directory itself, because a file there
-/// would have DataFusion wonder which date and hour it is of; where directories can not be locked, as on NFS, on a file.
+/// Takes the lock by which the writers to `directory` exclude each other. It is on the directory itself: DataFusion would
+/// ask for the date and hour of a lock file. Where directories cannot be locked, as on NFS, it is on a file.
 fn lock(directory: &Dir) -> Result<File, RecordError> {
     let failed = |error: std::io::Error| RecordError::io(directory.path(), error);
     let handle = File::from(directory.fd().try_clone().map_err(failed)?);
@@ -161,7 +148,7 @@ fn lock(directory: &Dir) -> Result<File, RecordError> {
         Err(RecordError::Io { .. }) => {
             let file = directory.lock_file(LOCK).map_err(failed)?;
             let stat = rustix::fs::fstat(&file).map_err(|error| failed(error.into()))?;
-            if !dir::is_own_file(&stat) {
+            if !is_own_file(&stat) {
                 let path = directory.path().join(LOCK);
                 return Err(RecordError::engine(&path, "it is not a file of yours; remove it, if nothing uses it"));
             }
@@ -171,7 +158,7 @@ fn lock(directory: &Dir) -> Result<File, RecordError> {
     }
 }
 
-/// The directories of hours in that of a host.
+/// The directories of hours.
 fn hours(host: &Dir) -> Vec<Hour> {
     let mut hours = Vec::new();
     for date in directories(host).into_iter().filter(|name| Hour::is_date(name)) {
@@ -187,20 +174,20 @@ fn directories(directory: &Dir) -> Vec<String> {
     found.filter(|found| found.kind == FileType::Directory).filter_map(|found| found.name.into_string().ok()).collect()
 }
 
-/// Adds the parts in the directory of `hour`, and takes away what killed writers left half done there.
-fn scan(host: &Dir, hour: Option<Hour>, catalog: &mut Catalog) {
+/// Adds the parts of an hour to `catalog`, and removes what killed writers left unfinished.
+fn scan(host: &Dir, hour: Option<Hour>, catalog: &mut PartCatalog) {
     let Ok(directory) = place(host, hour.as_ref()) else { return };
-    let mut found: BTreeMap<String, (Entry, Look)> = BTreeMap::new();
+    let mut found: BTreeMap<String, (CatalogEntry, PartInfo)> = BTreeMap::new();
     for name in directory.list().unwrap_or_default() {
         let Ok(name) = name.name.into_string() else { continue };
         if PartName::is_temporary(&name) {
             let _ = directory.remove_own(&name);
         } else if let Some((parsed, bytes)) = own_part(&directory, &name)
-            && let Ok(look) = look::at(&directory, Path::new(&name))
-            && is_what_it_says(&parsed, &look)
+            && let Ok(OpenedPart { info, .. }) = directory.file(Path::new(&name)).and_then(OpenedPart::of)
+            && is_what_it_says(&parsed, &info)
         {
-            let entry = Entry { name: parsed, hour: hour.clone(), bytes, note: look.note };
-            found.insert(name, (entry, look));
+            let entry = CatalogEntry { name: parsed, hour: hour.clone(), bytes, ticks: info.ticks };
+            found.insert(name, (entry, info));
         }
     }
     for name in replaced(&found) {
@@ -211,29 +198,29 @@ fn scan(host: &Dir, hour: Option<Hour>, catalog: &mut Catalog) {
     catalog.extend(found.into_iter().map(|(name, (entry, _))| (name, entry)));
 }
 
-/// What the name of a part of the user's own says, and its size.
+/// The parsed name and the size of a part, if it is a file of the user's own.
 fn own_part(directory: &Dir, name: &str) -> Option<(PartName, u64)> {
     let parsed = PartName::parse(name)?;
-    let stat = directory.stat(name).ok().filter(dir::is_own_file)?;
+    let stat = directory.stat(name).ok().filter(is_own_file)?;
     Some((parsed, u64::try_from(stat.st_size).ok()?))
 }
 
 /// Whether a part is of the run and the time that its name says.
-fn is_what_it_says(name: &PartName, look: &Look) -> bool {
-    let run = look.header.parse().is_ok_and(|header| PartName::new(0, &header.run, 0).run == name.run);
-    run && name::start(look.note.from_ns) <= name.start && name.start <= name::start(look.note.to_ns)
+fn is_what_it_says(name: &PartName, info: &PartInfo) -> bool {
+    let run = info.header.parse().is_ok_and(|header| PartName::new(0, &header.run, 0).run == name.run);
+    run && name::start(info.ticks.from_ns) <= name.start && name.start <= name::start(info.ticks.to_ns)
 }
 
-/// The names of those parts of one directory that others have replaced: the writer was killed before it took them away.
-/// A part replaces none but those of its own run and directory that have no tick that it has not.
-fn replaced(parts: &BTreeMap<String, (Entry, Look)>) -> Vec<String> {
-    let has_all = |merged: &Entry, other: &Entry| {
-        merged.name.covers(&other.name) && merged.note.first <= other.note.first && other.note.last <= merged.note.last
+/// The names of parts that others replace: their writer was killed before it removed them. A part replaces only parts of its
+/// own run and directory, and only if it has all of their ticks.
+fn replaced(parts: &BTreeMap<String, (CatalogEntry, PartInfo)>) -> Vec<String> {
+    let has_all = |merged: &CatalogEntry, other: &CatalogEntry| {
+        merged.name.covers(&other.name) && merged.ticks.covers(&other.ticks)
     };
     let mut names = Vec::new();
-    for (merged, look) in parts.values() {
+    for (merged, info) in parts.values() {
         let claimed =
-            look.replaces.iter().filter(|name| parts.get(*name).is_some_and(|(other, _)| has_all(merged, other)));
+            info.replaces.iter().filter(|name| parts.get(*name).is_some_and(|(other, _)| has_all(merged, other)));
         names.extend(claimed.cloned());
     }
     names
@@ -273,7 +260,7 @@ mod tests {
         assert!(dataset.catalog.is_empty(), "it is not what its name says");
     }
 
-    /// A dataset of three parts in one hour, and where it is.
+    /// A dataset of three parts in one hour, and the directory of the parts.
     fn three_parts(root: &Directory) -> std::path::PathBuf {
         let mut sink = crate::record::parquet::create(&root.path, &header("run"), false, a_part_a_tick()).unwrap();
         add(&mut *sink, 0..3, START);

@@ -1,5 +1,5 @@
-//! Directories that are held open. What is in them is named by its bare name, and no link is followed: whoever else may
-//! write to a directory on the way can lead neither a reading, nor a writing, nor a removal elsewhere.
+//! Directories that are held open. Files in them are named by bare names, and no link is followed. So other users who may
+//! write to a directory on the way cannot redirect what psn reads, writes or removes.
 
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
@@ -11,72 +11,71 @@ use std::sync::Arc;
 use rustix::fd::{AsFd, OwnedFd};
 use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, RenameFlags, Stat};
 use rustix::io::Errno;
-use rustix::process::geteuid;
 
-use super::file::{Damage, Slice};
 use crate::proc::rights;
+use crate::record::parquet::format::damage::Damage;
+use crate::record::parquet::format::range::{FileRange, is_own_file, kind};
 
-/// How directories are opened. A pipe in the place of one is not waited for.
+/// How directories are opened: without waiting, if there is a pipe instead.
 const DIRECTORY: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::NONBLOCK).union(OFlags::CLOEXEC);
 
-/// How files are opened to be read.
+/// How files are opened for reading.
 const READ: OFlags = OFlags::RDONLY.union(OFlags::NOFOLLOW).union(OFlags::NONBLOCK).union(OFlags::CLOEXEC);
 
-/// A directory that is held open. Copies share the descriptor.
+/// A directory that is held open. Clones share the descriptor.
 #[derive(Debug, Clone)]
-pub struct Dir {
+pub(super) struct Dir {
     fd: Arc<OwnedFd>,
-    /// Its path, for messages.
+    /// The path, for messages.
     path: PathBuf,
 }
 
-/// What a directory has under a name.
+/// An entry of a directory.
 #[derive(Debug)]
-pub struct Found {
-    /// The name.
+pub(super) struct DirEntry {
     pub name: OsString,
-    /// What it is; a link is one, whatever it leads to.
+    /// The type; that of a link is `Symlink`.
     pub kind: FileType,
 }
 
 impl Dir {
-    /// The one that the user names. Links on the way are the user's own affair.
-    pub fn open(path: &Path) -> io::Result<Self> {
+    /// Opens a directory that the user names. Links on the way are followed.
+    pub(super) fn open(path: &Path) -> io::Result<Self> {
         let path = if path.as_os_str().is_empty() { Path::new(".") } else { path };
         let fd = rustix::fs::openat(CWD, path, DIRECTORY, Mode::empty())?;
         Ok(Self { fd: Arc::new(fd), path: path.to_owned() })
     }
 
-    /// That of a descriptor by which it can not be read (`O_PATH`).
-    pub fn reopened(fd: impl AsFd, path: &Path) -> io::Result<Self> {
+    /// Reopens the directory of an `O_PATH` descriptor for reading.
+    pub(super) fn reopened(fd: impl AsFd, path: &Path) -> io::Result<Self> {
         let fd = rustix::fs::openat(fd, ".", DIRECTORY, Mode::empty())?;
         Ok(Self { fd: Arc::new(fd), path: path.to_owned() })
     }
 
-    /// That in which the file at `path` is, or is to be.
-    pub fn of_file(path: &Path) -> io::Result<Self> {
+    /// Opens the directory of the file at `path`.
+    pub(super) fn of_file(path: &Path) -> io::Result<Self> {
         Self::open(path.parent().unwrap_or_else(|| Path::new(".")))
     }
 
-    /// Its path, as it was when it was opened.
-    pub fn path(&self) -> &Path {
+    /// The path by which it was opened.
+    pub(super) fn path(&self) -> &Path {
         &self.path
     }
 
-    /// The descriptor, to be locked.
-    pub fn fd(&self) -> &OwnedFd {
+    /// The descriptor, for locking.
+    pub(super) fn fd(&self) -> &OwnedFd {
         &self.fd
     }
 
-    /// The directory `name` in it.
-    pub fn child(&self, name: impl AsRef<OsStr>) -> io::Result<Self> {
+    /// Opens the directory `name`.
+    pub(super) fn child(&self, name: impl AsRef<OsStr>) -> io::Result<Self> {
         let name = bare(name.as_ref())?;
         let fd = rustix::fs::openat(&self.fd, name, DIRECTORY | OFlags::NOFOLLOW, Mode::empty())?;
         Ok(Self { fd: Arc::new(fd), path: self.path.join(name) })
     }
 
-    /// The directory `name` in it, which is made if it is not there.
-    pub fn make(&self, name: impl AsRef<OsStr>) -> io::Result<Self> {
+    /// Opens the directory `name`; creates it if need be.
+    pub(super) fn make(&self, name: impl AsRef<OsStr>) -> io::Result<Self> {
         let mode = if rights::sees_others() { 0o700 } else { 0o777 };
         match rustix::fs::mkdirat(&self.fd, bare(name.as_ref())?, Mode::from_raw_mode(mode)) {
             Ok(()) | Err(Errno::EXIST) => self.child(name),
@@ -84,8 +83,8 @@ impl Dir {
         }
     }
 
-    /// What is in it, by name.
-    pub fn list(&self) -> io::Result<Vec<Found>> {
+    /// The entries, sorted by name.
+    pub(super) fn list(&self) -> io::Result<Vec<DirEntry>> {
         let mut found = Vec::new();
         for entry in rustix::fs::Dir::read_from(&self.fd)? {
             let entry = entry?;
@@ -97,77 +96,77 @@ impl Dir {
                 FileType::Unknown => self.stat(&name).map_or(FileType::Unknown, |stat| kind(&stat)),
                 kind => kind,
             };
-            found.push(Found { name, kind });
+            found.push(DirEntry { name, kind });
         }
         found.sort_by(|a, b| a.name.cmp(&b.name));
         Ok(found)
     }
 
-    /// What is under `name`: of a link, of the link itself.
-    pub fn stat(&self, name: impl AsRef<OsStr>) -> io::Result<Stat> {
+    /// The metadata of the entry `name`; of a link, its own.
+    pub(super) fn stat(&self, name: impl AsRef<OsStr>) -> io::Result<Stat> {
         Ok(rustix::fs::statat(&self.fd, bare(name.as_ref())?, AtFlags::SYMLINK_NOFOLLOW)?)
     }
 
-    /// What it is itself.
-    pub fn stat_self(&self) -> io::Result<Stat> {
+    /// The metadata of the directory itself.
+    pub(super) fn stat_self(&self) -> io::Result<Stat> {
         Ok(rustix::fs::fstat(&self.fd)?)
     }
 
-    /// The directory at `path` below it.
-    pub fn below(&self, path: &Path) -> io::Result<Self> {
+    /// Opens the directory at `path` below this one.
+    pub(super) fn below(&self, path: &Path) -> io::Result<Self> {
         path.components().try_fold(self.clone(), |directory, component| match component {
             Component::Normal(name) => directory.child(name),
             _ => Err(Errno::INVAL.into()),
         })
     }
 
-    /// The file at `path` below it, to be read.
-    pub fn file(&self, path: &Path) -> Result<Slice, Damage> {
+    /// Opens the file at `path` below this directory for reading.
+    pub(super) fn file(&self, path: &Path) -> Result<FileRange, Damage> {
         let name = path.file_name().ok_or(Errno::INVAL).map_err(io::Error::from)?;
         let directory = path.parent().map_or_else(|| Ok(self.clone()), |path| self.below(path))?;
-        // To open a device may do something, and something else than a file is refused anyhow.
+        // Checked before the file is opened: opening a device may have effects.
         Damage::unless_file(kind(&directory.stat(name)?))?;
         let fd = rustix::fs::openat(&directory.fd, name, READ, Mode::empty()).map_err(io::Error::from)?;
-        Slice::of(File::from(fd))
+        FileRange::of(File::from(fd))
     }
 
-    /// Makes the file `name`, which must not be there.
-    pub fn create(&self, name: &str, mode: Mode) -> io::Result<File> {
+    /// Creates the file `name`, which must not exist.
+    pub(super) fn create(&self, name: &str, mode: Mode) -> io::Result<File> {
         let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let fd = rustix::fs::openat(&self.fd, bare(OsStr::new(name))?, flags, mode)?;
         Ok(File::from(fd))
     }
 
-    /// Opens the file `name` to be locked, and makes it if it is not there.
-    pub fn lock_file(&self, name: &str) -> io::Result<File> {
+    /// Opens the file `name` for locking; creates it if need be.
+    pub(super) fn lock_file(&self, name: &str) -> io::Result<File> {
         let flags = READ | OFlags::CREATE;
         let fd = rustix::fs::openat(&self.fd, bare(OsStr::new(name))?, flags, Mode::from_raw_mode(0o600))?;
         Ok(File::from(fd))
     }
 
-    /// Takes the file or link `name` away.
-    pub fn remove(&self, name: &str) -> io::Result<()> {
+    /// Removes the file or link `name`.
+    pub(super) fn remove(&self, name: &str) -> io::Result<()> {
         Ok(rustix::fs::unlinkat(&self.fd, bare(OsStr::new(name))?, AtFlags::empty())?)
     }
 
-    /// Takes the file `name` away if it is one, and the user's own.
-    pub fn remove_own(&self, name: &str) -> io::Result<()> {
+    /// Removes the file `name` if it is a regular file that belongs to psn's user.
+    pub(super) fn remove_own(&self, name: &str) -> io::Result<()> {
         if is_own_file(&self.stat(name)?) { self.remove(name) } else { Err(Errno::PERM.into()) }
     }
 
-    /// Takes the directory `name` away, if nothing is in it.
-    pub fn remove_directory(&self, name: &str) -> io::Result<()> {
+    /// Removes the directory `name` if it is empty.
+    pub(super) fn remove_directory(&self, name: &str) -> io::Result<()> {
         Ok(rustix::fs::unlinkat(&self.fd, bare(OsStr::new(name))?, AtFlags::REMOVEDIR)?)
     }
 
-    /// Gives the file `from` the name `to`. What has that name is an error, unless it is to be replaced.
-    pub fn rename(&self, from: &str, to: &str, replace: bool) -> io::Result<()> {
+    /// Renames the file `from` to `to`. Fails if that exists, unless `replace` is set.
+    pub(super) fn rename(&self, from: &str, to: &str, replace: bool) -> io::Result<()> {
         let (from, to) = (bare(OsStr::new(from))?, bare(OsStr::new(to))?);
         if replace {
             return Ok(rustix::fs::renameat(&self.fd, from, &self.fd, to)?);
         }
         match rustix::fs::renameat_with(&self.fd, from, &self.fd, to, RenameFlags::NOREPLACE) {
-            // Not every file system can do so. Nobody else writes there while the lock is held.
+            // Not every file system supports this. The lock keeps other writers away meanwhile.
             Err(Errno::INVAL | Errno::NOSYS) => match self.stat(to) {
                 Ok(_) => Err(Errno::EXIST.into()),
                 Err(_) => Ok(rustix::fs::renameat(&self.fd, from, &self.fd, to)?),
@@ -176,28 +175,13 @@ impl Dir {
         }
     }
 
-    /// Has the names in it outlast the host.
-    pub fn sync(&self) -> io::Result<()> {
+    /// Syncs the directory, so that its entries survive a crash of the host.
+    pub(super) fn sync(&self) -> io::Result<()> {
         Ok(rustix::fs::fsync(&*self.fd)?)
     }
 }
 
-/// What something is.
-pub fn kind(stat: &Stat) -> FileType {
-    FileType::from_raw_mode(stat.st_mode)
-}
-
-/// Whether that is a file of the user who runs psn.
-pub fn is_own_file(stat: &Stat) -> bool {
-    kind(stat) == FileType::RegularFile && is_own(stat)
-}
-
-/// Whether the user who runs psn owns that.
-pub fn is_own(stat: &Stat) -> bool {
-    stat.st_uid == geteuid().as_raw()
-}
-
-/// A name that leads nowhere else.
+/// `name`, if it is a single name and not a path.
 fn bare(name: &OsStr) -> io::Result<&OsStr> {
     let mut components = Path::new(name).components();
     match (components.next(), components.next()) {

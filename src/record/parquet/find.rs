@@ -1,4 +1,4 @@
-//! The Parquet files of a dataset, and what of it is left out and why.
+//! Finds the parts of a dataset for its readers, and collects why some are skipped.
 
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
@@ -9,62 +9,57 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use rustix::fs::FileType;
 
-use super::dir::{Dir, Found};
-use super::file::{Damage, Slice};
-use super::look::Lookout;
 use crate::record::RecordError;
-use crate::text::escape::printable;
+use crate::record::parquet::dir::{Dir, DirEntry};
+use crate::record::parquet::format::damage::Damage;
+use crate::record::parquet::format::range::FileRange;
+use crate::record::parquet::info::PartReader;
+use crate::text::sentence::shown;
 
-/// A path as it is told: names in a dataset may be anybody's.
-pub fn shown(path: &Path) -> String {
-    printable(path.as_os_str().as_bytes()).into_owned()
-}
-
-/// Where a part lies.
+/// Where a part is.
 #[derive(Debug, Clone)]
-pub struct Place {
-    /// The directory that was opened; none for a file that the user names.
+pub(super) struct PartLocation {
+    /// The open directory; none if the user named the file itself.
     root: Option<Dir>,
-    /// The path below it.
+    /// The path of the part, below `root` if there is one.
     path: PathBuf,
 }
 
-impl Place {
+impl PartLocation {
     /// A file that the user names.
-    pub fn named(path: &Path) -> Self {
+    pub(super) fn named(path: &Path) -> Self {
         Self { root: None, path: path.to_owned() }
     }
 
-    /// The file `path` below `root`.
-    pub fn below(root: &Dir, path: PathBuf) -> Self {
+    /// The file at `path` below `root`.
+    pub(super) fn below(root: &Dir, path: PathBuf) -> Self {
         Self { root: Some(root.clone()), path }
     }
 
-    /// Opens it.
-    pub fn open(&self) -> Result<Slice, Damage> {
+    /// Opens the part.
+    pub(super) fn open(&self) -> Result<FileRange, Damage> {
         match &self.root {
             Some(root) => root.file(&self.path),
-            None => Slice::open(&self.path),
+            None => FileRange::open(&self.path),
         }
     }
 
-    /// Its path.
-    pub fn path(&self) -> PathBuf {
+    /// The path, for messages.
+    pub(super) fn path(&self) -> PathBuf {
         self.root.as_ref().map_or_else(|| self.path.clone(), |root| root.path().join(&self.path))
     }
 
-    /// Its name.
-    pub fn name(&self) -> Option<&str> {
+    pub(super) fn name(&self) -> Option<&str> {
         self.path.file_name()?.to_str()
     }
 
-    /// The part `name` beside it.
-    pub fn beside(&self, name: &str) -> Self {
+    /// The part `name` in the same directory.
+    pub(super) fn beside(&self, name: &str) -> Self {
         Self { root: self.root.clone(), path: self.path.with_file_name(name) }
     }
 
-    /// The names of the parts in its directory.
-    pub fn siblings(&self) -> io::Result<Vec<String>> {
+    /// The names of the parts in the same directory.
+    pub(super) fn siblings(&self) -> io::Result<Vec<String>> {
         let directory = match &self.root {
             Some(root) => self.path.parent().map_or_else(|| Ok(root.clone()), |path| root.below(path))?,
             None => Dir::of_file(&self.path)?,
@@ -74,8 +69,8 @@ impl Place {
     }
 }
 
-/// Whether that has the name of a part, and is none that is being written.
-fn is_part(found: &Found) -> bool {
+/// Whether the name is that of a complete part.
+fn is_part(found: &DirEntry) -> bool {
     !is_hidden(&found.name) && Path::new(&found.name).extension().is_some_and(|extension| extension == "parquet")
 }
 
@@ -83,18 +78,17 @@ fn is_hidden(name: &OsStr) -> bool {
     matches!(name.as_bytes().first(), Some(b'.' | b'_'))
 }
 
-/// What is left out: each reason once, with the first file and how many there are.
+/// The files that are skipped: for each reason the first of them, and how many there are.
 #[derive(Debug, Default)]
-pub struct LeftOut(BTreeMap<String, (PathBuf, u64)>);
+pub(super) struct SkippedFiles(BTreeMap<String, (PathBuf, u64)>);
 
-impl LeftOut {
-    /// Leaves out `path`.
-    pub fn add(&mut self, path: PathBuf, reason: &impl ToString) {
+impl SkippedFiles {
+    pub(super) fn add(&mut self, path: PathBuf, reason: &impl ToString) {
         self.0.entry(reason.to_string()).or_insert((path, 0)).1 += 1;
     }
 
-    /// One sentence a reason; `what` is what became of the files.
-    pub fn sentences(self, what: &str) -> Vec<String> {
+    /// A sentence for each reason. `what` says what was done with the files.
+    pub(super) fn sentences(self, what: &str) -> Vec<String> {
         let sentence = |(reason, (path, count)): (String, (PathBuf, u64))| match count {
             1 => format!("{}: {what}: {reason}", shown(&path)),
             _ => format!("{} and {} more: {what}: {reason}", shown(&path), count - 1),
@@ -103,36 +97,44 @@ impl LeftOut {
     }
 }
 
-/// A search for parts.
-pub struct Walk<'a> {
+/// The search for the parts of a dataset.
+pub(super) struct PartSearch<'a> {
     /// The directory that is searched.
     pub root: &'a Dir,
-    /// Takes account of the memory.
-    pub lookout: &'a Lookout,
-    /// Ends it.
+    /// Accounts for the memory.
+    pub reader: &'a PartReader,
+    /// Ends the search.
     pub stop: &'a AtomicBool,
-    /// What was found.
-    pub places: Vec<Place>,
-    /// Directories that can not be read.
-    pub left_out: LeftOut,
-    /// The first of them.
+    /// The parts found.
+    pub locations: Vec<PartLocation>,
+    /// The directories that cannot be read.
+    pub skipped: SkippedFiles,
+    /// The error of the first of them.
     pub unreadable: Option<RecordError>,
 }
 
-impl<'a> Walk<'a> {
-    /// Finds what is in `root`, and in directories so many below, and is not hidden.
-    ///
-    /// # Errors
-    /// When `root` can not be read, and when it is to stop.
-    pub fn new(root: &'a Dir, depth: usize, lookout: &'a Lookout, stop: &'a AtomicBool) -> Result<Self, RecordError> {
-        let (places, left_out) = (Vec::new(), LeftOut::default());
-        let mut walk = Self { root, lookout, stop, places, left_out, unreadable: None };
+impl<'a> PartSearch<'a> {
+    /// Searches `root` and the directories below it, up to `depth` levels. Hidden ones are left out.
+    pub(super) fn new(
+        root: &'a Dir,
+        depth: usize,
+        reader: &'a PartReader,
+        stop: &'a AtomicBool,
+    ) -> Result<Self, RecordError> {
+        let (locations, skipped) = (Vec::new(), SkippedFiles::default());
+        let mut search = Self { root, reader, stop, locations, skipped, unreadable: None };
         let found = root.list().map_err(|error| RecordError::io(root.path(), error))?;
-        walk.directory(root, Path::new(""), found, depth)?;
-        Ok(walk)
+        search.directory(root, Path::new(""), found, depth)?;
+        Ok(search)
     }
 
-    fn directory(&mut self, directory: &Dir, path: &Path, found: Vec<Found>, depth: usize) -> Result<(), RecordError> {
+    fn directory(
+        &mut self,
+        directory: &Dir,
+        path: &Path,
+        found: Vec<DirEntry>,
+        depth: usize,
+    ) -> Result<(), RecordError> {
         for found in found {
             if self.stop.load(Ordering::Relaxed) {
                 return Err(RecordError::Stopped);
@@ -141,18 +143,18 @@ impl<'a> Walk<'a> {
             if found.kind == FileType::Directory && depth > 0 && !is_hidden(&found.name) {
                 match directory.child(&found.name).and_then(|child| Ok((child.list()?, child))) {
                     Ok((found, child)) => self.directory(&child, &path, found, depth - 1)?,
-                    // It was removed with its last part.
+                    // It was removed after its last part.
                     Err(error) if error.kind() == io::ErrorKind::NotFound => {}
                     Err(error) => {
                         let path = directory.path().join(&found.name);
-                        self.left_out.add(path.clone(), &error);
+                        self.skipped.add(path.clone(), &error);
                         self.unreadable.get_or_insert_with(|| RecordError::io(&path, error));
                     }
                 }
             } else if found.kind != FileType::Directory && is_part(&found) {
-                let bytes = size_of::<Place>() + path.as_os_str().len();
-                self.lookout.hold(bytes).map_err(|damage| RecordError::not_recording(self.root.path(), damage))?;
-                self.places.push(Place::below(self.root, path));
+                let bytes = size_of::<PartLocation>() + path.as_os_str().len();
+                self.reader.hold(bytes).map_err(|damage| RecordError::not_recording(self.root.path(), damage))?;
+                self.locations.push(PartLocation::below(self.root, path));
             }
         }
         Ok(())

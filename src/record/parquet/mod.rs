@@ -6,76 +6,53 @@
 //! DIR/host=web1/date=2026-11-23/hour=03/.part-….parquet.tmp    being written
 //! ```
 //!
-//! A part holds some seconds of one run: its rows as a table for everybody (`schema`), and its ticks, also those
-//! without rows, as a second Parquet file in the body of the first, where only psn looks (`ticks`). What psn must
-//! know to make a recording of parts, the run's header first of all, is in the metadata of each.
+//! A part holds some seconds of one run: its rows, as a table for everyone (`format::schema`), and its ticks, including those
+//! without rows, as a second Parquet file within the first, where only psn looks (`ticks`). The header of the run, and what else
+//! psn needs, is noted in the metadata of each part (`info`).
 //!
-//! | written by | | read by | |
-//! |---|---|---|---|
-//! | `sink` | ticks to parts | `read`, `decode` | parts to recordings, one a run; their rows |
-//! | `buffer` | the rows of a part in memory | `rows` | rows of the columns that are asked for |
-//! | `encode`, `hybrid` | one column to pages | `column`, `hybrid` | pages to the values of one column |
-//! | `part`, `table` | one file | `footer`, `thrift` | what a file says of itself |
-//! | `dataset`, `name` | directories and files | `find`, `look`, `runs` | which parts there are, what they say, what they are of |
-//! | `merge` | many small parts to few large ones | `file` | bytes |
-//! | `keep` | what has to go | | |
+//! From the top, each module uses only those below it:
 //!
-//! `dir` holds directories open; `page` and `sum` have the checksums by which damage is told.
+//! | module | |
+//! |---|---|
+//! | `sink` | writes ticks to parts; `merge` makes few large parts of many small ones |
+//! | `recording` | reads parts: `runs` groups them by run, `decode` reads the rows of a run |
+//! | `retention` | which parts are removed because they are too old or too many |
+//! | `dataset` | the directories and complete parts of one host, for its writer |
+//! | `find` | the parts below a directory, for readers |
+//! | `info` | what is noted in the metadata of a part |
+//! | `ticks` | the ticks of a part |
+//! | `dir`, `name` | directories that are held open; the names of files and directories |
+//! | `read`, `write` | one Parquet file: its rows, its columns, its pages |
+//! | `format` | what reading and writing share: metadata, page headers, encodings, checksums, damage |
 //!
-//! Schemas and what files say of themselves are written by the `parquet` crate; the values by psn, three times as fast and
-//! in half the room. They are also read by psn, which understands what it writes and no more: the crate's reader panics,
-//! recurses and allocates as a hostile file tells it to, and clones every text of every row.
+//! The `parquet` crate writes row groups and metadata. psn encodes the values itself (why: `write::encode`), writes and reads page
+//! headers itself (why: `format::page`), and reads metadata and values itself (why: `format::footer`): what the crate's readers
+//! allocate is up to the file, and they clone each text of each row.
 
 mod dataset;
-mod decode;
 mod dir;
-mod file;
 mod find;
-mod look;
+mod format;
+mod info;
 mod name;
-mod page;
 mod read;
+mod recording;
 mod retention;
-mod rle;
-mod runs;
-mod schema;
-mod sum;
+mod sink;
 mod ticks;
 mod write;
 
 use std::path::Path;
-use std::time::Duration;
 
-pub use crate::record::parquet::write::sink::ParquetSink;
-pub use read::{ParquetRecording, open};
+pub(super) use recording::open;
+pub(super) use sink::DatasetOptions;
+use sink::ParquetSink;
 
 use super::{Header, RecordError, Sink};
 
-/// How a dataset is written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct DatasetOptions {
-    /// The longest time that one part is for: what a killed psn may lose.
-    pub part: Duration,
-    /// Rows after which a part is complete.
-    pub part_rows: usize,
-    /// Parts older than this are removed.
-    pub keep: Option<Duration>,
-    /// The size in bytes to which the parts of this host are held, by removing the oldest.
-    pub max_size: Option<u64>,
-}
-
-impl Default for DatasetOptions {
-    fn default() -> Self {
-        Self { part: Duration::from_secs(10), part_rows: 1_000_000, keep: None, max_size: None }
-    }
-}
-
-/// Begins a recording in the dataset at `path`, or, if the name ends in `.parquet`, in that one file.
-///
-/// # Errors
-/// When another psn writes there, when this run is recorded there already and `force` does not have it replaced, and
-/// when files can not be made.
-pub fn create(
+/// Begins a recording in the dataset at `path`, or, if the name ends in `.parquet`, in that file. An earlier recording of the
+/// same run is replaced if `force` is set. Fails if another psn writes there.
+pub(super) fn create(
     path: &Path,
     header: &Header,
     force: bool,

@@ -1,20 +1,22 @@
-//! The names of files and directories: they sort by time, and none of what they are made of can lead elsewhere.
+//! The names of files and directories in a dataset. They sort by time, and are safe in paths whatever hosts and runs are
+//! called.
 
 use std::fmt;
 
 /// The extension of complete parts.
 const EXTENSION: &str = ".parquet";
 
-/// The name of a part: `part-START-RUN-NUMBER.parquet`, or with the first and the last number of those it was merged from.
+/// The name of a part: `part-START-RUN-NUMBER.parquet`. A merged part has two numbers, the first and the last of what it was
+/// merged from: `FIRST_LAST`.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct PartName {
-    /// When its first tick was, to the microsecond.
+pub(super) struct PartName {
+    /// The time of the first tick, in microseconds, UTC.
     pub start: String,
-    /// The run.
+    /// The run, encoded.
     pub run: String,
-    /// Its number in the run.
+    /// The part's number in the run, or the first of a merged part.
     pub first: u64,
-    /// The number of the last part in it.
+    /// The last number of a merged part; otherwise the same.
     pub last: u64,
 }
 
@@ -29,18 +31,18 @@ impl fmt::Display for PartName {
 }
 
 impl PartName {
-    /// That of part `number` of the run, whose first tick is at `start_ns`.
-    pub fn new(start_ns: u64, run: &str, number: u64) -> Self {
+    /// The name of part `number` of a run, whose first tick is at `start_ns`.
+    pub(super) fn new(start_ns: u64, run: &str, number: u64) -> Self {
         Self { start: start(start_ns), run: encode(run), first: number, last: number }
     }
 
-    /// The name of what `first` to `last`, parts of one run, are merged into.
-    pub fn merged(first: &Self, last: &Self) -> Self {
+    /// The name of the part that `first` to `last` are merged into.
+    pub(super) fn merged(first: &Self, last: &Self) -> Self {
         Self { last: last.last, ..first.clone() }
     }
 
-    /// The part that is named `name`.
-    pub fn parse(name: &str) -> Option<Self> {
+    /// Parses a name; none if it is not that of a part.
+    pub(super) fn parse(name: &str) -> Option<Self> {
         let (start, rest) = name.strip_prefix("part-")?.strip_suffix(EXTENSION)?.split_once('-')?;
         let (run, numbers) = rest.rsplit_once('-')?;
         let (first, last) = numbers.split_once('_').unwrap_or((numbers, numbers));
@@ -48,19 +50,19 @@ impl PartName {
         (is_start(start) && name.first <= name.last && !run.contains('/')).then_some(name)
     }
 
-    /// What a part is called while it is written.
-    pub fn temporary(name: &str) -> String {
+    /// The name that a part has while it is written.
+    pub(super) fn temporary(name: &str) -> String {
         format!(".{name}.tmp")
     }
 
-    /// Whether that is what a part of psn's is called while it is written.
-    pub fn is_temporary(name: &str) -> bool {
+    /// Whether this is the name that a part has while it is written.
+    pub(super) fn is_temporary(name: &str) -> bool {
         let name = name.strip_prefix('.').and_then(|name| name.strip_suffix(".tmp"));
         name.is_some_and(|name| Self::parse(name).is_some())
     }
 
-    /// Whether parts of that name are merged into this one.
-    pub fn covers(&self, other: &Self) -> bool {
+    /// Whether the part `other` belongs to those that are merged into this one.
+    pub(super) fn covers(&self, other: &Self) -> bool {
         let is_larger = self.last - self.first > other.last.saturating_sub(other.first);
         is_larger && self.run == other.run && self.first <= other.first && other.last <= self.last
     }
@@ -81,8 +83,8 @@ fn utc(ns: u64) -> jiff::civil::DateTime {
     jiff::tz::Offset::UTC.to_datetime(timestamp)
 }
 
-/// The time in the form in which names have it.
-pub fn start(ns: u64) -> String {
+/// A time in the form in which names contain it.
+pub(super) fn start(ns: u64) -> String {
     let time = utc(ns);
     let (date, clock) = (time.date(), time.time());
     format!(
@@ -97,9 +99,9 @@ pub fn start(ns: u64) -> String {
     )
 }
 
-/// The directory of an hour, relative to that of the host. They sort by time.
+/// The directory of an hour, relative to that of its host. Hours sort by time.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Hour {
+pub(super) struct Hour {
     /// `date=2026-11-23`
     pub date: String,
     /// `hour=03`
@@ -107,8 +109,8 @@ pub struct Hour {
 }
 
 impl Hour {
-    /// The one in which `ns` is.
-    pub fn of(ns: u64) -> Self {
+    /// The hour of a time.
+    pub(super) fn of(ns: u64) -> Self {
         let time = utc(ns);
         let date = time.date();
         Self {
@@ -117,28 +119,33 @@ impl Hour {
         }
     }
 
-    /// Whether a directory could be one of dates.
-    pub fn is_date(name: &str) -> bool {
+    /// Whether the directory `name` could be of a date.
+    pub(super) fn is_date(name: &str) -> bool {
         name.starts_with("date=")
     }
 
-    /// Whether a directory could be one of hours.
-    pub fn is_hour(name: &str) -> bool {
+    /// Whether the directory `name` could be of an hour.
+    pub(super) fn is_hour(name: &str) -> bool {
         name.starts_with("hour=")
     }
 }
 
-/// The directory of a host.
-pub fn host(name: &str) -> String {
+/// The name of a host's directory.
+pub(super) fn host(name: &str) -> String {
     format!("host={}", if name.is_empty() { "unknown".to_owned() } else { encode(name) })
 }
 
-/// `text` with every byte that could mean something in a path as `%XX`.
+/// The name of the hidden directory for the parts that become the single file `name`.
+pub(super) fn staging(name: &str) -> String {
+    format!(".{name}.parts")
+}
+
+/// Encodes `text`: every byte that could have a meaning in a path becomes `%XX`.
 fn encode(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for (place, byte) in text.bytes().enumerate() {
         match byte {
-            // Names that begin so are hidden from engines.
+            // Engines ignore files whose names begin like this.
             b'.' | b'_' if place == 0 => out.push_str(&format!("%{byte:02X}")),
             b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'.' | b'_' | b'-' => out.push(char::from(byte)),
             _ => out.push_str(&format!("%{byte:02X}")),

@@ -1,26 +1,27 @@
-//! Which parts have to go, so that a dataset does not fill the disk.
+//! Decides which parts are removed, so that a dataset does not fill the disk.
 //!
-//! A clock may be wrong for a while. Parts of a day to come were written before it was set right, and so before those that
-//! are written now; and a clock that leaps ahead makes nothing old at once.
+//! Clocks may be wrong for a while. Parts of a future day were written before the clock was corrected, so they are older
+//! than those that are written now. And a clock that leaps ahead does not make parts old at once.
 
 use std::time::{Duration, Instant};
 
-use super::dataset::{Catalog, Entry};
+use crate::record::parquet::dataset::{CatalogEntry, PartCatalog};
 use crate::time::moment::nanoseconds;
 
-/// Parts that begin so much later than now are of a clock that was wrong; by less, it may have been put right meanwhile.
+/// Parts that begin this much later than now were written under a wrong clock. Smaller differences may come from a
+/// correction since.
 const AHEAD: Duration = Duration::from_secs(24 * 3600);
 
-/// A clock may run ahead of the one that only ticks by so much, as it does when it is set right.
+/// The wall clock may gain this much on the monotonic clock, as in a correction, and still be believed.
 const LEAP: Duration = Duration::from_secs(60);
 
-/// A clock that has leapt further is believed after this time.
+/// A wall clock that leapt further is believed after this time.
 const TRIAL: Duration = Duration::from_secs(3600);
 
-/// The names of the parts whose last tick was before `oldest_ns`, or that are too many for `max_size` bytes: first those of
-/// a day to come, by a clock that says `now_ns`, then the oldest, never the newest.
-pub fn excess(catalog: &Catalog, now_ns: u64, oldest_ns: Option<u64>, max_size: Option<u64>) -> Vec<String> {
-    let is_ahead = |entry: &&Entry| entry.note.from_ns > now_ns.saturating_add(nanoseconds(AHEAD));
+/// The names of parts to remove: those whose last tick was before `oldest_ns`, and as many as must go for the rest to fit
+/// into `max_size` bytes. Parts of future days go first, then the oldest. The newest part is never removed.
+pub(super) fn excess(catalog: &PartCatalog, now_ns: u64, oldest_ns: Option<u64>, max_size: Option<u64>) -> Vec<String> {
+    let is_ahead = |entry: &&CatalogEntry| entry.ticks.from_ns > now_ns.saturating_add(nanoseconds(AHEAD));
     let newest = catalog.iter().rev().find(|(_, entry)| !is_ahead(entry)).or_else(|| catalog.iter().next_back());
     let newest = newest.map(|(name, _)| name);
     let (ahead, others): (Vec<_>, Vec<_>) = catalog.iter().partition(|(_, entry)| is_ahead(entry));
@@ -28,7 +29,7 @@ pub fn excess(catalog: &Catalog, now_ns: u64, oldest_ns: Option<u64>, max_size: 
     let mut names = Vec::new();
     for (name, entry) in ahead.into_iter().chain(others) {
         let is_too_much = max_size.is_some_and(|max_size| bytes > max_size);
-        let is_old = oldest_ns.is_some_and(|oldest| entry.note.to_ns < oldest);
+        let is_old = oldest_ns.is_some_and(|oldest| entry.ticks.to_ns < oldest);
         if Some(name) != newest && (is_too_much || is_old) {
             bytes -= entry.bytes;
             names.push(name.clone());
@@ -37,18 +38,18 @@ pub fn excess(catalog: &Catalog, now_ns: u64, oldest_ns: Option<u64>, max_size: 
     names
 }
 
-/// What time it is for what is too old.
+/// The time by which the age of parts is measured.
 #[derive(Debug, Default)]
-pub struct Clock {
-    /// The time that is believed, and when it was told.
+pub(super) struct RetentionClock {
+    /// The time believed last, and when.
     last: Option<(u64, Instant)>,
-    /// Since when it has been told otherwise.
+    /// Since when the wall clock has been doubted.
     doubted: Option<Instant>,
 }
 
-impl Clock {
-    /// The time, nanoseconds since 1970, when a tick says that it is `time_ns` and it is `at`.
-    pub fn now(&mut self, time_ns: u64, at: Instant) -> u64 {
+impl RetentionClock {
+    /// The time, nanoseconds since 1970, given that a tick has the time `time_ns` and it is `at` on the monotonic clock.
+    pub(super) fn now(&mut self, time_ns: u64, at: Instant) -> u64 {
         let expected = self.last.map(|(time_ns, then)| time_ns.saturating_add(nanoseconds(at.duration_since(then))));
         match expected {
             Some(expected) if time_ns > expected.saturating_add(nanoseconds(LEAP)) => {
@@ -69,16 +70,17 @@ impl Clock {
 mod tests {
     use super::*;
     use crate::record::parquet::name::PartName;
-    use crate::record::parquet::ticks::TickNote;
+    use crate::record::parquet::ticks::TickSummary;
 
     const SECOND: u64 = 1_000_000_000;
 
-    /// Parts of 100 bytes and ten seconds that begin at these.
-    fn catalog(seconds: &[u64]) -> Catalog {
+    /// Parts of 100 bytes and ten seconds that begin at these times.
+    fn catalog(seconds: &[u64]) -> PartCatalog {
         let entry = |(number, second): (usize, &u64)| {
             let name = PartName::new(second * SECOND, "run", number as u64);
-            let note = TickNote { from_ns: second * SECOND, to_ns: (second + 9) * SECOND, ..TickNote::default() };
-            (name.to_string(), Entry { name, hour: None, bytes: 100, note })
+            let ticks =
+                TickSummary { from_ns: second * SECOND, to_ns: (second + 9) * SECOND, ..TickSummary::default() };
+            (name.to_string(), CatalogEntry { name, hour: None, bytes: 100, ticks })
         };
         seconds.iter().enumerate().map(entry).collect()
     }
@@ -100,7 +102,7 @@ mod tests {
 
     #[test]
     fn a_part_goes_by_its_own_time_and_not_by_that_of_the_next() {
-        // Between the two, nothing was recorded for an hour.
+        // Nothing was recorded for an hour between the two.
         assert_eq!(count(&[1000, 4600], 4610, Some(1800), None), 1);
     }
 
@@ -130,7 +132,7 @@ mod tests {
     fn a_clock_that_leaps_ahead_is_believed_after_a_while() {
         let start = Instant::now();
         let at = |seconds: u64| start + Duration::from_secs(seconds);
-        let mut clock = Clock::default();
+        let mut clock = RetentionClock::default();
         let mut now = |time: u64, seconds: u64| clock.now(time * SECOND, at(seconds)) / SECOND;
         assert_eq!((now(1000, 0), now(1010, 10), now(1079, 20)), (1000, 1010, 1079));
         assert_eq!((now(9_000_000, 30), now(9_000_010, 40)), (1089, 1099), "not yet");

@@ -1,7 +1,8 @@
-//! The ticks of a part, also those without rows: a Parquet file in the body of the part's, where engines do not look.
+//! The ticks of a part, including those without rows: a second Parquet file within the body of the part, where other engines
+//! do not look.
 //!
-//! It has the columns of the table `ticks` in the SQLite format, a row for each tick. The part's note on them says where
-//! it lies.
+//! It has the columns of the table `ticks` of the SQLite format, and a row for each tick. The note `psn.ticks` of the part
+//! ([`TickSummary`]) says where it is.
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -9,126 +10,118 @@ use std::sync::atomic::AtomicBool;
 use parquet::errors::ParquetError;
 use serde::{Deserialize, Serialize};
 
-use super::file::{Damage, Slice};
-use super::schema;
 use crate::record::TickInfo;
-use crate::record::header::States;
-use crate::record::parquet::read::footer::Footer;
-use crate::record::parquet::read::rows::{RowReader, Wanted};
-use crate::record::parquet::write::encode::{Eight, TextList};
+use crate::record::parquet::format::damage::Damage;
+use crate::record::parquet::format::footer::Footer;
+use crate::record::parquet::format::range::FileRange;
+use crate::record::parquet::format::schema;
+use crate::record::parquet::read::rows::{RowReader, WantedColumn};
+use crate::record::parquet::write::encode::Eight;
 use crate::record::parquet::write::table::TableWriter;
+use crate::record::parquet::write::text_list::TextList;
+use crate::record::tick::States;
 use crate::row::observation::Value;
 use crate::row::rows::Rows;
 
-/// Ticks that are written, and read, at once.
+/// How many ticks are written and read at once.
 const BATCH: usize = 8192;
 
-/// Ticks of one file: a week at 100 Hz. Beyond that, what is said of them takes too much memory to be merged.
+/// The most ticks of a part: a week at 100 Hz. With more, the metadata would take too much memory in a merge.
 const MAX_TICKS: u64 = 1 << 26;
 
-/// Bytes that their file may say of itself.
+/// The most bytes of the inner file's metadata.
 const MAX_FOOTER: u64 = 16 << 20;
 
-/// What a part says of its ticks.
+/// The note on the ticks of a part.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct TickNote {
-    /// Where their file lies in that of the part, bytes from the start.
+pub(super) struct TickSummary {
+    /// The offset of the inner file in the part.
     pub offset: u64,
-    /// Its length in bytes.
+    /// The length of the inner file in bytes.
     pub length: u64,
-    /// How many there are.
+    /// How many ticks there are.
     pub count: u64,
-    /// Rows of all of them.
+    /// How many rows the ticks have.
     pub rows: u64,
-    /// The number of the first, counted from the start of the run.
+    /// The number of the first tick, counted from the start of the run.
     pub first: u64,
-    /// The number of the last.
+    /// The number of the last tick.
     pub last: u64,
-    /// The time of the earliest, nanoseconds since 1970.
+    /// The least time of a tick, nanoseconds since 1970.
     pub from_ns: u64,
-    /// The time of the latest.
+    /// The greatest time of a tick.
     pub to_ns: u64,
-    /// Ticks of the run that were due before the first and its predecessor: the first stands for the rest.
+    /// How many ticks of the run were due up to the tick before the first one here. The first one stands for those due
+    /// since.
     pub due_before: u64,
 }
 
-/// A tick, and what of it is in the part.
+impl TickSummary {
+    /// Whether the ticks of `other` are all among these, by their numbers.
+    pub(super) const fn covers(&self, other: &Self) -> bool {
+        self.first <= other.first && other.last <= self.last
+    }
+}
+
+/// A tick of a part.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Tick {
-    /// Its number, counted from the start of the run.
+pub(super) struct PartTick {
+    /// The number, counted from the start of the run.
     pub number: u64,
-    /// What is known of it.
     pub info: TickInfo,
-    /// How many rows it has.
+    /// How many rows the tick has.
     pub rows: u64,
 }
 
-/// The columns that are numbers.
-const NUMBERS: [&str; 11] = [
-    "tick",
-    "time_ns",
-    "late_ns",
-    "pass_ns",
-    "due",
-    "throttled",
-    "abandoned",
-    "lost",
-    "processes",
-    "threads",
-    "row_count",
-];
+/// The columns of numbers: the tick's number, those of [`TickInfo`], and how many rows it has.
+const NUMBERS: [&str; TickInfo::NAMES.len() + 2] = {
+    let mut names = ["tick"; TickInfo::NAMES.len() + 2];
+    let (_, rest) = names.split_at_mut(1);
+    let (info, rest) = rest.split_at_mut(TickInfo::NAMES.len());
+    info.copy_from_slice(&TickInfo::NAMES);
+    rest.copy_from_slice(&["row_count"]);
+    names
+};
 
-/// The column that is text.
+/// The column of [`TickInfo::states`].
 const STATES: &str = "states";
 
-impl Tick {
-    /// In the order of [`NUMBERS`].
-    const fn numbers(&self) -> [u64; NUMBERS.len()] {
-        let Self { number, info, rows } = self;
-        [
-            *number,
-            info.time_ns,
-            info.late_ns,
-            info.pass_ns,
-            info.due,
-            info.throttled,
-            info.abandoned,
-            info.lost,
-            info.processes,
-            info.threads,
-            *rows,
-        ]
-    }
-
-    const fn of(numbers: [u64; NUMBERS.len()], states: States) -> Self {
-        let [number, time_ns, late_ns, pass_ns, due, throttled, abandoned, lost, processes, threads, rows] = numbers;
-        let info = TickInfo { time_ns, late_ns, pass_ns, due, throttled, abandoned, lost, processes, threads, states };
-        Self { number, info, rows }
+impl PartTick {
+    /// The number in the column with the index `place` of [`NUMBERS`].
+    fn number(&self, place: usize) -> u64 {
+        match place.checked_sub(1) {
+            None => self.number,
+            Some(place) => self.info.numbers().get(place).copied().unwrap_or(self.rows),
+        }
     }
 }
 
-/// The ticks of a part in the making.
-pub struct TickWriter {
+/// Writes the ticks of a part.
+pub(super) struct TickWriter {
     file: TableWriter<Vec<u8>>,
-    waiting: Vec<Tick>,
-    note: TickNote,
+    waiting: Vec<PartTick>,
+    note: TickSummary,
 }
 
 impl TickWriter {
-    /// None yet; `due_before` were due before the first.
-    pub fn new(due_before: u64) -> Result<Self, ParquetError> {
+    /// Begins a part; `due_before` ticks of the run were due up to the tick before the first one here.
+    pub(super) fn new(due_before: u64) -> Result<Self, ParquetError> {
         let schema = schema::numbers_and_texts(&NUMBERS, &[STATES])?;
         let file = TableWriter::new(Vec::new(), &schema)?;
-        Ok(Self { file, waiting: Vec::new(), note: TickNote { due_before, from_ns: u64::MAX, ..TickNote::default() } })
+        Ok(Self {
+            file,
+            waiting: Vec::new(),
+            note: TickSummary { due_before, from_ns: u64::MAX, ..TickSummary::default() },
+        })
     }
 
-    /// What is to be said of them so far.
-    pub const fn note(&self) -> &TickNote {
+    /// The note on the ticks so far.
+    pub(super) const fn note(&self) -> &TickSummary {
         &self.note
     }
 
-    /// Adds the next.
-    pub fn add(&mut self, tick: Tick) -> Result<(), ParquetError> {
+    /// Adds the next tick.
+    pub(super) fn add(&mut self, tick: PartTick) -> Result<(), ParquetError> {
         let note = &mut self.note;
         if note.count == 0 {
             note.first = tick.number;
@@ -143,47 +136,48 @@ impl TickWriter {
     }
 
     fn write(&mut self) -> Result<(), ParquetError> {
+        let mut group = self.file.row_group()?;
         let mut numbers = Vec::with_capacity(self.waiting.len());
         for place in 0..NUMBERS.len() {
             numbers.clear();
-            let number = |tick: &Tick| tick.numbers().get(place).copied().unwrap_or(0).cast_signed();
+            let number = |tick: &PartTick| tick.number(place).cast_signed();
             numbers.extend(self.waiting.iter().map(number));
-            let column = self.file.encoder.numbers(&numbers, Eight::Other, None)?;
-            self.file.column(column)?;
+            let column = group.encoder.numbers(&numbers, Eight::Other, None)?;
+            group.column(column)?;
         }
         let mut states = TextList::default();
         self.waiting.iter().for_each(|tick| states.push(&tick.info.states.to_string()));
         let places: Vec<u32> = (0..).take(self.waiting.len()).collect();
-        let column = self.file.encoder.texts(&places, &states, None)?;
-        self.file.column(column)?;
-        self.file.end_group(self.waiting.len())?;
+        let column = group.encoder.texts(&places, &states, None)?;
+        group.column(column)?;
+        group.finish()?;
         self.waiting.clear();
         Ok(())
     }
 
-    /// Their file, and what is to be said of it but for its place.
-    pub fn finish(&mut self) -> Result<(&[u8], TickNote), ParquetError> {
+    /// The inner file, and the note on it, which lacks only the offset.
+    pub(super) fn finish(&mut self) -> Result<(&[u8], TickSummary), ParquetError> {
         if !self.waiting.is_empty() {
             self.write()?;
         }
         self.file.finish(Vec::new())?;
         let from_ns = if self.note.count == 0 { 0 } else { self.note.from_ns };
-        Ok((self.file.inner(), TickNote { from_ns, ..self.note }))
+        Ok((self.file.inner(), TickSummary { from_ns, ..self.note }))
     }
 }
 
-/// The ticks of a part, one after another.
-pub struct TickReader {
+/// Reads the ticks of a part, one after another.
+pub(super) struct TickReader {
     rows: RowReader,
-    /// Ticks that have not been decoded.
+    /// How many ticks have not been decoded.
     left: u64,
     decoded: Rows,
     used: usize,
 }
 
 impl TickReader {
-    /// Those of `part`, which says `note` of them, until `stop` is set.
-    pub fn new(part: &Slice, note: &TickNote, stop: &Arc<AtomicBool>) -> Result<Self, Damage> {
+    /// Reads the ticks of `part`, which has this note on them, until `stop` is set.
+    pub(super) fn new(part: &FileRange, note: &TickSummary, stop: &Arc<AtomicBool>) -> Result<Self, Damage> {
         let file = part.part(note.offset, note.length)?;
         let footer = Footer::read_within(&file, MAX_FOOTER)?;
         if note.count > MAX_TICKS {
@@ -192,8 +186,8 @@ impl TickReader {
         if footer.rows() != note.count {
             return Err(Damage::Form("it lacks some of its ticks"));
         }
-        let wanted = |name: &&str| Wanted { name: (*name).to_owned(), is_number: **name != *STATES };
-        let wanted: Vec<Wanted> = NUMBERS.iter().chain(&[STATES]).map(wanted).collect();
+        let wanted = |name: &&str| WantedColumn { name: (*name).to_owned(), is_number: **name != *STATES };
+        let wanted: Vec<WantedColumn> = NUMBERS.iter().chain(&[STATES]).map(wanted).collect();
         let left = footer.rows();
         Ok(Self {
             rows: RowReader::new(&file, footer, &wanted, stop)?,
@@ -203,8 +197,8 @@ impl TickReader {
         })
     }
 
-    /// The next.
-    pub fn next(&mut self) -> Result<Option<Tick>, Damage> {
+    /// The next tick; none after the last.
+    pub(super) fn next(&mut self) -> Result<Option<PartTick>, Damage> {
         if self.used == self.decoded.len() {
             let count = usize::try_from(self.left).unwrap_or(BATCH).min(BATCH / 8);
             if count == 0 {
@@ -222,7 +216,8 @@ impl TickReader {
             Value::Text(text) => States::parse(&String::from_utf8_lossy(text)),
             _ => States::default(),
         };
-        let tick = Tick::of(std::array::from_fn(number), states);
+        let info = TickInfo::of(std::array::from_fn(|place| number(place + 1)), states);
+        let tick = PartTick { number: number(0), info, rows: number(NUMBERS.len() - 1) };
         self.used += 1;
         Ok(Some(tick))
     }

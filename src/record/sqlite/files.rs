@@ -1,8 +1,8 @@
-//! The files of a database that is read, opened by psn itself.
+//! The files of a database that is read. psn opens them itself.
 //!
-//! SQLite is never given a name: another user who may write to the directory could have it open, create or chown
-//! something else under that name. psn holds the directory, opens the database and its log relative to it, follows no link,
-//! and hands SQLite the descriptors ([`super::vfs`]). Nothing is mapped, nothing is created.
+//! SQLite is given no path: another user who may write to the directory could make it open, create or chown something else
+//! under that path. psn holds the directory open, opens the database and its log relative to it, follows no link, and hands
+//! SQLite the descriptors ([`super::vfs`]). Nothing is mapped and nothing is created.
 
 use std::fs::File;
 use std::io;
@@ -17,47 +17,44 @@ use rustix::io::Errno;
 use crate::record::RecordError;
 use crate::record::directory::with_suffix;
 
-/// Bytes of a log that are copied, so that a writer who goes on does not change it meanwhile. A longer one is read where it
-/// is: the checksums of the recording tell whether it changed.
+/// The most bytes of a log that are copied, so that it does not change while it is read. A longer log is read in place; the
+/// recording's checksums tell if it changed.
 const COPIED_LOG: u64 = 64 << 20;
 
-/// How often a log that changes while it is copied is copied again.
+/// How often a log is copied again if it changes meanwhile.
 const COPIES: usize = 3;
 
 /// A write-ahead log: <https://sqlite.org/fileformat2.html#the_write_ahead_log>.
 #[derive(Debug)]
-enum Log {
+enum WriteAheadLog {
     None,
     Copied(Vec<u8>),
     InPlace(File),
 }
 
-/// A database and its log.
+/// A database and its log, open.
 #[derive(Debug)]
-pub(super) struct Files {
+pub(super) struct DatabaseFiles {
     database: File,
-    log: Log,
-    /// Whether a rollback journal beside it has a change that was cut off.
+    log: WriteAheadLog,
+    /// Whether there is a rollback journal of a change that was not completed.
     is_cut_within_a_change: bool,
-    /// Ends every reading when it is set.
+    /// Ends all reading when it is set.
     stop: Arc<AtomicBool>,
 }
 
-/// Which of the two.
+/// One of the two files.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Which {
+pub(super) enum FileRole {
     Database,
     Log,
 }
 
-impl Files {
-    /// Opens the database at `path`, and its log if it has one.
-    ///
-    /// # Errors
-    /// When one of them cannot be read, or is not a regular file, or the log is not of the database's owner.
+impl DatabaseFiles {
+    /// Opens the database at `path`, and its log if it has one. The log must belong to the owner of the database.
     pub(super) fn open(path: &Path, stop: &Arc<AtomicBool>) -> Result<Self, RecordError> {
         let failed = |error| RecordError::io(path, error);
-        // The links on the way, and of the name itself, are resolved once. What is found then is held.
+        // Links are resolved once, also that of the name itself. What they lead to stays open.
         let real = path.canonicalize().map_err(failed)?;
         let (Some(parent), Some(name)) = (real.parent(), real.file_name()) else {
             return Err(RecordError::not_recording(path, "it is a directory"));
@@ -71,7 +68,7 @@ impl Files {
         let log_path = PathBuf::from(with_suffix(path, "-wal"));
         let log = match regular(&directory, Path::new(&with_suffix(name, "-wal"))) {
             Ok(log) => copy(log, owner).map_err(|error| RecordError::io(&log_path, error))?,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Log::None,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => WriteAheadLog::None,
             Err(error) => return Err(RecordError::io(&log_path, error)),
         };
         let is_cut_within_a_change =
@@ -79,43 +76,43 @@ impl Files {
         Ok(Self { database, log, is_cut_within_a_change, stop: Arc::clone(stop) })
     }
 
-    /// Whether a rollback journal beside it has a change that was cut off, which only a writer could undo.
+    /// Whether there is a rollback journal of a change that was not completed. Only a writer could undo it.
     pub(super) const fn is_cut_within_a_change(&self) -> bool {
         self.is_cut_within_a_change
     }
 
-    /// Whether there is a log.
+    /// Whether there is a write-ahead log.
     pub(super) const fn has_log(&self) -> bool {
-        !matches!(self.log, Log::None)
+        !matches!(self.log, WriteAheadLog::None)
     }
 
-    /// Whether the user has asked for the end.
+    /// Whether the user asked for the end.
     pub(super) fn is_stopped(&self) -> bool {
         self.stop.load(Ordering::Relaxed)
     }
 
-    /// The flag that ends a reading.
+    /// The flag that ends all reading.
     pub(super) const fn stop(&self) -> &Arc<AtomicBool> {
         &self.stop
     }
 
     /// The length of a file in bytes.
-    pub(super) fn len(&self, which: Which) -> io::Result<u64> {
+    pub(super) fn len(&self, which: FileRole) -> io::Result<u64> {
         match (which, &self.log) {
-            (Which::Database, _) => Ok(self.database.metadata()?.len()),
-            (Which::Log, Log::None) => Ok(0),
-            (Which::Log, Log::Copied(bytes)) => Ok(bytes.len() as u64),
-            (Which::Log, Log::InPlace(file)) => Ok(file.metadata()?.len()),
+            (FileRole::Database, _) => Ok(self.database.metadata()?.len()),
+            (FileRole::Log, WriteAheadLog::None) => Ok(0),
+            (FileRole::Log, WriteAheadLog::Copied(bytes)) => Ok(bytes.len() as u64),
+            (FileRole::Log, WriteAheadLog::InPlace(file)) => Ok(file.metadata()?.len()),
         }
     }
 
-    /// Reads from `offset` on; returns how many bytes there were.
-    pub(super) fn read_at(&self, which: Which, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+    /// Reads from `offset` on. Returns how many bytes there were.
+    pub(super) fn read_at(&self, which: FileRole, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
         match (which, &self.log) {
-            (Which::Database, _) => fill(&self.database, buffer, offset),
-            (Which::Log, Log::None) => Ok(0),
-            (Which::Log, Log::InPlace(file)) => fill(file, buffer, offset),
-            (Which::Log, Log::Copied(bytes)) => {
+            (FileRole::Database, _) => fill(&self.database, buffer, offset),
+            (FileRole::Log, WriteAheadLog::None) => Ok(0),
+            (FileRole::Log, WriteAheadLog::InPlace(file)) => fill(file, buffer, offset),
+            (FileRole::Log, WriteAheadLog::Copied(bytes)) => {
                 let rest = usize::try_from(offset).ok().and_then(|offset| bytes.get(offset..)).unwrap_or_default();
                 let len = rest.len().min(buffer.len());
                 if let (Some(to), Some(from)) = (buffer.get_mut(..len), rest.get(..len)) {
@@ -127,7 +124,7 @@ impl Files {
     }
 }
 
-/// Opens the regular file `name` of a directory to be read. A pipe or a device under that name is refused, not waited for.
+/// Opens the regular file `name` of a directory for reading. Pipes and devices are refused without waiting for them.
 fn regular(directory: &File, name: &Path) -> io::Result<File> {
     let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
     let file = match rustix::fs::openat(directory, name, flags, Mode::empty()) {
@@ -138,15 +135,15 @@ fn regular(directory: &File, name: &Path) -> io::Result<File> {
     if file.metadata()?.is_file() { Ok(file) } else { Err(io::Error::other("it is not a regular file")) }
 }
 
-/// Whether a rollback journal holds anything: <https://sqlite.org/fileformat2.html#the_rollback_journal>.
+/// Whether a rollback journal has content: <https://sqlite.org/fileformat2.html#the_rollback_journal>.
 fn is_hot(journal: &File) -> bool {
     const MAGIC: [u8; 8] = [0xd9, 0xd5, 0x05, 0xf9, 0x20, 0xa1, 0x63, 0xd7];
     let mut start = [0; MAGIC.len()];
     fill(journal, &mut start, 0).is_ok() && start == MAGIC
 }
 
-/// Copies a log. The header of a log changes when its writer begins it anew.
-fn copy(log: File, owner: u32) -> io::Result<Log> {
+/// Copies a log. Its header changes when the writer restarts it, so it is compared afterwards.
+fn copy(log: File, owner: u32) -> io::Result<WriteAheadLog> {
     if log.metadata()?.uid() != owner {
         return Err(io::Error::other("it belongs to another user than the database"));
     }
@@ -161,10 +158,10 @@ fn copy(log: File, owner: u32) -> io::Result<Log> {
         let mut header = [0; 32];
         let read = fill(&log, &mut header, 0)?;
         if header.get(..read) == bytes.get(..read) {
-            return Ok(Log::Copied(bytes));
+            return Ok(WriteAheadLog::Copied(bytes));
         }
     }
-    Ok(Log::InPlace(log))
+    Ok(WriteAheadLog::InPlace(log))
 }
 
 /// Reads until `buffer` is full or the file ends.

@@ -3,27 +3,27 @@
 //! | table | |
 //! |---|---|
 //! | `meta` | the header and the facts of the report, as JSON |
-//! | `ticks` | one row a tick, with the place of its group's rows |
+//! | `ticks` | one row for each tick, with the rowid of its group's first span |
 //! | `strings` | each text once, in its stored form ([`super::text`]) |
-//! | `groups` | the checksums of each group's rows |
-//! | `spans` | the rows: numbers as they are, texts as the ids of strings; once for consecutive ticks in which all stayed so |
+//! | `groups` | the checksums of each group's spans |
+//! | `spans` | the rows, each once for the consecutive ticks in which it did not change: numbers, and the ids of texts |
 //!
-//! Ticks are written in groups of consecutive ones, each with spans of its own: `first_row` of a tick is the rowid of its
-//! group's first span. So a window of time is read without what came before it, and a flush leaves nothing open.
+//! Consecutive ticks form groups, each with spans of its own. So a window of time is read without what came before it, and a
+//! flush leaves no span open.
 //!
-//! For people there are views: `samples`, with a column for everything, and one for each file of /proc, named
-//! and laid out as the original's tables.
+//! For people there are views: `samples` with all columns, and one for each file of /proc, named and laid out as the tables
+//! of the original psn.
 
 mod connect;
 mod files;
-mod fresh;
-mod joined;
-mod original;
+mod new_database;
 mod read;
 mod schema;
+mod snapper;
+mod snapper_rows;
 mod spans;
-mod strings;
 mod sums;
+mod texts;
 mod vfs;
 mod write;
 
@@ -33,18 +33,15 @@ use std::sync::atomic::AtomicBool;
 
 use super::{RecordError, Recording};
 use connect::Database;
-use original::OriginalRecording;
 use read::SqliteRecording;
-pub use write::SqliteSink;
+use snapper::SnapperRecording;
+pub(super) use write::SqliteSink;
 
-/// Opens the recording at `path`, psn's own or the original's. To set `stop` ends every reading of it.
-///
-/// # Errors
-/// When it cannot be read, or is none.
-pub fn open(path: &Path, stop: &Arc<AtomicBool>) -> Result<Box<dyn Recording>, RecordError> {
+/// Opens the recording at `path`, psn's or that of the original psn. Setting `stop` ends all reading.
+pub(super) fn open(path: &Path, stop: &Arc<AtomicBool>) -> Result<Box<dyn Recording>, RecordError> {
     let database = Database::open(path, stop)?;
-    Ok(if OriginalRecording::is_one(&database) {
-        Box::new(OriginalRecording::new(database, path)?)
+    Ok(if SnapperRecording::is_one(&database) {
+        Box::new(SnapperRecording::new(database, path)?)
     } else {
         Box::new(SqliteRecording::new(database, path)?)
     })
@@ -59,7 +56,7 @@ mod tests {
     use crate::record::fixture::{COLUMNS, Directory, START, header, query, read, texts, threads, tick};
     use crate::record::{RecordError, Sink as _, TickInfo};
 
-    /// A tick as it is to be read, whatever the order of its rows.
+    /// Ticks with their rows sorted.
     fn sorted(mut ticks: Vec<(TickInfo, Vec<Vec<String>>)>) -> Vec<(TickInfo, Vec<Vec<String>>)> {
         ticks.iter_mut().for_each(|(_, rows)| rows.sort());
         ticks
@@ -139,7 +136,7 @@ mod tests {
     /// A tick with its rows.
     type Tick = (TickInfo, Vec<Vec<String>>);
 
-    /// Makes it one of an older psn, which wrote no checksums.
+    /// Turns a recording into one without checksums, as older versions wrote them.
     const FORGET_SUMS: &str = "PRAGMA user_version = 0; DROP TABLE groups; DELETE FROM meta WHERE name LIKE '%.sum';
         ALTER TABLE ticks DROP COLUMN sum; ALTER TABLE strings DROP COLUMN sum;";
 
@@ -156,7 +153,7 @@ mod tests {
         path
     }
 
-    /// The ticks and their rows, and what is said of them.
+    /// The ticks with their rows, and the warnings.
     fn told(path: &Path) -> Result<(Vec<Tick>, Vec<String>), String> {
         let mut recording = open(path, &Arc::default()).map_err(|error| error.to_string())?;
         let mut ticks = Vec::new();
@@ -181,7 +178,7 @@ mod tests {
         assert_eq!((whole.0.len(), whole.1.len()), (9, 0));
         let bytes = std::fs::read(&path).unwrap();
         let mut told_of = 0;
-        // A prime apart, so that every page and every place in a page comes up.
+        // A prime, so that the flips reach every page and every position in a page.
         for bit in (0..bytes.len() * 8).step_by(397) {
             let mut damaged = bytes.clone();
             damaged[bit / 8] ^= 1 << (bit % 8);
@@ -283,7 +280,7 @@ mod tests {
                 Ok(())
             });
             result.map(|()| ticks).map_err(|error| match error {
-                RecordError::Engine { reason, .. } => reason,
+                RecordError::Engine { source, .. } => source.to_string(),
                 other => panic!("{other}"),
             })
         };
@@ -294,7 +291,7 @@ mod tests {
         let large = read(
             "UPDATE ticks SET first_row = 1; INSERT INTO spans(rowid, first_tick, last_tick) VALUES (9999999, 0, 9)",
         );
-        assert_eq!(large.unwrap_err(), "a group of its ticks is larger than any of psn's");
+        assert_eq!(large.unwrap_err(), "a group of its ticks is larger than any that psn writes");
         let odd = read(&format!("UPDATE spans SET task = printf('%.*c', {}, 'x')", 9 << 20));
         assert_eq!(odd.map(|_| ()), Ok(()), "each lies in a group of its own");
         let odd =

@@ -1,27 +1,28 @@
-//! Reads SQLite recordings, also those that a killed psn left, and those that are still being written.
+//! Reads SQLite recordings, including those of a killed psn and those that are still being written.
 
 use std::path::{Path, PathBuf};
 
 use rusqlite::types::ValueRef;
 use rusqlite::{Connection, Row};
 
-use super::connect::{Database, Trouble, shown};
-use super::schema::{APPLICATION_ID, WITH_SUMS};
-use super::spans::{Cell, Spans};
-use super::strings::Strings;
+use super::connect::{Database, ReadFailure, SqliteError};
+use super::schema::{self, APPLICATION_ID, TICK_NUMBERS, WITH_SUMS};
+use super::spans::{SpanValue, Spans};
 use super::sums;
-use crate::record::header::States;
+use super::texts::TextCache;
+use crate::record::tick::States;
 use crate::record::{Header, PIECE_BYTES, PIECE_ROWS, Piece, Query, RecordError, Recording, TickInfo, Visit};
 use crate::report::Facts;
 use crate::row::observation::Value;
 use crate::row::rows::Rows;
+use crate::text::sentence::shown;
 
-/// Bytes of the header, or of the facts, at most; psn's have some thousand.
+/// The most bytes of the header or the facts; psn's have a few thousand.
 const MAX_META_BYTES: usize = 1 << 20;
 
-/// A database that is read.
+/// A recording that is read.
 #[derive(Debug)]
-pub struct SqliteRecording {
+pub(super) struct SqliteRecording {
     path: PathBuf,
     database: Database,
     header: Header,
@@ -30,23 +31,20 @@ pub struct SqliteRecording {
     ticks: Option<i64>,
     has_sums: bool,
     warnings: Vec<String>,
-    strings: Strings,
+    strings: TextCache,
 }
 
-/// What is written once the run has ended.
+/// What `meta` has as `end` once the run has ended.
 #[derive(serde::Deserialize)]
-struct End {
+struct EndOfRun {
     ticks: i64,
 }
 
 impl SqliteRecording {
-    /// Opens the recording in `database`, which lies at `path`.
-    ///
-    /// # Errors
-    /// When it cannot be read, or is none.
-    pub fn new(database: Database, path: &Path) -> Result<Self, RecordError> {
+    /// Opens the recording in `database`. `path` is its path.
+    pub(super) fn new(database: Database, path: &Path) -> Result<Self, RecordError> {
         let none = |reason: &str| RecordError::not_recording(path, reason);
-        let failed = |error: rusqlite::Error| none(&shown(&error));
+        let failed = |error: rusqlite::Error| RecordError::not_recording(path, SqliteError(error));
         let number = |pragma: &str| database.db.query_row(pragma, [], |row| row.get::<_, i32>(0)).map_err(failed);
         let mut warnings = database.oddities(path).map_err(failed)?;
         if number("PRAGMA application_id")? != APPLICATION_ID {
@@ -70,40 +68,36 @@ impl SqliteRecording {
             return Err(none("it is damaged: the checksums of its rows are missing"));
         }
         let header = meta(&database.db, "header", has_sums, path)?.ok_or_else(|| none("it has no header"))?;
-        let header: Header = serde_json::from_str(&header).map_err(|error| none(&error.to_string()))?;
+        let header: Header = serde_json::from_str(&header).map_err(|error| RecordError::not_recording(path, error))?;
         header.check(path)?;
         let facts = meta(&database.db, "facts", has_sums, path)?.and_then(|facts| serde_json::from_str(&facts).ok());
         let end = meta(&database.db, "end", has_sums, path)?;
-        let ticks = end.and_then(|end| serde_json::from_str(&end).ok()).map(|End { ticks }| ticks);
+        let ticks = end.and_then(|end| serde_json::from_str(&end).ok()).map(|EndOfRun { ticks }| ticks);
         if has_sums && facts.is_some() && ticks.is_none() {
-            warnings.push(format!("{}: it is damaged: how many ticks it had is lost", path.display()));
+            warnings.push(format!("{}: it is damaged: how many ticks it had is lost", shown(path)));
         }
-        let strings = Strings::new(has_sums);
+        let strings = TextCache::new(has_sums);
         Ok(Self { path: path.to_owned(), database, header, facts, ticks, has_sums, warnings, strings })
     }
 
-    fn visit_ticks(&mut self, query: &Query, visit: &mut Visit<'_>) -> Result<Losses, Trouble> {
+    fn visit_ticks(&mut self, query: &Query, visit: &mut Visit<'_>) -> Result<Losses, ReadFailure> {
         let Self { database, strings, header, has_sums, ticks: written, .. } = self;
         let db = &database.db;
         let has_sums = *has_sums;
-        // What it reads is bounded: each row comes once, in order.
+        // The work is bounded: each row is read once, in order.
         database.be_patient();
         let last: i64 = db.query_row("SELECT coalesce(max(tick), 0) FROM ticks", [], |row| row.get(0))?;
-        let sum = if has_sums { "sum" } else { "0" };
-        let mut ticks = db.prepare(&format!(
-            "SELECT tick, time_ns, late_ns, pass_ns, due, throttled, abandoned, lost, processes, threads, first_row, \
-             row_count, states, {sum} FROM ticks ORDER BY tick"
-        ))?;
+        let mut ticks = db.prepare(&schema::select_ticks(has_sums))?;
         let mut ticks = ticks.query([])?;
         let mut spans = Spans::new(db, query, header, has_sums)?;
         let mut losses = Losses::default();
-        let mut reading = Reading { db, strings, rows: Rows::new(query.columns.len()), visit };
+        let mut reading = TickInProgress { db, strings, rows: Rows::new(query.columns.len()), visit };
         let mut next = None;
         let mut damaged = None;
         while let Some(row) = ticks.next()? {
-            let Tick { tick, info, first_row, count, is_whole } = Tick::of(row, has_sums)?;
+            let StoredTick { tick, info, first_row, count, is_whole } = StoredTick::of(row, has_sums)?;
             if next.is_some_and(|next| tick < next) {
-                return Err(Trouble::Malformed("its ticks are out of order"));
+                return Err(ReadFailure::Malformed("its ticks are out of order"));
             }
             losses.ticks += missing(next.unwrap_or(0), tick);
             next = Some(tick.saturating_add(1));
@@ -118,9 +112,9 @@ impl SqliteRecording {
             let progress = tick as f64 / (last as f64).max(1.0);
             reading.rows.clear();
             if count > 0 {
-                let row = &mut |cells: &[Cell], odd: &Rows| reading.row(cells, odd, &info, progress);
+                let row = &mut |cells: &[SpanValue], odd: &Rows| reading.row(cells, odd, &info, progress);
                 match spans.of_tick(tick, first_row, row) {
-                    Err(Trouble::Damaged) => {
+                    Err(ReadFailure::Damaged) => {
                         damaged = Some(first_row);
                         losses.ticks += 1;
                         continue;
@@ -136,34 +130,34 @@ impl SqliteRecording {
     }
 
     fn warn(&mut self, text: &str) {
-        let warning = format!("{}: {text}", self.path.display());
+        let warning = format!("{}: {text}", shown(&self.path));
         if !self.warnings.contains(&warning) {
             self.warnings.push(warning);
         }
     }
 }
 
-/// The rows of a tick on their way to a visitor.
-struct Reading<'a, 'v> {
+/// The rows of a tick, on their way to the visitor.
+struct TickInProgress<'a, 'v> {
     db: &'a Connection,
-    strings: &'a mut Strings,
+    strings: &'a mut TextCache,
     rows: Rows,
     visit: &'a mut Visit<'v>,
 }
 
-impl Reading<'_, '_> {
-    /// Adds a row, and hands on what is there first if that is enough for a piece.
-    fn row(&mut self, cells: &[Cell], odd: &Rows, tick: &TickInfo, progress: f64) -> Result<(), Trouble> {
+impl TickInProgress<'_, '_> {
+    /// Adds a row. If there are enough rows for a piece, hands those on first.
+    fn row(&mut self, cells: &[SpanValue], odd: &Rows, tick: &TickInfo, progress: f64) -> Result<(), ReadFailure> {
         if self.rows.len() >= PIECE_ROWS || self.rows.size() >= PIECE_BYTES {
             self.hand_on(tick, false, progress)?;
             self.rows.clear();
         }
         for cell in cells {
             self.rows.push(match cell {
-                Cell::Number(number) => Value::Number((*number).into()),
-                Cell::String(id) => self.strings.get(self.db, *id)?,
-                Cell::Mark(mark) => Value::Mark(*mark),
-                Cell::Odd(place) => odd.value(*place, 0),
+                SpanValue::Number(number) => Value::Number((*number).into()),
+                SpanValue::String(id) => self.strings.get(self.db, *id)?,
+                SpanValue::Mark(mark) => Value::Mark(*mark),
+                SpanValue::Odd(place) => odd.value(*place, 0),
             });
         }
         Ok(())
@@ -174,34 +168,31 @@ impl Reading<'_, '_> {
     }
 }
 
-/// What was found damaged.
+/// How many ticks and texts are damaged.
 #[derive(Debug, Default)]
 struct Losses {
     ticks: u64,
     texts: u64,
 }
 
-/// How many numbers there are from `from` to before `to`.
+/// How many numbers there are from `from` up to, not including, `to`.
 fn missing(from: i64, to: i64) -> u64 {
     u64::try_from(to.saturating_sub(from)).unwrap_or(0)
 }
 
 /// A row of `ticks`.
-struct Tick {
+struct StoredTick {
     tick: i64,
     info: TickInfo,
     first_row: i64,
     count: i64,
-    /// Whether it is what its checksum says.
+    /// Whether its checksum is right.
     is_whole: bool,
 }
 
-impl Tick {
-    /// Columns of `ticks` that are numbers, before `states`.
-    const NUMBERS: usize = 12;
-
+impl StoredTick {
     fn of(row: &Row<'_>, has_sums: bool) -> rusqlite::Result<Self> {
-        let mut numbers = [0; Self::NUMBERS];
+        let mut numbers = [0; TICK_NUMBERS];
         let mut is_whole = true;
         for (place, number) in numbers.iter_mut().enumerate() {
             match row.get_ref(place)? {
@@ -209,7 +200,7 @@ impl Tick {
                 _ => is_whole = false,
             }
         }
-        let states = match row.get_ref(Self::NUMBERS)? {
+        let states = match row.get_ref(TICK_NUMBERS)? {
             ValueRef::Text(states) => states,
             _ => {
                 is_whole = false;
@@ -217,33 +208,24 @@ impl Tick {
             }
         };
         if has_sums {
-            is_whole &= row.get_ref(Self::NUMBERS + 1)? == ValueRef::Integer(sums::of_tick(&numbers, states));
+            is_whole &= row.get_ref(TICK_NUMBERS + 1)? == ValueRef::Integer(sums::of_tick(&numbers, states));
         }
-        let [tick, time, late, pass, due, throttled, abandoned, lost, processes, threads, first_row, count] = numbers;
-        let unsigned = |number: i64| u64::try_from(number).unwrap_or(0);
-        let info = TickInfo {
-            time_ns: unsigned(time),
-            late_ns: unsigned(late),
-            pass_ns: unsigned(pass),
-            due: unsigned(due),
-            throttled: unsigned(throttled),
-            abandoned: unsigned(abandoned),
-            lost: unsigned(lost),
-            processes: unsigned(processes),
-            threads: unsigned(threads),
-            states: States::parse(&String::from_utf8_lossy(states)),
-        };
+        let [tick, info @ .., first_row, count] = numbers;
+        let info = TickInfo::of(
+            info.map(|number| u64::try_from(number).unwrap_or(0)),
+            States::parse(&String::from_utf8_lossy(states)),
+        );
         Ok(Self { tick, info, first_row, count, is_whole })
     }
 }
 
-/// The text that `meta` has under `name`, checked against its checksum where there are any.
+/// The value of `name` in `meta`, checked against its checksum if there is one.
 fn meta(db: &Connection, name: &str, has_sums: bool, path: &Path) -> Result<Option<String>, RecordError> {
     let text = meta_text(db, name, path)?;
     if has_sums {
         let sum = meta_text(db, &format!("{name}.sum"), path)?;
         if sum != text.as_deref().map(|text| sums::of_meta(name, text).to_string()) {
-            let reason = format!("it is damaged: its {name} is not what its checksum says");
+            let reason = format!("it is damaged: the checksum of its {name} is wrong");
             return Err(RecordError::not_recording(path, reason));
         }
     }
@@ -251,14 +233,15 @@ fn meta(db: &Connection, name: &str, has_sums: bool, path: &Path) -> Result<Opti
 }
 
 fn meta_text(db: &Connection, name: &str, path: &Path) -> Result<Option<String>, RecordError> {
-    let failed = |error: rusqlite::Error| RecordError::not_recording(path, shown(&error));
+    let failed = |error: rusqlite::Error| RecordError::not_recording(path, SqliteError(error));
     let mut select = db.prepare("SELECT value FROM meta WHERE name = ?1").map_err(failed)?;
     let mut rows = select.query([name]).map_err(failed)?;
     let Some(row) = rows.next().map_err(failed)? else { return Ok(None) };
     let text = row.get_ref(0).map_err(failed)?.as_str();
-    let text = text.map_err(|_| RecordError::not_recording(path, format!("it is damaged: its {name} is no text")))?;
+    let text =
+        text.map_err(|_| RecordError::not_recording(path, format!("it is damaged: its {name} is not a text")))?;
     if text.len() > MAX_META_BYTES {
-        return Err(RecordError::not_recording(path, format!("its {name} is longer than any of psn's")));
+        return Err(RecordError::not_recording(path, format!("its {name} is longer than any that psn writes")));
     }
     Ok(Some(text.to_owned()))
 }
@@ -286,15 +269,15 @@ impl Recording for SqliteRecording {
             .database
             .db
             .prepare("SELECT tick, time_ns FROM ticks ORDER BY tick")
-            .map_err(|error| RecordError::engine(&self.path, shown(&error)))?;
+            .map_err(|error| RecordError::engine(&self.path, SqliteError(error)))?;
         let mut span: Option<(i64, i64)> = None;
         let mut before = i64::MIN;
-        let mut each = || -> Result<(), Trouble> {
+        let mut each = || -> Result<(), ReadFailure> {
             let mut rows = select.query([])?;
             while let Some(row) = rows.next()? {
                 let (tick, time): (i64, i64) = (row.get(0)?, row.get(1)?);
                 if tick <= before {
-                    return Err(Trouble::Malformed("its ticks are out of order"));
+                    return Err(ReadFailure::Malformed("its ticks are out of order"));
                 }
                 before = tick;
                 span = Some(span.map_or((time, time), |(first, last)| (first.min(time), last.max(time))));
@@ -304,8 +287,8 @@ impl Recording for SqliteRecording {
         let result = each();
         match result {
             _ if self.database.is_stopped() => Err(RecordError::Stopped),
-            Err(Trouble::Malformed(reason)) => Err(RecordError::engine(&self.path, reason)),
-            // What is whole is read all the same, and the rest told then.
+            Err(ReadFailure::Malformed(reason)) => Err(RecordError::engine(&self.path, reason)),
+            // Ticks that are not damaged are read all the same; `read` warns of the rest.
             _ => Ok(span.map(|(first, last)| (first.max(0).unsigned_abs(), last.max(0).unsigned_abs()))),
         }
     }
@@ -314,7 +297,7 @@ impl Recording for SqliteRecording {
         use rusqlite::OptionalExtension as _;
         let select = "SELECT time_ns FROM ticks ORDER BY tick DESC LIMIT 1";
         let last = self.database.db.query_row(select, [], |row| row.get::<_, i64>(0)).optional();
-        let last = last.map_err(|error| RecordError::engine(&self.path, shown(&error)))?;
+        let last = last.map_err(|error| RecordError::engine(&self.path, SqliteError(error)))?;
         Ok(last.map(|last| last.max(0).unsigned_abs()))
     }
 
@@ -336,15 +319,15 @@ impl Recording for SqliteRecording {
                 }
                 Ok(())
             }
-            Err(Trouble::Record(error)) => Err(error),
-            Err(Trouble::Malformed(reason)) => Err(RecordError::engine(&self.path, reason)),
-            // What is whole was read; the rest is lost, and said to be.
-            Err(Trouble::Damaged) => {
+            Err(ReadFailure::Record(error)) => Err(error),
+            Err(ReadFailure::Malformed(reason)) => Err(RecordError::engine(&self.path, reason)),
+            // What is not damaged was read.
+            Err(ReadFailure::Damaged) => {
                 self.warn("it is damaged, and not all of it can be read");
                 Ok(())
             }
-            Err(Trouble::Sqlite(error)) => {
-                self.warn(&format!("not all of it can be read: {}", shown(&error)));
+            Err(ReadFailure::Sqlite(error)) => {
+                self.warn(&format!("not all of it can be read: {}", SqliteError(error)));
                 Ok(())
             }
         }

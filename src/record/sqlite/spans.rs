@@ -1,9 +1,9 @@
-//! The rows of ticks, from the spans that are stored.
+//! Makes the rows of ticks from the stored spans.
 
 use rusqlite::types::ValueRef;
 use rusqlite::{Connection, OptionalExtension as _, Row, Statement};
 
-use super::connect::Trouble;
+use super::connect::ReadFailure;
 use super::sums::{self, GroupSums, Sum};
 use super::write::group_spans;
 use crate::ask::column::Column;
@@ -11,59 +11,59 @@ use crate::record::{Header, Query, text};
 use crate::row::observation::{Mark, Value};
 use crate::row::rows::Rows;
 
-/// Bytes of texts in columns of numbers that a group may have; psn's have next to none.
+/// The most bytes of texts in number columns that a group may have; psn's have next to none.
 const MAX_ODD_BYTES: usize = 32 << 20;
 
-/// A value as it is stored.
+/// A stored value.
 #[derive(Debug, Clone, Copy)]
-pub enum Cell {
+pub(super) enum SpanValue {
     /// A number.
     Number(i64),
     /// The id of a text.
     String(i64),
     /// A mark.
     Mark(Mark),
-    /// What is in a column of numbers, and is none: the place in the rows that come with it.
+    /// A value in a number column that is neither a number of 64 bits nor a mark: its index in the rows that come with it.
     Odd(usize),
 }
 
-/// Gets the rows of one tick after another.
-pub struct Spans<'a> {
+/// Reads the rows of one tick after another.
+pub(super) struct Spans<'a> {
     db: &'a Connection,
     select: Statement<'a>,
     is_number: Vec<bool>,
-    /// The places of the columns in the recording, by which their sums are stored; none if it has no sums.
+    /// The index of each column in the recording, which is that of its checksum; none if there are no checksums.
     places: Option<Vec<usize>>,
-    /// Spans that a group is held with.
+    /// The most spans of a group that is held in memory.
     most: usize,
-    group: Group,
+    group: SpanGroup,
 }
 
 /// The spans of some consecutive ticks.
-struct Group {
-    /// The rowids of its spans.
+struct SpanGroup {
+    /// The rowids of the spans: from `from` to before `to`.
     from: i64,
     to: i64,
-    /// Those that the ticks still to be read may need, by their first ticks, and the place of each one's cells.
+    /// The first tick, the last tick, and the index of the first value of each span. Sorted by the first tick.
     spans: Vec<(i64, i64, usize)>,
-    cells: Vec<Cell>,
+    cells: Vec<SpanValue>,
     odd: Rows,
-    /// How many of them have begun, and which of those have not ended.
+    /// How many spans have begun, and those of them that have not ended: last tick and index of the first value.
     begun: usize,
     current: Vec<(i64, usize)>,
-    /// Of a single tick, and too large to be held; whether it has been read.
+    /// Whether the group is of a single tick and too large to be held in memory; then, whether it has been read.
     is_large: bool,
     is_read: bool,
-    /// Its sums as they are stored, where there are any.
+    /// The stored checksums, if there are any.
     sums: Option<Vec<u8>>,
 }
 
-/// Is given the cells of a row, and what is odd among them.
-pub type Take<'a> = dyn FnMut(&[Cell], &Rows) -> Result<(), Trouble> + 'a;
+/// Takes the values of a row, and the rows that [`SpanValue::Odd`] refers to.
+pub(super) type TakeRow<'a> = dyn FnMut(&[SpanValue], &Rows) -> Result<(), ReadFailure> + 'a;
 
 impl<'a> Spans<'a> {
-    /// For rows as `query` wants them, in a recording as `header` says, which has checksums or not.
-    pub fn new(db: &'a Connection, query: &Query, header: &Header, has_sums: bool) -> rusqlite::Result<Self> {
+    /// Reads the columns of `query` from a recording with this header, with checksums or without.
+    pub(super) fn new(db: &'a Connection, query: &Query, header: &Header, has_sums: bool) -> rusqlite::Result<Self> {
         let names: Vec<String> = query.columns.iter().map(|column| format!(", \"{}\"", column.name)).collect();
         let select = format!(
             "SELECT rowid, first_tick, last_tick{} FROM spans WHERE rowid >= ?1 AND rowid < ?2 ORDER BY rowid",
@@ -76,22 +76,19 @@ impl<'a> Spans<'a> {
             is_number: query.columns.iter().map(|column| column.kind.is_number()).collect(),
             places: has_sums.then(|| query.columns.iter().map(place).collect()),
             most: group_spans(header.columns.len()),
-            group: Group::new(0, 0),
+            group: SpanGroup::new(0, 0),
         })
     }
 
-    /// Hands on the rows of `tick`, whose group's spans begin at `first_row`. Ticks are asked for in order.
-    ///
-    /// # Errors
-    /// Those of the database and of `take`, and when no psn wrote that.
-    pub fn of_tick(&mut self, tick: i64, first_row: i64, take: &mut Take<'_>) -> Result<(), Trouble> {
+    /// Calls `take` for each row of `tick`, whose group begins at the span `first_row`. Ticks are read in order.
+    pub(super) fn of_tick(&mut self, tick: i64, first_row: i64, take: &mut TakeRow<'_>) -> Result<(), ReadFailure> {
         if self.group.from != first_row {
             self.group = self.load(tick, first_row)?;
         }
         if self.group.is_large {
             return self.stream(tick, take);
         }
-        let Group { spans, cells, odd, begun, current, .. } = &mut self.group;
+        let SpanGroup { spans, cells, odd, begun, current, .. } = &mut self.group;
         current.retain(|(last, _)| *last >= tick);
         while let Some((_, last, place)) = spans.get(*begun).filter(|(first, ..)| *first <= tick) {
             if *last >= tick {
@@ -106,10 +103,10 @@ impl<'a> Spans<'a> {
         Ok(())
     }
 
-    fn load(&mut self, tick: i64, from: i64) -> Result<Group, Trouble> {
+    fn load(&mut self, tick: i64, from: i64) -> Result<SpanGroup, ReadFailure> {
         if from < self.group.to {
-            // So no span is read for two groups, however many there are.
-            return Err(Trouble::Malformed("its groups of ticks overlap"));
+            // So each span is read once, however many groups claim it.
+            return Err(ReadFailure::Malformed("its groups of ticks overlap"));
         }
         let (to, sums) = if self.places.is_some() {
             let (to, sums) = self.bounds(from)?;
@@ -117,13 +114,13 @@ impl<'a> Spans<'a> {
         } else {
             (self.next_group(tick, from)?, None)
         };
-        let mut group = Group::new(from, to.max(from));
+        let mut group = SpanGroup::new(from, to.max(from));
         group.sums = sums;
         if usize::try_from(to.saturating_sub(from)).is_ok_and(|count| count > self.most) {
             group.is_large = true;
             return Ok(group);
         }
-        let mut check = Check::new(&group, self.places.as_deref());
+        let mut check = GroupCheck::new(&group, self.places.as_deref());
         let mut rows = self.select.query([from, to])?;
         while let Some(row) = rows.next()? {
             let (first, last) = check.row(row)?;
@@ -137,21 +134,21 @@ impl<'a> Spans<'a> {
         Ok(group)
     }
 
-    /// Where the group ends that begins at `from`, and the sums of it that are stored.
-    fn bounds(&self, from: i64) -> Result<(i64, Vec<u8>), Trouble> {
+    /// The end of the group that begins at `from`, and its stored checksums.
+    fn bounds(&self, from: i64) -> Result<(i64, Vec<u8>), ReadFailure> {
         let mut select = self.db.prepare_cached("SELECT end_row, sums, sum FROM groups WHERE first_row = ?1")?;
         let mut rows = select.query([from])?;
-        let Some(row) = rows.next()? else { return Err(Trouble::Damaged) };
-        let ValueRef::Blob(sums) = row.get_ref(1)? else { return Err(Trouble::Damaged) };
-        let (Ok(to), Ok(sum)) = (row.get::<_, i64>(0), row.get::<_, i64>(2)) else { return Err(Trouble::Damaged) };
+        let Some(row) = rows.next()? else { return Err(ReadFailure::Damaged) };
+        let ValueRef::Blob(sums) = row.get_ref(1)? else { return Err(ReadFailure::Damaged) };
+        let (Ok(to), Ok(sum)) = (row.get::<_, i64>(0), row.get::<_, i64>(2)) else { return Err(ReadFailure::Damaged) };
         if to < from || sums::of_group(from, to, sums) != sum {
-            return Err(Trouble::Damaged);
+            return Err(ReadFailure::Damaged);
         }
         Ok((to, sums.to_vec()))
     }
 
-    /// Where the group ends in which `tick` is, of a recording without sums: where the next begins.
-    fn next_group(&self, tick: i64, from: i64) -> Result<i64, Trouble> {
+    /// The end of the group of `tick` in a recording without checksums: the beginning of the next.
+    fn next_group(&self, tick: i64, from: i64) -> Result<i64, ReadFailure> {
         let mut next = self.db.prepare_cached(
             "SELECT first_row FROM ticks WHERE tick > ?1 AND first_row <> ?2 AND row_count > 0 ORDER BY tick LIMIT 1",
         )?;
@@ -162,11 +159,11 @@ impl<'a> Spans<'a> {
         })
     }
 
-    fn stream(&mut self, tick: i64, take: &mut Take<'_>) -> Result<(), Trouble> {
+    fn stream(&mut self, tick: i64, take: &mut TakeRow<'_>) -> Result<(), ReadFailure> {
         if std::mem::replace(&mut self.group.is_read, true) {
-            return Err(Trouble::Malformed("a group of its ticks is larger than any of psn's"));
+            return Err(ReadFailure::Malformed("a group of its ticks is larger than any that psn writes"));
         }
-        let mut check = Check::new(&self.group, self.places.as_deref());
+        let mut check = GroupCheck::new(&self.group, self.places.as_deref());
         let (mut cells, mut odd) = (Vec::new(), Rows::new(1));
         let mut rows = self.select.query([self.group.from, self.group.to])?;
         while let Some(row) = rows.next()? {
@@ -178,35 +175,35 @@ impl<'a> Spans<'a> {
                 take(&cells, &odd)?;
             }
         }
-        // Its rows are counted by now: there is no leaving them out.
-        check.end().map_err(|_| Trouble::Malformed("it is damaged: a tick is not what its checksum says"))
+        // The rows have been handed on already, so the tick cannot be skipped.
+        check.end().map_err(|_| ReadFailure::Malformed("it is damaged: the checksum of a tick is wrong"))
     }
 }
 
-/// Checks the spans of a group as they are read.
-struct Check<'a> {
-    /// The rowid of the next span, where there are sums; else the last one's.
+/// Checks the spans of a group while they are read.
+struct GroupCheck<'a> {
+    /// The rowid expected next; without checksums, the last rowid.
     at: i64,
     to: i64,
     sums: Option<(GroupSums, &'a [usize], Vec<u8>)>,
 }
 
-impl<'a> Check<'a> {
-    fn new(group: &Group, places: Option<&'a [usize]>) -> Self {
+impl<'a> GroupCheck<'a> {
+    fn new(group: &SpanGroup, places: Option<&'a [usize]>) -> Self {
         let stored = group.sums.clone();
         let sums = places.zip(stored).map(|(places, stored)| (GroupSums::new(places.len()), places, stored));
         let at = if sums.is_some() { group.from } else { i64::MIN };
         Self { at, to: group.to, sums }
     }
 
-    /// Takes the next span, and returns the first and the last of its ticks.
-    fn row(&mut self, row: &Row<'_>) -> Result<(i64, i64), Trouble> {
+    /// Checks a span. Returns its first and its last tick.
+    fn row(&mut self, row: &Row<'_>) -> Result<(i64, i64), ReadFailure> {
         let (id, first, last): (i64, i64, i64) = (row.get(0)?, row.get(1)?, row.get(2)?);
         match &mut self.sums {
             None if id > self.at => self.at = id,
-            // A table has each row once, in order; a file that says otherwise could go on for ever.
-            None => return Err(Trouble::Malformed("its rows are out of order")),
-            Some(_) if id != self.at => return Err(Trouble::Damaged),
+            // Otherwise a crafted file could go on for ever.
+            None => return Err(ReadFailure::Malformed("its rows are out of order")),
+            Some(_) if id != self.at => return Err(ReadFailure::Damaged),
             Some((sums, places, _)) => {
                 self.at = self.at.saturating_add(1);
                 sums.span(id, first, last);
@@ -218,16 +215,16 @@ impl<'a> Check<'a> {
         Ok((first, last))
     }
 
-    /// Compares the sums, once there are no more spans.
-    fn end(self) -> Result<(), Trouble> {
+    /// Compares the checksums after the last span.
+    fn end(self) -> Result<(), ReadFailure> {
         let Some((sums, places, stored)) = &self.sums else { return Ok(()) };
         let is_same = |sum: Sum, place: usize| sums::stored_at(stored, place) == Some(sum.stored());
         let columns = sums.columns.iter().zip(places.iter()).all(|(sum, place)| is_same(*sum, place + 1));
-        if self.at == self.to && columns && is_same(sums.ticks, 0) { Ok(()) } else { Err(Trouble::Damaged) }
+        if self.at == self.to && columns && is_same(sums.ticks, 0) { Ok(()) } else { Err(ReadFailure::Damaged) }
     }
 }
 
-impl Group {
+impl SpanGroup {
     fn new(from: i64, to: i64) -> Self {
         Self {
             from,
@@ -244,13 +241,18 @@ impl Group {
     }
 }
 
-fn read_cells(row: &Row<'_>, is_number: &[bool], cells: &mut Vec<Cell>, odd: &mut Rows) -> Result<(), Trouble> {
+fn read_cells(
+    row: &Row<'_>,
+    is_number: &[bool],
+    cells: &mut Vec<SpanValue>,
+    odd: &mut Rows,
+) -> Result<(), ReadFailure> {
     for (place, is_number) in is_number.iter().enumerate() {
         cells.push(match row.get_ref(place + 3)? {
-            ValueRef::Integer(number) if *is_number => Cell::Number(number),
-            ValueRef::Integer(id) => Cell::String(id),
-            ValueRef::Null => Cell::Mark(Mark::None),
-            ValueRef::Real(_) | ValueRef::Blob(_) => Cell::Mark(Mark::Malformed),
+            ValueRef::Integer(number) if *is_number => SpanValue::Number(number),
+            ValueRef::Integer(id) => SpanValue::String(id),
+            ValueRef::Null => SpanValue::Mark(Mark::None),
+            ValueRef::Real(_) | ValueRef::Blob(_) => SpanValue::Mark(Mark::Malformed),
             ValueRef::Text(bytes) => {
                 let mut buffer = Vec::new();
                 let value = match number_beyond_64_bits(bytes) {
@@ -258,18 +260,18 @@ fn read_cells(row: &Row<'_>, is_number: &[bool], cells: &mut Vec<Cell>, odd: &mu
                     None => text::load(bytes, &mut buffer),
                 };
                 if let Value::Mark(mark) = value {
-                    Cell::Mark(mark)
+                    SpanValue::Mark(mark)
                 } else {
                     odd.push(value);
-                    Cell::Odd(odd.len() - 1)
+                    SpanValue::Odd(odd.len() - 1)
                 }
             }
         });
     }
-    if odd.size() > MAX_ODD_BYTES { Err(Trouble::Malformed("its numbers are texts")) } else { Ok(()) }
+    if odd.size() > MAX_ODD_BYTES { Err(ReadFailure::Malformed("its numbers are texts")) } else { Ok(()) }
 }
 
-/// The number that `digits` are, which SQLite's integers could not hold.
+/// The number that `digits` are, if it does not fit into 64 bits.
 fn number_beyond_64_bits(digits: &[u8]) -> Option<i128> {
     let number: i128 = std::str::from_utf8(digits).ok()?.parse().ok()?;
     i64::try_from(number).is_err().then_some(number)

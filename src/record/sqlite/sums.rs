@@ -1,19 +1,19 @@
-//! Checksums of what is stored: whatever is not what psn wrote is told, rather than counted.
+//! Checksums of what is stored, so that damage is reported and not counted.
 //!
-//! A sum takes one item after another. Each step is a bijection of the sum, so that a change of a single item always
-//! changes the result.
+//! A sum takes one item after another. Each step is a bijection of the sum, so a change of a single item always changes the
+//! result.
 
 use rusqlite::types::ValueRef;
 
-/// A sum in the making.
+/// A checksum to which items are added.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Sum(u64);
 
 impl Sum {
-    /// Odd, so that multiplying by it loses nothing: 2⁶⁴ divided by the golden ratio.
+    /// 2⁶⁴ divided by the golden ratio. It is odd, so that multiplying by it loses nothing.
     const FACTOR: u64 = 0x9e37_79b9_7f4a_7c15;
 
-    /// The sum of nothing.
+    /// The sum of no items.
     pub(super) const fn new() -> Self {
         Self(0x7073_6e31)
     }
@@ -30,7 +30,7 @@ impl Sum {
         self.number(i64::try_from(bytes.len()).unwrap_or(i64::MAX));
     }
 
-    /// Adds a value as it is stored, with what kind it is.
+    /// Adds a stored value and its type.
     pub(super) fn value(&mut self, value: ValueRef<'_>) {
         match value {
             ValueRef::Null => self.number(0),
@@ -53,13 +53,13 @@ impl Sum {
         }
     }
 
-    /// The sum, as SQLite stores it.
+    /// The sum in the form in which SQLite stores it.
     pub(super) const fn stored(self) -> i64 {
         (self.0 ^ self.0 >> 32).cast_signed()
     }
 }
 
-/// The sum of a text with its id or name.
+/// The checksum of a text and its id.
 pub(super) fn of_text(id: i64, text: &[u8]) -> i64 {
     let mut sum = Sum::new();
     sum.number(id);
@@ -67,7 +67,7 @@ pub(super) fn of_text(id: i64, text: &[u8]) -> i64 {
     sum.stored()
 }
 
-/// The sum of a row of `meta`.
+/// The checksum of a row of `meta`.
 pub(super) fn of_meta(name: &str, value: &str) -> i64 {
     let mut sum = Sum::new();
     sum.bytes(name.as_bytes());
@@ -75,7 +75,7 @@ pub(super) fn of_meta(name: &str, value: &str) -> i64 {
     sum.stored()
 }
 
-/// The sum of a tick: its numbers in the order of the table's columns, and its states.
+/// The checksum of a tick: its numbers in the order of the table's columns, then its states.
 pub(super) fn of_tick(numbers: &[i64], states: &[u8]) -> i64 {
     let mut sum = Sum::new();
     numbers.iter().for_each(|number| sum.number(*number));
@@ -83,7 +83,7 @@ pub(super) fn of_tick(numbers: &[i64], states: &[u8]) -> i64 {
     sum.stored()
 }
 
-/// The sum of a row of `groups`.
+/// The checksum of a row of `groups`.
 pub(super) fn of_group(first_row: i64, end_row: i64, sums: &[u8]) -> i64 {
     let mut sum = Sum::new();
     sum.number(first_row);
@@ -92,8 +92,7 @@ pub(super) fn of_group(first_row: i64, end_row: i64, sums: &[u8]) -> i64 {
     sum.stored()
 }
 
-/// The sums of a group's spans: one for which ticks they are of, and one for each column, so that a reader checks the columns
-/// that it reads.
+/// The checksums of a group's spans: one of their ticks, and one of each column, so that a reader checks only what it reads.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct GroupSums {
     pub(super) ticks: Sum,
@@ -101,33 +100,33 @@ pub(super) struct GroupSums {
 }
 
 impl GroupSums {
-    /// Those of no spans, with so many columns.
+    /// The checksums of no spans.
     pub(super) fn new(columns: usize) -> Self {
         Self { ticks: Sum::new(), columns: vec![Sum::new(); columns] }
     }
 
-    /// Adds which ticks the span at `row` is of.
+    /// Adds the ticks of the span with the rowid `row`.
     pub(super) const fn span(&mut self, row: i64, first: i64, last: i64) {
         self.ticks.number(row);
         self.ticks.number(first);
         self.ticks.number(last);
     }
 
-    /// Adds a span's value in the column at `place`.
+    /// Adds a span's value in the column with the index `place`.
     pub(super) fn value(&mut self, place: usize, value: ValueRef<'_>) {
         if let Some(sum) = self.columns.get_mut(place) {
             sum.value(value);
         }
     }
 
-    /// The sums as they are stored: eight bytes each, the columns' after the ticks'.
+    /// The checksums in stored form, eight bytes each: the ticks', then the columns'.
     pub(super) fn stored(&self) -> Vec<u8> {
         let sums = std::iter::once(self.ticks).chain(self.columns.iter().copied());
         sums.flat_map(|sum| sum.stored().to_le_bytes()).collect()
     }
 }
 
-/// The sum at `place` of those that are stored as `bytes`: 0 is the ticks', then come the columns'.
+/// The checksum with the index `place` of those stored as `bytes`: 0 is the ticks', then the columns'.
 pub(super) fn stored_at(bytes: &[u8], place: usize) -> Option<i64> {
     let bytes = bytes.get(place.checked_mul(8)?..)?.first_chunk()?;
     Some(i64::from_le_bytes(*bytes))

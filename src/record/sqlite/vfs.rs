@@ -1,7 +1,7 @@
-//! A file system for SQLite (<https://sqlite.org/vfs.html>) that has the files psn opened, and no others.
+//! A file system for SQLite (<https://sqlite.org/vfs.html>) with the files that psn opened, and no others.
 //!
-//! It reads by pread alone. It has no shared memory, so that SQLite keeps the index of a log in its own memory (locking mode
-//! `exclusive`); it refuses to write, to truncate and to open anything else.
+//! It reads with pread. It has no shared memory, so SQLite keeps the index of a log in its own memory (locking mode
+//! `exclusive`). It refuses to write, to truncate and to open anything else.
 #![allow(unsafe_code)]
 
 use std::collections::HashMap;
@@ -12,32 +12,28 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use rusqlite::ffi::{self, sqlite3_file, sqlite3_io_methods, sqlite3_vfs};
 
-use super::files::{Files, Which};
+use super::files::{DatabaseFiles, FileRole};
 
-/// The file system's name.
 pub(super) const NAME: &CStr = c"psn-read";
 
-/// How many bytes a name may have: `psn-` and a number, with a suffix.
+/// The most bytes of a name: `psn-`, a number and a suffix.
 const MAX_NAME: c_int = 64;
 
-type Registry = Mutex<HashMap<String, Arc<Files>>>;
+type Registry = Mutex<HashMap<String, Arc<DatabaseFiles>>>;
 
-/// The files that are about to be opened, by the names made up for them.
+/// The files that SQLite may open, by their made-up names.
 fn registry() -> &'static Registry {
     static FILES: OnceLock<Registry> = OnceLock::new();
     FILES.get_or_init(Registry::default)
 }
 
-/// A name under which SQLite may open some files, as long as this lives. What it has opened then stays open.
+/// A name under which SQLite may open some files, until this is dropped. Files that it has opened stay open.
 #[derive(Debug)]
-pub(super) struct Offer(String);
+pub(super) struct OfferedName(String);
 
-impl Offer {
-    /// Offers `files`.
-    ///
-    /// # Errors
-    /// The code of SQLite's error, when it does not take the file system.
-    pub(super) fn new(files: &Arc<Files>) -> Result<Self, rusqlite::Error> {
+impl OfferedName {
+    /// Makes up a name for `files`. Fails if SQLite does not accept the file system.
+    pub(super) fn new(files: &Arc<DatabaseFiles>) -> Result<Self, rusqlite::Error> {
         static NEXT: AtomicU64 = AtomicU64::new(0);
         register()?;
         let name = format!("psn-{}", NEXT.fetch_add(1, Ordering::Relaxed));
@@ -45,23 +41,22 @@ impl Offer {
         Ok(Self(name))
     }
 
-    /// The name.
     pub(super) fn name(&self) -> &str {
         &self.0
     }
 }
 
-impl Drop for Offer {
+impl Drop for OfferedName {
     fn drop(&mut self) {
         registry().lock().unwrap_or_else(PoisonError::into_inner).remove(&self.0);
     }
 }
 
-/// Makes the file system known to SQLite, once.
+/// Registers the file system with SQLite, once.
 fn register() -> Result<(), rusqlite::Error> {
     static CODE: OnceLock<c_int> = OnceLock::new();
     let code = *CODE.get_or_init(|| {
-        // SAFETY: SQLite is linked in, and initialises itself; the default file system lives as long as the process.
+        // SAFETY: SQLite is linked in and initializes itself; the default file system lives as long as the process.
         let default = unsafe { ffi::sqlite3_vfs_find(ptr::null()) };
         if default.is_null() {
             return ffi::SQLITE_ERROR;
@@ -83,7 +78,7 @@ fn register() -> Result<(), rusqlite::Error> {
             xDlError: None,
             xDlSym: None,
             xDlClose: None,
-            // Of the system's own these three use no file and no state of theirs.
+            // These three of the default file system use no file and no state of their own.
             xRandomness: default.xRandomness,
             xSleep: default.xSleep,
             xCurrentTime: default.xCurrentTime,
@@ -93,19 +88,19 @@ fn register() -> Result<(), rusqlite::Error> {
             xGetSystemCall: None,
             xNextSystemCall: None,
         });
-        // SAFETY: SQLite keeps the pointer, to what is leaked and so never freed.
+        // SAFETY: SQLite keeps the pointer to what is leaked, and so never freed.
         unsafe { ffi::sqlite3_vfs_register(Box::leak(vfs), 0) }
     });
     if code == ffi::SQLITE_OK { Ok(()) } else { Err(rusqlite::Error::SqliteFailure(ffi::Error::new(code), None)) }
 }
 
-/// An open file, in memory of SQLite's.
+/// An open file, in memory that SQLite allocates.
 #[repr(C)]
 struct OpenFile {
     base: sqlite3_file,
     /// From `Arc::into_raw`; null once it is closed.
-    files: *const Files,
-    which: Which,
+    files: *const DatabaseFiles,
+    which: FileRole,
 }
 
 static METHODS: sqlite3_io_methods = sqlite3_io_methods {
@@ -130,16 +125,16 @@ static METHODS: sqlite3_io_methods = sqlite3_io_methods {
     xUnfetch: None,
 };
 
-/// The files offered under the name, with what its suffix says.
-fn find(name: *const c_char) -> Option<(Arc<Files>, Which)> {
+/// The files offered under a name without its suffix, and the one that the suffix names.
+fn find(name: *const c_char) -> Option<(Arc<DatabaseFiles>, FileRole)> {
     if name.is_null() {
         return None;
     }
-    // SAFETY: SQLite's names end with a 0, and live through the call.
+    // SAFETY: SQLite's names end with a 0 and live through the call.
     let name = unsafe { CStr::from_ptr(name) }.to_str().ok()?;
     let (name, which) = match name.strip_suffix("-wal") {
-        Some(name) => (name, Which::Log),
-        None => (name, Which::Database),
+        Some(name) => (name, FileRole::Log),
+        None => (name, FileRole::Database),
     };
     let files = registry().lock().unwrap_or_else(PoisonError::into_inner).get(name).map(Arc::clone)?;
     Some((files, which))
@@ -152,18 +147,18 @@ unsafe extern "C" fn open(
     flags: c_int,
     out_flags: *mut c_int,
 ) -> c_int {
-    // SAFETY: SQLite gives `szOsFile` bytes for the file; without methods it is one that was not opened.
+    // SAFETY: SQLite allocates `szOsFile` bytes for the file; without methods it counts as not opened.
     unsafe { (*file).pMethods = ptr::null() };
     let wanted = if flags & ffi::SQLITE_OPEN_WAL != 0 {
-        Which::Log
+        FileRole::Log
     } else if flags & ffi::SQLITE_OPEN_MAIN_DB != 0 {
-        Which::Database
+        FileRole::Database
     } else {
-        // A journal or a temporary file: there is none, and none is made.
+        // A journal or a temporary file: there is none, and none is created.
         return ffi::SQLITE_CANTOPEN;
     };
     let Some((files, _)) = find(name).filter(|(_, which)| *which == wanted) else { return ffi::SQLITE_CANTOPEN };
-    // SAFETY: as above; the whole of it is written.
+    // SAFETY: as above; all of it is written.
     unsafe {
         ptr::write(
             file.cast::<OpenFile>(),
@@ -176,7 +171,7 @@ unsafe extern "C" fn open(
     }
     if !out_flags.is_null() {
         let kind = flags & (ffi::SQLITE_OPEN_WAL | ffi::SQLITE_OPEN_MAIN_DB);
-        // SAFETY: it is not null, and SQLite's to be written.
+        // SAFETY: it is not null, and SQLite's, to be written.
         unsafe { *out_flags = ffi::SQLITE_OPEN_READONLY | kind };
     }
     ffi::SQLITE_OK
@@ -186,8 +181,8 @@ unsafe extern "C" fn open(
 ///
 /// # Safety
 /// `file` was opened by [`open`] and is not closed.
-unsafe fn opened<'a>(file: *mut sqlite3_file) -> Option<(&'a Files, Which)> {
-    // SAFETY: so the caller says; `files` is from `Arc::into_raw`, or null.
+unsafe fn opened<'a>(file: *mut sqlite3_file) -> Option<(&'a DatabaseFiles, FileRole)> {
+    // SAFETY: the caller guarantees it; `files` is from `Arc::into_raw`, or null.
     unsafe {
         let file = &*file.cast::<OpenFile>();
         file.files.as_ref().map(|files| (files, file.which))
@@ -212,7 +207,7 @@ unsafe extern "C" fn read(file: *mut sqlite3_file, buffer: *mut c_void, amount: 
     if files.is_stopped() {
         return ffi::SQLITE_INTERRUPT;
     }
-    // SAFETY: SQLite gives a buffer of `amount` bytes. Zeros first: it may never have been written.
+    // SAFETY: SQLite gives a buffer of `amount` bytes. It may be uninitialized, so zeros are written first.
     let buffer = unsafe {
         ptr::write_bytes(buffer.cast::<u8>(), 0, len);
         std::slice::from_raw_parts_mut(buffer.cast::<u8>(), len)
@@ -225,7 +220,7 @@ unsafe extern "C" fn read(file: *mut sqlite3_file, buffer: *mut c_void, amount: 
 }
 
 unsafe extern "C" fn file_size(file: *mut sqlite3_file, size: *mut i64) -> c_int {
-    // SAFETY: of an open file; `size` is SQLite's to be written.
+    // SAFETY: the file is open; `size` is SQLite's, to be written.
     unsafe {
         match opened(file).map(|(files, which)| files.len(which)) {
             Some(Ok(len)) => {
@@ -251,7 +246,7 @@ unsafe extern "C" fn accept(_: *mut sqlite3_file, _: c_int) -> c_int {
 }
 
 unsafe extern "C" fn check_reserved_lock(_: *mut sqlite3_file, is_held: *mut c_int) -> c_int {
-    // SAFETY: SQLite's to be written.
+    // SAFETY: it is SQLite's, to be written.
     unsafe { *is_held = 0 };
     ffi::SQLITE_OK
 }
@@ -268,19 +263,19 @@ unsafe extern "C" fn device_characteristics(_: *mut sqlite3_file) -> c_int {
     0
 }
 
-/// SQLite takes away the log of an empty database; nothing is taken away here.
+/// SQLite deletes the log of an empty database; nothing is deleted here.
 unsafe extern "C" fn delete(_: *mut sqlite3_vfs, _: *const c_char, _: c_int) -> c_int {
     ffi::SQLITE_OK
 }
 
 unsafe extern "C" fn access(_: *mut sqlite3_vfs, name: *const c_char, _: c_int, result: *mut c_int) -> c_int {
-    let is_there = find(name).is_some_and(|(files, which)| which == Which::Database || files.has_log());
-    // SAFETY: SQLite's to be written.
+    let is_there = find(name).is_some_and(|(files, which)| which == FileRole::Database || files.has_log());
+    // SAFETY: it is SQLite's, to be written.
     unsafe { *result = c_int::from(is_there) };
     ffi::SQLITE_OK
 }
 
-/// Names are whole as they are.
+/// The made-up names are complete already.
 unsafe extern "C" fn full_pathname(_: *mut sqlite3_vfs, name: *const c_char, room: c_int, out: *mut c_char) -> c_int {
     // SAFETY: the name ends with a 0; `out` has `room` bytes.
     unsafe {

@@ -1,4 +1,4 @@
-//! Writes SQLite recordings: a transaction a flush.
+//! Writes SQLite recordings. Each flush ends a transaction.
 
 use std::collections::HashMap;
 use std::fs::File;
@@ -8,64 +8,68 @@ use foldhash::fast::RandomState;
 use rusqlite::types::ValueRef;
 use rusqlite::{Connection, params};
 
+use super::connect::SqliteError;
 use super::sums::{self, GroupSums};
-use super::{fresh, schema};
+use super::{new_database, schema};
 use crate::record::repeats::Repeats;
 use crate::record::{Header, RecordError, Sink, TickInfo, text};
 use crate::report::Facts;
 use crate::row::observation::{Mark, Value};
 use crate::row::rows::Rows;
 
-/// Spans of `columns` columns that a group of ticks may have, unless it is one tick with more: a reader holds them, in 64 MiB.
-pub fn group_spans(columns: usize) -> usize {
+/// The most spans of a group, for rows of `columns` columns: a reader holds a group in 64 MiB. A group of a single tick may
+/// have more.
+pub(super) fn group_spans(columns: usize) -> usize {
     (1 << 22) / columns.max(1)
 }
 
-/// Ticks of a group at most.
+/// The most ticks of a group.
 const GROUP_TICKS: i64 = 1 << 12;
 
-/// A database in the making.
+/// A recording that is written.
 ///
-/// Ticks are written in groups. A row that stays as it is through several ticks of a group is stored once, with the first
-/// and the last of them, when it changes or the group ends; each flush ends the group.
+/// Ticks are written in groups. A row that stays the same through several ticks of a group is stored once, with the first
+/// and the last of them, when it changes or the group ends. Each flush ends the group.
 #[derive(Debug)]
-pub struct SqliteSink {
+pub(crate) struct SqliteSink {
     path: PathBuf,
-    // Closed before the lock is: whoever closes a file lets go of all of the process's POSIX locks on it.
+    // Dropped before the lock: closing any descriptor of a file releases all of the process's POSIX locks on it.
     db: Connection,
-    insert: String,
+    /// The statements that insert a span and a tick.
+    insert_span: String,
+    insert_tick: String,
     is_number: Vec<bool>,
-    strings: Strings,
+    strings: TextIds,
     next_tick: i64,
     next_row: i64,
-    /// The tick and the row that the group begins with.
+    /// The first tick and the first rowid of the group.
     group: (i64, i64),
     repeats: Repeats,
-    /// Of the group's spans that were written.
+    /// The checksums of the group's spans that were written.
     sums: GroupSums,
-    /// For each row of the last tick, the first tick in which it was as it is.
+    /// For each row of the previous tick, the tick since which it has been the same.
     since: Vec<i64>,
     in_transaction: bool,
     _lock: File,
 }
 
-/// The ids of texts: those in use lately in memory, all of them in the database, in their stored form.
+/// The ids of texts. All are in the database in their stored form, those of recent use also in memory.
 #[derive(Debug, Default)]
-struct Strings {
+struct TextIds {
     ids: HashMap<Box<[u8]>, i64, RandomState>,
-    /// Bytes of the texts in memory.
+    /// The bytes of the texts in memory.
     bytes: usize,
     has_started_over: bool,
     marks: [Option<i64>; Mark::ALL.len()],
     next: i64,
 }
 
-impl Strings {
-    /// Texts after which the memory starts over, and bytes of theirs.
+impl TextIds {
+    /// The most texts, and the most bytes of texts, in memory. Beyond that the memory is emptied.
     const CACHED: usize = 1 << 16;
     const CACHED_BYTES: usize = 16 << 20;
 
-    /// The id of `value` in a column of texts.
+    /// The id of `value`, which is in a column of texts.
     fn id(&mut self, db: &Connection, value: Value<'_>) -> rusqlite::Result<i64> {
         match value {
             Value::Text(text) => self.id_of_text(db, text),
@@ -99,7 +103,7 @@ impl Strings {
     }
 
     fn id_of_stored(&mut self, db: &Connection, stored: &str) -> rusqlite::Result<i64> {
-        // In the database it may be all the same, if the memory has started over since.
+        // A text that is no longer in memory may still be in the database.
         if self.has_started_over {
             let mut select = db.prepare_cached("SELECT id FROM strings WHERE text = ?1")?;
             if let Some(id) = rusqlite::OptionalExtension::optional(select.query_row([stored], |row| row.get(0)))? {
@@ -114,24 +118,22 @@ impl Strings {
 }
 
 impl SqliteSink {
-    /// Makes a database for rows as `header` says. What is there is replaced if `force` says so.
-    ///
-    /// # Errors
-    /// When there is something at the path, when another psn writes it, and when it can not be made.
-    pub fn create(path: &Path, header: &Header, force: bool) -> Result<Self, RecordError> {
-        let fresh = fresh::Fresh::create(path, force)?;
+    /// Creates a database for rows with the columns of `header`. An existing one is replaced if `force` is set.
+    pub(crate) fn create(path: &Path, header: &Header, force: bool) -> Result<Self, RecordError> {
+        let new_database = new_database::NewDatabase::create(path, force)?;
         let write = |db: &Connection| -> rusqlite::Result<()> {
             db.execute_batch(&format!("BEGIN;{}COMMIT;", schema::create(header)))?;
             insert_meta(db, "header", &serde_json::to_string(header).unwrap_or_default())
         };
-        let (db, lock) = fresh.fill(write)?;
+        let (db, lock) = new_database.fill(write)?;
         let places = vec!["?"; header.columns.len() + 2].join(", ");
         Ok(Self {
             path: path.to_owned(),
             db,
-            insert: format!("INSERT INTO spans VALUES ({places})"),
+            insert_tick: schema::insert_tick(),
+            insert_span: format!("INSERT INTO spans VALUES ({places})"),
             is_number: header.columns.iter().map(crate::record::RecordedColumn::is_number).collect(),
-            strings: Strings::default(),
+            strings: TextIds::default(),
             next_tick: 0,
             next_row: 1,
             group: (0, 1),
@@ -160,7 +162,7 @@ impl SqliteSink {
         let since = since.collect();
         self.write_ended()?;
         self.since = since;
-        self.repeats.keep(rows);
+        self.repeats.remember(rows);
         self.insert_tick(tick, count)?;
         self.next_tick += 1;
         Ok(())
@@ -168,39 +170,21 @@ impl SqliteSink {
 
     fn insert_tick(&self, tick: &TickInfo, rows: usize) -> rusqlite::Result<()> {
         let states = tick.states.to_string();
-        let numbers = [
-            self.next_tick,
-            signed(tick.time_ns),
-            signed(tick.late_ns),
-            signed(tick.pass_ns),
-            signed(tick.due),
-            signed(tick.throttled),
-            signed(tick.abandoned),
-            signed(tick.lost),
-            signed(tick.processes),
-            signed(tick.threads),
-            self.group.1,
-            signed(rows as u64),
-        ];
+        let numbers = schema::tick_numbers(self.next_tick, tick, self.group.1, rows);
         let sum = sums::of_tick(&numbers, states.as_bytes());
-        let [before @ .., first_row, row_count] = &numbers;
-        let mut statement = self
-            .db
-            .prepare_cached("INSERT INTO ticks VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)")?;
-        for (place, number) in before.iter().enumerate() {
-            statement.raw_bind_parameter(place + 1, number)?;
+        let mut insert = self.db.prepare_cached(&self.insert_tick)?;
+        for (place, number) in numbers.iter().enumerate() {
+            insert.raw_bind_parameter(place + 1, number)?;
         }
-        statement.raw_bind_parameter(11, &states)?;
-        for (place, number) in [first_row, row_count, &sum].into_iter().enumerate() {
-            statement.raw_bind_parameter(place + 12, number)?;
-        }
-        statement.raw_execute()?;
+        insert.raw_bind_parameter(schema::TICK_NUMBERS + 1, &states)?;
+        insert.raw_bind_parameter(schema::TICK_NUMBERS + 2, sum)?;
+        insert.raw_execute()?;
         Ok(())
     }
 
-    /// Writes those rows of the last tick that do not go on.
+    /// Writes the rows of the previous tick that ended with it.
     fn write_ended(&mut self) -> rusqlite::Result<()> {
-        let mut insert = self.db.prepare_cached(&self.insert)?;
+        let mut insert = self.db.prepare_cached(&self.insert_span)?;
         for (place, rows, row) in self.repeats.ended() {
             let (first, last) = (self.since.get(place).copied().unwrap_or(self.next_tick), self.next_tick - 1);
             self.sums.span(self.next_row, first, last);
@@ -209,20 +193,20 @@ impl SqliteSink {
             for (column, is_number) in self.is_number.iter().enumerate() {
                 let value = rows.value(row, column);
                 let stored = match value {
-                    _ if !is_number => Stored::Number(self.strings.id(&self.db, value)?),
+                    _ if !is_number => BoundValue::Number(self.strings.id(&self.db, value)?),
                     Value::Number(number) => match i64::try_from(number) {
-                        Ok(number) => Stored::Number(number),
-                        Err(_) => Stored::Text(number.to_string().into()),
+                        Ok(number) => BoundValue::Number(number),
+                        Err(_) => BoundValue::Text(number.to_string().into()),
                     },
-                    Value::Mark(mark) => Stored::Text(mark.text().into()),
-                    Value::Text(bytes) => Stored::Text(text::store(bytes)),
+                    Value::Mark(mark) => BoundValue::Text(mark.text().into()),
+                    Value::Text(bytes) => BoundValue::Text(text::store(bytes)),
                 };
                 match stored {
-                    Stored::Number(number) => {
+                    BoundValue::Number(number) => {
                         self.sums.value(column, ValueRef::Integer(number));
                         insert.raw_bind_parameter(column + 3, number)?;
                     }
-                    Stored::Text(text) => {
+                    BoundValue::Text(text) => {
                         self.sums.value(column, ValueRef::Text(text.as_bytes()));
                         insert.raw_bind_parameter(column + 3, text.as_ref())?;
                     }
@@ -234,7 +218,7 @@ impl SqliteSink {
         Ok(())
     }
 
-    /// Writes what there is of the group, and begins another.
+    /// Writes what is left of the group, and begins another.
     fn end_group(&mut self) -> rusqlite::Result<()> {
         self.write_ended()?;
         self.since.clear();
@@ -265,15 +249,15 @@ impl SqliteSink {
             insert_meta(&self.db, "facts", &serde_json::to_string(facts).unwrap_or_default())?;
         }
         insert_meta(&self.db, "end", &format!("{{\"ticks\":{}}}", self.next_tick))?;
-        // One file again, to be copied and mailed. Not if somebody reads it just now: then it stays as it is. The journal of
-        // this last change is in memory: no file is made for it.
+        // Merges the log into the database, so that one file can be copied. This fails while somebody reads it, and then the
+        // log stays. The journal of this last change is kept in memory, so that no file is created for it.
         let _ = self.db.execute_batch("PRAGMA wal_checkpoint(TRUNCATE); PRAGMA journal_mode = MEMORY;");
         Ok(())
     }
 }
 
-/// A value as it is bound.
-enum Stored<'a> {
+/// A value as it is bound to a statement.
+enum BoundValue<'a> {
     Number(i64),
     Text(std::borrow::Cow<'a, str>),
 }
@@ -285,22 +269,17 @@ fn insert_meta(db: &Connection, name: &str, value: &str) -> rusqlite::Result<()>
     Ok(())
 }
 
-/// SQLite's integers are signed; nothing that is counted here comes near the end of them.
-fn signed(number: u64) -> i64 {
-    i64::try_from(number).unwrap_or(i64::MAX)
-}
-
 impl Sink for SqliteSink {
     fn add(&mut self, tick: &TickInfo, rows: &mut Vec<Rows>) -> Result<(), RecordError> {
-        self.write_tick(tick, rows).map_err(|error| RecordError::engine(&self.path, error))
+        self.write_tick(tick, rows).map_err(|error| RecordError::engine(&self.path, SqliteError(error)))
     }
 
     fn flush(&mut self) -> Result<(), RecordError> {
-        self.commit().map_err(|error| RecordError::engine(&self.path, error))
+        self.commit().map_err(|error| RecordError::engine(&self.path, SqliteError(error)))
     }
 
     fn finish(&mut self, facts: Option<&Facts>) -> Result<(), RecordError> {
-        self.finish_with(facts).map_err(|error| RecordError::engine(&self.path, error))
+        self.finish_with(facts).map_err(|error| RecordError::engine(&self.path, SqliteError(error)))
     }
 }
 
@@ -313,11 +292,11 @@ mod tests {
         let db = Connection::open_in_memory().unwrap();
         db.execute_batch("CREATE TABLE strings (id INTEGER PRIMARY KEY, text TEXT NOT NULL UNIQUE, sum INTEGER)")
             .unwrap();
-        let mut strings = Strings::default();
+        let mut strings = TextIds::default();
         let long = |number: u32| format!("{number}{}", "x".repeat(40_000)).into_bytes();
         let ids: Vec<i64> = (0..500).map(|number| strings.id(&db, Value::Text(&long(number))).unwrap()).collect();
         assert_eq!(ids, (1..=500).collect::<Vec<i64>>());
-        assert!(strings.bytes <= Strings::CACHED_BYTES && strings.ids.len() < 500, "{}", strings.bytes);
+        assert!(strings.bytes <= TextIds::CACHED_BYTES && strings.ids.len() < 500, "{}", strings.bytes);
         assert_eq!(strings.id(&db, Value::Text(&long(7))).unwrap(), 8);
     }
 }

@@ -1,4 +1,4 @@
-//! Which ticks were due in which slice.
+//! Counts the ticks that were due in each slice.
 
 use std::collections::BTreeMap;
 
@@ -6,22 +6,22 @@ use crate::record::{Header, RecordError, TickInfo};
 use crate::report::Ticks;
 use crate::time::moment::length;
 
-/// Slices at most: what is known of each takes memory.
+/// Slices at most, to bound memory.
 pub const MAX_SLICES: usize = 250_000;
 
-/// The ticks of each slice, as they are read.
+/// Counts the ticks of each slice.
 ///
-/// A tick that was missed was due at a time of its own: those between two that were taken are spread evenly over the time
-/// between them. So a slice in which psn took none can have ticks all the same.
+/// The ticks that were missed between two completed ones are spread evenly over the time between these. So a slice without a
+/// completed tick can have due ones.
 #[derive(Debug)]
 pub(super) struct Due {
     per_ns: u64,
-    /// Whether only a part of the time is looked at: then nothing is known of what was missed before its first tick.
+    /// Whether the question has a start: then it is not known how many ticks were missed before the first one.
     is_part: bool,
     slices: BTreeMap<u64, Ticks>,
-    /// The run of the last tick, and that.
+    /// The run of the last tick, and the tick.
     last: Option<(String, TickInfo)>,
-    /// The start of the last tick's slice.
+    /// The start of the slice of the last tick.
     last_start: u64,
     is_ordered: bool,
 }
@@ -38,7 +38,7 @@ impl Due {
         }
     }
 
-    /// The slices, and whether their ticks came in order.
+    /// The ticks by the starts of their slices, and whether they were added in the order of slices.
     pub(super) fn finish(mut self) -> (BTreeMap<u64, Ticks>, bool) {
         for ticks in self.slices.values_mut() {
             ticks.missed = ticks.expected.saturating_sub(ticks.completed);
@@ -46,7 +46,7 @@ impl Due {
         (self.slices, self.is_ordered)
     }
 
-    /// Counts a tick that was taken, and those that were missed since the one before.
+    /// Adds a completed tick, and the ticks that were missed since the last one.
     pub(super) fn add(&mut self, header: &Header, tick: &TickInfo) -> Result<(), RecordError> {
         let start = tick.time_ns / self.per_ns * self.per_ns;
         self.is_ordered &= start >= self.last_start;
@@ -76,7 +76,7 @@ impl Due {
         Ok(())
     }
 
-    /// Counts ticks that were due between two times.
+    /// Spreads missed ticks evenly over the time between two completed ones.
     fn spread(&mut self, missed: u64, after_ns: u64, before_ns: u64) -> Result<(), RecordError> {
         let (first, last) = (after_ns / self.per_ns, before_ns / self.per_ns);
         let (long, parts) = (u128::from(before_ns - after_ns), u128::from(missed) + 1);
@@ -90,7 +90,7 @@ impl Due {
         let mut counted = 0;
         for slice in first..=last {
             let end = u128::from(slice + 1) * u128::from(self.per_ns);
-            // Those before its end, of which the last is no more than all.
+            // The number of missed ticks before the end of this slice.
             let until = (end.saturating_sub(u128::from(after_ns)).min(long) * parts).div_ceil(long).saturating_sub(1);
             let until = u64::try_from(until).unwrap_or(missed).clamp(counted, missed);
             let until = if slice == last { missed } else { until };
@@ -112,12 +112,7 @@ impl Due {
 
     fn slice(&mut self, start: u64) -> Result<&mut Ticks, RecordError> {
         if self.slices.len() >= MAX_SLICES && !self.slices.contains_key(&start) {
-            return Err(RecordError::Engine {
-                path: format!("--per {}", length(self.per_ns)),
-                reason: format!(
-                    "that is more than {MAX_SLICES} slices; take longer ones, or less time with --from and --to"
-                ),
-            });
+            return Err(RecordError::TooManySlices { per: length(self.per_ns), max: MAX_SLICES });
         }
         Ok(self.slices.entry(start).or_default())
     }

@@ -1,40 +1,40 @@
-//! The matrix, for people: a row a group, with its average in each slice and all of its course as a sparkline.
+//! The table of `--per`: one row a group, with a sparkline and the average of each slice.
 
 use std::sync::Arc;
 
 use crate::output::Charset;
 use crate::output::natural_width;
-use crate::replay::slices::{AVERAGE, Slice, Survey};
-use crate::report::{Align, Field, Report, ReportColumn, Row};
-use crate::row::observation::Mark;
+use crate::replay::slices::{Slice, Survey};
+use crate::report::{Columns, Datum, GroupKey, Report, ReportColumn, Row};
+use crate::row::value::{Mark, OwnedValue};
 use crate::time::moment::{length, local, local_as};
 
-/// Characters of a sparkline at most; more slices than that are put together, the largest of them shown.
+/// Characters of a sparkline at most. If there are more slices, a bar shows the largest average of several.
 const TREND_WIDTH: usize = 24;
 
-/// Columns of slices at most, and at least where the terminal is narrow; more slices than that are put together.
+/// Columns of slices, at most and (in a narrow terminal) at least. If there are more slices, a column covers several.
 const MAX_COLUMNS: usize = 24;
 const MIN_COLUMNS: usize = 3;
 
-/// Groups at most: each takes memory for its course.
+/// Groups at most, to bound memory.
 const MAX_GROUPS: usize = 100_000;
 
-/// The bars of a sparkline, from nothing to the most.
+/// The bars of a sparkline, from 0 to the largest value.
 const BARS: [char; 9] = [' ', '▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
 
-/// A matrix in the making.
+/// The table while slices are added.
 pub struct Matrix {
     per_ns: u64,
-    /// Slices of a column, and of a bar.
-    to_a_column: usize,
-    to_a_bar: usize,
-    columns: Vec<Column>,
+    /// Slices that a column covers, and a bar.
+    per_column: usize,
+    per_bar: usize,
+    columns: Vec<TimeColumn>,
     groups: Vec<Course>,
 }
 
-/// Some slices on end.
+/// The slices of one column.
 #[derive(Debug, Clone, Copy, Default)]
-struct Column {
+struct TimeColumn {
     from_ns: u64,
     due: u64,
     taken: u64,
@@ -44,7 +44,7 @@ struct Column {
     late_max_ms: f64,
 }
 
-/// A group's samples in each column, and its largest average in each bar.
+/// For one group: its samples in each column, and its largest average in each bar.
 #[derive(Debug, Clone, Default)]
 struct Course {
     samples: Box<[u64]>,
@@ -52,26 +52,26 @@ struct Course {
 }
 
 impl Matrix {
-    /// An empty one for the slices and groups of `survey`, as wide as the terminal if there is one.
+    /// An empty table for the slices and groups of `survey`, to fit `terminal` columns if there is a terminal.
     #[must_use]
     pub fn new(survey: &Survey, per_ns: u64, terminal: Option<usize>) -> Self {
         let slices = survey.len();
-        let to_a_column = slices.div_ceil(columns_that_fit(survey, terminal)).max(1);
-        let to_a_bar = slices.div_ceil(TREND_WIDTH).max(1);
-        let starts: Vec<u64> = survey.starts().step_by(to_a_column).collect();
-        let columns: Vec<Column> =
-            starts.iter().map(|from_ns| Column { from_ns: *from_ns, ..Column::default() }).collect();
+        let per_column = slices.div_ceil(columns_that_fit(survey, terminal)).max(1);
+        let per_bar = slices.div_ceil(TREND_WIDTH).max(1);
+        let starts: Vec<u64> = survey.starts().step_by(per_column).collect();
+        let columns: Vec<TimeColumn> =
+            starts.iter().map(|from_ns| TimeColumn { from_ns: *from_ns, ..TimeColumn::default() }).collect();
         let course = Course {
             samples: vec![0; columns.len()].into_boxed_slice(),
-            averages: vec![0.0; slices.div_ceil(to_a_bar)].into_boxed_slice(),
+            averages: vec![0.0; slices.div_ceil(per_bar)].into_boxed_slice(),
         };
         let groups = vec![course; survey.whole.rows.len().min(MAX_GROUPS)];
-        Self { per_ns, to_a_column, to_a_bar, columns, groups }
+        Self { per_ns, per_column, per_bar, columns, groups }
     }
 
-    /// Counts a slice.
+    /// Adds a slice.
     pub fn add(&mut self, slice: &Slice) {
-        let (column, bar) = (slice.place / self.to_a_column, slice.place / self.to_a_bar);
+        let (column, bar) = (slice.index / self.per_column, slice.index / self.per_bar);
         if let Some(column) = self.columns.get_mut(column) {
             column.due = column.due.saturating_add(slice.ticks.expected);
             column.taken += slice.ticks.completed;
@@ -82,58 +82,60 @@ impl Matrix {
         }
         for (group, row) in &slice.rows {
             let Some(course) = self.groups.get_mut(*group) else { continue };
-            if let (Some(sum), Some(Field::Integer(samples))) = (course.samples.get_mut(column), row.fields.first()) {
-                *sum = sum.saturating_add(u64::try_from(*samples).unwrap_or(0));
+            if let Some(sum) = course.samples.get_mut(column) {
+                *sum = sum.saturating_add(row.samples());
             }
-            if let (Some(most), Some(Field::Decimal(average))) = (course.averages.get_mut(bar), row.fields.get(AVERAGE))
-            {
-                *most = most.max(*average);
+            if let Some(largest) = course.averages.get_mut(bar) {
+                *largest = largest.max(row.average());
             }
         }
     }
 
-    /// The matrix, and the account of its columns.
+    /// The table, and a table of the ticks in its columns.
     #[must_use]
     pub fn finish(self, survey: &Survey) -> (Report, Report) {
         let whole = &survey.whole;
-        let first_dimension = survey.first_dimension();
         let labels = self.labels();
-        let mut report = Report { rows: Vec::new(), ..whole.clone() };
-        report.title = self.title(survey);
-        let (before, group) = whole.columns.split_at(first_dimension);
-        report.columns = before.to_vec();
-        report.columns.push(column("trend", Align::Left));
-        report.columns.extend(labels.iter().map(|label| column(label, Align::Right)));
-        report.columns.extend_from_slice(group);
-        for (row, course) in whole.rows.iter().zip(&self.groups) {
-            let mut fields: Vec<Field> = row.fields.iter().take(first_dimension).cloned().collect();
-            fields.push(text(&sparkline(&course.averages)));
-            fields.extend(
-                self.columns.iter().zip(&course.samples).map(|(column, samples)| average(*samples, column.taken)),
-            );
-            fields.extend(row.fields.iter().skip(first_dimension).cloned());
-            report.rows.push(Row { fields });
-        }
-        report.rows_left_out += (whole.rows.len() - report.rows.len()) as u64;
-        let accounts = self.accounts(whole);
-        (report, accounts)
+        let mut columns = whole.columns.clone();
+        columns.statistics.push(ReportColumn::of_texts("trend"));
+        columns.statistics.extend(labels.iter().map(|label| ReportColumn::of_numbers(label)));
+        let rows: Vec<Row> = whole.rows.iter().zip(&self.groups).map(|(row, course)| self.row(row, course)).collect();
+        let report = Report {
+            title: self.title(survey),
+            columns,
+            rows_left_out: whole.rows_left_out + (whole.rows.len() - rows.len()) as u64,
+            rows,
+            facts: whole.facts.clone(),
+            ..*whole
+        };
+        let ticks = self.ticks(whole);
+        (report, ticks)
+    }
+
+    /// `row` of the whole time, with its course.
+    fn row(&self, row: &Row, course: &Course) -> Row {
+        let trend = Datum::from(&*sparkline(&course.averages));
+        let averages = self.columns.iter().zip(&course.samples);
+        let averages = averages.map(|(column, samples)| average(*samples, column.taken));
+        let whole = row.statistics.iter().cloned();
+        Row { statistics: whole.chain([trend]).chain(averages).collect(), group: Arc::clone(&row.group) }
     }
 
     fn title(&self, survey: &Survey) -> String {
         let from = survey.starts().next().map(local).unwrap_or_default();
         let per = length(self.per_ns);
-        let together = match self.to_a_column {
+        let together = match self.per_column {
             1 => String::new(),
             count => format!(", {count} of {} slices to a column", survey.len()),
         };
         format!("{} from {from} by {per}{together}", survey.whole.title)
     }
 
-    /// The times at which columns begin, as short as tells them apart.
+    /// The times at which columns begin, in the shortest form that tells them apart.
     fn labels(&self) -> Vec<String> {
-        let days = |column: Option<&Column>| column.map(|column| local_as(column.from_ns, "%Y-%m-%d"));
+        let days = |column: Option<&TimeColumn>| column.map(|column| local_as(column.from_ns, "%Y-%m-%d"));
         let is_of_days = days(self.columns.first()) != days(self.columns.last());
-        let step = self.per_ns.saturating_mul(self.to_a_column as u64);
+        let step = self.per_ns.saturating_mul(self.per_column as u64);
         let form = match step {
             _ if step.is_multiple_of(86_400_000_000_000) => "%m-%d",
             _ if is_of_days && step.is_multiple_of(60_000_000_000) => "%m-%d %H:%M",
@@ -145,64 +147,60 @@ impl Matrix {
         self.columns.iter().map(|column| local_as(column.from_ns, form)).collect()
     }
 
-    /// What the columns' averages are worth.
-    fn accounts(&self, whole: &Report) -> Report {
+    /// The table of the ticks in each column, and of their passes.
+    fn ticks(&self, whole: &Report) -> Report {
         let names = ["ticks_due", "ticks_taken", "pass_p99_ms", "pass_max_ms", "late_p99_ms", "late_max_ms"];
-        let row = |column: &Column| {
-            let time = |ms: f64| if column.taken == 0 { Field::Mark(Mark::None) } else { Field::Decimal(ms) };
-            Row {
-                fields: vec![
-                    text(&local(column.from_ns)),
-                    Field::Integer(column.due.into()),
-                    Field::Integer(column.taken.into()),
-                    time(column.pass_p99_ms),
-                    time(column.pass_max_ms),
-                    time(column.late_p99_ms),
-                    time(column.late_max_ms),
-                ],
-            }
+        let row = |column: &TimeColumn| {
+            let time = |ms: f64| if column.taken == 0 { NONE } else { Datum::Decimal(ms) };
+            let statistics = [
+                local(column.from_ns).as_str().into(),
+                column.due.into(),
+                column.taken.into(),
+                time(column.pass_p99_ms),
+                time(column.pass_max_ms),
+                time(column.late_p99_ms),
+                time(column.late_max_ms),
+            ];
+            Row { statistics: statistics.into(), group: GroupKey::default() }
         };
-        let names = names.iter().map(|name| column(name, Align::Right));
+        let names = names.into_iter().map(ReportColumn::of_numbers);
         Report {
+            facts: whole.facts.clone(),
             title: "Ticks".to_owned(),
-            columns: std::iter::once(column("from", Align::Left)).chain(names).collect(),
+            columns: Columns {
+                statistics: std::iter::once(ReportColumn::of_texts("from")).chain(names).collect(),
+                dimensions: Vec::new(),
+            },
             rows: self.columns.iter().map(row).collect(),
-            ..whole.clone()
+            ..*whole
         }
     }
 }
 
-/// The slices' columns that fit beside the others, which may be made a little narrower for them.
+/// The number of columns of slices that fit beside the other columns.
 fn columns_that_fit(survey: &Survey, terminal: Option<usize>) -> usize {
-    /// A time or an average, and what is between two of them.
+    /// The width of a time or an average, and of a separator.
     const WIDTH: usize = "00:00:00".len() + " | ".len();
     let Some(terminal) = terminal else { return MAX_COLUMNS };
     let others = natural_width(&survey.whole, Charset::Utf8) + TREND_WIDTH.min(survey.len()) + " | ".len();
     (terminal.saturating_sub(others) / WIDTH).clamp(MIN_COLUMNS, MAX_COLUMNS)
 }
 
-fn column(name: &str, align: Align) -> ReportColumn {
-    ReportColumn { name: name.to_owned(), align, is_dimension: false, in_parentheses: false, is_stack: false }
-}
-
-fn text(text: &str) -> Field {
-    let bytes: Arc<[u8]> = text.as_bytes().into();
-    Field::Text(bytes)
-}
+const NONE: Datum = Datum::Value(OwnedValue::Mark(Mark::None));
 
 #[expect(clippy::cast_precision_loss, reason = "an average is shown with two decimals")]
-fn average(samples: u64, ticks: u64) -> Field {
-    if ticks == 0 { Field::Mark(Mark::None) } else { Field::Decimal(samples as f64 / ticks as f64) }
+fn average(samples: u64, ticks: u64) -> Datum {
+    if ticks == 0 { NONE } else { Datum::Decimal(samples as f64 / ticks as f64) }
 }
 
-/// `values` as bars, the largest as high as can be.
+/// `values` as bars; the largest value has the highest bar.
 #[must_use]
 pub fn sparkline(values: &[f64]) -> String {
     let most = values.iter().copied().fold(0.0, f64::max);
     let together = values.len().div_ceil(TREND_WIDTH).max(1);
     let bar = |chunk: &[f64]| {
         let value = chunk.iter().copied().fold(0.0, f64::max);
-        // What is there at all is seen.
+        // Rounded up: a value above 0 has a bar.
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "from 0 to 8")]
         let height = if most > 0.0 { (value / most * 8.0).ceil() as usize } else { 0 };
         BARS.get(height).copied().unwrap_or('█')

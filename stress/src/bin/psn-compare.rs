@@ -1,4 +1,4 @@
-//! `psn-compare`: what psn costs, beside the bare reads it is made of and beside other programs.
+//! `psn-compare`: what psn costs, compared with the bare reads that it cannot do without and with other programs.
 
 use std::process::ExitCode;
 

@@ -1,4 +1,4 @@
-//! `psn-soak`: soaks psn in churn, and says whether it held.
+//! `psn-soak`: runs psn for a long time while threads and processes are born and end, and checks its reports and its size.
 
 use std::process::ExitCode;
 

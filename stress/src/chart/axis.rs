@@ -1,6 +1,6 @@
 //! Axes of a chart.
 
-/// An axis: from its least to its largest value, by equal steps or by equal factors.
+/// An axis from its smallest to its largest value, linear (equal steps) or logarithmic (equal factors).
 pub(crate) struct Axis {
     pub(super) label: String,
     min: f64,
@@ -11,13 +11,13 @@ pub(crate) struct Axis {
 }
 
 impl Axis {
-    /// An axis of equal factors around `values`, with a mark at each of them.
+    /// A logarithmic axis around `values`, with a mark at each of them.
     pub(crate) fn log_at(label: &str, values: &[f64]) -> Self {
         let (min, max) = bounds(values);
         Self::log(label, min, max, values.to_vec())
     }
 
-    /// An axis of equal factors around `values`, with a mark at 1, 2 and 5 of every power of ten.
+    /// A logarithmic axis around `values`, with marks at 1, 2 and 5 times every power of ten.
     pub(crate) fn log_around(label: &str, values: &[f64]) -> Self {
         let (min, max) = bounds(values);
         let (min, max) = (min / 1.15, max * 1.15);
@@ -33,7 +33,7 @@ impl Axis {
         Self { label: label.to_owned(), min, max, is_log: true, ticks }
     }
 
-    /// An axis of equal steps from 0 to `most` or a little more, with marks at round numbers.
+    /// A linear axis from 0 to `most` or a little more, with marks at round numbers.
     pub(crate) fn from_zero(label: &str, most: f64) -> Self {
         let step = nice_step(most / 6.0);
         let ticks: Vec<f64> = (0..).map(|tick| f64::from(tick) * step).take_while(|tick| *tick < most + step).collect();
@@ -41,7 +41,7 @@ impl Axis {
         Self { label: label.to_owned(), min: 0.0, max, is_log: false, ticks }
     }
 
-    /// An axis of equal steps from the least to the largest of `values`, with a mark at each of them.
+    /// A linear axis from the smallest to the largest of `values`, with a mark at each of them.
     pub(crate) fn linear_at(label: &str, mut values: Vec<f64>) -> Self {
         values.sort_by(f64::total_cmp);
         values.dedup();
@@ -49,7 +49,7 @@ impl Axis {
         Self { label: label.to_owned(), min, max: max.max(min + 1.0), is_log: false, ticks: values }
     }
 
-    /// Where a value is on the axis, from 0 to 1.
+    /// The position of a value on the axis, from 0 to 1.
     pub(super) fn position(&self, value: f64) -> f64 {
         if self.is_log {
             (value / self.min).ln() / (self.max / self.min).ln()
@@ -59,7 +59,7 @@ impl Axis {
     }
 }
 
-/// The least and the largest of `values`; where they are the same, a little less and a little more.
+/// The smallest and the largest of `values`; if they are equal, a little less and a little more.
 fn bounds(values: &[f64]) -> (f64, f64) {
     let (min, max) = (values.iter().copied().fold(f64::MAX, f64::min), values.iter().copied().fold(0.0, f64::max));
     if min < max { (min, max) } else { (max.max(1e-6) / 1.5, max.max(1e-6) * 1.5) }

@@ -1,4 +1,4 @@
-//! Charts of lines, in SVG. Knows nothing of what the lines are.
+//! Line charts in SVG. Knows nothing of what the lines mean.
 
 pub(crate) mod axis;
 pub(crate) mod svg;

@@ -11,7 +11,7 @@ const PLOT: (f64, f64, f64, f64) = (76.0, 76.0, 590.0, 450.0);
 /// The least distance between two names.
 const NAME_HEIGHT: f64 = 17.0;
 
-/// Told apart by most with any colour vision, and on paper by their dashes.
+/// Colours that people with any colour vision can tell apart; on paper the dashes differ.
 const COLOURS: [&str; 8] = ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#5b4b8a", "#a6761d", "#444444", "#56b4e9"];
 
 /// A line of a chart.
@@ -42,13 +42,13 @@ impl Chart {
         svg + "</svg>\n"
     }
 
-    /// Where a value of x is, from the left.
+    /// The distance of a value of x from the left.
     fn across(&self, value: f64) -> f64 {
         let (left, _, right, _) = PLOT;
         left + self.x.position(value) * (right - left)
     }
 
-    /// Where a value of y is, from the top.
+    /// The distance of a value of y from the top.
     fn down(&self, value: f64) -> f64 {
         let (_, top, _, bottom) = PLOT;
         bottom - self.y.position(value) * (bottom - top)
@@ -95,7 +95,7 @@ impl Chart {
         Ok(())
     }
 
-    /// The line at the foot of the plot, and what the axes are.
+    /// The line at the bottom of the plot, and the labels of the axes.
     fn write_labels(&self, svg: &mut String) -> fmt::Result {
         let (left, top, right, bottom) = PLOT;
         writeln!(
@@ -152,12 +152,12 @@ impl Chart {
     }
 }
 
-/// A chart of nothing, as SVG.
+/// An empty chart as SVG.
 pub(crate) fn empty() -> String {
     format!("<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {WIDTH} {HEIGHT}\"/>\n")
 }
 
-/// These places, moved until names at them do not touch.
+/// These positions, moved until names at them do not overlap.
 fn apart(places: &[f64]) -> Vec<f64> {
     let (_, top, _, bottom) = PLOT;
     let mut order: Vec<usize> = (0..places.len()).collect();
@@ -201,7 +201,7 @@ fn escape(text: &str) -> String {
             '<' => escaped.push_str("&lt;"),
             '>' => escaped.push_str("&gt;"),
             '"' => escaped.push_str("&quot;"),
-            // XML has no way to write the others.
+            // XML cannot represent the other characters.
             _ if letter.is_control() => escaped.push('\u{fffd}'),
             _ => escaped.push(letter),
         }

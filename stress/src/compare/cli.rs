@@ -8,10 +8,10 @@ use clap::{Args, Parser, Subcommand};
 use super::measure::floor::FloorArgs;
 use super::measure::peer::PeerCommand;
 
-/// Measures psn beside the bare reads it is made of, and beside other programs, on storms of threads.
+/// Measures psn, the bare reads that it cannot do without, and other programs, on storms of threads.
 ///
-/// It builds psn, makes the storms, and writes a dated table, the raw figures and two charts. It takes
-/// a quiet machine, and says how quiet it was.
+/// It builds psn, makes the storms, and writes a dated table, the raw figures and two charts. Run it on
+/// a quiet machine; the table says how quiet it was.
 #[derive(Clone, Debug, Parser)]
 #[command(name = "psn-compare", version, args_conflicts_with_subcommands = true, max_term_width = 100)]
 pub(crate) struct Cli {
@@ -38,23 +38,23 @@ pub(crate) struct CompareArgs {
     #[arg(long, value_name = "N,…", value_delimiter = ',', default_value = "1000,10000,100000")]
     pub(crate) threads: Vec<u32>,
 
-    /// Layouts: processes of each storm; N is one for every 100 threads
+    /// Layouts: number of processes of each storm; N means one for every 100 threads
     #[arg(long, value_name = "P,…", value_delimiter = ',', default_value = "N,1")]
     pub(crate) processes: Vec<Layout>,
 
-    /// Seconds that each step measures, at least; slow steps take the time for five passes
+    /// Seconds that each step measures, at least; slow steps take as long as five passes need
     #[arg(long, value_name = "S", default_value_t = 6.0)]
     pub(crate) seconds: f64,
 
-    /// Runs; the medians are over these
+    /// Number of runs; the tables show medians over the runs
     #[arg(long, value_name = "N", default_value_t = 5)]
     pub(crate) runs: u32,
 
-    /// Workers to measure throughput with [default: 1, and doubling up to the cores]
+    /// Numbers of workers to measure throughput with [default: 1, 2, 4 … up to the number of cores]
     #[arg(long, value_name = "N,…", value_delimiter = ',')]
     pub(crate) workers: Vec<usize>,
 
-    /// Another program to compare with; {ticks} in the command is the number of samples it is to take
+    /// Another program to compare with; {ticks} in the command is replaced by the number of samples
     #[arg(long = "peer", value_name = "NAME=COMMAND")]
     pub(crate) peers: Vec<PeerCommand>,
 
@@ -62,40 +62,41 @@ pub(crate) struct CompareArgs {
     #[arg(long, value_name = "PATH")]
     pub(crate) original: Option<PathBuf>,
 
-    /// Only these steps, by their ids in the raw figures; STEP* is all that begin so
+    /// Only these steps, by their ids in the raw figures; STEP* means all that begin with STEP
     #[arg(long, value_name = "STEP,…", value_delimiter = ',')]
     pub(crate) only: Vec<String>,
 
-    /// Where the table, the figures and the charts go
+    /// Directory for the table, the raw figures and the charts
     #[arg(long, value_name = "DIR", default_value = "stress/runs")]
     pub(crate) out: PathBuf,
 
-    /// psn, instead of one built from this source tree
+    /// The psn to measure [default: one built from this source tree]
     #[arg(long, value_name = "PATH")]
     pub(crate) psn: Option<PathBuf>,
 
-    /// Measure nothing: table, charts and documentation from the figures of earlier runs
+    /// Measure nothing: make table, charts and documentation from the raw figures of earlier runs
     ///
-    /// With several, a storm's figures are those of the last that has it, and all go where the last one is.
+    /// If several files have figures of a storm, those of the last file count. The output goes to the
+    /// directory of the last file.
     #[arg(long, value_name = "FILE.json", num_args = 1..)]
     pub(crate) from: Vec<PathBuf>,
 
-    /// Put the figures into this document, between its `figures` marks
+    /// Also write the figures into this document, between its `figures` marks
     #[arg(long, value_name = "FILE.md", num_args = 0..=1, default_missing_value = "docs/performance.md")]
     pub(crate) update_docs: Option<PathBuf>,
 }
 
-/// How many processes a storm has.
+/// The number of processes of a storm.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Layout {
-    /// So many.
+    /// This number.
     Processes(u32),
     /// One for every 100 threads.
     Many,
 }
 
 impl Layout {
-    /// Processes of a storm of this many threads.
+    /// The number of processes of a storm of this many threads.
     #[must_use]
     pub(crate) fn processes(self, threads: u32) -> u32 {
         match self {

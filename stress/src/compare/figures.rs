@@ -18,7 +18,7 @@ pub(crate) struct Comparison {
     pub(crate) machine: Machine,
     /// Runs asked for.
     pub(crate) runs: u32,
-    /// Seconds that each step measured, at least.
+    /// The least number of seconds that each step measured.
     pub(crate) seconds: f64,
     /// The storms, in order.
     pub(crate) storms: Vec<StormFigures>,
@@ -33,9 +33,9 @@ pub(crate) struct StormFigures {
     pub(crate) processes: u32,
     /// Whether the storm has one process for every hundred threads.
     pub(crate) is_many: bool,
-    /// Threads that the storm's ground truth tells, those of the generator included.
+    /// Threads in the storm's ground truth, including those of the generator.
     pub(crate) truth: u32,
-    /// When the storm was measured, if in an earlier comparison than the rest.
+    /// When the storm was measured, if that was in an earlier comparison than the others.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) started: Option<String>,
     /// The steps, in order.
@@ -81,7 +81,7 @@ pub(crate) struct Probe {
 pub(crate) struct Kept {
     /// The file's name.
     pub(crate) file: String,
-    /// Of how many tasks it is open.
+    /// The number of tasks of which it is open.
     pub(crate) count: usize,
 }
 
@@ -112,9 +112,9 @@ pub(crate) struct Measurement {
     pub(crate) passes_per_s: f64,
     /// Passes that the program left out because it was late.
     pub(crate) missed: u64,
-    /// CPU time beside the passes measured: start, listing, opening, end.
+    /// CPU time outside the measured passes: start, listing, opening, end.
     pub(crate) start_up_cpu_s: Option<f64>,
-    /// CPU time of all else on the host in the meantime, per second.
+    /// CPU time of all other processes on the host meanwhile, per second.
     pub(crate) others_cpu: f64,
 }
 
@@ -150,7 +150,7 @@ impl Measurement {
 }
 
 impl StormFigures {
-    /// A step by its id.
+    /// The step with this id.
     #[must_use]
     pub(crate) fn step(&self, id: &str) -> Option<&StepFigures> {
         self.steps.iter().find(|step| step.id == id)
@@ -162,7 +162,7 @@ impl StormFigures {
         self.step(step)?.ratio(self.step(of)?, Measurement::us_per_visit)
     }
 
-    /// Whether both storms are of one layout.
+    /// Whether both storms have the same layout.
     pub(super) fn is_alike(&self, other: &Self) -> bool {
         self.is_many == other.is_many && (self.is_many || self.processes == other.processes)
     }
@@ -173,7 +173,7 @@ impl StormFigures {
         many.ratio(one, Measurement::visits_per_s)
     }
 
-    /// Its size and layout.
+    /// A title with the storm's size and layout.
     #[must_use]
     pub(crate) fn title(&self) -> String {
         let processes =

@@ -1,4 +1,4 @@
-//! What is known of a storm that is being measured, and the pace of each step that follows from it.
+//! A storm that is being measured, and the pace of each step on it.
 
 use std::collections::HashMap;
 
@@ -8,7 +8,7 @@ use super::step::{Pace, Step};
 /// The share of one core that a step at [`Pace::Half`] is to take.
 const SHARE: f64 = 0.5;
 
-/// The least and the largest rate that a step is run at.
+/// The smallest and the largest rate of a step.
 const HZ: std::ops::RangeInclusive<f64> = 0.02..=200.0;
 
 /// A storm that is being measured.

@@ -1,4 +1,4 @@
-//! The course of a comparison: make a storm, find each step's memory and pace, then time all steps run by run.
+//! The course of a comparison: make a storm, find each step's memory and pace, then measure all steps run by run.
 
 use std::collections::HashMap;
 use std::error::Error;
@@ -20,7 +20,7 @@ use crate::plan::kind::Kind;
 use crate::storm::Storm;
 use crate::storm::program::built_program;
 
-/// Passes that a step measures, at least.
+/// The least number of passes that a step measures.
 const PASSES: f64 = 5.0;
 
 /// How long a new storm is left alone before it is measured.
@@ -146,7 +146,7 @@ impl<'a> Session<'a> {
             self.probe_psn(id, &mut scene)?;
         }
         let title = storm.title();
-        // A step that goes flat out takes as much memory as the same step at a pace.
+        // A step that runs flat out takes as much memory as the same step at a pace.
         let paced = |(step, _): &(&Step, &mut StepFigures)| step.is_single();
         for (step, figures) in self.steps.iter().zip(&mut storm.steps).filter(paced) {
             say(&format!("{title}: memory and pace of {}", step.name));
@@ -199,7 +199,7 @@ impl<'a> Session<'a> {
         }
     }
 
-    /// Times all steps once; in reverse order in every other run.
+    /// Measures all steps once, in reverse order in every second run.
     fn run(&self, run: u32, title: &str, scene: &Scene, figures: &mut [StepFigures]) {
         let mut order: Vec<usize> = (0..self.steps.len()).collect();
         if run % 2 == 1 {

@@ -1,13 +1,13 @@
-//! The values of several runs, put together.
+//! The spread of a figure over several runs.
 
-/// Values of several runs.
+/// The spread of a figure over several runs.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Spread {
     /// The median; of an even number of runs, the mean of the middle two.
     pub(crate) median: f64,
-    /// The least.
+    /// The smallest value.
     pub(crate) min: f64,
-    /// The largest.
+    /// The largest value.
     pub(crate) max: f64,
 }
 

@@ -1,4 +1,4 @@
-//! The steps of a run: which contenders, and which floor each is held against.
+//! The steps of a run: the contenders, and the floor that each is compared with.
 
 use super::cli::CompareArgs;
 use super::figures::Kept;
@@ -42,15 +42,15 @@ pub(super) struct Reads {
 /// How fast a step goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Pace {
-    /// At about half of what one core could do of the reads of this kind, as a sampler would.
+    /// At about half the rate that one core could reach with these reads, as a sampler would run.
     Half,
     /// As fast as it can.
     Full,
 }
 
 const STAT: &[&str] = &["stat"];
-/// What psn reads of a sleeping thread with `-a -G syscall,wchan`: `schedstat` last, to know that the
-/// thread was not switched in between the others.
+/// The files that psn reads of a sleeping thread with `-a -G syscall,wchan`. `schedstat` comes last, to check that the thread
+/// was not switched in between the other reads.
 const ALL: &[&str] = &["stat", "syscall", "wchan", "schedstat"];
 
 const LIKE_PSN: Reads = Reads { reach: Reach::Dir, files: STAT, like: Some("psn") };

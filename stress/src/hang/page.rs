@@ -7,7 +7,7 @@ use std::io;
 use libc::c_void;
 use rustix::mm::{MapFlags, ProtFlags, mmap, mmap_anonymous};
 
-/// Long enough for a page of any architecture with small pages.
+/// The size of a page on architectures with small pages.
 const LEN: usize = 4096;
 
 /// One page of a file, never unmapped.

@@ -1,4 +1,4 @@
-//! What `psn-storm` does when it is started as the file system or as a victim, see [`super`].
+//! The roles of `psn-storm` as the file system and as a victim, see [`super`].
 
 use std::fs::File;
 use std::io::{self, BufReader, ErrorKind, Read as _, Write as _};
@@ -21,8 +21,8 @@ pub(super) const HANG: &str = "--hang";
 const HOLDER: &str = "--hang-holder";
 const EXECER: &str = "--hang-execer";
 
-/// If this process was started as the file system or as a victim, is that until it is told to end, and
-/// returns `true`.
+/// If this process was started as the file system or as a victim, plays this role until it is told to end, and returns
+/// `true`.
 #[must_use]
 pub fn hang_if_told() -> bool {
     let mut arguments = std::env::args().skip(1);
@@ -42,7 +42,7 @@ pub fn hang_if_told() -> bool {
     true
 }
 
-/// Is the file system: starts the victims, prints their process ids, and ends them when its standard input ends.
+/// Plays the file system: starts the victims, prints their process ids, and ends them when its standard input ends.
 fn serve(_: &Path) -> io::Result<()> {
     let device = fuse::device()?;
     let mount = fuse::mount(&device)?;
@@ -110,7 +110,7 @@ fn wait_until_told() -> io::Result<()> {
 fn hold(path: &Path) -> io::Result<()> {
     let file = File::options().read(true).write(true).open(path)?;
     let mapping = SharedPage::of(&file)?;
-    // The file system must still answer for this.
+    // The file system must still answer this request.
     mapping.read();
     wait_until_told()?;
     mapping.write();

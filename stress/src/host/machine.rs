@@ -1,4 +1,4 @@
-//! The machine: what it is, and how busy it is.
+//! The machine: its hardware and kernel, and its load.
 
 use std::fs;
 

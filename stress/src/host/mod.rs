@@ -1,4 +1,4 @@
-//! The host: what it is, how busy it is, and what bounds the number of threads on it.
+//! The host: its hardware and kernel, its load, and the limits on the number of threads.
 
 pub(crate) mod limits;
 pub(crate) mod machine;

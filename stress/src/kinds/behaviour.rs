@@ -1,4 +1,4 @@
-//! What the file of a kind implements.
+//! The interface that the file of each kind implements.
 
 use crate::board::Board;
 use crate::plan::names::Names;

@@ -9,7 +9,7 @@ use rustix::event::epoll;
 use super::behaviour::{Behaviour, Place};
 use super::futex;
 
-/// As few as this, so that RLIMIT_NOFILE does not bound the storm.
+/// Few, so that RLIMIT_NOFILE does not limit the storm.
 const INSTANCES: u32 = 16;
 
 pub(super) struct Epoll {

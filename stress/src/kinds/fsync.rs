@@ -10,7 +10,7 @@ use super::behaviour::{Behaviour, Place};
 use super::futex;
 use crate::sys::nap;
 
-/// As few as this, so that RLIMIT_NOFILE does not bound the storm.
+/// Few, so that RLIMIT_NOFILE does not limit the storm.
 const FILES: u32 = 64;
 
 const BLOCK: [u8; 4096] = [b's'; 4096];

@@ -1,4 +1,4 @@
-//! Asleep in `futex`, on a word that nobody else knows.
+//! Asleep in `futex`, on a word that no other thread uses.
 
 use std::sync::atomic::AtomicU32;
 
@@ -14,11 +14,11 @@ impl Behaviour for Futex {
     }
 }
 
-/// Sleeps for ever. Also what a thread does that cannot do what its kind does.
+/// Sleeps for ever. A thread that cannot do what its kind does calls this instead.
 pub(super) fn sleep() -> ! {
     let word = AtomicU32::new(0);
     loop {
-        // Nobody knows the word, so nobody wakes it.
+        // No other thread uses the word, so none wakes this thread.
         let _ = futex::wait(&word, futex::Flags::PRIVATE, 0, None);
     }
 }

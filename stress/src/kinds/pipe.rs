@@ -8,7 +8,7 @@ use rustix::pipe::{PipeFlags, pipe_with};
 use super::behaviour::{Behaviour, Place};
 use super::futex;
 
-/// As few as this, so that neither RLIMIT_NOFILE nor the pipe quota bounds the storm.
+/// Few, so that neither RLIMIT_NOFILE nor the pipe quota limits the storm.
 const PIPES: u32 = 16;
 
 pub(super) struct Pipe {

@@ -1,4 +1,4 @@
-//! Busy on a CPU, once the gate is open: before, it would slow the building of the storm.
+//! Busy on a CPU once the gate is open: before that, it would slow down the building of the storm.
 
 use super::behaviour::{Behaviour, Place};
 

@@ -9,7 +9,7 @@ pub(super) struct Stopped;
 impl Behaviour for Stopped {
     fn run(&self, _: &Place<'_>) -> ! {
         loop {
-            // Only SIGCONT lets it go on, and then it stops again.
+            // Only SIGCONT continues the process, and then it stops again.
             let _ = kill_process(getpid(), Signal::STOP);
         }
     }

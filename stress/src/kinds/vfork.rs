@@ -1,4 +1,4 @@
-//! In uninterruptible sleep without any disk: the parent of a vfork child that stays.
+//! In uninterruptible sleep without any disk: the parent of a vfork child that does not end.
 #![allow(unsafe_code)]
 
 use std::io;
@@ -38,9 +38,9 @@ impl Behaviour for Vfork {
     }
 }
 
-/// What the child is told.
+/// The argument of the child.
 struct Child<'a> {
-    /// The process that it borrows memory from.
+    /// The parent, whose memory the child borrows.
     parent: Pid,
     slot: usize,
     board: &'a Board,

@@ -17,7 +17,7 @@ use crate::worker::context::Context;
 /// How many processes are forked between two looks at signals and at the memory that is left.
 const FORK_BATCH: usize = 128;
 
-/// Starts every process of the plan, or as many as can be had.
+/// Starts every process of the plan, or as many as the host allows.
 pub(super) fn fork_all(control: &mut Control, best_effort: bool) -> Result<(), StormError> {
     let context = control.context;
     let processes = &context.plan.processes;
@@ -55,7 +55,7 @@ pub(super) fn await_arrivals(control: &mut Control, best_effort: bool, deadline:
     let board = &control.context.board;
     let wanted = control.context.plan.slots();
     loop {
-        // In this order: a thread that gives up after it arrived was counted before.
+        // In this order, because a thread that gives up after it has arrived was counted before.
         let here = board.absent() + board.arrived();
         control.wait(best_effort, Duration::ZERO)?;
         if here >= wanted {

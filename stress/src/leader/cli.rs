@@ -8,11 +8,11 @@ use crate::plan::kind::Kind;
 use crate::plan::mix::Mix;
 use crate::plan::names::Names;
 
-/// Fills a Linux host with threads in known states, and says exactly which.
+/// Fills a Linux host with threads in known states, and prints exactly which threads these are.
 ///
-/// Once every thread is in place and looks in /proc as it should, one line of JSON, the ground
-/// truth, goes to standard output. The storm then holds until --duration has passed, a signal (INT,
-/// TERM, HUP) arrives, or the process that started it ends; a second line says what churn was
+/// Once every thread is in place and /proc shows it in its state, psn-storm prints one line of JSON,
+/// the ground truth. The storm then holds until --duration has passed, a signal (INT, TERM, HUP)
+/// arrives, or the process that started it ends. A second line says why it ended and what churn was
 /// achieved. Nothing is left behind, even after SIGKILL.
 #[derive(Clone, Debug, Parser)]
 #[command(name = "psn-storm", version, after_help = mix_help())]
@@ -21,8 +21,8 @@ pub(super) struct Cli {
     #[arg(short, long, value_name = "P", default_value_t = 1)]
     pub(super) processes: u32,
 
-    /// Threads in total, the main threads of the processes included [default: what the exact counts of
-    /// the mix add up to, else 100]
+    /// Threads in total, including the main threads of the processes [default: the sum of the exact
+    /// counts of the mix, else 100]
     #[arg(short, long, value_name = "T")]
     pub(super) threads: Option<u32>,
 
@@ -54,11 +54,11 @@ pub(super) struct Cli {
     #[arg(short, long, value_name = "S", value_parser = seconds)]
     pub(super) duration: Option<f64>,
 
-    /// Directory for the files that fsync threads write; they never have names [default: $TMPDIR]
+    /// Directory for the unnamed files that fsync threads write [default: $TMPDIR]
     #[arg(long, value_name = "DIR")]
     pub(super) dir: Option<PathBuf>,
 
-    /// When a limit is hit, go on with the threads there are instead of failing
+    /// If a limit is hit, go on with the threads that exist instead of failing
     #[arg(long)]
     pub(super) best_effort: bool,
 
@@ -70,21 +70,21 @@ pub(super) struct Cli {
     #[arg(long, value_enum, default_value_t = Check::Full)]
     pub(super) check: Check,
 
-    /// Seconds until a storm that is not complete is given up
+    /// Seconds after which a storm that is not complete fails
     #[arg(long, value_name = "S", default_value = "120", value_parser = seconds)]
     pub(super) timeout: f64,
 
-    /// The process that must be the parent of this one, or it ends at once
+    /// The process that must be the parent of this process; otherwise it ends at once
     #[arg(long, value_name = "PID", hide = true)]
     pub(super) parent: Option<u32>,
 }
 
-/// How closely the storm looks itself up before it says it is ready.
+/// How closely the storm checks itself in /proc before it says that it is ready.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(super) enum Check {
     /// The state of every thread, and the number of threads of every process
     Full,
-    /// That every thread has arrived, and one thread of each kind
+    /// That every thread has arrived, and the state of one thread of each kind
     Sample,
 }
 
@@ -99,9 +99,9 @@ fn mix_help() -> String {
 
 const MIX_GRAMMAR: &str = "\
 The mix:
-  KIND          a share of weight 1 of the threads that no exact count takes; KIND:* is the same
-  KIND=WEIGHT   a share of that weight
-  KIND:COUNT    exactly so many
+  KIND          a share with weight 1 of the threads that no exact count takes; KIND:* is the same
+  KIND=WEIGHT   a share with this weight
+  KIND:COUNT    exactly this many threads
 ";
 
 const EXAMPLES: &str = "\
@@ -110,7 +110,7 @@ Examples:
   psn-storm --processes 10000 --threads 10000 --names hostile --duration 60
   psn-storm --threads 5000 --births 10000 --forks 1000 --names tid
 
-Exit status: 0 held and ended as told, 1 a limit was hit or the storm broke, 2 wrong usage.";
+Exit status: 0 the storm held and ended as asked, 1 a limit was hit or the storm failed, 2 wrong usage.";
 
 fn seconds(text: &str) -> Result<f64, String> {
     text.parse::<f64>()

@@ -1,20 +1,20 @@
-//! Why a storm did not come about or did not hold.
+//! Why a storm could not be built or did not hold.
 
 use std::fmt;
 use std::io;
 
 use crate::plan::mix::MixError;
 
-/// Why a storm did not come about or did not hold.
+/// Why a storm could not be built or did not hold.
 #[derive(Debug)]
 pub(crate) enum StormError {
     /// The arguments contradict each other.
     Usage(MixError),
-    /// A system call failed that nothing can do without.
+    /// A system call failed without which there is no storm.
     Io(&'static str, io::Error),
     /// A limit was hit; the text says which, how far the storm got, and how to raise it.
     Limit(String),
-    /// The storm did not come to be what it should be, or a process of it died.
+    /// The storm did not reach its planned state, or one of its processes died.
     Broken(String),
     /// It was ended before it was complete.
     Ended(&'static str),

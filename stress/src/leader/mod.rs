@@ -65,13 +65,13 @@ fn run(cli: &Cli) -> Result<(), StormError> {
         return Err(StormError::Broken("some processes have not ended in 60 s".to_owned()));
     }
     match print(&ending) {
-        // Who would have read it is gone.
+        // The reader of standard output is gone.
         Err(_) if ending.reason == "parent" => Ok(()),
         printed => printed,
     }
 }
 
-/// Sets what every process of the storm is to know.
+/// Sets the context that every process of the storm inherits.
 fn prepare(cli: &Cli, counts: &[(Kind, u32)]) -> Result<&'static Context, StormError> {
     let churn = ChurnRates { births: cli.births, forks: cli.forks, execs: cli.execs, lifetime_ms: cli.lifetime };
     let plan = Plan::new(counts, cli.processes, &churn);
@@ -101,7 +101,7 @@ impl Leader {
         build::await_arrivals(&mut self.control, cli.best_effort, deadline)?;
         let full = cli.check == Check::Full;
         if full {
-            // Before anything spins or comes and goes: so it is quick, and the count is exact.
+            // Before any thread spins and any churn starts, so that the check is quick and the count is exact.
             build::settle(&mut self.control, deadline, |kind| kind != Kind::Spin)?;
             audit::check_counts(&context.board).map_err(StormError::Broken)?;
         }

@@ -1,4 +1,4 @@
-//! The state of the leader itself, which the ground truth tells as well.
+//! The state of the leader itself, which is also in the ground truth.
 
 use std::io::Read as _;
 use std::time::Duration;
@@ -17,8 +17,8 @@ use crate::sys::process::{fork, tie_to};
 /// How long the leader waits for the observer.
 const OBSERVER_TIME: Duration = Duration::from_secs(5);
 
-/// The state of the leader while it holds the storm. A short-lived child, the observer, reads it while
-/// the leader sleeps in the very call it will hold in.
+/// The state of the leader while it holds the storm. A short-lived child, the observer, reads it while the leader sleeps in
+/// the same system call in which it will hold the storm.
 pub(super) fn observe(control: &mut Control) -> Result<ThreadState, StormError> {
     let known = ThreadState { state: Some('S'), syscall_nr: Some(libc::SYS_ppoll), ..ThreadState::default() };
     let Ok((reader, writer)) = pipe_with(PipeFlags::CLOEXEC) else {
@@ -38,7 +38,7 @@ pub(super) fn observe(control: &mut Control) -> Result<ThreadState, StormError> 
     };
     let mut event = control.watch.wait_or_readable(&reader, OBSERVER_TIME);
     if event == Some(Event::Child) {
-        // A child that has stopped, as it should; or one that has ended, which is noticed below.
+        // The child has stopped, as it should, or has ended, which is noticed below.
         event = control.watch.wait_or_readable(&reader, OBSERVER_TIME);
     }
     let mut seen = Vec::new();
@@ -49,7 +49,7 @@ pub(super) fn observe(control: &mut Control) -> Result<ThreadState, StormError> 
     let _ = waitpid(Some(observer), WaitOptions::empty());
     control.check(event)?;
     Ok(match serde_json::from_slice::<ThreadState>(&seen) {
-        // The kernel may not let a child read all files of its parent: then what is known is told.
+        // The kernel may not let a child read all files of its parent. The ground truth then has what could be read.
         Ok(seen) if seen.state == known.state => {
             ThreadState { syscall_nr: seen.syscall_nr.or(known.syscall_nr), ..seen }
         }
@@ -57,8 +57,7 @@ pub(super) fn observe(control: &mut Control) -> Result<ThreadState, StormError> 
     })
 }
 
-/// The state of process `pid` once it sleeps. Two equal states in a row are of one sleep, not of the way
-/// into it.
+/// The state of process `pid` once it sleeps. Two equal states in a row mean that it sleeps, and is not on its way to sleep.
 fn observe_asleep(pid: u32) -> ThreadState {
     let mut state = audit::observe(pid, pid);
     for _ in 0..200 {

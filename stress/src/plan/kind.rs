@@ -1,5 +1,5 @@
-//! The kinds of threads, one row each: what is known of a kind before any thread runs. What its threads
-//! do is a file in the room `kinds`.
+//! The kinds of threads, one row each: what is known of a kind before any thread runs. A file in the room `kinds` has what
+//! the threads of a kind do.
 
 use std::fmt;
 
@@ -12,7 +12,7 @@ macro_rules! kinds {
         mixable { $( #[doc = $doc:literal] $kind:ident, $name:literal, $state:expr, $help:literal; )+ }
         internal { $( #[doc = $own_doc:literal] $own_kind:ident, $own_name:literal, $own_state:expr; )+ }
     ) => {
-        /// What one thread of the storm does, and so the state a sampler must find it in.
+        /// What a thread of the storm does, which determines the state that a sampler must find it in.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
         #[serde(rename_all = "kebab-case")]
         #[repr(u8)]

@@ -80,13 +80,13 @@ impl Plan {
         self.churners.get(slot.checked_sub(first)?).copied()
     }
 
-    /// How many vfork threads there are in a range of slots.
+    /// The number of vfork threads in a range of slots.
     pub(crate) fn vforks_in(&self, slots: &Range<usize>) -> usize {
         let before = |slot: usize| self.vforks.partition_point(|vfork| *vfork < slot);
         before(slots.end) - before(slots.start)
     }
 
-    /// How many threads the storm has when it is complete, the leader aside.
+    /// The number of threads of the complete storm, without the leader.
     pub(crate) fn slots(&self) -> usize {
         self.kinds.len() + self.vforks.len() + self.churners.len()
     }

@@ -17,7 +17,7 @@ pub struct ChurnRates {
     pub lifetime_ms: u32,
 }
 
-/// A thread of the generator that starts short-lived tasks of one sort.
+/// A thread of the generator that starts short-lived tasks of one type.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(usize)]
 pub(crate) enum Churner {
@@ -49,7 +49,7 @@ impl ChurnRates {
         }
     }
 
-    /// Whether there is any churn.
+    /// Whether any rate is above zero.
     pub(crate) fn any(&self) -> bool {
         Churner::ALL.into_iter().any(|churner| self.rate(churner) > 0)
     }
@@ -59,8 +59,8 @@ impl ChurnRates {
         Duration::from_millis(self.lifetime_ms.into())
     }
 
-    /// How many tasks of one churner may be alive at once: twice what its rate and their lifetime imply,
-    /// and 64, so that a host that ends tasks slowly fills up to a bound and no further.
+    /// How many tasks of one churner may be alive at once: twice the number that follows from rate and lifetime, plus 64. So a
+    /// host that ends tasks slowly fills up only to this bound.
     pub(crate) fn most_alive(&self, churner: Churner) -> usize {
         let implied = u64::from(self.rate(churner)) * u64::from(self.lifetime_ms) / 1000;
         usize::try_from(2 * implied).unwrap_or(usize::MAX).saturating_add(64)

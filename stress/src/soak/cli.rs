@@ -4,17 +4,17 @@ use std::path::PathBuf;
 
 use clap::Parser;
 
-/// Soak psn in churn, and say whether it held.
+/// Run psn for a long time while threads and processes are born and end, and check its reports and its size.
 #[derive(Debug, Parser)]
 #[command(name = "psn-soak", version)]
 pub(super) struct Cli {
     /// The psn to soak [default: the one beside this program]
     #[arg(long)]
     pub(super) psn: Option<PathBuf>,
-    /// How long, in seconds
+    /// Duration of the soak, in seconds
     #[arg(short, long, default_value_t = 600)]
     pub(super) duration: u64,
-    /// Threads that live all the while
+    /// Threads that live for the whole soak
     #[arg(short, long, default_value_t = 2000)]
     pub(super) threads: u32,
     /// Thread births a second
@@ -29,7 +29,7 @@ pub(super) struct Cli {
     /// Names of the threads: tid, so that mix-ups show, or hostile
     #[arg(long, default_value = "tid")]
     pub(super) names: String,
-    /// Further options of psn, for both kinds of run: for example --psn-option=--scan=kernel
+    /// A further option of psn, for both kinds of run: for example --psn-option=--scan=kernel (repeatable)
     #[arg(long = "psn-option", allow_hyphen_values = true)]
     pub(super) psn_options: Vec<String>,
 }

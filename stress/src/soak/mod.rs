@@ -1,11 +1,10 @@
-//! `psn-soak`: psn in churn, for as long as asked. Threads are born and die, processes fork and exec, names are
-//! hostile or carry the thread's own id. Afterwards psn must not have grown, must not have given any thread
-//! another's name, must have seen every thread that lived all the while in every tick, and must have accounted
-//! for every read.
+//! `psn-soak`: psn under churn, for as long as asked. Threads are born and end, processes fork and exec, names are
+//! hostile or contain the thread's own id. psn must not grow, must not give any thread the name of another, must see
+//! every thread that lives for the whole soak in every tick, and must account for every read.
 //!
-//! Two psn run beside the storm. The **long run** goes on all the while, grouped by few columns: its memory and
-//! descriptors are watched. The **short runs** follow one after another, grouped by thread: their rows are
-//! checked one by one.
+//! Two psn run beside the storm. The **long run** goes on for the whole soak, grouped by few columns: its memory and
+//! descriptors are watched. The **short runs** follow one after another, grouped by thread: their rows are checked one
+//! by one.
 
 mod cli;
 mod runs;
@@ -22,7 +21,7 @@ use verdict::{Verdict, check_accounting, check_growth, check_window};
 
 use crate::storm::Storm;
 
-/// The program `psn-soak`: soaks psn, and says whether it held.
+/// The program `psn-soak`: soaks psn, and says whether all checks passed.
 #[must_use]
 pub fn main() -> ExitCode {
     match soak(&Cli::parse()) {

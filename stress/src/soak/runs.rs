@@ -1,4 +1,4 @@
-//! The runs of psn: one that goes on all the while, and short ones.
+//! The runs of psn: one for the whole soak, and short ones.
 
 use std::error::Error;
 use std::path::Path;
@@ -18,7 +18,7 @@ pub(super) struct Footprint {
     pub(super) fds: u64,
 }
 
-/// psn over all threads of the storm, in all states; 0 seconds is until SIGINT.
+/// The command psn on all threads of the storm, in all states; 0 seconds means until SIGINT.
 fn command(psn: &Path, cli: &Cli, root: u32, seconds: u64, group_by: &str) -> Command {
     let mut command = Command::new(psn);
     command
@@ -39,7 +39,7 @@ pub(super) fn short_run(psn: &Path, cli: &Cli, root: u32) -> Result<Value, Box<d
     Ok(serde_json::from_slice(&output.stdout)?)
 }
 
-/// The psn that runs all the while, grouped by few columns; killed when dropped.
+/// The psn that runs for the whole soak, grouped by few columns; killed when dropped.
 pub(super) struct LongRun(Option<Child>);
 
 impl LongRun {
@@ -47,7 +47,7 @@ impl LongRun {
         Ok(Self(Some(command(psn, cli, root, 0, "state,syscall,wchan").spawn()?)))
     }
 
-    /// Reads its size from /proc. Fails if it has ended.
+    /// Reads its memory and descriptors from /proc. Fails if it has ended.
     pub(super) fn footprint(&mut self) -> Result<Footprint, Box<dyn Error>> {
         let child = self.0.as_mut().ok_or("psn has ended")?;
         if let Some(status) = child.try_wait()? {

@@ -1,4 +1,4 @@
-//! What must hold of psn's reports and of its size; pure, but for the failures it prints.
+//! Checks psn's reports and its size. Does no I/O, except that it prints failures.
 
 use std::collections::HashMap;
 
@@ -8,7 +8,7 @@ use super::runs::Footprint;
 use crate::plan::kind::Kind;
 use crate::storm::Storm;
 
-/// Memory may grow by this factor and this many kB more while the soak goes on: the allocator keeps some.
+/// Memory may grow by this factor plus this many kB during the soak, because the allocator keeps some memory.
 const GROWTH: f64 = 1.10;
 const GROWTH_KB: f64 = 4096.0;
 
@@ -29,8 +29,8 @@ impl Verdict {
     }
 }
 
-/// Memory at the end, and descriptors at any time, must be about those of the window after the first quarter,
-/// when psn had settled.
+/// Memory at the end, and descriptors at any time, must be about the same as in the window after the first quarter, when psn
+/// is in its steady state.
 pub(super) fn check_growth(footprints: &[Footprint], verdict: &mut Verdict) {
     let Some(settled) = footprints.get(footprints.len() / 4) else { return };
     let Some(last) = footprints.last() else { return };
@@ -41,8 +41,8 @@ pub(super) fn check_growth(footprints: &[Footprint], verdict: &mut Verdict) {
     verdict.expect(most <= settled.fds * 2 + 1000, || format!("descriptors grew: {settled:?} to {most}"));
 }
 
-/// Checks the report of a short run, grouped by thread: no thread has another's name, and each thread that
-/// lived all the while was seen in every tick.
+/// Checks the report of a short run, grouped by thread: no thread has the name of another, and each thread that lived for the
+/// whole run was seen in every tick.
 pub(super) fn check_window(report: &Value, storm: &Storm, verdict: &mut Verdict) {
     check_accounting(report, verdict);
     let ticks = report["ticks"]["completed"].as_u64().unwrap_or(0);
@@ -54,7 +54,7 @@ pub(super) fn check_window(report: &Value, storm: &Storm, verdict: &mut Verdict)
         let task = row["task"].as_u64().unwrap_or(0);
         *seen.entry(task).or_default() += row["samples"].as_u64().unwrap_or(0);
         let named = row["comm2"].as_str().and_then(|name| name.strip_prefix('t')?.parse::<u64>().ok());
-        // A thread has its parent's name until it has given itself its own, and may be met before it has.
+        // A new thread has its parent's name until it sets its own, and psn may see it before that.
         let is_newborn = || named.is_some_and(is_parent) && !is_lasting(task);
         verdict.expect(named.is_none_or(|named| named == task) || is_newborn(), || format!("mixed up: {row}"));
     }
@@ -67,7 +67,7 @@ pub(super) fn check_window(report: &Value, storm: &Storm, verdict: &mut Verdict)
     verdict.expect(ticks > 0, || "a short run without a tick".to_owned());
 }
 
-/// No read may have failed but those of threads that were gone, and every row counted must be reported.
+/// Only reads of threads that were gone may have failed, and every counted row must be reported.
 pub(super) fn check_accounting(report: &Value, verdict: &mut Verdict) {
     for file in report["health"].as_array().into_iter().flatten() {
         for class in ["denied", "unsupported", "timed_out", "dropped", "malformed"] {

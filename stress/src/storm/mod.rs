@@ -1,4 +1,4 @@
-//! A storm as a test holds it: a child process with a deadline, which ends when the handle is dropped.
+//! A storm for tests: a child process with a deadline, which ends when its handle is dropped.
 //!
 //! ```no_run
 //! use psn_stress::{Kind, Storm};
@@ -76,7 +76,7 @@ impl Storm {
         &self.truth
     }
 
-    /// The process all others of the storm descend from.
+    /// The process from which all others of the storm descend.
     #[must_use]
     pub const fn root_pid(&self) -> u32 {
         self.truth.root_pid
@@ -132,7 +132,7 @@ impl Builder {
         self
     }
 
-    /// Exactly `count` threads of a kind; may be called once for each.
+    /// Exactly `count` threads of a kind; may be called once for each kind.
     pub fn exactly(mut self, kind: Kind, count: u32) -> Self {
         self.mix.push(format!("{kind}:{count}"));
         self
@@ -165,7 +165,7 @@ impl Builder {
         self
     }
 
-    /// How long it may take until the storm is ready.
+    /// The deadline for the storm to be ready.
     pub const fn deadline(mut self, deadline: Duration) -> Self {
         self.deadline = deadline;
         self

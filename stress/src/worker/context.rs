@@ -1,4 +1,4 @@
-//! The context: what every process of the storm knows. The leader sets it, and all processes inherit it by fork.
+//! The context: data that every process of the storm needs. The leader sets it, and all processes inherit it by fork.
 
 use std::sync::OnceLock;
 
@@ -11,7 +11,7 @@ use crate::plan::names::Names;
 use crate::plan::rates::ChurnRates;
 use crate::sys::stacks::Stacks;
 
-/// What every process of the storm knows.
+/// Data that every process of the storm needs.
 pub(crate) struct Context {
     pub(crate) leader: Pid,
     pub(crate) names: Names,

@@ -1,4 +1,4 @@
-//! What users type to choose columns: any text gives a plan that holds together, or an error that says something.
+//! What users type to choose columns: any text gives a consistent plan, or an error with a message.
 //!
 //! A line of the input is a condition, or after `g:`, `s:` or `o:` names to group by, to select or to order by.
 
@@ -7,7 +7,7 @@ use std::sync::Arc;
 use psn::ask::filter::Filter;
 use psn::ask::plan::{Plan, PlanError, PlanRequest, SortKey, StateGate, Statistic};
 use psn::count::Aggregator;
-use psn::output::{Format, Layout, render};
+use psn::output::{Format, RenderOptions, render};
 use psn::proc::source::Source;
 use psn::report::{Facts, Report, Ticks};
 use psn::row::last::LastValues;
@@ -39,7 +39,7 @@ pub fn expressions(data: &[u8]) {
         }
         Err(error) => {
             assert!(!error.to_string().is_empty());
-            // A condition is on a column that exists: it can not spoil a plan, but by wanting states that are left out.
+            // A condition names an existing column, so it can make a plan fail only by requiring states that are left out.
             let is_of_states = matches!(error, PlanError::LeftOut { .. } | PlanError::NoState);
             let without = PlanRequest { filters: Vec::new(), ..request };
             assert!(is_of_states || Plan::new(&without, StateGate::active()).is_err());
@@ -47,7 +47,7 @@ pub fn expressions(data: &[u8]) {
     }
 }
 
-/// Values of every sort, with those that numbers and texts are likely to be compared with.
+/// Values of every type, including those that numbers and texts are likely to be compared with.
 fn values(line: &str) -> Vec<Value<'_>> {
     let numbers = [0, 1, -1, 29, 100, 151, 202, i64::MAX.into(), u64::MAX.into(), i128::MIN, i128::MAX];
     let texts = ["", "mysqld", "Disk (Uninterruptible)", "[denied]", "-", line.rsplit('=').next().unwrap_or_default()];
@@ -61,9 +61,9 @@ fn values(line: &str) -> Vec<Value<'_>> {
         .collect()
 }
 
-/// A condition and its opposite never agree, and white space around it changes nothing.
+/// A condition and its opposite never agree, and white space around a condition changes nothing.
 ///
-/// Of several conditions put together it is known only what one says who knows nothing, and who knows all.
+/// For several combined conditions, only the results for no known values and for all known values are checked.
 fn condition(filter: &Filter, line: &str) {
     let conditions = filter.conditions();
     assert!(!conditions.is_empty());
@@ -96,7 +96,7 @@ fn condition(filter: &Filter, line: &str) {
         ">" => "<=",
         _ => "<",
     };
-    // What a column never shows is an error, and its opposite need not be.
+    // A value that a column never shows is an error; the opposite condition need not be one.
     let Ok(opposite) = parse(opposite, value) else { return };
     for shown in values(line) {
         let holds = matches(filter, shown);
@@ -115,7 +115,7 @@ fn condition(filter: &Filter, line: &str) {
     }
 }
 
-/// Every place in the plan is the place of something.
+/// Every slot in the plan is the index of one of its columns.
 fn holds_together(plan: &Plan, request: &PlanRequest) {
     let columns = plan.columns.len();
     assert!(plan.columns.is_sorted_by_key(|column| column.source), "cheapest first");
@@ -153,7 +153,7 @@ fn holds_together(plan: &Plan, request: &PlanRequest) {
     }
 }
 
-/// A run of three ticks over values of every sort: it is counted, ordered and printed, and nothing is lost.
+/// Counts, sorts and prints three ticks of values of every type; nothing may be lost.
 fn count(plan: &Plan) {
     let aggregator = Aggregator::new(plan);
     let mut fold = aggregator.fold();
@@ -177,16 +177,14 @@ fn count(plan: &Plan) {
     }
     let ticks = Ticks { expected: 3, completed: 3, ..Ticks::default() };
     let report = Report::new(plan, &aggregator, None, Facts { ticks, ..Facts::default() });
-    let samples = |row: &psn::report::Row| match row.fields.first() {
-        Some(psn::report::Field::Integer(samples)) => *samples,
-        other => panic!("{other:?}"),
-    };
-    assert_eq!(report.rows.iter().map(samples).sum::<i128>(), counted);
-    assert!(report.rows.iter().all(|row| row.fields.len() == report.columns.len()));
+    assert_eq!(report.rows.iter().map(psn::report::Row::samples).sum::<u64>(), counted);
+    assert!(report.rows.iter().all(|row| {
+        row.statistics.len() == report.columns.statistics.len() && row.group.len() == report.columns.dimensions.len()
+    }));
     let report = Arc::new(report);
     for format in [Format::Table, Format::Csv, Format::Json, Format::Folded] {
         let mut out = Vec::new();
-        render(&report, format, &Layout::default(), &mut out).unwrap();
+        render(&report, format, &RenderOptions::default(), &mut out).unwrap();
         assert!(std::str::from_utf8(&out).is_ok());
     }
 }

@@ -1,9 +1,9 @@
-//! What the running kernel tells of itself.
+//! What the running kernel says about itself.
 
 use psn::kernel::bpf::btf::Btf;
 use psn::kernel::layout::KernelLayout;
 
-/// BTF: what is found lies where it says, and circles and avalanches of types end.
+/// BTF: members are found at the offsets that the BTF gives, and cyclic or very large types do not loop for ever.
 pub fn btf(data: &[u8]) {
     let Ok(btf) = Btf::parse(data) else { return };
     assert!(btf.len() * 12 <= data.len(), "each type takes twelve bytes at least");

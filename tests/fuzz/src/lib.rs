@@ -1,7 +1,7 @@
-//! What must hold of psn for any bytes: one function a fuzz target.
+//! What must hold for any input bytes: one function for each fuzz target.
 //!
-//! The functions panic when it does not. They are run twice over: by libFuzzer
-//! (`cargo +nightly fuzz run --fuzz-dir tests/fuzz TARGET`), and by a deterministic mutator in
+//! The functions panic if it does not hold. Two drivers run them: libFuzzer
+//! (`cargo +nightly fuzz run --fuzz-dir tests/fuzz TARGET`), and a deterministic mutator in
 //! `cargo test` (`tests/it/mutations.rs`), which includes this file. Both start from `corpus/TARGET/`.
 
 mod expressions;
@@ -14,7 +14,7 @@ pub use kernel::btf;
 pub use output::{escape, render};
 pub use parsers::{cmdline_cgroup, fd_link, io_schedstat, smaps, stack, stat, status, syscall, system};
 
-/// A target: its name, which is also that of its corpus, and its function.
+/// A target: its name, which is also the name of its corpus, and its function.
 pub type Target = (&'static str, fn(&[u8]));
 
 /// Every target.

@@ -1,11 +1,9 @@
-//! Text: nothing that a process can put into a name does anything but show, and nothing of it is lost.
+//! Text: whatever bytes a process puts into a name, they are only displayed, and none of them is lost.
 
-use std::sync::Arc;
-
-use psn::output::{Format, Layout};
+use psn::output::{Format, RenderOptions};
 use psn::proc::health::Counts;
-use psn::report::{Align, Cost, CoverageReport, Field, Meta, Report, ReportColumn, Row, States, Tasks, Ticks};
-use psn::row::observation::Mark;
+use psn::report::{Columns, Cost, CoverageReport, Datum, Facts, Meta, Report, ReportColumn, Row, States, Tasks, Ticks};
+use psn::row::value::{Mark, OwnedValue, Value};
 use psn::text::escape::{frame, printable};
 use unicode_width::UnicodeWidthStr as _;
 
@@ -65,7 +63,7 @@ fn undo(text: &str, escapes: fn(u8) -> bool) -> Vec<u8> {
     out
 }
 
-/// `printable` and `frame`.
+/// Checks the functions `printable` and `frame`.
 pub fn escape(data: &[u8]) {
     let text = printable(data);
     assert_shows(&text);
@@ -79,7 +77,7 @@ pub fn escape(data: &[u8]) {
     assert!(!frame.contains(';') && !ends_in_a_count(&frame), "{frame:?}");
 }
 
-/// Whether readers of folded stacks would take the end of `frame` for a count: digits and a point, after a space.
+/// Whether readers of folded stacks would read the end of `frame` as a count: digits and a point, after a space.
 fn ends_in_a_count(frame: &str) -> bool {
     let tail = frame.trim_end().rsplit_once(' ').map(|(_, tail)| tail);
     tail.is_some_and(|tail| {
@@ -87,10 +85,10 @@ fn ends_in_a_count(frame: &str) -> bool {
     })
 }
 
-/// Separates the cells of [`render`]'s input.
+/// Separates the cells in the input of [`render`].
 const SEPARATOR: u8 = 0x1f;
 
-/// A report of hostile texts in every format: rows, cells and lines stay as many as they are.
+/// Prints a report of hostile texts in every format: the numbers of rows, cells and lines must be right.
 pub fn render(data: &[u8]) {
     let mut cells = data.split(|byte| *byte == SEPARATOR);
     let settings = cells.next().unwrap_or_default();
@@ -104,36 +102,41 @@ pub fn render(data: &[u8]) {
     folded(&report);
 }
 
-fn text(bytes: &[u8]) -> Field {
-    Field::Text(Arc::from(bytes))
-}
-
-fn column(name: &str) -> ReportColumn {
-    ReportColumn {
-        name: name.to_owned(),
-        align: if name == "filename" { Align::Right } else { Align::Left },
-        is_dimension: true,
-        in_parentheses: name == "comm",
-        is_stack: name == "kstack",
-    }
-}
-
-/// Three texts a row; what psn says of the run is as hostile as they are.
+/// A report with three texts in each row. The facts about the run contain the same hostile texts.
 fn report(settings: &[u8], cells: &[&[u8]]) -> Report {
     let said = String::from_utf8_lossy(settings).into_owned();
     let rows = cells.chunks(3).enumerate().map(|(at, chunk)| {
         let cell = |place: usize| match chunk.get(place) {
-            Some([b'#', b'0', ..]) => Field::Mark(Mark::ALL[at % Mark::ALL.len()]),
-            Some([b'#', b'1', rest @ ..]) => Field::Integer(i128::MIN + i128::from(rest.len() as u64)),
-            Some([b'#', b'2', rest @ ..]) => Field::Scaled(-i128::from(rest.len() as u64), 100),
-            Some(bytes) => text(bytes),
-            None => text(b""),
+            Some([b'#', b'0', ..]) => OwnedValue::Mark(Mark::ALL[at % Mark::ALL.len()]),
+            Some([b'#', b'1', rest @ ..]) => OwnedValue::Number(i128::MIN + i128::from(rest.len() as u64)),
+            Some([b'#', b'2', rest @ ..]) => OwnedValue::Number(-i128::from(rest.len() as u64)),
+            Some(bytes) => OwnedValue::Text((*bytes).into()),
+            None => OwnedValue::Text([].into()),
         };
-        let samples = Field::Integer(i128::from(at as u64));
-        Row { fields: vec![samples, Field::Decimal(0.5), cell(0), cell(1), cell(2)] }
+        Row { statistics: [(at as u64).into(), 0.5.into()].into(), group: [cell(0), cell(1), cell(2)].into() }
     });
-    let number = |name: &str| ReportColumn { align: Align::Right, is_dimension: false, ..column(name) };
+    let columns = Columns {
+        statistics: ["samples", "avg_threads"].map(ReportColumn::of_numbers).into(),
+        dimensions: vec![
+            ReportColumn { in_parentheses: true, ..ReportColumn::of_texts("comm") },
+            ReportColumn { divisor: 100, ..ReportColumn::of_numbers("filename") },
+            ReportColumn { is_stack: true, ..ReportColumn::of_texts("kstack") },
+        ],
+    };
     Report {
+        facts: facts(said),
+        title: "Active Threads".to_owned(),
+        states: States::Active,
+        columns,
+        rows: rows.collect(),
+        rows_left_out: 1,
+        other: None,
+    }
+}
+
+/// An account of a run in which every text is `said`.
+fn facts(said: String) -> Facts {
+    Facts {
         unmeasured: vec![said.clone()],
         sleepers: Some(psn::report::Sleepers {
             threads: 9,
@@ -152,24 +155,18 @@ fn report(settings: &[u8], cells: &[&[u8]]) -> Report {
             scan_level: Some(said.clone()),
             scan_reason: Some(said.clone()),
         },
-        title: "Active Threads".to_owned(),
-        states: States::Active,
         ticks: Ticks { expected: 9, completed: 5, missed: 4, throttled: 1, abandoned: 3 },
         tasks: Tasks { processes: 1, threads: 2, skipped: 3, unseen: 4, running_max: 5, cpus: 2 },
         cost: Cost::default(),
         health: vec![(said.clone(), Counts { ok: 5, denied: 1, dropped: u64::MAX, ..Counts::default() })],
         dropped: vec![(said.clone(), said.clone(), 7)],
         coverage: CoverageReport { rows: 9, checked: 5, torn: 1, denied: vec![(said.clone(), 3)], rejected: 2 },
-        columns: vec![number("samples"), number("avg_threads"), column("comm"), column("filename"), column("kstack")],
-        rows: rows.collect(),
-        rows_left_out: 1,
-        other: None,
         warnings: vec![said],
     }
 }
 
-/// The report as text, of which every line but its end shows.
-fn rendered(report: &Report, format: Format, layout: &Layout) -> String {
+/// The report as text; every character except line ends must be visible.
+fn rendered(report: &Report, format: Format, layout: &RenderOptions) -> String {
     let mut out = Vec::new();
     psn::output::render(report, format, layout, &mut out).unwrap();
     let text = String::from_utf8(out).unwrap();
@@ -178,26 +175,26 @@ fn rendered(report: &Report, format: Format, layout: &Layout) -> String {
 }
 
 fn table(report: &Report, width: Option<usize>) {
-    let bare = rendered(report, Format::Table, &Layout { width, footer: false, ..Layout::default() });
-    // A title and a rule with lines between; then the header, a rule, the rows.
+    let bare = rendered(report, Format::Table, &RenderOptions { width, footer: false, ..RenderOptions::default() });
+    // The title line, empty lines, the header, a rule, the rows.
     assert_eq!(bare.lines().count(), if report.rows.is_empty() { 4 } else { 5 + report.rows.len() });
     let rule = bare.lines().nth(1).unwrap_or_default().width();
     for line in bare.lines().skip(3) {
         assert!(report.rows.is_empty() || line.width() <= rule, "{rule}: {line:?}");
     }
-    let full = rendered(report, Format::Table, &Layout { width, ..Layout::default() });
+    let full = rendered(report, Format::Table, &RenderOptions { width, ..RenderOptions::default() });
     assert!(full.starts_with(&bare));
 }
 
 fn csv(report: &Report) {
     for defuse_formulas in [true, false] {
-        let text = rendered(report, Format::Csv, &Layout { defuse_formulas, ..Layout::default() });
+        let text = rendered(report, Format::Csv, &RenderOptions { defuse_formulas, ..RenderOptions::default() });
         let records: Vec<_> = csv::Reader::from_reader(text.as_bytes()).into_records().map(Result::unwrap).collect();
         assert_eq!(records.len(), report.rows.len());
         for (record, row) in records.iter().zip(&report.rows) {
             assert_eq!(record.len(), report.columns.len());
-            for (cell, field) in record.iter().zip(&row.fields) {
-                let Field::Text(bytes) = field else { continue };
+            for (cell, (_, datum)) in record.iter().zip(report.columns.data(row)) {
+                let Some(Datum::Value(Value::Text(bytes))) = datum else { continue };
                 let shown = printable(bytes);
                 let is_quoted = defuse_formulas && cell.strip_prefix('\'').is_some_and(|cell| cell == shown);
                 assert!(cell == shown || is_quoted, "{cell:?} {shown:?}");
@@ -209,32 +206,32 @@ fn csv(report: &Report) {
 }
 
 fn json(report: &Report) {
-    let text = rendered(report, Format::Json, &Layout::default());
+    let text = rendered(report, Format::Json, &RenderOptions::default());
     let value: serde_json::Value = serde_json::from_str(&text).unwrap();
     let rows = value["rows"].as_array().unwrap();
     assert_eq!(rows.len(), report.rows.len());
     for (shown, row) in rows.iter().zip(&report.rows) {
-        for (column, field) in report.columns.iter().zip(&row.fields) {
-            let Field::Text(bytes) = field else { continue };
+        for (column, datum) in report.columns.data(row) {
+            let Some(Datum::Value(Value::Text(bytes))) = datum else { continue };
             let told = shown[column.name.as_str()].as_str().unwrap();
             assert_eq!(told, printable(bytes));
             let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
             let exact = shown.get(format!("{}_bytes", column.name));
-            // The text is the bytes, or the bytes are there as well.
-            assert_eq!(exact.and_then(|exact| exact.as_str()), (told.as_bytes() != &**bytes).then_some(hex.as_str()));
+            // The text is equal to the bytes, or the bytes are given too.
+            assert_eq!(exact.and_then(|exact| exact.as_str()), (told.as_bytes() != bytes).then_some(hex.as_str()));
         }
     }
 }
 
 fn folded(report: &Report) {
-    let text = rendered(report, Format::Folded, &Layout::default());
+    let text = rendered(report, Format::Folded, &RenderOptions::default());
     assert_eq!(text.lines().count(), report.rows.len());
     for (line, row) in text.lines().zip(&report.rows) {
         let (stack, samples) = line.rsplit_once(' ').unwrap();
-        assert_eq!(Field::Integer(samples.parse().unwrap()), row.fields[0]);
+        assert_eq!(samples.parse(), Ok(row.samples()));
         assert!(!ends_in_a_count(stack), "{line:?}");
-        let functions = match &row.fields[4] {
-            Field::Text(stack) => stack.windows(2).fold((0, false), |(count, skip), pair| {
+        let functions = match &row.group[2] {
+            OwnedValue::Text(stack) => stack.windows(2).fold((0, false), |(count, skip), pair| {
                 let is_arrow = !skip && pair == b"->";
                 (count + usize::from(is_arrow), is_arrow)
             }),

@@ -1,4 +1,4 @@
-//! The parsers: what they read back from what they understood is what they understood, whatever the bytes.
+//! The parsers: for any bytes, printing what was parsed and parsing it again gives the same result.
 
 use psn::proc::parse::stat::{Stat, field};
 use psn::proc::parse::status::first_number;
@@ -13,7 +13,7 @@ use psn::proc::parse::{
 /// The last field of `stat` that any kernel prints.
 const LAST_FIELD: usize = field::EXIT_CODE;
 
-/// `appended(write)`: what `write` appends to a buffer, which keeps what was in it.
+/// What `write` appends to a buffer. The earlier content of the buffer must not change.
 fn appended(write: impl Fn(&mut Vec<u8>)) -> Vec<u8> {
     let mut out = b"kept ".to_vec();
     write(&mut out);
@@ -21,7 +21,7 @@ fn appended(write: impl Fn(&mut Vec<u8>)) -> Vec<u8> {
     out.split_off(5)
 }
 
-/// Where `part` lies in `whole`: parsers give slices of what they were given.
+/// The range of `part` in `whole`: parsers return slices of their input.
 #[track_caller]
 fn offset(whole: &[u8], part: &[u8]) -> usize {
     let at = (part.as_ptr() as usize).wrapping_sub(whole.as_ptr() as usize);
@@ -35,11 +35,11 @@ pub fn stat(data: &[u8]) {
     let parsed: Vec<_> = (0..=LAST_FIELD + 2).map(|last| Stat::parse(data, last)).collect();
     for (last, result) in parsed.iter().enumerate() {
         let Ok(stat) = result else {
-            // More fields can only add reasons to refuse a line.
+            // Asking for more fields can only add reasons to reject a line.
             assert!(parsed.iter().skip(last).all(Result::is_err), "fields up to {last} are refused, more are not");
             break;
         };
-        // The letter that the tick reads is the letter of the whole line.
+        // The state letter that a tick reads is the one that parsing the whole line finds.
         assert_eq!(letter, Ok(stat.state));
         let head = format!("{} (", stat.tid);
         let at = offset(data, stat.comm);
@@ -74,7 +74,7 @@ pub fn stat(data: &[u8]) {
         assert_eq!((again.tid, again.comm, again.state), (stat.tid, stat.comm, stat.state));
         assert!((4..=LAST_FIELD).map_while(|number| again.number(number)).eq(numbers));
     }
-    // Whatever a thread calls itself, its name forges nothing.
+    // No name of a thread forges a field.
     let line = [b"77 (", data, b") S 1 -2 3\n"].concat();
     let stat = Stat::parse(&line, LAST_FIELD).unwrap();
     assert_eq!((stat.tid, stat.comm, stat.state), (77, data, b'S'));
@@ -99,7 +99,7 @@ pub fn status(data: &[u8]) {
         assert!(letter.is_ascii_alphabetic());
         assert_eq!(statuses::value(data, b"State").and_then(<[u8]>::first), Some(&letter));
     }
-    // The kernel escapes a name's newlines and backslashes: then it can be read back, and forges nothing.
+    // The kernel escapes newlines and backslashes in a name. So the name can be read back, and it forges no field.
     let mut escaped = Vec::new();
     for byte in data {
         match byte {
@@ -118,7 +118,7 @@ pub fn status(data: &[u8]) {
     });
 }
 
-/// Whether a value has the escape of a newline: after an even number of backslashes of pairs.
+/// Whether a value contains an escaped newline, that is, `\n` after an even number of backslashes.
 fn statuses_newline(value: &[u8]) -> bool {
     let mut rest = value;
     while let Some(at) = rest.iter().position(|byte| *byte == b'\\') {
@@ -205,7 +205,7 @@ pub fn cmdline_cgroup(data: &[u8]) {
         if let Some(container) = cgroup::container(path) {
             offset(path, container);
             assert!(!container.is_empty() && !container.contains(&b'/'));
-            // What is directly in one of these is a container of its own.
+            // A directory directly below one of these is a container.
             if ![&b"lxc"[..], b"lxc.payload", b"(deleted)"].into_iter().any(|end| path.ends_with(end)) {
                 let deeper = [path, b"/init.scope"].concat();
                 assert_eq!(cgroup::container(&deeper), Some(container), "a group inside is inside");
@@ -279,7 +279,7 @@ pub fn smaps(data: &[u8]) {
     }
 }
 
-/// What is said of the whole host, names of entries, and numbers.
+/// Files of the whole host, names of directory entries, and numbers.
 pub fn system(data: &[u8]) {
     if let Ok(load) = host::Loadavg::parse(data) {
         let line = format!("0.00 0.01 0.05 {}/{} {}\n", load.running, load.total, load.last_pid);

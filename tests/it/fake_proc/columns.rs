@@ -1,5 +1,4 @@
-//! What each column shows of a thread whose every file is known, and what stands in the place of a
-//! value that there is none of.
+//! What each column shows for a thread with known files, and which mark it shows if there is no value.
 
 use std::collections::BTreeSet;
 
@@ -8,14 +7,14 @@ use psn::ask::registry::COLUMNS;
 use psn::proc::parse::stat::{PF_KTHREAD, field as stat_field};
 use psn::proc::source::Source;
 use psn::proc::{Call, Fault};
-use psn::report::Field;
-use psn::row::observation::Mark;
+use psn::report::Datum;
+use psn::row::value::{Mark, Value};
 use rustix::io::Errno;
 
 use crate::support::driver::{Driver, sample};
 use crate::support::fake::{Content, FSYNC, FUTEX, FakeProc, OPENAT, Process, Thread, WAIT4, syscall_line};
 use crate::support::faults::Script;
-use crate::support::report::{counts, field, is_mark, only, samples, text, value};
+use crate::support::report::{counts, datum, is_mark, only, samples, value, values};
 
 /// What every column shows of [`crafted`].
 const EXPECTED: &[(&str, &str)] = &[
@@ -206,7 +205,7 @@ const STATUS: &str = "Name:\tdb12: io3/456\nUmask:\t0027\nState:\tD (disk sleep)
     Cpus_allowed_list:\t0-3,5\nMems_allowed:\t00000000,00000001\nMems_allowed_list:\t0\n\
     voluntary_ctxt_switches:\t41\nnonvoluntary_ctxt_switches:\t42\n";
 
-/// A thread in whose files every value is another, so that none can be taken for its neighbour.
+/// A thread in whose files all values differ, so that the test notices if one is taken for another.
 fn crafted_thread() -> Thread {
     let mut thread = Thread::new(4001).comm("db12: io3/456").state('D');
     for number in 4..=52 {
@@ -258,13 +257,13 @@ fn all_columns() -> String {
     of_files().map(|column| column.name).collect::<Vec<_>>().join(",")
 }
 
-/// The value of `column` in the only row that `args` give of `proc`.
+/// The value of `column` in the only row of a report on `proc` with `args`.
 fn value_of(proc: &FakeProc, column: &str) -> String {
     let report = sample(proc, &["-a", "-g", column, "--workers", "1"], 1);
     value(&report, only(&report), column)
 }
 
-/// The columns that are made of files: a made-up root has no kernel that walks, and no clock.
+/// The columns that are read from files: a fake root has no kernel that walks, and no clock.
 fn of_files() -> impl Iterator<Item = &'static Column> {
     COLUMNS.iter().filter(|column| column.source == Source::Task || column.source.is_file())
 }
@@ -306,7 +305,7 @@ fn all_columns_together_show_what_the_files_say() {
     let row = only(&report);
     for (name, expected) in EXPECTED {
         assert_eq!(value(&report, row, name), *expected, "{name}");
-        assert!(!is_mark(field(&report, row, name)), "{name}");
+        assert!(!is_mark(datum(&report, row, name)), "{name}");
     }
     assert_eq!(value(&report, row, "samples"), "2");
 }
@@ -329,7 +328,7 @@ fn only_the_files_that_the_columns_need_are_opened() {
         for source in Source::ALL {
             let needed = match source {
                 Source::Stat => true,
-                // What a thread waits for is bracketed by its switch counters, and a file by its system call.
+                // What a thread waits for is read between two reads of its switch counters, and a file needs the system call.
                 Source::Schedstat | Source::Syscall
                     if matches!(column.source, Source::Fd | Source::Socket | Source::Idle) =>
                 {
@@ -337,7 +336,7 @@ fn only_the_files_that_the_columns_need_are_opened() {
                 }
                 Source::Fd if matches!(column.source, Source::Socket | Source::Idle) => true,
                 Source::Wchan if column.source == Source::Idle => true,
-                // And whoever has run since may have another title.
+                // A thread that has run since may have another title.
                 Source::Schedstat => matches!(
                     column.source,
                     Source::Schedstat
@@ -348,7 +347,7 @@ fn only_the_files_that_the_columns_need_are_opened() {
                         | Source::Cmdline
                         | Source::Exe
                 ),
-                // What is known of a program is known under its name.
+                // Facts of a program are kept under its name.
                 Source::Comm => {
                     matches!(column.source, Source::Comm | Source::Cmdline | Source::Exe | Source::Smaps)
                 }
@@ -418,7 +417,7 @@ fn a_file_that_this_kernel_does_not_have_is_unsupported() {
             Source::Cmdline | Source::Exe | Source::Smaps => process_of(crafted_thread()).without(name),
             _ => process_of(crafted_thread().without(name)),
         };
-        // A link that is not there says that there is no program, as of kernel threads.
+        // A missing link means that there is no program, as for kernel threads.
         let wanted = if *source == Source::Exe { "-" } else { "[unsupported]" };
         assert_eq!(value_of(&FakeProc::of([process]), column), wanted, "{column} without {name}");
     }
@@ -449,12 +448,12 @@ fn a_refusal_stands_in_its_own_columns_and_the_thread_still_counts() {
                     let denied =
                         column.source == *refused || (column.source == Source::Fd && *refused == Source::Syscall);
                     let wanted = if denied { "[denied]" } else { expected_of(column.name) };
-                    let shown = field(&report, row, column.name);
-                    assert_eq!(text(shown), wanted, "{} with {refused:?} refused", column.name);
+                    let shown = datum(&report, row, column.name);
+                    assert_eq!(value(&report, row, column.name), wanted, "{} with {refused:?} refused", column.name);
                     assert_eq!(is_mark(shown), denied);
                 }
                 assert!(counts(&report, refused.name()).denied > 0, "{refused:?}");
-                let covered = report.coverage.denied.iter().find(|(file, _)| file == refused.name());
+                let covered = report.facts.coverage.denied.iter().find(|(file, _)| file == refused.name());
                 assert_eq!(covered.map(|(_, count)| *count), Some(3), "{refused:?}");
             }
         }
@@ -467,7 +466,7 @@ fn a_refused_file_is_not_asked_for_at_every_tick() {
     for (source, column) in REPRESENTATIVES {
         let script = Script::new().always(Call::Open, *source, Fault::Fail(Errno::ACCESS)).shared();
         let report = Driver::with_faults(&proc, &["-a", "-g", column], script).run(20);
-        // Once; and, for files that tell whether the thread moved, once more before that is known.
+        // One read; files that tell whether the thread moved are read once more before psn knows that they are refused.
         assert!(counts(&report, source.name()).denied <= 2, "{source:?}: {:?}", counts(&report, source.name()));
     }
 }
@@ -477,9 +476,9 @@ fn bytes_that_no_kernel_prints_are_malformed() {
     for (source, column) in REPRESENTATIVES {
         let garbage = Content::from("\u{1}garbage\u{2}");
         let process = match source {
-            // Any bytes are a name, a path, a command line or a stack.
+            // Any bytes are a valid name, path, command line or stack.
             Source::Fd | Source::Wchan | Source::Stack | Source::Cmdline | Source::Exe => continue,
-            // Texts of lines: what is missing is missing.
+            // Files of lines: a missing line is only missing.
             Source::Smaps | Source::Cgroup => continue,
             Source::PidNs => process_of(crafted_thread().file("ns/pid", Content::Link("garbage".to_owned()))),
             Source::Status => process_of(crafted_thread().file("status", "VmRSS:\tgarbage kB\n")),
@@ -488,7 +487,7 @@ fn bytes_that_no_kernel_prints_are_malformed() {
         };
         let report = sample(&FakeProc::of([process]), &["-a", "-g", column], 1);
         assert_eq!(value(&report, only(&report), column), "[malformed]", "{column}");
-        assert_eq!(counts(&report, source.name()).malformed, 1, "{column}: {:?}", report.health);
+        assert_eq!(counts(&report, source.name()).malformed, 1, "{column}: {:?}", report.facts.health);
     }
 }
 
@@ -517,7 +516,7 @@ fn a_stat_that_was_cut_short_is_no_row_and_never_a_wrong_number() {
     let proc = crafted();
     let line = crafted_thread().stat_line(1).len();
     for len in 0..=line {
-        // At the first read, and at the second, which tells whether the thread moved meanwhile.
+        // Fail at the first read, and at the second, which tells whether the thread moved meanwhile.
         for read in [0, 1] {
             let script = Script::new().times(Call::Read, Some(Source::Stat), Fault::Short(len), read, 1).shared();
             let report = Driver::with_faults(&proc, &["-a", "-g", "comm2,wchan,exit_code"], script).run(1);
@@ -602,7 +601,7 @@ fn a_kernel_thread_is_one_by_its_flag_and_makes_no_system_calls() {
         Process::new(3).thread(impostor),
     ]);
     let report = sample(&proc, &["-g", "comm,kthread,syscall,cmdline,exe", "--sort", "kthread"], 1);
-    let shown: Vec<Vec<String>> = report.rows.iter().map(|row| row.fields[2..].iter().map(text).collect()).collect();
+    let shown: Vec<Vec<String>> = report.rows.iter().map(|row| values(&report, row).split_off(2)).collect();
     assert_eq!(
         shown,
         [
@@ -655,7 +654,7 @@ fn a_thread_counts_once_for_each_mapping_of_its_process() {
         00402000-00403000 rw-p 00000000 00:00 0 \nRss: 16 kB\n";
     let proc = FakeProc::of([process_of(crafted_thread()).file("smaps", smaps)]);
     let report = sample(&proc, &["-g", "task,pathname,perms,rss_kb", "--sort", "rss_kb"], 4);
-    let shown: Vec<Vec<String>> = report.rows.iter().map(|row| row.fields.iter().map(text).collect()).collect();
+    let shown: Vec<Vec<String>> = report.rows.iter().map(|row| values(&report, row)).collect();
     assert_eq!(
         shown,
         [
@@ -667,7 +666,7 @@ fn a_thread_counts_once_for_each_mapping_of_its_process() {
     let filtered = sample(&proc, &["-g", "task,pathname", "--where", "rss_kb > 4", "--where", "pathname ~ heap"], 1);
     assert_eq!(value(&filtered, only(&filtered), "pathname"), "[heap]");
     let grouped = sample(&proc, &["-g", "task", "-s", "rss_kb:sum,rss_kb"], 1);
-    assert_eq!(grouped.rows[0].fields[2..4], [Field::Integer(28), Field::Integer(16)]);
+    assert_eq!(grouped.rows[0].statistics[2..4], [Datum::from(28_u64), Datum::from(16_u64)]);
 }
 
 #[test]
@@ -675,6 +674,6 @@ fn a_process_without_mappings_counts_once() {
     let proc = FakeProc::of([process_of(crafted_thread()).file("smaps", "")]);
     let report = sample(&proc, &["-g", "task,pathname,rss_kb"], 1);
     let row = only(&report);
-    assert_eq!(*field(&report, row, "rss_kb"), Field::Mark(Mark::None));
+    assert_eq!(datum(&report, row, "rss_kb"), Datum::Value(Value::Mark(Mark::None)));
     assert_eq!(value(&report, row, "pathname"), "-");
 }

@@ -1,5 +1,4 @@
-//! Counts, averages and the accounting, to the unit. The files do not change, so there is no
-//! tolerance anywhere.
+//! Counts, averages and accounts, to the unit. The files do not change, so the tests allow no deviation.
 
 use std::collections::BTreeMap;
 
@@ -56,8 +55,12 @@ fn averages_are_the_numbers_of_threads_whoever_counts_them_and_whatever_is_kept_
             assert_eq!(column(&report, "max_threads"), ["700", "210", "90"], "{what}");
             assert_eq!(column(&report, "ci95"), ["0.0000", "0.0000", "0.0000"], "{what}");
             assert_eq!(counts(&report, "stat").ok, 3000, "{what}");
-            assert_eq!(report.coverage.rows, 3000, "{what}");
-            assert_eq!((report.tasks.processes, report.tasks.threads, report.tasks.skipped), (7, 1000, 0), "{what}");
+            assert_eq!(report.facts.coverage.rows, 3000, "{what}");
+            assert_eq!(
+                (report.facts.tasks.processes, report.facts.tasks.threads, report.facts.tasks.skipped),
+                (7, 1000, 0),
+                "{what}"
+            );
         }
     }
 }
@@ -88,7 +91,7 @@ fn the_sum_over_groups_is_the_same_whatever_they_are_grouped_by() {
 
 #[test]
 fn every_attempt_is_in_exactly_one_class() {
-    // With nothing kept, every attempt is an open that failed, or an open and a read.
+    // Without kept files, every attempt is a failed open, or an open and a read.
     let proc = crowd();
     let args = [
         "-a",
@@ -115,7 +118,7 @@ fn every_attempt_is_in_exactly_one_class() {
         Source::Exe,
     ];
     for errno in [None, Some(Errno::ACCESS), Some(Errno::SRCH), Some(Errno::MFILE), Some(Errno::IO)] {
-        // Some of the calls fail, somewhere in the middle.
+        // Some of the calls fail, in the middle of the run.
         let script = detail.into_iter().fold(Script::new(), |script, source| match errno {
             Some(errno) => script.times(Call::Open, Some(source), Fault::Fail(errno), 3, 50).times(
                 Call::Read,
@@ -140,8 +143,8 @@ fn every_attempt_is_in_exactly_one_class() {
                 counts(&report, file)
             );
         }
-        let dropped: u64 = report.dropped.iter().map(|(_, _, count)| count).sum();
-        let all: u64 = report.health.iter().map(|(_, counts)| counts.dropped).sum();
+        let dropped: u64 = report.facts.dropped.iter().map(|(_, _, count)| count).sum();
+        let all: u64 = report.facts.health.iter().map(|(_, counts)| counts.dropped).sum();
         assert_eq!(dropped, all, "every dropped read has its errno");
         assert_eq!(dropped > 0, matches!(errno, Some(Errno::MFILE | Errno::IO)));
     }
@@ -159,7 +162,7 @@ fn an_interrupted_call_is_made_again() {
     assert_eq!(counts(&report, "stat").attempts(), 1000);
 }
 
-/// Every pair of a file, a call and an error: survived, and accounted for.
+/// Every combination of a file, a call and an error is survived and in the accounts.
 #[test]
 fn any_error_of_any_call_on_any_file_is_survived_and_counted() {
     let proc = FakeProc::of([
@@ -189,7 +192,7 @@ fn any_error_of_any_call_on_any_file_is_survived_and_counted() {
     for fault in faults {
         for call in [Call::Open, Call::Read] {
             for source in Source::ALL.into_iter().map(Some).chain([None]) {
-                // Once, at the second call; and always.
+                // Fail at the second call only, and at every call.
                 for (from, count) in [(1, 1), (0, u64::MAX)] {
                     let script = Script::new().times(call, source, fault, from, count).shared();
                     let report = Driver::with_faults(&proc, &args, script).try_run(2);
@@ -206,11 +209,11 @@ fn any_error_of_any_call_on_any_file_is_survived_and_counted() {
 
 fn check_sums(report: &Report, what: &str) {
     let stat = counts(report, "stat");
-    assert!(report.coverage.rows <= stat.ok, "{what}");
-    // A thread of this process has one mapping, so it counts once.
-    assert_eq!(samples(report).values().sum::<u64>(), report.coverage.rows, "{what}");
-    let dropped: u64 = report.dropped.iter().map(|(_, _, count)| count).sum();
-    assert_eq!(dropped, report.health.iter().map(|(_, counts)| counts.dropped).sum::<u64>(), "{what}");
+    assert!(report.facts.coverage.rows <= stat.ok, "{what}");
+    // The process has one mapping, so each of its threads counts once.
+    assert_eq!(samples(report).values().sum::<u64>(), report.facts.coverage.rows, "{what}");
+    let dropped: u64 = report.facts.dropped.iter().map(|(_, _, count)| count).sum();
+    assert_eq!(dropped, report.facts.health.iter().map(|(_, counts)| counts.dropped).sum::<u64>(), "{what}");
 }
 
 #[test]
@@ -264,7 +267,7 @@ fn a_report_can_be_made_after_each_tick() {
     for tick in 1..=3 {
         engine.pass();
         let report = engine.report();
-        assert_eq!(report.ticks.completed, tick);
+        assert_eq!(report.facts.ticks.completed, tick);
         assert_eq!(samples(&report).values().sum::<u64>(), tick);
         assert_eq!(crate::support::report::counts(&report, "stat").ok, 2 * tick, "no read is lost, none counts twice");
     }

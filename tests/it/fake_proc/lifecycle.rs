@@ -1,4 +1,4 @@
-//! Threads come, go, change and hide behind names; and some never answer.
+//! Threads are born, end, change their names and try to deceive psn by them; reads of some never return.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
@@ -6,7 +6,8 @@ use std::time::{Duration, Instant};
 
 use psn::proc::source::Source;
 use psn::proc::{Call, Fault, Faults};
-use psn::report::{Field, Report};
+use psn::report::{Datum, Report};
+use psn::row::value::Value;
 use psn::session::{self, Stop};
 use psn_stress::names::HOSTILE;
 use rustix::io::Errno;
@@ -14,7 +15,7 @@ use rustix::io::Errno;
 use crate::support::driver::{Driver, config, sample};
 use crate::support::fake::{Content, FakeProc, Process, Thread, unblock};
 use crate::support::faults::Script;
-use crate::support::report::{column, counts, field, only, samples, value};
+use crate::support::report::{column, counts, datum, only, samples, value};
 use crate::support::{AtTick, within};
 
 #[test]
@@ -50,8 +51,8 @@ fn a_process_that_ends_between_listing_and_read_is_gone_and_no_error() {
     let report = engine.report();
     assert_eq!(samples(&report).into_iter().collect::<Vec<_>>(), [("b | futex".to_owned(), 2)]);
     assert_eq!(counts(&report, "stat").gone, 1);
-    assert!(report.health.iter().all(|(_, counts)| !counts.is_notable()), "{:?}", report.health);
-    assert_eq!(report.tasks.processes, 1);
+    assert!(report.facts.health.iter().all(|(_, counts)| !counts.is_notable()), "{:?}", report.facts.health);
+    assert_eq!(report.facts.tasks.processes, 1);
 }
 
 #[test]
@@ -107,7 +108,7 @@ fn a_thread_whose_id_is_given_to_another_starts_anew() {
 #[test]
 fn what_is_known_of_a_program_is_forgotten_when_another_is_executed() {
     let program = |name: &str| {
-        // Who executes runs.
+        // A thread that execs has run.
         let schedstat = format!("{}000 0 {}\n", name.len(), name.len());
         let thread = Thread::new(10).comm(name).state('D').file("schedstat", schedstat);
         Process::new(10)
@@ -120,7 +121,7 @@ fn what_is_known_of_a_program_is_forgotten_when_another_is_executed() {
     engine.refresh();
     engine.pass();
     proc.add(&program("tool"));
-    // Its command line and executable are read again for the very row, of which they are not known to be.
+    // psn reads command line and executable again for the same row, because it does not know that they still belong to it.
     engine.pass();
     engine.pass();
     let found: Vec<(String, u64)> = samples(&engine.report()).into_iter().collect();
@@ -151,7 +152,7 @@ fn a_pid_that_is_given_to_a_process_of_the_same_name_shows_nothing_of_its_predec
 
 #[test]
 fn a_process_whose_threads_can_not_be_listed_for_once_is_sampled_on() {
-    /// Directories can be listed but for some calls, counted from 0.
+    /// Listing directories fails at some calls, counted from 0.
     struct Calls(std::ops::Range<u64>, AtomicU64);
     impl Faults for Calls {
         fn fault(&self, call: Call, source: Option<Source>) -> Option<Fault> {
@@ -162,7 +163,7 @@ fn a_process_whose_threads_can_not_be_listed_for_once_is_sampled_on() {
     }
     let process = |tid: u32| Process::new(tid).threads([tid, tid + 1].map(|tid| Thread::new(tid).state('D')));
     let proc = FakeProc::of([process(10), process(20)]);
-    // Of the second listing both processes, and once more each by its path.
+    // In the second listing, both processes, each once more by its path.
     let calls = Arc::new(Calls(2..6, AtomicU64::new(0)));
     let mut engine = Driver::with_faults(&proc, &["-g", "task"], calls);
     engine.refresh();
@@ -183,7 +184,7 @@ fn a_process_whose_threads_can_not_be_listed_for_once_is_sampled_on() {
 #[test]
 fn a_process_that_could_not_be_listed_is_listed_again_though_no_task_was_born() {
     let proc = FakeProc::of([Process::single(10, "a", 'D'), Process::single(20, "b", 'D')]);
-    // It counts as psn's own proc root, where nothing is created.
+    // psn takes the fake root for its own host's, where no task is born.
     std::os::unix::fs::symlink(std::process::id().to_string(), proc.path().join("self")).unwrap();
     std::fs::write(proc.path().join("loadavg"), "0.17 0.22 0.12 1/83 4610\n").unwrap();
     let script = |errno| Script::new().times(Call::Read, None, Fault::Fail(errno), 1, 1).shared();
@@ -194,7 +195,7 @@ fn a_process_that_could_not_be_listed_is_listed_again_though_no_task_was_born() 
             engine.pass();
         }
         let found = samples(&engine.report());
-        // The first read is that of loadavg, the second lists one of them.
+        // The first read is of loadavg, the second lists one of the processes.
         assert_eq!(found.values().copied().max(), Some(2), "{found:?}");
         assert_eq!(found.len(), if is_retried { 2 } else { 1 }, "{errno}: {found:?}");
     }
@@ -203,15 +204,15 @@ fn a_process_that_could_not_be_listed_is_listed_again_though_no_task_was_born() 
 #[test]
 fn processes_whose_threads_can_not_be_listed_are_told() {
     let proc = FakeProc::of([Process::single(10, "fine", 'D'), Process::single(20, "not", 'D')]);
-    // No directory: an error that is neither a refusal nor the end of the process.
+    // A file in the place of the directory: an error that means neither a refusal nor the end of the process.
     std::fs::remove_dir_all(proc.path().join("20/task")).unwrap();
     std::fs::write(proc.path().join("20/task"), "").unwrap();
     let config = config(&proc, &["-g", "comm", "-d", "0.3", "--hz", "20"]);
     let report = within(PATIENCE, move || session::run(&config, &Stop::default(), &mut ())).unwrap();
     assert_eq!(samples(&report).into_keys().collect::<Vec<_>>(), ["fine"]);
-    assert!(counts(&report, "task").dropped > 0, "{:?}", report.health);
+    assert!(counts(&report, "task").dropped > 0, "{:?}", report.facts.health);
     let told = |warning: &String| warning.contains("a process could not be listed");
-    assert!(report.warnings.iter().any(told), "{:?}", report.warnings);
+    assert!(report.facts.warnings.iter().any(told), "{:?}", report.facts.warnings);
 
     proc.remove(10);
     let config = self::config(&proc, &["-d", "0.3"]);
@@ -230,7 +231,7 @@ fn a_process_that_blocks_the_side_reader_does_not_keep_it_from_others() {
     let config = config(&proc, &args);
     let path = proc.path().to_owned();
     let report = within(PATIENCE, move || {
-        // After more listings than readers may be lost, another process is born.
+        // After more listings than psn may lose readers, another process is born.
         let mut later = AtTick(40, move || FakeProc::add_at(&path, &Process::single(30, "later", 'D')));
         session::run(&config, &Stop::default(), &mut later)
     });
@@ -244,7 +245,7 @@ fn a_process_that_blocks_the_side_reader_does_not_keep_it_from_others() {
     assert!(samples.contains_key("later | 12"), "the reader serves others still: {samples:?}");
 }
 
-/// Every hostile name, in a state of its own that the name may try to forge.
+/// A thread for each hostile name, in a state that the name may try to forge.
 #[test]
 fn hostile_names_keep_their_state_and_their_columns() {
     let more: [&[u8]; 8] = [
@@ -268,20 +269,20 @@ fn hostile_names_keep_their_state_and_their_columns() {
     for row in &report.rows {
         let pid: usize = value(&report, row, "pid").parse().unwrap();
         let name = names[pid - 100];
-        assert_eq!(*field(&report, row, "comm2"), Field::Text(name.into()), "{}", name.escape_ascii());
+        assert_eq!(datum(&report, row, "comm2"), Datum::Value(Value::Text(name)), "{}", name.escape_ascii());
         assert_eq!(value(&report, row, "state_id"), states[pid % 3].to_string());
         assert_eq!(value(&report, row, "cpu"), (pid + 1).to_string());
         assert_eq!(value(&report, row, "exit_code"), (pid + 2).to_string());
     }
 }
 
-/// How long a run of half a second may take when something in it never answers.
+/// How long a run of half a second may take if some read never returns.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 #[track_caller]
 fn assert_names_the_blocker(report: &Report) {
     let names = |warning: &&String| warning.contains("process 10 ") && warning.contains("blocks");
-    assert_eq!(report.warnings.iter().filter(names).count(), 1, "{:?}", report.warnings);
+    assert_eq!(report.facts.warnings.iter().filter(names).count(), 1, "{:?}", report.facts.warnings);
 }
 
 #[test]
@@ -294,8 +295,8 @@ fn a_thread_that_never_answers_costs_a_tick_and_is_named() {
     let config = config(&proc, &["-g", "comm,state_id,cpu", "--hz", "50", "-d", "0.6", "--workers", "2"]);
     let report = within(PATIENCE, move || session::run(&config, &Stop::default(), &mut ())).unwrap();
     unblock(&pipe);
-    let completed = report.ticks.completed;
-    assert!(completed > 0, "{:?}", report.ticks);
+    let completed = report.facts.ticks.completed;
+    assert!(completed > 0, "{:?}", report.facts.ticks);
     let samples = samples(&report);
     assert_eq!(samples.get("fine | D | 0"), Some(&(20 * completed)), "{samples:?}");
     assert_eq!(samples.get("stuck | D | [blocked]"), Some(&completed), "its state is known all the same: {samples:?}");
@@ -313,7 +314,7 @@ fn a_detail_that_never_answers_is_shown_as_blocked() {
     let config = config(&proc, &["-g", "comm,syscall", "--hz", "50", "-d", "0.6", "--workers", "1"]);
     let report = within(PATIENCE, move || session::run(&config, &Stop::default(), &mut ())).unwrap();
     unblock(&pipe);
-    let completed = report.ticks.completed;
+    let completed = report.facts.ticks.completed;
     let samples = samples(&report);
     assert_eq!(samples.get("fine | futex"), Some(&completed), "{samples:?}");
     assert_eq!(samples.get("stuck | [blocked]"), Some(&completed), "{samples:?}");
@@ -329,7 +330,7 @@ fn a_command_line_that_never_answers_is_read_beside_the_sampling() {
     let config = config(&proc, &["-g", "comm,cmdline", "--hz", "50", "-d", "0.3", "--workers", "1"]);
     let report = within(PATIENCE, move || session::run(&config, &Stop::default(), &mut ())).unwrap();
     unblock(&pipe);
-    let completed = report.ticks.completed;
+    let completed = report.facts.ticks.completed;
     let samples = samples(&report);
     assert_eq!(samples.get("fine | /usr/bin/program"), Some(&completed), "{samples:?}");
     assert_eq!(samples.get("stuck | [blocked]"), Some(&completed), "{samples:?}");
@@ -337,7 +338,7 @@ fn a_command_line_that_never_answers_is_read_beside_the_sampling() {
     assert_names_the_blocker(&report);
 }
 
-/// Holds up the reads of `stat`, as a lock does whose holder has no CPU.
+/// Delays reads of `stat`, as a lock does whose holder has no CPU.
 struct HeldUp(Mutex<()>);
 
 impl Faults for HeldUp {
@@ -360,7 +361,7 @@ fn a_worker_that_waits_for_another_accuses_no_process() {
         let outcome = engine.pass_until(0);
         (outcome.is_complete, engine.report())
     });
-    // Much longer than a lane may be stuck.
+    // Much longer than psn waits for a stuck lane.
     std::thread::sleep(Duration::from_millis(400));
     drop(lock);
     let (is_complete, report) = pass.join().unwrap();
@@ -383,7 +384,7 @@ fn a_run_can_be_ended_while_a_reader_is_stuck() {
     let started = Instant::now();
     let report = within(PATIENCE, move || session::run(&config, &stop, &mut ()));
     unblock(&pipe);
-    // At most one second, and some for a machine that is busy with other tests.
+    // One second, and more for a machine that is busy with other tests.
     assert!(started.elapsed() < Duration::from_secs(10), "{:?}", started.elapsed());
     assert!(report.is_ok());
 }

@@ -1,5 +1,4 @@
-//! Which threads a run is about: `-p`, `-t`, `-r`, the state gate, `--where`; and in which order the
-//! rows are shown.
+//! Which threads a run counts: `-p`, `-t`, `-r`, the state gate, `--where`; and the order of the rows.
 
 use std::collections::BTreeSet;
 
@@ -7,8 +6,8 @@ use crate::support::driver::{Driver, sample};
 use crate::support::fake::{FakeProc, Process, Thread};
 use crate::support::report::{column, only, samples, value};
 
-/// A shell with children and theirs, whose pids are not in the order of their births; a stranger; a
-/// process whose leader and threads have names of their own.
+/// A shell with children and grandchildren, whose pids are not in the order of their births; an unrelated process; and a
+/// process whose leader and threads have different names.
 fn family() -> FakeProc {
     FakeProc::of([
         Process::single(1, "init", 'S'),
@@ -83,7 +82,7 @@ fn descendants_born_later_are_selected_and_stay_so_when_their_parents_end() {
     proc.add(&Process::single(250, "born-later", 'D').ppid(200));
     engine.refresh();
     engine.pass();
-    // The whole line above it ends, and init adopts it.
+    // All its ancestors end, and init adopts it.
     [500, 300, 700, 200].into_iter().for_each(|pid| proc.remove(pid));
     proc.add(&Process::single(250, "born-later", 'D').ppid(1));
     proc.add(&Process::single(260, "its-child", 'D').ppid(250));
@@ -101,7 +100,7 @@ fn a_pid_that_is_given_to_a_stranger_is_no_descendants_any_more() {
     let mut engine = Driver::new(&proc, &["-a", "-g", "pid,comm", "-p", "500", "-r"]);
     engine.refresh();
     engine.pass();
-    // Within one refresh: no listing finds the pids missing.
+    // Within one refresh, so that no listing finds the pids missing.
     for pid in [300, 200] {
         proc.remove(pid);
     }
@@ -151,7 +150,7 @@ fn a_single_thread_of_a_descendant_is_selected() {
     assert_eq!(column(&report, "task"), ["700"]);
 }
 
-/// A thread in each state there is, and in one that no kernel has yet.
+/// A thread in each known state, and one in a state that no kernel has yet.
 fn states() -> FakeProc {
     let letters = "RSDTtXxZPIKWQ";
     FakeProc::of(letters.chars().zip(10..).map(|(letter, pid)| Process::single(pid, "some", letter)))
@@ -254,7 +253,7 @@ fn rows_are_filtered_by_any_column() {
         (&["(cpu = 2 or syscall = [running]) and comm ~ a"], "10 30"),
         (&["comm in (beta, (gamma))"], "20 30"),
         (&["state not in (R, S)", "cpu = 1 or cpu = 2"], "20 30"),
-        // The names as CSV and JSON have them, without the table's parentheses.
+        // The names as in CSV and JSON, without the table's parentheses.
         (&["comm = (gamma)"], "30"),
     ] {
         assert_eq!(matching(filters), pids, "{filters:?}");

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process, set_parent_process_death_signal};
 
-/// How long a program may take that should take seconds.
+/// The deadline of a program that should take seconds.
 pub const DEADLINE: Duration = Duration::from_secs(60);
 
 /// A running program.
@@ -30,11 +30,11 @@ pub struct Ended {
 }
 
 impl Running {
-    /// Starts `command`. What it prints is collected, unless the command says where it goes. It ends with the thread
-    /// that starts it, at the latest.
+    /// Starts `command` and collects its output, unless the command says where the output goes. The kernel kills the
+    /// program at the latest when the thread that started it ends.
     #[track_caller]
     pub fn start(command: &mut Command) -> Self {
-        // SAFETY: a system call, which is all that may happen between fork and exec.
+        // SAFETY: the closure only makes a system call, which is allowed between fork and exec.
         unsafe { command.pre_exec(|| Ok(set_parent_process_death_signal(Some(Signal::KILL))?)) };
         let mut child = command.spawn().unwrap_or_else(|error| panic!("{command:?}: {error}"));
         let stdout = child.stdout.take().map(Collector::start);
@@ -51,17 +51,17 @@ impl Running {
         kill_process(pid, signal).unwrap();
     }
 
-    /// The program's standard input; None unless the command says it is a pipe.
+    /// The program's standard input; `None` unless the command makes it a pipe.
     pub fn stdin(&mut self) -> Option<std::process::ChildStdin> {
         self.child.stdin.take()
     }
 
-    /// What it has printed on its standard output so far.
+    /// What the program has printed on standard output so far.
     pub fn said(&self) -> String {
         self.stdout.as_ref().map(Collector::text).unwrap_or_default()
     }
 
-    /// Waits until it has said `text` on its standard error.
+    /// Waits until the program has printed `text` on standard error.
     #[track_caller]
     pub fn wait_until_it_says(&self, text: &str) {
         let deadline = Instant::now() + DEADLINE;
@@ -73,7 +73,7 @@ impl Running {
         }
     }
 
-    /// Waits for its end; panics when it is not there by the deadline.
+    /// Waits for the program's end; panics if it has not ended by the deadline.
     #[track_caller]
     pub fn end(mut self) -> Ended {
         let deadline = Instant::now() + DEADLINE;
@@ -90,12 +90,12 @@ impl Running {
 }
 
 impl Running {
-    /// Waits for its end, as [`end`](Self::end) does: the most memory that it had at any time, in bytes, and how it ended.
-    /// What it takes in its last two milliseconds may be missed. After so long it is told to end, and has ten seconds for that:
-    /// psn promises one, but this host may be busy with other things.
+    /// Waits for the program's end, like [`end`](Self::end). Returns its largest memory at any time, in bytes, and how it ended.
+    /// Memory that it takes in its last two milliseconds may be missed. After the given time the program is told to end. It has
+    /// ten seconds for that: psn promises one, but this host may be busy.
     #[track_caller]
     pub fn end_with_peak(self, patience: Duration) -> (u64, Ended) {
-        // Not by getrusage, which counts what the parent had when it forked.
+        // Not with getrusage, which includes the parent's memory at the fork.
         let begin = Instant::now();
         let path = format!("/proc/{}/status", self.child.id());
         let (mut peak_kb, mut is_told) = (0, false);
@@ -104,7 +104,7 @@ impl Running {
             let value = |name: &str| status.lines().find_map(|line| line.strip_prefix(name)).map(str::trim);
             let now_kb = value("VmHWM:").and_then(|kb| kb.trim_end_matches(" kB").parse::<u64>().ok());
             peak_kb = peak_kb.max(now_kb.unwrap_or(0));
-            // One that has ended is there until it has been waited for.
+            // A process that has ended is in /proc until it has been waited for.
             if value("State:").is_none_or(|state| state.starts_with('Z')) {
                 return (peak_kb * 1024, self.end());
             }
@@ -120,13 +120,13 @@ impl Running {
 
 impl Drop for Running {
     fn drop(&mut self) {
-        // Of one that has been waited for, both do nothing.
+        // If the program has been waited for, both calls do nothing.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
 }
 
-/// Reads a pipe to its end, on a thread of its own.
+/// Reads a pipe to its end, on a separate thread.
 #[derive(Debug)]
 struct Collector {
     bytes: Arc<Mutex<Vec<u8>>>,
@@ -157,17 +157,17 @@ impl Collector {
     }
 }
 
-/// A command whose output is collected, and that reads nothing.
+/// A command whose output is collected and whose standard input is empty.
 pub fn command(program: &str) -> Command {
     let mut command = Command::new(program);
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     command
 }
 
-/// psn with these arguments.
+/// The command psn with these arguments.
 pub fn psn(args: &[&str]) -> Command {
     let mut command = command(env!("CARGO_BIN_EXE_psn"));
-    // Help is wrapped to the width of the terminal.
+    // psn wraps its help to the width of the terminal.
     command.args(args).env("COLUMNS", "100");
     command
 }
@@ -178,7 +178,7 @@ pub fn run(args: &[&str]) -> Ended {
     Running::start(&mut psn(args)).end()
 }
 
-/// Whether there is such a program.
+/// Whether this machine has the program.
 pub fn has_program(name: &str) -> bool {
     let paths = std::env::var_os("PATH").unwrap_or_default();
     std::env::split_paths(&paths).any(|dir| dir.join(name).is_file())

@@ -1,4 +1,4 @@
-//! A proc root made of plain files: every process, thread and file as a test wants it.
+//! A fake proc root made of plain files: a test decides on every process, thread and file in it.
 
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
@@ -17,10 +17,10 @@ pub struct FakeProc {
 }
 
 impl FakeProc {
-    /// An empty one.
+    /// An empty proc root.
     pub fn new() -> Self {
         static NEXT: AtomicU32 = AtomicU32::new(0);
-        // In memory where that can be had: directories count their links there, as /proc's do.
+        // In memory if possible: directories on tmpfs count their links, as those of /proc do.
         let shm = Path::new("/dev/shm");
         let base = if shm.is_dir() { shm.to_owned() } else { std::env::temp_dir() };
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
@@ -29,7 +29,7 @@ impl FakeProc {
         Self { dir }
     }
 
-    /// One with these processes.
+    /// A proc root with these processes.
     pub fn of(processes: impl IntoIterator<Item = Process>) -> Self {
         let proc = Self::new();
         processes.into_iter().for_each(|process| proc.add(&process));
@@ -40,12 +40,12 @@ impl FakeProc {
         &self.dir
     }
 
-    /// Adds a process, or writes it anew.
+    /// Adds a process, or replaces it.
     pub fn add(&self, process: &Process) {
         Self::add_at(&self.dir, process);
     }
 
-    /// Adds a process to the proc root at `root`, for those who can not hold on to it.
+    /// Adds a process to the proc root at `root`, for callers that do not hold the `FakeProc`.
     pub fn add_at(root: &Path, process: &Process) {
         let dir = root.join(process.tgid.to_string());
         write_all(&dir, &process.all_files());
@@ -54,22 +54,22 @@ impl FakeProc {
         }
     }
 
-    /// Adds a thread to a process that is there.
+    /// Adds a thread to an existing process.
     pub fn add_thread(&self, process: &Process, thread: &Thread) {
         write_all(&self.thread_path(process.tgid, thread.tid), &thread.all_files(process));
     }
 
-    /// Writes one file of a thread anew; the same file, so that those who hold it open see it.
+    /// Overwrites one file of a thread in place, so that readers that keep the file open see the change.
     pub fn rewrite(&self, tgid: u32, tid: u32, file: &str, bytes: &[u8]) {
         fs::write(self.thread_path(tgid, tid).join(file), bytes).unwrap();
     }
 
-    /// The end of a process.
+    /// Removes a process, as if it had ended.
     pub fn remove(&self, tgid: u32) {
         fs::remove_dir_all(self.dir.join(tgid.to_string())).unwrap();
     }
 
-    /// The end of a thread.
+    /// Removes a thread, as if it had ended.
     pub fn remove_thread(&self, tgid: u32, tid: u32) {
         fs::remove_dir_all(self.thread_path(tgid, tid)).unwrap();
     }
@@ -85,15 +85,15 @@ impl Drop for FakeProc {
     }
 }
 
-/// What is at a path.
+/// What a path holds.
 #[derive(Debug, Clone)]
 pub enum Content {
     Bytes(Vec<u8>),
-    /// A symbolic link; it dangles, as those of /proc do for whoever may not follow them.
+    /// A symbolic link whose target does not exist, as links of /proc look to a user who may not follow them.
     Link(String),
-    /// The same, to a path that may be no text.
+    /// A symbolic link whose target may be any bytes.
     RawLink(Vec<u8>),
-    /// A named pipe: who opens it to read waits until [`unblock`] is called.
+    /// A named pipe: opening it for reading blocks until [`unblock`] is called.
     Fifo,
 }
 
@@ -145,13 +145,13 @@ fn link(target: &OsStr, path: &Path) {
     symlink(target, path).unwrap();
 }
 
-/// Lets go whoever is stuck in opening the pipe at `path`.
+/// Unblocks all readers that are opening the pipe at `path`.
 pub fn unblock(path: &Path) {
-    // For reading and writing the open never waits, and it is what the readers wait for.
+    // Opening a pipe for reading and writing never blocks, and it unblocks the readers.
     drop(fs::File::options().read(true).write(true).open(path));
 }
 
-/// A process of a fake proc root: by default each file is there and says something plausible.
+/// A process of a fake proc root: by default each file exists and has plausible content.
 #[derive(Debug, Clone)]
 pub struct Process {
     pub tgid: u32,
@@ -167,7 +167,7 @@ impl Process {
         Self { tgid, ppid: 1, uid: 0, threads: Vec::new(), files: Files::new() }
     }
 
-    /// A process of one thread.
+    /// A process with one thread.
     pub fn single(tgid: u32, comm: &str, state: char) -> Self {
         Self::new(tgid).thread(Thread::new(tgid).comm(comm).state(state))
     }
@@ -192,7 +192,7 @@ impl Process {
         self
     }
 
-    /// A file of the process itself (`comm`, `cmdline`, `exe`, `smaps`, `status`).
+    /// Sets a file of the process itself (`comm`, `cmdline`, `exe`, `smaps`, `status`).
     pub fn file(mut self, name: &str, content: impl Into<Content>) -> Self {
         self.files.insert(name.to_owned(), Some(content.into()));
         self
@@ -247,7 +247,7 @@ impl Thread {
         self
     }
 
-    /// Number `field` of `stat`, counted as in proc(5).
+    /// Sets field number `field` of `stat`, counted as in proc(5).
     pub fn stat(mut self, field: usize, value: impl ToString) -> Self {
         self.numbers.insert(field, value.to_string());
         self
@@ -280,9 +280,9 @@ impl Thread {
                 (None, 4) => ppid.to_string(),
                 (None, 20) => "1".to_owned(),
                 (None, 22) => (5000 + self.tid).to_string(),
-                // A text address: a reader that is not permitted to know it gets 1.
+                // An address of program text: the kernel shows 1 to readers that may not know it.
                 (None, 26) => "4194304".to_owned(),
-                // The stack of a 64-bit program.
+                // The stack pointer of a 64-bit program.
                 (None, 28) => "140722000000000".to_owned(),
                 (None, _) => "0".to_owned(),
             };
@@ -334,7 +334,7 @@ fn status(tid: u32, process: &Process, comm: &[u8], state: char) -> Vec<u8> {
     text
 }
 
-/// A line of `syscall`: the arguments not given are 0.
+/// A line of `syscall`; arguments that are not given are 0.
 pub fn syscall_line(number: i64, args: &[u64]) -> String {
     let mut line = number.to_string();
     for index in 0..6 {
@@ -346,7 +346,7 @@ pub fn syscall_line(number: i64, args: &[u64]) -> String {
 
 const X86: bool = cfg!(target_arch = "x86_64");
 
-/// Numbers of system calls where the tests run: x86-64's, or those of every newer architecture.
+/// Numbers of system calls on the machine that runs the tests: those of x86-64, or those that all newer architectures share.
 pub const FUTEX: i64 = if X86 { 202 } else { 98 };
 pub const FSYNC: i64 = if X86 { 74 } else { 82 };
 pub const OPENAT: i64 = if X86 { 257 } else { 56 };

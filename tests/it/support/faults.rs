@@ -1,4 +1,4 @@
-//! Scripts of failures for the seam in psn's procfs, and a record of every call that passed it.
+//! Injected failures for psn's calls under the proc root, and a count of all calls that were made.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -7,13 +7,13 @@ use psn::proc::source::Source;
 use psn::proc::{Call, Fault, Faults};
 use rustix::io::Errno;
 
-/// Which calls of one sort fail.
+/// Which calls of one kind fail.
 #[derive(Debug, Clone, Copy)]
 struct Rule {
     call: Call,
     source: Option<Source>,
     fault: Fault,
-    /// The first call that fails, from 0, and how many do.
+    /// The index of the first call that fails, from 0, and the number of calls that fail.
     from: u64,
     count: u64,
 }
@@ -26,17 +26,18 @@ pub struct Script {
 }
 
 impl Script {
-    /// Lets every call through.
+    /// No call fails.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Every such call fails.
+    /// Every call of this kind fails.
     pub fn always(self, call: Call, source: Source, fault: Fault) -> Self {
         self.times(call, Some(source), fault, 0, u64::MAX)
     }
 
-    /// `count` such calls fail, after `from` that did not. Without a source: directories, and files of the whole system.
+    /// After `from` calls of this kind that succeed, `count` calls fail. Without a source, the kind is calls on directories and
+    /// on files of the whole system.
     pub fn times(mut self, call: Call, source: Option<Source>, fault: Fault, from: u64, count: u64) -> Self {
         self.rules.push(Rule { call, source, fault, from, count });
         self
@@ -46,7 +47,7 @@ impl Script {
         Arc::new(self)
     }
 
-    /// How many such calls there were.
+    /// How many calls of this kind were made.
     pub fn calls(&self, call: Call, source: Option<Source>) -> u64 {
         self.calls.lock().unwrap().get(&(call == Call::Open, source)).copied().unwrap_or(0)
     }
@@ -65,7 +66,7 @@ impl Faults for Script {
     }
 }
 
-/// The name of an error that the tests inject.
+/// The errno name of an injected error.
 pub fn errno_name(errno: Errno) -> &'static str {
     const NAMES: [(Errno, &str); 9] = [
         (Errno::ACCESS, "EACCES"),

@@ -1,4 +1,4 @@
-//! Reports of the program itself, in their JSON form.
+//! psn's reports in JSON, as the program prints them.
 
 use std::collections::BTreeMap;
 
@@ -10,13 +10,13 @@ use super::child::{Ended, run};
 #[derive(Debug)]
 pub struct Json(pub Value);
 
-/// Runs psn with `--format json` and these arguments; it has to succeed.
+/// Runs psn with `--format json` and these arguments; panics if psn fails.
 #[track_caller]
 pub fn sample(args: &[&str]) -> Json {
     parse(&run(&[&["--format", "json"], args].concat()))
 }
 
-/// What a run with `--format json` printed.
+/// Parses the output of a run with `--format json`.
 #[track_caller]
 pub fn parse(ended: &Ended) -> Json {
     assert!(ended.status.success(), "{ended:?}");
@@ -45,7 +45,7 @@ impl Json {
         groups
     }
 
-    /// The accounting of one file: class to count.
+    /// The account of one file: the number of reads in each class.
     pub fn health(&self, file: &str) -> BTreeMap<String, u64> {
         let health = self.0["health"].as_array().unwrap().iter().find(|entry| entry["source"] == file);
         let classes = health.and_then(Value::as_object).into_iter().flatten();
@@ -53,7 +53,7 @@ impl Json {
     }
 }
 
-/// A string as it is, anything else as JSON.
+/// A string without its quotes, any other value as JSON.
 pub fn text(value: &Value) -> String {
     value.as_str().map_or_else(|| value.to_string(), str::to_owned)
 }

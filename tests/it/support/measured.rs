@@ -1,4 +1,4 @@
-//! Programs of which a test wants to know how they ended, how long they took and how much memory they had at most.
+//! Runs programs and measures how they ended, how long they took and their peak memory.
 #![allow(unsafe_code)]
 
 use std::fs::{self, File};
@@ -9,17 +9,17 @@ use std::time::{Duration, Instant};
 /// How a program ended.
 #[derive(Debug)]
 pub struct Measured {
-    /// Its exit code; `None` if a signal ended it.
+    /// The exit code; `None` if a signal ended the program.
     pub code: Option<i32>,
-    /// Whether it was still running at the deadline, and was killed.
+    /// Whether the program was killed at the deadline.
     pub timed_out: bool,
-    /// The most memory it had, in kB (`ru_maxrss` of getrusage(2)).
+    /// Peak memory, in kB (`ru_maxrss` of getrusage(2)).
     pub max_rss_kb: u64,
     pub stdout: Vec<u8>,
     pub stderr: String,
 }
 
-/// Runs `command` to its end, or to the deadline. What it prints goes through files in `scratch`: it may be much.
+/// Runs `command` to its end, or to the deadline. Its output may be large, so it goes through files in `scratch`.
 pub fn measured(command: &mut Command, scratch: &Path, deadline: Duration) -> Measured {
     let (out, err) = (scratch.join("stdout"), scratch.join("stderr"));
     command.stdout(File::create(&out).unwrap()).stderr(File::create(&err).unwrap());

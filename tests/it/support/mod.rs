@@ -1,4 +1,4 @@
-//! What the tests have in common.
+//! Code that several tests share.
 
 pub mod alloc;
 pub mod child;
@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 
 use psn::session::{Progress, Status};
 
-/// What `work` returns; panics when it takes longer than `patience`, and leaves it behind.
+/// Runs `work` on another thread and returns its result. Panics if it takes longer than `patience`; the thread then goes on.
 #[track_caller]
 pub fn within<T: Send + 'static>(patience: Duration, work: impl FnOnce() -> T + Send + 'static) -> T {
     let (sender, receiver) = mpsc::channel();
@@ -30,7 +30,7 @@ pub fn within<T: Send + 'static>(patience: Duration, work: impl FnOnce() -> T + 
     }
 }
 
-/// Does something once so many ticks are due.
+/// Calls a function once the given number of ticks is due.
 pub struct AtTick<F: FnMut()>(pub u64, pub F);
 
 impl<F: FnMut()> Progress for AtTick<F> {
@@ -44,7 +44,7 @@ impl<F: FnMut()> Progress for AtTick<F> {
     }
 }
 
-/// Waits until `is_so`; panics when it is not within a minute.
+/// Waits until `is_so` returns true; panics after a minute.
 #[track_caller]
 pub fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
     let deadline = Instant::now() + Duration::from_secs(60);
@@ -54,10 +54,10 @@ pub fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
     }
 }
 
-/// Says that a test is skipped, and why.
+/// Prints that a test is skipped, and why.
 pub fn skip(why: &str) {
     let thread = std::thread::current();
-    // Not eprintln: the harness would hide it with the output of a test that passes.
+    // Not eprintln: the test harness hides the output of tests that pass.
     let text = format!("\nSKIPPED {}: {why}\n", thread.name().unwrap_or("a test"));
     let _ = std::io::Write::write_all(&mut std::io::stderr(), text.as_bytes());
 }

@@ -1,4 +1,4 @@
-//! psn as other users and with other rights than the tests.
+//! Runs psn as other users and with other rights than those of the tests.
 
 use std::fs;
 use std::process::Command;
@@ -11,7 +11,7 @@ use super::skip;
 
 const NOBODY: &str = "65534";
 
-/// A copy of psn that any user may run, wherever the build lies; removed when dropped.
+/// A copy of psn in a place where any user may run it; removed when dropped.
 pub struct PublicCopy(Dir);
 
 impl PublicCopy {
@@ -26,10 +26,10 @@ impl PublicCopy {
     }
 }
 
-/// Who reads, and with which rights.
+/// The user that runs psn, and that user's rights.
 #[derive(Debug, Clone, Copy)]
 pub enum Reader {
-    /// The user nobody with these capabilities alone, as setpriv names them.
+    /// The user `nobody` with only these capabilities, named as setpriv(1) does.
     Nobody(&'static [&'static str]),
     /// Root without this capability.
     RootLess(&'static str),
@@ -51,7 +51,7 @@ impl Reader {
                 let mut line =
                     ["setpriv", "--reuid", NOBODY, "--regid", NOBODY, "--clear-groups"].map(str::to_owned).to_vec();
                 line.extend(["inh-caps", "ambient-caps", "bounding-set"].map(|which| format!("--{which}={set}")));
-                // What the kernel forgets when the user changes.
+                // The kernel clears this when the user changes.
                 line.extend(["--pdeathsig", "KILL"].map(str::to_owned));
                 line
             }
@@ -68,7 +68,7 @@ impl Reader {
         command
     }
 
-    /// `program`, started by this reader, once it has replaced setpriv.
+    /// Starts `program` as this reader, and returns once it has replaced setpriv.
     #[track_caller]
     pub fn start(self, program: &str, configure: impl FnOnce(&mut Command) -> &mut Command) -> Running {
         let running = Running::start(configure(&mut self.command(program)));
@@ -79,7 +79,7 @@ impl Reader {
     }
 }
 
-/// Whether this machine lets the tests become anybody; says so if not.
+/// Whether the tests may become any user on this machine; prints a message if not.
 pub fn can_become_anybody() -> bool {
     let needed = CapabilitySet::SYS_PTRACE | CapabilitySet::DAC_READ_SEARCH | CapabilitySet::SYS_ADMIN;
     if !is_root() || !capabilities(None).is_ok_and(|sets| sets.effective.contains(needed)) {

@@ -1,18 +1,18 @@
-//! Values of reports, as texts that are easy to compare.
+//! Values of reports as texts, which tests can compare easily.
 
 use std::collections::BTreeMap;
 
 use psn::proc::health::Counts;
-use psn::report::{Field, Report, Row};
+use psn::report::{Datum, Report, ReportColumn, Row};
+use psn::row::value::Value;
 use psn::text::decimal::decimal;
 
-/// A field as text: a mark as it is printed, bytes that are not printable ASCII escaped.
-pub fn text(field: &Field) -> String {
-    match field {
-        Field::Integer(number) => number.to_string(),
-        Field::Scaled(number, divisor) => decimal(*number, *divisor),
-        Field::Decimal(number) => format!("{number:.4}"),
-        Field::Text(bytes) => bytes
+/// What a report shows in one place, as text: a mark as it is printed, bytes that are not printable ASCII escaped.
+fn text(column: &ReportColumn, datum: Datum<&[u8]>) -> String {
+    match datum {
+        Datum::Decimal(number) => format!("{number:.4}"),
+        Datum::Value(Value::Number(number)) => decimal(number, column.divisor),
+        Datum::Value(Value::Text(bytes)) => bytes
             .iter()
             .map(|byte| {
                 if *byte == b'\'' || *byte == b'"' {
@@ -22,26 +22,38 @@ pub fn text(field: &Field) -> String {
                 }
             })
             .collect(),
-        Field::Mark(mark) => mark.text().to_owned(),
+        Datum::Value(Value::Mark(mark)) => mark.text().to_owned(),
     }
 }
 
-/// Whether a field holds a mark: a thread may call itself `[denied]`.
-pub const fn is_mark(field: &Field) -> bool {
-    matches!(field, Field::Mark(_))
+/// Whether a field holds a mark, rather than a text that looks like one (a thread may be named `[denied]`).
+pub const fn is_mark(datum: Datum<&[u8]>) -> bool {
+    matches!(datum, Datum::Value(Value::Mark(_)))
 }
 
-/// The field of `row` under the header `name`.
+/// What `row` has under the header `name`.
 #[track_caller]
-pub fn field<'a>(report: &Report, row: &'a Row, name: &str) -> &'a Field {
-    let place = report.columns.iter().position(|column| column.name == name);
-    &row.fields[place.unwrap_or_else(|| panic!("the report has no column {name}"))]
+pub fn datum<'a>(report: &'a Report, row: &'a Row, name: &str) -> Datum<&'a [u8]> {
+    found(report, row, name).1
 }
 
-/// The text of the field of `row` under the header `name`.
+#[track_caller]
+fn found<'a>(report: &'a Report, row: &'a Row, name: &str) -> (&'a ReportColumn, Datum<&'a [u8]>) {
+    let found = report.columns.data(row).find(|(column, _)| column.name == name);
+    let (column, datum) = found.unwrap_or_else(|| panic!("the report has no column {name}"));
+    (column, datum.unwrap())
+}
+
+/// The text that `row` has under the header `name`.
 #[track_caller]
 pub fn value(report: &Report, row: &Row, name: &str) -> String {
-    text(field(report, row, name))
+    let (column, datum) = found(report, row, name);
+    text(column, datum)
+}
+
+/// The texts of `row`, statistics first.
+pub fn values(report: &Report, row: &Row) -> Vec<String> {
+    report.columns.data(row).map(|(column, datum)| text(column, datum.unwrap())).collect()
 }
 
 /// The values under the header `name`, from the first row to the last.
@@ -50,7 +62,7 @@ pub fn column(report: &Report, name: &str) -> Vec<String> {
     report.rows.iter().map(|row| value(report, row, name)).collect()
 }
 
-/// The only row.
+/// The only row of a report; panics if there are several.
 #[track_caller]
 pub fn only(report: &Report) -> &Row {
     assert_eq!(report.rows.len(), 1, "{:#?}", samples(report));
@@ -71,19 +83,17 @@ pub fn averages(report: &Report) -> BTreeMap<String, String> {
 
 #[track_caller]
 fn by_group(report: &Report, name: &str) -> BTreeMap<String, String> {
-    let dimensions: Vec<usize> =
-        (0..report.columns.len()).filter(|place| report.columns[*place].is_dimension).collect();
     let mut groups = BTreeMap::new();
     for row in &report.rows {
-        let key: Vec<String> = dimensions.iter().map(|place| text(&row.fields[*place])).collect();
+        let key = values(report, row).split_off(report.columns.statistics.len());
         let before = groups.insert(key.join(" | "), value(report, row, name));
         assert_eq!(before, None, "two rows of one group: {key:?}");
     }
     groups
 }
 
-/// The accounting of one file; all zero if it was not tried.
+/// The account of one file; all zero if no read was attempted.
 pub fn counts(report: &Report, file: &str) -> Counts {
-    let found = report.health.iter().find(|(name, _)| name == file);
+    let found = report.facts.health.iter().find(|(name, _)| name == file);
     found.map(|(_, counts)| *counts).unwrap_or_default()
 }

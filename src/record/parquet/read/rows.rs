@@ -1,59 +1,60 @@
-//! Rows of the columns that are asked for, one row group after another.
+//! Reads rows with some of the columns, one row group after another.
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use crate::record::parquet::file::{Damage, Slice};
-use crate::record::parquet::read::column::{ColumnReader, NO_TEXT, Numbers, Scratch};
-use crate::record::parquet::read::footer::{Footer, Physical};
-use crate::record::parquet::schema;
+use crate::record::parquet::format::damage::Damage;
+use crate::record::parquet::format::footer::{Footer, PhysicalType};
+use crate::record::parquet::format::range::FileRange;
+use crate::record::parquet::format::schema;
+use crate::record::parquet::read::column::{ColumnReader, DecodedNumbers, NO_TEXT};
+use crate::record::parquet::read::memory::ReadMemory;
 use crate::row::observation::{Mark, Value};
 use crate::row::rows::Rows;
 
-/// Rows that are decoded at once.
+/// How many rows are decoded at once.
 const BATCH: usize = 4096;
 
-/// Bytes of rows after which a reading of them pauses: what the rows take together, not what they take in the file, where a
-/// text that comes again and again is there once.
+/// The size of rows, in bytes, after which [`RowReader::read`] returns. It is their size in memory: in the file, a text of
+/// many rows may be there once.
 const PIECE_BYTES: usize = 4 << 20;
 
-/// The largest row, in bytes.
+/// The most bytes of a row.
 const MAX_ROW_BYTES: usize = 4 << 20;
 
-/// A column that is asked for.
+/// A column to read.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Wanted {
-    /// Its name.
+pub(crate) struct WantedColumn {
     pub name: String,
     /// Whether its values are numbers.
     pub is_number: bool,
 }
 
-/// A reading of a file's rows, from the first to the last.
-pub struct RowReader {
+/// Reads the rows of a file, from the first to the last.
+pub(crate) struct RowReader {
     footer: Footer,
-    columns: Vec<Column>,
-    scratch: Scratch,
-    /// The next row group.
+    columns: Vec<ReadColumn>,
+    scratch: ReadMemory,
+    /// The index of the next row group.
     group: usize,
-    /// Rows of the current one that have not been decoded.
+    /// How many rows of the current row group have not been decoded.
     left: u64,
     is_started: bool,
-    /// Rows to be passed over before the next are decoded.
+    /// How many rows to skip before the next are decoded.
     owed: u64,
-    /// Rows that are decoded, and how many of them are used up.
+    /// How many rows are decoded, and how many of them have been read.
     decoded: usize,
     used: usize,
 }
 
-enum Column {
+enum ReadColumn {
     Texts(TextColumn),
     Numbers {
         leaf: usize,
         reader: ColumnReader,
-        numbers: Numbers,
-        /// What is there where there is no number. Hardly ever is there anything, so that it is not read until needed.
-        beside: Option<Box<Beside>>,
+        numbers: DecodedNumbers,
+        /// What rows have in place of a number. Hardly any has, so it is not read until it is needed.
+        beside: Option<Box<SubstituteTexts>>,
     },
 }
 
@@ -63,19 +64,24 @@ struct TextColumn {
     places: Vec<u32>,
 }
 
-struct Beside {
+struct SubstituteTexts {
     texts: TextColumn,
-    /// Rows that it is behind.
+    /// How many rows it is behind the numbers.
     owed: usize,
 }
 
 impl RowReader {
-    /// The rows of `file`, with these columns, until `stop` is set.
-    pub fn new(file: &Slice, footer: Footer, wanted: &[Wanted], stop: &Arc<AtomicBool>) -> Result<Self, Damage> {
-        let columns: Vec<Column> =
+    /// Reads these columns of `file` until `stop` is set.
+    pub(crate) fn new(
+        file: &FileRange,
+        footer: Footer,
+        wanted: &[WantedColumn],
+        stop: &Arc<AtomicBool>,
+    ) -> Result<Self, Damage> {
+        let columns: Vec<ReadColumn> =
             wanted.iter().map(|wanted| column(file, &footer, wanted)).collect::<Result<_, _>>()?;
         Ok(Self {
-            scratch: Scratch::new(footer.size(), Arc::clone(stop))?,
+            scratch: ReadMemory::new(footer.size(), Arc::clone(stop))?,
             footer,
             columns,
             group: 0,
@@ -87,16 +93,16 @@ impl RowReader {
         })
     }
 
-    /// Passes over `count` rows.
-    pub fn skip(&mut self, count: u64) {
+    /// Skips `count` rows.
+    pub(crate) fn skip(&mut self, count: u64) {
         let decoded = (self.decoded - self.used) as u64;
         let now = usize::try_from(count.min(decoded)).unwrap_or(0);
         self.used += now;
         self.owed = self.owed.saturating_add(count - now as u64);
     }
 
-    /// Appends the next `count` rows to `rows`, or fewer, but one at least, if these take up [`PIECE_BYTES`]; how many.
-    pub fn read(&mut self, count: usize, rows: &mut Rows) -> Result<usize, Damage> {
+    /// Appends the next `count` rows to `rows`; fewer, but at least one, if these take [`PIECE_BYTES`]. Returns how many.
+    pub(crate) fn read(&mut self, count: usize, rows: &mut Rows) -> Result<usize, Damage> {
         let mut done = 0;
         while done < count {
             if self.used == self.decoded {
@@ -115,12 +121,12 @@ impl RowReader {
         Ok(done)
     }
 
-    /// Appends one row.
+    /// Appends a decoded row.
     fn push(&self, row: usize, rows: &mut Rows) -> Result<(), Damage> {
         let before = rows.size();
         for column in &self.columns {
             let value = column.value(row);
-            // A long text of a dictionary may come in every column of every row.
+            // A long text of a dictionary may be in every column of every row.
             if let Value::Text(text) = value
                 && rows.size() - before + text.len() > MAX_ROW_BYTES
             {
@@ -170,14 +176,14 @@ impl RowReader {
     }
 }
 
-fn column(file: &Slice, footer: &Footer, wanted: &Wanted) -> Result<Column, Damage> {
+fn column(file: &FileRange, footer: &Footer, wanted: &WantedColumn) -> Result<ReadColumn, Damage> {
     const MISSING: Damage = Damage::Form("it lacks a column that its header names");
-    let find = |name: &str, physical: Physical| {
+    let find = |name: &str, physical: PhysicalType| {
         let leaf = footer.leaf(name)?;
         footer.leaves.get(leaf).filter(|found| found.physical == physical).map(|found| (leaf, found))
     };
     let texts = |name: &str, are_numbers: bool| {
-        let (leaf, found) = find(name, Physical::Bytes)?;
+        let (leaf, found) = find(name, PhysicalType::Bytes)?;
         Some(TextColumn {
             leaf,
             reader: ColumnReader::new(file, found, footer.has_sums, are_numbers),
@@ -185,19 +191,19 @@ fn column(file: &Slice, footer: &Footer, wanted: &Wanted) -> Result<Column, Dama
         })
     };
     if !wanted.is_number {
-        return texts(&wanted.name, false).map(Column::Texts).ok_or(MISSING);
+        return texts(&wanted.name, false).map(ReadColumn::Texts).ok_or(MISSING);
     }
-    let (leaf, found) = find(&wanted.name, Physical::Eight).ok_or(MISSING)?;
+    let (leaf, found) = find(&wanted.name, PhysicalType::Eight).ok_or(MISSING)?;
     let beside = texts(&schema::text_name(&wanted.name), true);
-    Ok(Column::Numbers {
+    Ok(ReadColumn::Numbers {
         leaf,
         reader: ColumnReader::new(file, found, footer.has_sums, false),
-        numbers: Numbers::default(),
-        beside: beside.map(|texts| Box::new(Beside { texts, owed: 0 })),
+        numbers: DecodedNumbers::default(),
+        beside: beside.map(|texts| Box::new(SubstituteTexts { texts, owed: 0 })),
     })
 }
 
-impl Column {
+impl ReadColumn {
     fn start(&mut self, start: &dyn Fn(&mut ColumnReader, usize) -> Result<(), Damage>) -> Result<(), Damage> {
         match self {
             Self::Texts(texts) => start(&mut texts.reader, texts.leaf),
@@ -211,7 +217,7 @@ impl Column {
         }
     }
 
-    fn skip(&mut self, count: usize, scratch: &mut Scratch) -> Result<(), Damage> {
+    fn skip(&mut self, count: usize, scratch: &mut ReadMemory) -> Result<(), Damage> {
         match self {
             Self::Texts(texts) => texts.reader.skip(count, scratch),
             Self::Numbers { reader, beside, .. } => {
@@ -221,7 +227,7 @@ impl Column {
         }
     }
 
-    fn decode(&mut self, count: usize, scratch: &mut Scratch) -> Result<(), Damage> {
+    fn decode(&mut self, count: usize, scratch: &mut ReadMemory) -> Result<(), Damage> {
         match self {
             Self::Texts(texts) => texts.reader.read_texts(count, &mut texts.places, scratch),
             Self::Numbers { reader, numbers, beside, .. } => {
@@ -267,26 +273,27 @@ impl TextColumn {
 mod tests {
     use super::*;
     use crate::record::fixture::Directory;
-    use crate::record::parquet::write::encode::TextList;
     use crate::record::parquet::write::table::TableWriter;
+    use crate::record::parquet::write::text_list::TextList;
 
-    /// A file of `columns` columns, in each of whose `rows` rows there is one and the same text; and how it is read.
+    /// A reader of a file of `columns` columns and `rows` rows, all with the same text.
     fn same_texts(root: &Directory, columns: usize, rows: usize, text: &str) -> Result<RowReader, Damage> {
         let names: Vec<String> = (0..columns).map(|number| format!("column{number}")).collect();
         let texts: Vec<&str> = names.iter().map(String::as_str).collect();
         let path = root.path.join("x.parquet");
         let file = std::fs::File::create(&path).unwrap();
         let mut table = TableWriter::new(file, &schema::numbers_and_texts(&[], &texts).unwrap()).unwrap();
+        let mut group = table.row_group().unwrap();
         for _ in 0..columns {
             let mut list = TextList::default();
             list.push(text);
-            let chunk = table.encoder.texts(&vec![0; rows], &list, None).unwrap();
-            table.column(chunk).unwrap();
+            let chunk = group.encoder.texts(&vec![0; rows], &list, None).unwrap();
+            group.column(chunk).unwrap();
         }
-        table.end_group(rows).unwrap();
+        group.finish().unwrap();
         table.finish(Vec::new()).unwrap();
-        let file = Slice::open(&path)?;
-        let wanted: Vec<Wanted> = names.into_iter().map(|name| Wanted { name, is_number: false }).collect();
+        let file = FileRange::open(&path)?;
+        let wanted: Vec<WantedColumn> = names.into_iter().map(|name| WantedColumn { name, is_number: false }).collect();
         RowReader::new(&file, Footer::read(&file)?, &wanted, &Arc::default())
     }
 
@@ -310,7 +317,7 @@ mod tests {
     #[test]
     fn all_columns_together_take_no_more_than_they_may() {
         let root = Directory::new();
-        // Each has a page of its own, of a text that is in no dictionary.
+        // Each column has a page of its own, as the text is too large for a dictionary.
         let text = "x".repeat(2 << 20);
         assert!(same_texts(&root, 1, 1, &text).unwrap().read(1, &mut Rows::new(1)).is_ok());
         let result = same_texts(&root, 60, 1, &text).unwrap().read(1, &mut Rows::new(60));

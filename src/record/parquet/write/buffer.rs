@@ -1,7 +1,6 @@
 //! The rows of a row group in memory, column by column, until they are written.
 //!
-//! A million rows of fifteen columns take some 60 MB: texts are kept once, numbers in four bytes while they fit, and what
-//! is odd on the side.
+//! A million rows of fifteen columns take some 60 MB: each text is kept once, and numbers take four bytes while they fit.
 
 use std::collections::HashMap;
 use std::io::Write;
@@ -11,45 +10,46 @@ use foldhash::fast::RandomState;
 use parquet::errors::ParquetError;
 
 use crate::ask::column::Kind;
-use crate::record::parquet::schema;
-use crate::record::parquet::write::encode::{Eight, TextList};
-use crate::record::parquet::write::table::TableWriter;
+use crate::record::parquet::format::schema;
+use crate::record::parquet::write::encode::Eight;
+use crate::record::parquet::write::table::{RowGroupWriter, TableWriter};
+use crate::record::parquet::write::text_list::TextList;
 use crate::record::{Header, RecordedColumn, text};
 use crate::row::observation::{Mark, Value};
 use crate::row::rows::Rows;
 
 /// The rows of a row group.
-pub struct RowBuffer {
-    columns: Vec<Column>,
-    runs: Vec<Run>,
+pub(crate) struct RowBuffer {
+    columns: Vec<BufferedColumn>,
+    runs: Vec<TickRows>,
     rows: usize,
-    /// Where the rows of this tick begin and those of the last one, if they are all here.
+    /// The index of the first row of this tick and of the previous one; none if earlier rows of the tick are not here.
     this_tick: Option<usize>,
     last_tick: Option<usize>,
 }
 
-/// Rows of one tick.
+/// A tick and how many of the rows are its.
 #[derive(Debug, Clone, Copy)]
-struct Run {
+struct TickRows {
     tick: i64,
     time_us: i64,
     seconds: f64,
     rows: usize,
 }
 
-enum Column {
-    Texts { places: Vec<u32>, texts: Texts },
-    Numbers(Numbers),
+enum BufferedColumn {
+    TextDictionary { places: Vec<u32>, texts: TextDictionary },
+    Numbers(NumberBuffer),
 }
 
 impl RowBuffer {
-    /// No rows yet, of the columns that `header` has.
-    pub fn new(header: &Header) -> Self {
+    /// Begins without rows; `header` tells the columns.
+    pub(crate) fn new(header: &Header) -> Self {
         let column = |column: &RecordedColumn| {
             if column.is_number() {
-                Column::Numbers(Numbers::new(column))
+                BufferedColumn::Numbers(NumberBuffer::new(column))
             } else {
-                Column::Texts { places: Vec::new(), texts: Texts::default() }
+                BufferedColumn::TextDictionary { places: Vec::new(), texts: TextDictionary::default() }
             }
         };
         Self {
@@ -61,31 +61,31 @@ impl RowBuffer {
         }
     }
 
-    /// The number of rows.
-    pub const fn len(&self) -> usize {
+    /// How many rows there are.
+    pub(crate) const fn len(&self) -> usize {
         self.rows
     }
 
-    /// The memory they take, in bytes, more or less.
-    pub fn size(&self) -> usize {
-        let size = |column: &Column| match column {
-            Column::Texts { places, texts } => places.len() * size_of::<u32>() + texts.size(),
-            Column::Numbers(numbers) => numbers.size(),
+    /// The memory that the rows take, in bytes, approximately.
+    pub(crate) fn size(&self) -> usize {
+        let size = |column: &BufferedColumn| match column {
+            BufferedColumn::TextDictionary { places, texts } => places.len() * size_of::<u32>() + texts.size(),
+            BufferedColumn::Numbers(numbers) => numbers.size(),
         };
         self.columns.iter().map(size).sum()
     }
 
-    /// Makes tick `number` the one that the next rows are of. It stands for `seconds`.
-    pub fn begin(&mut self, number: u64, time_ns: u64, seconds: f64) {
-        // That of a tick without rows is of no use.
+    /// Begins tick `number`, to which the next rows belong. It stands for `seconds`.
+    pub(crate) fn begin(&mut self, number: u64, time_ns: u64, seconds: f64) {
+        // A tick without rows needs no entry.
         self.runs.pop_if(|run| run.rows == 0);
         self.last_tick = self.this_tick.replace(self.rows);
         let tick = number.cast_signed();
-        self.runs.push(Run { tick, time_us: (time_ns / 1000).cast_signed(), seconds, rows: 0 });
+        self.runs.push(TickRows { tick, time_us: (time_ns / 1000).cast_signed(), seconds, rows: 0 });
     }
 
-    /// Adds these of `rows`, of which the first are `found` at these places among those of the last tick.
-    pub fn push(&mut self, rows: &Rows, range: Range<usize>, found: &[Option<usize>]) {
+    /// Appends `rows[range]`. `found[i]` is the index in the previous tick of the i-th of these rows, if it is unchanged.
+    pub(crate) fn push(&mut self, rows: &Rows, range: Range<usize>, found: &[Option<usize>]) {
         let known = |at: usize| Some(self.last_tick? + (*found.get(at)?)?);
         let mut at = 0;
         while at < range.len() {
@@ -108,29 +108,30 @@ impl RowBuffer {
         self.rows += range.len();
     }
 
-    /// Writes the rows as a row group, if there are any, and forgets them. Further rows are of the same tick.
-    pub fn write<W: Write>(&mut self, file: &mut TableWriter<W>) -> Result<(), ParquetError> {
+    /// Writes the rows as a row group, if there are any, and clears the buffer. Rows that follow are of the same tick.
+    pub(crate) fn write<W: Write + Send>(&mut self, file: &mut TableWriter<W>) -> Result<(), ParquetError> {
         if self.rows == 0 {
             return Ok(());
         }
+        let mut group = file.row_group()?;
         let runs = self.runs.iter();
-        let ticks = file.encoder.runs(runs.clone().map(|run| (run.tick, run.rows)), Eight::Integer, None)?;
-        file.column(ticks)?;
-        let times = file.encoder.runs(runs.clone().map(|run| (run.time_us, run.rows)), Eight::Integer, None)?;
-        file.column(times)?;
-        let bits = |run: &Run| (run.seconds.to_bits().cast_signed(), run.rows);
-        let seconds = file.encoder.runs(runs.map(bits), Eight::Other, None)?;
-        file.column(seconds)?;
+        let ticks = group.encoder.runs(runs.clone().map(|run| (run.tick, run.rows)), Eight::Integer, None)?;
+        group.column(ticks)?;
+        let times = group.encoder.runs(runs.clone().map(|run| (run.time_us, run.rows)), Eight::Integer, None)?;
+        group.column(times)?;
+        let bits = |run: &TickRows| (run.seconds.to_bits().cast_signed(), run.rows);
+        let seconds = group.encoder.runs(runs.map(bits), Eight::Other, None)?;
+        group.column(seconds)?;
         for column in &self.columns {
             match column {
-                Column::Texts { places, texts } => {
-                    let chunk = file.encoder.texts(places, &texts.stored, None)?;
-                    file.column(chunk)?;
+                BufferedColumn::TextDictionary { places, texts } => {
+                    let chunk = group.encoder.texts(places, &texts.stored, None)?;
+                    group.column(chunk)?;
                 }
-                Column::Numbers(numbers) => numbers.write(file)?,
+                BufferedColumn::Numbers(numbers) => numbers.write(&mut group)?,
             }
         }
-        file.end_group(self.rows)?;
+        group.finish()?;
         self.clear();
         Ok(())
     }
@@ -138,48 +139,48 @@ impl RowBuffer {
     fn clear(&mut self) {
         let last = self.runs.last().copied();
         self.runs.clear();
-        self.runs.extend(last.map(|run| Run { rows: 0, ..run }));
+        self.runs.extend(last.map(|run| TickRows { rows: 0, ..run }));
         self.rows = 0;
         (self.this_tick, self.last_tick) = (None, None);
         for column in &mut self.columns {
             match column {
-                Column::Texts { places, texts } => {
+                BufferedColumn::TextDictionary { places, texts } => {
                     places.clear();
-                    *texts = Texts::default();
+                    *texts = TextDictionary::default();
                 }
-                Column::Numbers(numbers) => numbers.clear(),
+                BufferedColumn::Numbers(numbers) => numbers.clear(),
             }
         }
     }
 }
 
-impl Column {
+impl BufferedColumn {
     fn extend<'a>(&mut self, values: impl Iterator<Item = Value<'a>>) {
         match self {
-            Self::Texts { places, texts } => places.extend(values.map(|value| texts.place(value))),
+            Self::TextDictionary { places, texts } => places.extend(values.map(|value| texts.place(value))),
             Self::Numbers(numbers) => values.for_each(|value| numbers.push(value)),
         }
     }
 
-    /// Adds the values of these rows, which are there, once more.
+    /// Appends the values of rows that are in the column already.
     fn repeat(&mut self, rows: Range<usize>) {
         match self {
-            Self::Texts { places, .. } => places.extend_from_within(rows),
+            Self::TextDictionary { places, .. } => places.extend_from_within(rows),
             Self::Numbers(numbers) => numbers.repeat(rows),
         }
     }
 }
 
-/// Numbers, and what is there instead of some.
-struct Numbers {
+/// Numbers, and the texts that stand in place of some.
+struct NumberBuffer {
     divisor: u32,
-    /// Whether they come again so often that a dictionary pays. Places of counters in one would look like noise to zstd,
-    /// while the counters of a thread hardly change from tick to tick: 3.3 bytes a row rather than 5.2.
+    /// Whether numbers repeat so often that a dictionary pays. For counters it does not: their indices would look like noise
+    /// to zstd, while a thread's counters hardly change from tick to tick. 3.3 bytes a row rather than 5.2.
     has_dictionary: bool,
     values: Integers,
-    /// The rows without a number, in order, and the places of the texts they have.
+    /// The rows without a number, in order, and the index of the text that each has instead.
     odd: Vec<(usize, Option<u32>)>,
-    texts: Texts,
+    texts: TextDictionary,
 }
 
 enum Integers {
@@ -187,14 +188,14 @@ enum Integers {
     Wide(Vec<i64>),
 }
 
-impl Numbers {
+impl NumberBuffer {
     fn new(column: &RecordedColumn) -> Self {
         Self {
             divisor: column.divisor,
             has_dictionary: column.kind != Kind::Counter.name(),
             values: Integers::Narrow(Vec::new()),
             odd: Vec::new(),
-            texts: Texts::default(),
+            texts: TextDictionary::default(),
         }
     }
 
@@ -235,25 +236,25 @@ impl Numbers {
         }
     }
 
-    fn write<W: Write>(&self, file: &mut TableWriter<W>) -> Result<(), ParquetError> {
+    fn write<W: Write + Send>(&self, group: &mut RowGroupWriter<'_, W>) -> Result<(), ParquetError> {
         let odd = || self.odd.iter().map(|(row, _)| *row);
         let have_one = Some(presence(self.values.len(), odd(), false));
         let numbers = match &self.values {
-            // Those beside which there is something else are left out.
+            // Rows with a text instead are left out.
             Integers::Narrow(values) => without(values.iter().map(|number| i64::from(*number)), odd()),
             Integers::Wide(values) => without(values.iter().copied(), odd()),
         };
         let chunk = if self.has_dictionary {
-            file.encoder.runs(numbers.iter().map(|number| (*number, 1)), Eight::Integer, have_one)?
+            group.encoder.runs(numbers.iter().map(|number| (*number, 1)), Eight::Integer, have_one)?
         } else {
-            file.encoder.numbers(&numbers, Eight::Integer, have_one)?
+            group.encoder.numbers(&numbers, Eight::Integer, have_one)?
         };
-        file.column(chunk)?;
+        group.column(chunk)?;
         let beside = || self.odd.iter().filter_map(|(row, place)| Some((*row, (*place)?)));
         let have_one = Some(presence(self.values.len(), beside().map(|(row, _)| row), true));
         let places: Vec<u32> = beside().map(|(_, place)| place).collect();
-        let chunk = file.encoder.texts(&places, &self.texts.stored, have_one)?;
-        file.column(chunk)
+        let chunk = group.encoder.texts(&places, &self.texts.stored, have_one)?;
+        group.column(chunk)
     }
 
     fn clear(&mut self) {
@@ -262,11 +263,12 @@ impl Numbers {
             Integers::Wide(values) => values.clear(),
         }
         self.odd.clear();
-        self.texts = Texts::default();
+        self.texts = TextDictionary::default();
     }
 }
 
-/// Which of `rows` rows have a value, if these, in order, are those that do, or do not.
+/// Which of `rows` rows have a value. `some` are the rows, in order, that have one if `have` is set, and that have none
+/// otherwise.
 fn presence(rows: usize, some: impl Iterator<Item = usize>, have: bool) -> Vec<(bool, usize)> {
     let mut runs: Vec<(bool, usize)> = Vec::new();
     let mut add = |is_present: bool, count: usize| match runs.last_mut() {
@@ -284,7 +286,7 @@ fn presence(rows: usize, some: impl Iterator<Item = usize>, have: bool) -> Vec<(
     runs
 }
 
-/// `values`, but for those of some rows, which are in order.
+/// `values` without those of `rows`, which are in order.
 fn without(values: impl Iterator<Item = i64>, rows: impl Iterator<Item = usize>) -> Vec<i64> {
     let mut rows = rows.peekable();
     let is_kept = |(row, value)| if rows.next_if_eq(&row).is_some() { None } else { Some(value) };
@@ -312,17 +314,17 @@ impl Integers {
 
 /// Texts in their stored form, each once.
 #[derive(Default)]
-struct Texts {
+struct TextDictionary {
     places: HashMap<Box<[u8]>, u32, RandomState>,
     marks: [Option<u32>; Mark::ALL.len()],
     stored: TextList,
 }
 
-impl Texts {
-    /// What a text takes beside its own bytes, which are there twice.
+impl TextDictionary {
+    /// The bytes that a text takes besides its own, which are stored twice.
     const OVERHEAD: usize = 64;
 
-    /// The memory they take, in bytes, more or less.
+    /// The memory that the texts take, in bytes, approximately.
     fn size(&self) -> usize {
         2 * self.stored.size() + self.places.len() * Self::OVERHEAD
     }

@@ -1,47 +1,46 @@
-//! The values of one column in one row group: to pages, compressed one after another.
+//! Encodes the values of a column in a row group: to pages, each compressed on its own.
 //!
-//! The `parquet` crate's own writer takes values one by one, looks each up in a dictionary again, and compares each with
-//! the least and the greatest: three quarters of what recording would cost. Here a text is looked up once, when it comes.
+//! The column writers of the `parquet` crate take each value as new: they look it up in a dictionary, and compare it with the
+//! bounds. Here a text is looked up once, when it is first recorded, and a row that did not change is not looked at again.
+//! `cargo bench --bench record` justifies this: `parquet/psn` is all of recording, `parquet/crate` the crate's writers alone, with
+//! the same rows, and the bytes that both take are printed first.
 
 use std::collections::{HashMap, VecDeque};
 
 use foldhash::fast::RandomState;
 use parquet::basic::Encoding;
-use parquet::data_type::ByteArray;
 use parquet::errors::ParquetError;
 use parquet::file::statistics::Statistics;
 
-use crate::record::parquet::{page, rle};
+use crate::record::parquet::format::{page, rle};
+use crate::record::parquet::write::text_list::TextList;
 
-/// Rows of a page at most. Larger ones compress better: the same threads come again and again.
+/// The most rows of a page. Large pages compress better, because the same threads come again.
 const PAGE_ROWS: usize = 1 << 17;
 
-/// The size of a page, and of a dictionary, in bytes, before it is compressed: more or less.
+/// The approximate size of a page or a dictionary, in bytes, before it is compressed.
 const PAGE_BYTES: usize = 1 << 19;
 
-/// The longest texts that are of use as least and greatest ones.
-const MAX_BOUND: usize = 64;
-
-/// The level of compression. Level 6 saves a fifteenth, and costs a tenth more time of all of recording.
+/// Level 6 would save a fifteenth of the bytes and take a tenth more time for all of recording.
 const ZSTD_LEVEL: i32 = 3;
 
-/// The values of one column in one row group, ready to be written.
-pub struct Chunk {
-    /// The pages.
+/// The values of a column in a row group, encoded.
+pub(crate) struct EncodedChunk {
+    /// The pages with their headers.
     pub bytes: Vec<u8>,
-    /// The length of the first one, if it is a dictionary.
+    /// The length of the first page with its header, if it is a dictionary.
     pub dictionary: Option<usize>,
-    /// What the pages were before they were compressed.
+    /// The length of the pages with their headers before they were compressed.
     pub uncompressed: usize,
-    /// The rows, also those without a value.
+    /// How many rows there are, nulls included.
     pub rows: usize,
-    /// The least and the greatest, and how many there are not.
+    /// The bounds and the number of nulls.
     pub statistics: Option<Statistics>,
 }
 
-impl Chunk {
-    /// The encodings of its pages.
-    pub fn encodings(&self) -> Vec<Encoding> {
+impl EncodedChunk {
+    /// The encodings that the pages use.
+    pub(crate) fn encodings(&self) -> Vec<Encoding> {
         match self.dictionary {
             Some(_) => vec![Encoding::PLAIN, Encoding::RLE, Encoding::RLE_DICTIONARY],
             None => vec![Encoding::PLAIN, Encoding::RLE],
@@ -49,57 +48,15 @@ impl Chunk {
     }
 }
 
-/// Which rows have a value: how many do, how many then do not, and so on. None of these for a column that always has one.
-pub type Presence = Option<Vec<(bool, usize)>>;
+/// Which rows have a value, as runs of rows that do or do not. `None` for a required column.
+pub(crate) type Presence = Option<Vec<(bool, usize)>>;
 
-/// Texts in their stored form, each once, as a dictionary has them.
-#[derive(Debug, Default)]
-pub struct TextList {
-    bytes: Vec<u8>,
-    ends: Vec<usize>,
-}
-
-impl TextList {
-    /// Bytes before each text: its length.
-    const PREFIX: usize = 4;
-
-    /// How many there are.
-    pub const fn len(&self) -> usize {
-        self.ends.len()
-    }
-
-    /// The memory they take, in bytes.
-    pub const fn size(&self) -> usize {
-        self.bytes.len() + self.ends.len() * size_of::<usize>()
-    }
-
-    /// Appends one.
-    pub fn push(&mut self, text: &str) {
-        // No text of /proc is as long as 32 bits can count.
-        self.bytes.extend_from_slice(&u32::try_from(text.len()).unwrap_or(0).to_le_bytes());
-        self.bytes.extend_from_slice(text.as_bytes());
-        self.ends.push(self.bytes.len());
-    }
-
-    /// The one at `place`, behind its length.
-    fn prefixed(&self, place: usize) -> &[u8] {
-        let start = place.checked_sub(1).and_then(|before| self.ends.get(before)).copied().unwrap_or(0);
-        self.ends.get(place).and_then(|end| self.bytes.get(start..*end)).unwrap_or_default()
-    }
-
-    fn statistics(&self, nulls: usize) -> Statistics {
-        let texts = || (0..self.len()).map(|place| self.prefixed(place).get(Self::PREFIX..).unwrap_or_default());
-        let bound = |text: Option<&[u8]>| text.filter(|text| text.len() <= MAX_BOUND).map(ByteArray::from);
-        Statistics::byte_array(bound(texts().min()), bound(texts().max()), None, Some(nulls as u64), false)
-    }
-}
-
-/// What eight bytes are.
+/// What the eight bytes of a column are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Eight {
+pub(crate) enum Eight {
     /// An integer.
     Integer,
-    /// Something in another order, of which the least and the greatest are not noted.
+    /// Something that is not ordered as integers are. Its bounds are not stored.
     Other,
 }
 
@@ -111,32 +68,31 @@ impl Eight {
     }
 }
 
-/// Encodes columns, one after another.
-pub struct Encoder {
+/// Encodes one column after another, with the same buffers.
+pub(crate) struct Encoder {
     compressor: zstd::bulk::Compressor<'static>,
     /// The page before and after it is compressed.
     page: Vec<u8>,
     compressed: Vec<u8>,
     levels: Vec<u8>,
     scratch: Vec<u32>,
-    /// A dictionary in the making.
+    /// The numbers of the dictionary so far, and their indices.
     known: HashMap<i64, u32, RandomState>,
     entries: Vec<i64>,
     places: Vec<u32>,
 }
 
-/// The values of the rows that have one.
+/// The values that are not null.
 #[derive(Clone, Copy)]
-enum Values<'a> {
+enum ValuesToEncode<'a> {
     Eights(&'a [i64]),
     Texts(&'a [u32], &'a TextList),
-    /// Places in a dictionary, and the bits of each.
+    /// Indices into a dictionary, and the bits that each takes.
     Places(&'a [u32], u8),
 }
 
 impl Encoder {
-    /// A new one.
-    pub fn new() -> Result<Self, ParquetError> {
+    pub(crate) fn new() -> Result<Self, ParquetError> {
         Ok(Self {
             compressor: zstd::bulk::Compressor::new(ZSTD_LEVEL)?,
             page: Vec::new(),
@@ -149,13 +105,13 @@ impl Encoder {
         })
     }
 
-    /// Numbers, each so many times, by a dictionary if they are few.
-    pub fn runs(
+    /// Encodes numbers, each given with how often it is repeated; with a dictionary if there are few.
+    pub(crate) fn runs(
         &mut self,
         runs: impl Iterator<Item = (i64, usize)> + Clone,
         kind: Eight,
         presence: Presence,
-    ) -> Result<Chunk, ParquetError> {
+    ) -> Result<EncodedChunk, ParquetError> {
         let mut places = std::mem::take(&mut self.places);
         places.clear();
         let chunk = if self.intern(runs.clone(), &mut places) {
@@ -165,9 +121,9 @@ impl Encoder {
                 .iter()
                 .fold((i64::MAX, i64::MIN), |(min, max), number| (min.min(*number), max.max(*number)));
             let nulls = nulls(presence.as_ref());
-            let mut chunk = Chunk::new(kind.statistics(bounds.0, bounds.1, nulls));
+            let mut chunk = EncodedChunk::new(kind.statistics(bounds.0, bounds.1, nulls));
             self.dictionary(&mut chunk, &dictionary, self.entries.len())?;
-            let values = Values::Places(&places, width(self.entries.len()));
+            let values = ValuesToEncode::Places(&places, width(self.entries.len()));
             self.pages(&mut chunk, values, presence).map(|()| chunk)
         } else {
             let numbers: Vec<i64> = runs.flat_map(|(number, count)| std::iter::repeat_n(number, count)).collect();
@@ -177,7 +133,8 @@ impl Encoder {
         chunk
     }
 
-    /// Finds the places of numbers in a dictionary of them; whether they are few enough, and any at all.
+    /// Makes a dictionary of numbers and appends their indices to `places`. Returns whether it is small enough, and not
+    /// empty.
     fn intern(&mut self, runs: impl Iterator<Item = (i64, usize)>, places: &mut Vec<u32>) -> bool {
         const MAX: usize = PAGE_BYTES / size_of::<i64>();
         self.known.clear();
@@ -205,29 +162,39 @@ impl Encoder {
         !self.entries.is_empty()
     }
 
-    /// Numbers as they are.
-    pub fn numbers(&mut self, numbers: &[i64], kind: Eight, presence: Presence) -> Result<Chunk, ParquetError> {
+    /// Encodes numbers without a dictionary.
+    pub(crate) fn numbers(
+        &mut self,
+        numbers: &[i64],
+        kind: Eight,
+        presence: Presence,
+    ) -> Result<EncodedChunk, ParquetError> {
         let (min, max) =
             numbers.iter().fold((i64::MAX, i64::MIN), |(min, max), number| (min.min(*number), max.max(*number)));
-        let mut chunk = Chunk::new(kind.statistics(min, max, nulls(presence.as_ref())));
-        self.pages(&mut chunk, Values::Eights(numbers), presence)?;
+        let mut chunk = EncodedChunk::new(kind.statistics(min, max, nulls(presence.as_ref())));
+        self.pages(&mut chunk, ValuesToEncode::Eights(numbers), presence)?;
         Ok(chunk)
     }
 
-    /// The texts at `places` in `list`, all of which are there; by a dictionary if they are few.
-    pub fn texts(&mut self, places: &[u32], list: &TextList, presence: Presence) -> Result<Chunk, ParquetError> {
-        let mut chunk = Chunk::new(Some(list.statistics(nulls(presence.as_ref()))));
-        let values = if list.bytes.len() > PAGE_BYTES || list.len() == 0 {
-            Values::Texts(places, list)
+    /// Encodes the texts of `list` with the indices `places`; with a dictionary if there are few.
+    pub(crate) fn texts(
+        &mut self,
+        places: &[u32],
+        list: &TextList,
+        presence: Presence,
+    ) -> Result<EncodedChunk, ParquetError> {
+        let mut chunk = EncodedChunk::new(Some(list.statistics(nulls(presence.as_ref()))));
+        let values = if list.bytes().len() > PAGE_BYTES || list.len() == 0 {
+            ValuesToEncode::Texts(places, list)
         } else {
-            self.dictionary(&mut chunk, &list.bytes, list.len())?;
-            Values::Places(places, width(list.len()))
+            self.dictionary(&mut chunk, list.bytes(), list.len())?;
+            ValuesToEncode::Places(places, width(list.len()))
         };
         self.pages(&mut chunk, values, presence)?;
         Ok(chunk)
     }
 
-    fn dictionary(&mut self, chunk: &mut Chunk, entries: &[u8], count: usize) -> Result<(), ParquetError> {
+    fn dictionary(&mut self, chunk: &mut EncodedChunk, entries: &[u8], count: usize) -> Result<(), ParquetError> {
         self.page.clear();
         self.page.extend_from_slice(entries);
         self.finish_page(chunk, count, page::DICTIONARY, page::PLAIN)?;
@@ -235,7 +202,12 @@ impl Encoder {
         Ok(())
     }
 
-    fn pages(&mut self, chunk: &mut Chunk, values: Values<'_>, presence: Presence) -> Result<(), ParquetError> {
+    fn pages(
+        &mut self,
+        chunk: &mut EncodedChunk,
+        values: ValuesToEncode<'_>,
+        presence: Presence,
+    ) -> Result<(), ParquetError> {
         let mut presence = presence.map(VecDeque::from);
         let mut left = values;
         let mut rows_left = presence.as_ref().map_or(values.len(), |runs| runs.iter().map(|(_, count)| count).sum());
@@ -261,7 +233,7 @@ impl Encoder {
         Ok(())
     }
 
-    /// Writes which of the next `rows` rows have a value; how many do.
+    /// Encodes which of the next `rows` rows have a value, as definition levels. Returns how many do.
     fn write_levels(&mut self, rows: usize, runs: &mut VecDeque<(bool, usize)>) -> usize {
         self.levels.clear();
         self.scratch.clear();
@@ -286,8 +258,14 @@ impl Encoder {
         present
     }
 
-    /// Compresses the page, and appends it behind a header.
-    fn finish_page(&mut self, chunk: &mut Chunk, rows: usize, kind: i64, encoding: i64) -> Result<(), ParquetError> {
+    /// Compresses the page and appends it with its header.
+    fn finish_page(
+        &mut self,
+        chunk: &mut EncodedChunk,
+        rows: usize,
+        kind: i64,
+        encoding: i64,
+    ) -> Result<(), ParquetError> {
         self.compressed.clear();
         self.compressed.reserve(zstd::zstd_safe::compress_bound(self.page.len()));
         self.compressor.compress_to_buffer(&self.page, &mut self.compressed)?;
@@ -299,13 +277,13 @@ impl Encoder {
     }
 }
 
-impl Chunk {
+impl EncodedChunk {
     const fn new(statistics: Option<Statistics>) -> Self {
         Self { bytes: Vec::new(), dictionary: None, uncompressed: 0, rows: 0, statistics }
     }
 }
 
-impl<'a> Values<'a> {
+impl<'a> ValuesToEncode<'a> {
     const fn len(&self) -> usize {
         match self {
             Self::Eights(numbers) => numbers.len(),
@@ -313,7 +291,7 @@ impl<'a> Values<'a> {
         }
     }
 
-    /// Rows that the next page should have.
+    /// How many rows the next page should have.
     fn page_rows(&self) -> usize {
         match self {
             Self::Eights(_) => PAGE_BYTES / size_of::<i64>(),
@@ -324,7 +302,8 @@ impl<'a> Values<'a> {
                     bytes += list.prefixed(**place as usize).len();
                     bytes <= PAGE_BYTES
                 };
-                // A text too large for any page has one of its own. Rows without one are few where texts are many.
+                // A text that is larger than a page gets a page of its own. If texts are so many that they need pages, few
+                // rows have none.
                 let texts = places.iter().take_while(fits).count();
                 if texts == places.len() { PAGE_ROWS } else { texts.clamp(1, PAGE_ROWS) }
             }
@@ -371,8 +350,8 @@ fn nulls(presence: Option<&Vec<(bool, usize)>>) -> usize {
     absent.map(|(_, count)| count).sum()
 }
 
-/// The bits that places in a dictionary of so many entries get. Whole bytes, so that zstd sees what comes again: 2.4 bytes
-/// a row rather than 3.3.
+/// The bits of an index into a dictionary of `entries`. Whole bytes, so that zstd finds repetitions: 2.4 bytes a row rather
+/// than 3.3.
 fn width(entries: usize) -> u8 {
     match usize::BITS - entries.saturating_sub(1).leading_zeros() {
         0 | 1 => 1,

@@ -1,8 +1,6 @@
-//! The writing side of a dataset.
+//! Writes the columns and row groups of one Parquet file.
 
 pub(super) mod buffer;
 pub(super) mod encode;
-pub(super) mod merge;
-pub(super) mod part;
-pub(super) mod sink;
 pub(super) mod table;
+pub(super) mod text_list;

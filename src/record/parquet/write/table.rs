@@ -1,157 +1,226 @@
-//! A Parquet file in the making: row groups, and at the end what they are.
+//! Writes a Parquet file with the `parquet` crate. The pages are those of [`Encoder`], appended as they are.
 
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
 use std::sync::Arc;
 
+use bytes::Bytes;
 use parquet::basic::{Compression, ZstdLevel};
+use parquet::column::writer::ColumnCloseResult;
 use parquet::errors::ParquetError;
-use parquet::file::metadata::{
-    ColumnChunkMetaData, FileMetaData, KeyValue, ParquetMetaData, ParquetMetaDataWriter, RowGroupMetaData,
-    SortingColumn,
-};
+use parquet::file::metadata::{ColumnChunkMetaData, KeyValue, RowGroupMetaData, SortingColumn};
+use parquet::file::properties::WriterProperties;
+use parquet::file::reader::{ChunkReader, Length};
+use parquet::file::writer::{SerializedFileWriter, SerializedRowGroupWriter};
 use parquet::schema::types::{SchemaDescPtr, SchemaDescriptor, TypePtr};
 
-use crate::record::parquet::file::{Damage, Slice};
-use crate::record::parquet::page::PageHeader;
-use crate::record::parquet::sum;
-use crate::record::parquet::write::encode::{Chunk, Encoder};
+use crate::record::parquet::format::checksum;
+use crate::record::parquet::format::damage::Damage;
+use crate::record::parquet::format::page::PageHeader;
+use crate::record::parquet::format::range::FileRange;
+use crate::record::parquet::write::encode::{EncodedChunk, Encoder};
 
-const MAGIC: &[u8] = b"PAR1";
-
-/// A Parquet file in the making, sorted by its first column.
-pub struct TableWriter<W: Write> {
-    out: W,
-    /// Bytes written.
-    at: u64,
+/// Writes a Parquet file, sorted by its first column.
+pub(crate) struct TableWriter<W: Write + Send> {
+    file: SerializedFileWriter<FooterHolder<W>>,
     schema: SchemaDescPtr,
-    /// Makes the columns that are written.
-    pub encoder: Encoder,
-    groups: Vec<RowGroupMetaData>,
-    /// The columns of the row group that is being written.
-    columns: Vec<ColumnChunkMetaData>,
+    encoder: Encoder,
 }
 
-impl<W: Write> TableWriter<W> {
+impl<W: Write + Send> TableWriter<W> {
     /// Begins a file with these columns.
-    pub fn new(mut out: W, schema: &TypePtr) -> Result<Self, ParquetError> {
-        out.write_all(MAGIC)?;
+    pub(crate) fn new(out: W, schema: &TypePtr) -> Result<Self, ParquetError> {
+        let properties = WriterProperties::builder()
+            .set_created_by(concat!("psn version ", env!("CARGO_PKG_VERSION")).to_owned())
+            .set_sorting_columns(Some(vec![SortingColumn { column_idx: 0, descending: false, nulls_first: false }]))
+            .set_offset_index_disabled(true)
+            .build();
+        let out = FooterHolder { out, footer: None };
         Ok(Self {
-            out,
-            at: MAGIC.len() as u64,
+            file: SerializedFileWriter::new(out, Arc::clone(schema), Arc::new(properties))?,
             schema: Arc::new(SchemaDescriptor::new(Arc::clone(schema))),
             encoder: Encoder::new()?,
-            groups: Vec::new(),
-            columns: Vec::new(),
         })
     }
 
-    /// What is written to.
-    pub const fn inner(&self) -> &W {
-        &self.out
+    /// Where the file is written to.
+    pub(crate) fn inner(&self) -> &W {
+        &self.file.inner().out
     }
 
     /// Bytes written so far.
-    pub const fn len(&self) -> u64 {
-        self.at
+    pub(crate) fn len(&self) -> u64 {
+        self.file.bytes_written() as u64
     }
 
-    /// Writes bytes that are of no column.
-    pub fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
-        self.out.write_all(bytes)?;
-        self.at += bytes.len() as u64;
+    /// Writes bytes that belong to no column.
+    pub(crate) fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.file.write_all(bytes)
+    }
+
+    /// Begins a row group.
+    pub(crate) fn row_group(&mut self) -> Result<RowGroupWriter<'_, W>, ParquetError> {
+        let group = self.file.next_row_group()?;
+        Ok(RowGroupWriter { group, schema: &self.schema, encoder: &mut self.encoder, columns: 0 })
+    }
+
+    /// Copies a row group of `source`, a file of the same columns whose pages have checksums, as it is.
+    pub(crate) fn copy_group(&mut self, source: &FileRange, group: &RowGroupMetaData) -> Result<(), ParquetError> {
+        let mut copy = self.file.next_row_group()?;
+        for column in group.columns() {
+            let (start, len) = column.byte_range();
+            let chunk = ChunkToCopy { file: source.clone(), end: start.saturating_add(len) };
+            copy.append_column(&chunk, close_result(column.clone(), u64::try_from(group.num_rows())?, len))?;
+        }
+        copy.close()?;
         Ok(())
     }
 
-    /// Writes the next column of a row group.
-    pub fn column(&mut self, chunk: Chunk) -> Result<(), ParquetError> {
+    /// Ends the file, with these notes in its metadata.
+    pub(crate) fn finish(&mut self, notes: Vec<(&str, String)>) -> Result<(), ParquetError> {
+        // The checksum is the last note.
+        for (key, value) in notes.into_iter().chain([(checksum::NOTE, checksum::UNKNOWN.to_owned())]) {
+            self.file.append_key_value_metadata(KeyValue::new(key.to_owned(), value));
+        }
+        let body = self.len();
+        self.file.flush()?;
+        self.file.inner_mut().footer = Some(Vec::new());
+        self.file.finish()?;
+        let FooterHolder { out, footer } = self.file.inner_mut();
+        let mut footer = footer.take().unwrap_or_default();
+        // Behind the metadata are their length and four letters.
+        if let Some((metadata, _)) = footer.split_last_chunk_mut::<8>() {
+            checksum::write(metadata, body);
+        }
+        out.write_all(&footer)?;
+        out.flush()?;
+        Ok(())
+    }
+}
+
+/// Writes a row group.
+pub(crate) struct RowGroupWriter<'a, W: Write + Send> {
+    group: SerializedRowGroupWriter<'a, FooterHolder<W>>,
+    schema: &'a SchemaDescPtr,
+    /// Makes the columns that are written.
+    pub(crate) encoder: &'a mut Encoder,
+    /// How many columns are written.
+    columns: usize,
+}
+
+impl<W: Write + Send> RowGroupWriter<'_, W> {
+    /// Writes the next column.
+    pub(crate) fn column(&mut self, chunk: EncodedChunk) -> Result<(), ParquetError> {
         let missing = || ParquetError::General("a row group has a column too many".to_owned());
-        let column = self.schema.columns().get(self.columns.len()).ok_or_else(missing)?;
-        let start = i64::try_from(self.at)?;
+        let column = self.schema.columns().get(self.columns).ok_or_else(missing)?;
+        self.columns += 1;
+        let dictionary = chunk.dictionary.map(|_| 0);
         let mut metadata = ColumnChunkMetaData::builder(Arc::clone(column))
             .set_compression(Compression::ZSTD(ZstdLevel::default()))
             .set_encodings(chunk.encodings())
             .set_num_values(i64::try_from(chunk.rows)?)
             .set_total_compressed_size(i64::try_from(chunk.bytes.len())?)
             .set_total_uncompressed_size(i64::try_from(chunk.uncompressed)?)
-            .set_dictionary_page_offset(chunk.dictionary.map(|_| start))
-            .set_data_page_offset(start + i64::try_from(chunk.dictionary.unwrap_or(0))?);
+            .set_dictionary_page_offset(dictionary)
+            .set_data_page_offset(i64::try_from(chunk.dictionary.unwrap_or(0))?);
         if let Some(statistics) = chunk.statistics {
             metadata = metadata.set_statistics(statistics);
         }
-        self.columns.push(metadata.build()?);
-        self.write(&chunk.bytes)?;
-        Ok(())
+        let (rows, bytes) = (chunk.rows as u64, chunk.bytes.len() as u64);
+        self.group.append_column(&Bytes::from(chunk.bytes), close_result(metadata.build()?, rows, bytes))
     }
 
-    /// Ends a row group of so many rows, whose columns have all been written.
-    pub fn end_group(&mut self, rows: usize) -> Result<(), ParquetError> {
-        let columns = std::mem::take(&mut self.columns);
-        let bytes: i64 = columns.iter().map(ColumnChunkMetaData::uncompressed_size).sum();
-        let first = columns.first().map(|column| column.dictionary_page_offset().unwrap_or(column.data_page_offset()));
-        let group = RowGroupMetaData::builder(Arc::clone(&self.schema))
-            .set_column_metadata(columns)
-            .set_total_byte_size(bytes)
-            .set_num_rows(i64::try_from(rows)?)
-            .set_sorting_columns(Some(vec![SortingColumn { column_idx: 0, descending: false, nulls_first: false }]))
-            .set_ordinal(i32::try_from(self.groups.len())?)
-            .set_file_offset(first.unwrap_or(0))
-            .build()?;
-        self.groups.push(group);
-        Ok(())
+    /// Ends the row group, all of whose columns have been written.
+    pub(crate) fn finish(self) -> Result<(), ParquetError> {
+        self.group.close().map(drop)
     }
+}
 
-    /// Copies a row group of `source`, a file of the same columns whose pages have checksums, as it is.
-    pub fn copy_group(&mut self, source: &Slice, group: &RowGroupMetaData) -> Result<(), ParquetError> {
-        let damaged = |damage: Damage| ParquetError::General(damage.to_string());
-        let (mut head, mut buffer) = (Vec::new(), Vec::new());
-        for column in group.columns() {
-            if self.schema.columns().get(self.columns.len()) != Some(&column.column_descr_ptr()) {
-                return Err(ParquetError::General("it has other columns".to_owned()));
-            }
-            let (start, len) = (column.byte_range().0, column.byte_range().1);
-            let moved = |offset: i64| -> Result<i64, ParquetError> {
-                Ok(offset - i64::try_from(start)? + i64::try_from(self.at)?)
-            };
-            let metadata = column
-                .clone()
-                .into_builder()
-                .set_data_page_offset(moved(column.data_page_offset())?)
-                .set_dictionary_page_offset(column.dictionary_page_offset().map(moved).transpose()?)
-                .build()?;
-            let mut next = start;
-            while next < start + len {
-                let header = PageHeader::read(source, next, start + len, true).map_err(damaged)?;
-                header.check_size().map_err(damaged)?;
-                let body = next + header.len;
-                source.read(body, header.compressed, &mut buffer).map_err(damaged)?;
-                header.check(&buffer).map_err(damaged)?;
-                next = body + header.compressed as u64;
-                source.read(body - header.len, usize::try_from(header.len)?, &mut head).map_err(damaged)?;
-                self.write(&head)?;
-                self.write(&buffer)?;
-            }
-            self.columns.push(metadata);
+/// What the crate needs to know about an encoded column.
+const fn close_result(metadata: ColumnChunkMetaData, rows_written: u64, bytes_written: u64) -> ColumnCloseResult {
+    ColumnCloseResult {
+        bytes_written,
+        rows_written,
+        metadata,
+        bloom_filter: None,
+        column_index: None,
+        offset_index: None,
+    }
+}
+
+/// Passes on what is written, but keeps the footer until its checksum is in it.
+struct FooterHolder<W> {
+    out: W,
+    /// The footer, once it is being written.
+    footer: Option<Vec<u8>>,
+}
+
+impl<W: Write> Write for FooterHolder<W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match &mut self.footer {
+            Some(footer) => footer.write(bytes),
+            None => self.out.write(bytes),
         }
-        self.end_group(usize::try_from(group.num_rows())?)
     }
 
-    /// Ends the file, with these notes in it.
-    pub fn finish(&mut self, notes: Vec<(&str, String)>) -> Result<(), ParquetError> {
-        let rows = self.groups.iter().map(RowGroupMetaData::num_rows).sum();
-        let note = |(key, value): (&str, String)| KeyValue::new(key.to_owned(), value);
-        let notes = notes.into_iter().chain([(sum::NOTE, sum::UNKNOWN.to_owned())]).map(note).collect();
-        let by = concat!("psn version ", env!("CARGO_PKG_VERSION")).to_owned();
-        let file = FileMetaData::new(1, rows, Some(by), Some(notes), Arc::clone(&self.schema), None);
-        let metadata = ParquetMetaData::new(file, std::mem::take(&mut self.groups));
-        let mut footer = Vec::new();
-        ParquetMetaDataWriter::new(&mut footer, &metadata).finish()?;
-        // Behind the metadata are their length and four letters.
-        if let Some((metadata, _)) = footer.split_last_chunk_mut::<8>() {
-            sum::write(metadata, self.at);
-        }
-        self.write(&footer)?;
-        self.out.flush()?;
+    fn flush(&mut self) -> io::Result<()> {
+        self.out.flush()
+    }
+}
+
+/// A column to copy. Its pages are checked, so that a damaged part does not spoil what it is merged with.
+struct ChunkToCopy {
+    file: FileRange,
+    /// The offset behind its last page.
+    end: u64,
+}
+
+impl Length for ChunkToCopy {
+    fn len(&self) -> u64 {
+        self.end
+    }
+}
+
+impl ChunkReader for ChunkToCopy {
+    type T = CheckedPages;
+
+    fn get_read(&self, start: u64) -> Result<CheckedPages, ParquetError> {
+        Ok(CheckedPages { file: self.file.clone(), next: start, end: self.end, page: io::Cursor::default() })
+    }
+
+    fn get_bytes(&self, _: u64, _: usize) -> Result<Bytes, ParquetError> {
+        Err(ParquetError::NYI("pages that are copied are read in order".to_owned()))
+    }
+}
+
+/// Reads pages with their headers, and fails if a checksum is wrong.
+struct CheckedPages {
+    file: FileRange,
+    /// The offset of the next page.
+    next: u64,
+    end: u64,
+    /// The page that is being read, with its header.
+    page: io::Cursor<Vec<u8>>,
+}
+
+impl CheckedPages {
+    fn load(&mut self) -> Result<(), Damage> {
+        let header = PageHeader::read(&self.file, self.next, self.end, true)?;
+        header.check_size()?;
+        let head = usize::try_from(header.len).unwrap_or(usize::MAX);
+        self.file.read(self.next, head.saturating_add(header.compressed), self.page.get_mut())?;
+        header.check(self.page.get_ref().get(head..).unwrap_or_default())?;
+        self.next += self.page.get_ref().len() as u64;
+        self.page.set_position(0);
         Ok(())
+    }
+}
+
+impl Read for CheckedPages {
+    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+        if self.page.position() >= self.page.get_ref().len() as u64 && self.next < self.end {
+            self.load().map_err(io::Error::other)?;
+        }
+        self.page.read(out)
     }
 }
 
@@ -165,7 +234,7 @@ mod tests {
     use crate::row::observation::{Mark, Value};
     use crate::row::rows::Rows;
 
-    /// Others can read it: here, the crate's own reader.
+    /// Other readers can read it: here that of the `parquet` crate.
     #[test]
     fn engines_read_what_is_written() {
         let root = Directory::new();

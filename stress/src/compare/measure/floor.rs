@@ -1,9 +1,9 @@
-//! The floor: the reads that a sampler cannot do without, in a loop as tight as can be, and nothing else.
+//! The floor: a tight loop with only the reads that a sampler cannot do without.
 //!
-//! A floor runs as a child process of its own, so that its CPU time is its own. It lists the host's
-//! tasks, opens what it is to keep, and then visits every task again and again: flat out, or at the same
-//! deadlines as the sampler it stands beside. What it measures starts after two passes, when every
-//! file that is kept has been read once and every name is in the kernel's cache.
+//! A floor runs in a separate child process, so that its CPU time can be measured. It lists the host's tasks, opens the
+//! files that it is to keep, and then visits every task again and again: flat out, or at the same deadlines as the sampler
+//! that it is compared with. It starts to measure after two passes, when every kept file has been read once and every name
+//! is in the kernel's cache.
 
 use std::ffi::CString;
 use std::fs;
@@ -25,16 +25,16 @@ use serde::{Deserialize, Serialize};
 
 use crate::compare::figures::Kept;
 
-/// Bytes asked for by each read: what psn asks for.
+/// The number of bytes that each read asks for, the same as psn's.
 const READ_SIZE: usize = 4096;
 
-/// Passes that are not measured, before those that are.
+/// Passes before the first one that is measured.
 const WARM_UP: u32 = 2;
 
 const OPEN_FILE: OFlags = OFlags::RDONLY.union(OFlags::CLOEXEC).union(OFlags::NOCTTY);
 const OPEN_DIR: OFlags = OFlags::RDONLY.union(OFlags::CLOEXEC).union(OFlags::DIRECTORY);
 
-/// What one floor does.
+/// The arguments of a floor.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct FloorArgs {
     /// How the files are reached
@@ -80,7 +80,7 @@ pub(crate) struct FloorOutcome {
     pub(crate) seconds: f64,
     /// CPU time they took, user and system, of all threads.
     pub(crate) cpu_s: f64,
-    /// Passes per second: the sum of what the workers did of a pass, each over its own time.
+    /// Passes per second: the sum, over the workers, of the share of a pass that each completed in its own time.
     pub(crate) passes_per_s: f64,
     /// Files kept open.
     pub(crate) kept: u64,
@@ -88,7 +88,7 @@ pub(crate) struct FloorOutcome {
     pub(crate) failed: u64,
 }
 
-/// One read of each pass.
+/// A read that each pass makes.
 enum Visit {
     Kept(OwnedFd),
     Under { dir: usize, name: CString },
@@ -219,7 +219,7 @@ impl Tour {
         Ok(())
     }
 
-    /// Lists the host, without this process, and opens what is to be kept.
+    /// Lists the host's tasks, without this process, and opens the files to be kept.
     fn new(args: &FloorArgs) -> io::Result<Self> {
         let most = raise_fd_limit();
         let mut tour = Self { dirs: Vec::new(), visits: Vec::new(), tasks: 0, kept: 0 };
@@ -281,7 +281,7 @@ fn numbers(dir: &Path) -> io::Result<Vec<u32>> {
 
 fn raise_fd_limit() -> u64 {
     let limit = getrlimit(Resource::Nofile);
-    // If it cannot be raised, fewer files are kept.
+    // If the limit cannot be raised, fewer files are kept.
     let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum });
     getrlimit(Resource::Nofile).current.unwrap_or(1 << 20)
 }

@@ -39,7 +39,7 @@ const TICKS: &str = "{ticks}";
 const SHORT: u64 = 1;
 const LONG: u64 = 4;
 
-/// Programs that this host may have, with arguments for every thread, once a tick, as often as they can.
+/// Programs that this host may have, with arguments that make them show every thread, as often as they can.
 const KNOWN: [(&str, &[&str]); 3] = [
     ("top -H -b", &["top", "-H", "-b", "-d", "0", "-n", TICKS]),
     ("ps -eLo", &["ps", "-eLo", "pid,lwp,stat,wchan:32,comm"]),
@@ -65,8 +65,8 @@ pub(in crate::compare) fn probe(peer: &PeerCommand) -> Result<Probe, String> {
     Ok(program(peer, 2).probe()?.1)
 }
 
-/// Measures a peer. One that takes several samples is run twice, and the difference is what the
-/// samples cost without its start; one that takes a single sample starts for each.
+/// Measures a peer. A peer that takes several samples is run twice; the difference is the cost of the samples without the
+/// start. A peer that takes a single sample is started for each.
 pub(in crate::compare) fn measure(peer: &PeerCommand, tasks: u64) -> Result<Measurement, String> {
     let takes_several = peer.command.iter().any(|word| word.contains(TICKS));
     let short = program(peer, SHORT).run()?;
@@ -99,7 +99,7 @@ fn original(path: &Path, seconds: u64) -> Program {
     Program { words: words.to_vec(), cores: Some(1), wants_output: true, deadline: DEADLINE }
 }
 
-/// Seconds that the original takes for one sample of so many threads, to choose durations by.
+/// About how many seconds the original takes for one sample of this many threads, to choose durations.
 fn original_sample_s(tasks: u64) -> f64 {
     tasks as f64 * 90e-6
 }

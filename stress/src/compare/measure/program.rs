@@ -19,7 +19,7 @@ use crate::sys::process::wait_for_usage;
 /// Time between two looks at the memory of a child.
 const LOOK: Duration = Duration::from_millis(100);
 
-/// Its open files are counted at every fifth look only, as that takes longer.
+/// Open files are counted only at every fifth look, because counting takes longer.
 const LOOKS_PER_COUNT: u32 = 5;
 
 /// A program to run.
@@ -42,9 +42,9 @@ pub(in crate::compare) struct Finished {
     pub(crate) cpu_s: f64,
     /// Seconds from start to end.
     pub(crate) wall_s: f64,
-    /// CPU seconds that all else on the host used meanwhile.
+    /// CPU seconds that all other processes on the host used meanwhile.
     pub(crate) others_cpu_s: f64,
-    /// What it printed, where that was wanted.
+    /// Its standard output, if that was wanted.
     pub(crate) output: String,
 }
 
@@ -54,8 +54,8 @@ impl Program {
         self.run_watched(None)
     }
 
-    /// Runs it to its end, and looks at its memory and its open files now and then. The looks disturb it, so
-    /// its time means nothing.
+    /// Runs it to its end, and looks at its memory and its open files from time to time. The looks disturb it, so its time is
+    /// not used.
     pub(in crate::compare) fn probe(&self) -> Result<(Finished, Probe), String> {
         let mut probe = Probe::default();
         let finished = self.run_watched(Some(&mut probe))?;
@@ -141,7 +141,7 @@ fn watch(pid: Pid, deadline: Instant, mut probe: Option<&mut Probe>) -> io::Resu
     Ok(false)
 }
 
-/// Raises the figures of `probe` to those of the child now. A child that has just ended shows none.
+/// Raises the figures of `probe` to the child's present ones. A child that has just ended has none.
 fn look_at(pid: Pid, counts_files: bool, slab_before: u64, probe: &mut Probe) {
     let dir = format!("/proc/{}", pid.as_raw_nonzero());
     probe.peak_rss_kb = probe.peak_rss_kb.max(machine::field_kb(&format!("{dir}/status"), "VmHWM:"));

@@ -5,7 +5,7 @@ use serde::Deserialize;
 use super::program::{Finished, Program};
 use crate::compare::figures::{Measurement, Probe};
 
-/// The part of psn's report that is used.
+/// The fields of psn's report that the comparison uses.
 #[derive(Clone, Debug, Deserialize)]
 pub(in crate::compare) struct Report {
     pub(crate) duration_s: f64,
@@ -73,20 +73,20 @@ impl Psn<'_> {
         Ok((finished, report))
     }
 
-    /// The shortest run that ends in the steady state.
+    /// Seconds of the shortest run that ends in the steady state.
     fn short_s(&self) -> f64 {
         passes_s(WARM_UP_S, 2.0, self.hz)
     }
 
-    /// Measures its memory and its open files.
+    /// Measures psn's memory and its open files.
     pub(in crate::compare) fn probe(&self) -> Result<Probe, String> {
         let (finished, mut probe) = self.program(self.short_s() + 1.5).probe()?;
         probe.kernel_kb_est = Some(parse(&finished.output)?.cost.kernel_kb_est);
         Ok(probe)
     }
 
-    /// Measures `passes` in the steady state: what a long run takes more than a short one. Starting,
-    /// listing, opening files and ending are in both, and cancel.
+    /// Measures `passes` passes in the steady state, as the difference of a long and a short run. Starting, listing, opening
+    /// files and ending are in both runs, so they cancel.
     pub(in crate::compare) fn steady(&self, seconds: f64) -> Result<Measurement, String> {
         let short_s = self.short_s();
         let (short, first) = self.run(short_s)?;
@@ -110,8 +110,8 @@ impl Psn<'_> {
         })
     }
 
-    /// Measures passes as fast as they go. The rate is that of the median pass: between two passes psn
-    /// waits for the next of its deadlines, which at this pace come every millisecond.
+    /// Measures passes flat out. The rate is that of the median pass, because psn waits for its next deadline between two
+    /// passes; at this pace there is a deadline every millisecond.
     pub(in crate::compare) fn flat_out(&self, seconds: f64) -> Result<Measurement, String> {
         let (finished, report) = self.run(seconds)?;
         Ok(Measurement {
@@ -128,7 +128,7 @@ impl Psn<'_> {
     }
 }
 
-/// `seconds`, or the time of `least` passes at `hz` if that is longer, rounded up to whole passes.
+/// `seconds`, or the time of at least `least` passes at `hz` if that is longer, rounded up to whole passes.
 pub(in crate::compare) fn passes_s(seconds: f64, least: f64, hz: f64) -> f64 {
     (seconds * hz).ceil().max(least) / hz
 }

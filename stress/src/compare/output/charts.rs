@@ -12,7 +12,7 @@ pub(super) fn cost(comparison: &Comparison) -> String {
         .iter()
         .filter(|storm| storm.is_many == first.is_many && (storm.is_many || storm.processes == first.processes))
         .collect();
-    // Two steps differ from others only in how they list tasks; the table has them.
+    // Two steps differ from others only in how they list tasks; only the table shows them.
     let steps =
         first.steps.iter().filter(|step| !step.is_throughput() && step.id != "psn-unlisted" && step.id != "floor-list");
     let lines: Vec<Line> = steps
@@ -65,7 +65,7 @@ pub(super) fn throughput(comparison: &Comparison) -> String {
     let chart = Chart {
         title: "Threads visited per second".to_owned(),
         subtitle: format!("flat out, {largest} threads asleep; {}", subtitle(comparison)),
-        // By equal steps: what doubles with the workers is a straight line.
+        // Linear axes: a rate that doubles with the workers is a straight line.
         x: Axis::linear_at("workers", workers),
         y: Axis::from_zero("million threads visited per second", most),
         lines,

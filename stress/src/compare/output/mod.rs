@@ -1,4 +1,4 @@
-//! What a comparison shows: figures, table, charts, targets, and figures in documentation.
+//! The output of a comparison: raw figures, table, charts, targets, and figures in documentation.
 
 mod charts;
 mod docs;

@@ -213,7 +213,7 @@ fn significant(value: f64) -> String {
     if value >= 100.0 { format!("{value:.0}") } else { format!("{value:.2}") }
 }
 
-/// Escapes what would break a table or be markup.
+/// Escapes characters that would break a table or be read as markup.
 fn escape(text: &str) -> String {
     text.replace('\\', "\\\\").replace('|', "\\|").replace('<', "\\<").replace('\n', " ")
 }

@@ -1,4 +1,4 @@
-//! The targets of psn's cost, beside what was measured. A missed target is shown and is no error.
+//! The targets for psn's cost, beside the measured values. A missed target is shown; it is not an error.
 
 use std::fmt::Write as _;
 
@@ -60,7 +60,7 @@ pub(super) fn targets(comparison: &Comparison) -> Vec<Target> {
     targets
 }
 
-/// What psn says of its own CPU time must be what the kernel says.
+/// psn's own account of its CPU time must agree with the kernel's.
 fn of_account(comparison: &Comparison) -> Option<Target> {
     let steps = comparison.storms.iter().flat_map(|storm| &storm.steps);
     let ratios = steps.flat_map(|step| step.runs.iter().flatten()).filter_map(|run| Some(run.own_cpu_s? / run.cpu_s));

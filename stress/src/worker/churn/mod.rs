@@ -1,7 +1,7 @@
 //! Churners: threads that start short-lived threads, forks and programs at a given rate.
 //!
-//! Each churner runs against the clock: it starts now what is due by now. One that falls behind leaves
-//! tasks out and counts them; it never catches up in a burst.
+//! Each churner follows the clock: it starts the tasks that are due. A churner that falls behind leaves tasks out and counts
+//! them; it never catches up in a burst.
 
 mod births;
 pub(crate) mod execs;

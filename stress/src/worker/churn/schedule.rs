@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-/// The tasks of one churner, due at equal distances.
+/// The tasks of one churner, due at equal intervals.
 pub(super) struct Schedule {
     rate: u32,
     /// Tasks that were due before, started or left out.
@@ -25,7 +25,7 @@ impl Schedule {
         (due.min(most), due.saturating_sub(most))
     }
 
-    /// How long nothing will be due: at least a millisecond, so that high rates come in batches.
+    /// The time until the next task is due: at least a millisecond, so that high rates come in batches.
     pub(super) fn rest(&self, elapsed: Duration) -> Duration {
         let nanos = u128::from(self.settled + 1) * 1_000_000_000 / u128::from(self.rate.max(1));
         let next = Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX));

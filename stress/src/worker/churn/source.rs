@@ -1,8 +1,8 @@
-//! What the churners have in common.
+//! The interface that all churners implement.
 
 use rustix::process::{WaitOptions, wait};
 
-/// Starts short-lived tasks of one sort, and reaps them.
+/// Starts short-lived tasks of one type, and reaps them.
 pub(super) trait Source {
     /// Starts task `number`; `false` when it cannot be started now.
     fn start(&mut self, number: u64) -> bool;

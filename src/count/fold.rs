@@ -1,0 +1,261 @@
+//! One worker's table of groups, which it counts into without a lock.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use foldhash::fast::RandomState;
+
+use crate::ask::plan::Aggregate;
+use crate::count::accumulator::Accumulator;
+use crate::count::group::LocalGroup;
+use crate::count::hyperloglog::HyperLogLog;
+use crate::count::intern::{InternedValue, Interner, Key, LocalInterner};
+use crate::count::memory::{Budget, Memory};
+use crate::count::plan::CountPlan;
+use crate::row::last::LastValues;
+use crate::row::observation::Observation;
+use crate::row::rows::{Rows, SpareRows};
+use crate::row::value::{Mark, Value};
+
+/// One worker's counts of one tick, and its rows if they are recorded.
+#[derive(Debug)]
+pub struct Fold {
+    plan: Arc<CountPlan>,
+    /// This tick's rows; empty if they are lost.
+    rows: Rows,
+    /// Bytes taken from `rows_budget`.
+    rows_taken: usize,
+    /// Whether the budget had no memory for this tick's rows, so that none of them is kept.
+    rows_are_lost: bool,
+    rows_budget: Arc<Budget>,
+    spare: SpareRows,
+    interner: LocalInterner,
+    /// For each key, the index of its group.
+    indexes: HashMap<Key, usize, RandomState>,
+    groups: Vec<LocalGroup>,
+    /// The indexes of the groups that were counted in this tick.
+    touched: Vec<usize>,
+    /// The key of the current row: a buffer.
+    key: Vec<InternedValue>,
+    /// The index of the group `[other]`.
+    other: Option<usize>,
+    /// Estimates the number of groups that were counted as `[other]` in this tick.
+    pub(super) without_room: Option<HyperLogLog>,
+    budget: Arc<Budget>,
+    /// Bytes taken from `budget`.
+    taken: usize,
+}
+
+impl Fold {
+    /// Groups after which the table is emptied between ticks.
+    const TABLE_GROUPS: usize = 1 << 17;
+
+    /// Bytes by which the memory for rows grows.
+    const ROWS_STEP: usize = 1 << 18;
+
+    /// An empty fold that counts by `plan`. Texts go to `interner`; buffers for rows come from `spare`.
+    pub(super) fn new(plan: Arc<CountPlan>, interner: Arc<Interner>, spare: SpareRows, memory: &Memory) -> Self {
+        Self {
+            rows: spare.take(plan.columns),
+            rows_taken: 0,
+            rows_are_lost: false,
+            rows_budget: Arc::clone(&memory.rows),
+            spare,
+            plan,
+            interner: LocalInterner::new(interner, Arc::clone(&memory.held)),
+            indexes: HashMap::default(),
+            groups: Vec::new(),
+            touched: Vec::new(),
+            key: Vec::new(),
+            other: None,
+            without_room: None,
+            budget: Arc::clone(&memory.held),
+            taken: 0,
+        }
+    }
+
+    /// Counts one observation of tick number `tick`.
+    pub fn add(&mut self, row: &Observation, tick: u32, last: &mut LastValues) {
+        if self.plan.collected.has_rows() {
+            self.keep_row(row);
+        }
+        if !self.plan.collected.has_counts() {
+            return;
+        }
+        let group = self.group_of(row);
+        for index in 0..self.plan.measures.len() {
+            // By index: a reference would borrow the whole fold, and cloning the `Arc` writes to memory that all workers share.
+            let Some(measure) = self.plan.measures.get(index).copied() else { break };
+            let value = row.value(measure.slot);
+            if measure.aggregate == Aggregate::Distinct {
+                self.note_different(group, index, value);
+                continue;
+            }
+            let interned = Accumulator::is_of_values(measure.aggregate)
+                .then(|| self.interned(value).unwrap_or(InternedValue::Mark(Mark::Other)));
+            let Some(accumulator) = self.groups.get_mut(group).and_then(|group| group.accumulators.get_mut(index))
+            else {
+                break;
+            };
+            match (interned, value.number()) {
+                (Some(value), _) => self.taken += accumulator.add_value(value, tick, row.tid, &self.budget),
+                (None, Some(number)) if measure.aggregate == Aggregate::Delta => {
+                    self.taken += accumulator.add_number(last.increase(index, number), &self.budget);
+                }
+                (None, Some(number)) => self.taken += accumulator.add_number(Some(number), &self.budget),
+                (None, None) => {}
+            }
+        }
+        let index = group;
+        if let Some(group) = self.groups.get_mut(index) {
+            if group.count == 0 {
+                self.touched.push(index);
+            }
+            group.count += 1;
+        }
+    }
+
+    /// Counts `value` as one of the different values of measure `index` in `group`. Marks are not values.
+    fn note_different(&mut self, group: usize, index: usize, value: Value<'_>) {
+        if matches!(value, Value::Mark(_)) {
+            return;
+        }
+        let hash = self.plan.hash(std::iter::once(value));
+        let group = self.groups.get_mut(group);
+        if let Some(accumulator) = group.and_then(|group| group.accumulators.get_mut(index)) {
+            self.taken += accumulator.add_hash(hash, &self.budget);
+        }
+    }
+
+    fn keep_row(&mut self, row: &Observation) {
+        if self.rows_are_lost {
+            return;
+        }
+        self.rows.push_row(row);
+        while self.rows.size() > self.rows_taken && !self.rows_are_lost {
+            if self.rows_budget.take(Self::ROWS_STEP) {
+                self.rows_taken += Self::ROWS_STEP;
+            } else {
+                self.rows_are_lost = true;
+                self.release_rows();
+            }
+        }
+    }
+
+    /// Drops the rows and returns their memory to the budget.
+    fn release_rows(&mut self) {
+        self.rows.clear();
+        self.rows_budget.give(std::mem::take(&mut self.rows_taken));
+    }
+
+    /// `value` with its text interned. `None` if there is no memory for the text.
+    #[inline]
+    fn interned(&mut self, value: Value<'_>) -> Option<InternedValue> {
+        value.try_map(|text| self.interner.intern(text))
+    }
+
+    /// The index of the group that the row belongs to.
+    #[inline]
+    fn group_of(&mut self, row: &Observation) -> usize {
+        let mut key = std::mem::take(&mut self.key);
+        key.clear();
+        for index in 0..self.plan.dimensions.len() {
+            let slot = self.plan.dimensions.get(index).copied().unwrap_or_default();
+            let Some(value) = self.interned(row.value(slot)) else { break };
+            key.push(value);
+        }
+        let group = if key.len() == self.plan.dimensions.len() { self.group(&key) } else { None };
+        self.key = key;
+        group.unwrap_or_else(|| self.other_group(row))
+    }
+
+    /// The index of the group with this key. `None` if the group is new and there is no memory for it.
+    fn group(&mut self, key: &[InternedValue]) -> Option<usize> {
+        if let Some(index) = self.indexes.get(key) {
+            return Some(*index);
+        }
+        if !self.budget.take(self.plan.local_bytes) {
+            return None;
+        }
+        self.taken += self.plan.local_bytes;
+        let key: Key = key.into();
+        let index = self.push_group(Arc::clone(&key));
+        self.indexes.insert(key, index);
+        Some(index)
+    }
+
+    /// The index of the group `[other]`. Notes the group that the row would have belonged to.
+    #[cold]
+    fn other_group(&mut self, row: &Observation) -> usize {
+        let values = self.plan.dimensions.iter().map(|slot| row.value(*slot));
+        let hash = self.plan.hash(values);
+        self.without_room.get_or_insert_default().add(hash);
+        if let Some(index) = self.other {
+            return index;
+        }
+        let index = self.push_group(self.plan.other());
+        *self.other.insert(index)
+    }
+
+    fn push_group(&mut self, key: Key) -> usize {
+        self.groups.push(LocalGroup { key, count: 0, accumulators: self.plan.accumulators() });
+        self.groups.len() - 1
+    }
+
+    /// The number of groups that were counted in this tick.
+    #[must_use]
+    pub fn touched(&self) -> usize {
+        self.touched.len()
+    }
+
+    /// The groups that were counted in this tick.
+    pub(super) fn touched_groups(&self) -> impl Iterator<Item = &LocalGroup> {
+        self.touched.iter().filter_map(|index| self.groups.get(*index))
+    }
+
+    /// This tick's rows. `None` if there are none, or they are not recorded, or they were lost.
+    pub fn take_rows(&mut self) -> Option<Rows> {
+        let rows =
+            (!self.rows.is_empty()).then(|| std::mem::replace(&mut self.rows, self.spare.take(self.plan.columns)));
+        self.release_rows();
+        rows
+    }
+
+    /// Whether this tick's rows were dropped for want of memory.
+    #[must_use]
+    pub const fn has_lost_rows(&self) -> bool {
+        self.rows_are_lost
+    }
+
+    /// Drops this tick's counts and rows; keeps the table of groups unless it is large or memory is short.
+    pub fn discard(&mut self) {
+        self.release_rows();
+        self.rows_are_lost = false;
+        for index in self.touched.drain(..) {
+            if let Some(group) = self.groups.get_mut(index) {
+                group.count = 0;
+                group.accumulators.iter_mut().for_each(Accumulator::clear);
+            }
+        }
+        self.without_room = None;
+        if self.groups.len() > Self::TABLE_GROUPS || (self.taken > 0 && self.budget.is_tight()) {
+            self.forget();
+        }
+    }
+
+    /// Drops the table of groups and returns its memory to the budget.
+    fn forget(&mut self) {
+        self.groups = Vec::new();
+        self.indexes = HashMap::default();
+        self.touched = Vec::new();
+        self.other = None;
+        self.budget.give(std::mem::take(&mut self.taken));
+    }
+}
+
+impl Drop for Fold {
+    fn drop(&mut self) {
+        self.release_rows();
+        self.forget();
+    }
+}

@@ -1,0 +1,154 @@
+//! From the counts of groups to rows in order.
+
+use std::cmp::Ordering;
+
+use crate::ask::plan::{Aggregate, Latency, Plan, SortKey, Statistic};
+use crate::count::intern::{InternedValue, Interner};
+use crate::count::latency::TickSeries;
+use crate::count::{Accumulator, Aggregator, Group};
+use crate::report::facts::Facts;
+use crate::report::row::{Datum, Row};
+use crate::row::memory::FIXED_STATISTICS;
+use crate::row::value::{Mark, OwnedValue};
+
+/// The rows of all groups, in order.
+pub(super) fn rows(plan: &Plan, aggregator: &Aggregator, facts: &Facts) -> Vec<Row> {
+    let sampling = Sampling::of(facts);
+    let interner = aggregator.interner();
+    let mut rows: Vec<Row> = Vec::with_capacity(aggregator.len());
+    aggregator.each_group(|key, group| rows.push(row(plan, key, group, sampling, interner)));
+    mark_unmeasured(&mut rows, plan, &facts.unmeasured);
+    sort(&mut rows, plan);
+    rows
+}
+
+/// How the groups of a run were sampled.
+#[derive(Clone, Copy)]
+struct Sampling {
+    /// Completed ticks.
+    ticks: u32,
+    hz: f64,
+    /// How long after a tick was due its threads were seen, in most ticks.
+    blind_ms: f64,
+}
+
+impl Sampling {
+    fn of(facts: &Facts) -> Self {
+        Self {
+            ticks: u32::try_from(facts.ticks.completed).unwrap_or(u32::MAX),
+            hz: facts.meta.hz,
+            // Few ticks are more than twice as late, or take more than twice as long, as the median.
+            blind_ms: 2.0 * (facts.cost.late_p50_ms + facts.cost.pass_p50_ms),
+        }
+    }
+}
+
+const NONE: Datum = Datum::Value(OwnedValue::Mark(Mark::None));
+
+#[expect(clippy::cast_precision_loss, reason = "counts far below 2^52")]
+fn row(plan: &Plan, key: &[InternedValue], group: &Group, sampling: Sampling, interner: &Interner) -> Row {
+    let ticks = sampling.ticks;
+    let samples = group.samples();
+    let average = if ticks == 0 { 0.0 } else { samples as f64 / f64::from(ticks) };
+    let fixed: [Datum; FIXED_STATISTICS] = [samples.into(), average.into()];
+    let selected = plan.selected.iter().map(|selected| match selected.statistic {
+        Statistic::MaxThreads => group.max_threads().into(),
+        Statistic::Ci95 => group.ci95(ticks).map_or(NONE, Datum::Decimal),
+        Statistic::Measure(index) => measure(plan, index, group, interner),
+        Statistic::Latency { what, is_interval, measure } => latency(what, is_interval, measure, group, sampling),
+    });
+    Row {
+        statistics: fixed.into_iter().chain(selected).collect(),
+        group: key.iter().map(|value| interner.owned(*value)).collect(),
+    }
+}
+
+/// An estimate from the ages of a group's waits; `-` where there are too few for a claim.
+#[expect(clippy::cast_precision_loss, reason = "counts far below 2^52")]
+fn latency(what: Latency, is_interval: bool, measure: usize, group: &Group, sampling: Sampling) -> Datum {
+    let Some(Accumulator::Ages(ages)) = group.accumulators.get(measure) else { return NONE };
+    let Sampling { ticks, hz, blind_ms } = sampling;
+    let samples = group.samples() as f64;
+    let average = samples / f64::from(ticks.max(1));
+    // Without batches: twice the interval of as many independent samples.
+    let relative_ci95 = group.ci95(ticks).map_or(4.0 / samples.sqrt(), |half_width| half_width / average);
+    let Some(latency) = ages.latency(TickSeries { count: ticks, period_s: 1.0 / hz, blind_ms, relative_ci95 }) else {
+        return NONE;
+    };
+    let estimate = match what {
+        Latency::Rate => latency.waits_s(),
+        Latency::Mean => latency.mean_ms(),
+        Latency::Percentile(percent) => latency.percentile_ms(percent),
+    };
+    estimate.map_or(NONE, |estimate| {
+        Datum::Decimal(if is_interval { (estimate.high - estimate.low) / 2.0 } else { estimate.value })
+    })
+}
+
+#[expect(clippy::cast_precision_loss, reason = "an average is shown with two decimals")]
+fn measure(plan: &Plan, index: usize, group: &Group, interner: &Interner) -> Datum {
+    let (Some(measure), Some(accumulator)) = (plan.measures.get(index), group.accumulators.get(index)) else {
+        return NONE;
+    };
+    let Some(column) = plan.columns.get(measure.slot) else { return NONE };
+    match accumulator {
+        Accumulator::Max(None) | Accumulator::Sum { count: 0, .. } | Accumulator::Example(None) => NONE,
+        Accumulator::Overflow => OwnedValue::Mark(Mark::Overflow).into(),
+        Accumulator::Max(Some(max)) => OwnedValue::Number(*max).into(),
+        Accumulator::Sum { sum, count } if measure.aggregate == Aggregate::Avg => {
+            (*sum as f64 / *count as f64 / f64::from(column.divisor)).into()
+        }
+        Accumulator::Sum { sum, .. } => OwnedValue::Number(*sum).into(),
+        Accumulator::Example(Some((_, _, value))) => interner.owned(*value).into(),
+        Accumulator::Quantiles(quantiles) => match (measure.aggregate, quantiles.is_incomplete()) {
+            (Aggregate::Percentile(percent), false) => {
+                quantiles.percentile(percent).map_or(NONE, |number| OwnedValue::Number(number).into())
+            }
+            _ => OwnedValue::Mark(Mark::Other).into(),
+        },
+        // These are shown as estimates.
+        Accumulator::Ages(_) => NONE,
+        Accumulator::Distinct(different) => {
+            different.number().map_or_else(|| OwnedValue::Mark(Mark::Other).into(), Datum::from)
+        }
+        Accumulator::Common(counts) => counts
+            .iter()
+            .map(|(value, count)| (*count, interner.owned(*value)))
+            .max_by(|a, b| a.0.cmp(&b.0).then_with(|| b.1.cmp(&a.1)))
+            .map_or(NONE, |(_, value)| value.into()),
+    }
+}
+
+/// Replaces `-` by `[unsupported]` in the statistics of columns that the kernel does not measure.
+fn mark_unmeasured(rows: &mut [Row], plan: &Plan, unmeasured: &[String]) {
+    for (index, selected) in plan.selected.iter().enumerate() {
+        let Statistic::Measure(measure) = selected.statistic else { continue };
+        let column = plan.measures.get(measure).and_then(|measure| plan.columns.get(measure.slot));
+        if column.is_some_and(|column| unmeasured.iter().any(|name| name == column.name)) {
+            let data = rows.iter_mut().filter_map(|row| row.statistics.get_mut(FIXED_STATISTICS + index));
+            data.filter(|datum| **datum == NONE).for_each(|datum| *datum = OwnedValue::Mark(Mark::Unsupported).into());
+        }
+    }
+}
+
+/// Sorts by the plan's key: numbers descending, texts ascending. Then by samples descending, then by the group, so that the
+/// order is the same from run to run.
+fn sort(rows: &mut [Row], plan: &Plan) {
+    let by_statistic = |index: usize, a: &Row, b: &Row| {
+        let (mine, theirs) = (a.statistics.get(index).unwrap_or(&NONE), b.statistics.get(index).unwrap_or(&NONE));
+        if mine.is_text() || theirs.is_text() { mine.compare(theirs) } else { theirs.compare(mine) }
+    };
+    let by_dimension = |index: usize, a: &Row, b: &Row| {
+        let (mine, theirs) = (a.group.get(index), b.group.get(index));
+        let is_text = |value| matches!(value, Some(&OwnedValue::Text(_)));
+        if is_text(mine) || is_text(theirs) { mine.cmp(&theirs) } else { theirs.cmp(&mine) }
+    };
+    rows.sort_by(|a, b| {
+        let by_key = match plan.sort {
+            SortKey::Samples => Ordering::Equal,
+            SortKey::Selected(index) => by_statistic(FIXED_STATISTICS + index, a, b),
+            SortKey::Dimension(index) => by_dimension(index, a, b),
+        };
+        by_key.then_with(|| b.samples().cmp(&a.samples())).then_with(|| a.group.cmp(&b.group))
+    });
+}
