@@ -42,6 +42,8 @@ pub(crate) enum FileKind {
     Socket,
     /// A file that tells of events: eventfd, timerfd, signalfd, inotify, fanotify.
     Events,
+    /// A file of /dev, /proc or /sys that is none of these.
+    Device,
     /// Anything else, such as a file on a disk.
     Other,
 }
@@ -57,6 +59,7 @@ impl FileKind {
             Self::ClientSocket => "a socket, as the client",
             Self::Socket => "a socket, as either",
             Self::Events => "an eventfd, timerfd, signalfd or inotify",
+            Self::Device => "a device, or a file of /proc or /sys",
             Self::Other => "any other file",
         }
     }
@@ -75,9 +78,11 @@ pub(crate) struct Sleep<'a> {
     pub(crate) is_in_no_call: bool,
     /// The arguments.
     pub(crate) args: [u64; 6],
+    /// The stack pointer of the program; 0 if it is not known.
+    pub(crate) sp: u64,
     /// The file of the descriptor argument.
     pub(crate) file: Option<FileKind>,
-    /// Whether it waits in epoll_wait(2) for a few files of which some are pipes and none are sockets.
+    /// Whether it waits in epoll_wait(2) for a few files: pipes and others, but no sockets.
     pub(crate) watches_pipes: bool,
     /// The functions of the kernel's stack, or the one that it sleeps in, as they are shown.
     pub(crate) kernel: &'a [u8],
@@ -100,8 +105,10 @@ pub(crate) enum When {
     Files(&'static [&'static str], &'static [FileKind]),
     /// In futex(2), with such a word.
     Futex(Futex),
-    /// In epoll_wait(2) without a time limit, for a few files of which some are pipes and none are sockets.
+    /// In epoll_wait(2) without a time limit, for a few files: pipes and others, but no sockets.
     WakeUp,
+    /// In poll(2) or ppoll(2) for one file, but not for a poll(2) whose time limit is an hour or more.
+    PollOfOne,
     /// In fcntl(2), with such a command.
     Fcntl(&'static [u64]),
 }
@@ -109,8 +116,14 @@ pub(crate) enum When {
 /// What the arguments of futex(2) tell.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Futex {
+    /// The word is on the waiting thread's own stack, next to the call: that of a condition variable of musl.
+    OwnStack,
     /// The word is 2: the lock of glibc and of many others, taken and with waiters.
     Lock,
+    /// The word is 3, and the operation that of glibc's read-write locks.
+    ReadWriteLock,
+    /// The word has the bit for waiters, and the id of the thread that holds the lock or the number of those that do.
+    OwnedLock,
     /// The kernel knows the owner.
     PriorityInheritance,
     /// The word is a thread's id, and processes may share it: the kernel clears it when the thread ends.
@@ -139,8 +152,19 @@ const fn rule(when: When, verdict: Verdict, what: &'static str, reason: &'static
 const READS: &[&str] =
     &["read", "readv", "pread64", "preadv", "preadv2", "recvfrom", "recvmsg", "recvmmsg", "recv", "splice", "tee"];
 const WRITES: &[&str] = &[
-    "write", "writev", "pwrite64", "pwritev", "pwritev2", "sendto", "sendmsg", "sendmmsg", "send", "sendfile",
+    "write",
+    "writev",
+    "pwrite64",
+    "pwritev",
+    "pwritev2",
+    "sendto",
+    "sendmsg",
+    "sendmmsg",
+    "send",
+    "sendfile",
     "vmsplice",
+    "mq_timedsend",
+    "msgsnd",
 ];
 const EPOLLS: &[&str] = &["epoll_wait", "epoll_pwait"];
 const POLLS: &[&str] =
@@ -152,7 +176,7 @@ const LOCK_COMMANDS: &[u64] = &[7, 38];
 /// The rules, in the order in which they are tried.
 pub(crate) static RULES: &[Rule] = &[
     rule(
-        When::Kernel(&["request_wait_answer", "fuse_dev_do_read_wait"]),
+        When::Kernel(&["request_wait_answer"]),
         Verdict::No,
         "FUSE",
         "a request to a file system in user space, whose program has not answered",
@@ -162,6 +186,18 @@ pub(crate) static RULES: &[Rule] = &[
         Verdict::No,
         "NFS",
         "a request to an NFS server, which has not answered",
+    ),
+    rule(
+        When::Kernel(&["fuse_dev_do_read"]),
+        Verdict::Yes,
+        "FUSE requests",
+        "the program of a file system in user space: nobody has asked for anything",
+    ),
+    rule(
+        When::Kernel(&["io_wq_worker", "io_sq_thread", "vhost_task_fn", "vhost_worker"]),
+        Verdict::Yes,
+        "worker",
+        "a thread that io_uring or vhost created in a program, and that has nothing to do",
     ),
     rule(When::KernelThread, Verdict::Yes, "kernel thread", "the kernel's own threads sleep until there is work"),
     rule(When::Uninterruptible, Verdict::No, "uninterruptible", "state D: a disk, or a lock within the kernel"),
@@ -204,7 +240,25 @@ pub(crate) static RULES: &[Rule] = &[
     ),
     rule(When::Calls(&["flock"]), Verdict::No, "file lock", "a lock on a file, which another process holds"),
     rule(When::Fcntl(LOCK_COMMANDS), Verdict::No, "file lock", "a lock on a file, which another process holds"),
+    rule(
+        When::Futex(Futex::OwnStack),
+        Verdict::Maybe,
+        "condition",
+        "a condition variable of musl, whose word is 2 as well: a lock that others hold is seldom on one's own stack",
+    ),
     rule(When::Futex(Futex::Lock), Verdict::No, "lock", "the word is 2: a mutex that another thread holds"),
+    rule(
+        When::Futex(Futex::ReadWriteLock),
+        Verdict::No,
+        "lock",
+        "a read-write lock of glibc, which others hold; its conditions and semaphores have 0 here, before glibc 2.41",
+    ),
+    rule(
+        When::Futex(Futex::OwnedLock),
+        Verdict::No,
+        "lock",
+        "the word has the bit for waiters, and who or how many hold the lock: musl, and robust mutexes of glibc",
+    ),
     rule(
         When::Futex(Futex::PriorityInheritance),
         Verdict::No,
@@ -239,20 +293,38 @@ pub(crate) static RULES: &[Rule] = &[
         "a server has not answered: the process is the client of this connection",
     ),
     rule(When::Files(READS, &[FileKind::Pipe]), Verdict::No, "pipe", "whoever writes to a pipe has written nothing"),
-    rule(When::Files(READS, &[FileKind::Other]), Verdict::No, "read", "a file or a device has not answered"),
+    rule(
+        When::Files(READS, &[FileKind::Device]),
+        Verdict::Maybe,
+        "device",
+        "a device may owe an answer, as a tape does, or tell of events, as the kernel's log does",
+    ),
+    rule(When::Files(READS, &[FileKind::Other]), Verdict::No, "read", "a file system has not answered"),
     rule(When::Calls(READS), Verdict::Maybe, "socket", "it is not known which end of the connection the process is"),
     rule(
         When::Calls(WRITES),
         Verdict::No,
         "write",
-        "whoever reads from a pipe, a socket or a device has not taken what was written",
+        "whoever reads from a pipe, a socket, a queue or a device has not taken what was written",
+    ),
+    rule(
+        When::Calls(&["open", "openat", "openat2", "creat"]),
+        Verdict::No,
+        "open",
+        "whoever is to open the other end of a FIFO has not, or a device or file system has not answered",
     ),
     rule(When::Calls(&["connect"]), Verdict::No, "connect", "a server has not accepted a connection"),
     rule(
-        When::Calls(&["fsync", "fdatasync", "sync", "syncfs", "sync_file_range", "msync", "umount2", "close"]),
+        When::Calls(&["fsync", "fdatasync", "sync", "syncfs", "sync_file_range", "msync", "umount2"]),
         Verdict::No,
         "disk",
         "a disk has not finished",
+    ),
+    rule(
+        When::Calls(&["close", "shutdown"]),
+        Verdict::No,
+        "close",
+        "whoever is to take the last of what was written has not (SO_LINGER), or a file system has not answered",
     ),
     rule(
         When::WakeUp,
@@ -260,22 +332,23 @@ pub(crate) static RULES: &[Rule] = &[
         "wake-up",
         "no client can wake it, and no time: another process of the same program must, as in PostgreSQL's waits for row locks",
     ),
+    rule(
+        When::PollOfOne,
+        Verdict::Maybe,
+        "one file",
+        "a client waits for its server, or a server for its client; a limit of hours is that of a server's idle connections",
+    ),
     rule(When::Calls(POLLS), Verdict::Yes, "poll", "an event loop: none of the files it watches has anything new"),
     rule(When::Calls(SLEEPS), Verdict::Yes, "time", "a thread that sleeps for a time, or until a signal"),
     rule(
-        When::Calls(&["io_getevents", "io_pgetevents"]),
-        Verdict::Yes,
+        When::Calls(&["io_getevents", "io_pgetevents", "io_uring_enter"]),
+        Verdict::Maybe,
         "finished I/O",
-        "a thread that collects finished I/O, and has begun none that is not finished",
+        "a thread waits for I/O that it has begun, or collects what others begin, if they do",
     ),
+    rule(When::Calls(&["mq_timedreceive"]), Verdict::Yes, "messages", "nobody has sent a message"),
     rule(
-        When::Calls(&["mq_timedreceive", "inotify_read", "fanotify_read"]),
-        Verdict::Yes,
-        "messages",
-        "nobody has sent a message",
-    ),
-    rule(
-        When::Calls(&["semop", "semtimedop", "msgrcv", "msgsnd", "io_uring_enter", "restart_syscall"]),
+        When::Calls(&["semop", "semtimedop", "msgrcv", "restart_syscall"]),
         Verdict::Maybe,
         "call",
         "this call is used for both",
@@ -298,8 +371,13 @@ impl When {
             Self::NoCall => sleep.is_in_no_call && !sleep.is_kernel_thread,
             Self::Calls(calls) => is_in(calls),
             Self::Files(calls, kinds) => sleep.file.is_some_and(|kind| kinds.contains(&kind)) && is_in(calls),
-            Self::Futex(futex) => is_in(&["futex", "futex_time64", "futex_wait"]) && futex.applies(sleep.args),
+            Self::Futex(futex) => is_in(&["futex", "futex_time64", "futex_wait"]) && futex.applies(sleep),
             Self::WakeUp => sleep.watches_pipes && is_in(EPOLLS) && is_endless(sleep.args[3]),
+            Self::PollOfOne => {
+                let [_, files, limit, ..] = sleep.args;
+                let is_short = !(HOUR_MS..ENDLESS).contains(&lower_half(limit));
+                lower_half(files) == 1 && (is_in(&["poll"]) && is_short || is_in(&["ppoll", "ppoll_time64"]))
+            }
             Self::Fcntl(commands) => is_in(&["fcntl", "fcntl64"]) && commands.contains(&sleep.args[1]),
         }
     }
@@ -310,41 +388,60 @@ impl Futex {
     #[must_use]
     pub(crate) const fn condition(self) -> &'static str {
         match self {
+            Self::OwnStack => "whose word is within 1 KiB above the stack pointer",
             Self::Lock => "whose word is 2",
+            Self::ReadWriteLock => "whose word is 3, by FUTEX_WAIT_BITSET and CLOCK_REALTIME",
+            Self::OwnedLock => "by FUTEX_WAIT, whose word is bit 31 and a number from 1 to 4194303",
             Self::PriorityInheritance => "with priority inheritance (FUTEX_LOCK_PI)",
             Self::ThreadEnd => "that processes may share, whose word is the id of a thread",
             Self::Any => "with any other word",
         }
     }
 
-    /// futex(2): word, operation, value.
-    fn applies(self, [_, operation, value, ..]: [u64; 6]) -> bool {
-        /// `FUTEX_PRIVATE_FLAG`, `FUTEX_CLOCK_REALTIME`
+    /// By the arguments of futex(2): word, operation, value.
+    fn applies(self, sleep: &Sleep<'_>) -> bool {
+        /// `FUTEX_PRIVATE_FLAG` and `FUTEX_CLOCK_REALTIME`
         const PRIVATE: u64 = 128;
-        const FLAGS: u64 = PRIVATE | 256;
+        const REALTIME: u64 = 256;
         const WAIT: u64 = 0;
         const LOCK_PI: u64 = 6;
         const WAIT_BITSET: u64 = 9;
         const LOCK_PI2: u64 = 13;
-        // The kernel looks at the lower half alone.
-        let value = value & 0xffff_ffff;
+        /// `FUTEX_WAITERS`
+        const WAITERS: u64 = 1 << 31;
+        /// How far above the stack pointer musl has the word of a condition: three calls.
+        const NEAR: u64 = 1024;
+        let [word, operation, value, ..] = sleep.args;
+        let value = lower_half(value);
+        let waits = matches!(operation & !(PRIVATE | REALTIME), WAIT | WAIT_BITSET);
+        let is_thread = |id: u64| id > 2 && id < 1 << 22;
         match self {
-            Self::Lock => matches!(operation & !FLAGS, WAIT | WAIT_BITSET) && value == 2,
-            Self::PriorityInheritance => matches!(operation & !FLAGS, LOCK_PI | LOCK_PI2),
-            Self::ThreadEnd => {
-                matches!(operation & !FLAGS, WAIT | WAIT_BITSET)
-                    && operation & PRIVATE == 0
-                    && value > 2
-                    && value < 1 << 22
+            Self::OwnStack => waits && sleep.sp != 0 && word >= sleep.sp && word - sleep.sp < NEAR,
+            Self::Lock => waits && value == 2,
+            Self::ReadWriteLock => operation & !PRIVATE == WAIT_BITSET | REALTIME && value == 3,
+            Self::OwnedLock => {
+                operation & !PRIVATE == WAIT && value & WAITERS != 0 && (1..1 << 22).contains(&(value & !WAITERS))
             }
+            Self::PriorityInheritance => matches!(operation & !(PRIVATE | REALTIME), LOCK_PI | LOCK_PI2),
+            Self::ThreadEnd => waits && operation & PRIVATE == 0 && is_thread(value),
             Self::Any => true,
         }
     }
 }
 
-/// Whether a time limit in milliseconds is none: -1, or any other negative `int`.
-const fn is_endless(timeout: u64) -> bool {
-    timeout & 1 << 31 != 0
+/// Of an argument, what the kernel looks at where it takes an `int`.
+const fn lower_half(argument: u64) -> u64 {
+    argument & 0xffff_ffff
+}
+
+/// An hour, milliseconds.
+const HOUR_MS: u64 = 3_600_000;
+/// From here on, a time limit in milliseconds is none: -1, or any other negative `int`.
+const ENDLESS: u64 = 1 << 31;
+
+/// Whether a time limit in milliseconds is none.
+const fn is_endless(limit: u64) -> bool {
+    lower_half(limit) >= ENDLESS
 }
 
 /// Whether `text`, functions with anything but letters between them, has this one.
@@ -368,6 +465,7 @@ mod tests {
             call: None,
             is_in_no_call: false,
             args: [0; 6],
+            sp: 0,
             file: None,
             kernel: b"",
         }
@@ -380,7 +478,7 @@ mod tests {
     #[test]
     fn futexes_are_told_by_operation_and_word() {
         let futex = |operation, value| {
-            told(&Sleep { call: Some(b"futex"), args: [0x7f00, operation, value, 0, 0, 0], ..sleep() })
+            told(&Sleep { call: Some(b"futex"), args: [0x7f00, operation, value, 0, 0, 0], sp: 0x9000, ..sleep() })
         };
         assert_eq!(futex(0x80, 2), "no: lock", "pthread_mutex_lock");
         assert_eq!(futex(0, 2), "no: lock", "one that processes share");
@@ -389,6 +487,45 @@ mod tests {
         assert_eq!(futex(0x189, 0), "maybe: condition", "pthread_cond_wait, sem_wait");
         assert_eq!(futex(0x189, 4711), "maybe: condition", "not a word that the kernel clears");
         assert_eq!(futex(0x80, 0xffff_ffff_0000_0002), "no: lock", "the upper half is not looked at");
+        assert_eq!(futex(0x189, 3), "no: lock", "pthread_rwlock_rdlock, pthread_rwlock_wrlock");
+        assert_eq!(futex(0x89, 3), "maybe: condition", "a counter of Rust");
+        assert_eq!(futex(0x80, 0x8000_1267), "no: lock", "the holder's id: musl, and robust mutexes of glibc");
+        assert_eq!(futex(0x80, 0xffff_ffff_8000_0010), "no: lock", "a mutex of musl without an owner");
+        assert_eq!(futex(0x89, 0xffff_ffff), "maybe: condition", "a thread of Rust that is parked");
+        assert_eq!(futex(0x80, 0x8000_0000), "maybe: condition", "a semaphore of musl");
+    }
+
+    #[test]
+    fn a_condition_of_musl_is_told_from_a_lock_by_its_place() {
+        let futex = |word| {
+            told(&Sleep { call: Some(b"futex"), args: [word, 0x80, 2, 0, 0, 0], sp: 0x7f12_3456_7000, ..sleep() })
+        };
+        assert_eq!(futex(0x7f12_3456_70e0), "maybe: condition");
+        assert_eq!(futex(0x7f12_3456_7400), "no: lock", "in a frame of another function");
+        assert_eq!(futex(0x7f12_3456_6ff0), "no: lock");
+    }
+
+    #[test]
+    fn one_file_in_a_poll_may_be_a_servers_or_a_clients() {
+        let poll =
+            |call, files, limit| told(&Sleep { call: Some(call), args: [0x7f00, files, limit, 0, 0, 0], ..sleep() });
+        assert_eq!(poll(b"poll", 1, 0xffff_ffff), "maybe: one file");
+        assert_eq!(poll(b"poll", 1, 60_000), "maybe: one file", "a client's time limit");
+        assert_eq!(poll(b"poll", 1, 28_800_000), "yes: poll", "the limit of idle connections");
+        assert_eq!(poll(b"ppoll", 1, 0x7f12_0000_0000), "maybe: one file", "its limit is in memory");
+        assert_eq!(poll(b"poll", 2, 0xffff_ffff), "yes: poll");
+        assert_eq!(poll(b"pselect6", 1, 0), "yes: poll", "there it is the highest descriptor and one");
+    }
+
+    #[test]
+    fn who_serves_a_file_system_waits_for_work() {
+        let read = |kernel| told(&Sleep { call: Some(b"read"), file: Some(FileKind::Device), kernel, ..sleep() });
+        assert_eq!(read(b"fuse_dev_do_read"), "yes: FUSE requests");
+        assert_eq!(read(b"syslog_print"), "maybe: device");
+        assert_eq!(told(&Sleep { kernel: b"io_wq_worker", ..sleep() }), "yes: worker");
+        assert_eq!(told(&Sleep { call: Some(b"io_getevents"), ..sleep() }), "maybe: finished I/O");
+        assert_eq!(told(&Sleep { call: Some(b"close"), ..sleep() }), "no: close");
+        assert_eq!(told(&Sleep { call: Some(b"openat"), ..sleep() }), "no: open", "of a FIFO");
     }
 
     #[test]

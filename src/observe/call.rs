@@ -21,7 +21,8 @@ pub(super) struct SystemCall {
     pub(super) abi: Abi,
     pub(super) number: i64,
     pub(super) args: [u64; 6],
-    sp: u64,
+    /// The program's stack pointer.
+    pub(super) sp: u64,
     pc: u64,
 }
 

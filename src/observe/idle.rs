@@ -27,9 +27,10 @@ pub(super) fn extract_idle(thread: &Thread<'_>, contents: &FileContents, row: &m
         call: call.as_ref().ok().and_then(|call| syscall::name(call.abi, call.number)).map(str::as_bytes),
         is_in_no_call: call.as_ref().err() == Some(&Mark::KernelDirect),
         args: call.as_ref().map_or([0; 6], |call| call.args),
+        sp: call.as_ref().map_or(0, |call| call.sp),
         file: kind_of_file(thread, contents),
         watches_pipes: socket::epoll_set(thread, contents)
-            .is_some_and(|set| set.sockets == 0 && set.pipes > 0 && !set.has_more),
+            .is_some_and(|set| set.sockets == 0 && set.pipes > 0 && set.others > 0 && !set.has_more),
         kernel: wait_channel(thread, contents),
     };
     match decide(&sleep) {
@@ -56,7 +57,7 @@ fn kind_of_file(thread: &Thread<'_>, contents: &FileContents) -> Option<FileKind
         return None;
     }
     if let Some(OpenFile { socket: Some(socket), .. }) = socket::open_file(thread, contents) {
-        return Some(match socket::role(&socket) {
+        return Some(match socket::role(&socket, thread.tgid) {
             Role::Server => FileKind::ServerSocket,
             Role::Client => FileKind::ClientSocket,
             Role::Unknown => FileKind::Socket,
@@ -65,11 +66,14 @@ fn kind_of_file(thread: &Thread<'_>, contents: &FileContents) -> Option<FileKind
     Some(match contents.bytes(Source::Fd).ok()? {
         link if link.starts_with(b"socket:") => FileKind::Socket,
         link if link.starts_with(b"pipe:") => FileKind::Pipe,
-        link if link.starts_with(b"/dev/pts/") || link.starts_with(b"/dev/tty") || link == b"/dev/console" => {
-            FileKind::Terminal
-        }
+        link if is_in(link, &[b"/dev/pts/", b"/dev/tty", b"/dev/console", b"/dev/hvc"]) => FileKind::Terminal,
         b"inotify" | b"anon_inode:inotify" => FileKind::Events,
         link if link.starts_with(b"anon_inode:[") => FileKind::Events,
+        link if is_in(link, &[b"/dev/", b"/proc/", b"/sys/"]) && !link.starts_with(b"/dev/shm/") => FileKind::Device,
         _ => FileKind::Other,
     })
+}
+
+fn is_in(link: &[u8], places: &[&[u8]]) -> bool {
+    places.iter().any(|place| link.starts_with(place))
 }

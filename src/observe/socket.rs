@@ -202,19 +202,31 @@ pub(super) enum Role {
     Unknown,
 }
 
-/// Which end the process is, by the ports: who connects gets one from the kernel. Of UNIX sockets, by who has a name.
-pub(super) fn role(socket: &Socket) -> Role {
+/// Which end the process `tgid` is, by the ports: who connects gets one from the kernel. Of UNIX sockets, by who has a name.
+pub(super) fn role(socket: &Socket, tgid: u32) -> Role {
+    /// `SOCK_RAW`
+    const RAW: u16 = 3;
+    /// `IPPROTO_ICMP` and `IPPROTO_ICMPV6`
+    const ECHOES: [u16; 2] = [1, 58];
+    /// `AF_NETLINK` and `AF_PACKET`
+    const FROM_KERNEL: [u16; 2] = [16, 17];
+    let is_ephemeral = |end: &SocketAddr| end.port() >= FIRST_EPHEMERAL;
     match &socket.ends {
+        // What answers to pings come by.
+        Some(_) if socket.kind == RAW || ECHOES.contains(&socket.protocol) => Role::Unknown,
+        // A port that the kernel gave it: who sent messages by it may wait for answers.
+        Some((local, remote)) if remote.port() == 0 && is_ephemeral(local) => Role::Unknown,
         Some((_, remote)) if remote.port() == 0 => Role::Server,
-        Some((local, remote)) => match [local, remote].map(|end| end.port() >= FIRST_EPHEMERAL) {
+        Some((local, remote)) => match [local, remote].map(is_ephemeral) {
             [false, true] => Role::Server,
             [true, false] => Role::Client,
             _ => Role::Unknown,
         },
         None if socket.family == UNIX && socket.is_named => Role::Server,
+        // A pair that the process made itself has neither.
+        None if socket.family == UNIX && socket.peer_pid == Some(tgid) => Role::Unknown,
         None if socket.family == UNIX && socket.peer_pid.is_some() => Role::Client,
-        None if socket.family == UNIX => Role::Unknown,
-        // Netlink and its like: messages from the kernel.
-        None => Role::Server,
+        None if FROM_KERNEL.contains(&socket.family) => Role::Server,
+        None => Role::Unknown,
     }
 }

@@ -1,10 +1,10 @@
 //! How long threads wait, and which sleepers wait for somebody: held against threads whose waits are known.
 
-use std::io::Read as _;
+use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::os::unix::net::UnixStream;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use psn_stress::{Kind, Storm};
@@ -247,6 +247,82 @@ fn sleepers_are_told_by_what_they_wait_for() {
         };
         assert_eq!(waits("--waits"), ["storm-pipe", "storm-vfork"], "{scan}");
         assert_eq!(waits("--waits=all"), ["storm-futex", "storm-pipe", "storm-vfork"], "{scan}");
+    }
+}
+
+/// A listener on a port that the kernel gives to no client.
+fn service() -> TcpListener {
+    (20_000..32_000).find_map(|port| TcpListener::bind(("127.0.0.1", port)).ok()).unwrap()
+}
+
+/// Threads of this process that wait, each named `sw-` and what it waits for, in ways that only a thread's own memory, or
+/// nothing, tells apart from idleness, and in ways that are told.
+fn wait_in_many_ways(directory: &Dir) {
+    static LOCK: Mutex<()> = Mutex::new(());
+    let forever = Duration::from_secs(3600);
+    std::mem::forget(LOCK.lock().unwrap());
+    blocked("sw-mutex", || drop(LOCK.lock()));
+    blocked("sw-park", std::thread::park);
+    let (sender, receiver) = std::sync::mpsc::channel::<()>();
+    std::mem::forget(sender);
+    blocked("sw-channel", move || assert!(receiver.recv().is_ok()));
+    let sleeper = std::thread::spawn(move || std::thread::sleep(forever));
+    blocked("sw-join", move || drop(sleeper.join()));
+    blocked("sw-sleep", move || std::thread::sleep(forever));
+
+    let fifo = directory.path("fifo");
+    rustix::fs::mknodat(rustix::fs::CWD, &fifo, rustix::fs::FileType::Fifo, rustix::fs::Mode::RUSR, 0).unwrap();
+    blocked("sw-open", move || drop(std::fs::File::open(fifo)));
+    let path = directory.path("locked");
+    let [held, wanted] = [(); 2].map(|()| std::fs::File::create(&path).unwrap());
+    held.lock().unwrap();
+    std::mem::forget(held);
+    blocked("sw-flock", move || drop(wanted.lock()));
+    let (reader, mut writer) = std::io::pipe().unwrap();
+    std::mem::forget(reader);
+    blocked("sw-full", move || drop(writer.write_all(&[0; 1 << 20])));
+
+    let listener = service();
+    let mut client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+    let (mut server, _) = listener.accept().unwrap();
+    std::mem::forget((client.try_clone().unwrap(), server.try_clone().unwrap()));
+    let polled = client.try_clone().unwrap();
+    blocked("sw-poll", move || {
+        let mut files = [rustix::event::PollFd::new(&polled, rustix::event::PollFlags::IN)];
+        rustix::event::poll(&mut files, None).unwrap();
+    });
+    blocked("sw-client", move || drop(client.read(&mut [0])));
+    blocked("sw-server", move || drop(server.read(&mut [0])));
+    let (mut one, other) = UnixStream::pair().unwrap();
+    std::mem::forget(other);
+    blocked("sw-pair", move || drop(one.read(&mut [0])));
+}
+
+#[test]
+fn waits_of_many_kinds_are_told_or_said_to_be_unknown() {
+    let directory = Dir::new();
+    wait_in_many_ways(&directory);
+    for scan in scans() {
+        let told = look(scan, "sw-.*", &["-g", "comm2,idle"]).samples(&["comm2", "idle"]);
+        // Through /proc it is not known which end of a connection a process is.
+        let (client, server) =
+            if *scan == "kernel" { ("no: server", "yes: client") } else { ("maybe: socket", "maybe: socket") };
+        let expected = [
+            ("channel", "maybe: condition"),
+            ("client", client),
+            ("flock", "no: file lock"),
+            ("full", "no: write"),
+            ("join", "no: thread end"),
+            ("mutex", "no: lock"),
+            ("open", "no: open"),
+            ("pair", "maybe: socket"),
+            ("park", "maybe: condition"),
+            ("poll", "maybe: one file"),
+            ("server", server),
+            ("sleep", "yes: time"),
+        ]
+        .map(|(name, idle)| format!("sw-{name} | {idle}"));
+        assert_eq!(told.into_keys().collect::<Vec<_>>(), expected, "{scan}");
     }
 }
 

@@ -34,8 +34,9 @@ fn condition(when: When) -> String {
         }
         When::Futex(futex) => format!("futex {}", futex.condition()),
         When::WakeUp => {
-            "epoll_wait without a time limit, on at most 7 files, some of them pipes and none a socket".to_owned()
+            "epoll_wait without a time limit, on at most 7 files: pipes and others, but no sockets".to_owned()
         }
+        When::PollOfOne => "poll or ppoll on one file, but poll with a time limit of an hour or more".to_owned(),
         When::Fcntl(commands) => {
             let commands: Vec<String> = commands.iter().map(u64::to_string).collect();
             format!("fcntl with command {}", commands.join(" or "))
@@ -63,14 +64,32 @@ fn markdown() -> String {
          ## Which end of a connection a process is\n\n\
          Who connects gets a port from the kernel: 32768 or above (`net.ipv4.ip_local_port_range`), while services have lower ones.\n\
          So a process whose own port is below and whose peer's is above is the server, and the other way round the client. Where\n\
-         both are above or both below it cannot be told. A UNIX socket that was connected to has a name, one that was connected\n\
-         seldom has. All of that is told by the kernel's walk; through `/proc` it is not known which end a process is: `maybe`.\n\n\
+         both are above or both below it cannot be told, nor of a process that sends from such a port without connecting, nor of\n\
+         pings. A UNIX socket that was connected to has a name, one that was connected seldom has; of a pair of sockets that the\n\
+         process made itself it is not known which end it is. All of that is told by the kernel's walk; through `/proc` it is not\n\
+         known which end a process is: `maybe`.\n\n\
          ## What cannot be told\n\n\
-         - **Condition variables, semaphores, Java monitors, Go and Rust locks**: the kernel sees a futex with a counter. A pool's\n\
-           idle threads and threads that wait for each other look alike: `maybe`. How long they wait (`wait_ms`) often tells.\n\
+         - **Condition variables, semaphores, Java monitors and locks, Go and Rust channels**: the kernel sees a futex with a counter.\n\
+           A pool's idle threads and threads that wait for each other look alike: `maybe`. In a Java program that goes for every\n\
+           thread. How long they wait (`wait_ms`) often tells: threads that contend wake often, idle ones seldom. Names tell\n\
+           too (`comm`), as programs give each pool its own. [waits.md](waits.md#java-a-contended-monitor-beside-an-idle-pool) has an example.\n\
+         - **Goroutines and other tasks within a thread**: no thread waits for what they wait for.\n\
+         - **Counters that happen to be 2**: conditions of Rust, waits of C++ (`std::atomic::wait`) and, from glibc 2.41 on, its conditions\n\
+           show counters, which are taken for a lock at 2; those of glibc at 3 too.\n\
+         - **Rust's `RwLock`** is `maybe`: it has no value of its own. So is `pthread_rwlock_t` of musl while a thread writes.\n\
+         - **poll of one file** is how a client waits for its server (`psql`, `mariadb`), and how a server may wait for its client. Which\n\
+           file it is, is in the program's memory: `maybe`, but for limits of an hour and more, which idle connections of servers have.\n\
          - **Event loops** count as idle, but for those that only their own program can wake. So PostgreSQL's waits for heavyweight\n\
-           locks (rows, tables) are told from its idle sessions, which watch a client; its background workers have time limits.\n\
-         - **Pipes**: whoever reads an empty pipe counts as waiting for the writer, though that may have nothing to say.\n",
+           locks (rows, tables) are told from its idle sessions, which watch a client; its background workers have time limits. A\n\
+           proxy (nginx) whose upstream does not answer is in its event loop like an idle one, and so is a client that polls for\n\
+           several files (curl) or waits by epoll or select; so is a session of PostgreSQL that waits for another server (postgres_fdw).\n\
+         - **A background worker that waits for its own program without a limit** (epoll of a pipe and another file) counts as waiting.\n\
+         - **Sleeps**: a server that sleeps on purpose (`DEBUG SLEEP` of Redis) counts as idle; the clients that it keeps waiting do not.\n\
+         - **Disks**: threads that begin I/O and then wait for it (libaio, io_uring) do so in the call by which others only collect\n\
+           what is finished: `maybe`.\n\
+         - **Pipes**: whoever reads an empty pipe counts as waiting for the writer, though that may have nothing to say, as in a\n\
+           pool of processes that gets its work by a pipe.\n\
+         - **Children**: a shell or supervisor that waits for a child counts as waiting, though the child may be a service.\n",
     );
     text
 }
