@@ -4,6 +4,10 @@
 //! Both are state S. The rules below tell them apart by the system call, its arguments, the kind of file it is about and the functions
 //! of the kernel's stack. The first rule that applies decides. What they do not decide is `maybe`.
 
+mod rules;
+
+pub(crate) use rules::RULES;
+
 /// What a rule says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) enum Verdict {
@@ -82,15 +86,15 @@ pub(crate) struct Sleep<'a> {
     pub(crate) sp: u64,
     /// The file of the descriptor argument.
     pub(crate) file: Option<FileKind>,
-    /// Whether it waits in epoll_wait(2) for a few files: pipes and others, but no sockets.
-    pub(crate) watches_pipes: bool,
+    /// Whether it waits in epoll_wait(2) for a few files: pipes and others, but no sockets. `None` if it is not known.
+    pub(crate) watches_pipes: Option<bool>,
     /// The functions of the kernel's stack, or the one that it sleeps in, as they are shown.
     pub(crate) kernel: &'a [u8],
 }
 
 /// When a rule applies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum When {
+pub(crate) enum Occasion {
     /// To threads of the kernel's own.
     KernelThread,
     /// In state D.
@@ -107,6 +111,8 @@ pub(crate) enum When {
     Futex(Futex),
     /// In epoll_wait(2) without a time limit, for a few files: pipes and others, but no sockets.
     WakeUp,
+    /// In epoll_wait(2) without a time limit, for one event at a time, and it is not known for which files.
+    OneEvent,
     /// In poll(2) or ppoll(2) for one file, but not for a poll(2) whose time limit is an hour or more.
     PollOfOne,
     /// In fcntl(2), with such a command.
@@ -136,7 +142,7 @@ pub(crate) enum Futex {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Rule {
     /// When it applies.
-    pub(crate) when: When,
+    pub(crate) when: Occasion,
     /// What it says.
     pub(crate) verdict: Verdict,
     /// What the thread waits for: the second half of the column.
@@ -145,215 +151,7 @@ pub(crate) struct Rule {
     pub(crate) reason: &'static str,
 }
 
-const fn rule(when: When, verdict: Verdict, what: &'static str, reason: &'static str) -> Rule {
-    Rule { when, verdict, what, reason }
-}
-
-const READS: &[&str] =
-    &["read", "readv", "pread64", "preadv", "preadv2", "recvfrom", "recvmsg", "recvmmsg", "recv", "splice", "tee"];
-const WRITES: &[&str] = &[
-    "write",
-    "writev",
-    "pwrite64",
-    "pwritev",
-    "pwritev2",
-    "sendto",
-    "sendmsg",
-    "sendmmsg",
-    "send",
-    "sendfile",
-    "vmsplice",
-    "mq_timedsend",
-    "msgsnd",
-];
 const EPOLLS: &[&str] = &["epoll_wait", "epoll_pwait"];
-const POLLS: &[&str] =
-    &["epoll_wait", "epoll_pwait", "epoll_pwait2", "poll", "ppoll", "select", "pselect6", "_newselect"];
-const SLEEPS: &[&str] = &["nanosleep", "clock_nanosleep", "pause", "rt_sigtimedwait", "rt_sigsuspend", "sigsuspend"];
-/// `F_SETLKW` and `F_OFD_SETLKW`, which wait for a lock.
-const LOCK_COMMANDS: &[u64] = &[7, 38];
-
-/// The rules, in the order in which they are tried.
-pub(crate) static RULES: &[Rule] = &[
-    rule(
-        When::Kernel(&["request_wait_answer"]),
-        Verdict::No,
-        "FUSE",
-        "a request to a file system in user space, whose program has not answered",
-    ),
-    rule(
-        When::Kernel(&["rpc_wait_bit_killable", "nfs_wait_bit_killable", "nfs4_wait_clnt_recover"]),
-        Verdict::No,
-        "NFS",
-        "a request to an NFS server, which has not answered",
-    ),
-    rule(
-        When::Kernel(&["fuse_dev_do_read"]),
-        Verdict::Yes,
-        "FUSE requests",
-        "the program of a file system in user space: nobody has asked for anything",
-    ),
-    rule(
-        When::Kernel(&["io_wq_worker", "io_sq_thread", "vhost_task_fn", "vhost_worker"]),
-        Verdict::Yes,
-        "worker",
-        "a thread that io_uring or vhost created in a program, and that has nothing to do",
-    ),
-    rule(When::KernelThread, Verdict::Yes, "kernel thread", "the kernel's own threads sleep until there is work"),
-    rule(When::Uninterruptible, Verdict::No, "uninterruptible", "state D: a disk, or a lock within the kernel"),
-    rule(
-        When::Kernel(&[
-            "flock_lock_inode_wait",
-            "posix_lock_inode_wait",
-            "locks_lock_inode_wait",
-            "fcntl_setlk",
-            "nlmclnt_lock",
-        ]),
-        Verdict::No,
-        "file lock",
-        "a lock on a file, which another process holds",
-    ),
-    rule(
-        When::Kernel(&[
-            "folio_wait_bit_common",
-            "io_schedule",
-            "bit_wait_io",
-            "blkdev_issue_flush",
-            "jbd2_log_wait_commit",
-        ]),
-        Verdict::No,
-        "disk",
-        "a disk has not finished",
-    ),
-    rule(
-        When::Kernel(&["handle_userfault"]),
-        Verdict::No,
-        "page fault",
-        "memory that another program has to fill (userfaultfd)",
-    ),
-    rule(When::NoCall, Verdict::No, "page fault", "memory that is not there yet"),
-    rule(
-        When::Calls(&["wait4", "waitid", "vfork"]),
-        Verdict::No,
-        "child",
-        "the end of a child, or of a traced process; of vfork, until the child has its own memory",
-    ),
-    rule(When::Calls(&["flock"]), Verdict::No, "file lock", "a lock on a file, which another process holds"),
-    rule(When::Fcntl(LOCK_COMMANDS), Verdict::No, "file lock", "a lock on a file, which another process holds"),
-    rule(
-        When::Futex(Futex::OwnStack),
-        Verdict::Maybe,
-        "condition",
-        "a condition variable of musl, whose word is 2 as well: a lock that others hold is seldom on one's own stack",
-    ),
-    rule(When::Futex(Futex::Lock), Verdict::No, "lock", "the word is 2: a mutex that another thread holds"),
-    rule(
-        When::Futex(Futex::ReadWriteLock),
-        Verdict::No,
-        "lock",
-        "a read-write lock of glibc, which others hold; its conditions and semaphores have 0 here, before glibc 2.41",
-    ),
-    rule(
-        When::Futex(Futex::OwnedLock),
-        Verdict::No,
-        "lock",
-        "the word has the bit for waiters, and who or how many hold the lock: musl, and robust mutexes of glibc",
-    ),
-    rule(
-        When::Futex(Futex::PriorityInheritance),
-        Verdict::No,
-        "lock",
-        "a mutex with priority inheritance, which another thread holds",
-    ),
-    rule(
-        When::Futex(Futex::ThreadEnd),
-        Verdict::No,
-        "thread end",
-        "the word is the id of a thread, which is to end (pthread_join)",
-    ),
-    rule(
-        When::Futex(Futex::Any),
-        Verdict::Maybe,
-        "condition",
-        "a condition variable, a semaphore or a lock of another kind: a pool's idle threads and waits for each other look alike",
-    ),
-    rule(When::Calls(&["accept", "accept4"]), Verdict::Yes, "connections", "a server waits for clients"),
-    rule(When::Files(READS, &[FileKind::Terminal]), Verdict::Yes, "terminal", "a person has typed nothing"),
-    rule(When::Files(READS, &[FileKind::Events]), Verdict::Yes, "events", "a timer, a signal, an event has not come"),
-    rule(
-        When::Files(READS, &[FileKind::ServerSocket]),
-        Verdict::Yes,
-        "client",
-        "a client has asked for nothing: the process is the server of this connection",
-    ),
-    rule(
-        When::Files(READS, &[FileKind::ClientSocket]),
-        Verdict::No,
-        "server",
-        "a server has not answered: the process is the client of this connection",
-    ),
-    rule(When::Files(READS, &[FileKind::Pipe]), Verdict::No, "pipe", "whoever writes to a pipe has written nothing"),
-    rule(
-        When::Files(READS, &[FileKind::Device]),
-        Verdict::Maybe,
-        "device",
-        "a device may owe an answer, as a tape does, or tell of events, as the kernel's log does",
-    ),
-    rule(When::Files(READS, &[FileKind::Other]), Verdict::No, "read", "a file system has not answered"),
-    rule(When::Calls(READS), Verdict::Maybe, "socket", "it is not known which end of the connection the process is"),
-    rule(
-        When::Calls(WRITES),
-        Verdict::No,
-        "write",
-        "whoever reads from a pipe, a socket, a queue or a device has not taken what was written",
-    ),
-    rule(
-        When::Calls(&["open", "openat", "openat2", "creat"]),
-        Verdict::No,
-        "open",
-        "whoever is to open the other end of a FIFO has not, or a device or file system has not answered",
-    ),
-    rule(When::Calls(&["connect"]), Verdict::No, "connect", "a server has not accepted a connection"),
-    rule(
-        When::Calls(&["fsync", "fdatasync", "sync", "syncfs", "sync_file_range", "msync", "umount2"]),
-        Verdict::No,
-        "disk",
-        "a disk has not finished",
-    ),
-    rule(
-        When::Calls(&["close", "shutdown"]),
-        Verdict::No,
-        "close",
-        "whoever is to take the last of what was written has not (SO_LINGER), or a file system has not answered",
-    ),
-    rule(
-        When::WakeUp,
-        Verdict::No,
-        "wake-up",
-        "no client can wake it, and no time: another process of the same program must, as in PostgreSQL's waits for row locks",
-    ),
-    rule(
-        When::PollOfOne,
-        Verdict::Maybe,
-        "one file",
-        "a client waits for its server, or a server for its client; a limit of hours is that of a server's idle connections",
-    ),
-    rule(When::Calls(POLLS), Verdict::Yes, "poll", "an event loop: none of the files it watches has anything new"),
-    rule(When::Calls(SLEEPS), Verdict::Yes, "time", "a thread that sleeps for a time, or until a signal"),
-    rule(
-        When::Calls(&["io_getevents", "io_pgetevents", "io_uring_enter"]),
-        Verdict::Maybe,
-        "finished I/O",
-        "a thread waits for I/O that it has begun, or collects what others begin, if they do",
-    ),
-    rule(When::Calls(&["mq_timedreceive"]), Verdict::Yes, "messages", "nobody has sent a message"),
-    rule(
-        When::Calls(&["semop", "semtimedop", "msgrcv", "restart_syscall"]),
-        Verdict::Maybe,
-        "call",
-        "this call is used for both",
-    ),
-];
 
 /// The rule that decides; `None` if there is none, or if the thread does not sleep.
 #[must_use]
@@ -361,7 +159,7 @@ pub(crate) fn decide(sleep: &Sleep<'_>) -> Option<&'static Rule> {
     matches!(sleep.state, b'S' | b'D').then(|| RULES.iter().find(|rule| rule.when.applies(sleep))).flatten()
 }
 
-impl When {
+impl Occasion {
     fn applies(self, sleep: &Sleep<'_>) -> bool {
         let is_in = |calls: &[&str]| sleep.call.is_some_and(|call| calls.iter().any(|name| name.as_bytes() == call));
         match self {
@@ -372,7 +170,11 @@ impl When {
             Self::Calls(calls) => is_in(calls),
             Self::Files(calls, kinds) => sleep.file.is_some_and(|kind| kinds.contains(&kind)) && is_in(calls),
             Self::Futex(futex) => is_in(&["futex", "futex_time64", "futex_wait"]) && futex.applies(sleep),
-            Self::WakeUp => sleep.watches_pipes && is_in(EPOLLS) && is_endless(sleep.args[3]),
+            Self::WakeUp => sleep.watches_pipes == Some(true) && is_in(EPOLLS) && is_endless(sleep.args[3]),
+            Self::OneEvent => {
+                let [_, _, events, limit, ..] = sleep.args;
+                sleep.watches_pipes.is_none() && is_in(EPOLLS) && is_endless(limit) && lower_half(events) == 1
+            }
             Self::PollOfOne => {
                 let [_, files, limit, ..] = sleep.args;
                 let is_short = !(HOUR_MS..ENDLESS).contains(&lower_half(limit));
@@ -459,7 +261,7 @@ mod tests {
 
     fn sleep() -> Sleep<'static> {
         Sleep {
-            watches_pipes: false,
+            watches_pipes: None,
             state: b'S',
             is_kernel_thread: false,
             call: None,
@@ -553,12 +355,15 @@ mod tests {
 
     #[test]
     fn an_event_loop_that_only_its_own_program_can_wake_waits() {
-        let epoll = |watches_pipes, timeout| {
-            told(&Sleep { call: Some(b"epoll_wait"), args: [3, 0, 1, timeout, 0, 0], watches_pipes, ..sleep() })
+        let epoll = |watches_pipes, events, limit| {
+            told(&Sleep { call: Some(b"epoll_wait"), args: [3, 0, events, limit, 0, 0], watches_pipes, ..sleep() })
         };
-        assert_eq!(epoll(true, 0xffff_ffff), "no: wake-up");
-        assert_eq!(epoll(true, 200), "yes: poll");
-        assert_eq!(epoll(false, 0xffff_ffff), "yes: poll");
+        assert_eq!(epoll(Some(true), 1, 0xffff_ffff), "no: wake-up");
+        assert_eq!(epoll(Some(true), 1, 200), "yes: poll");
+        assert_eq!(epoll(Some(false), 1, 0xffff_ffff), "yes: poll");
+        assert_eq!(epoll(None, 1, 0xffff_ffff), "maybe: wake-up");
+        assert_eq!(epoll(None, 512, 0xffff_ffff), "yes: poll");
+        assert_eq!(epoll(None, 1, 200), "yes: poll");
     }
 
     #[test]

@@ -30,7 +30,7 @@ pub(super) fn extract_idle(thread: &Thread<'_>, contents: &FileContents, row: &m
         sp: call.as_ref().map_or(0, |call| call.sp),
         file: kind_of_file(thread, contents),
         watches_pipes: socket::epoll_set(thread, contents)
-            .is_some_and(|set| set.sockets == 0 && set.pipes > 0 && set.others > 0 && !set.has_more),
+            .map(|set| set.sockets == 0 && set.pipes > 0 && set.others > 0 && !set.has_more),
         kernel: wait_channel(thread, contents),
     };
     match decide(&sleep) {

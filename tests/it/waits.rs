@@ -229,10 +229,13 @@ fn sleepers_are_told_by_what_they_wait_for() {
         let args = ["-p", &root, "-r", "--scan", scan, "-d", "0.3", "-g", "comm2,idle", "--where", "comm2 ~ ^storm-"];
         let all = json::sample(&[&args[..], &["-a"]].concat()).samples(&["comm2", "idle"]);
         let told: Vec<&str> = all.keys().map(String::as_str).collect();
+        // Through /proc it may not be known what an epoll instance watches.
+        let is_known = *scan == "kernel" || told.contains(&"storm-epoll | yes: poll");
+        let epoll = if is_known { "storm-epoll | yes: poll" } else { "storm-epoll | maybe: wake-up" };
         assert_eq!(
             told,
             [
-                "storm-epoll | yes: poll",
+                epoll,
                 "storm-futex | maybe: condition",
                 "storm-nanosleep | yes: time",
                 "storm-pipe | no: pipe",
@@ -246,7 +249,8 @@ fn sleepers_are_told_by_what_they_wait_for() {
             report.samples(&["comm2"]).into_keys().collect::<Vec<_>>()
         };
         assert_eq!(waits("--waits"), ["storm-pipe", "storm-vfork"], "{scan}");
-        assert_eq!(waits("--waits=all"), ["storm-futex", "storm-pipe", "storm-vfork"], "{scan}");
+        let unknown: &[&str] = if is_known { &["storm-futex"] } else { &["storm-epoll", "storm-futex"] };
+        assert_eq!(waits("--waits=all"), [unknown, &["storm-pipe", "storm-vfork"]].concat(), "{scan}");
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use crate::ask::idle::{RULES, Rule, When};
+use crate::ask::idle::{Occasion, RULES, Rule};
 
 /// The rules, a line each.
 pub(super) fn rules() -> String {
@@ -21,23 +21,26 @@ fn verdict(rule: &Rule) -> String {
 }
 
 /// When a rule applies.
-fn condition(when: When) -> String {
+fn condition(when: Occasion) -> String {
     match when {
-        When::KernelThread => "a thread of the kernel's own".to_owned(),
-        When::Uninterruptible => "state D".to_owned(),
-        When::Kernel(functions) => format!("sleeps in {}", functions.join(", ")),
-        When::NoCall => "in no system call".to_owned(),
-        When::Calls(calls) => calls.join(", "),
-        When::Files(calls, kinds) => {
+        Occasion::KernelThread => "a thread of the kernel's own".to_owned(),
+        Occasion::Uninterruptible => "state D".to_owned(),
+        Occasion::Kernel(functions) => format!("sleeps in {}", functions.join(", ")),
+        Occasion::NoCall => "in no system call".to_owned(),
+        Occasion::Calls(calls) => calls.join(", "),
+        Occasion::Files(calls, kinds) => {
             let kinds: Vec<&str> = kinds.iter().map(|kind| kind.name()).collect();
             format!("{} of {}", calls.join(", "), kinds.join(" or "))
         }
-        When::Futex(futex) => format!("futex {}", futex.condition()),
-        When::WakeUp => {
+        Occasion::Futex(futex) => format!("futex {}", futex.condition()),
+        Occasion::WakeUp => {
             "epoll_wait without a time limit, on at most 7 files: pipes and others, but no sockets".to_owned()
         }
-        When::PollOfOne => "poll or ppoll on one file, but poll with a time limit of an hour or more".to_owned(),
-        When::Fcntl(commands) => {
+        Occasion::OneEvent => {
+            "epoll_wait without a time limit, for one event at a time, on files that are not known".to_owned()
+        }
+        Occasion::PollOfOne => "poll or ppoll on one file, but poll with a time limit of an hour or more".to_owned(),
+        Occasion::Fcntl(commands) => {
             let commands: Vec<String> = commands.iter().map(u64::to_string).collect();
             format!("fcntl with command {}", commands.join(" or "))
         }
@@ -47,7 +50,7 @@ fn condition(when: When) -> String {
 #[cfg(test)]
 /// The content of `docs/idle.md`.
 fn markdown() -> String {
-    let mut text = "# Which sleepers really wait\n\nMade from the rules in `src/ask/idle.rs`; a test checks that both agree. `psn --list` shows the rules too.\n\n\
+    let mut text = "# Which sleepers really wait\n\nMade from the rules in `src/ask/idle/rules.rs`; a test checks that both agree. `psn --list` shows the rules too.\n\n\
         A server's threads sleep for two reasons: there is no work, or something they need is not there: a lock, an answer, a\n\
         disk. Both are state `S`. `psn --waits` shows active threads and the sleepers that wait for somebody or something;\n\
         `psn --waits=all` adds those of which it cannot be told. The column `idle` is what decides: `no` (it waits for somebody),\n\
