@@ -76,6 +76,8 @@ pub(crate) struct Sleep<'a> {
     pub(crate) state: u8,
     /// Whether it is a thread of the kernel's own.
     pub(crate) is_kernel_thread: bool,
+    /// Whether it is the first thread of its process.
+    pub(crate) is_first: bool,
     /// The system call's name; `None` if it is in none, or if it is not known.
     pub(crate) call: Option<&'a [u8]>,
     /// Whether it is known to be in no system call.
@@ -109,10 +111,9 @@ pub(crate) enum Occasion {
     Files(&'static [&'static str], &'static [FileKind]),
     /// In futex(2), with such a word.
     Futex(Futex),
-    /// In epoll_wait(2) without a time limit, for a few files: pipes and others, but no sockets.
-    WakeUp,
-    /// In epoll_wait(2) without a time limit, for one event at a time, and it is not known for which files.
-    OneEvent,
+    /// In epoll_wait(2) without a time limit, for one event at a time. It watches only a few files, pipes and others, but no sockets;
+    /// or it is not known what it watches.
+    WakeUp { watches_pipes: Option<bool> },
     /// In poll(2) or ppoll(2) for one file, but not for a poll(2) whose time limit is an hour or more.
     PollOfOne,
     /// In fcntl(2), with such a command.
@@ -132,6 +133,8 @@ pub(crate) enum Futex {
     OwnedLock,
     /// The kernel knows the owner.
     PriorityInheritance,
+    /// As [`Self::ThreadEnd`], and who waits is the first thread of its process.
+    EndOfProgram,
     /// The word is a thread's id, and processes may share it: the kernel clears it when the thread ends.
     ThreadEnd,
     /// Anything else.
@@ -170,10 +173,10 @@ impl Occasion {
             Self::Calls(calls) => is_in(calls),
             Self::Files(calls, kinds) => sleep.file.is_some_and(|kind| kinds.contains(&kind)) && is_in(calls),
             Self::Futex(futex) => is_in(&["futex", "futex_time64", "futex_wait"]) && futex.applies(sleep),
-            Self::WakeUp => sleep.watches_pipes == Some(true) && is_in(EPOLLS) && is_endless(sleep.args[3]),
-            Self::OneEvent => {
+            Self::WakeUp { watches_pipes } => {
                 let [_, _, events, limit, ..] = sleep.args;
-                sleep.watches_pipes.is_none() && is_in(EPOLLS) && is_endless(limit) && lower_half(events) == 1
+                let is_for_one = is_in(EPOLLS) && lower_half(events) == 1;
+                is_for_one && is_endless(limit) && sleep.watches_pipes == watches_pipes
             }
             Self::PollOfOne => {
                 let [_, files, limit, ..] = sleep.args;
@@ -195,6 +198,9 @@ impl Futex {
             Self::ReadWriteLock => "whose word is 3, by FUTEX_WAIT_BITSET and CLOCK_REALTIME",
             Self::OwnedLock => "by FUTEX_WAIT, whose word is bit 31 and a number from 1 to 4194303",
             Self::PriorityInheritance => "with priority inheritance (FUTEX_LOCK_PI)",
+            Self::EndOfProgram => {
+                "that processes may share, whose word is the id of a thread, in a process's first thread"
+            }
             Self::ThreadEnd => "that processes may share, whose word is the id of a thread",
             Self::Any => "with any other word",
         }
@@ -225,6 +231,7 @@ impl Futex {
                 operation & !PRIVATE == WAIT && value & WAITERS != 0 && (1..1 << 22).contains(&(value & !WAITERS))
             }
             Self::PriorityInheritance => matches!(operation & !(PRIVATE | REALTIME), LOCK_PI | LOCK_PI2),
+            Self::EndOfProgram => sleep.is_first && Self::ThreadEnd.applies(sleep),
             Self::ThreadEnd => waits && operation & PRIVATE == 0 && is_thread(value),
             Self::Any => true,
         }
@@ -264,6 +271,7 @@ mod tests {
             watches_pipes: None,
             state: b'S',
             is_kernel_thread: false,
+            is_first: false,
             call: None,
             is_in_no_call: false,
             args: [0; 6],
@@ -287,6 +295,11 @@ mod tests {
         assert_eq!(futex(0x86, 0), "no: lock", "priority inheritance");
         assert_eq!(futex(0x109, 4711), "no: thread end", "pthread_join");
         assert_eq!(futex(0x189, 0), "maybe: condition", "pthread_cond_wait, sem_wait");
+        assert_eq!(
+            futex(0x109, 0),
+            "maybe: condition",
+            "sem_wait of a semaphore that processes share, as in PostgreSQL"
+        );
         assert_eq!(futex(0x189, 4711), "maybe: condition", "not a word that the kernel clears");
         assert_eq!(futex(0x80, 0xffff_ffff_0000_0002), "no: lock", "the upper half is not looked at");
         assert_eq!(futex(0x189, 3), "no: lock", "pthread_rwlock_rdlock, pthread_rwlock_wrlock");
@@ -305,6 +318,16 @@ mod tests {
         assert_eq!(futex(0x7f12_3456_70e0), "maybe: condition");
         assert_eq!(futex(0x7f12_3456_7400), "no: lock", "in a frame of another function");
         assert_eq!(futex(0x7f12_3456_6ff0), "no: lock");
+    }
+
+    #[test]
+    fn a_program_whose_first_thread_only_waits_for_its_others_need_not_wait() {
+        // The launcher of a Java machine, and its own first thread.
+        let join = |is_first| {
+            let args = [0x7f1d_f7b1_f990, 0x109, 0x457a, 0, 0, 0xffff_ffff];
+            told(&Sleep { call: Some(b"futex"), args, sp: 0x7ffe_6fd5_0d80, is_first, ..sleep() })
+        };
+        assert_eq!((join(true), join(false)), ("maybe: thread end".into(), "no: thread end".into()));
     }
 
     #[test]
@@ -360,6 +383,11 @@ mod tests {
         };
         assert_eq!(epoll(Some(true), 1, 0xffff_ffff), "no: wake-up");
         assert_eq!(epoll(Some(true), 1, 200), "yes: poll");
+        assert_eq!(
+            epoll(Some(true), 1024, 0xffff_ffff),
+            "yes: poll",
+            "a loop of libuv, which takes many events at once"
+        );
         assert_eq!(epoll(Some(false), 1, 0xffff_ffff), "yes: poll");
         assert_eq!(epoll(None, 1, 0xffff_ffff), "maybe: wake-up");
         assert_eq!(epoll(None, 512, 0xffff_ffff), "yes: poll");

@@ -182,7 +182,7 @@ pub(crate) fn plan(args: &SampleArgs, collected: Collected) -> Result<Plan, Usag
     let gate = match &args.states {
         Some(letters) => StateGate::only(letters.as_bytes()),
         None if args.all_states => StateGate::all(),
-        None if args.waits.is_some() => StateGate::active().and(b'S'),
+        None if args.waits.is_some() => StateGate::waiting(),
         None => StateGate::active(),
     };
     Ok(Plan::new(&request, gate)?)

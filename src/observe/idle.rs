@@ -24,6 +24,7 @@ pub(super) fn extract_idle(thread: &Thread<'_>, contents: &FileContents, row: &m
     let sleep = Sleep {
         state,
         is_kernel_thread: thread.is_kernel_thread(),
+        is_first: thread.tid == thread.tgid,
         call: call.as_ref().ok().and_then(|call| syscall::name(call.abi, call.number)).map(str::as_bytes),
         is_in_no_call: call.as_ref().err() == Some(&Mark::KernelDirect),
         args: call.as_ref().map_or([0; 6], |call| call.args),

@@ -30,13 +30,17 @@ pub fn nothing_seen(report: &Report) -> String {
     let threads = match report.states {
         _ if report.facts.ticks.completed == 0 => return "no tick was taken".to_owned(),
         States::Active => "active threads",
-        States::All => "threads",
+        States::All | States::Waiting => "threads",
         States::Chosen => "threads in these states",
     };
     let sleepers = report.facts.sleepers.as_ref().filter(|_| report.states == States::Active);
     if report.facts.coverage.rejected > 0 {
         let others = average(report.facts.coverage.rejected, report.facts.ticks.completed);
         let sleepers = sleepers.map_or_else(String::new, |sleepers| format!("; of those that do, {}", slept(sleepers)));
+        if report.states == States::Waiting {
+            let how = "-a -g comm,idle shows what threads wait for";
+            return format!("no threads met the conditions of --waits and --where ({others} did not); {how}");
+        }
         return format!("no {threads} met the conditions of --where ({others} did not){sleepers}");
     }
     match sleepers {
@@ -197,6 +201,12 @@ mod tests {
         );
         report.states = States::All;
         assert_eq!(nothing_seen(&report), "no threads met the conditions of --where (2.50 on average did not)");
+        report.states = States::Waiting;
+        assert_eq!(
+            nothing_seen(&report),
+            "no threads met the conditions of --waits and --where (2.50 on average did not); -a -g comm,idle shows what \
+             threads wait for"
+        );
         report.states = States::Chosen;
         report.facts.coverage.rejected = 0;
         assert_eq!(nothing_seen(&report), "no threads in these states were seen");

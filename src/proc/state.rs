@@ -84,11 +84,12 @@ impl StateGate {
         gate
     }
 
-    /// These states and that with this letter.
+    /// Every active state and S: those in which a thread may wait for somebody, though in S it may be idle as well.
     #[must_use]
-    pub(crate) fn and(mut self, letter: u8) -> Self {
-        *self.passes.at_mut(letter) = true;
-        self
+    pub(crate) fn waiting() -> Self {
+        let mut gate = Self::active();
+        *gate.passes.at_mut(b'S') = true;
+        gate
     }
 
     /// Exactly these states.

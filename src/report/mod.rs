@@ -40,6 +40,8 @@ pub enum States {
     Active,
     /// All.
     All,
+    /// The active ones, and those sleeping threads that met the condition of `--waits`.
+    Waiting,
     /// Those that were asked for by letter.
     Chosen,
 }
@@ -50,6 +52,8 @@ impl States {
             Self::All
         } else if *gate == StateGate::active() {
             Self::Active
+        } else if *gate == StateGate::waiting() {
+            Self::Waiting
         } else {
             Self::Chosen
         }

@@ -122,6 +122,12 @@ pub(crate) static RULES: &[Rule] = &[
         "a mutex with priority inheritance, which another thread holds",
     ),
     rule(
+        Occasion::Futex(Futex::EndOfProgram),
+        Verdict::Maybe,
+        "thread end",
+        "the first thread of a program often does nothing but wait for its others to end, as long as the program runs",
+    ),
+    rule(
         Occasion::Futex(Futex::ThreadEnd),
         Verdict::No,
         "thread end",
@@ -198,13 +204,13 @@ pub(crate) static RULES: &[Rule] = &[
         "whoever is to take the last of what was written has not (SO_LINGER), or a file system has not answered",
     ),
     rule(
-        Occasion::WakeUp,
+        Occasion::WakeUp { watches_pipes: Some(true) },
         Verdict::No,
         "wake-up",
         "no client can wake it, and no time: another process of the same program must, as in PostgreSQL's waits for row locks",
     ),
     rule(
-        Occasion::OneEvent,
+        Occasion::WakeUp { watches_pipes: None },
         Verdict::Maybe,
         "wake-up",
         "the same, or an event loop: which files it watches is not known",

@@ -33,11 +33,12 @@ fn condition(when: Occasion) -> String {
             format!("{} of {}", calls.join(", "), kinds.join(" or "))
         }
         Occasion::Futex(futex) => format!("futex {}", futex.condition()),
-        Occasion::WakeUp => {
-            "epoll_wait without a time limit, on at most 7 files: pipes and others, but no sockets".to_owned()
-        }
-        Occasion::OneEvent => {
-            "epoll_wait without a time limit, for one event at a time, on files that are not known".to_owned()
+        Occasion::WakeUp { watches_pipes } => {
+            let files = match watches_pipes {
+                Some(_) => "on at most 7 files: pipes and others, but no sockets",
+                None => "on files that are not known",
+            };
+            format!("epoll_wait without a time limit, for one event at a time, {files}")
         }
         Occasion::PollOfOne => "poll or ppoll on one file, but poll with a time limit of an hour or more".to_owned(),
         Occasion::Fcntl(commands) => {
