@@ -4,6 +4,8 @@
 //! Both are state S. The rules below tell them apart by the system call, its arguments, the kind of file it is about and the functions
 //! of the kernel's stack. The first rule that applies decides. What they do not decide is `maybe`.
 
+#[cfg(test)]
+mod recorded;
 mod rules;
 
 pub(crate) use rules::RULES;
