@@ -70,13 +70,19 @@ fn markdown() -> String {
          So a process whose own port is below and whose peer's is above is the server, and the other way round the client. Where\n\
          both are above or both below it cannot be told, nor of a process that sends from such a port without connecting, nor of\n\
          pings. A UNIX socket that was connected to has a name, one that was connected seldom has; of a pair of sockets that the\n\
-         process made itself it is not known which end it is. All of that is told by the kernel's walk; through `/proc` it is not\n\
-         known which end a process is: `maybe`.\n\n\
+         process made itself it is not known which end it is. The kernel's walk tells the ends. Where they are not known, as may be\n\
+         through `/proc`, it is `maybe`.\n\n\
          ## What cannot be told\n\n\
          - **Condition variables, semaphores, Java monitors and locks, Go and Rust channels**: the kernel sees a futex with a counter.\n\
            A pool's idle threads and threads that wait for each other look alike: `maybe`. In a Java program that goes for every\n\
            thread. How long they wait (`wait_ms`) often tells: threads that contend wake often, idle ones seldom. Names tell\n\
            too (`comm`), as programs give each pool its own. [waits.md](waits.md#java-a-contended-monitor-beside-an-idle-pool) has an example.\n\
+         - **Semaphores that processes share**: so PostgreSQL waits for its lightweight locks, and idle workers of a pool for their turn.\n\
+         - **Row locks of MariaDB** are conditions, as its idle threads' waits are. [waits.md](waits.md#mariadb-the-same) shows what is left to tell them by.\n\
+         - **Threads that a program stops by a lock**: Redis holds a mutex for each of its I/O threads while it does not need them.\n\
+           They wait for a lock that another thread holds, as all who wait for a lock: `no: lock`.\n\
+         - **The first thread of a program** that waits for another to end: most do so as long as the program runs (Java), some\n\
+           until a piece of work is done: `maybe`. Other threads that wait for one to end count as waiting.\n\
          - **Goroutines and other tasks within a thread**: no thread waits for what they wait for.\n\
          - **Counters that happen to be 2**: conditions of Rust, waits of C++ (`std::atomic::wait`) and, from glibc 2.41 on, its conditions\n\
            show counters, which are taken for a lock at 2; those of glibc at 3 too.\n\
@@ -87,13 +93,18 @@ fn markdown() -> String {
            locks (rows, tables) are told from its idle sessions, which watch a client; its background workers have time limits. A\n\
            proxy (nginx) whose upstream does not answer is in its event loop like an idle one, and so is a client that polls for\n\
            several files (curl) or waits by epoll or select; so is a session of PostgreSQL that waits for another server (postgres_fdw).\n\
-         - **A background worker that waits for its own program without a limit** (epoll of a pipe and another file) counts as waiting.\n\
+         - **A background worker that waits for its own program without a limit** counts as waiting, if it does so by an epoll of a pipe and\n\
+           another file, for one event at a time. Event loops take many at once; those of Node.js also watch a pipe and another file.\n\
+         - **What an epoll instance watches** is told by the kernel's walk. Where it is not known, as may be through `/proc`, a wait without a limit for\n\
+           one event at a time is `maybe`: among others those of all sessions of PostgreSQL, idle or not.\n\
          - **Sleeps**: a server that sleeps on purpose (`DEBUG SLEEP` of Redis) counts as idle; the clients that it keeps waiting do not.\n\
          - **Disks**: threads that begin I/O and then wait for it (libaio, io_uring) do so in the call by which others only collect\n\
            what is finished: `maybe`.\n\
          - **Pipes**: whoever reads an empty pipe counts as waiting for the writer, though that may have nothing to say, as in a\n\
            pool of processes that gets its work by a pipe.\n\
-         - **Children**: a shell or supervisor that waits for a child counts as waiting, though the child may be a service.\n",
+         - **Children**: a shell or supervisor that waits for a child counts as waiting, though the child may be a service.\n\
+         - **Threads of others**: without the right to read a thread's system call, `idle` is `[denied]`, but for threads in state D.\n\
+           `--waits=all` shows them. A process that changed its user since it began, as most servers do that root starts, is closed to that user.\n",
     );
     text
 }
