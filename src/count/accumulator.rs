@@ -73,7 +73,6 @@ impl Accumulator {
     pub(super) fn add_number(&mut self, number: Option<i128>, budget: &Budget) -> usize {
         match (&mut *self, number) {
             (Self::Quantiles(quantiles), Some(number)) => return quantiles.add(number, budget),
-            (Self::Ages(ages), Some(age_ns)) => return ages.add(age_ns, budget),
             (Self::Max(max), number) => *max = (*max).max(number),
             (Self::Sum { sum, count }, Some(number)) => match sum.checked_add(number) {
                 Some(more) => (*sum, *count) = (more, *count + 1),
@@ -83,6 +82,14 @@ impl Accumulator {
             _ => {}
         }
         0
+    }
+
+    /// Adds the age of a wait that began before `earlier` of the ticks before tick `tick`. Returns the bytes taken from `budget`.
+    pub(super) fn add_age(&mut self, age_ns: u64, earlier: usize, tick: u32, budget: &Budget) -> usize {
+        match self {
+            Self::Ages(ages) => ages.add(age_ns, earlier, tick, budget),
+            _ => 0,
+        }
     }
 
     /// Adds the hash of a value. Returns the bytes taken from `budget`.

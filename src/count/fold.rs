@@ -10,6 +10,7 @@ use crate::count::accumulator::Accumulator;
 use crate::count::group::LocalGroup;
 use crate::count::hyperloglog::HyperLogLog;
 use crate::count::intern::{InternedValue, Interner, Key, LocalInterner};
+use crate::count::latency::{RecentTicks, TickLog};
 use crate::count::memory::{Budget, Memory};
 use crate::count::plan::CountPlan;
 use crate::row::last::LastValues;
@@ -41,6 +42,9 @@ pub struct Fold {
     other: Option<usize>,
     /// Estimates the number of groups that were counted as `[other]` in this tick.
     pub(super) without_room: Option<HyperLogLog>,
+    ticks: TickLog,
+    /// The tick that is counted and those before it; taken from `ticks` when they are first needed.
+    recent: Option<RecentTicks>,
     budget: Arc<Budget>,
     /// Bytes taken from `budget`.
     taken: usize,
@@ -54,7 +58,13 @@ impl Fold {
     const ROWS_STEP: usize = 1 << 18;
 
     /// An empty fold that counts by `plan`. Texts go to `interner`; buffers for rows come from `spare`.
-    pub(super) fn new(plan: Arc<CountPlan>, interner: Arc<Interner>, spare: SpareRows, memory: &Memory) -> Self {
+    pub(super) fn new(
+        plan: Arc<CountPlan>,
+        interner: Arc<Interner>,
+        spare: SpareRows,
+        ticks: TickLog,
+        memory: &Memory,
+    ) -> Self {
         Self {
             rows: spare.take(plan.columns),
             rows_taken: 0,
@@ -69,6 +79,8 @@ impl Fold {
             key: Vec::new(),
             other: None,
             without_room: None,
+            ticks,
+            recent: None,
             budget: Arc::clone(&memory.held),
             taken: 0,
         }
@@ -87,9 +99,16 @@ impl Fold {
             // By index: a reference would borrow the whole fold, and cloning the `Arc` writes to memory that all workers share.
             let Some(measure) = self.plan.measures.get(index).copied() else { break };
             let value = row.value(measure.slot);
-            if measure.aggregate == Aggregate::Distinct {
-                self.note_different(group, index, value);
-                continue;
+            match measure.aggregate {
+                Aggregate::Distinct => {
+                    self.note_different(group, index, value);
+                    continue;
+                }
+                Aggregate::Ages => {
+                    self.note_age(group, index, value, tick);
+                    continue;
+                }
+                _ => {}
             }
             let interned = Accumulator::is_of_values(measure.aggregate)
                 .then(|| self.interned(value).unwrap_or(InternedValue::Mark(Mark::Other)));
@@ -124,6 +143,20 @@ impl Fold {
         let group = self.groups.get_mut(group);
         if let Some(accumulator) = group.and_then(|group| group.accumulators.get_mut(index)) {
             self.taken += accumulator.add_hash(hash, &self.budget);
+        }
+    }
+
+    /// Adds `value`, the age of a wait, to measure `index` of `group`. Marks are not ages.
+    fn note_age(&mut self, group: usize, index: usize, value: Value<'_>, tick: u32) {
+        let Some(age_ns) = value.number().and_then(|age_ns| u64::try_from(age_ns).ok()) else { return };
+        if self.recent.is_none() {
+            self.recent = self.ticks.current();
+        }
+        let Some(recent) = &self.recent else { return };
+        let earlier = recent.within(age_ns);
+        let group = self.groups.get_mut(group);
+        if let Some(accumulator) = group.and_then(|group| group.accumulators.get_mut(index)) {
+            self.taken += accumulator.add_age(age_ns, earlier, tick, &self.budget);
         }
     }
 
@@ -238,6 +271,7 @@ impl Fold {
             }
         }
         self.without_room = None;
+        self.recent = None;
         if self.groups.len() > Self::TABLE_GROUPS || (self.taken > 0 && self.budget.is_tight()) {
             self.forget();
         }

@@ -3,7 +3,7 @@
 use std::hash::{BuildHasher as _, Hash as _, Hasher as _};
 use std::sync::Arc;
 
-use crate::ask::plan::{Collected, Measure, Plan};
+use crate::ask::plan::{Aggregate, Collected, Measure, Plan};
 use crate::count::accumulator::Accumulator;
 use crate::count::batches::Batches;
 use crate::count::group::{Group, LocalGroup};
@@ -17,6 +17,8 @@ pub(super) struct CountPlan {
     /// For each dimension, the index of its column in an observation.
     pub(super) dimensions: Vec<usize>,
     pub(super) measures: Vec<Measure>,
+    /// Whether one of them is of ages.
+    pub(super) has_ages: bool,
     /// Values of an observation.
     pub(super) columns: usize,
     pub(super) collected: Collected,
@@ -39,6 +41,7 @@ impl CountPlan {
         Self {
             dimensions: plan.dimensions.clone(),
             measures: plan.measures.clone(),
+            has_ages: plan.measures.iter().any(|measure| measure.aggregate == Aggregate::Ages),
             columns: plan.columns.len(),
             collected: plan.collected,
             hasher: foldhash::quality::RandomState::default(),
