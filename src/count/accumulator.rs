@@ -84,11 +84,11 @@ impl Accumulator {
         0
     }
 
-    /// Adds the age of a wait that began before `earlier` of the ticks before tick `tick`. Returns the bytes taken from `budget`.
-    pub(super) fn add_age(&mut self, age_ns: u64, earlier: usize, tick: u32, budget: &Budget) -> usize {
+    /// The ages of waits, if it is made of them.
+    pub(super) fn ages_mut(&mut self) -> Option<&mut WaitAges> {
         match self {
-            Self::Ages(ages) => ages.add(age_ns, earlier, tick, budget),
-            _ => 0,
+            Self::Ages(ages) => Some(ages),
+            _ => None,
         }
     }
 

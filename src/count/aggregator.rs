@@ -89,10 +89,10 @@ impl Aggregator {
         }
     }
 
-    /// The tick that has begun is completed: its pass began `late_ns` after it was due, and took `pass_ns`.
-    pub fn end_tick(&self, late_ns: u64, pass_ns: u64) {
+    /// The tick that has begun is completed, and its rows are committed; its pass took `pass_ns`.
+    pub fn end_tick(&self, pass_ns: u64) {
         if self.plan.has_ages {
-            self.ticks.end(late_ns, pass_ns);
+            self.ticks.end(pass_ns);
         }
     }
 
@@ -115,6 +115,9 @@ impl Aggregator {
         if let Some(distinct) = without_room {
             let mut known = self.without_room.lock().unwrap_or_else(PoisonError::into_inner);
             known.get_or_insert_default().merge(&distinct);
+        }
+        if self.plan.has_ages {
+            self.ticks.note_seen(fold.seen);
         }
         fold.discard();
     }

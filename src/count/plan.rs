@@ -3,7 +3,7 @@
 use std::hash::{BuildHasher as _, Hash as _, Hasher as _};
 use std::sync::Arc;
 
-use crate::ask::plan::{Aggregate, Collected, Measure, Plan};
+use crate::ask::plan::{Aggregate, Collected, Measure, Plan, SINCE};
 use crate::count::accumulator::Accumulator;
 use crate::count::batches::Batches;
 use crate::count::group::{Group, LocalGroup};
@@ -19,6 +19,8 @@ pub(super) struct CountPlan {
     pub(super) measures: Vec<Measure>,
     /// Whether one of them is of ages.
     pub(super) has_ages: bool,
+    /// The index of the column that tells when a wait began.
+    pub(super) since: Option<usize>,
     /// Values of an observation.
     pub(super) columns: usize,
     pub(super) collected: Collected,
@@ -42,6 +44,7 @@ impl CountPlan {
             dimensions: plan.dimensions.clone(),
             measures: plan.measures.clone(),
             has_ages: plan.measures.iter().any(|measure| measure.aggregate == Aggregate::Ages),
+            since: plan.columns.iter().position(|column| column.name == SINCE),
             columns: plan.columns.len(),
             collected: plan.collected,
             hasher: foldhash::quality::RandomState::default(),

@@ -60,6 +60,7 @@ impl<'q> Tally<'q> {
         let is_of_run = self.runs.last().is_some_and(|run| run.header.run == header.run);
         self.aggregator.begin_tick(TickStart {
             now_ns: piece.tick.time_ns,
+            late_ns: piece.tick.late_ns,
             period_ns: period_ns(header.hz),
             begins_run: !is_of_run,
         });
@@ -69,7 +70,7 @@ impl<'q> Tally<'q> {
         }
         if piece.is_last {
             self.aggregator.commit(&mut self.fold, self.ticks);
-            self.aggregator.end_tick(piece.tick.late_ns, piece.tick.pass_ns);
+            self.aggregator.end_tick(piece.tick.pass_ns);
             self.ticks = self.ticks.saturating_add(1);
             self.passes.record(piece.tick.pass_ns);
             self.lateness.record(piece.tick.late_ns);

@@ -93,8 +93,6 @@ pub struct Engine {
     pub(super) excluded: Option<u32>,
     pub(super) measured: KernelTimes,
     pub(super) counts: TickCounts,
-    /// How late the tick that is due begins.
-    late_ns: u64,
     /// The reads of discovery and of the side readers.
     side_health: Health,
 }
@@ -167,7 +165,6 @@ impl Engine {
             excluded,
             measured,
             counts: TickCounts::default(),
-            late_ns: 0,
             side_health: Health::default(),
         })
     }
@@ -214,12 +211,12 @@ impl Engine {
 
     /// When the next tick is due and begins. Without it, nothing is told of how long waits last.
     pub fn set_due(&mut self, due: TickDue) {
-        self.late_ns = due.late_ns;
         if let Some(walker) = &mut self.walks.walker {
             walker.set_due(due.due_ns);
         }
         self.aggregator.begin_tick(TickStart {
             now_ns: due.time_ns,
+            late_ns: due.late_ns,
             period_ns: period_ns(self.config.hz),
             begins_run: false,
         });
@@ -245,7 +242,7 @@ impl Engine {
         };
         if outcome.is_complete {
             self.counts.completed += 1;
-            self.aggregator.end_tick(self.late_ns, outcome.duration_ns);
+            self.aggregator.end_tick(outcome.duration_ns);
             self.counts.passes.record(outcome.duration_ns);
             self.note_running(&outcome);
         }

@@ -105,6 +105,9 @@ impl Latency {
 /// The column with the ages that latencies are estimated from.
 const AGES: &str = "exact_wait_ns";
 
+/// The column with the times at which these waits began.
+pub(crate) const SINCE: &str = "wait_since_ns";
+
 /// The statistics that are not aggregates of a column, with their meaning.
 pub(crate) const STATISTICS: [(&str, &str); 9] = [
     ("samples", "number of samples of threads of the group; always shown"),

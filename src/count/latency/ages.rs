@@ -15,6 +15,16 @@ pub struct Ages {
     meetings: [u64; 4],
     counts: BucketCounts,
     slices: Slices,
+    begun: BegunInPass,
+}
+
+/// Waits that began after their pass had begun, and before their thread was seen.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+struct BegunInPass {
+    waits: u64,
+    /// The time from when the pass had begun until a thread was seen: the sum over `seen` samples, nanoseconds.
+    window_ns: u64,
+    seen: u64,
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -42,7 +52,13 @@ impl Ages {
     /// No ages.
     #[must_use]
     pub const fn new() -> Self {
-        Self { samples: 0, meetings: [0; 4], counts: BucketCounts::Sparse(Vec::new()), slices: Slices::new() }
+        Self {
+            samples: 0,
+            meetings: [0; 4],
+            counts: BucketCounts::Sparse(Vec::new()),
+            slices: Slices::new(),
+            begun: BegunInPass { waits: 0, window_ns: 0, seen: 0 },
+        }
     }
 
     /// Adds a sample: in tick `tick`, counted from 0 over completed ticks, a thread was met in a wait of age `age_ns`, which
@@ -57,8 +73,22 @@ impl Ages {
         self.add_to(bucket(age_ns), 1);
     }
 
+    /// Notes that a sample's thread was seen so long after the pass had begun.
+    pub fn note_seen(&mut self, window_ns: u64) {
+        self.begun.window_ns = self.begun.window_ns.saturating_add(window_ns);
+        self.begun.seen += 1;
+    }
+
+    /// Notes a wait that began after the pass had begun: it is not among the samples.
+    pub const fn note_begun(&mut self) {
+        self.begun.waits += 1;
+    }
+
     /// Adds all samples of `other`, which are of the same ticks.
     pub fn merge(&mut self, other: &Self) {
+        self.begun.waits += other.begun.waits;
+        self.begun.window_ns = self.begun.window_ns.saturating_add(other.begun.window_ns);
+        self.begun.seen += other.begun.seen;
         self.samples += other.samples;
         self.meetings.iter_mut().zip(other.meetings).for_each(|(mine, theirs)| *mine += theirs);
         self.slices.merge(&other.slices);
@@ -77,6 +107,7 @@ impl Ages {
     pub fn clear(&mut self) {
         self.samples = 0;
         self.meetings = [0; 4];
+        self.begun = BegunInPass::default();
         self.slices.clear();
         match &mut self.counts {
             BucketCounts::Sparse(list) => list.clear(),
@@ -118,6 +149,13 @@ impl Ages {
     /// How many samples met their wait for the first, second, third and fourth time.
     pub(super) const fn meetings(&self) -> [u64; 4] {
         self.meetings
+    }
+
+    /// How many waits began after the pass had begun, and the time, in seconds, in which they did, on average over samples. None if
+    /// it is not known when threads were seen.
+    pub(super) fn begun_in_pass(&self) -> Option<(u64, f64)> {
+        let BegunInPass { waits, window_ns, seen } = self.begun;
+        (seen > 0).then(|| (waits, window_ns as f64 / 1e9 / seen as f64))
     }
 
     pub(super) const fn slices(&self) -> &Slices {

@@ -37,6 +37,8 @@ pub(super) struct Density {
     pub(super) seen_from: f64,
     /// How old a wait was on average, when it was seen, that began as a tick was due, seconds.
     pub(super) blind: f64,
+    /// How many waits began after their pass had begun, and in which time, in seconds; `None` if it is not known when threads were seen.
+    pub(super) begun: Option<(f64, f64)>,
 }
 
 /// The share of ticks in which waits of an age must have been seen for what is missing to be made up for: by a tenth more, at most.
@@ -71,8 +73,9 @@ impl Density {
         }
         let meetings = ages.meetings().map(|count| count as f64);
         let irregularity = pace.irregularity;
+        let begun = ages.begun_in_pass().map(|(waits, seconds)| (waits as f64, seconds));
         let (length, blind) = (ticks * period, unseen.blind_s());
-        Self { bins, period, length, ticks, irregularity, meetings, seen_from, blind }
+        Self { bins, period, length, ticks, irregularity, meetings, seen_from, blind, begun }
     }
 
     /// Samples of ages from `low` to `high`, bins being cut where these lie within.

@@ -24,8 +24,8 @@ mod unseen;
 mod wait_ages;
 
 pub use claim::{Claim, WaitEstimates};
-pub(crate) use log::TickLog;
 pub use log::TickStart;
+pub(crate) use log::{SeenBetween, TickLog};
 pub use ticks::{Pace, RecentTicks};
 pub use unseen::UnseenAges;
 pub(crate) use wait_ages::WaitAges;

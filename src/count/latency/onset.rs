@@ -68,6 +68,9 @@ impl Onset {
         if variance > MOST_VARIANCE {
             return Err(NoClaim::TooWide);
         }
+        if has_unseen(density, value, variance) {
+            return Err(NoClaim::SeenLate);
+        }
         let below = density.between(0.0, least_age);
         let most_below = value * (least_age + clock_error);
         if below > most_below * (1.0 + 3.0 * variance.sqrt()) + 3.0 * most_below.sqrt() + 3.0 {
@@ -75,6 +78,20 @@ impl Onset {
         }
         Ok(Self { rate: value / density.ticks, variance, least_age, has_later_meetings: later.is_some() })
     }
+}
+
+/// Threads that are seen at least this long after the tick was due, seconds: where it is not known when exactly, nothing is claimed.
+const LATE: f64 = 0.5e-3;
+/// So many times as many waits as the line says are taken for chance.
+const MOST_BEGUN: f64 = 1.3;
+
+/// Whether there were many waits so short that they began and ended between the instant when a tick was due and the one at which
+/// their thread was seen. Of those that began after the pass had begun, some still last. On the CPU that psn has meanwhile,
+/// none begins, so that there may be somewhat too few.
+fn has_unseen(density: &Density, at_zero: f64, variance: f64) -> bool {
+    let Some((begun, seconds)) = density.begun else { return density.seen_from > LATE };
+    let most = at_zero * seconds;
+    begun > most * (MOST_BEGUN + 3.0 * variance.sqrt()) + 3.0 * most.sqrt() + 3.0
 }
 
 /// The widest range of ages, from the least one on, in which the density is straight.

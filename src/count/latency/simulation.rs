@@ -178,8 +178,14 @@ impl Load {
         let mut places = Random(!random.0);
         let off = self.clock_error * (2.0 * random.uniform() - 1.0);
         let mut add = |age: f64, tick: u32| {
-            if self.late > 0.0 && age < late[tick as usize] + self.pass * places.uniform() {
-                return;
+            if self.late > 0.0 {
+                let since_begin = self.pass * places.uniform();
+                if age < late[tick as usize] + since_begin {
+                    return if age < since_begin {
+                        ages.note_begun()
+                    };
+                }
+                ages.note_seen(ns(since_begin));
             }
             let age_ns = ns((age + off).max(0.0));
             ages.add(age_ns, recent[tick as usize].within(age_ns), tick);

@@ -173,6 +173,17 @@ fn ticks_that_see_threads_late_claim_what_is_so_or_nothing() {
 }
 
 #[test]
+fn waits_that_are_too_short_to_be_seen_forbid_claims() {
+    // Threads are seen some 3 ms late: of the many waits of 0.5 ms no sample tells, but that they begin.
+    let waits = Durations::TwoHumps(0.5e-3, 50e-3, 0.2);
+    let late = Load { late: 100e-6, pass: 6e-3, ..load(waits, 1e-3) };
+    for run in 0..20 {
+        let (ages, pace, unseen) = late.run_with_pace(TICKS, &mut Random(run));
+        assert_none(&super::estimate(&ages, pace, &unseen, CLOCK_ERROR_NS).unwrap(), NoClaim::SeenLate);
+    }
+}
+
+#[test]
 fn where_threads_are_seen_too_late_nothing_is_claimed() {
     let late = Load { late: 20e-3, ..LOADS[0].1 };
     let (ages, pace, unseen) = late.run_with_pace(TICKS, &mut Random(1));

@@ -24,6 +24,16 @@ impl WaitAges {
         self.pay(budget)
     }
 
+    /// See [`Ages::note_seen`].
+    pub(crate) fn note_seen(&mut self, window_ns: u64) {
+        self.ages.note_seen(window_ns);
+    }
+
+    /// See [`Ages::note_begun`].
+    pub(crate) const fn note_begun(&mut self) {
+        self.ages.note_begun();
+    }
+
     /// Adds all that `other` has. Returns the memory that was taken.
     pub(crate) fn merge(&mut self, other: &Self, budget: &Budget) -> usize {
         self.is_incomplete |= other.is_incomplete;

@@ -1,9 +1,11 @@
-//! Asleep for known times, again and again, once the gate is open. All threads of a kind count their waits and how long these were.
+//! Asleep for known times, again and again, once the gate is open, with a rest in another call between them. All threads of a kind
+//! count their waits and how long these were.
 
 use std::io;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use rustix::event::Timespec;
 use rustix::fd::OwnedFd;
 use rustix::fs::{Mode, OFlags};
 use rustix::thread::futex;
@@ -24,20 +26,20 @@ pub(super) enum SleepCall {
 /// How long the waits are, before the kernel's own delay.
 #[derive(Clone, Copy)]
 pub(super) enum Lengths {
-    /// All of them 10 ms.
+    /// All of them 40 ms.
     Constant,
-    /// Exponential, 10 ms on average.
+    /// Exponential, 40 ms on average.
     Exponential,
-    /// Nine of ten 2 ms, one 50 ms.
+    /// Nine of ten 10 ms, one 150 ms.
     TwoHumps,
 }
 
 impl Lengths {
     fn draw(self, random: &mut Random) -> Duration {
         match self {
-            Self::Constant => Duration::from_millis(10),
-            Self::Exponential => Duration::from_millis(10).mul_f64(-random.uniform().ln()),
-            Self::TwoHumps => Duration::from_millis(if random.uniform() < 0.1 { 50 } else { 2 }),
+            Self::Constant => Duration::from_millis(40),
+            Self::Exponential => Duration::from_millis(40).mul_f64(-random.uniform().ln()),
+            Self::TwoHumps => Duration::from_millis(if random.uniform() < 0.1 { 150 } else { 10 }),
         }
     }
 }
@@ -73,6 +75,7 @@ impl Behaviour for Timed {
         let delays = CpuDelays::open();
         let word = AtomicU32::new(0);
         place.board.wait_at_gate();
+        rest(LONGEST_REST.mul_f64(random.uniform()));
         let mut before_ns = delays.total_ns();
         loop {
             let length = self.lengths.draw(&mut random);
@@ -87,13 +90,24 @@ impl Behaviour for Timed {
             let all_ns = u64::try_from(began.elapsed().as_nanos()).unwrap_or(u64::MAX);
             let after_ns = delays.total_ns();
             self.waits.add(all_ns.saturating_sub(after_ns.saturating_sub(before_ns)));
-            before_ns = after_ns;
+            // Threads that always wait equally long would go on to wait at the same time, if they once do.
+            rest(LONGEST_REST.mul_f64(random.uniform()));
+            before_ns = delays.total_ns();
         }
     }
 
     fn measured(&self) -> Option<MeasuredWaits> {
         Some(self.waits.measured())
     }
+}
+
+/// Between two waits, threads rest for up to this.
+const LONGEST_REST: Duration = Duration::from_millis(20);
+
+/// Sleeps in another call than those of the kinds.
+fn rest(time: Duration) {
+    let time = Timespec { tv_sec: 0, tv_nsec: i64::from(time.subsec_nanos()) };
+    let _ = rustix::event::poll(&mut [], Some(&time));
 }
 
 /// How long the calling thread has waited for a CPU, which is no part of the wait before that. Always 0 if the kernel does not tell.
@@ -187,11 +201,11 @@ mod tests {
             drawn.sort_by(f64::total_cmp);
             (drawn.iter().sum::<f64>() / 20_000.0, drawn[10_000], drawn[19_800])
         };
-        assert!((of(Lengths::Constant).0 - 10.0).abs() < 1e-6);
+        assert!((of(Lengths::Constant).0 - 40.0).abs() < 1e-6);
         let (mean, median, p99) = of(Lengths::Exponential);
-        assert!((9.5..10.5).contains(&mean) && (6.6..7.3).contains(&median) && (43.0..49.0).contains(&p99));
+        assert!((38.0..42.0).contains(&mean) && (26.4..29.2).contains(&median) && (172.0..196.0).contains(&p99));
         let (mean, median, p99) = of(Lengths::TwoHumps);
-        assert!((6.4..7.2).contains(&mean) && (median, p99) == (2.0, 50.0), "{mean} {median} {p99}");
+        assert!((23.0..25.0).contains(&mean) && (median, p99) == (10.0, 150.0), "{mean} {median} {p99}");
     }
 
     #[test]
