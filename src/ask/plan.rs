@@ -16,6 +16,7 @@ use crate::row::observation::Observation;
 pub use crate::proc::state::StateGate;
 pub use error::PlanError;
 pub use request::{Collected, PlanRequest};
+pub(crate) use statistic::SINCE;
 pub(crate) use statistic::STATISTICS;
 pub use statistic::{Aggregate, Latency, Measure, Statistic, StatisticColumn};
 use statistic::{SelectItem, select_item};
@@ -228,8 +229,14 @@ fn select_items(
     let mut items = Vec::new();
     for text in &request.select {
         let item = select_item(text)?;
-        if let SelectItem::Aggregate(column, _) | SelectItem::Latency(_, _, column) = item {
-            add(columns, column);
+        match item {
+            SelectItem::Statistic(_) => {}
+            SelectItem::Aggregate(column, _) => add(columns, column),
+            SelectItem::Latency(_, _, column) => {
+                add(columns, column);
+                // It tells when in its tick a thread was seen.
+                find_column(SINCE).into_iter().for_each(|since| add(columns, since));
+            }
         }
         items.push((text.clone(), item));
     }

@@ -73,7 +73,6 @@ impl Accumulator {
     pub(super) fn add_number(&mut self, number: Option<i128>, budget: &Budget) -> usize {
         match (&mut *self, number) {
             (Self::Quantiles(quantiles), Some(number)) => return quantiles.add(number, budget),
-            (Self::Ages(ages), Some(age_ns)) => return ages.add(age_ns, budget),
             (Self::Max(max), number) => *max = (*max).max(number),
             (Self::Sum { sum, count }, Some(number)) => match sum.checked_add(number) {
                 Some(more) => (*sum, *count) = (more, *count + 1),
@@ -83,6 +82,14 @@ impl Accumulator {
             _ => {}
         }
         0
+    }
+
+    /// The ages of waits, if it is made of them.
+    pub(super) fn ages_mut(&mut self) -> Option<&mut WaitAges> {
+        match self {
+            Self::Ages(ages) => Some(ages),
+            _ => None,
+        }
     }
 
     /// Adds the hash of a value. Returns the bytes taken from `budget`.

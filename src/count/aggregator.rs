@@ -11,6 +11,7 @@ use crate::count::fold::Fold;
 use crate::count::group::{Group, LocalGroup};
 use crate::count::hyperloglog::HyperLogLog;
 use crate::count::intern::{InternedValue, Interner, Key};
+use crate::count::latency::{Pace, TickLog, TickStart, UnseenAges};
 use crate::count::memory::Memory;
 use crate::count::other::Other;
 use crate::count::plan::CountPlan;
@@ -34,6 +35,7 @@ pub struct Aggregator {
     /// Bytes taken for groups.
     taken: AtomicUsize,
     spare: SpareRows,
+    ticks: TickLog,
 }
 
 impl Aggregator {
@@ -56,6 +58,7 @@ impl Aggregator {
             memory: memory.clone(),
             taken: AtomicUsize::new(0),
             spare: SpareRows::default(),
+            ticks: TickLog::default(),
         }
     }
 
@@ -69,7 +72,33 @@ impl Aggregator {
     /// A fold for one worker.
     #[must_use]
     pub fn fold(&self) -> Fold {
-        Fold::new(Arc::clone(&self.plan), Arc::clone(&self.interner), self.spare.clone(), &self.memory)
+        Fold::new(
+            Arc::clone(&self.plan),
+            Arc::clone(&self.interner),
+            self.spare.clone(),
+            self.ticks.clone(),
+            &self.memory,
+        )
+    }
+
+    /// A tick begins: call this before its rows are counted, if latencies are to be estimated. If the tick is not completed, the
+    /// next one takes its place.
+    pub fn begin_tick(&self, start: TickStart) {
+        if self.plan.has_ages {
+            self.ticks.begin(start);
+        }
+    }
+
+    /// The tick that has begun is completed, and its rows are committed; its pass took `pass_ns`.
+    pub fn end_tick(&self, pass_ns: u64) {
+        if self.plan.has_ages {
+            self.ticks.end(pass_ns);
+        }
+    }
+
+    /// How many ticks were completed, how regular they were, and how late; `None` if no latencies are estimated.
+    pub(crate) fn ticks(&self) -> Option<(Pace, UnseenAges)> {
+        self.ticks.completed()
     }
 
     /// Adds a fold's counts as those of completed tick number `tick` (from 0), and empties the fold. Any number of workers
@@ -86,6 +115,9 @@ impl Aggregator {
         if let Some(distinct) = without_room {
             let mut known = self.without_room.lock().unwrap_or_else(PoisonError::into_inner);
             known.get_or_insert_default().merge(&distinct);
+        }
+        if self.plan.has_ages {
+            self.ticks.note_seen(fold.seen);
         }
         fold.discard();
     }

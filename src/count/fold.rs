@@ -10,6 +10,7 @@ use crate::count::accumulator::Accumulator;
 use crate::count::group::LocalGroup;
 use crate::count::hyperloglog::HyperLogLog;
 use crate::count::intern::{InternedValue, Interner, Key, LocalInterner};
+use crate::count::latency::{RecentTicks, SeenBetween, TickLog, TickStart};
 use crate::count::memory::{Budget, Memory};
 use crate::count::plan::CountPlan;
 use crate::row::last::LastValues;
@@ -41,6 +42,11 @@ pub struct Fold {
     other: Option<usize>,
     /// Estimates the number of groups that were counted as `[other]` in this tick.
     pub(super) without_room: Option<HyperLogLog>,
+    ticks: TickLog,
+    /// The tick that is counted with those before it, and its beginning; taken from `ticks` when they are first needed.
+    recent: Option<(RecentTicks, TickStart)>,
+    /// When its threads were seen, as far as that is known.
+    pub(super) seen: SeenBetween,
     budget: Arc<Budget>,
     /// Bytes taken from `budget`.
     taken: usize,
@@ -54,7 +60,13 @@ impl Fold {
     const ROWS_STEP: usize = 1 << 18;
 
     /// An empty fold that counts by `plan`. Texts go to `interner`; buffers for rows come from `spare`.
-    pub(super) fn new(plan: Arc<CountPlan>, interner: Arc<Interner>, spare: SpareRows, memory: &Memory) -> Self {
+    pub(super) fn new(
+        plan: Arc<CountPlan>,
+        interner: Arc<Interner>,
+        spare: SpareRows,
+        ticks: TickLog,
+        memory: &Memory,
+    ) -> Self {
         Self {
             rows: spare.take(plan.columns),
             rows_taken: 0,
@@ -69,6 +81,9 @@ impl Fold {
             key: Vec::new(),
             other: None,
             without_room: None,
+            ticks,
+            recent: None,
+            seen: SeenBetween::default(),
             budget: Arc::clone(&memory.held),
             taken: 0,
         }
@@ -87,9 +102,17 @@ impl Fold {
             // By index: a reference would borrow the whole fold, and cloning the `Arc` writes to memory that all workers share.
             let Some(measure) = self.plan.measures.get(index).copied() else { break };
             let value = row.value(measure.slot);
-            if measure.aggregate == Aggregate::Distinct {
-                self.note_different(group, index, value);
-                continue;
+            match measure.aggregate {
+                Aggregate::Distinct => {
+                    self.note_different(group, index, value);
+                    continue;
+                }
+                Aggregate::Ages => {
+                    let since = self.plan.since.map(|slot| row.value(slot));
+                    self.note_age(group, index, (value, since), tick);
+                    continue;
+                }
+                _ => {}
             }
             let interned = Accumulator::is_of_values(measure.aggregate)
                 .then(|| self.interned(value).unwrap_or(InternedValue::Mark(Mark::Other)));
@@ -125,6 +148,30 @@ impl Fold {
         if let Some(accumulator) = group.and_then(|group| group.accumulators.get_mut(index)) {
             self.taken += accumulator.add_hash(hash, &self.budget);
         }
+    }
+
+    /// Adds the age of a wait, and since when it lasts, to measure `index` of `group`. Marks are not ages.
+    fn note_age(&mut self, group: usize, index: usize, (age, since): (Value<'_>, Option<Value<'_>>), tick: u32) {
+        let number = |value: Value<'_>| value.number().and_then(|number| u64::try_from(number).ok());
+        let since_ns = since.and_then(number);
+        if self.recent.is_none() {
+            self.recent = self.ticks.current();
+        }
+        let Some((recent, start)) = &self.recent else { return };
+        let group = self.groups.get_mut(group).and_then(|group| group.accumulators.get_mut(index));
+        let Some(ages) = group.and_then(Accumulator::ages_mut) else { return };
+        let Some(age_ns) = number(age) else {
+            if since_ns.is_some_and(|since_ns| since_ns > start.has_begun_ns()) {
+                ages.note_begun();
+            }
+            return;
+        };
+        if let Some(since_ns) = since_ns {
+            let seen_ns = since_ns.saturating_add(age_ns);
+            self.seen.note(seen_ns.saturating_sub(start.due_ns()));
+            ages.note_seen(seen_ns.saturating_sub(start.has_begun_ns()));
+        }
+        self.taken += ages.add(age_ns, recent.within(age_ns), tick, &self.budget);
     }
 
     fn keep_row(&mut self, row: &Observation) {
@@ -238,6 +285,8 @@ impl Fold {
             }
         }
         self.without_room = None;
+        self.recent = None;
+        self.seen = SeenBetween::default();
         if self.groups.len() > Self::TABLE_GROUPS || (self.taken > 0 && self.budget.is_tight()) {
             self.forget();
         }

@@ -27,4 +27,5 @@ pub(crate) use accumulator::Accumulator;
 pub use aggregator::{Aggregator, Naming};
 pub use fold::Fold;
 pub(crate) use group::Group;
+pub use latency::TickStart;
 pub use other::Other;

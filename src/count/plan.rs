@@ -3,7 +3,7 @@
 use std::hash::{BuildHasher as _, Hash as _, Hasher as _};
 use std::sync::Arc;
 
-use crate::ask::plan::{Collected, Measure, Plan};
+use crate::ask::plan::{Aggregate, Collected, Measure, Plan, SINCE};
 use crate::count::accumulator::Accumulator;
 use crate::count::batches::Batches;
 use crate::count::group::{Group, LocalGroup};
@@ -17,6 +17,10 @@ pub(super) struct CountPlan {
     /// For each dimension, the index of its column in an observation.
     pub(super) dimensions: Vec<usize>,
     pub(super) measures: Vec<Measure>,
+    /// Whether one of them is of ages.
+    pub(super) has_ages: bool,
+    /// The index of the column that tells when a wait began.
+    pub(super) since: Option<usize>,
     /// Values of an observation.
     pub(super) columns: usize,
     pub(super) collected: Collected,
@@ -39,6 +43,8 @@ impl CountPlan {
         Self {
             dimensions: plan.dimensions.clone(),
             measures: plan.measures.clone(),
+            has_ages: plan.measures.iter().any(|measure| measure.aggregate == Aggregate::Ages),
+            since: plan.columns.iter().position(|column| column.name == SINCE),
             columns: plan.columns.len(),
             collected: plan.collected,
             hasher: foldhash::quality::RandomState::default(),

@@ -8,40 +8,53 @@ const SUB_BITS: u32 = 6;
 
 /// How many numbers there were in each range.
 #[derive(Debug, Clone, Default, PartialEq)]
-pub struct Quantiles(RangeCounts);
+pub struct Quantiles {
+    ranges: RangeCounts,
+    /// The smallest and the largest number.
+    ends: Option<(i128, i128)>,
+}
 
 impl Quantiles {
     /// Counts a number. Returns the memory that was taken.
     pub(crate) fn add(&mut self, number: i128, budget: &Budget) -> usize {
-        self.0.add(range_of(number), 1, budget)
+        self.note_ends((number, number));
+        self.ranges.add(range_of(number), 1, budget)
     }
 
     /// Counts all that `other` has counted. Returns the memory that was taken.
     pub(crate) fn merge(&mut self, other: &Self, budget: &Budget) -> usize {
-        self.0.merge(&other.0, budget)
+        other.ends.into_iter().for_each(|ends| self.note_ends(ends));
+        self.ranges.merge(&other.ranges, budget)
+    }
+
+    fn note_ends(&mut self, (least, most): (i128, i128)) {
+        self.ends = Some(self.ends.map_or((least, most), |known| (known.0.min(least), known.1.max(most))));
     }
 
     /// Forgets the numbers; the table keeps its memory.
     pub(crate) fn clear(&mut self) {
-        self.0.clear();
+        self.ranges.clear();
+        self.ends = None;
     }
 
     /// Whether numbers are missing, so that there is no telling.
     #[must_use]
     pub(crate) const fn is_incomplete(&self) -> bool {
-        self.0.is_incomplete()
+        self.ranges.is_incomplete()
     }
 
-    /// The number that so many percent do not exceed; none if there are no numbers.
+    /// The number that so many percent do not exceed, which is none beyond those that were counted; `None` if there are no
+    /// numbers.
     #[must_use]
     pub(crate) fn percentile(&self, percent: u8) -> Option<i128> {
-        let ranges = self.0.sorted();
+        let (least, most) = self.ends?;
+        let ranges = self.ranges.sorted();
         let total: u64 = ranges.iter().map(|(_, times)| times).sum();
         let rank = (u128::from(total) * u128::from(percent)).div_ceil(100).max(1);
         let mut seen = 0;
         ranges.into_iter().find_map(|(range, times)| {
             seen += u128::from(times);
-            (seen >= rank).then(|| middle_of(range))
+            (seen >= rank).then(|| middle_of(range).clamp(least, most))
         })
     }
 }
@@ -97,6 +110,21 @@ mod tests {
         assert_eq!(of([7]).percentile(50), Some(7));
         let median = of((1..=1001).map(|number| number * 1_000_000)).percentile(50).unwrap();
         assert!((492_000_000..=509_000_000).contains(&median), "{median}");
+    }
+
+    #[test]
+    fn a_percentile_is_not_beyond_the_numbers() {
+        // The middles of their ranges are 1_015_807 and -1_015_807.
+        for number in [1_000_001, 1_030_000, -1_000_001, -1_030_000] {
+            let all_alike = of([number; 3]);
+            assert_eq!([1, 50, 99, 100].map(|percent| all_alike.percentile(percent)), [Some(number); 4]);
+        }
+        let mut put_together = of([1_000_001]);
+        put_together.merge(&of([1_000_003]), &Budget::new(usize::MAX));
+        assert_eq!(put_together.percentile(99), Some(1_000_003));
+        put_together.clear();
+        put_together.add(5_000_009, &Budget::new(usize::MAX));
+        assert_eq!(put_together.percentile(1), Some(5_000_009));
     }
 
     #[test]

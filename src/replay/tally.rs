@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use crate::ask::select::ProcessSelection;
 use crate::count::memory::Memory;
-use crate::count::{Aggregator, Fold};
+use crate::count::{Aggregator, Fold, TickStart};
 use crate::record::{Header, Piece, TickInfo};
 use crate::replay::counters::ThreadCounters;
 use crate::replay::pieces::{ExtraColumns, PieceSource};
@@ -13,6 +13,7 @@ use crate::replay::warnings::distinct;
 use crate::report::{Cost, Facts, Meta, Report, Tasks, Ticks};
 use crate::row::observation::Observation;
 use crate::row::value::Value;
+use crate::time::clock::period_ns;
 use crate::time::histogram::Histogram;
 
 /// The counts of one report.
@@ -56,12 +57,20 @@ impl<'q> Tally<'q> {
     /// Adds the rows of a piece, and commits the tick if the piece is its last one.
     pub(super) fn add(&mut self, source: PieceSource<'_>, piece: Piece<'_>) {
         let PieceSource { header, extra, counters } = source;
+        let is_of_run = self.runs.last().is_some_and(|run| run.header.run == header.run);
+        self.aggregator.begin_tick(TickStart {
+            now_ns: piece.tick.time_ns,
+            late_ns: piece.tick.late_ns,
+            period_ns: period_ns(header.hz),
+            begins_run: !is_of_run,
+        });
         for row in 0..piece.rows.len() {
             piece.rows.load(row, &mut self.row);
             self.count(extra, counters);
         }
         if piece.is_last {
             self.aggregator.commit(&mut self.fold, self.ticks);
+            self.aggregator.end_tick(piece.tick.pass_ns);
             self.ticks = self.ticks.saturating_add(1);
             self.passes.record(piece.tick.pass_ns);
             self.lateness.record(piece.tick.late_ns);

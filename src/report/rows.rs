@@ -2,9 +2,9 @@
 
 use std::cmp::Ordering;
 
-use crate::ask::plan::{Aggregate, Latency, Plan, SortKey, Statistic};
+use crate::ask::plan::{Aggregate, Plan, SortKey, Statistic};
 use crate::count::intern::{InternedValue, Interner};
-use crate::count::latency::TickSeries;
+use crate::count::latency::{CLOCK_ERROR_NS, Claim, Pace, UnseenAges, WaitEstimates, estimate};
 use crate::count::{Accumulator, Aggregator, Group};
 use crate::report::facts::Facts;
 use crate::report::row::{Datum, Row};
@@ -13,41 +13,30 @@ use crate::row::value::{Mark, OwnedValue};
 
 /// The rows of all groups, in order.
 pub(super) fn rows(plan: &Plan, aggregator: &Aggregator, facts: &Facts) -> Vec<Row> {
-    let sampling = Sampling::of(facts);
+    let ticks = u32::try_from(facts.ticks.completed).unwrap_or(u32::MAX);
+    let sampled = aggregator.ticks();
     let interner = aggregator.interner();
     let mut rows: Vec<Row> = Vec::with_capacity(aggregator.len());
-    aggregator.each_group(|key, group| rows.push(row(plan, key, group, sampling, interner)));
+    aggregator.each_group(|key, group| {
+        let latency = sampled.as_ref().and_then(|(pace, unseen)| latency(plan, group, *pace, unseen));
+        rows.push(row(plan, key, group, ticks, latency, interner));
+    });
     mark_unmeasured(&mut rows, plan, &facts.unmeasured);
     sort(&mut rows, plan);
     rows
 }
 
-/// How the groups of a run were sampled.
-#[derive(Clone, Copy)]
-struct Sampling {
-    /// Completed ticks.
-    ticks: u32,
-    hz: f64,
-    /// How long after a tick was due its threads were seen, in most ticks.
-    blind_ms: f64,
-}
-
-impl Sampling {
-    fn of(facts: &Facts) -> Self {
-        Self {
-            ticks: u32::try_from(facts.ticks.completed).unwrap_or(u32::MAX),
-            hz: facts.meta.hz,
-            // Few ticks are more than twice as late, or take more than twice as long, as the median.
-            blind_ms: 2.0 * (facts.cost.late_p50_ms + facts.cost.pass_p50_ms),
-        }
-    }
-}
-
 const NONE: Datum = Datum::Value(OwnedValue::Mark(Mark::None));
 
 #[expect(clippy::cast_precision_loss, reason = "counts far below 2^52")]
-fn row(plan: &Plan, key: &[InternedValue], group: &Group, sampling: Sampling, interner: &Interner) -> Row {
-    let ticks = sampling.ticks;
+fn row(
+    plan: &Plan,
+    key: &[InternedValue],
+    group: &Group,
+    ticks: u32,
+    latency: Option<WaitEstimates>,
+    interner: &Interner,
+) -> Row {
     let samples = group.samples();
     let average = if ticks == 0 { 0.0 } else { samples as f64 / f64::from(ticks) };
     let fixed: [Datum; FIXED_STATISTICS] = [samples.into(), average.into()];
@@ -55,7 +44,9 @@ fn row(plan: &Plan, key: &[InternedValue], group: &Group, sampling: Sampling, in
         Statistic::MaxThreads => group.max_threads().into(),
         Statistic::Ci95 => group.ci95(ticks).map_or(NONE, Datum::Decimal),
         Statistic::Measure(index) => measure(plan, index, group, interner),
-        Statistic::Latency { what, is_interval, measure } => latency(what, is_interval, measure, group, sampling),
+        Statistic::Latency { what, is_interval, .. } => {
+            latency.map_or(NONE, |latency| claimed(latency.claim(what), is_interval))
+        }
     });
     Row {
         statistics: fixed.into_iter().chain(selected).collect(),
@@ -63,26 +54,21 @@ fn row(plan: &Plan, key: &[InternedValue], group: &Group, sampling: Sampling, in
     }
 }
 
-/// An estimate from the ages of a group's waits; `-` where there are too few for a claim.
-#[expect(clippy::cast_precision_loss, reason = "counts far below 2^52")]
-fn latency(what: Latency, is_interval: bool, measure: usize, group: &Group, sampling: Sampling) -> Datum {
-    let Some(Accumulator::Ages(ages)) = group.accumulators.get(measure) else { return NONE };
-    let Sampling { ticks, hz, blind_ms } = sampling;
-    let samples = group.samples() as f64;
-    let average = samples / f64::from(ticks.max(1));
-    // Without batches: twice the interval of as many independent samples.
-    let relative_ci95 = group.ci95(ticks).map_or(4.0 / samples.sqrt(), |half_width| half_width / average);
-    let Some(latency) = ages.latency(TickSeries { count: ticks, period_s: 1.0 / hz, blind_ms, relative_ci95 }) else {
-        return NONE;
-    };
-    let estimate = match what {
-        Latency::Rate => latency.waits_s(),
-        Latency::Mean => latency.mean_ms(),
-        Latency::Percentile(percent) => latency.percentile_ms(percent),
-    };
-    estimate.map_or(NONE, |estimate| {
-        Datum::Decimal(if is_interval { (estimate.high - estimate.low) / 2.0 } else { estimate.value })
-    })
+/// What the ages of a group's waits tell; `None` if they are not wanted, there are none, or some are missing.
+fn latency(plan: &Plan, group: &Group, pace: Pace, unseen: &UnseenAges) -> Option<WaitEstimates> {
+    let measure = plan.selected.iter().find_map(|selected| match selected.statistic {
+        Statistic::Latency { measure, .. } => Some(measure),
+        _ => None,
+    })?;
+    match group.accumulators.get(measure)? {
+        Accumulator::Ages(ages) => estimate(ages.complete()?, pace, unseen, CLOCK_ERROR_NS),
+        _ => None,
+    }
+}
+
+/// A claim, or half the width of its interval; `-` where there is none.
+fn claimed(claim: Claim, is_interval: bool) -> Datum {
+    claim.map_or(NONE, |found| Datum::Decimal(if is_interval { (found.high - found.low) / 2.0 } else { found.value }))
 }
 
 #[expect(clippy::cast_precision_loss, reason = "an average is shown with two decimals")]

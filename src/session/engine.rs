@@ -15,8 +15,8 @@ use crate::ask::kernel_times::KernelTimes;
 use crate::ask::plan::{Collected, Plan, StateGate};
 use crate::ask::select::Selection;
 use crate::config::{Config, Scan};
-use crate::count::Aggregator;
 use crate::count::memory::Memory;
+use crate::count::{Aggregator, TickStart};
 use crate::observe::Context;
 use crate::proc::health::Health;
 use crate::proc::{ProcRoot, ReadError, rights};
@@ -28,6 +28,7 @@ use crate::tasks::discover::{Discovered, Discovery, DiscoveryConfig};
 use crate::tasks::discoverer::Discoverer;
 use crate::tasks::facts::SideReaders;
 use crate::tasks::users::Users;
+use crate::time::clock::period_ns;
 use crate::time::histogram::Histogram;
 
 /// What an engine works with, beside its configuration.
@@ -104,6 +105,17 @@ pub(super) struct TickCounts {
     pub(super) passes: Histogram,
     /// The most threads in state R in one tick read from /proc.
     pub(super) running_max: u64,
+}
+
+/// When a tick is due, and when it begins.
+#[derive(Debug, Clone, Copy)]
+pub struct TickDue {
+    /// When it is due (CLOCK_MONOTONIC): that is by chance, other than the time at which psn gets a CPU.
+    pub due_ns: u64,
+    /// How long after that it begins, nanoseconds.
+    pub late_ns: u64,
+    /// When it begins, nanoseconds since 1970.
+    pub time_ns: u64,
 }
 
 impl Engine {
@@ -197,11 +209,17 @@ impl Engine {
         Ok(true)
     }
 
-    /// When the next tick is due (CLOCK_MONOTONIC): that is by chance, other than the time at which psn gets a CPU.
-    pub fn set_due(&mut self, due_ns: u64) {
+    /// When the next tick is due and begins. Without it, nothing is told of how long waits last.
+    pub fn set_due(&mut self, due: TickDue) {
         if let Some(walker) = &mut self.walks.walker {
-            walker.set_due(due_ns);
+            walker.set_due(due.due_ns);
         }
+        self.aggregator.begin_tick(TickStart {
+            now_ns: due.time_ns,
+            late_ns: due.late_ns,
+            period_ns: period_ns(self.config.hz),
+            begins_run: false,
+        });
     }
 
     /// Looks at every task once. Gives up when `stopped` says so, or when a thread is stuck in the kernel at `next_due_ns`
@@ -224,6 +242,7 @@ impl Engine {
         };
         if outcome.is_complete {
             self.counts.completed += 1;
+            self.aggregator.end_tick(outcome.duration_ns);
             self.counts.passes.record(outcome.duration_ns);
             self.note_running(&outcome);
         }

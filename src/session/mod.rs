@@ -29,7 +29,7 @@ use crate::text::sentence::shown;
 use crate::time::clock::{Schedule, Wake, be_punctual, monotonic_ns, process_cpu, realtime_ns, sleep_until};
 use crate::time::moment::nanoseconds;
 use account::unlisted;
-use engine::{Engine, EngineSetup, ListingMode, Timing, names_users};
+use engine::{Engine, EngineSetup, ListingMode, TickDue, Timing, names_users};
 use selected::{has_ended, missing_pids, nothing_selected};
 
 pub use error::SessionError;
@@ -127,7 +127,7 @@ impl<'a> Session<'a> {
                 self.warnings.push("every selected process has ended, so the run ended early".to_owned());
                 break;
             }
-            self.engine.set_due(deadline);
+            self.engine.set_due(TickDue { due_ns: deadline, late_ns, time_ns });
             let mut outcome = self.engine.tick(schedule.due_after(), &stopped)?;
             if outcome.is_complete {
                 self.record(&mut outcome, &schedule, time_ns, late_ns);

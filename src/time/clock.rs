@@ -80,6 +80,13 @@ pub(crate) fn sleep_until(deadline_ns: u64, stopped: &dyn Fn() -> bool) -> Wake 
     }
 }
 
+/// The time between ticks at `hz` a second, nanoseconds; the longest there is for what is no rate.
+#[must_use]
+pub(crate) fn period_ns(hz: f64) -> u64 {
+    let period = Duration::try_from_secs_f64(1.0 / hz).unwrap_or(Duration::MAX);
+    u64::try_from(period.as_nanos()).unwrap_or(u64::MAX).max(1)
+}
+
 /// The tick schedule of a run.
 #[derive(Debug, Clone)]
 pub(crate) struct Schedule {
@@ -101,8 +108,7 @@ impl Schedule {
     /// period (0 to 1) by which a tick may be delayed.
     #[must_use]
     pub(crate) fn new(start_ns: u64, hz: f64, duration: Option<Duration>, jitter: f64) -> Self {
-        let period_ns = Duration::from_secs_f64(1.0 / hz).as_nanos();
-        let period_ns = u64::try_from(period_ns).unwrap_or(u64::MAX).max(1);
+        let period_ns = period_ns(hz);
         let duration_ns = duration.map(|duration| u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX));
         let last = duration_ns.map(|duration_ns| duration_ns.div_ceil(period_ns).max(1) - 1);
         let end_ns = duration_ns.map(|duration_ns| start_ns.saturating_add(duration_ns));

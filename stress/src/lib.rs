@@ -56,7 +56,8 @@
 //! Threads that wait for one another (for the holder of a lock, for a peer's answer) use objects that their
 //! behaviour opens: all processes inherit these, and `sys::memory` maps words that they share. A kind that calls deeply
 //! needs larger stacks: `sys::stacks` makes all of one size. What a test must know beyond a state (who holds a
-//! lock, how long a wait is) goes from the thread to the board, and from there into a field of the truth.
+//! lock) goes from the thread to the board, and from there into a field of the truth. How long waits were is counted in
+//! memory that the behaviour shares with all processes (`kinds/timed.rs`), and is in the ending.
 //!
 //! # As a library
 //! Tests use [`Storm`], which runs the program `psn-storm` as a child process and reads its [`Truth`], and
@@ -84,7 +85,7 @@ pub use leader::main as storm_main;
 pub use plan::kind::Kind;
 pub use soak::main as soak_main;
 pub use storm::Storm;
-pub use truth::{Ending, TaskGroup, Truth};
+pub use truth::{Ending, TaskGroup, Truth, WaitTruth};
 pub use worker::churn::execs::live_if_told;
 
 /// Names of threads.

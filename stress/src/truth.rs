@@ -59,7 +59,7 @@ pub struct TaskGroup {
     pub comm_hex: Option<String>,
 }
 
-/// The second line of output: why the storm ended, and the churn achieved.
+/// The second line of output: why the storm ended, the churn achieved, and the waits measured.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Ending {
     /// Always true; there so that a reader can tell the lines apart.
@@ -71,6 +71,28 @@ pub struct Ending {
     /// The churn achieved; absent when none was asked for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub churn: Option<Achieved>,
+    /// The waits of the kinds that measure them, since the storm was complete.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub waits: Vec<WaitTruth>,
+}
+
+/// The waits of all threads of one kind, as the threads measured them: time asleep, without waiting for a CPU after that.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct WaitTruth {
+    /// Their kind.
+    pub kind: Kind,
+    /// How many waits have ended.
+    pub count: u64,
+    /// How many ended per second.
+    pub per_second: f64,
+    /// The mean of their lengths.
+    pub mean_ms: f64,
+    /// The median of their lengths, to 1%, as all percentiles.
+    pub p50_ms: f64,
+    /// The length that 95% of them do not exceed.
+    pub p95_ms: f64,
+    /// The length that 99% of them do not exceed.
+    pub p99_ms: f64,
 }
 
 /// The churn achieved.

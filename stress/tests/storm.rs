@@ -11,11 +11,16 @@ fn builder() -> psn_stress::storm::Builder {
     Storm::builder().program(env!("CARGO_BIN_EXE_psn-storm"))
 }
 
+/// Whether threads of this kind change their state all the time, or take a CPU.
+fn is_busy(kind: Kind) -> bool {
+    kind == Kind::Spin || kind.settled_state().is_none()
+}
+
 /// Twenty threads of each kind that sleeps, and few of the kinds that take the CPU or the disk from other tests.
 fn everything() -> psn_stress::storm::Builder {
     let mut builder = builder().argument("--list");
     for kind in Kind::MIXABLE {
-        let busy = matches!(kind, Kind::Spin | Kind::Fsync);
+        let busy = is_busy(kind);
         builder = builder.exactly(kind, if busy { 2 } else { 20 });
     }
     builder
@@ -76,7 +81,7 @@ fn the_truth_is_what_proc_says() {
     assert_eq!(tree(storm.root_pid()), listed);
     assert_eq!(truth.threads_total as usize, listed.len());
     assert_eq!(truth.threads_total, truth.tasks.iter().map(|group| group.count).sum::<u32>());
-    assert_eq!(truth.threads_total, 1 + 6 * 20 + 2 * 2 + 20, "leader, mix, vfork children");
+    assert_eq!(truth.threads_total, 1 + 6 * 20 + 8 * 2 + 20, "leader, mix, vfork children");
     assert_eq!(truth.processes_total, 1 + 3 + 20 + 20, "leader, shared, stopped, vfork children");
     assert_eq!(truth.all_pids().count(), truth.processes_total as usize);
 
@@ -93,7 +98,7 @@ fn the_truth_is_what_proc_says() {
         }
     }
     for group in &truth.tasks {
-        let wanted = if matches!(group.kind, Kind::Spin | Kind::Fsync) { 2 } else { 20 };
+        let wanted = if is_busy(group.kind) { 2 } else { 20 };
         assert_eq!(group.count, if group.kind == Kind::Harness { 1 } else { wanted });
     }
     let of = |kind| truth.tasks.iter().find(|group| group.kind == kind).unwrap();
@@ -101,6 +106,26 @@ fn the_truth_is_what_proc_says() {
     assert_eq!(of(Kind::Fsync).state, None);
     let ending = storm.end().unwrap();
     assert_eq!(ending.reason, "SIGTERM");
+    assert_eq!(ending.waits.len(), 6);
+}
+
+#[test]
+fn waits_are_measured() {
+    let kinds = [Kind::NapConstant, Kind::FutexExponential, Kind::FutexHumps];
+    let builder = kinds.into_iter().fold(builder(), |builder, kind| builder.exactly(kind, 10));
+    let storm = builder.processes(2).spawn().unwrap();
+    std::thread::sleep(Duration::from_secs(2));
+    let ending = storm.end().unwrap();
+    let [constant, exponential, humps] = ending.waits.as_slice() else { panic!("{ending:?}") };
+    for (waits, kind) in [constant, exponential, humps].into_iter().zip(kinds) {
+        // Ten threads that do nothing but wait; on a host that is busy, they do not even do that all the time.
+        let waiting = waits.per_second * waits.mean_ms / 1e3;
+        assert!(waits.kind == kind && waits.count > 200 && (3.0..10.2).contains(&waiting), "{waits:?}");
+        assert!(waits.p50_ms <= waits.p95_ms && waits.p95_ms <= waits.p99_ms, "{waits:?}");
+    }
+    assert!(constant.mean_ms >= 40.0 && constant.p50_ms < 50.0, "{constant:?}");
+    assert!((34.0..50.0).contains(&exponential.mean_ms) && exponential.p99_ms > 120.0, "{exponential:?}");
+    assert!(humps.p50_ms < 20.0 && humps.p95_ms > 140.0, "{humps:?}");
 }
 
 #[test]

@@ -84,22 +84,29 @@ pub enum Latency {
     Rate,
     /// The mean length, in milliseconds.
     Mean,
-    /// The length that this percentage of the waits do not exceed, in milliseconds.
-    Percentile(u8),
+    /// The median length.
+    Median,
+    /// The length that 95% of the waits do not exceed.
+    P95,
+    /// The length that 99% of the waits do not exceed.
+    P99,
 }
 
 impl Latency {
     const NAMES: [(&'static str, Self); 5] = [
         ("waits_s", Self::Rate),
         ("mean_wait_ms", Self::Mean),
-        ("p50_wait_ms", Self::Percentile(50)),
-        ("p95_wait_ms", Self::Percentile(95)),
-        ("p99_wait_ms", Self::Percentile(99)),
+        ("p50_wait_ms", Self::Median),
+        ("p95_wait_ms", Self::P95),
+        ("p99_wait_ms", Self::P99),
     ];
 }
 
 /// The column with the ages that latencies are estimated from.
 const AGES: &str = "exact_wait_ns";
+
+/// The column with the times at which these waits began.
+pub(crate) const SINCE: &str = "wait_since_ns";
 
 /// The statistics that are not aggregates of a column, with their meaning.
 pub(crate) const STATISTICS: [(&str, &str); 9] = [

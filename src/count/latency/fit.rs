@@ -1,107 +1,142 @@
-//! An exponential density fitted to counts of ages, by maximum likelihood.
+//! A straight line through the samples of a range of ages, and tests of whether their density is straight there.
 
-use crate::count::latency::bin::Bin;
-use crate::count::latency::estimate::Estimate;
+use super::density::Bin;
 
-/// The density before the first age that is known may fall by so much more or less than after it, as a standard deviation.
-const UNSEEN: f64 = 0.25;
-
-/// An exponential density fitted to the counts of some ranges from 0 on.
-pub(super) struct Fit {
-    pub(super) density: Estimate,
-    /// Whether the counts agree with the fit.
-    pub(super) fits: bool,
+/// A straight line fitted to the density of ages in a range.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct FittedLine {
+    /// Samples in the range.
+    pub(super) count: f64,
+    /// The line at age 0, samples per second of age.
+    at_zero: f64,
+    /// The variance of `at_zero` for independent samples.
+    variance: f64,
+    /// By how much the line rises per second of age.
+    slope: f64,
+    /// By how much the density is a parabola rather than a line.
+    bend: Coefficient,
+    /// By how much it is of the third degree.
+    twist: Coefficient,
+    /// Where age 0 is, in widths of the range above its beginning.
+    zero: f64,
+    width: f64,
+    /// The greatest deviation of the samples below some age from the line, in standard deviations.
+    deviation: f64,
 }
 
-impl Fit {
-    pub(super) fn of(bins: &[Bin], ticks: u32) -> Self {
-        let ticks = f64::from(ticks);
-        let total: f64 = bins.iter().map(|bin| bin.count).sum();
-        let end = bins.last().map_or(1.0, |bin| bin.end_ms);
-        let end = end - bins.first().map_or(0.0, |bin| bin.start_ms);
-        let (mut level, mut slope) = ((total / (ticks * end)).ln(), 0.0_f64);
-        let mut variance = 1.0 / total;
-        for _ in 0..50 {
-            let Moments { mass, first, second } = Moments::of(bins, level, slope, ticks);
-            let seen: f64 = bins.iter().map(|bin| bin.count * mean_age(bin, slope)).sum();
-            let (score_level, score_slope) = (total - mass, seen - first);
-            let determinant = mass * second - first * first;
-            if determinant <= 1e-12 * mass * second {
-                break;
-            }
-            let step_level = (second * score_level - first * score_slope) / determinant;
-            let step_slope = (mass * score_slope - first * score_level) / determinant;
-            level += step_level.clamp(-1.0, 1.0);
-            slope += step_slope.clamp(-2.0 / end, 2.0 / end);
-            variance = second / determinant;
-            if step_level.abs() < 1e-9 && (step_slope * end).abs() < 1e-9 {
-                break;
-            }
+impl FittedLine {
+    /// The least number of bins by which it is fitted.
+    pub(super) const LEAST_BINS: usize = 4;
+
+    /// The line through these bins, weighted by their widths; none if there are too few of them, or no samples.
+    pub(super) fn fit(bins: &[Bin]) -> Option<Self> {
+        let (first, last) = (bins.first()?, bins.last()?);
+        let (low, width) = (first.low, last.high - first.low);
+        let count: f64 = bins.iter().map(|bin| bin.count).sum();
+        if bins.len() < Self::LEAST_BINS || count < 1.0 {
+            return None;
         }
-        if slope > 0.0 {
-            // The density never rises.
-            (level, slope, variance) = ((total / (ticks * end)).ln(), 0.0, variance.min(2.0 / total));
+        let place = |age: f64| (age - low) / width;
+        let zero = place(0.0);
+        // Per bin: the samples, its share of the width, and where its middle is.
+        let terms = bins
+            .iter()
+            .map(|bin| (bin.count, bin.width() / width, f64::midpoint(place(bin.low), place(bin.high)) - 0.5));
+        let (mut spread, mut tilt) = (0.0, 0.0);
+        for (count, share, middle) in terms.clone() {
+            spread += share * middle * middle;
+            tilt += count * middle;
         }
-        // How the density falls before the first age that is known, nobody has seen.
-        let unseen = UNSEEN * slope * bins.first().map_or(0.0, |bin| bin.start_ms);
-        let density = Estimate::of(level.exp(), (variance + unseen * unseen).sqrt());
-        Self { density, fits: fits(bins, level, slope, ticks) }
+        let slope = tilt / spread;
+        let at_zero = count + slope * (zero - 0.5);
+        let variance: f64 =
+            terms.map(|(count, _, middle)| count * (1.0 + middle * (zero - 0.5) / spread).powi(2)).sum();
+        let deviation = greatest_deviation(bins, count, |bin| {
+            let middle = f64::midpoint(place(bin.low), place(bin.high)) - 0.5;
+            (count + slope * middle) * bin.width() / width
+        });
+        (at_zero > 0.0).then(|| Self {
+            count,
+            at_zero: at_zero / width,
+            variance: variance / (width * width),
+            slope: slope / (width * width),
+            bend: Coefficient::of(bins, legendre_2),
+            twist: Coefficient::of(bins, legendre_3),
+            zero,
+            width,
+            deviation,
+        })
+    }
+
+    /// The density at age 0 and its relative variance, after correction for the curvature that the line through a wider range
+    /// shows. All ages may be off by the same time, up to `clock_error`.
+    pub(super) fn corrected(&self, wider: &Self, clock_error: f64) -> (f64, f64) {
+        // In part of the range a parabola's bend is less by the square of that part.
+        let part = (self.width / wider.width).powi(2) * (6.0 * self.zero * (self.zero - 1.0) + 1.0);
+        // The density is no parabola either: the correction is as uncertain as it is large.
+        let correction = (wider.bend.value.abs().max(wider.bend.deviation) * part).powi(2);
+        let shift = (self.slope * clock_error).powi(2) / 3.0;
+        let value = self.at_zero + wider.bend.value * part;
+        (value, (self.variance + correction + shift) / (value * value))
+    }
+
+    /// Whether the density is straight in the range, as far as the samples tell.
+    pub(super) fn is_straight(&self) -> bool {
+        let is_line = |one: Coefficient| one.value.abs() < CURVATURE * one.deviation;
+        is_line(self.bend) && is_line(self.twist) && self.deviation < DEVIATION
     }
 }
 
-/// The expected number of ages and their first two moments.
-struct Moments {
-    mass: f64,
-    first: f64,
-    second: f64,
+/// The coefficient of a Legendre polynomial of the place in a range, samples per second of age, and its standard deviation.
+#[derive(Debug, Clone, Copy)]
+struct Coefficient {
+    value: f64,
+    deviation: f64,
 }
 
-impl Moments {
-    fn of(bins: &[Bin], level: f64, slope: f64, ticks: f64) -> Self {
-        let mut moments = Self { mass: 0.0, first: 0.0, second: 0.0 };
+impl Coefficient {
+    /// `mean` is the mean of the polynomial from one place to another.
+    fn of(bins: &[Bin], mean: impl Fn(f64, f64) -> f64) -> Self {
+        let low = bins.first().map_or(0.0, |bin| bin.low);
+        let width = bins.last().map_or(0.0, |bin| bin.high) - low;
+        let (mut sum, mut squares, mut variance) = (0.0, 0.0, 0.0);
         for bin in bins {
-            let mass = expected(bin, level, slope, ticks);
-            let mean = mean_age(bin, slope);
-            let width = bin.end_ms - bin.start_ms;
-            moments.mass += mass;
-            moments.first += mass * mean;
-            moments.second += mass * (mean * mean + width * width / 12.0);
+            let value = mean((bin.low - low) / width, (bin.high - low) / width);
+            sum += bin.count * value;
+            squares += bin.width() * value * value;
+            variance += bin.count * value * value;
         }
-        moments
+        Self { value: sum / squares, deviation: variance.sqrt().max(1.0) / squares }
     }
 }
 
-/// The expected number of ages in a range.
-fn expected(bin: &Bin, level: f64, slope: f64, ticks: f64) -> f64 {
-    let width = bin.end_ms - bin.start_ms;
-    let fall = slope * width;
-    let mean = if fall.abs() < 1e-6 { 1.0 + fall / 2.0 } else { fall.exp_m1() / fall };
-    ticks * width * (level + slope * bin.start_ms).exp() * mean
+/// The mean of the second Legendre polynomial on 0 to 1 between two places.
+fn legendre_2(from: f64, to: f64) -> f64 {
+    2.0 * (from * from + from * to + to * to) - 3.0 * (from + to) + 1.0
 }
 
-/// The mean age in a range.
-fn mean_age(bin: &Bin, slope: f64) -> f64 {
-    let width = bin.end_ms - bin.start_ms;
-    let fall = slope * width;
-    let share = if fall.abs() < 1e-4 { 0.5 + fall / 12.0 } else { 1.0 / (-(-fall).exp_m1()) - 1.0 / fall };
-    bin.start_ms + width * share
+/// The mean of the third.
+fn legendre_3(from: f64, to: f64) -> f64 {
+    let (square, cube) = (from * from + from * to + to * to, (from + to) * (from * from + to * to));
+    5.0 * cube - 10.0 * square + 6.0 * (from + to) - 1.0
 }
 
-/// Whether the counts are those of the fit, as far as chance goes: neighbours are put together until eight are expected.
-fn fits(bins: &[Bin], level: f64, slope: f64, ticks: f64) -> bool {
-    let (mut squares, mut cells) = (0.0, 0.0);
-    let (mut seen, mut wanted) = (0.0, 0.0);
-    for (index, bin) in bins.iter().enumerate() {
-        seen += bin.count;
-        wanted += expected(bin, level, slope, ticks);
-        if wanted >= 8.0 || (index + 1 == bins.len() && wanted > 0.0) {
-            squares += (seen - wanted) * (seen - wanted) / wanted.max(1.0);
-            cells += 1.0;
-            (seen, wanted) = (0.0, 0.0);
+/// From so many standard deviations on the density is curved.
+const CURVATURE: f64 = 2.5;
+/// From so many standard deviations on, at the worst age, it has a step or a bend.
+const DEVIATION: f64 = 3.3;
+
+/// The greatest deviation, in standard deviations, of the samples below an age from what is expected, over all ages that
+/// leave some samples to each side.
+fn greatest_deviation(bins: &[Bin], count: f64, expected: impl Fn(&Bin) -> f64) -> f64 {
+    let (mut below, mut expected_below, mut greatest) = (0.0, 0.0, 0.0_f64);
+    for bin in bins {
+        below += bin.count;
+        expected_below += expected(bin);
+        let variance = expected_below * (1.0 - expected_below / count);
+        if expected_below > 5.0 && variance > 2.0 {
+            greatest = greatest.max((below - expected_below).abs() / variance.sqrt());
         }
     }
-    let freedom: f64 = cells - 2.0;
-    // The 80th percentile of chi-squared (Wilson and Hilferty): a fit that is merely not refuted would be biased.
-    freedom < 1.0
-        || squares <= freedom * (1.0 - 2.0 / (9.0 * freedom) + 0.8416 * (2.0 / (9.0 * freedom)).sqrt()).powi(3)
+    greatest
 }

@@ -1,5 +1,6 @@
 //! The interface that the file of each kind implements.
 
+use super::timed::MeasuredWaits;
 use crate::board::Board;
 use crate::plan::names::Names;
 use crate::sys::stacks::Stacks;
@@ -10,6 +11,11 @@ pub(crate) trait Behaviour: Send + Sync {
     /// Does what the kind does, for ever, on the calling thread. Must not allocate, which could fail or
     /// wait for a lock, and must not return.
     fn run(&self, place: &Place<'_>) -> !;
+
+    /// What the threads have measured of their waits up to now; `None` if they do not measure them.
+    fn measured(&self) -> Option<MeasuredWaits> {
+        None
+    }
 }
 
 /// The place of one thread in the storm.

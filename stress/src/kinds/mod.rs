@@ -8,6 +8,7 @@ mod nanosleep;
 mod pipe;
 mod spin;
 mod stopped;
+pub(crate) mod timed;
 mod vfork;
 
 use std::io;
@@ -16,6 +17,7 @@ use std::path::Path;
 use behaviour::{Behaviour, Place};
 
 use crate::plan::kind::Kind;
+use timed::{Lengths, MeasuredWaits, SleepCall, Timed};
 
 /// Opens what `count` threads of a kind sleep on. Files without a name go into `dir`.
 fn open(kind: Kind, count: u32, dir: &Path) -> io::Result<Box<dyn Behaviour>> {
@@ -27,6 +29,12 @@ fn open(kind: Kind, count: u32, dir: &Path) -> io::Result<Box<dyn Behaviour>> {
         Kind::Vfork => Box::new(vfork::Vfork),
         Kind::Stopped => Box::new(stopped::Stopped),
         Kind::Fsync => Box::new(fsync::Fsync::open(count, dir)?),
+        Kind::NapConstant => Box::new(Timed::open(SleepCall::Nap, Lengths::Constant)?),
+        Kind::NapExponential => Box::new(Timed::open(SleepCall::Nap, Lengths::Exponential)?),
+        Kind::NapHumps => Box::new(Timed::open(SleepCall::Nap, Lengths::TwoHumps)?),
+        Kind::FutexConstant => Box::new(Timed::open(SleepCall::Futex, Lengths::Constant)?),
+        Kind::FutexExponential => Box::new(Timed::open(SleepCall::Futex, Lengths::Exponential)?),
+        Kind::FutexHumps => Box::new(Timed::open(SleepCall::Futex, Lengths::TwoHumps)?),
         // No mix names the last two.
         Kind::Futex | Kind::VforkChild | Kind::Harness => Box::new(futex::Futex),
     })
@@ -39,6 +47,11 @@ impl Behaviours {
     /// Opens what the threads of the kinds in `counts` sleep on.
     pub(crate) fn open(counts: &[(Kind, u32)], dir: &Path) -> io::Result<Self> {
         counts.iter().map(|(kind, count)| Ok((*kind, open(*kind, *count, dir)?))).collect::<io::Result<_>>().map(Self)
+    }
+
+    /// What the threads of the kinds that measure their waits have measured up to now.
+    pub(crate) fn measured(&self) -> impl Iterator<Item = (Kind, MeasuredWaits)> {
+        self.0.iter().filter_map(|(kind, behaviour)| Some((*kind, behaviour.measured()?)))
     }
 
     /// Turns the calling thread into one of this kind: names it, says that it has arrived, and does what

@@ -6,9 +6,10 @@ use std::time::Duration;
 
 use super::audit::{self, ThreadState};
 use crate::host::limits;
+use crate::kinds::timed::MeasuredWaits;
 use crate::plan::kind::Kind;
 use crate::plan::rates::Churner;
-use crate::truth::{Achieved, AchievedRate, Ending, TaskGroup, Truth, ranges};
+use crate::truth::{Achieved, AchievedRate, Ending, TaskGroup, Truth, WaitTruth, ranges};
 use crate::worker::context::Context;
 
 /// The ground truth about a storm that is complete. `own_state` is the state of the leader.
@@ -66,7 +67,7 @@ fn group(kind: Kind, comm: Option<Vec<u8>>, count: u32, state: ThreadState) -> T
     }
 }
 
-/// The last line: why it ended and what churn there was in `time`.
+/// The last line: why it ended, what churn there was in `time`, and what waits.
 pub(super) fn ending(context: &Context, reason: &str, time: Duration) -> Ending {
     let seconds = time.as_secs_f64();
     let rate = |churner| {
@@ -83,7 +84,14 @@ pub(super) fn ending(context: &Context, reason: &str, time: Duration) -> Ending 
             forks: rate(Churner::Forks),
             execs: rate(Churner::Execs),
         }),
+        waits: context.behaviours.measured().map(|(kind, waits)| wait_truth(kind, waits, seconds)).collect(),
     }
+}
+
+fn wait_truth(kind: Kind, waits: MeasuredWaits, seconds: f64) -> WaitTruth {
+    let MeasuredWaits { count, mean_ms, p50_ms, p95_ms, p99_ms } = waits;
+    let per_second = count as f64 / seconds.max(f64::MIN_POSITIVE);
+    WaitTruth { kind, count, per_second, mean_ms, p50_ms, p95_ms, p99_ms }
 }
 
 fn hex(bytes: &[u8]) -> String {

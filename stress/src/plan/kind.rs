@@ -14,11 +14,10 @@ macro_rules! kinds {
     ) => {
         /// What a thread of the storm does, which determines the state that a sampler must find it in.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-        #[serde(rename_all = "kebab-case")]
         #[repr(u8)]
         pub enum Kind {
-            $( #[doc = $doc] $kind, )+
-            $( #[doc = $own_doc] $own_kind, )+
+            $( #[doc = $doc] #[serde(rename = $name)] $kind, )+
+            $( #[doc = $own_doc] #[serde(rename = $own_name)] $own_kind, )+
         }
 
         impl Kind {
@@ -74,6 +73,18 @@ kinds! {
         Stopped, "stopped", Some('T'), "a single-threaded process stopped by SIGSTOP";
         /// Writing and syncing a small unnamed file for ever; its state changes all the time.
         Fsync, "fsync", None, "writes and syncs a small file for ever";
+        /// In `clock_nanosleep` for 40 ms, again and again; measures its waits.
+        NapConstant, "nap-const", None, "in clock_nanosleep for 40 ms, then in ppoll for up to 20 ms, for ever; measures the former";
+        /// The same for exponential times.
+        NapExponential, "nap-exp", None, "the same for exponential times of 40 ms on average";
+        /// The same for times with two humps.
+        NapHumps, "nap-humps", None, "the same for 10 ms, one time in ten for 150 ms";
+        /// In `futex` for 40 ms, again and again; measures its waits.
+        FutexConstant, "fut-const", None, "in futex for 40 ms, then in ppoll for up to 20 ms, for ever; measures the former";
+        /// The same for exponential times.
+        FutexExponential, "fut-exp", None, "the same for exponential times of 40 ms on average";
+        /// The same for times with two humps.
+        FutexHumps, "fut-humps", None, "the same for 10 ms, one time in ten for 150 ms";
     }
     internal {
         /// The child of a [`Kind::Vfork`] thread: one more process, asleep in `pause`.
