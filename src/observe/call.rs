@@ -2,9 +2,9 @@
 
 use std::io::Write as _;
 
-use super::contents::{Descriptor, FileContents};
-use super::socket;
+use super::contents::{Descriptor, FileContents, SystemCall};
 use super::thread::Thread;
+use super::{epoll, socket};
 use crate::ask::column::{FilenameForm, SyscallPart};
 use crate::kernel::{RecordedCall, Registers};
 use crate::proc::parse::stack::Entry;
@@ -15,21 +15,14 @@ use crate::proc::source::Source;
 use crate::proc::syscall::{self, Abi};
 use crate::row::observation::{Mark, Observation};
 
-/// A system call that a thread is blocked in.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct SystemCall {
-    pub(super) abi: Abi,
-    pub(super) number: i64,
-    pub(super) args: [u64; 6],
-    sp: u64,
-    pc: u64,
-}
-
 /// The system call that the thread is blocked in.
 ///
 /// # Errors
 /// The mark for the columns `syscall` and `syscall_id`, if it is in none or that is not known.
 pub(super) fn system_call(thread: &Thread<'_>, contents: &FileContents) -> Result<SystemCall, Mark> {
+    if let Some(kept) = &contents.kept {
+        return Ok(kept.call);
+    }
     if thread.is_running() {
         return Err(Mark::Running);
     }
@@ -183,11 +176,12 @@ pub(super) fn extract_filename(
         Descriptor::None => return row.push_mark(Mark::None),
     };
     if matches!(form, FilenameForm::Normal | FilenameForm::Raw | FilenameForm::Summary) {
-        if let Some(socket) = socket::open_file(thread, contents).and_then(|file| file.socket) {
-            return row.push_text_with(|out| socket::write_connection(&socket, form == FilenameForm::Summary, out));
+        // Where neither is known, the link says at least what kind of file it is.
+        if let Ok(told) = socket::told(thread, contents) {
+            return row.push_text_with(|out| socket::write_connection(&told, form == FilenameForm::Summary, out));
         }
-        if let Some(set) = socket::epoll_set(thread, contents) {
-            return row.push_text_with(|out| socket::write_epoll_set(set, out));
+        if let Some(set) = epoll::watched(thread, contents) {
+            return row.push_text_with(|out| epoll::write_set(set, out));
         }
     }
     contents.push_value(Source::Fd, row, |link, row| {

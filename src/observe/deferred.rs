@@ -1,12 +1,13 @@
-//! Rows that wait for facts of their process until the pass is over.
+//! Rows that wait for what side readers find out until the pass is over.
 //!
-//! Such a row is complete but for the columns that show these facts. When the pass is over and the side readers have had their
+//! Such a row is complete but for the columns that show these facts, or for those about the descriptor that its thread waits on. When the pass is over and the side readers have had their
 //! time, it is completed with what is known then, and counted in the same tick.
 
 use std::sync::{Arc, Mutex};
 
 use super::thread::Thread;
 use super::titles::{FactsWanted, Title};
+use super::wait_file::DeferredWait;
 use crate::row::observation::Observation;
 use crate::row::rows::Rows;
 use crate::tasks::TaskMemory;
@@ -14,7 +15,7 @@ use crate::tasks::facts::{ProcessFacts, SideReaders};
 
 /// The deferred rows of one lane.
 #[derive(Debug, Default)]
-pub(crate) struct DeferredRows {
+pub(super) struct DeferredRows {
     rows: Rows,
     waiting: Vec<Waiting>,
 }
@@ -26,7 +27,9 @@ pub(super) struct Waiting {
     pub(super) tgid: u32,
     pub(super) starttime_ticks: u64,
     pub(super) state: u8,
-    pub(super) facts: Arc<ProcessFacts>,
+    /// What it waits on, if that is being found out.
+    pub(super) wait: Option<DeferredWait>,
+    pub(super) facts: Option<Arc<ProcessFacts>>,
     pub(super) title: Title,
     /// The thread's name, if the row waits for mappings.
     pub(super) comm: Option<Box<[u8]>>,
@@ -43,7 +46,7 @@ impl DeferredRows {
     }
 
     /// Drops all rows.
-    pub(crate) fn clear(&mut self) {
+    pub(super) fn clear(&mut self) {
         self.rows.clear();
         self.waiting.clear();
     }
@@ -58,7 +61,8 @@ impl DeferredRows {
         &mut self,
         row: &Observation,
         thread: &Thread<'_>,
-        facts: &Arc<ProcessFacts>,
+        wait: Option<DeferredWait>,
+        facts: Option<&Arc<ProcessFacts>>,
         wanted: FactsWanted,
         memory: Option<Arc<Mutex<TaskMemory>>>,
     ) {
@@ -68,7 +72,8 @@ impl DeferredRows {
             tgid: row.tgid,
             starttime_ticks: row.starttime_ticks,
             state: row.state,
-            facts: Arc::clone(facts),
+            wait,
+            facts: facts.map(Arc::clone),
             title: wanted.title,
             comm: wanted.awaits_mappings.then(|| thread.comm.into()),
             memory,
@@ -85,13 +90,19 @@ impl DeferredRows {
 
     /// Whether a row waits for mappings.
     #[must_use]
-    pub(crate) fn wait_for_mappings(&self) -> bool {
+    pub(super) fn wait_for_mappings(&self) -> bool {
         self.waiting.iter().any(|waiting| waiting.comm.is_some())
     }
 
-    /// The side readers that rows wait for; `None` if there are no rows.
+    /// Whether there are no rows.
     #[must_use]
-    pub(crate) fn readers(&self) -> Option<&Arc<SideReaders>> {
-        self.waiting.first().map(|waiting| waiting.facts.readers())
+    pub(super) const fn is_empty(&self) -> bool {
+        self.waiting.is_empty()
+    }
+
+    /// The side readers that rows wait for facts from.
+    #[must_use]
+    pub(super) fn readers(&self) -> Option<&Arc<SideReaders>> {
+        self.waiting.iter().find_map(|waiting| waiting.facts.as_ref()).map(|facts| facts.readers())
     }
 }

@@ -2,10 +2,10 @@
 
 use super::call::system_call;
 use super::contents::{Descriptor, FileContents};
+use super::epoll;
 use super::socket::{self, Role};
 use super::thread::Thread;
 use crate::ask::idle::{FileKind, Sleep, Verdict, decide};
-use crate::kernel::OpenFile;
 use crate::proc::source::Source;
 use crate::proc::syscall;
 use crate::row::observation::{Mark, Observation};
@@ -28,8 +28,7 @@ pub(super) fn extract_idle(thread: &Thread<'_>, contents: &FileContents, row: &m
         is_in_no_call: call.as_ref().err() == Some(&Mark::KernelDirect),
         args: call.as_ref().map_or([0; 6], |call| call.args),
         file: kind_of_file(thread, contents),
-        watches_pipes: socket::epoll_set(thread, contents)
-            .is_some_and(|set| set.sockets == 0 && set.pipes > 0 && !set.has_more),
+        watches_pipes: epoll::watched(thread, contents).is_some_and(epoll::are_few_pipes),
         kernel: wait_channel(thread, contents),
     };
     match decide(&sleep) {
@@ -55,8 +54,8 @@ fn kind_of_file(thread: &Thread<'_>, contents: &FileContents) -> Option<FileKind
     if !matches!(contents.descriptor, Descriptor::Fd(_)) {
         return None;
     }
-    if let Some(OpenFile { socket: Some(socket), .. }) = socket::open_file(thread, contents) {
-        return Some(match socket::role(&socket) {
+    if let Ok(told) = socket::told(thread, contents) {
+        return Some(match socket::role(&told.socket) {
             Role::Server => FileKind::ServerSocket,
             Role::Client => FileKind::ClientSocket,
             Role::Unknown => FileKind::Socket,

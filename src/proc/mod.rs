@@ -15,6 +15,7 @@ pub mod host;
 mod host_files;
 mod limits;
 pub mod lookup;
+pub(crate) mod net;
 pub(crate) mod open;
 pub(crate) mod own;
 pub mod parse;
@@ -27,6 +28,7 @@ pub mod source;
 pub mod state;
 pub mod syscall;
 mod task;
+pub(crate) mod unix_diag;
 
 pub use attempts::Attempts;
 pub use buffer::Buffer;

@@ -245,7 +245,7 @@ impl Sampler {
             Arc::make_mut(&mut self.quarantine).end(tgid, monotonic_ns());
         }
         lane.observer.counter.fold.discard();
-        lane.observer.counter.deferred.clear();
+        lane.observer.counter.drop_deferred();
         lane.states = StateCounts::default();
         lane.observer.counter.coverage = Coverage::default();
         self.accounts.health.take(&mut lane.observer.reader.health);
@@ -267,7 +267,7 @@ impl Sampler {
                 lane.observer.counter.coverage = Coverage::default();
             }
             lane.observer.counter.fold.discard();
-            lane.observer.counter.deferred.clear();
+            lane.observer.counter.drop_deferred();
             outcome.states.take(&mut lane.states);
             self.accounts.take(&mut lane);
             self.lanes.put_back(lane);
@@ -302,13 +302,24 @@ impl Sampler {
     }
 }
 
-/// Waits for the titles that rows of these lanes wait for, as long as the tick allows, and counts the rows.
+/// Waits for what rows of these lanes wait for, as long as the tick allows, and counts the rows.
 fn finish_deferred(lanes: &mut [Box<Lane>], at: TickTime, deadline: Deadline<'_>, is_complete: bool) {
-    let readers = lanes.iter_mut().find_map(|lane| lane.observer.counter.deferred.readers().cloned());
-    let Some(readers) = readers.filter(|_| is_complete) else { return };
-    let with_mappings = lanes.iter_mut().any(|lane| lane.observer.counter.deferred.wait_for_mappings());
+    let readers = lanes.iter().find_map(|lane| lane.observer.counter.readers().cloned());
+    let descriptors = lanes.iter().find_map(|lane| lane.observer.awaited_descriptors().cloned());
+    if !is_complete || (readers.is_none() && descriptors.is_none()) {
+        return;
+    }
     let until = titles::deadline(at.now_ns, monotonic_ns(), deadline.next_due_ns);
-    readers.settle_rows(with_mappings, until, deadline.stopped);
+    if let Some(descriptors) = &descriptors {
+        descriptors.begin();
+    }
+    if let Some(readers) = readers {
+        let with_mappings = lanes.iter().any(|lane| lane.observer.counter.waits_for_mappings());
+        readers.settle_rows(with_mappings, until, deadline.stopped);
+    }
+    if let Some(descriptors) = descriptors {
+        descriptors.settle(until, deadline.stopped);
+    }
     lanes.iter_mut().for_each(|lane| lane.observer.finish_deferred(at));
 }
 

@@ -17,13 +17,14 @@ use crate::ask::select::Selection;
 use crate::config::{Config, Scan};
 use crate::count::Aggregator;
 use crate::count::memory::Memory;
-use crate::observe::Context;
+use crate::observe::{Context, asks_about_descriptors};
 use crate::proc::health::Health;
 use crate::proc::{ProcRoot, ReadError, rights};
 use crate::report::Sleepers;
 use crate::row::rows::SpareRows;
 use crate::sample::{PassOutcome, Sampler};
 use crate::tasks::census::Census;
+use crate::tasks::descriptors::Descriptors;
 use crate::tasks::discover::{Discovered, Discovery, DiscoveryConfig};
 use crate::tasks::discoverer::Discoverer;
 use crate::tasks::facts::SideReaders;
@@ -88,6 +89,7 @@ pub struct Engine {
     pub(super) aggregator: Arc<Aggregator>,
     pub(super) users: Arc<Users>,
     pub(super) side_readers: Option<Arc<SideReaders>>,
+    pub(super) descriptors: Option<Arc<Descriptors>>,
     /// psn's own process id, if psn is left out of the samples.
     pub(super) excluded: Option<u32>,
     pub(super) measured: KernelTimes,
@@ -122,7 +124,13 @@ impl Engine {
         let excluded = selection.excluded;
         let measured = KernelTimes::by(&root);
         let plan = Plan { kernel_times: measured, ..config.plan.clone() };
-        let context = Arc::new(Context { root: Arc::new(root.share()), plan, users: Arc::clone(&users) });
+        let descriptors = asks_about_descriptors(&plan).then(|| Descriptors::start(&root));
+        let context = Arc::new(Context {
+            root: Arc::new(root.share()),
+            plan,
+            users: Arc::clone(&users),
+            descriptors: descriptors.clone(),
+        });
         let memory = Memory::new(config.max_memory);
         let aggregator = Arc::new(Aggregator::within(&config.plan, &memory).with_spare_rows(spare_rows));
         let sampler = Sampler::new(context, Arc::clone(&aggregator), config.workers)
@@ -150,6 +158,7 @@ impl Engine {
             aggregator,
             users,
             side_readers,
+            descriptors,
             excluded,
             measured,
             counts: TickCounts::default(),
@@ -290,6 +299,9 @@ impl Engine {
         self.side_health.take(&mut of_discovery);
         if let Some(readers) = &self.side_readers {
             self.side_health.take(&mut readers.take_health());
+        }
+        if let Some(descriptors) = &self.descriptors {
+            self.side_health.take(&mut descriptors.take_health());
         }
         let mut health = self.sampler.health().clone();
         health.take(&mut self.side_health.clone());

@@ -6,6 +6,7 @@
 
 pub mod census;
 mod chosen;
+pub mod descriptors;
 pub mod discover;
 pub mod discoverer;
 pub mod facts;

@@ -1,0 +1,331 @@
+//! How the reader answers the questions of a tick.
+
+use std::collections::{HashMap, HashSet};
+use std::os::fd::AsFd as _;
+use std::os::unix::net::UnixStream;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crate::kernel::Socket;
+use crate::proc::health::Health;
+use crate::proc::net::ThreadId;
+use crate::proc::parse::schedstat;
+use crate::proc::source::Source;
+use crate::proc::unix_diag::UnixDiag;
+use crate::proc::{Buffer, ProcRoot, ReadError, TaskDir};
+use crate::tasks::descriptors::answers::Answers;
+use crate::tasks::descriptors::budget::Budget;
+use crate::tasks::descriptors::owners::{Owner, Owners};
+use crate::tasks::descriptors::question::{Found, KnownSocket, Peer, PeerWanted, Question, Subject};
+use crate::tasks::descriptors::sets::{ReadSet, Sets};
+use crate::tasks::descriptors::tables::{Namespaces, STREAM, Step, TCP};
+use crate::tasks::descriptors::watch::Watch;
+use crate::tasks::facts::RunCount;
+use crate::tasks::facts::files::{slices, switches};
+
+/// `AF_UNIX`
+const UNIX: u16 = 1;
+/// `TCP_ESTABLISHED` and `TCP_LISTEN`
+const ESTABLISHED: u8 = 1;
+const LISTEN: u8 = 10;
+
+/// Large sets of epoll instances are read again after this time.
+const LARGE_SETS: Duration = Duration::from_mins(1);
+
+/// Answers questions, and remembers what it has read.
+#[derive(Debug)]
+pub(super) struct Visitor {
+    root: ProcRoot,
+    /// psn's own network namespace, and the kernel's answers about UNIX sockets in it.
+    own: Option<(u64, UnixDiag)>,
+    namespaces: Namespaces,
+    sets: Sets,
+    sets_since: Instant,
+    owners: Owners,
+    budget: Budget,
+    buffer: Buffer,
+    pub(super) health: Health,
+}
+
+/// A question, and what was found so far.
+#[derive(Debug)]
+struct Asked {
+    question: Question,
+    found: Found,
+    is_confirmed: bool,
+    socket: Option<KnownSocket>,
+    /// The inode of the socket at the other end, if its owner is wanted.
+    other: Option<u64>,
+}
+
+impl Asked {
+    fn new(question: Question) -> Self {
+        Self { question, found: Found::Unread, is_confirmed: false, socket: None, other: None }
+    }
+
+    /// The inode, and the ends if a walk has told them, if it is about a socket.
+    const fn inode(&self) -> Option<u64> {
+        match self.question.subject {
+            Subject::Socket { inode, .. } => Some(inode),
+            Subject::Epoll { .. } => None,
+        }
+    }
+
+    fn name_owner(&mut self, owner: Option<Option<Owner>>) {
+        let Some(known) = &mut self.socket else { return };
+        known.peer = match owner {
+            None => Peer::Unread,
+            Some(None) => Peer::None,
+            Some(Some(Owner { pid, comm })) => {
+                (known.socket.peer_pid, known.socket.peer_comm) = (Some(pid), comm);
+                Peer::Known
+            }
+        };
+    }
+
+    fn answer(&self) -> (Question, Found, bool) {
+        let found = match &self.socket {
+            Some(socket) => Found::Socket(Arc::new(socket.clone())),
+            None => self.found.clone(),
+        };
+        (self.question, found, self.is_confirmed)
+    }
+}
+
+impl Visitor {
+    pub(super) fn new(root: ProcRoot) -> Self {
+        let diag = UnixDiag::open().filter(is_told);
+        Self {
+            own: root.own_net_namespace().zip(diag),
+            root,
+            namespaces: Namespaces::default(),
+            sets: Sets::new(),
+            sets_since: Instant::now(),
+            owners: Owners::default(),
+            budget: Budget::new(),
+            buffer: Buffer::default(),
+            health: Health::default(),
+        }
+    }
+
+    /// Answers the questions. `None` if the supervisor has given the reader up.
+    pub(super) fn serve(&mut self, questions: Vec<Question>, answers: &Answers, watch: &Watch) -> Option<()> {
+        let mut asked: Vec<Asked> = questions.into_iter().map(Asked::new).collect();
+        if self.sets_since.elapsed() > LARGE_SETS {
+            self.sets.forget();
+            self.sets_since = Instant::now();
+        }
+        self.namespaces.drop_if_full();
+        for (id, of) in self.by_namespace(&mut asked, watch)? {
+            let mut here: Vec<&mut Asked> = Vec::with_capacity(of.len());
+            here.extend(asked.iter_mut().enumerate().filter(|(index, _)| of.contains(index)).map(|(_, asked)| asked));
+            self.find_sockets(id, &mut here, watch)?;
+        }
+        for asked in &mut asked {
+            if let Subject::Epoll { fd } = asked.question.subject {
+                self.count_set(asked, fd, watch)?;
+            }
+        }
+        for asked in &mut asked {
+            let owner = asked.other.map(|inode| self.owners.of(inode));
+            owner.into_iter().for_each(|owner| asked.name_owner(owner));
+        }
+        answers.keep(asked.iter().map(Asked::answer));
+        self.find_owners(asked, answers, watch)
+    }
+
+    /// The questions about sockets, by index, for each network namespace.
+    fn by_namespace(&mut self, asked: &mut [Asked], watch: &Watch) -> Option<HashMap<u64, HashSet<usize>>> {
+        let mut by_namespace = HashMap::<u64, HashSet<usize>>::new();
+        for (index, asked) in asked.iter_mut().enumerate().filter(|(_, asked)| asked.inode().is_some()) {
+            let Self { root, budget, health, .. } = self;
+            if !budget.has_left() {
+                break;
+            }
+            let of = asked.question.of;
+            watch.enter(of.tgid)?;
+            let id = budget.spend(|| root.net_namespace(of));
+            watch.leave()?;
+            health.record(Source::Socket, &id);
+            match id {
+                Ok(id) => _ = by_namespace.entry(id).or_default().insert(index),
+                Err(error) => asked.found = Found::Failed(error),
+            }
+        }
+        Some(by_namespace)
+    }
+
+    /// Finds the sockets of one namespace in its tables, which are read again if there is time.
+    fn find_sockets(&mut self, id: u64, asked: &mut [&mut Asked], watch: &Watch) -> Option<()> {
+        let is_fresh = self.budget.has_left() && self.read_tables(id, asked, watch)?;
+        for asked in &mut *asked {
+            let Some(inode) = asked.inode() else { continue };
+            if is_fresh {
+                asked.is_confirmed = self.confirms(&asked.question, watch)?;
+            }
+            let Some(namespace) = self.namespaces.known(id) else { continue };
+            asked.found = match namespace.find(inode) {
+                Some((socket, name)) if asked.is_confirmed || is_for_life(&socket) => {
+                    let (name, is_current) = (name.map(Into::into), asked.is_confirmed);
+                    asked.socket = Some(KnownSocket { socket, name, peer: Peer::None, is_current });
+                    continue;
+                }
+                Some(_) => Found::Stale,
+                None if !is_fresh => Found::Stale,
+                None if namespace.is_cut => Found::Failed(ReadError::Dropped(rustix::io::Errno::NOBUFS)),
+                None => Found::Nowhere,
+            };
+        }
+        self.find_other_ends(id, asked, is_fresh);
+        Some(())
+    }
+
+    /// Reads the tables of a namespace through one of the threads that are in it. Whether they could be read.
+    fn read_tables(&mut self, id: u64, asked: &[&mut Asked], watch: &Watch) -> Option<bool> {
+        /// Threads may end.
+        const ATTEMPTS: usize = 3;
+        let Self { root, namespaces, budget, buffer, health, .. } = self;
+        for asked in asked.iter().take(ATTEMPTS) {
+            let of = asked.question.of;
+            watch.enter(of.tgid)?;
+            let result = budget.spend(|| {
+                namespaces.read(root, id, of, buffer, &mut |step| match step {
+                    Step::Goes => _ = watch.enter(of.tgid),
+                    // Not every kernel has every table.
+                    Step::Ended(Err(ReadError::Gone)) => health.record_ok(Source::Socket, 1),
+                    Step::Ended(result) => health.record(Source::Socket, &result),
+                })
+            });
+            watch.leave()?;
+            if result.is_ok() {
+                return Some(true);
+            }
+        }
+        Some(false)
+    }
+
+    /// Finds the sockets at the other ends, of those questions that want to know.
+    fn find_other_ends(&mut self, id: u64, asked: &mut [&mut Asked], is_fresh: bool) {
+        let Self { own, namespaces, .. } = self;
+        let diag = own.as_ref().filter(|(own, _)| *own == id).map(|(_, diag)| diag);
+        let Some(namespace) = namespaces.known(id) else { return };
+        let ends = asked.iter().filter_map(|asked| tcp_ends(asked)).collect();
+        let others = namespace.other_ends(&ends);
+        for asked in asked {
+            if let Some(ends) = tcp_ends(asked) {
+                asked.other = others.get(&ends).copied().filter(|inode| *inode != 0);
+                if let Some(known) = asked.socket.as_mut().filter(|_| asked.other.is_none() && !is_fresh) {
+                    known.peer = Peer::Unread;
+                }
+                continue;
+            }
+            let inode = asked.inode_of_unix();
+            if let (Some(known), Some(inode)) = (&mut asked.socket, inode) {
+                let Some(diag) = diag else {
+                    known.peer = Peer::Unsupported;
+                    continue;
+                };
+                asked.other = diag.peer(inode);
+                if let (None, Some(other)) = (&known.name, asked.other) {
+                    known.name = namespace.find(other).and_then(|(_, name)| name).map(Into::into);
+                }
+            }
+        }
+    }
+
+    /// Whether the thread has not run since its row.
+    fn confirms(&mut self, question: &Question, watch: &Watch) -> Option<bool> {
+        let Self { root, budget, buffer, health, .. } = self;
+        let Question { of: ThreadId { tgid, tid }, runs: Some(then), .. } = *question else { return Some(false) };
+        watch.enter(tgid)?;
+        let now = budget.spend(|| {
+            let by_switches = matches!(then, RunCount::Switches(_));
+            let source = if by_switches { Source::Status } else { Source::Schedstat };
+            let text = root.read_task(TaskDir { tgid, dir: None }, tid, source, buffer);
+            health.record(source, &text);
+            match text.ok()? {
+                text if by_switches => switches(text).map(RunCount::Switches),
+                text => schedstat::parse(text).ok().and_then(slices),
+            }
+        });
+        watch.leave()?;
+        Some(now == Some(then))
+    }
+
+    /// Counts the files that an epoll instance watches.
+    fn count_set(&mut self, asked: &mut Asked, fd: u32, watch: &Watch) -> Option<()> {
+        let of = asked.question.of;
+        if let Some(set) = self.sets.large(of, fd) {
+            (asked.found, asked.is_confirmed) = (Found::Set(set), true);
+            return Some(());
+        }
+        let Self { root, sets, budget, buffer, health, .. } = self;
+        if !budget.has_left() {
+            return Some(());
+        }
+        watch.enter(of.tgid)?;
+        let read = budget.spend(|| sets.read(root, of, fd, buffer, &mut |result| health.record(Source::Fd, &result)));
+        watch.leave()?;
+        asked.is_confirmed = self.confirms(&asked.question, watch)?;
+        asked.found = match read {
+            Ok(ReadSet { set, is_as_before }) if is_as_before || asked.is_confirmed || set.has_more => Found::Set(set),
+            Ok(_) => Found::Stale,
+            Err(found) => found,
+        };
+        Some(())
+    }
+
+    /// Searches for the owners of the sockets at the other ends, and answers the questions about them again.
+    fn find_owners(&mut self, mut asked: Vec<Asked>, answers: &Answers, watch: &Watch) -> Option<()> {
+        let is_open = |asked: &Asked| asked.socket.as_ref().is_some_and(|known| known.peer == Peer::Unread);
+        asked.retain(|asked| asked.other.is_some() && is_open(asked));
+        if asked.is_empty() {
+            return Some(());
+        }
+        let mut likely: Vec<u32> = asked.iter().map(|asked| asked.question.of.tgid).collect();
+        likely.sort_unstable();
+        likely.dedup();
+        let Self { root, owners, budget, health, .. } = self;
+        owners.search(root, &likely, budget, health, watch)?;
+        for asked in &mut asked {
+            let owner = asked.other.and_then(|inode| owners.of(inode));
+            asked.name_owner(owner);
+        }
+        answers.keep(asked.iter().map(Asked::answer));
+        Some(())
+    }
+}
+
+impl Asked {
+    /// The inode, if it is about a connected UNIX socket and the other end is wanted.
+    fn inode_of_unix(&self) -> Option<u64> {
+        let socket = self.socket.as_ref()?.socket;
+        let is_wanted = self.question.peer != PeerWanted::No && socket.family == UNIX && socket.state == ESTABLISHED;
+        self.inode().filter(|_| is_wanted)
+    }
+}
+
+/// The ends, if it is about a TCP connection and the other end is wanted.
+fn tcp_ends(asked: &Asked) -> Option<(std::net::SocketAddr, std::net::SocketAddr)> {
+    let socket = asked.socket.as_ref()?.socket;
+    let is_tcp = socket.protocol == TCP && socket.kind == STREAM && socket.state != LISTEN;
+    socket.ends.filter(|(_, remote)| is_tcp && asked.question.peer == PeerWanted::All && remote.port() != 0)
+}
+
+/// Whether a socket in this state keeps its ends until it is closed.
+fn is_for_life(socket: &Socket) -> bool {
+    match (socket.family, &socket.ends) {
+        (UNIX, _) => socket.state != 7,
+        (_, Some((_, remote))) => socket.protocol == TCP && (remote.port() != 0 || socket.state == LISTEN),
+        _ => true,
+    }
+}
+
+/// Whether the kernel tells of UNIX sockets.
+fn is_told(diag: &UnixDiag) -> bool {
+    let inode = |socket: &UnixStream| rustix::fs::fstat(socket.as_fd()).ok().map(|stat| stat.st_ino);
+    UnixStream::pair().is_ok_and(|(one, other)| {
+        let (one, other) = (inode(&one), inode(&other));
+        other.is_some() && one.and_then(|one| diag.peer(one)) == other
+    })
+}
