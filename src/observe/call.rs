@@ -148,6 +148,18 @@ pub(super) fn descriptor(thread: &Thread<'_>, contents: &FileContents) -> Descri
     }
 }
 
+/// The system call that the thread is blocked in.
+///
+/// # Errors
+/// The mark for the columns about its file, if it is in none or that is not known: if the call was refused or is torn, its file is not
+/// known either.
+pub(super) fn call_with_file(thread: &Thread<'_>, contents: &FileContents) -> Result<SystemCall, Mark> {
+    system_call(thread, contents).map_err(|mark| match mark {
+        Mark::Running | Mark::KernelThread | Mark::KernelDirect | Mark::UserWorker => Mark::None,
+        other => other,
+    })
+}
+
 /// Appends the name of the file that the thread's system call is about to `row`.
 pub(super) fn extract_filename(
     form: FilenameForm,
@@ -155,13 +167,8 @@ pub(super) fn extract_filename(
     contents: &FileContents,
     row: &mut Observation,
 ) {
-    // If the system call was refused or is torn, its file is not known either.
-    if let Err(mark) = system_call(thread, contents) {
-        row.push_mark(match mark {
-            Mark::Running | Mark::KernelThread | Mark::KernelDirect | Mark::UserWorker => Mark::None,
-            other => other,
-        });
-        return;
+    if let Err(mark) = call_with_file(thread, contents) {
+        return row.push_mark(mark);
     }
     let fd = match contents.descriptor {
         Descriptor::Fd(fd) => fd,
@@ -181,7 +188,7 @@ pub(super) fn extract_filename(
             return row.push_text_with(|out| socket::write_connection(&told, form == FilenameForm::Summary, out));
         }
         if let Some(set) = epoll::watched(thread, contents) {
-            return row.push_text_with(|out| epoll::write_set(set, out));
+            return row.push_text_with(|out| epoll::write_set(set, form == FilenameForm::Summary, out));
         }
     }
     contents.push_value(Source::Fd, row, |link, row| {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::kernel::OpenFile;
+use crate::kernel::{EpollSet, OpenFile};
 use crate::proc::lookup::PerSource;
 use crate::proc::parse::stack::Entry;
 use crate::proc::source::{Source, SourceSet};
@@ -57,6 +57,8 @@ pub(super) struct KeptWait {
     pub(super) call: SystemCall,
     /// The file that a walk found in the descriptor argument.
     pub(super) file: Option<OpenFile>,
+    /// What a walk has found that the epoll instance watches.
+    pub(super) epoll: Option<EpollSet>,
 }
 
 /// The memory mappings of a process.

@@ -3,6 +3,7 @@
 use std::io::Write as _;
 use std::net::SocketAddr;
 
+use super::call::call_with_file;
 use super::contents::{Descriptor, FileContents};
 use super::thread::Thread;
 use crate::ask::column::SocketPart;
@@ -10,7 +11,7 @@ use crate::kernel::{OpenFile, Socket};
 use crate::proc::parse::star_digits;
 use crate::proc::source::Source;
 use crate::row::observation::{Mark, Observation};
-use crate::tasks::descriptors::{Found, Peer};
+use crate::tasks::descriptors::{Found, KnownSocket, Peer};
 
 /// `AF_…` and `SOCK_…`, of which a column shows more than the number.
 const UNIX: u16 = 1;
@@ -58,16 +59,29 @@ pub(super) struct Told<'a> {
     is_current: bool,
 }
 
+impl<'a> Told<'a> {
+    /// What a side reader has found out.
+    pub(super) fn of(known: &'a KnownSocket) -> Self {
+        let KnownSocket { socket, name, peer, is_current } = known;
+        Self { socket: *socket, name: name.as_deref(), peer: mark_of(*peer), is_current: *is_current }
+    }
+}
+
 /// What is known of the socket in the descriptor argument.
 ///
 /// # Errors
 /// The mark for the columns about it.
 pub(super) fn told<'a>(thread: &Thread<'_>, contents: &'a FileContents) -> Result<Told<'a>, Mark> {
+    call_with_file(thread, contents)?;
     if !matches!(contents.descriptor, Descriptor::Fd(_)) {
         return Err(Mark::None);
     }
     if let Some(file) = open_file(thread, contents) {
         let mut told = Told { socket: file.socket.ok_or(Mark::None)?, name: None, peer: Mark::None, is_current: true };
+        if told.socket.family == UNIX && told.socket.state == LISTEN {
+            // The kernel notes the listening process itself, for those that will connect.
+            (told.socket.peer_pid, told.socket.peer_comm) = (None, [0; 16]);
+        }
         // A side reader adds the process at the other end of a TCP connection.
         match &contents.found {
             Some(Found::Socket(known)) => {
@@ -76,7 +90,7 @@ pub(super) fn told<'a>(thread: &Thread<'_>, contents: &'a FileContents) -> Resul
             }
             Some(Found::Unread | Found::Stale) => told.peer = Mark::Unread,
             Some(Found::Failed(error)) => told.peer = (*error).into(),
-            Some(Found::Set(_) | Found::Nowhere) | None => {}
+            Some(Found::Set(_) | Found::Only(_) | Found::Nowhere) | None => {}
         }
         return Ok(told);
     }
@@ -84,16 +98,11 @@ pub(super) fn told<'a>(thread: &Thread<'_>, contents: &'a FileContents) -> Resul
         return Err(Mark::None);
     }
     match &contents.found {
-        Some(Found::Socket(known)) => Ok(Told {
-            socket: known.socket,
-            name: known.name.as_deref(),
-            peer: mark_of(known.peer),
-            is_current: known.is_current,
-        }),
+        Some(Found::Socket(known)) => Ok(Told::of(known)),
         Some(Found::Unread) => Err(Mark::Unread),
         Some(Found::Stale) => Err(Mark::Stale),
         Some(Found::Failed(error)) => Err((*error).into()),
-        Some(Found::Set(_) | Found::Nowhere) | None => Err(Mark::Unsupported),
+        Some(Found::Set(_) | Found::Only(_) | Found::Nowhere) | None => Err(Mark::Unsupported),
     }
 }
 

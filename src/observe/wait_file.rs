@@ -2,6 +2,7 @@
 
 use super::call::system_call;
 use super::contents::{Descriptor, KeptWait};
+use super::epoll;
 use super::plan::ObservePlan;
 use super::reader::{ReadTarget, ThreadReader};
 use super::socket::open_file;
@@ -54,17 +55,20 @@ impl ThreadReader {
     /// What the thread waits on, if the link or a walk says too little of it.
     fn unknown_subject(&self, plan: &ObservePlan, thread: &Thread<'_>) -> Option<Subject> {
         let Descriptor::Fd(fd) = self.contents.descriptor else { return None };
-        if let Some(file) = open_file(thread, &self.contents) {
-            let ends = file.socket.filter(|socket| plan.peer == PeerWanted::All && has_tcp_peer(socket))?.ends;
+        if let Some(file) = open_file(thread, &self.contents)
+            && let Some(socket) = file.socket
+        {
+            let ends = Some(socket).filter(|socket| plan.peer == PeerWanted::All && has_tcp_peer(socket))?.ends;
             return Some(Subject::Socket { inode: file.inode, ends });
+        }
+        if let Some(set) = thread.record.and_then(|record| record.epoll()) {
+            return (plan.counts_sets && epoll::is_worth_asking(set)).then_some(Subject::Epoll { fd });
         }
         let link = self.contents.bytes(Source::Fd).ok()?;
         if let Some(number) = link.strip_prefix(b"socket:[").and_then(|rest| rest.strip_suffix(b"]")) {
             return Some(Subject::Socket { inode: unsigned(number)?, ends: None });
         }
-        let is_set = plan.counts_sets
-            && link == b"anon_inode:[eventpoll]"
-            && thread.record.is_none_or(|record| record.epoll().is_none());
+        let is_set = plan.counts_sets && link == b"anon_inode:[eventpoll]";
         let call = system_call(thread, &self.contents).ok().filter(|_| is_set)?;
         let name = syscall::name(call.abi, call.number)?;
         EPOLLS.contains(&name).then_some(Subject::Epoll { fd })
@@ -96,7 +100,11 @@ impl ThreadReader {
             };
             contents.push((source, kept));
         }
-        let kept = KeptWait { call, file: open_file(thread, &self.contents) };
+        let kept = KeptWait {
+            call,
+            file: open_file(thread, &self.contents),
+            epoll: thread.record.and_then(|record| record.epoll()),
+        };
         Some(DeferredWait { question, kept, descriptor: self.contents.descriptor, contents })
     }
 

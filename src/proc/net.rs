@@ -41,8 +41,8 @@ impl ProcRoot {
     /// The id of psn's own network namespace; `None` if the root is not that of psn's own system.
     #[must_use]
     pub(crate) fn own_net_namespace(&self) -> Option<u64> {
-        let link = self.link_at(self.fd.as_fd(), c"self/ns/net", Source::Socket).ok()?;
-        ns_id(&link).filter(|_| self.is_proc())
+        let link = self.is_proc().then(|| self.link_at(self.fd.as_fd(), c"self/ns/net", Source::Socket))?;
+        ns_id(&link.ok()?)
     }
 
     /// Reads a table of the sockets of a thread's network namespace, such as `net/tcp`, line by line, until its end or until `take`

@@ -21,4 +21,4 @@ mod visit;
 mod watch;
 
 pub use desk::Descriptors;
-pub(crate) use question::{Found, KnownSet, Peer, PeerWanted, Question, Subject};
+pub(crate) use question::{Found, KnownSet, KnownSocket, Peer, PeerWanted, Question, Subject};

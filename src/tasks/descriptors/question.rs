@@ -62,11 +62,13 @@ pub(crate) struct KnownSocket {
     pub(crate) is_current: bool,
 }
 
-/// How many files an epoll instance watches, by kind.
+/// How many files an epoll instance watches, by kind. Timers are timerfds, events eventfds and signalfds.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct KnownSet {
     pub(crate) sockets: u32,
     pub(crate) pipes: u32,
+    pub(crate) timers: u32,
+    pub(crate) events: u32,
     pub(crate) others: u32,
     /// Whether there are more, which were not counted.
     pub(crate) has_more: bool,
@@ -75,6 +77,11 @@ pub(crate) struct KnownSet {
 impl KnownSet {
     /// No more files of a set are counted.
     pub(crate) const MAX_FILES: u32 = 4096;
+
+    /// How many files were counted.
+    pub(crate) const fn files(&self) -> u32 {
+        self.sockets + self.pipes + self.timers + self.events + self.others
+    }
 }
 
 /// An answer.
@@ -82,6 +89,8 @@ impl KnownSet {
 pub(crate) enum Found {
     Socket(Arc<KnownSocket>),
     Set(KnownSet),
+    /// An epoll instance that watches one socket, and nothing else.
+    Only(Arc<KnownSocket>),
     /// It was not read yet.
     Unread,
     /// What was read may not belong to the row.
@@ -96,7 +105,7 @@ impl Found {
     /// Whether there is nothing more to find out about the same wait.
     pub(super) fn is_final(&self) -> bool {
         match self {
-            Self::Socket(socket) => socket.is_current && socket.peer != Peer::Unread,
+            Self::Socket(socket) | Self::Only(socket) => socket.is_current && socket.peer != Peer::Unread,
             Self::Set(_) | Self::Nowhere | Self::Failed(_) => true,
             Self::Unread | Self::Stale => false,
         }

@@ -8,31 +8,34 @@ use foldhash::fast::RandomState;
 use rustix::fs::{fstat, major, minor};
 
 use crate::proc::net::ThreadId;
-use crate::proc::parse::fdinfo;
-use crate::proc::{Buffer, ProcRoot, ReadError};
+use crate::proc::parse::fdinfo::{self, Watched};
+use crate::proc::source::Source;
+use crate::proc::{Buffer, ProcRoot, ReadError, TaskDir};
 use crate::tasks::descriptors::question::{Found, KnownSet};
 
 /// The sets that were read.
 #[derive(Debug)]
 pub(super) struct Sets {
     /// What was read last of a process's descriptor.
-    last: HashMap<(u32, u32), KnownSet, RandomState>,
+    last: HashMap<(u32, u32), ReadSet, RandomState>,
     /// The devices of sockets and of pipes, as the kernel numbers them.
     devices: [Option<u64>; 2],
 }
 
 /// What was read of a set.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct ReadSet {
     pub(super) set: KnownSet,
-    /// Whether it was the same the last time.
-    pub(super) is_as_before: bool,
+    /// The inode, if it watches one socket and nothing else.
+    pub(super) only: Option<u64>,
 }
 
 impl Sets {
     /// The set of a process that has more files open is not read: the kernel makes the whole text for the first byte of it, while
     /// the program cannot use the set.
     pub(super) const MAX_OPEN: u64 = 65_536;
+    /// Of so many files of a set at most, the link is read to tell what they are.
+    const MAX_LINKS: usize = 8;
     /// The most sets that are kept.
     const MAX: usize = 1 << 16;
 
@@ -45,7 +48,7 @@ impl Sets {
         Self { last: HashMap::default(), devices: [sockets, pipes] }
     }
 
-    /// Reads the set behind a thread's descriptor. Where there is none, the answer.
+    /// Reads the set behind a thread's descriptor, and tells whether it was the same the last time. Where there is none, the answer.
     pub(super) fn read(
         &mut self,
         root: &ProcRoot,
@@ -53,23 +56,16 @@ impl Sets {
         fd: u32,
         buffer: &mut Buffer,
         account: &mut dyn FnMut(Result<(), ReadError>),
-    ) -> Result<ReadSet, Found> {
-        let key = (of.tgid, fd);
+    ) -> Result<(ReadSet, bool), Found> {
         if root.open_files(of.tgid).is_some_and(|open| open > Self::MAX_OPEN) {
             return Err(Found::Nowhere);
         }
-        let (mut set, mut is_told) = (KnownSet::default(), true);
+        let (mut read, mut is_told, mut others) = (ReadSet::default(), true, Vec::new());
         let result = root.read_fdinfo(of, fd, buffer, &mut |line| {
             for file in fdinfo::watched(line) {
-                set.has_more = set.sockets + set.pipes + set.others >= KnownSet::MAX_FILES;
-                if set.has_more {
-                    return ControlFlow::Break(());
-                }
                 is_told &= file.device.is_some();
-                match file.device {
-                    device if device == self.devices[0] => set.sockets += 1,
-                    device if device == self.devices[1] => set.pipes += 1,
-                    _ => set.others += 1,
+                if !self.add(&mut read, file, &mut others) {
+                    return ControlFlow::Break(());
                 }
             }
             ControlFlow::Continue(())
@@ -79,20 +75,61 @@ impl Sets {
         if !is_told {
             return Err(Found::Failed(ReadError::Unsupported));
         }
+        read.only = read.only.filter(|_| read.set.files() == 1);
+        for descriptor in others {
+            let link = root.read_task_link(TaskDir { tgid: of.tgid, dir: None }, of.tid, Source::Fd, Some(descriptor));
+            account(link.as_ref().map(drop).map_err(|error| *error));
+            count_other(&mut read.set, &link.unwrap_or_default());
+        }
         if self.last.len() >= Self::MAX {
             self.last.clear();
         }
-        let is_as_before = self.last.insert(key, set) == Some(set);
-        Ok(ReadSet { set, is_as_before })
+        let is_as_before = self.last.insert((of.tgid, fd), read) == Some(read);
+        Ok((read, is_as_before))
+    }
+
+    /// Counts a file; `others` gets the descriptors of those of which more has to be read. False if it is one too many.
+    fn add(&self, read: &mut ReadSet, file: Watched, others: &mut Vec<u32>) -> bool {
+        let set = &mut read.set;
+        set.has_more = set.files() >= KnownSet::MAX_FILES;
+        if set.has_more {
+            return false;
+        }
+        match file.device {
+            device if device == self.devices[0] => {
+                set.sockets += 1;
+                read.only = file.inode;
+            }
+            device if device == self.devices[1] => set.pipes += 1,
+            _ => {
+                set.others += 1;
+                if others.len() < Self::MAX_LINKS {
+                    others.push(file.descriptor);
+                }
+            }
+        }
+        true
     }
 
     /// What was read last of a large set, which is not read again for each row.
     pub(super) fn large(&self, of: ThreadId, fd: u32) -> Option<KnownSet> {
-        self.last.get(&(of.tgid, fd)).copied().filter(|set| set.has_more)
+        self.last.get(&(of.tgid, fd)).map(|read| read.set).filter(|set| set.has_more)
     }
 
     /// Forgets what was read, so that large sets are read again.
     pub(super) fn forget(&mut self) {
         self.last.clear();
     }
+}
+
+/// Counts one of the other files by its link.
+fn count_other(set: &mut KnownSet, link: &[u8]) {
+    let count = match link {
+        b"anon_inode:[timerfd]" => &mut set.timers,
+        b"anon_inode:[eventfd]" | b"anon_inode:[signalfd]" => &mut set.events,
+        // Or the number belongs to another file since the set got this one.
+        _ => return,
+    };
+    *count += 1;
+    set.others -= 1;
 }

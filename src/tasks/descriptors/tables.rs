@@ -131,6 +131,11 @@ impl Namespaces {
         failure.filter(|_| is_nothing).map_or(Ok(()), Err)
     }
 
+    /// Drops what was read of a namespace.
+    pub(super) fn drop_one(&mut self, id: u64) {
+        self.by_id.remove(&id);
+    }
+
     /// Drops the namespace that was not asked for the longest, if there are too many.
     fn make_room(&mut self) {
         if self.by_id.len() >= Self::MAX

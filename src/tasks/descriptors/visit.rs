@@ -1,5 +1,6 @@
 //! How the reader answers the questions of a tick.
 
+use std::cell::OnceCell;
 use std::collections::{HashMap, HashSet};
 use std::os::fd::AsFd as _;
 use std::os::unix::net::UnixStream;
@@ -36,8 +37,9 @@ const LARGE_SETS: Duration = Duration::from_mins(1);
 #[derive(Debug)]
 pub(super) struct Visitor {
     root: ProcRoot,
-    /// psn's own network namespace, and the kernel's answers about UNIX sockets in it.
-    own: Option<(u64, UnixDiag)>,
+    /// psn's own network namespace, and the kernel's answers about UNIX sockets in it. Opened for the first question about one;
+    /// then `None` if the kernel does not answer.
+    own: OnceCell<Option<(u64, UnixDiag)>>,
     namespaces: Namespaces,
     sets: Sets,
     sets_since: Instant,
@@ -53,6 +55,8 @@ struct Asked {
     question: Question,
     found: Found,
     is_confirmed: bool,
+    /// The inode of the one socket that an epoll instance watches.
+    only: Option<u64>,
     socket: Option<KnownSocket>,
     /// The inode of the socket at the other end, if its owner is wanted.
     other: Option<u64>,
@@ -60,14 +64,23 @@ struct Asked {
 
 impl Asked {
     fn new(question: Question) -> Self {
-        Self { question, found: Found::Unread, is_confirmed: false, socket: None, other: None }
+        Self { question, found: Found::Unread, is_confirmed: false, only: None, socket: None, other: None }
     }
 
-    /// The inode, and the ends if a walk has told them, if it is about a socket.
+    /// The inode, if it is about a socket.
     const fn inode(&self) -> Option<u64> {
         match self.question.subject {
             Subject::Socket { inode, .. } => Some(inode),
-            Subject::Epoll { .. } => None,
+            Subject::Epoll { .. } => self.only,
+        }
+    }
+
+    /// Notes that the socket is not known. Of an epoll instance it is known nevertheless that it watches one socket.
+    fn fail(&mut self, found: Found) {
+        match self.question.subject {
+            Subject::Socket { .. } => self.found = found,
+            // It is asked for again if there is more to be known.
+            Subject::Epoll { .. } => self.is_confirmed &= found.is_final(),
         }
     }
 
@@ -84,9 +97,10 @@ impl Asked {
     }
 
     fn answer(&self) -> (Question, Found, bool) {
-        let found = match &self.socket {
-            Some(socket) => Found::Socket(Arc::new(socket.clone())),
-            None => self.found.clone(),
+        let found = match (&self.socket, self.only) {
+            (Some(socket), None) => Found::Socket(Arc::new(socket.clone())),
+            (Some(socket), Some(_)) => Found::Only(Arc::new(socket.clone())),
+            (None, _) => self.found.clone(),
         };
         (self.question, found, self.is_confirmed)
     }
@@ -94,9 +108,8 @@ impl Asked {
 
 impl Visitor {
     pub(super) fn new(root: ProcRoot) -> Self {
-        let diag = UnixDiag::open().filter(is_told);
         Self {
-            own: root.own_net_namespace().zip(diag),
+            own: OnceCell::new(),
             root,
             namespaces: Namespaces::default(),
             sets: Sets::new(),
@@ -116,15 +129,15 @@ impl Visitor {
             self.sets_since = Instant::now();
         }
         self.namespaces.drop_if_full();
-        for (id, of) in self.by_namespace(&mut asked, watch)? {
-            let mut here: Vec<&mut Asked> = Vec::with_capacity(of.len());
-            here.extend(asked.iter_mut().enumerate().filter(|(index, _)| of.contains(index)).map(|(_, asked)| asked));
-            self.find_sockets(id, &mut here, watch)?;
-        }
         for asked in &mut asked {
             if let Subject::Epoll { fd } = asked.question.subject {
                 self.count_set(asked, fd, watch)?;
             }
+        }
+        for (id, of) in self.by_namespace(&mut asked, watch)? {
+            let mut here: Vec<&mut Asked> = Vec::with_capacity(of.len());
+            here.extend(asked.iter_mut().enumerate().filter(|(index, _)| of.contains(index)).map(|(_, asked)| asked));
+            self.find_sockets(id, &mut here, watch)?;
         }
         for asked in &mut asked {
             let owner = asked.other.map(|inode| self.owners.of(inode));
@@ -149,7 +162,7 @@ impl Visitor {
             health.record(Source::Socket, &id);
             match id {
                 Ok(id) => _ = by_namespace.entry(id).or_default().insert(index),
-                Err(error) => asked.found = Found::Failed(error),
+                Err(error) => asked.fail(Found::Failed(error)),
             }
         }
         Some(by_namespace)
@@ -157,34 +170,39 @@ impl Visitor {
 
     /// Finds the sockets of one namespace in its tables, which are read again if there is time.
     fn find_sockets(&mut self, id: u64, asked: &mut [&mut Asked], watch: &Watch) -> Option<()> {
-        let is_fresh = self.budget.has_left() && self.read_tables(id, asked, watch)?;
+        let read = if self.budget.has_left() { Some(self.read_tables(id, asked, watch)?) } else { None };
+        let is_fresh = matches!(read, Some(Ok(())));
         for asked in &mut *asked {
+            if let Some(Err(error)) = read {
+                asked.fail(Found::Failed(error));
+                continue;
+            }
             let Some(inode) = asked.inode() else { continue };
             if is_fresh {
                 asked.is_confirmed = self.confirms(&asked.question, watch)?;
             }
             let Some(namespace) = self.namespaces.known(id) else { continue };
-            asked.found = match namespace.find(inode) {
+            match namespace.find(inode) {
                 Some((socket, name)) if asked.is_confirmed || is_for_life(&socket) => {
-                    let (name, is_current) = (name.map(Into::into), asked.is_confirmed);
+                    let (name, is_current) = (name.map(Into::into), asked.is_confirmed && is_fresh);
                     asked.socket = Some(KnownSocket { socket, name, peer: Peer::None, is_current });
-                    continue;
                 }
-                Some(_) => Found::Stale,
-                None if !is_fresh => Found::Stale,
-                None if namespace.is_cut => Found::Failed(ReadError::Dropped(rustix::io::Errno::NOBUFS)),
-                None => Found::Nowhere,
-            };
+                Some(_) => asked.fail(Found::Stale),
+                None if !is_fresh => asked.fail(Found::Unread),
+                None if namespace.is_cut => asked.fail(Found::Failed(ReadError::Dropped(rustix::io::Errno::NOBUFS))),
+                None => asked.fail(Found::Nowhere),
+            }
         }
         self.find_other_ends(id, asked, is_fresh);
         Some(())
     }
 
-    /// Reads the tables of a namespace through one of the threads that are in it. Whether they could be read.
-    fn read_tables(&mut self, id: u64, asked: &[&mut Asked], watch: &Watch) -> Option<bool> {
+    /// Reads the tables of a namespace through one of the threads that are in it.
+    fn read_tables(&mut self, id: u64, asked: &[&mut Asked], watch: &Watch) -> Option<Result<(), ReadError>> {
         /// Threads may end.
         const ATTEMPTS: usize = 3;
         let Self { root, namespaces, budget, buffer, health, .. } = self;
+        let mut failure = ReadError::Gone;
         for asked in asked.iter().take(ATTEMPTS) {
             let of = asked.question.of;
             watch.enter(of.tgid)?;
@@ -196,18 +214,23 @@ impl Visitor {
                     Step::Ended(result) => health.record(Source::Socket, &result),
                 })
             });
+            // It may have entered another namespace meanwhile, or have ended.
+            let is_there = budget.spend(|| root.net_namespace(of)) == Ok(id);
             watch.leave()?;
-            if result.is_ok() {
-                return Some(true);
+            match result {
+                Ok(()) if is_there => return Some(Ok(())),
+                Ok(()) => namespaces.drop_one(id),
+                Err(error) => failure = error,
             }
         }
-        Some(false)
+        Some(Err(failure))
     }
 
     /// Finds the sockets at the other ends, of those questions that want to know.
     fn find_other_ends(&mut self, id: u64, asked: &mut [&mut Asked], is_fresh: bool) {
-        let Self { own, namespaces, .. } = self;
-        let diag = own.as_ref().filter(|(own, _)| *own == id).map(|(_, diag)| diag);
+        let Self { root, own, namespaces, .. } = self;
+        let own = || own.get_or_init(|| root.own_net_namespace().zip(UnixDiag::open().filter(is_told)));
+        let diag = || own().as_ref().filter(|(own, _)| *own == id).map(|(_, diag)| diag);
         let Some(namespace) = namespaces.known(id) else { return };
         let ends = asked.iter().filter_map(|asked| tcp_ends(asked)).collect();
         let others = namespace.other_ends(&ends);
@@ -221,7 +244,7 @@ impl Visitor {
             }
             let inode = asked.inode_of_unix();
             if let (Some(known), Some(inode)) = (&mut asked.socket, inode) {
-                let Some(diag) = diag else {
+                let Some(diag) = diag() else {
                     known.peer = Peer::Unsupported;
                     continue;
                 };
@@ -268,7 +291,10 @@ impl Visitor {
         watch.leave()?;
         asked.is_confirmed = self.confirms(&asked.question, watch)?;
         asked.found = match read {
-            Ok(ReadSet { set, is_as_before }) if is_as_before || asked.is_confirmed || set.has_more => Found::Set(set),
+            Ok((ReadSet { set, only }, is_as_before)) if is_as_before || asked.is_confirmed || set.has_more => {
+                asked.only = only;
+                Found::Set(set)
+            }
             Ok(_) => Found::Stale,
             Err(found) => found,
         };
