@@ -21,8 +21,8 @@ pub(super) struct SystemCall {
     pub(super) abi: Abi,
     pub(super) number: i64,
     pub(super) args: [u64; 6],
-    sp: u64,
-    pc: u64,
+    pub(super) sp: u64,
+    pub(super) pc: u64,
 }
 
 /// The system call that the thread is blocked in.

@@ -7,10 +7,11 @@ use crate::proc::parse::stack::Entry;
 use crate::proc::source::{Source, SourceSet};
 use crate::proc::{Buffer, ReadError};
 use crate::row::observation::{Mark, Observation};
+use crate::tasks::lookups::{Mount, MountView};
 
 /// The sources that say what a thread waits for. They make sense only together with the state at the time they were read.
 pub(super) const WAIT_SOURCES: SourceSet =
-    SourceSet::of(&[Source::Syscall, Source::Wchan, Source::Wait, Source::Stack, Source::Fd]);
+    SourceSet::of(&[Source::Syscall, Source::Wchan, Source::Wait, Source::Stack, Source::Fd, Source::Fdinfo]);
 
 impl From<ReadError> for Mark {
     fn from(error: ReadError) -> Self {
@@ -60,6 +61,10 @@ pub(super) struct FileContents {
     pub(super) sleep: Option<(u64, u64)>,
     /// The mappings of the thread's process.
     pub(super) mappings: Result<SmapsText, Mark>,
+    /// From where the thread sees mounts, once that was read.
+    pub(super) mount_view: Option<Result<MountView, Mark>>,
+    /// The mount of the file of the descriptor.
+    pub(super) mount: Result<Arc<Mount>, Mark>,
 }
 
 impl Default for FileContents {
@@ -71,6 +76,8 @@ impl Default for FileContents {
             entry: None,
             sleep: None,
             mappings: Err(Mark::Unread),
+            mount_view: None,
+            mount: Err(Mark::Unread),
         }
     }
 }
@@ -83,6 +90,8 @@ impl FileContents {
         self.entry = None;
         self.sleep = None;
         self.mappings = Err(Mark::Unread);
+        self.mount_view = None;
+        self.mount = Err(Mark::Unread);
     }
 
     /// The buffer to read `source` into.
@@ -126,6 +135,7 @@ impl FileContents {
             self.set(source, Err(Mark::Blocked));
         }
         self.mappings = Err(Mark::Blocked);
+        self.mount = Err(Mark::Blocked);
     }
 
     /// Marks the wait sources as read at different times, except those that were refused: that is so at any time.

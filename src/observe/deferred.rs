@@ -5,6 +5,7 @@
 
 use std::sync::{Arc, Mutex};
 
+use super::lookups::LookupsWanted;
 use super::thread::Thread;
 use super::titles::{FactsWanted, Title};
 use crate::row::observation::Observation;
@@ -26,11 +27,21 @@ pub(super) struct Waiting {
     pub(super) tgid: u32,
     pub(super) starttime_ticks: u64,
     pub(super) state: u8,
-    pub(super) facts: Arc<ProcessFacts>,
+    pub(super) facts: Option<Arc<ProcessFacts>>,
     pub(super) title: Title,
     /// The thread's name, if the row waits for mappings.
     pub(super) comm: Option<Box<[u8]>>,
+    pub(super) lookups: LookupsWanted,
     pub(super) memory: Option<Arc<Mutex<TaskMemory>>>,
+}
+
+/// What a deferred row waits for.
+#[derive(Debug)]
+pub(super) struct Wanted {
+    /// The facts of its process, if the plan shows any.
+    pub(super) facts: Option<Arc<ProcessFacts>>,
+    pub(super) of_facts: FactsWanted,
+    pub(super) lookups: LookupsWanted,
 }
 
 impl DeferredRows {
@@ -50,7 +61,7 @@ impl DeferredRows {
 
     /// Whether there is memory for another row.
     pub(super) fn has_room(&self) -> bool {
-        self.rows.size() < Self::MAX_BYTES
+        self.rows.size() + size_of_val(&*self.waiting) < Self::MAX_BYTES
     }
 
     /// Defers the row of a thread. `memory` is what is kept with the thread.
@@ -58,19 +69,20 @@ impl DeferredRows {
         &mut self,
         row: &Observation,
         thread: &Thread<'_>,
-        facts: &Arc<ProcessFacts>,
-        wanted: FactsWanted,
+        wanted: Wanted,
         memory: Option<Arc<Mutex<TaskMemory>>>,
     ) {
+        let Wanted { facts, of_facts, lookups } = wanted;
         self.rows.push_row(row);
         self.waiting.push(Waiting {
             tid: row.tid,
             tgid: row.tgid,
             starttime_ticks: row.starttime_ticks,
             state: row.state,
-            facts: Arc::clone(facts),
-            title: wanted.title,
-            comm: wanted.awaits_mappings.then(|| thread.comm.into()),
+            facts,
+            title: of_facts.title,
+            comm: of_facts.awaits_mappings.then(|| thread.comm.into()),
+            lookups,
             memory,
         });
     }
@@ -89,9 +101,21 @@ impl DeferredRows {
         self.waiting.iter().any(|waiting| waiting.comm.is_some())
     }
 
-    /// The side readers that rows wait for; `None` if there are no rows.
+    /// Whether there are no rows.
+    #[must_use]
+    pub(crate) const fn is_empty(&self) -> bool {
+        self.waiting.is_empty()
+    }
+
+    /// The side readers of facts that rows wait for; `None` if there are none.
     #[must_use]
     pub(crate) fn readers(&self) -> Option<&Arc<SideReaders>> {
-        self.waiting.first().map(|waiting| waiting.facts.readers())
+        self.waiting.iter().find_map(|waiting| waiting.facts.as_ref()).map(|facts| facts.readers())
+    }
+
+    /// Whether a row waits for what it asks of its own wait.
+    #[must_use]
+    pub(crate) fn wait_for_lookups(&self) -> bool {
+        self.waiting.iter().any(|waiting| waiting.lookups.must_wait())
     }
 }

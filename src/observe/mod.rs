@@ -24,6 +24,9 @@ mod deferred;
 mod entry_cache;
 mod extract;
 mod idle;
+mod lookups;
+mod mount;
+mod path;
 mod plan;
 mod reader;
 mod socket;
@@ -35,7 +38,7 @@ mod wait_age;
 pub(crate) mod walked;
 
 use self::counter::Counter;
-use self::deferred::Waiting;
+use self::deferred::{Waiting, Wanted};
 use self::plan::ObservePlan;
 use self::reader::{ReadTarget, SwitchCheck, ThreadReader, held};
 use self::wait::WaitCheck;
@@ -77,7 +80,7 @@ impl Observer {
     pub(crate) fn new(context: &Context, fold: Fold) -> Self {
         let plan = ObservePlan::new(context);
         Self {
-            reader: ThreadReader::new(&context.root),
+            reader: ThreadReader::new(&context.root, context.lookups.as_ref()),
             counter: Counter::new(&plan, fold),
             plan,
             stat: Buffer::default(),
@@ -208,18 +211,23 @@ impl Observer {
         self.count(thread, target.memory, at);
     }
 
-    /// Reads the facts of the process. False if the row is deferred, because some of them are being read.
+    /// Reads the facts of the process, and what the row asks of its wait. False if the row is deferred, because some of that is
+    /// being read.
     fn read_facts(&mut self, target: &mut ReadTarget<'_>, thread: &Thread<'_>) -> bool {
         let process = target.process;
-        let Some(facts) = &process.facts else { return true };
         let wanted = self.reader.request_facts(&self.plan, target, thread);
-        if wanted.must_wait() && self.counter.deferred.has_room() {
+        let lookups = self.reader.request_lookups(&self.plan, target, thread);
+        if (wanted.must_wait() || lookups.must_wait()) && self.counter.deferred.has_room() {
             let Counter { deferred, row, .. } = &mut self.counter;
-            deferred.push(row, thread, facts, wanted, target.task.kept_memory());
+            let wanted = Wanted { facts: process.facts.clone(), of_facts: wanted, lookups };
+            deferred.push(row, thread, wanted, target.task.kept_memory());
             return false;
         }
-        let title = if wanted.must_wait() { titles::Title::Stale } else { wanted.title };
-        self.reader.load_facts(&self.plan, facts, title, wanted.awaits_mappings.then_some(thread.comm));
+        if let Some(facts) = &process.facts {
+            let title = if wanted.must_wait() { titles::Title::Stale } else { wanted.title };
+            self.reader.load_facts(&self.plan, facts, title, wanted.awaits_mappings.then_some(thread.comm));
+        }
+        self.reader.load_lookups(lookups);
         true
     }
 
@@ -237,11 +245,14 @@ impl Observer {
         let mut spare = std::mem::take(&mut self.spare);
         deferred.drain(|rows, index, waiting| {
             rows.load(index, &mut self.counter.row);
-            let Waiting { tid, tgid, starttime_ticks, state, facts, title, comm, memory } = waiting;
+            let Waiting { tid, tgid, starttime_ticks, state, facts, title, comm, lookups, memory } = waiting;
             let row = &mut self.counter.row;
             (row.tid, row.tgid, row.starttime_ticks, row.state) = (tid, tgid, starttime_ticks, state);
             self.reader.reset();
-            self.reader.load_facts(&self.plan, &facts, title, comm.as_deref());
+            if let Some(facts) = facts {
+                self.reader.load_facts(&self.plan, &facts, title, comm.as_deref());
+            }
+            self.reader.load_lookups(lookups);
             let mut lock = memory.as_ref().map(|memory| memory.try_lock());
             let memory = lock.as_mut().and_then(held).unwrap_or(&mut spare);
             self.count(&Thread::unknown(tgid, tid, starttime_ticks, state), memory, at);

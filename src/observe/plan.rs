@@ -10,6 +10,7 @@ use crate::ask::column::{Column, Extract};
 use crate::ask::plan::Plan;
 use crate::proc::ProcRoot;
 use crate::proc::source::Source;
+use crate::tasks::lookups::LookupReaders;
 use crate::tasks::users::Users;
 
 /// What all observers of a run are made from.
@@ -21,6 +22,8 @@ pub struct Context {
     pub plan: Plan,
     /// The names of users.
     pub users: Arc<Users>,
+    /// Who reads what rows ask of their own waits, if a column shows that.
+    pub lookups: Option<Arc<LookupReaders>>,
 }
 
 /// The plan of a run, as one observer uses it.

@@ -302,13 +302,22 @@ impl Sampler {
     }
 }
 
-/// Waits for the titles that rows of these lanes wait for, as long as the tick allows, and counts the rows.
+/// Waits for what rows of these lanes wait for, titles and lookups, as long as the tick allows, and counts the rows.
 fn finish_deferred(lanes: &mut [Box<Lane>], at: TickTime, deadline: Deadline<'_>, is_complete: bool) {
+    if !is_complete || lanes.iter_mut().all(|lane| lane.observer.counter.deferred.is_empty()) {
+        return;
+    }
     let readers = lanes.iter_mut().find_map(|lane| lane.observer.counter.deferred.readers().cloned());
-    let Some(readers) = readers.filter(|_| is_complete) else { return };
+    let with_lookups = lanes.iter_mut().any(|lane| lane.observer.counter.deferred.wait_for_lookups());
+    let lookups = lanes.iter_mut().find_map(|lane| lane.observer.reader.lookups().filter(|_| with_lookups).cloned());
     let with_mappings = lanes.iter_mut().any(|lane| lane.observer.counter.deferred.wait_for_mappings());
     let until = titles::deadline(at.now_ns, monotonic_ns(), deadline.next_due_ns);
-    readers.settle_rows(with_mappings, until, deadline.stopped);
+    if let Some(readers) = readers {
+        readers.settle_rows(with_mappings, until, deadline.stopped);
+    }
+    if let Some(lookups) = lookups {
+        lookups.settle(until, deadline.stopped);
+    }
     lanes.iter_mut().for_each(|lane| lane.observer.finish_deferred(at));
 }
 

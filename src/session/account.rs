@@ -105,7 +105,8 @@ impl Engine {
     /// The processes that blocked a reader, each once.
     fn blockers(&self) -> Vec<BlockingProcess> {
         let mut blockers = self.sampler.blocking_processes();
-        let of_side_readers = self.side_readers.as_ref().map(|readers| readers.blockers()).unwrap_or_default();
+        let mut of_side_readers = self.side_readers.as_ref().map(|readers| readers.blockers()).unwrap_or_default();
+        of_side_readers.extend(self.lookups.iter().flat_map(|readers| readers.blockers()));
         blockers.extend(of_side_readers.into_iter().map(|tgid| BlockingProcess {
             tgid,
             name: Vec::new(),
