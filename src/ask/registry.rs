@@ -3,7 +3,9 @@
 //! One table gives `--list`, the plan of a run, `docs/columns.md` and the schema of recordings.
 
 use crate::ask::column::Kind::{Counter, Gauge, Id, Text};
-use crate::ask::column::{Column, Extract, FilenameForm, SmapsPart, SocketPart, StatusForm, SyscallPart, WaitPart};
+use crate::ask::column::{
+    Column, Extract, FilenameForm, MountPart, SmapsPart, SocketPart, StatusForm, SyscallPart, WaitPart,
+};
 use crate::proc::parse::stat::field;
 use crate::proc::source::Source;
 
@@ -172,6 +174,27 @@ pub static COLUMNS: &[Column] = &[
     ),
     Column::filename("basename", FilenameForm::Basename, "last component of filename"),
     Column::filename("dirname", FilenameForm::Dirname, "directory of filename"),
+    Column::new(
+        "mount",
+        Text,
+        Source::Mounts,
+        Extract::Mount(MountPart::Point),
+        "mount point of the file of the descriptor argument, as the thread sees it",
+    ),
+    Column::new(
+        "device",
+        Text,
+        Source::Mounts,
+        Extract::Mount(MountPart::Device),
+        "what that mount is of: a disk, an NFS server with its export, or the kind of file system if it has no source",
+    ),
+    Column::new(
+        "path",
+        Text,
+        Source::Path,
+        Extract::Path,
+        "path that the system call was given (open, stat, unlink and others), as the program wrote it",
+    ),
     // The socket of the descriptor argument
     Column::socket(
         "proto",

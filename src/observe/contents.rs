@@ -9,11 +9,11 @@ use crate::proc::source::{Source, SourceSet};
 use crate::proc::syscall::Abi;
 use crate::proc::{Buffer, ReadError};
 use crate::row::observation::{Mark, Observation};
-use crate::tasks::descriptors::Found;
+use crate::tasks::lookups::{Found, Mount, MountView};
 
 /// The sources that say what a thread waits for. They make sense only together with the state at the time they were read.
 pub(super) const WAIT_SOURCES: SourceSet =
-    SourceSet::of(&[Source::Syscall, Source::Wchan, Source::Wait, Source::Stack, Source::Fd]);
+    SourceSet::of(&[Source::Syscall, Source::Wchan, Source::Wait, Source::Stack, Source::Fd, Source::Fdinfo]);
 
 impl From<ReadError> for Mark {
     fn from(error: ReadError) -> Self {
@@ -87,6 +87,10 @@ pub(super) struct FileContents {
     pub(super) sleep: Option<(u64, u64)>,
     /// The mappings of the thread's process.
     pub(super) mappings: Result<SmapsText, Mark>,
+    /// From where the thread sees mounts, once that was read.
+    pub(super) mount_view: Option<Result<MountView, Mark>>,
+    /// The mount of the file of the descriptor.
+    pub(super) mount: Result<Arc<Mount>, Mark>,
 }
 
 impl Default for FileContents {
@@ -100,6 +104,8 @@ impl Default for FileContents {
             entry: None,
             sleep: None,
             mappings: Err(Mark::Unread),
+            mount_view: None,
+            mount: Err(Mark::Unread),
         }
     }
 }
@@ -114,6 +120,8 @@ impl FileContents {
         self.entry = None;
         self.sleep = None;
         self.mappings = Err(Mark::Unread);
+        self.mount_view = None;
+        self.mount = Err(Mark::Unread);
     }
 
     /// The buffer to read `source` into.
@@ -157,6 +165,7 @@ impl FileContents {
             self.set(source, Err(Mark::Blocked));
         }
         self.mappings = Err(Mark::Blocked);
+        self.mount = Err(Mark::Blocked);
     }
 
     /// Marks the wait sources as read at different times, except those that were refused: that is so at any time.

@@ -25,9 +25,9 @@ pub(crate) struct Counter {
     pub(crate) fold: Fold,
     /// How many rows lack a value, and why.
     pub(crate) coverage: Coverage,
-    /// Rows that are counted at the end of the pass, when the facts of their processes are known.
+    /// Rows that are counted at the end of the pass, complete up to the facts of their processes.
     pub(super) deferred: DeferredRows,
-    /// The same, when it is known too what their threads wait on.
+    /// The same, complete up to the descriptors that their threads wait on.
     pub(super) deferred_waits: DeferredRows,
     pub(super) row: Observation,
 }
@@ -47,6 +47,18 @@ impl Counter {
     pub(crate) fn drop_deferred(&mut self) {
         self.deferred.clear();
         self.deferred_waits.clear();
+    }
+
+    /// Whether rows are to be counted at the end of the pass.
+    #[must_use]
+    pub(crate) const fn has_deferred(&self) -> bool {
+        !self.deferred.is_empty() || !self.deferred_waits.is_empty()
+    }
+
+    /// Whether a row waits for what it asks of its own wait.
+    #[must_use]
+    pub(crate) fn waits_for_lookups(&self) -> bool {
+        self.deferred.wait_for_lookups() || self.deferred_waits.wait_for_lookups()
     }
 
     /// The side readers that rows wait for facts from.

@@ -6,7 +6,7 @@ use super::contents::{Descriptor, FileContents};
 use super::socket::{Told, write_connection};
 use super::thread::Thread;
 use crate::kernel::EpollSet;
-use crate::tasks::descriptors::{Found, KnownSet, KnownSocket};
+use crate::tasks::lookups::{Found, KnownSet, KnownSocket};
 
 /// How many files of which kind are watched.
 #[derive(Debug, Clone, Copy)]

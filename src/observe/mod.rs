@@ -24,7 +24,11 @@ mod deferred;
 mod entry_cache;
 mod epoll;
 mod extract;
+mod filename;
 mod idle;
+mod lookups;
+mod mount;
+mod path;
 mod plan;
 mod reader;
 mod socket;
@@ -37,10 +41,9 @@ mod wait_file;
 pub(crate) mod walked;
 
 use std::ops::Range;
-use std::sync::Arc;
 
 use self::counter::Counter;
-use self::deferred::Waiting;
+use self::deferred::{Waiting, Wanted};
 use self::plan::ObservePlan;
 use self::reader::{ReadTarget, SwitchCheck, ThreadReader, held};
 use self::wait::WaitCheck;
@@ -50,7 +53,6 @@ use crate::proc::parse::stat::Stat;
 use crate::proc::source::Source;
 use crate::proc::{Buffer, ReadError};
 use crate::row::rows::Rows;
-use crate::tasks::descriptors::Descriptors;
 use crate::tasks::{Process, Task, TaskMemory};
 
 pub use self::coverage::Coverage;
@@ -85,7 +87,7 @@ impl Observer {
     pub(crate) fn new(context: &Context, fold: Fold) -> Self {
         let plan = ObservePlan::new(context);
         Self {
-            reader: ThreadReader::new(&context.root),
+            reader: ThreadReader::new(&context.root, context.lookups.as_ref()),
             counter: Counter::new(&plan, fold),
             plan,
             stat: Buffer::default(),
@@ -230,30 +232,37 @@ impl Observer {
     /// Whether the row is deferred, because it is being found out what its thread waits on.
     fn defers_wait(&mut self, target: &mut ReadTarget<'_>, thread: &Thread<'_>) -> bool {
         let Self { plan, reader, counter, .. } = self;
-        if plan.descriptors.is_none() || thread.is_blocked || !counter.deferred_waits.has_room() {
+        if !plan.asks_about_descriptors || thread.is_blocked || !counter.deferred_waits.has_room() {
             return false;
         }
         let Some(question) = reader.ask_about_descriptor(plan, target, thread) else { return false };
         let Some(wait) = reader.keep_wait(plan, target, thread, question) else { return false };
-        let wanted = reader.request_facts(plan, target, thread);
+        let of_facts = reader.request_facts(plan, target, thread);
+        let mut lookups = reader.request_lookups(plan, target, thread);
+        lookups.wait = Some(wait);
         let Counter { deferred_waits, row, .. } = counter;
-        let facts = target.process.facts.as_ref();
-        deferred_waits.push(row, thread, Some(wait), facts, wanted, target.task.kept_memory());
+        let wanted = Wanted { facts: target.process.facts.clone(), of_facts, lookups };
+        deferred_waits.push(row, thread, wanted, target.task.kept_memory());
         true
     }
 
-    /// Reads the facts of the process. False if the row is deferred, because some of them are being read.
+    /// Reads the facts of the process, and what the row asks of its wait. False if the row is deferred, because some of that is
+    /// being read.
     fn read_facts(&mut self, target: &mut ReadTarget<'_>, thread: &Thread<'_>) -> bool {
         let process = target.process;
-        let Some(facts) = &process.facts else { return true };
         let wanted = self.reader.request_facts(&self.plan, target, thread);
-        if wanted.must_wait() && self.counter.deferred.has_room() {
+        let lookups = self.reader.request_lookups(&self.plan, target, thread);
+        if (wanted.must_wait() || lookups.must_wait()) && self.counter.deferred.has_room() {
             let Counter { deferred, row, .. } = &mut self.counter;
-            deferred.push(row, thread, None, Some(facts), wanted, target.task.kept_memory());
+            let wanted = Wanted { facts: process.facts.clone(), of_facts: wanted, lookups };
+            deferred.push(row, thread, wanted, target.task.kept_memory());
             return false;
         }
-        let title = if wanted.must_wait() { titles::Title::Stale } else { wanted.title };
-        self.reader.load_facts(&self.plan, facts, title, wanted.awaits_mappings.then_some(thread.comm));
+        if let Some(facts) = &process.facts {
+            let title = if wanted.must_wait() { titles::Title::Stale } else { wanted.title };
+            self.reader.load_facts(&self.plan, facts, title, wanted.awaits_mappings.then_some(thread.comm));
+        }
+        self.reader.load_lookups(lookups);
         true
     }
 
@@ -263,12 +272,6 @@ impl Observer {
         if counter.fill(plan, reader, thread, plan.fact_slots()) {
             counter.count(plan, &mut reader.contents, &mut memory.last_values, at);
         }
-    }
-
-    /// Who finds out what threads wait on, if rows wait for that.
-    #[must_use]
-    pub(crate) fn awaited_descriptors(&self) -> Option<&Arc<Descriptors>> {
-        self.plan.descriptors.as_ref().filter(|_| !self.counter.deferred_waits.is_empty())
     }
 
     /// Completes and counts the deferred rows.
@@ -281,16 +284,17 @@ impl Observer {
         self.counter.deferred_waits = deferred;
     }
 
+    /// Completes and counts one deferred row.
     fn finish_row(&mut self, rows: &Rows, index: usize, waiting: Waiting, at: TickTime) {
-        let Waiting { tid, tgid, starttime_ticks, state, wait, facts, title, comm, memory } = waiting;
+        let Waiting { tid, tgid, starttime_ticks, state, facts, title, comm, mut lookups, memory } = waiting;
         let Self { plan, reader, counter, .. } = self;
         rows.load(index, &mut counter.row);
         let row = &mut counter.row;
         (row.tid, row.tgid, row.starttime_ticks, row.state) = (tid, tgid, starttime_ticks, state);
         let thread = Thread::unknown(tgid, tid, starttime_ticks, state);
         reader.reset();
-        if let Some(wait) = wait {
-            reader.restore_wait(plan.descriptors.as_deref(), wait);
+        if let Some(wait) = lookups.wait.take() {
+            reader.restore_wait(wait);
             if !counter.fill(plan, reader, &thread, plan.descriptor_slots()) {
                 return;
             }
@@ -298,6 +302,7 @@ impl Observer {
         if let Some(facts) = facts {
             reader.load_facts(plan, &facts, title, comm.as_deref());
         }
+        reader.load_lookups(lookups);
         let mut spare = std::mem::take(&mut self.spare);
         let mut lock = memory.as_ref().map(|memory| memory.try_lock());
         let memory = lock.as_mut().and_then(held).unwrap_or(&mut spare);

@@ -10,7 +10,7 @@ use crate::ask::column::{Column, Extract, FilenameForm, SocketPart};
 use crate::ask::plan::Plan;
 use crate::proc::ProcRoot;
 use crate::proc::source::Source;
-use crate::tasks::descriptors::{Descriptors, PeerWanted};
+use crate::tasks::lookups::{LookupReaders, PeerWanted};
 use crate::tasks::users::Users;
 
 /// What all observers of a run are made from.
@@ -22,8 +22,8 @@ pub struct Context {
     pub plan: Plan,
     /// The names of users.
     pub users: Arc<Users>,
-    /// Who finds out what threads wait on; `None` if no column shows it.
-    pub descriptors: Option<Arc<Descriptors>>,
+    /// Who reads what rows ask of their own waits, if a column shows that.
+    pub lookups: Option<Arc<LookupReaders>>,
 }
 
 /// Whether a column shows more of a descriptor than its link does.
@@ -67,8 +67,8 @@ pub(super) struct ObservePlan {
     pub(super) needs_stat: bool,
     /// Whether a column shows the thread's name, of which a record has only the beginning.
     pub(super) needs_name: bool,
-    /// Who finds out what threads wait on; `None` if no column shows it.
-    pub(super) descriptors: Option<Arc<Descriptors>>,
+    /// Whether a column shows more of a descriptor than its link does.
+    pub(super) asks_about_descriptors: bool,
     /// Of which sockets the process at the other end is shown.
     pub(super) peer: PeerWanted,
     /// Whether a column depends on what an epoll instance watches.
@@ -94,7 +94,7 @@ impl ObservePlan {
             reads_wait: WAIT_SOURCES.iter().any(|source| run.sources.contains(source)),
             needs_stat: any(needs_stat),
             needs_name: any(Column::is_comm),
-            descriptors: context.descriptors.clone(),
+            asks_about_descriptors: context.lookups.is_some() && asks_about_descriptors(&run),
             peer: peer_wanted(columns),
             counts_sets: any(counts_sets),
             descriptor_start: first_from(Source::Fd),

@@ -11,7 +11,7 @@ use crate::kernel::{OpenFile, Socket};
 use crate::proc::parse::star_digits;
 use crate::proc::source::Source;
 use crate::row::observation::{Mark, Observation};
-use crate::tasks::descriptors::{Found, KnownSocket, Peer};
+use crate::tasks::lookups::{Found, KnownSocket, Peer};
 
 /// `AF_…` and `SOCK_…`, of which a column shows more than the number.
 const UNIX: u16 = 1;

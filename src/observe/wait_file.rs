@@ -13,8 +13,8 @@ use crate::proc::parse::unsigned;
 use crate::proc::source::Source;
 use crate::proc::syscall;
 use crate::row::observation::Mark;
-use crate::tasks::descriptors::{Descriptors, Found, PeerWanted, Question, Subject};
 use crate::tasks::facts::RunCount;
+use crate::tasks::lookups::{Found, PeerWanted, Question, Subject};
 
 /// The system calls that wait for the files of an epoll instance.
 const EPOLLS: [&str; 3] = ["epoll_wait", "epoll_pwait", "epoll_pwait2"];
@@ -31,6 +31,14 @@ pub(super) struct DeferredWait {
     contents: Vec<(Source, Result<Box<[u8]>, Mark>)>,
 }
 
+impl DeferredWait {
+    /// How many bytes it takes beside itself.
+    pub(super) fn bytes(&self) -> usize {
+        let texts = self.contents.iter().filter_map(|(_, text)| text.as_ref().ok());
+        size_of_val(&*self.contents) + texts.map(|text| text.len()).sum::<usize>()
+    }
+}
+
 impl ThreadReader {
     /// Notes what is known of the descriptor that the thread waits on. If it has to be found out, returns the question, which was
     /// put.
@@ -40,7 +48,7 @@ impl ThreadReader {
         target: &mut ReadTarget<'_>,
         thread: &Thread<'_>,
     ) -> Option<Question> {
-        let descriptors = plan.descriptors.as_deref()?;
+        let readers = self.lookups.clone().filter(|_| plan.asks_about_descriptors)?;
         let subject = self.unknown_subject(plan, thread)?;
         let runs = match thread.record {
             Some(record) => record.is_at_rest().then_some(RunCount::Switches(record.switches)),
@@ -48,7 +56,7 @@ impl ThreadReader {
         };
         let of = ThreadId { tgid: thread.tgid, tid: thread.tid };
         let question = Question { of, runs, subject, peer: plan.peer };
-        self.contents.found = descriptors.look(&question);
+        self.contents.found = readers.look_at_descriptor(&question);
         self.contents.found.is_none().then_some(question)
     }
 
@@ -109,7 +117,7 @@ impl ThreadReader {
     }
 
     /// Puts what was kept into the contents, with the answer.
-    pub(super) fn restore_wait(&mut self, descriptors: Option<&Descriptors>, wait: DeferredWait) {
+    pub(super) fn restore_wait(&mut self, wait: DeferredWait) {
         let DeferredWait { question, kept, descriptor, contents } = wait;
         for (source, content) in contents {
             match content {
@@ -117,7 +125,7 @@ impl ThreadReader {
                 Err(mark) => self.contents.set(source, Err(mark)),
             }
         }
-        self.contents.found = Some(descriptors.map_or(Found::Unread, |descriptors| descriptors.answer(&question)));
+        self.contents.found = Some(self.lookups.as_ref().map_or(Found::Unread, |readers| readers.answer(&question)));
         self.contents.kept = Some(kept);
         self.contents.descriptor = descriptor;
     }

@@ -64,7 +64,7 @@ impl ProcRoot {
     ///
     /// # Errors
     /// The class of the failure, even if `take` got some lines before.
-    pub(crate) fn read_fdinfo(
+    pub(crate) fn stream_fdinfo(
         &self,
         of: ThreadId,
         fd: u32,

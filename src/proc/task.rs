@@ -152,7 +152,7 @@ impl ProcRoot {
     }
 
     /// The directory and the path relative to it by which a task's file is opened.
-    fn task_path<'a>(
+    pub(super) fn task_path<'a>(
         &'a self,
         dir: TaskDir<'a>,
         tid: u32,

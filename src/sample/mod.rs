@@ -302,23 +302,24 @@ impl Sampler {
     }
 }
 
-/// Waits for what rows of these lanes wait for, as long as the tick allows, and counts the rows.
+/// Waits for what rows of these lanes wait for, titles and lookups, as long as the tick allows, and counts the rows.
 fn finish_deferred(lanes: &mut [Box<Lane>], at: TickTime, deadline: Deadline<'_>, is_complete: bool) {
-    let readers = lanes.iter().find_map(|lane| lane.observer.counter.readers().cloned());
-    let descriptors = lanes.iter().find_map(|lane| lane.observer.awaited_descriptors().cloned());
-    if !is_complete || (readers.is_none() && descriptors.is_none()) {
+    if !is_complete || !lanes.iter().any(|lane| lane.observer.counter.has_deferred()) {
         return;
     }
+    let readers = lanes.iter().find_map(|lane| lane.observer.counter.readers().cloned());
+    let with_lookups = lanes.iter().any(|lane| lane.observer.counter.waits_for_lookups());
+    let lookups = lanes.iter().find_map(|lane| lane.observer.reader.lookups().filter(|_| with_lookups).cloned());
+    let with_mappings = lanes.iter().any(|lane| lane.observer.counter.waits_for_mappings());
     let until = titles::deadline(at.now_ns, monotonic_ns(), deadline.next_due_ns);
-    if let Some(descriptors) = &descriptors {
-        descriptors.begin();
+    if let Some(lookups) = &lookups {
+        lookups.begin();
     }
     if let Some(readers) = readers {
-        let with_mappings = lanes.iter().any(|lane| lane.observer.counter.waits_for_mappings());
         readers.settle_rows(with_mappings, until, deadline.stopped);
     }
-    if let Some(descriptors) = descriptors {
-        descriptors.settle(until, deadline.stopped);
+    if let Some(lookups) = lookups {
+        lookups.settle(until, deadline.stopped);
     }
     lanes.iter_mut().for_each(|lane| lane.observer.finish_deferred(at));
 }

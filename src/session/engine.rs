@@ -24,10 +24,10 @@ use crate::report::Sleepers;
 use crate::row::rows::SpareRows;
 use crate::sample::{PassOutcome, Sampler};
 use crate::tasks::census::Census;
-use crate::tasks::descriptors::Descriptors;
 use crate::tasks::discover::{Discovered, Discovery, DiscoveryConfig};
 use crate::tasks::discoverer::Discoverer;
 use crate::tasks::facts::SideReaders;
+use crate::tasks::lookups::LookupReaders;
 use crate::tasks::users::Users;
 use crate::time::histogram::Histogram;
 
@@ -89,7 +89,7 @@ pub struct Engine {
     pub(super) aggregator: Arc<Aggregator>,
     pub(super) users: Arc<Users>,
     pub(super) side_readers: Option<Arc<SideReaders>>,
-    pub(super) descriptors: Option<Arc<Descriptors>>,
+    pub(super) lookups: Option<Arc<LookupReaders>>,
     /// psn's own process id, if psn is left out of the samples.
     pub(super) excluded: Option<u32>,
     pub(super) measured: KernelTimes,
@@ -124,13 +124,10 @@ impl Engine {
         let excluded = selection.excluded;
         let measured = KernelTimes::by(&root);
         let plan = Plan { kernel_times: measured, ..config.plan.clone() };
-        let descriptors = asks_about_descriptors(&plan).then(|| Descriptors::start(&root));
-        let context = Arc::new(Context {
-            root: Arc::new(root.share()),
-            plan,
-            users: Arc::clone(&users),
-            descriptors: descriptors.clone(),
-        });
+        let lookups = LookupReaders::start(&root, plan.sources, asks_about_descriptors(&plan));
+        let context =
+            Context { root: Arc::new(root.share()), plan, users: Arc::clone(&users), lookups: lookups.clone() };
+        let context = Arc::new(context);
         let memory = Memory::new(config.max_memory);
         let aggregator = Arc::new(Aggregator::within(&config.plan, &memory).with_spare_rows(spare_rows));
         let sampler = Sampler::new(context, Arc::clone(&aggregator), config.workers)
@@ -158,7 +155,7 @@ impl Engine {
             aggregator,
             users,
             side_readers,
-            descriptors,
+            lookups,
             excluded,
             measured,
             counts: TickCounts::default(),
@@ -284,6 +281,7 @@ impl Engine {
             return None;
         }
         let mut blocking = self.side_readers.as_ref().map(|readers| readers.blockers()).unwrap_or_default();
+        blocking.extend(self.lookups.iter().flat_map(|readers| readers.blockers()));
         blocking.extend(self.sampler.blocking_processes().into_iter().map(|process| process.tgid));
         let is_blocking = |tgid| blocking.contains(&tgid);
         let look = || sleepers::look(&self.config, &self.root, &self.users, &self.found.set, &is_blocking);
@@ -300,8 +298,8 @@ impl Engine {
         if let Some(readers) = &self.side_readers {
             self.side_health.take(&mut readers.take_health());
         }
-        if let Some(descriptors) = &self.descriptors {
-            self.side_health.take(&mut descriptors.take_health());
+        if let Some(readers) = &self.lookups {
+            self.side_health.take(&mut readers.take_health());
         }
         let mut health = self.sampler.health().clone();
         health.take(&mut self.side_health.clone());

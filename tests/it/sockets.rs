@@ -216,7 +216,7 @@ fn sockets_of_another_network_namespace_are_found_there() {
     let _here = TcpListener::bind("127.0.0.1:7007");
     for scan in scans() {
         let report =
-            json::sample(&["-p", &pid, "-a", "--scan", scan, "-d", "0.5", "-g", &format!("{COLUMNS},peer_comm")]);
+            json::sample(&["-p", &pid, "-a", "--scan", scan, "-d", "2", "-g", &format!("{COLUMNS},peer_comm")]);
         let [row] = &told(&report, &format!("{COLUMNS},peer_comm"))[..] else { panic!("{report:?}") };
         assert!(row.contains("->127.0.0.1:7007 | tcp | ") && row.contains(" | 7007 | ESTABLISHED | "), "{scan}: {row}");
         assert!(row.ends_with(" | socat"), "{scan}: {row}");

@@ -30,6 +30,24 @@ const fn remarks(source: Source) -> &'static str {
         Source::Schedstat => {
             "\nBoth are `[unsupported]` if the kernel does not record these times (no `CONFIG_SCHEDSTATS`, and `kernel.task_delayacct` 0).\n"
         }
+        Source::Mounts => {
+            "\nOf the descriptor that `filename` is about, read at the same moment. The table of mounts is that of the thread's own mount\n\
+             namespace and root directory, so `mount` is the path that a program in its container would write. psn reads a table\n\
+             beside the sampling, at most once a second if no new mount is met; a mount that took the id of another within that second shows\n\
+             as the other. `device` is `/dev/nvme0n1p2`, `10.0.0.9:/export`, or the kind of file system where the source is a\n\
+             mere word (`tmpfs`, `overlay`). `-` stands for what lies on no mount that the thread sees: sockets, pipes, `anon_inode:`,\n\
+             memory files, files of another mount namespace. `[cwd]` is as for `filename`. `[unread]` means that the table did not\n\
+             come in time, `[dropped]` that it is larger than 8 MiB. All tables together take up to 32 MiB.\n"
+        }
+        Source::Path => {
+            "\nThe text is read from the memory of the process, beside the sampling, once in each wait. It belongs to the row only if\n\
+             the thread is still in the same wait when it has been read: the same line in `syscall`, the same count of switches.\n\
+             Otherwise, or if there was no answer in time, it is `[stale]`. A relative path stays relative. Of calls with two paths it\n\
+             is the first that the kernel looks up (`rename`: the old name), of `symlink` the link, of `mount` the mount point. `-` stands for\n\
+             all other calls, and for an empty path. `[dropped]` means that there is no memory at the address, `[malformed]` that no\n\
+             end was found within 4,096 bytes, `[blocked]` that the process blocks its readers. The kernel has copied the path when the\n\
+             call began; what another thread has written over it since is what psn sees. All paths together take up to 16 MiB.\n"
+        }
         Source::Cgroup => {
             "\n`container` is searched for on every line of the file, because a host may use both versions of control groups. `--where`\n\
              also takes the full id: `container = 4fe3bb2004...`.\n"

@@ -7,22 +7,20 @@ use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use super::answers::Answers;
+use super::budget::Budget;
+use super::owners::{Owner, Owners};
+use super::question::{Found, KnownSocket, Peer, PeerWanted, Question, Subject};
+use super::sets::{ReadSet, Sets};
+use super::tables::{Namespaces, STREAM, Step, TCP};
+use super::watch::Watch;
 use crate::kernel::Socket;
 use crate::proc::health::Health;
 use crate::proc::net::ThreadId;
-use crate::proc::parse::schedstat;
 use crate::proc::source::Source;
 use crate::proc::unix_diag::UnixDiag;
-use crate::proc::{Buffer, ProcRoot, ReadError, TaskDir};
-use crate::tasks::descriptors::answers::Answers;
-use crate::tasks::descriptors::budget::Budget;
-use crate::tasks::descriptors::owners::{Owner, Owners};
-use crate::tasks::descriptors::question::{Found, KnownSocket, Peer, PeerWanted, Question, Subject};
-use crate::tasks::descriptors::sets::{ReadSet, Sets};
-use crate::tasks::descriptors::tables::{Namespaces, STREAM, Step, TCP};
-use crate::tasks::descriptors::watch::Watch;
-use crate::tasks::facts::RunCount;
-use crate::tasks::facts::files::{slices, switches};
+use crate::proc::{Buffer, ProcRoot, ReadError};
+use crate::tasks::lookups::wait::runs;
 
 /// `AF_UNIX`
 const UNIX: u16 = 1;
@@ -122,8 +120,10 @@ impl Visitor {
     }
 
     /// Answers the questions. `None` if the supervisor has given the reader up.
-    pub(super) fn serve(&mut self, questions: Vec<Question>, answers: &Answers, watch: &Watch) -> Option<()> {
-        let mut asked: Vec<Asked> = questions.into_iter().map(Asked::new).collect();
+    pub(super) fn serve(&mut self, questions: &[Question], answers: &Answers, watch: &Watch<'_>) -> Option<()> {
+        let may_be_asked = |question: &&Question| watch.may_read(question.of.tgid);
+        let mut asked: Vec<Asked> =
+            questions.iter().filter(may_be_asked).map(|question| Asked::new(*question)).collect();
         if self.sets_since.elapsed() > LARGE_SETS {
             self.sets.forget();
             self.sets_since = Instant::now();
@@ -148,7 +148,7 @@ impl Visitor {
     }
 
     /// The questions about sockets, by index, for each network namespace.
-    fn by_namespace(&mut self, asked: &mut [Asked], watch: &Watch) -> Option<HashMap<u64, HashSet<usize>>> {
+    fn by_namespace(&mut self, asked: &mut [Asked], watch: &Watch<'_>) -> Option<HashMap<u64, HashSet<usize>>> {
         let mut by_namespace = HashMap::<u64, HashSet<usize>>::new();
         for (index, asked) in asked.iter_mut().enumerate().filter(|(_, asked)| asked.inode().is_some()) {
             let Self { root, budget, health, .. } = self;
@@ -169,7 +169,7 @@ impl Visitor {
     }
 
     /// Finds the sockets of one namespace in its tables, which are read again if there is time.
-    fn find_sockets(&mut self, id: u64, asked: &mut [&mut Asked], watch: &Watch) -> Option<()> {
+    fn find_sockets(&mut self, id: u64, asked: &mut [&mut Asked], watch: &Watch<'_>) -> Option<()> {
         let read = if self.budget.has_left() { Some(self.read_tables(id, asked, watch)?) } else { None };
         let is_fresh = matches!(read, Some(Ok(())));
         for asked in &mut *asked {
@@ -198,7 +198,7 @@ impl Visitor {
     }
 
     /// Reads the tables of a namespace through one of the threads that are in it.
-    fn read_tables(&mut self, id: u64, asked: &[&mut Asked], watch: &Watch) -> Option<Result<(), ReadError>> {
+    fn read_tables(&mut self, id: u64, asked: &[&mut Asked], watch: &Watch<'_>) -> Option<Result<(), ReadError>> {
         /// Threads may end.
         const ATTEMPTS: usize = 3;
         let Self { root, namespaces, budget, buffer, health, .. } = self;
@@ -257,26 +257,17 @@ impl Visitor {
     }
 
     /// Whether the thread has not run since its row.
-    fn confirms(&mut self, question: &Question, watch: &Watch) -> Option<bool> {
+    fn confirms(&mut self, question: &Question, watch: &Watch<'_>) -> Option<bool> {
         let Self { root, budget, buffer, health, .. } = self;
         let Question { of: ThreadId { tgid, tid }, runs: Some(then), .. } = *question else { return Some(false) };
         watch.enter(tgid)?;
-        let now = budget.spend(|| {
-            let by_switches = matches!(then, RunCount::Switches(_));
-            let source = if by_switches { Source::Status } else { Source::Schedstat };
-            let text = root.read_task(TaskDir { tgid, dir: None }, tid, source, buffer);
-            health.record(source, &text);
-            match text.ok()? {
-                text if by_switches => switches(text).map(RunCount::Switches),
-                text => schedstat::parse(text).ok().and_then(slices),
-            }
-        });
+        let now = budget.spend(|| runs(root, tgid, tid, then, health, buffer));
         watch.leave()?;
-        Some(now == Some(then))
+        Some(now == Ok(Some(then)))
     }
 
     /// Counts the files that an epoll instance watches.
-    fn count_set(&mut self, asked: &mut Asked, fd: u32, watch: &Watch) -> Option<()> {
+    fn count_set(&mut self, asked: &mut Asked, fd: u32, watch: &Watch<'_>) -> Option<()> {
         let of = asked.question.of;
         if let Some(set) = self.sets.large(of, fd) {
             (asked.found, asked.is_confirmed) = (Found::Set(set), true);
@@ -302,7 +293,7 @@ impl Visitor {
     }
 
     /// Searches for the owners of the sockets at the other ends, and answers the questions about them again.
-    fn find_owners(&mut self, mut asked: Vec<Asked>, answers: &Answers, watch: &Watch) -> Option<()> {
+    fn find_owners(&mut self, mut asked: Vec<Asked>, answers: &Answers, watch: &Watch<'_>) -> Option<()> {
         let is_open = |asked: &Asked| asked.socket.as_ref().is_some_and(|known| known.peer == Peer::Unread);
         asked.retain(|asked| asked.other.is_some() && is_open(asked));
         if asked.is_empty() {

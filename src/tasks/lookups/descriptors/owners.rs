@@ -5,11 +5,11 @@ use std::time::{Duration, Instant};
 
 use foldhash::fast::RandomState;
 
+use super::budget::Budget;
+use super::watch::Watch;
 use crate::proc::health::Health;
 use crate::proc::source::Source;
 use crate::proc::{Buffer, ProcRoot, ReadError};
-use crate::tasks::descriptors::budget::Budget;
-use crate::tasks::descriptors::watch::Watch;
 
 /// A process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,14 +31,18 @@ pub(super) struct Owners {
     is_in_round: bool,
     /// The processes that this round has not come to; the last is next.
     processes: Vec<u32>,
+    /// Those with many files open, which come last: most owners are found without them.
+    large: Vec<u32>,
     /// The process that is searched, and those of its descriptors that are left.
     current: Option<(u32, Vec<u32>)>,
     names: Vec<u8>,
 }
 
 impl Owners {
-    /// No more descriptors are looked at in one tick.
-    pub(super) const MAX_LINKS: u32 = 2000;
+    /// No more processes and descriptors are looked at in one tick.
+    const MAX_LOOKS: u32 = 2000;
+    /// A process with more files open comes last.
+    const FEW: u64 = 500;
     /// What was found holds for so long.
     const AGE: Duration = Duration::from_secs(10);
     /// The most inodes that are known, and that are searched for.
@@ -65,24 +69,25 @@ impl Owners {
         likely: &[u32],
         budget: &mut Budget,
         health: &mut Health,
-        watch: &Watch,
+        watch: &Watch<'_>,
     ) -> Option<()> {
         if self.known.len() > Self::MAX {
             self.known.retain(|_, (_, since)| since.elapsed() < Self::AGE);
         }
-        let (mut links, mut has_begun) = (0, false);
-        while !self.wanted.is_empty() && links < Self::MAX_LINKS && budget.has_left() {
-            match self.next(root, watch)? {
-                Some((pid, fd)) => {
-                    links += 1;
+        let (mut looks, mut has_begun) = (0, false);
+        while !self.wanted.is_empty() && looks < Self::MAX_LOOKS && budget.has_left() {
+            looks += 1;
+            match budget.spend(|| self.next(root, watch))? {
+                Next::Descriptor(pid, fd) => {
                     watch.enter(pid)?;
                     let link = budget.spend(|| root.read_descriptor_link(pid, fd));
                     watch.leave()?;
                     health.record(Source::Fd, &link);
                     self.take(root, pid, &link.unwrap_or_default(), health);
                 }
-                None if has_begun => break,
-                None => {
+                Next::Process => {}
+                Next::End if has_begun => break,
+                Next::End => {
                     has_begun = true;
                     self.begin(root, likely).ok()?;
                 }
@@ -91,26 +96,33 @@ impl Owners {
         Some(())
     }
 
-    /// The next descriptor to look at; `None` in the place of one at the end of a round.
-    fn next(&mut self, root: &ProcRoot, watch: &Watch) -> Option<Option<(u32, u32)>> {
-        loop {
-            if let Some((pid, descriptors)) = &mut self.current {
-                if let Some(fd) = descriptors.pop() {
-                    return Some(Some((*pid, fd)));
-                }
-                self.current = None;
+    /// The next descriptor to look at. `None` if the reader was given up.
+    fn next(&mut self, root: &ProcRoot, watch: &Watch<'_>) -> Option<Next> {
+        if let Some((pid, descriptors)) = &mut self.current {
+            if let Some(fd) = descriptors.pop() {
+                return Some(Next::Descriptor(*pid, fd));
             }
-            let Some(pid) = self.processes.pop() else {
-                self.end();
-                return Some(None);
-            };
-            let mut descriptors = Vec::new();
-            watch.enter(pid)?;
-            // Of a process whose descriptors psn may not see, none is looked at.
-            let listed = root.list_descriptors(pid, &mut self.names, &mut descriptors);
-            watch.leave()?;
-            self.current = listed.ok().map(|()| (pid, descriptors));
+            self.current = None;
         }
+        let is_large = self.processes.is_empty();
+        let Some(pid) = self.processes.pop().or_else(|| self.large.pop()) else {
+            self.end();
+            return Some(Next::End);
+        };
+        if !watch.may_read(pid) {
+            return Some(Next::Process);
+        }
+        watch.enter(pid)?;
+        if !is_large && root.open_files(pid).is_some_and(|open| open > Self::FEW) {
+            self.large.push(pid);
+            return Some(Next::Process);
+        }
+        let mut descriptors = Vec::new();
+        // Of a process whose descriptors psn may not see, none is looked at.
+        let listed = root.list_descriptors(pid, &mut self.names, &mut descriptors);
+        watch.leave()?;
+        self.current = listed.ok().map(|()| (pid, descriptors));
+        Some(Next::Process)
     }
 
     fn begin(&mut self, root: &ProcRoot, likely: &[u32]) -> Result<(), ReadError> {
@@ -154,6 +166,17 @@ impl Owners {
         }
         self.known.insert(inode, (Some(Owner { pid, comm }), Instant::now()));
     }
+}
+
+/// A step of a search.
+#[derive(Debug)]
+enum Next {
+    /// A descriptor of a process is to be looked at.
+    Descriptor(u32, u32),
+    /// A process was listed or left out.
+    Process,
+    /// All processes were searched.
+    End,
 }
 
 /// The number in `socket:[…]`.

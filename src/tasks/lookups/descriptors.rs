@@ -1,9 +1,8 @@
 //! What threads wait on, where the link of a descriptor does not say enough: the ends of a socket, the files that an epoll instance
 //! watches.
 //!
-//! The lanes put questions while they visit threads ([`Descriptors::look`]). When the pass is over, a reader of its own answers all
-//! questions of the tick together ([`visit`]): so each table of sockets is read once for all of them. The rows wait for the answers,
-//! as rows wait for titles.
+//! The lanes put questions while they visit threads. When the pass is over, one reader answers all questions of the tick together
+//! ([`visit`]): so each table of sockets is read once for all of them.
 //!
 //! # Answers belong to a wait
 //! A thread that waits on a socket keeps it open, and the inode's number is its own. So an entry that was read after the row is the
@@ -11,8 +10,8 @@
 //! a TCP socket has the same ends from its connection to its end. Only its state may have changed.
 
 mod answers;
+mod batch;
 mod budget;
-mod desk;
 mod owners;
 mod question;
 mod sets;
@@ -20,5 +19,5 @@ mod tables;
 mod visit;
 mod watch;
 
-pub use desk::Descriptors;
+pub(super) use batch::{Batch, Descriptors};
 pub(crate) use question::{Found, KnownSet, KnownSocket, Peer, PeerWanted, Question, Subject};

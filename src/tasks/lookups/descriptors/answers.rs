@@ -5,7 +5,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use foldhash::fast::RandomState;
 
-use crate::tasks::descriptors::question::{Found, PeerWanted, Question};
+use super::question::{Found, PeerWanted, Question};
 
 #[derive(Debug)]
 struct Answer {
@@ -103,9 +103,9 @@ impl Answers {
 
 #[cfg(test)]
 mod tests {
+    use super::super::question::{KnownSet, Subject};
     use super::*;
     use crate::proc::net::ThreadId;
-    use crate::tasks::descriptors::question::{KnownSet, Subject};
     use crate::tasks::facts::RunCount;
 
     fn question(runs: u64, fd: u32) -> Question {

@@ -7,11 +7,11 @@ use std::os::unix::net::UnixStream;
 use foldhash::fast::RandomState;
 use rustix::fs::{fstat, major, minor};
 
+use super::question::{Found, KnownSet};
 use crate::proc::net::ThreadId;
 use crate::proc::parse::fdinfo::{self, Watched};
 use crate::proc::source::Source;
 use crate::proc::{Buffer, ProcRoot, ReadError, TaskDir};
-use crate::tasks::descriptors::question::{Found, KnownSet};
 
 /// The sets that were read.
 #[derive(Debug)]
@@ -61,7 +61,7 @@ impl Sets {
             return Err(Found::Nowhere);
         }
         let (mut read, mut is_told, mut others) = (ReadSet::default(), true, Vec::new());
-        let result = root.read_fdinfo(of, fd, buffer, &mut |line| {
+        let result = root.stream_fdinfo(of, fd, buffer, &mut |line| {
             for file in fdinfo::watched(line) {
                 is_told &= file.device.is_some();
                 if !self.add(&mut read, file, &mut others) {
