@@ -28,8 +28,11 @@ pub(super) struct DeferredWait {
     question: Question,
     kept: KeptWait,
     descriptor: Descriptor,
-    contents: Vec<(Source, Result<Box<[u8]>, Mark>)>,
+    contents: Vec<(Source, KeptText)>,
 }
+
+/// What was read of a source.
+type KeptText = Result<Box<[u8]>, Mark>;
 
 impl DeferredWait {
     /// How many bytes it takes beside itself.

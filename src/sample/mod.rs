@@ -186,7 +186,6 @@ impl Sampler {
     }
 
     /// Waits for the working lanes, and returns those that came back.
-    #[expect(clippy::vec_box)]
     fn gather(&mut self, mut working: Working, deadline: Deadline<'_>, outcome: &mut PassOutcome) -> Vec<Box<Lane>> {
         let mut back = Vec::with_capacity(working.lanes.len() + 1);
         let mut stopped_ns = None;
@@ -253,7 +252,6 @@ impl Sampler {
     }
 
     /// Adds up what the lanes have, and commits their counts if the pass is complete.
-    #[expect(clippy::vec_box)]
     fn collect(&mut self, mut back: Vec<Box<Lane>>, tick: u32, outcome: &mut PassOutcome) {
         let is_stuck = self.watchdog.stuck() > 0;
         if outcome.is_complete {

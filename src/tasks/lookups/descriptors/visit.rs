@@ -29,7 +29,7 @@ const ESTABLISHED: u8 = 1;
 const LISTEN: u8 = 10;
 
 /// Large sets of epoll instances are read again after this time.
-const LARGE_SETS: Duration = Duration::from_mins(1);
+const LARGE_SETS: Duration = Duration::from_secs(60);
 
 /// Answers questions, and remembers what it has read.
 #[derive(Debug)]
