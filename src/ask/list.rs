@@ -19,7 +19,7 @@ fn path(source: Source) -> String {
         Source::Fd => "/proc/PID/task/TID/fd/N".to_owned(),
         Source::Mounts => "/proc/PID/task/TID/fdinfo/N and mountinfo".to_owned(),
         Source::Wait => "--scan kernel, or /proc/PID/task/TID/schedstat".to_owned(),
-        Source::Socket => "--scan kernel".to_owned(),
+        Source::Socket => "--scan kernel, or /proc/PID/task/TID/fd/N and net/*".to_owned(),
         Source::Idle => "/proc/PID/task/TID/syscall, wchan and fd/N".to_owned(),
         Source::Comm | Source::Cmdline | Source::Exe | Source::Smaps => format!("/proc/PID/{}", source.name()),
         _ => format!("/proc/PID/task/TID/{}", source.name()),

@@ -164,13 +164,13 @@ pub static COLUMNS: &[Column] = &[
     Column::filename(
         "filename",
         FilenameForm::Normal,
-        "file of the system call's descriptor argument; numbers of sockets and pipes shown as *",
+        "file of the system call's descriptor argument; of a socket the connection, of epoll what it watches",
     ),
-    Column::filename("filename2", FilenameForm::Raw, "file of the descriptor argument, unchanged"),
+    Column::filename("filename2", FilenameForm::Raw, "the same, with the numbers of pipes and other files"),
     Column::filename(
         "filenamesum",
         FilenameForm::Summary,
-        "file of the descriptor argument, each run of digits shown as *",
+        "the same, each run of digits and the client's port shown as *",
     ),
     Column::filename("basename", FilenameForm::Basename, "last component of filename"),
     Column::filename("dirname", FilenameForm::Dirname, "directory of filename"),
@@ -210,7 +210,7 @@ pub static COLUMNS: &[Column] = &[
         "peer_pid",
         Id,
         SocketPart::PeerPid,
-        "process at the other end of a UNIX socket, or that listened where it was connected to",
+        "process at the other end of a UNIX socket, or of a TCP connection within this host",
     ),
     Column::socket("peer_comm", Text, SocketPart::PeerComm, "name of that process"),
     // The reason of the wait

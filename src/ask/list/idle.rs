@@ -64,7 +64,8 @@ fn markdown() -> String {
          Who connects gets a port from the kernel: 32768 or above (`net.ipv4.ip_local_port_range`), while services have lower ones.\n\
          So a process whose own port is below and whose peer's is above is the server, and the other way round the client. Where\n\
          both are above or both below it cannot be told. A UNIX socket that was connected to has a name, one that was connected\n\
-         seldom has. All of that is told by the kernel's walk; through `/proc` it is not known which end a process is: `maybe`.\n\n\
+         seldom has. A kernel walk tells that at once; through `/proc` psn looks the\n\
+         socket up in the tables of its network namespace, and until it is found it is `maybe`.\n\n\
          ## What cannot be told\n\n\
          - **Condition variables, semaphores, Java monitors, Go and Rust locks**: the kernel sees a futex with a counter. A pool's\n\
            idle threads and threads that wait for each other look alike: `maybe`. How long they wait (`wait_ms`) often tells.\n\
