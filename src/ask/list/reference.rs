@@ -32,7 +32,7 @@ const fn remarks(source: Source) -> &'static str {
         }
         Source::Fd => {
             "\n`filename`, `filename2` and `filenamesum` show a socket as its connection (`tcp 10.0.0.5:41822->10.0.0.9:5432`,\n\
-             `listen tcp 0.0.0.0:80`, `unix /run/x->pid 812 (postgres)`, `udp 10.0.0.5:53`), and an epoll instance as what it watches\n\
+             `listen tcp 0.0.0.0:80`, `unix /run/x->pid 812 (postgres)`, `udp 10.0.0.5:53`; a walk does not tell the names of UNIX sockets), and an epoll instance as what it watches\n\
              (`epoll: 37 sockets, 1 timer`; of one socket alone, its connection). In `filenamesum` the port that the kernel chose is a `*`,\n\
              and so are numbers of watched files above 7. Where psn knows neither, the kernel's own text is there: `socket:[*]`,\n\
              `anon_inode:[eventpoll]`.\n\n\
@@ -52,7 +52,7 @@ const fn remarks(source: Source) -> &'static str {
              `peer_pid` and `peer_comm`: a walk tells for a UNIX socket which process connected or listened, as the kernel has noted.\n\
              Otherwise they are the process that has the other end open, the first one found: of a UNIX socket in psn's own network namespace (by\n\
              sock_diag; in others `[unsupported]`), and of a TCP connection whose other end is in the same network namespace. psn searches for it\n\
-             in `/proc/*/fd`, at most 2,000 descriptors a tick, processes with more than 500 last. Until then it is `[unread]`; `-` means\n\
+             in `/proc/*/fd`, at most 2,000 descriptors a tick; processes in other network namespaces and those with more than 500 open files come last. Until then it is `[unread]`; `-` means\n\
              that it is on another host, in another network namespace, or in a process whose descriptors psn may not see. What was found holds\n\
              for 10 seconds.\n\n\
              All of that together uses at most a tenth of a CPU, but for one long table; then it waits until that is made up for. Up to 131,072\n\

@@ -1,6 +1,6 @@
 //! Which process has a socket open: searched for among the descriptors of all processes, a few of them at a time.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::time::{Duration, Instant};
 
 use foldhash::fast::RandomState;
@@ -8,6 +8,7 @@ use foldhash::fast::RandomState;
 use super::budget::Budget;
 use super::watch::Watch;
 use crate::proc::health::Health;
+use crate::proc::net::ThreadId;
 use crate::proc::source::Source;
 use crate::proc::{Buffer, ProcRoot, ReadError};
 
@@ -24,15 +25,17 @@ pub(super) struct Owner {
 pub(super) struct Owners {
     /// By inode, since when; `None` if a search through all processes has found none.
     known: HashMap<u64, (Option<Owner>, Instant), RandomState>,
-    /// The inodes that are searched for, and after which round nobody has them.
-    wanted: HashMap<u64, u64, RandomState>,
+    /// The inodes that are searched for, after which round nobody has them, and in which network namespace they are.
+    wanted: HashMap<u64, (u64, u64), RandomState>,
+    /// The network namespaces of those that were wanted when this round began.
+    namespaces: HashSet<u64, RandomState>,
     /// How many rounds through all processes were begun.
     rounds: u64,
     is_in_round: bool,
     /// The processes that this round has not come to; the last is next.
     processes: Vec<u32>,
-    /// Those with many files open, which come last: most owners are found without them.
-    large: Vec<u32>,
+    /// Those that come last: most owners are found without them. They are in other network namespaces, or have many files open.
+    last: Vec<u32>,
     /// The process that is searched, and those of its descriptors that are left.
     current: Option<(u32, Vec<u32>)>,
     names: Vec<u8>,
@@ -48,8 +51,8 @@ impl Owners {
     /// The most inodes that are known, and that are searched for.
     const MAX: usize = 1 << 16;
 
-    /// Who has the socket with this inode open; `None` if that is not known, and then it is searched for.
-    pub(super) fn of(&mut self, inode: u64) -> Option<Option<Owner>> {
+    /// Who has the socket with this inode, in this network namespace, open; `None` if that is not known, and then it is searched for.
+    pub(super) fn of(&mut self, inode: u64, namespace: u64) -> Option<Option<Owner>> {
         match self.known.get(&inode) {
             Some((owner, since)) if since.elapsed() < Self::AGE => return Some(*owner),
             _ => {}
@@ -57,12 +60,12 @@ impl Owners {
         if self.wanted.len() < Self::MAX {
             let rounds = self.rounds;
             // The round that is under way may have passed its owner.
-            self.wanted.entry(inode).or_insert(rounds + 1);
+            self.wanted.entry(inode).or_insert((rounds + 1, namespace));
         }
         None
     }
 
-    /// Searches for a while, `likely` processes first.
+    /// Searches for a while, `likely` processes first; they are in ascending order.
     pub(super) fn search(
         &mut self,
         root: &ProcRoot,
@@ -104,8 +107,8 @@ impl Owners {
             }
             self.current = None;
         }
-        let is_large = self.processes.is_empty();
-        let Some(pid) = self.processes.pop().or_else(|| self.large.pop()) else {
+        let is_last = self.processes.is_empty();
+        let Some(pid) = self.processes.pop().or_else(|| self.last.pop()) else {
             self.end();
             return Some(Next::End);
         };
@@ -113,8 +116,9 @@ impl Owners {
             return Some(Next::Process);
         }
         watch.enter(pid)?;
-        if !is_large && root.open_files(pid).is_some_and(|open| open > Self::FEW) {
-            self.large.push(pid);
+        if !is_last && !self.is_likely(root, pid) {
+            self.last.push(pid);
+            watch.leave()?;
             return Some(Next::Process);
         }
         let mut descriptors = Vec::new();
@@ -125,14 +129,21 @@ impl Owners {
         Some(Next::Process)
     }
 
+    /// Whether it is worth while to look at a process before others.
+    fn is_likely(&self, root: &ProcRoot, pid: u32) -> bool {
+        let Ok(here) = root.net_namespace(ThreadId { tgid: pid, tid: pid }) else { return false };
+        self.namespaces.contains(&here) && root.open_files(pid).is_none_or(|open| open <= Self::FEW)
+    }
+
     fn begin(&mut self, root: &ProcRoot, likely: &[u32]) -> Result<(), ReadError> {
         self.names.reserve(32 << 10);
         let mut processes = Vec::new();
         root.list_processes_aside(&mut self.names, &mut processes)?;
         // The last is next: the youngest first, and before them the likely ones.
-        processes.retain(|pid| !likely.contains(pid));
+        processes.retain(|pid| likely.binary_search(pid).is_err());
         processes.extend(likely);
         self.processes = processes;
+        self.namespaces = self.wanted.values().map(|(_, namespace)| *namespace).collect();
         self.rounds += 1;
         self.is_in_round = true;
         Ok(())
@@ -145,7 +156,7 @@ impl Owners {
         }
         let Self { known, wanted, rounds, .. } = self;
         let now = Instant::now();
-        wanted.retain(|inode, round| {
+        wanted.retain(|inode, (round, _)| {
             let is_nowhere = *round <= *rounds;
             if is_nowhere {
                 known.insert(*inode, (None, now));

@@ -219,6 +219,9 @@ impl Namespace {
     /// The inodes of the sockets at the other ends of these connections, all of TCP, by the ends as seen from here.
     pub(super) fn other_ends(&self, of: &HashSet<(SocketAddr, SocketAddr)>) -> HashMap<(SocketAddr, SocketAddr), u64> {
         let mut found = HashMap::new();
+        if of.is_empty() {
+            return found;
+        }
         for entry in self.entries.iter().filter(|entry| entry.protocol == TCP && entry.state != LISTEN) {
             if let Some((local, remote)) = entry.ends
                 && of.contains(&(remote, local))

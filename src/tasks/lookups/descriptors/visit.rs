@@ -1,7 +1,6 @@
 //! How the reader answers the questions of a tick.
 
 use std::cell::OnceCell;
-use std::collections::{HashMap, HashSet};
 use std::os::fd::AsFd as _;
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
@@ -53,16 +52,26 @@ struct Asked {
     question: Question,
     found: Found,
     is_confirmed: bool,
+    /// The thread's network namespace.
+    namespace: Option<u64>,
     /// The inode of the one socket that an epoll instance watches.
     only: Option<u64>,
     socket: Option<KnownSocket>,
-    /// The inode of the socket at the other end, if its owner is wanted.
-    other: Option<u64>,
+    /// The inode of the socket at the other end, if its owner is wanted, and the network namespace.
+    other: Option<(u64, u64)>,
 }
 
 impl Asked {
     fn new(question: Question) -> Self {
-        Self { question, found: Found::Unread, is_confirmed: false, only: None, socket: None, other: None }
+        Self {
+            question,
+            found: Found::Unread,
+            is_confirmed: false,
+            namespace: None,
+            only: None,
+            socket: None,
+            other: None,
+        }
     }
 
     /// The inode, if it is about a socket.
@@ -134,23 +143,24 @@ impl Visitor {
                 self.count_set(asked, fd, watch)?;
             }
         }
-        for (id, of) in self.by_namespace(&mut asked, watch)? {
-            let mut here: Vec<&mut Asked> = Vec::with_capacity(of.len());
-            here.extend(asked.iter_mut().enumerate().filter(|(index, _)| of.contains(index)).map(|(_, asked)| asked));
-            self.find_sockets(id, &mut here, watch)?;
+        self.tell_namespaces(&mut asked, watch)?;
+        asked.sort_unstable_by_key(|asked| asked.namespace);
+        for here in asked.chunk_by_mut(|one, other| one.namespace == other.namespace) {
+            if let Some(id) = here.first().and_then(|asked| asked.namespace) {
+                self.find_sockets(id, here, watch)?;
+            }
         }
         for asked in &mut asked {
-            let owner = asked.other.map(|inode| self.owners.of(inode));
+            let owner = asked.other.map(|(inode, namespace)| self.owners.of(inode, namespace));
             owner.into_iter().for_each(|owner| asked.name_owner(owner));
         }
         answers.keep(asked.iter().map(Asked::answer));
         self.find_owners(asked, answers, watch)
     }
 
-    /// The questions about sockets, by index, for each network namespace.
-    fn by_namespace(&mut self, asked: &mut [Asked], watch: &Watch<'_>) -> Option<HashMap<u64, HashSet<usize>>> {
-        let mut by_namespace = HashMap::<u64, HashSet<usize>>::new();
-        for (index, asked) in asked.iter_mut().enumerate().filter(|(_, asked)| asked.inode().is_some()) {
+    /// Finds out in which network namespaces those are that ask about sockets.
+    fn tell_namespaces(&mut self, asked: &mut [Asked], watch: &Watch<'_>) -> Option<()> {
+        for asked in asked.iter_mut().filter(|asked| asked.inode().is_some()) {
             let Self { root, budget, health, .. } = self;
             if !budget.has_left() {
                 break;
@@ -161,18 +171,18 @@ impl Visitor {
             watch.leave()?;
             health.record(Source::Socket, &id);
             match id {
-                Ok(id) => _ = by_namespace.entry(id).or_default().insert(index),
+                Ok(id) => asked.namespace = Some(id),
                 Err(error) => asked.fail(Found::Failed(error)),
             }
         }
-        Some(by_namespace)
+        Some(())
     }
 
     /// Finds the sockets of one namespace in its tables, which are read again if there is time.
-    fn find_sockets(&mut self, id: u64, asked: &mut [&mut Asked], watch: &Watch<'_>) -> Option<()> {
+    fn find_sockets(&mut self, id: u64, asked: &mut [Asked], watch: &Watch<'_>) -> Option<()> {
         let read = if self.budget.has_left() { Some(self.read_tables(id, asked, watch)?) } else { None };
         let is_fresh = matches!(read, Some(Ok(())));
-        for asked in &mut *asked {
+        for asked in asked.iter_mut() {
             if let Some(Err(error)) = read {
                 asked.fail(Found::Failed(error));
                 continue;
@@ -198,7 +208,7 @@ impl Visitor {
     }
 
     /// Reads the tables of a namespace through one of the threads that are in it.
-    fn read_tables(&mut self, id: u64, asked: &[&mut Asked], watch: &Watch<'_>) -> Option<Result<(), ReadError>> {
+    fn read_tables(&mut self, id: u64, asked: &[Asked], watch: &Watch<'_>) -> Option<Result<(), ReadError>> {
         /// Threads may end.
         const ATTEMPTS: usize = 3;
         let Self { root, namespaces, budget, buffer, health, .. } = self;
@@ -227,16 +237,16 @@ impl Visitor {
     }
 
     /// Finds the sockets at the other ends, of those questions that want to know.
-    fn find_other_ends(&mut self, id: u64, asked: &mut [&mut Asked], is_fresh: bool) {
-        let Self { root, own, namespaces, .. } = self;
+    fn find_other_ends(&mut self, id: u64, asked: &mut [Asked], is_fresh: bool) {
+        let Self { root, own, namespaces, budget, .. } = self;
         let own = || own.get_or_init(|| root.own_net_namespace().zip(UnixDiag::open().filter(is_told)));
         let diag = || own().as_ref().filter(|(own, _)| *own == id).map(|(_, diag)| diag);
         let Some(namespace) = namespaces.known(id) else { return };
         let ends = asked.iter().filter_map(|asked| tcp_ends(asked)).collect();
-        let others = namespace.other_ends(&ends);
+        let others = budget.spend(|| namespace.other_ends(&ends));
         for asked in asked {
             if let Some(ends) = tcp_ends(asked) {
-                asked.other = others.get(&ends).copied().filter(|inode| *inode != 0);
+                asked.other = others.get(&ends).filter(|inode| **inode != 0).map(|inode| (*inode, id));
                 if let Some(known) = asked.socket.as_mut().filter(|_| asked.other.is_none() && !is_fresh) {
                     known.peer = Peer::Unread;
                 }
@@ -248,8 +258,12 @@ impl Visitor {
                     known.peer = Peer::Unsupported;
                     continue;
                 };
-                asked.other = diag.peer(inode);
-                if let (None, Some(other)) = (&known.name, asked.other) {
+                if !budget.has_left() {
+                    known.peer = Peer::Unread;
+                    continue;
+                }
+                asked.other = budget.spend(|| diag.peer(inode)).map(|other| (other, id));
+                if let (None, Some((other, _))) = (&known.name, asked.other) {
                     known.name = namespace.find(other).and_then(|(_, name)| name).map(Into::into);
                 }
             }
@@ -305,7 +319,7 @@ impl Visitor {
         let Self { root, owners, budget, health, .. } = self;
         owners.search(root, &likely, budget, health, watch)?;
         for asked in &mut asked {
-            let owner = asked.other.and_then(|inode| owners.of(inode));
+            let owner = asked.other.and_then(|(inode, namespace)| owners.of(inode, namespace));
             asked.name_owner(owner);
         }
         answers.keep(asked.iter().map(Asked::answer));
