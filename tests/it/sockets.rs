@@ -21,7 +21,9 @@ const COLUMNS: &str = "comm2,filename,proto,local,remote,remote_port,conn_state,
 fn told(report: &Json, columns: &str) -> Vec<String> {
     let columns: Vec<&str> = columns.split(',').collect();
     let keys = report.samples(&columns).into_keys();
-    keys.filter(|key| !key.contains("[unread]") && !key.contains("[stale]")).collect()
+    // Where a connection is not known in time, `filename` is what the link says.
+    let before = ["[unread]", "[stale]", "socket:[", "anon_inode:[eventpoll]", "maybe: socket"];
+    keys.filter(|key| !before.iter().any(|text| key.contains(text))).collect()
 }
 
 /// This process, as a peer is shown.

@@ -242,7 +242,7 @@ impl Visitor {
         let own = || own.get_or_init(|| root.own_net_namespace().zip(UnixDiag::open().filter(is_told)));
         let diag = || own().as_ref().filter(|(own, _)| *own == id).map(|(_, diag)| diag);
         let Some(namespace) = namespaces.known(id) else { return };
-        let ends = asked.iter().filter_map(|asked| tcp_ends(asked)).collect();
+        let ends = asked.iter().filter_map(tcp_ends).collect();
         let others = budget.spend(|| namespace.other_ends(&ends));
         for asked in asked {
             if let Some(ends) = tcp_ends(asked) {
