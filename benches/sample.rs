@@ -78,7 +78,8 @@ impl FakeRoot {
         let request = PlanRequest { group_by, ..PlanRequest::default() };
         let plan = Plan::new(&request, StateGate::active()).unwrap();
         let aggregator = Arc::new(Aggregator::new(&plan));
-        let context = Context { root: Arc::clone(&self.root), plan, users: Arc::new(Users::default()) };
+        let users = Arc::new(Users::default());
+        let context = Context { root: Arc::clone(&self.root), plan, users, lookups: None };
         Sampler::new(Arc::new(context), aggregator, workers).unwrap()
     }
 }

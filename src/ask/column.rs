@@ -77,6 +77,15 @@ pub enum FilenameForm {
     Dirname,
 }
 
+/// What is told of a mount.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MountPart {
+    /// Where it is mounted.
+    Point,
+    /// What it lies on.
+    Device,
+}
+
 /// A field of one mapping of `smaps`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SmapsPart {
@@ -173,6 +182,10 @@ pub enum Extract {
     Syscall(SyscallPart),
     /// The target of the file descriptor among the arguments of the system call.
     Filename(FilenameForm),
+    /// The mount that this file is on.
+    Mount(MountPart),
+    /// The path that the system call was given.
+    Path,
     /// The wait channel.
     Wchan,
     /// A line of `io`, by its key.

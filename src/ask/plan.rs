@@ -250,7 +250,10 @@ fn sources(columns: &[&'static Column]) -> SourceSet {
     for column in columns {
         sources.insert(column.source);
         match column.source {
-            Source::Fd => sources.insert(Source::Syscall),
+            Source::Fd | Source::Path => sources.insert(Source::Syscall),
+            Source::Mounts => {
+                [Source::Syscall, Source::Fd, Source::Fdinfo].into_iter().for_each(|source| sources.insert(source));
+            }
             Source::Socket => [Source::Syscall, Source::Fd].into_iter().for_each(|source| sources.insert(source)),
             Source::Idle => {
                 [Source::Syscall, Source::Wchan, Source::Fd].into_iter().for_each(|source| sources.insert(source));
@@ -269,7 +272,12 @@ fn last_field(column: &Column) -> usize {
         // `startcode` tells whether the kernel hides addresses from psn, so that a wait channel of 0 means "refused".
         Extract::Wchan => field::STARTCODE,
         // The address of the first stack tells whether the program is a 32-bit one.
-        Extract::Syscall(_) | Extract::Filename(_) | Extract::Socket(_) | Extract::Idle => field::STARTSTACK,
+        Extract::Syscall(_)
+        | Extract::Filename(_)
+        | Extract::Mount(_)
+        | Extract::Path
+        | Extract::Socket(_)
+        | Extract::Idle => field::STARTSTACK,
         _ => 0,
     }
 }

@@ -3,7 +3,9 @@
 //! One table gives `--list`, the plan of a run, `docs/columns.md` and the schema of recordings.
 
 use crate::ask::column::Kind::{Counter, Gauge, Id, Text};
-use crate::ask::column::{Column, Extract, FilenameForm, SmapsPart, SocketPart, StatusForm, SyscallPart, WaitPart};
+use crate::ask::column::{
+    Column, Extract, FilenameForm, MountPart, SmapsPart, SocketPart, StatusForm, SyscallPart, WaitPart,
+};
 use crate::proc::parse::stat::field;
 use crate::proc::source::Source;
 
@@ -162,16 +164,37 @@ pub static COLUMNS: &[Column] = &[
     Column::filename(
         "filename",
         FilenameForm::Normal,
-        "file of the system call's descriptor argument; numbers of sockets and pipes shown as *",
+        "file of the system call's descriptor argument; of a socket the connection, of epoll what it watches",
     ),
-    Column::filename("filename2", FilenameForm::Raw, "file of the descriptor argument, unchanged"),
+    Column::filename("filename2", FilenameForm::Raw, "the same, with the numbers of pipes and other files"),
     Column::filename(
         "filenamesum",
         FilenameForm::Summary,
-        "file of the descriptor argument, each run of digits shown as *",
+        "the same, each run of digits and the client's port shown as *",
     ),
     Column::filename("basename", FilenameForm::Basename, "last component of filename"),
     Column::filename("dirname", FilenameForm::Dirname, "directory of filename"),
+    Column::new(
+        "mount",
+        Text,
+        Source::Mounts,
+        Extract::Mount(MountPart::Point),
+        "mount point of the file of the descriptor argument, as the thread sees it",
+    ),
+    Column::new(
+        "device",
+        Text,
+        Source::Mounts,
+        Extract::Mount(MountPart::Device),
+        "what that mount is of: a disk, an NFS server with its export, or the kind of file system if it has no source",
+    ),
+    Column::new(
+        "path",
+        Text,
+        Source::Path,
+        Extract::Path,
+        "path that the system call was given (open, stat, unlink and others), as the program wrote it",
+    ),
     // The socket of the descriptor argument
     Column::socket(
         "proto",
@@ -187,7 +210,7 @@ pub static COLUMNS: &[Column] = &[
         "peer_pid",
         Id,
         SocketPart::PeerPid,
-        "process at the other end of a UNIX socket, or that listened where it was connected to",
+        "process at the other end of a UNIX socket, or of a TCP connection within this host",
     ),
     Column::socket("peer_comm", Text, SocketPart::PeerComm, "name of that process"),
     // The reason of the wait

@@ -1,36 +1,27 @@
-//! The system call that a thread is blocked in: its name, its arguments, and the file that it is about.
+//! The system call that a thread is blocked in: its name, its arguments, and the descriptor that it is about.
 
 use std::io::Write as _;
 
-use super::contents::{Descriptor, FileContents};
-use super::socket;
+use super::contents::{Descriptor, FileContents, SystemCall};
 use super::thread::Thread;
-use crate::ask::column::{FilenameForm, SyscallPart};
+use crate::ask::column::SyscallPart;
 use crate::kernel::{RecordedCall, Registers};
+use crate::proc::parse;
 use crate::proc::parse::stack::Entry;
 use crate::proc::parse::stat::field;
 use crate::proc::parse::syscall::SyscallLine;
-use crate::proc::parse::{self, fd_link};
 use crate::proc::source::Source;
 use crate::proc::syscall::{self, Abi};
 use crate::row::observation::{Mark, Observation};
-
-/// A system call that a thread is blocked in.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct SystemCall {
-    pub(super) abi: Abi,
-    pub(super) number: i64,
-    pub(super) args: [u64; 6],
-    /// The program's stack pointer.
-    pub(super) sp: u64,
-    pc: u64,
-}
 
 /// The system call that the thread is blocked in.
 ///
 /// # Errors
 /// The mark for the columns `syscall` and `syscall_id`, if it is in none or that is not known.
 pub(super) fn system_call(thread: &Thread<'_>, contents: &FileContents) -> Result<SystemCall, Mark> {
+    if let Some(kept) = &contents.kept {
+        return Ok(kept.call);
+    }
     if thread.is_running() {
         return Err(Mark::Running);
     }
@@ -156,58 +147,14 @@ pub(super) fn descriptor(thread: &Thread<'_>, contents: &FileContents) -> Descri
     }
 }
 
-/// Appends the name of the file that the thread's system call is about to `row`.
-pub(super) fn extract_filename(
-    form: FilenameForm,
-    thread: &Thread<'_>,
-    contents: &FileContents,
-    row: &mut Observation,
-) {
-    // If the system call was refused or is torn, its file is not known either.
-    if let Err(mark) = system_call(thread, contents) {
-        row.push_mark(match mark {
-            Mark::Running | Mark::KernelThread | Mark::KernelDirect | Mark::UserWorker => Mark::None,
-            other => other,
-        });
-        return;
-    }
-    let fd = match contents.descriptor {
-        Descriptor::Fd(fd) => fd,
-        Descriptor::WorkingDirectory => return row.push_mark(Mark::WorkingDirectory),
-        Descriptor::Pid(pid) => {
-            return row.push_text_with(|out| {
-                out.extend_from_slice(b"pid:[");
-                out.extend_from_slice(itoa::Buffer::new().format(pid).as_bytes());
-                out.push(b']');
-            });
-        }
-        Descriptor::None => return row.push_mark(Mark::None),
-    };
-    if matches!(form, FilenameForm::Normal | FilenameForm::Raw | FilenameForm::Summary) {
-        if let Some(socket) = socket::open_file(thread, contents).and_then(|file| file.socket) {
-            return row.push_text_with(|out| socket::write_connection(&socket, form == FilenameForm::Summary, out));
-        }
-        if let Some(set) = socket::epoll_set(thread, contents) {
-            return row.push_text_with(|out| socket::write_epoll_set(set, out));
-        }
-    }
-    contents.push_value(Source::Fd, row, |link, row| {
-        row.push_text_with(|out| {
-            match form {
-                FilenameForm::Normal => fd_link::filename(link, out),
-                FilenameForm::Raw => out.extend_from_slice(link),
-                FilenameForm::Summary => fd_link::filename_sum(link, out),
-                FilenameForm::Basename => fd_link::basename(link, out),
-                FilenameForm::Dirname => fd_link::dirname(link, out),
-            }
-            if matches!(form, FilenameForm::Normal | FilenameForm::Raw | FilenameForm::Summary) {
-                out.extend_from_slice(match fd {
-                    0 => b" (stdin)",
-                    1 => b" (stdout)",
-                    2 => b" (stderr)",
-                    _ => b"",
-                });
-            }
-        });
-    });
+/// The system call that the thread is blocked in.
+///
+/// # Errors
+/// The mark for the columns about its file, if it is in none or that is not known: if the call was refused or is torn, its file is not
+/// known either.
+pub(super) fn call_with_file(thread: &Thread<'_>, contents: &FileContents) -> Result<SystemCall, Mark> {
+    system_call(thread, contents).map_err(|mark| match mark {
+        Mark::Running | Mark::KernelThread | Mark::KernelDirect | Mark::UserWorker => Mark::None,
+        other => other,
+    })
 }

@@ -2,15 +2,18 @@
 
 use std::sync::Arc;
 
+use crate::kernel::{EpollSet, OpenFile};
 use crate::proc::lookup::PerSource;
 use crate::proc::parse::stack::Entry;
 use crate::proc::source::{Source, SourceSet};
+use crate::proc::syscall::Abi;
 use crate::proc::{Buffer, ReadError};
 use crate::row::observation::{Mark, Observation};
+use crate::tasks::lookups::{Found, Mount, MountView};
 
 /// The sources that say what a thread waits for. They make sense only together with the state at the time they were read.
 pub(super) const WAIT_SOURCES: SourceSet =
-    SourceSet::of(&[Source::Syscall, Source::Wchan, Source::Wait, Source::Stack, Source::Fd]);
+    SourceSet::of(&[Source::Syscall, Source::Wchan, Source::Wait, Source::Stack, Source::Fd, Source::Fdinfo]);
 
 impl From<ReadError> for Mark {
     fn from(error: ReadError) -> Self {
@@ -38,6 +41,27 @@ pub(super) enum Descriptor {
     None,
 }
 
+/// A system call that a thread is blocked in.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct SystemCall {
+    pub(super) abi: Abi,
+    pub(super) number: i64,
+    pub(super) args: [u64; 6],
+    /// The program's stack pointer.
+    pub(super) sp: u64,
+    pub(super) pc: u64,
+}
+
+/// What is kept of the wait of a thread whose row is completed later.
+#[derive(Debug, Clone)]
+pub(super) struct KeptWait {
+    pub(super) call: SystemCall,
+    /// The file that a walk found in the descriptor argument.
+    pub(super) file: Option<OpenFile>,
+    /// What a walk has found that the epoll instance watches.
+    pub(super) epoll: Option<EpollSet>,
+}
+
 /// The memory mappings of a process.
 #[derive(Debug)]
 pub(super) struct SmapsText {
@@ -54,12 +78,20 @@ pub(super) struct FileContents {
     marks: PerSource<Option<Mark>>,
     /// The first argument of the thread's system call, once `fd` was read or is known not to be needed.
     pub(super) descriptor: Descriptor,
+    /// What a side reader has found out about the descriptor; `None` if it was not asked.
+    pub(super) found: Option<Found>,
+    /// The wait, if its row is completed later than it was begun.
+    pub(super) kept: Option<KeptWait>,
     /// The entry point by which the thread came into the kernel, if its kernel stack shows it.
     pub(super) entry: Option<Entry>,
     /// Since when psn has seen the thread in this sleep, and the present time, in nanoseconds since 1970.
     pub(super) sleep: Option<(u64, u64)>,
     /// The mappings of the thread's process.
     pub(super) mappings: Result<SmapsText, Mark>,
+    /// From where the thread sees mounts, once that was read.
+    pub(super) mount_view: Option<Result<MountView, Mark>>,
+    /// The mount of the file of the descriptor.
+    pub(super) mount: Result<Arc<Mount>, Mark>,
 }
 
 impl Default for FileContents {
@@ -68,9 +100,13 @@ impl Default for FileContents {
             buffers: PerSource::default(),
             marks: PerSource::from_fn(|| Some(Mark::Unread)),
             descriptor: Descriptor::None,
+            found: None,
+            kept: None,
             entry: None,
             sleep: None,
             mappings: Err(Mark::Unread),
+            mount_view: None,
+            mount: Err(Mark::Unread),
         }
     }
 }
@@ -80,9 +116,13 @@ impl FileContents {
     pub(super) fn reset(&mut self) {
         self.marks = PerSource::from_fn(|| Some(Mark::Unread));
         self.descriptor = Descriptor::None;
+        self.found = None;
+        self.kept = None;
         self.entry = None;
         self.sleep = None;
         self.mappings = Err(Mark::Unread);
+        self.mount_view = None;
+        self.mount = Err(Mark::Unread);
     }
 
     /// The buffer to read `source` into.
@@ -126,6 +166,7 @@ impl FileContents {
             self.set(source, Err(Mark::Blocked));
         }
         self.mappings = Err(Mark::Blocked);
+        self.mount = Err(Mark::Blocked);
     }
 
     /// Marks the wait sources as read at different times, except those that were refused: that is so at any time.

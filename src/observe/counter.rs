@@ -1,6 +1,7 @@
 //! Makes the row of a thread, filters it, and counts it.
 
 use std::ops::Range;
+use std::sync::Arc;
 
 use super::contents::FileContents;
 use super::coverage::Coverage;
@@ -15,6 +16,7 @@ use crate::proc::parse::smaps::mappings;
 use crate::proc::source::{Source, SourceSet};
 use crate::row::last::LastValues;
 use crate::row::observation::{Mark, Observation};
+use crate::tasks::facts::SideReaders;
 
 /// The counts of one worker, and the row that is being made.
 #[derive(Debug)]
@@ -23,8 +25,10 @@ pub(crate) struct Counter {
     pub(crate) fold: Fold,
     /// How many rows lack a value, and why.
     pub(crate) coverage: Coverage,
-    /// Rows that are counted at the end of the pass.
-    pub(crate) deferred: DeferredRows,
+    /// Rows that are counted at the end of the pass, complete up to the facts of their processes.
+    pub(super) deferred: DeferredRows,
+    /// The same, complete up to the descriptors that their threads wait on.
+    pub(super) deferred_waits: DeferredRows,
     pub(super) row: Observation,
 }
 
@@ -34,8 +38,39 @@ impl Counter {
             fold,
             coverage: Coverage::default(),
             deferred: DeferredRows::new(plan.fact_slots().start),
+            deferred_waits: DeferredRows::new(plan.descriptor_slots().start),
             row: Observation::default(),
         }
+    }
+
+    /// Drops the rows that are to be counted at the end of the pass.
+    pub(crate) fn drop_deferred(&mut self) {
+        self.deferred.clear();
+        self.deferred_waits.clear();
+    }
+
+    /// Whether rows are to be counted at the end of the pass.
+    #[must_use]
+    pub(crate) const fn has_deferred(&self) -> bool {
+        !self.deferred.is_empty() || !self.deferred_waits.is_empty()
+    }
+
+    /// Whether a row waits for what it asks of its own wait.
+    #[must_use]
+    pub(crate) fn waits_for_lookups(&self) -> bool {
+        self.deferred.wait_for_lookups() || self.deferred_waits.wait_for_lookups()
+    }
+
+    /// The side readers that rows wait for facts from.
+    #[must_use]
+    pub(crate) fn readers(&self) -> Option<&Arc<SideReaders>> {
+        self.deferred.readers().or_else(|| self.deferred_waits.readers())
+    }
+
+    /// Whether a row waits for mappings.
+    #[must_use]
+    pub(crate) fn waits_for_mappings(&self) -> bool {
+        self.deferred.wait_for_mappings() || self.deferred_waits.wait_for_mappings()
     }
 
     /// Begins the row of a thread, with the values that need no detail file. False if a filter rejects it.

@@ -2,9 +2,12 @@
 
 use std::sync::Arc;
 
-use super::call::{extract_call, extract_filename};
+use super::call::extract_call;
 use super::contents::FileContents;
+use super::filename::extract_filename;
 use super::idle::extract_idle;
+use super::mount::extract_mount;
+use super::path::extract_path;
 use super::socket::extract_socket;
 use super::thread::Thread;
 use super::wait_age::extract_wait_age;
@@ -59,6 +62,8 @@ impl Extractor {
             Extract::Status(key, form) => status_value(column.source, key, form, thread, contents, row),
             Extract::User => self.user(thread, contents, row),
             Extract::Syscall(part) => extract_call(part, thread, contents, row),
+            Extract::Path => extract_path(contents, row),
+            Extract::Mount(part) => extract_mount(part, contents, row),
             Extract::Filename(form) => extract_filename(form, thread, contents, row),
             Extract::Wchan => wchan(thread, contents, row),
             Extract::Stack => kstack(thread, contents, row),

@@ -2,10 +2,10 @@
 
 use super::call::system_call;
 use super::contents::{Descriptor, FileContents};
+use super::epoll;
 use super::socket::{self, Role};
 use super::thread::Thread;
 use crate::ask::idle::{FileKind, Sleep, Verdict, decide};
-use crate::kernel::OpenFile;
 use crate::proc::source::Source;
 use crate::proc::syscall;
 use crate::row::observation::{Mark, Observation};
@@ -30,8 +30,7 @@ pub(super) fn extract_idle(thread: &Thread<'_>, contents: &FileContents, row: &m
         args: call.as_ref().map_or([0; 6], |call| call.args),
         sp: call.as_ref().map_or(0, |call| call.sp),
         file: kind_of_file(thread, contents),
-        watches_pipes: socket::epoll_set(thread, contents)
-            .map(|set| set.sockets == 0 && set.pipes > 0 && set.others > 0 && !set.has_more),
+        watches_pipes: epoll::watched(thread, contents).map(epoll::are_few_pipes_and_others),
         kernel: wait_channel(thread, contents),
     };
     match decide(&sleep) {
@@ -57,8 +56,8 @@ fn kind_of_file(thread: &Thread<'_>, contents: &FileContents) -> Option<FileKind
     if !matches!(contents.descriptor, Descriptor::Fd(_)) {
         return None;
     }
-    if let Some(OpenFile { socket: Some(socket), .. }) = socket::open_file(thread, contents) {
-        return Some(match socket::role(&socket, thread.tgid) {
+    if let Ok(told) = socket::told(thread, contents) {
+        return Some(match told.role(thread.tgid) {
             Role::Server => FileKind::ServerSocket,
             Role::Client => FileKind::ClientSocket,
             Role::Unknown => FileKind::Socket,

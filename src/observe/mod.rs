@@ -22,8 +22,13 @@ mod coverage;
 mod current_file;
 mod deferred;
 mod entry_cache;
+mod epoll;
 mod extract;
+mod filename;
 mod idle;
+mod lookups;
+mod mount;
+mod path;
 mod plan;
 mod reader;
 mod socket;
@@ -32,10 +37,13 @@ mod tick;
 pub(crate) mod titles;
 mod wait;
 mod wait_age;
+mod wait_file;
 pub(crate) mod walked;
 
+use std::ops::Range;
+
 use self::counter::Counter;
-use self::deferred::Waiting;
+use self::deferred::{Waiting, Wanted};
 use self::plan::ObservePlan;
 use self::reader::{ReadTarget, SwitchCheck, ThreadReader, held};
 use self::wait::WaitCheck;
@@ -44,6 +52,7 @@ use crate::count::Fold;
 use crate::proc::parse::stat::Stat;
 use crate::proc::source::Source;
 use crate::proc::{Buffer, ReadError};
+use crate::row::rows::Rows;
 use crate::tasks::{Process, Task, TaskMemory};
 
 pub use self::coverage::Coverage;
@@ -51,6 +60,7 @@ pub(crate) use self::current_file::CurrentFile;
 #[cfg(test)]
 pub(crate) use self::extract::text_of;
 pub use self::plan::Context;
+pub(crate) use self::plan::asks_about_descriptors;
 pub(crate) use self::reader::read_stat;
 pub(crate) use self::thread::Thread;
 pub(crate) use self::tick::TickTime;
@@ -77,7 +87,7 @@ impl Observer {
     pub(crate) fn new(context: &Context, fold: Fold) -> Self {
         let plan = ObservePlan::new(context);
         Self {
-            reader: ThreadReader::new(&context.root),
+            reader: ThreadReader::new(&context.root, context.lookups.as_ref()),
             counter: Counter::new(&plan, fold),
             plan,
             stat: Buffer::default(),
@@ -187,9 +197,23 @@ impl Observer {
 
     /// Reads what the remaining columns need, cheapest first and while the filters hold, and counts the row.
     fn finish(&mut self, target: &mut ReadTarget<'_>, thread: &Thread<'_>, at: TickTime) {
+        if !self.read_slots(target, thread, self.plan.file_slots())
+            || self.defers_wait(target, thread)
+            || !self.read_slots(target, thread, self.plan.descriptor_slots())
+        {
+            return;
+        }
+        if self.plan.has_facts() && !thread.is_blocked && !self.read_facts(target, thread) {
+            return;
+        }
+        self.count(thread, target.memory, at);
+    }
+
+    /// Reads what these columns need, and fills them in. False if a filter rejects the row.
+    fn read_slots(&mut self, target: &mut ReadTarget<'_>, thread: &Thread<'_>, slots: Range<usize>) -> bool {
         let Self { plan, reader, counter, .. } = self;
         let mut last_read = None;
-        for slot in plan.file_slots() {
+        for slot in slots {
             let Some(column) = plan.run.columns.get(slot) else { break };
             let source = column.source;
             let is_known =
@@ -199,27 +223,46 @@ impl Observer {
                 last_read = Some(source);
             }
             if !counter.fill(plan, reader, thread, slot..slot + 1) {
-                return;
+                return false;
             }
         }
-        if plan.has_facts() && !thread.is_blocked && !self.read_facts(target, thread) {
-            return;
-        }
-        self.count(thread, target.memory, at);
+        true
     }
 
-    /// Reads the facts of the process. False if the row is deferred, because some of them are being read.
-    fn read_facts(&mut self, target: &mut ReadTarget<'_>, thread: &Thread<'_>) -> bool {
-        let process = target.process;
-        let Some(facts) = &process.facts else { return true };
-        let wanted = self.reader.request_facts(&self.plan, target, thread);
-        if wanted.must_wait() && self.counter.deferred.has_room() {
-            let Counter { deferred, row, .. } = &mut self.counter;
-            deferred.push(row, thread, facts, wanted, target.task.kept_memory());
+    /// Whether the row is deferred, because it is being found out what its thread waits on.
+    fn defers_wait(&mut self, target: &mut ReadTarget<'_>, thread: &Thread<'_>) -> bool {
+        let Self { plan, reader, counter, .. } = self;
+        if !plan.asks_about_descriptors || thread.is_blocked || !counter.deferred_waits.has_room() {
             return false;
         }
-        let title = if wanted.must_wait() { titles::Title::Stale } else { wanted.title };
-        self.reader.load_facts(&self.plan, facts, title, wanted.awaits_mappings.then_some(thread.comm));
+        let Some(question) = reader.ask_about_descriptor(plan, target, thread) else { return false };
+        let Some(wait) = reader.keep_wait(plan, target, thread, question) else { return false };
+        let of_facts = reader.request_facts(plan, target, thread);
+        let mut lookups = reader.request_lookups(plan, target, thread);
+        lookups.wait = Some(wait);
+        let Counter { deferred_waits, row, .. } = counter;
+        let wanted = Wanted { facts: target.process.facts.clone(), of_facts, lookups };
+        deferred_waits.push(row, thread, wanted, target.task.kept_memory());
+        true
+    }
+
+    /// Reads the facts of the process, and what the row asks of its wait. False if the row is deferred, because some of that is
+    /// being read.
+    fn read_facts(&mut self, target: &mut ReadTarget<'_>, thread: &Thread<'_>) -> bool {
+        let process = target.process;
+        let wanted = self.reader.request_facts(&self.plan, target, thread);
+        let lookups = self.reader.request_lookups(&self.plan, target, thread);
+        if (wanted.must_wait() || lookups.must_wait()) && self.counter.deferred.has_room() {
+            let Counter { deferred, row, .. } = &mut self.counter;
+            let wanted = Wanted { facts: process.facts.clone(), of_facts: wanted, lookups };
+            deferred.push(row, thread, wanted, target.task.kept_memory());
+            return false;
+        }
+        if let Some(facts) = &process.facts {
+            let title = if wanted.must_wait() { titles::Title::Stale } else { wanted.title };
+            self.reader.load_facts(&self.plan, facts, title, wanted.awaits_mappings.then_some(thread.comm));
+        }
+        self.reader.load_lookups(lookups);
         true
     }
 
@@ -234,19 +277,36 @@ impl Observer {
     /// Completes and counts the deferred rows.
     pub(crate) fn finish_deferred(&mut self, at: TickTime) {
         let mut deferred = std::mem::take(&mut self.counter.deferred);
-        let mut spare = std::mem::take(&mut self.spare);
-        deferred.drain(|rows, index, waiting| {
-            rows.load(index, &mut self.counter.row);
-            let Waiting { tid, tgid, starttime_ticks, state, facts, title, comm, memory } = waiting;
-            let row = &mut self.counter.row;
-            (row.tid, row.tgid, row.starttime_ticks, row.state) = (tid, tgid, starttime_ticks, state);
-            self.reader.reset();
-            self.reader.load_facts(&self.plan, &facts, title, comm.as_deref());
-            let mut lock = memory.as_ref().map(|memory| memory.try_lock());
-            let memory = lock.as_mut().and_then(held).unwrap_or(&mut spare);
-            self.count(&Thread::unknown(tgid, tid, starttime_ticks, state), memory, at);
-        });
-        self.spare = spare;
+        deferred.drain(|rows, index, waiting| self.finish_row(rows, index, waiting, at));
         self.counter.deferred = deferred;
+        let mut deferred = std::mem::take(&mut self.counter.deferred_waits);
+        deferred.drain(|rows, index, waiting| self.finish_row(rows, index, waiting, at));
+        self.counter.deferred_waits = deferred;
+    }
+
+    /// Completes and counts one deferred row.
+    fn finish_row(&mut self, rows: &Rows, index: usize, waiting: Waiting, at: TickTime) {
+        let Waiting { tid, tgid, starttime_ticks, state, facts, title, comm, mut lookups, memory } = waiting;
+        let Self { plan, reader, counter, .. } = self;
+        rows.load(index, &mut counter.row);
+        let row = &mut counter.row;
+        (row.tid, row.tgid, row.starttime_ticks, row.state) = (tid, tgid, starttime_ticks, state);
+        let thread = Thread::unknown(tgid, tid, starttime_ticks, state);
+        reader.reset();
+        if let Some(wait) = lookups.wait.take() {
+            reader.restore_wait(wait);
+            if !counter.fill(plan, reader, &thread, plan.descriptor_slots()) {
+                return;
+            }
+        }
+        if let Some(facts) = facts {
+            reader.load_facts(plan, &facts, title, comm.as_deref());
+        }
+        reader.load_lookups(lookups);
+        let mut spare = std::mem::take(&mut self.spare);
+        let mut lock = memory.as_ref().map(|memory| memory.try_lock());
+        let memory = lock.as_mut().and_then(held).unwrap_or(&mut spare);
+        self.count(&thread, memory, at);
+        self.spare = spare;
     }
 }

@@ -6,10 +6,11 @@ use std::sync::Arc;
 use super::contents::WAIT_SOURCES;
 use super::extract::Extractor;
 use super::thread::record_has_number;
-use crate::ask::column::{Column, Extract};
+use crate::ask::column::{Column, Extract, FilenameForm, SocketPart};
 use crate::ask::plan::Plan;
 use crate::proc::ProcRoot;
 use crate::proc::source::Source;
+use crate::tasks::lookups::{LookupReaders, PeerWanted};
 use crate::tasks::users::Users;
 
 /// What all observers of a run are made from.
@@ -21,6 +22,34 @@ pub struct Context {
     pub plan: Plan,
     /// The names of users.
     pub users: Arc<Users>,
+    /// Who reads what rows ask of their own waits, if a column shows that.
+    pub lookups: Option<Arc<LookupReaders>>,
+}
+
+/// Whether a column shows more of a descriptor than its link does.
+#[must_use]
+pub(crate) fn asks_about_descriptors(plan: &Plan) -> bool {
+    plan.columns.iter().any(|column| matches!(column.extract, Extract::Socket(_)) || counts_sets(column))
+}
+
+/// Whether the column shows what an epoll instance watches, or depends on it.
+const fn counts_sets(column: &Column) -> bool {
+    let is_filename =
+        matches!(column.extract, Extract::Filename(FilenameForm::Normal | FilenameForm::Raw | FilenameForm::Summary));
+    is_filename || matches!(column.extract, Extract::Idle)
+}
+
+/// Of which sockets a column shows the process at the other end.
+fn peer_wanted(columns: &[&'static Column]) -> PeerWanted {
+    let is_peer =
+        |column: &&Column| matches!(column.extract, Extract::Socket(SocketPart::PeerPid | SocketPart::PeerComm));
+    if columns.iter().copied().any(|column| is_peer(&column)) {
+        PeerWanted::All
+    } else if columns.iter().any(|column| counts_sets(column)) {
+        PeerWanted::Unix
+    } else {
+        PeerWanted::No
+    }
 }
 
 /// The plan of a run, as one observer uses it.
@@ -38,6 +67,14 @@ pub(super) struct ObservePlan {
     pub(super) needs_stat: bool,
     /// Whether a column shows the thread's name, of which a record has only the beginning.
     pub(super) needs_name: bool,
+    /// Whether a column shows more of a descriptor than its link does.
+    pub(super) asks_about_descriptors: bool,
+    /// Of which sockets the process at the other end is shown.
+    pub(super) peer: PeerWanted,
+    /// Whether a column depends on what an epoll instance watches.
+    pub(super) counts_sets: bool,
+    /// The first slot of a column about the descriptor of the system call.
+    descriptor_start: usize,
     /// The first slot of a column that needs more than `stat` or a record.
     files_start: usize,
     /// The first slot of a column that is a fact of the process.
@@ -57,6 +94,10 @@ impl ObservePlan {
             reads_wait: WAIT_SOURCES.iter().any(|source| run.sources.contains(source)),
             needs_stat: any(needs_stat),
             needs_name: any(Column::is_comm),
+            asks_about_descriptors: context.lookups.is_some() && asks_about_descriptors(&run),
+            peer: peer_wanted(columns),
+            counts_sets: any(counts_sets),
+            descriptor_start: first_from(Source::Fd),
             files_start: first_from(Source::Comm),
             facts_start: first_from(Source::Cmdline),
             mappings_start: first_from(Source::Smaps),
@@ -74,9 +115,14 @@ impl ObservePlan {
         0..self.files_start
     }
 
-    /// The slots of columns that need detail files.
-    pub(super) fn file_slots(&self) -> Range<usize> {
-        self.files_start..self.facts_start.min(self.run.columns.len())
+    /// The slots of columns that need detail files, before those about the descriptor.
+    pub(super) const fn file_slots(&self) -> Range<usize> {
+        self.files_start..self.descriptor_start
+    }
+
+    /// The slots of columns about the descriptor, and of those that need files which are read after it.
+    pub(super) const fn descriptor_slots(&self) -> Range<usize> {
+        self.descriptor_start..self.facts_start
     }
 
     /// The slots of columns that are facts of the process, except its mappings.

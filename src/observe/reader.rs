@@ -16,12 +16,15 @@ use crate::proc::{Buffer, ProcRoot, ReadError};
 use crate::row::observation::Mark;
 use crate::tasks::facts::RunCount;
 use crate::tasks::facts::files::{slices, switches};
+use crate::tasks::lookups::LookupReaders;
 use crate::tasks::{DetailFiles, Permit, Process, Task, TaskFacts, TaskMemory};
 
 /// Reads threads' files, one thread at a time.
 #[derive(Debug)]
 pub(crate) struct ThreadReader {
     pub(super) root: Arc<ProcRoot>,
+    /// Who reads what rows ask of their waits, if a column shows that.
+    pub(super) lookups: Option<Arc<LookupReaders>>,
     /// The account of attempted reads.
     pub(crate) health: Health,
     /// The file being read.
@@ -85,9 +88,10 @@ impl ProcessName {
 }
 
 impl ThreadReader {
-    pub(super) fn new(root: &Arc<ProcRoot>) -> Self {
+    pub(super) fn new(root: &Arc<ProcRoot>, lookups: Option<&Arc<LookupReaders>>) -> Self {
         Self {
             root: Arc::clone(root),
+            lookups: lookups.cloned(),
             health: Health::default(),
             current_file: Arc::default(),
             contents: FileContents::default(),
@@ -97,6 +101,11 @@ impl ThreadReader {
             stack: Buffer::default(),
             counted_ok: SourceSet::default(),
         }
+    }
+
+    /// Who reads what rows ask of their waits, if a column shows that.
+    pub(crate) const fn lookups(&self) -> Option<&Arc<LookupReaders>> {
+        self.lookups.as_ref()
     }
 
     /// Forgets what was read, before another thread is.
@@ -117,12 +126,14 @@ impl ThreadReader {
     /// Reads the file of `source`.
     pub(super) fn read(&mut self, target: &mut ReadTarget<'_>, source: Source) {
         match source {
-            Source::Task | Source::Kernel | Source::Stat | Source::Fd => {}
+            Source::Task | Source::Kernel | Source::Stat | Source::Fd | Source::Fdinfo => {}
             // These follow from other sources.
             Source::Wait | Source::Socket | Source::Idle => {}
             Source::Comm => self.read_process_name(target),
             // Facts of the process, which side readers read.
             Source::Cmdline | Source::Exe | Source::Smaps => {}
+            // What rows ask of their waits.
+            Source::Mounts | Source::Path => {}
             Source::Owner | Source::Cgroup | Source::PidNs => self.read_fact(target, source),
             _ => self.read_task_file(target, source),
         }

@@ -3,12 +3,15 @@
 use std::io::Write as _;
 use std::net::SocketAddr;
 
+use super::call::call_with_file;
 use super::contents::{Descriptor, FileContents};
 use super::thread::Thread;
 use crate::ask::column::SocketPart;
-use crate::kernel::{EpollSet, OpenFile, Socket};
+use crate::kernel::{OpenFile, Socket};
+use crate::proc::parse::star_digits;
 use crate::proc::source::Source;
 use crate::row::observation::{Mark, Observation};
+use crate::tasks::lookups::{Found, KnownSocket, Peer};
 
 /// `AF_…` and `SOCK_…`, of which a column shows more than the number.
 const UNIX: u16 = 1;
@@ -36,60 +39,101 @@ const STATES: [&str; 14] = [
 
 /// The file in the descriptor argument, if a walk took it.
 pub(super) fn open_file(thread: &Thread<'_>, contents: &FileContents) -> Option<OpenFile> {
-    matches!(contents.descriptor, Descriptor::Fd(_)).then_some(thread.record?.file()).flatten()
-}
-
-/// The files that are watched by the epoll instance in the descriptor argument, if a walk took them.
-pub(super) fn epoll_set(thread: &Thread<'_>, contents: &FileContents) -> Option<EpollSet> {
-    matches!(contents.descriptor, Descriptor::Fd(_)).then_some(thread.record?.epoll()).flatten()
-}
-
-/// Appends how many files of which kind an epoll instance watches: `epoll: 2 sockets, 1 pipe`.
-pub(super) fn write_epoll_set(set: EpollSet, out: &mut Vec<u8>) {
-    out.extend_from_slice(b"epoll: ");
-    if set.has_more {
-        return out.extend_from_slice(b"more than 7 files");
+    if !matches!(contents.descriptor, Descriptor::Fd(_)) {
+        return None;
     }
-    let mut is_first = true;
-    for (count, one, many) in
-        [(set.sockets, "socket", "sockets"), (set.pipes, "pipe", "pipes"), (set.others, "other", "others")]
-    {
-        if count > 0 {
-            let before = if is_first { "" } else { ", " };
-            // Writing to a vector can not fail.
-            let _ = write!(out, "{before}{count} {}", if count == 1 { one } else { many });
-            is_first = false;
+    match &contents.kept {
+        Some(kept) => kept.file,
+        None => thread.record?.file(),
+    }
+}
+
+/// What is told of a socket, by a walk or by a side reader.
+pub(super) struct Told<'a> {
+    pub(super) socket: Socket,
+    /// The name of a UNIX socket, or that of its other end; walks do not tell it.
+    name: Option<&'a [u8]>,
+    /// Why the process at the other end is not known.
+    peer: Mark,
+    is_current: bool,
+}
+
+impl<'a> Told<'a> {
+    /// What a side reader has found out.
+    pub(super) fn of(known: &'a KnownSocket) -> Self {
+        let KnownSocket { socket, name, peer, is_current } = known;
+        Self { socket: *socket, name: name.as_deref(), peer: mark_of(*peer), is_current: *is_current }
+    }
+
+    /// Which end of the connection the process `tgid` is.
+    pub(super) fn role(&self, tgid: u32) -> Role {
+        let is_unnamed_end = self.socket.family == UNIX && !self.socket.is_named;
+        match self.socket.peer_pid {
+            // The name is that of the other end.
+            None if is_unnamed_end && self.name.is_some() => Role::Client,
+            _ => role(&self.socket, tgid),
         }
     }
-    if is_first {
-        out.extend_from_slice(b"nothing");
+}
+
+/// What is known of the socket in the descriptor argument.
+///
+/// # Errors
+/// The mark for the columns about it.
+pub(super) fn told<'a>(thread: &Thread<'_>, contents: &'a FileContents) -> Result<Told<'a>, Mark> {
+    call_with_file(thread, contents)?;
+    if !matches!(contents.descriptor, Descriptor::Fd(_)) {
+        return Err(Mark::None);
+    }
+    if let Some(file) = open_file(thread, contents) {
+        let mut told = Told { socket: file.socket.ok_or(Mark::None)?, name: None, peer: Mark::None, is_current: true };
+        if told.socket.family == UNIX && told.socket.state == LISTEN {
+            // The kernel notes the listening process itself, for those that will connect.
+            (told.socket.peer_pid, told.socket.peer_comm) = (None, [0; 16]);
+        }
+        // A side reader adds the process at the other end of a TCP connection.
+        match &contents.found {
+            Some(Found::Socket(known)) => {
+                told.peer = mark_of(known.peer);
+                (told.socket.peer_pid, told.socket.peer_comm) = (known.socket.peer_pid, known.socket.peer_comm);
+            }
+            Some(Found::Unread | Found::Stale) => told.peer = Mark::Unread,
+            Some(Found::Failed(error)) => told.peer = (*error).into(),
+            Some(Found::Set(_) | Found::Only(_) | Found::Nowhere) | None => {}
+        }
+        return Ok(told);
+    }
+    if !contents.bytes(Source::Fd)?.starts_with(b"socket:") {
+        return Err(Mark::None);
+    }
+    match &contents.found {
+        Some(Found::Socket(known)) => Ok(Told::of(known)),
+        Some(Found::Unread) => Err(Mark::Unread),
+        Some(Found::Stale) => Err(Mark::Stale),
+        Some(Found::Failed(error)) => Err((*error).into()),
+        Some(Found::Set(_) | Found::Only(_) | Found::Nowhere) | None => Err(Mark::Unsupported),
+    }
+}
+
+/// The mark for a process at the other end that is not known.
+const fn mark_of(peer: Peer) -> Mark {
+    match peer {
+        Peer::None | Peer::Known => Mark::None,
+        Peer::Unread => Mark::Unread,
+        Peer::Unsupported => Mark::Unsupported,
     }
 }
 
 /// Appends what is known of the socket.
 pub(super) fn extract_socket(part: SocketPart, thread: &Thread<'_>, contents: &FileContents, row: &mut Observation) {
-    match known(thread, contents) {
-        Ok(socket) => push(part, &socket, row),
+    match told(thread, contents) {
+        Ok(told) => push(part, &told, row),
         Err(mark) => row.push_mark(mark),
     }
 }
 
-fn known(thread: &Thread<'_>, contents: &FileContents) -> Result<Socket, Mark> {
-    match contents.descriptor {
-        Descriptor::Fd(_) => {}
-        _ => return Err(Mark::None),
-    }
-    match open_file(thread, contents) {
-        Some(file) => file.socket.ok_or(Mark::None),
-        None => Err(match contents.bytes(Source::Fd) {
-            Err(mark) => mark,
-            Ok(link) if link.starts_with(b"socket:") => Mark::Unsupported,
-            Ok(_) => Mark::None,
-        }),
-    }
-}
-
-fn push(part: SocketPart, socket: &Socket, row: &mut Observation) {
+fn push(part: SocketPart, told: &Told<'_>, row: &mut Observation) {
+    let socket = &told.socket;
     let end = |row: &mut Observation, pick: fn(&(SocketAddr, SocketAddr)) -> SocketAddr| {
         match socket.ends.as_ref().map(pick).filter(|end| end.port() != 0) {
             Some(end) => row.push_text_with(|out| {
@@ -107,16 +151,17 @@ fn push(part: SocketPart, socket: &Socket, row: &mut Observation) {
             Some((_, remote)) => row.push_number(remote.port().into()),
             None => row.push_mark(Mark::None),
         },
+        SocketPart::State if !told.is_current => row.push_mark(Mark::Stale),
         SocketPart::State => match STATES.get(usize::from(socket.state)) {
             Some(name) if socket.kind == STREAM => row.push_text(name.as_bytes()),
             _ => row.push_mark(Mark::None),
         },
         SocketPart::PeerPid => match socket.peer_pid {
             Some(pid) => row.push_number(pid.into()),
-            None => row.push_mark(Mark::None),
+            None => row.push_mark(told.peer),
         },
         SocketPart::PeerComm => match peer_comm(socket) {
-            [] => row.push_mark(Mark::None),
+            [] => row.push_mark(told.peer),
             name => row.push_text(name),
         },
     }
@@ -145,9 +190,10 @@ fn protocol(socket: &Socket) -> &'static str {
     }
 }
 
-/// Appends the connection: `tcp 10.0.0.5:41822->10.0.0.9:5432`, `listen tcp 0.0.0.0:80`, `unix->pid 812 (postgres)`. As a
+/// Appends the connection: `tcp 10.0.0.5:41822->10.0.0.9:5432`, `listen tcp 0.0.0.0:80`, `unix @/run/x->pid 812 (postgres)`. As a
 /// summary, the port that is one of many is a `*`.
-pub(super) fn write_connection(socket: &Socket, is_summary: bool, out: &mut Vec<u8>) {
+pub(super) fn write_connection(told: &Told<'_>, is_summary: bool, out: &mut Vec<u8>) {
+    let socket = &told.socket;
     if socket.state == LISTEN && socket.kind == STREAM {
         out.extend_from_slice(b"listen ");
     }
@@ -159,7 +205,13 @@ pub(super) fn write_connection(socket: &Socket, is_summary: bool, out: &mut Vec<
             out.extend_from_slice(b"->");
             write_end(remote, there, b'>', out);
         }
-    } else if let Some(pid) = socket.peer_pid {
+        return;
+    }
+    if let Some(name) = told.name {
+        out.push(b' ');
+        if is_summary { star_digits(name, out) } else { out.extend_from_slice(name) }
+    }
+    if let Some(pid) = socket.peer_pid {
         let _ = if is_summary { write!(out, "->pid *") } else { write!(out, "->pid {pid}") };
         let name = peer_comm(socket);
         if !name.is_empty() {
@@ -203,7 +255,7 @@ pub(super) enum Role {
 }
 
 /// Which end the process `tgid` is, by the ports: who connects gets one from the kernel. Of UNIX sockets, by who has a name.
-pub(super) fn role(socket: &Socket, tgid: u32) -> Role {
+fn role(socket: &Socket, tgid: u32) -> Role {
     /// `SOCK_RAW`
     const RAW: u16 = 3;
     /// `IPPROTO_ICMP` and `IPPROTO_ICMPV6`

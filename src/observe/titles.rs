@@ -86,7 +86,7 @@ impl ThreadReader {
     }
 
     /// The thread's switch counters at the time of the row; `None` if it has run since, or if they are not known.
-    fn switches_of_row(&mut self, target: &mut ReadTarget<'_>) -> Option<RunCount> {
+    pub(super) fn switches_of_row(&mut self, target: &mut ReadTarget<'_>) -> Option<RunCount> {
         match self.switch_check {
             SwitchCheck::NotMade => self.read_switches(target),
             SwitchCheck::Unchanged => target.memory.switches,

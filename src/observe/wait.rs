@@ -1,5 +1,6 @@
 //! Reads what a thread waits for, and checks that it all belongs to one sleep.
 
+use super::contents::Descriptor;
 use super::extract::{is_no_wchan, wchan_was_refused};
 use super::plan::ObservePlan;
 use super::reader::{ReadTarget, ThreadReader, whole};
@@ -87,6 +88,11 @@ impl ThreadReader {
         }
         if wanted.contains(Source::Fd) && makes_calls {
             self.read_descriptor(target, thread);
+            if wanted.contains(Source::Fdinfo)
+                && let Descriptor::Fd(number) = self.contents.descriptor
+            {
+                self.read_mount_id(target, number);
+            }
         }
     }
 

@@ -33,10 +33,13 @@ const NOT_OF_EVERY_THREAD: SourceSet = SourceSet::of(&[
     Source::Wait,
     Source::Stack,
     Source::Fd,
+    Source::Fdinfo,
     Source::Socket,
     Source::Idle,
     Source::Cmdline,
     Source::Exe,
+    Source::Mounts,
+    Source::Path,
 ]);
 
 /// What has to be read of a thread before it can be counted.

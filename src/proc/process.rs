@@ -50,6 +50,17 @@ impl ProcRoot {
             }
             None => PathName::process(tgid, source.name()),
         };
+        self.stream_at(&name, source, buffer, take)
+    }
+
+    /// Reads the file `name` piece by piece, until its end or until `take` breaks.
+    pub(super) fn stream_at(
+        &self,
+        name: &PathName,
+        source: Source,
+        buffer: &mut Buffer,
+        take: &mut dyn FnMut(&[u8]) -> ControlFlow<()>,
+    ) -> Result<(), ReadError> {
         let fd = self.open_at(self.fd.as_fd(), name.as_cstr(), OPEN_FILE, Some(source))?;
         self.attempts().count(Some(source));
         buffer.len = 0;

@@ -28,6 +28,8 @@ pub enum Source {
     Status,
     /// `task/TID/fd/N`, the link of the system call's first argument.
     Fd,
+    /// `task/TID/fdinfo/N`, what the kernel tells of that open file.
+    Fdinfo,
     /// The two ends of the socket in the descriptor argument.
     Socket,
     /// Whether the thread waits for work: by system call, descriptor and wait channel.
@@ -42,13 +44,17 @@ pub enum Source {
     Cmdline,
     /// `PID/exe`, a link, by the side reader.
     Exe,
+    /// `task/TID/mountinfo`, the mounts that the thread sees, by a side reader.
+    Mounts,
+    /// `task/TID/mem`, the text that an argument of the system call points to, by a side reader.
+    Path,
     /// `PID/smaps`, by the side reader.
     Smaps,
 }
 
 impl Source {
     /// Every source, cheapest first.
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 23] = [
         Self::Task,
         Self::Kernel,
         Self::Stat,
@@ -61,6 +67,7 @@ impl Source {
         Self::Stack,
         Self::Status,
         Self::Fd,
+        Self::Fdinfo,
         Self::Socket,
         Self::Idle,
         Self::Owner,
@@ -68,6 +75,8 @@ impl Source {
         Self::PidNs,
         Self::Cmdline,
         Self::Exe,
+        Self::Mounts,
+        Self::Path,
         Self::Smaps,
     ];
 
@@ -90,12 +99,15 @@ impl Source {
             Self::Stack => "stack",
             Self::Status | Self::Owner => "status",
             Self::Fd => "fd",
+            Self::Fdinfo => "fdinfo",
             Self::Socket => "socket",
             Self::Idle => "idle",
             Self::Cgroup => "cgroup",
             Self::PidNs => "ns/pid",
             Self::Cmdline => "cmdline",
             Self::Exe => "exe",
+            Self::Mounts => "mountinfo",
+            Self::Path => "mem",
             Self::Smaps => "smaps",
         }
     }
@@ -121,8 +133,16 @@ impl Source {
             | Self::Cmdline => "-",
             Self::Kernel => "the kernel's own walk: CAP_BPF + CAP_PERFMON (root), Linux 5.8",
             Self::Wchan | Self::PidNs | Self::Exe => "own process, or CAP_SYS_PTRACE",
-            Self::Syscall | Self::Io | Self::Fd | Self::Socket | Self::Idle | Self::Smaps => {
-                "own process, or CAP_SYS_PTRACE + CAP_DAC_READ_SEARCH (root)"
+            Self::Syscall
+            | Self::Io
+            | Self::Fd
+            | Self::Fdinfo
+            | Self::Socket
+            | Self::Idle
+            | Self::Mounts
+            | Self::Smaps => "own process, or CAP_SYS_PTRACE + CAP_DAC_READ_SEARCH (root)",
+            Self::Path => {
+                "own process unless kernel.yama.ptrace_scope forbids it, or CAP_SYS_PTRACE + CAP_DAC_READ_SEARCH (root)"
             }
             Self::Stack => "CAP_SYS_ADMIN + CAP_SYS_PTRACE + CAP_DAC_READ_SEARCH (root)",
         }

@@ -152,7 +152,7 @@ impl ProcRoot {
     }
 
     /// The directory and the path relative to it by which a task's file is opened.
-    fn task_path<'a>(
+    pub(super) fn task_path<'a>(
         &'a self,
         dir: TaskDir<'a>,
         tid: u32,
@@ -170,7 +170,7 @@ impl ProcRoot {
 }
 
 /// Appends the numeric entries of a directory, read with as few calls as the buffer allows.
-fn list_numbers(dir: BorrowedFd<'_>, buffer: &mut Vec<u8>, numbers: &mut Vec<u32>) -> Result<(), ReadError> {
+pub(super) fn list_numbers(dir: BorrowedFd<'_>, buffer: &mut Vec<u8>, numbers: &mut Vec<u32>) -> Result<(), ReadError> {
     buffer.clear();
     let mut entries = rustix::fs::RawDir::new(dir, buffer.spare_capacity_mut());
     while let Some(entry) = entries.next() {

@@ -18,7 +18,6 @@ pub(super) struct Lanes {
     aggregator: Arc<Aggregator>,
     runners: Runners,
     /// Boxed: a lane is large, and moves to a runner and back at every pass.
-    #[expect(clippy::vec_box)]
     idle: Vec<Box<Lane>>,
 }
 

@@ -186,7 +186,6 @@ impl Sampler {
     }
 
     /// Waits for the working lanes, and returns those that came back.
-    #[expect(clippy::vec_box)]
     fn gather(&mut self, mut working: Working, deadline: Deadline<'_>, outcome: &mut PassOutcome) -> Vec<Box<Lane>> {
         let mut back = Vec::with_capacity(working.lanes.len() + 1);
         let mut stopped_ns = None;
@@ -245,7 +244,7 @@ impl Sampler {
             Arc::make_mut(&mut self.quarantine).end(tgid, monotonic_ns());
         }
         lane.observer.counter.fold.discard();
-        lane.observer.counter.deferred.clear();
+        lane.observer.counter.drop_deferred();
         lane.states = StateCounts::default();
         lane.observer.counter.coverage = Coverage::default();
         self.accounts.health.take(&mut lane.observer.reader.health);
@@ -253,7 +252,6 @@ impl Sampler {
     }
 
     /// Adds up what the lanes have, and commits their counts if the pass is complete.
-    #[expect(clippy::vec_box)]
     fn collect(&mut self, mut back: Vec<Box<Lane>>, tick: u32, outcome: &mut PassOutcome) {
         let is_stuck = self.watchdog.stuck() > 0;
         if outcome.is_complete {
@@ -267,7 +265,7 @@ impl Sampler {
                 lane.observer.counter.coverage = Coverage::default();
             }
             lane.observer.counter.fold.discard();
-            lane.observer.counter.deferred.clear();
+            lane.observer.counter.drop_deferred();
             outcome.states.take(&mut lane.states);
             self.accounts.take(&mut lane);
             self.lanes.put_back(lane);
@@ -302,13 +300,25 @@ impl Sampler {
     }
 }
 
-/// Waits for the titles that rows of these lanes wait for, as long as the tick allows, and counts the rows.
+/// Waits for what rows of these lanes wait for, titles and lookups, as long as the tick allows, and counts the rows.
 fn finish_deferred(lanes: &mut [Box<Lane>], at: TickTime, deadline: Deadline<'_>, is_complete: bool) {
-    let readers = lanes.iter_mut().find_map(|lane| lane.observer.counter.deferred.readers().cloned());
-    let Some(readers) = readers.filter(|_| is_complete) else { return };
-    let with_mappings = lanes.iter_mut().any(|lane| lane.observer.counter.deferred.wait_for_mappings());
+    if !is_complete || !lanes.iter().any(|lane| lane.observer.counter.has_deferred()) {
+        return;
+    }
+    let readers = lanes.iter().find_map(|lane| lane.observer.counter.readers().cloned());
+    let with_lookups = lanes.iter().any(|lane| lane.observer.counter.waits_for_lookups());
+    let lookups = lanes.iter().find_map(|lane| lane.observer.reader.lookups().filter(|_| with_lookups).cloned());
+    let with_mappings = lanes.iter().any(|lane| lane.observer.counter.waits_for_mappings());
     let until = titles::deadline(at.now_ns, monotonic_ns(), deadline.next_due_ns);
-    readers.settle_rows(with_mappings, until, deadline.stopped);
+    if let Some(lookups) = &lookups {
+        lookups.begin();
+    }
+    if let Some(readers) = readers {
+        readers.settle_rows(with_mappings, until, deadline.stopped);
+    }
+    if let Some(lookups) = lookups {
+        lookups.settle(until, deadline.stopped);
+    }
     lanes.iter_mut().for_each(|lane| lane.observer.finish_deferred(at));
 }
 

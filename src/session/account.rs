@@ -89,6 +89,7 @@ impl Engine {
         let nameless = nameless.map(|why| format!("wchan and kstack were read from /proc: {why}"));
         let mut warnings: Vec<String> = nameless.into_iter().chain(unlisted(&self.found)).collect();
         warnings.extend(self.side_readers.iter().flat_map(|readers| readers.warnings()));
+        warnings.extend(self.lookups.iter().flat_map(|readers| readers.warnings()));
         warnings.extend(self.root.host_warnings());
         warnings.extend(self.stuck_since().map(|age| stale_list(age, &self.config.root)));
         warnings.extend(self.blockers().into_iter().map(|BlockingProcess { tgid, name, status_blocked }| {
@@ -105,7 +106,8 @@ impl Engine {
     /// The processes that blocked a reader, each once.
     fn blockers(&self) -> Vec<BlockingProcess> {
         let mut blockers = self.sampler.blocking_processes();
-        let of_side_readers = self.side_readers.as_ref().map(|readers| readers.blockers()).unwrap_or_default();
+        let mut of_side_readers = self.side_readers.as_ref().map(|readers| readers.blockers()).unwrap_or_default();
+        of_side_readers.extend(self.lookups.iter().flat_map(|readers| readers.blockers()));
         blockers.extend(of_side_readers.into_iter().map(|tgid| BlockingProcess {
             tgid,
             name: Vec::new(),

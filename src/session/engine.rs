@@ -17,7 +17,7 @@ use crate::ask::select::Selection;
 use crate::config::{Config, Scan};
 use crate::count::memory::Memory;
 use crate::count::{Aggregator, TickStart};
-use crate::observe::Context;
+use crate::observe::{Context, asks_about_descriptors};
 use crate::proc::health::Health;
 use crate::proc::{ProcRoot, ReadError, rights};
 use crate::report::Sleepers;
@@ -27,6 +27,7 @@ use crate::tasks::census::Census;
 use crate::tasks::discover::{Discovered, Discovery, DiscoveryConfig};
 use crate::tasks::discoverer::Discoverer;
 use crate::tasks::facts::SideReaders;
+use crate::tasks::lookups::LookupReaders;
 use crate::tasks::users::Users;
 use crate::time::clock::period_ns;
 use crate::time::histogram::Histogram;
@@ -89,6 +90,7 @@ pub struct Engine {
     pub(super) aggregator: Arc<Aggregator>,
     pub(super) users: Arc<Users>,
     pub(super) side_readers: Option<Arc<SideReaders>>,
+    pub(super) lookups: Option<Arc<LookupReaders>>,
     /// psn's own process id, if psn is left out of the samples.
     pub(super) excluded: Option<u32>,
     pub(super) measured: KernelTimes,
@@ -134,7 +136,10 @@ impl Engine {
         let excluded = selection.excluded;
         let measured = KernelTimes::by(&root);
         let plan = Plan { kernel_times: measured, ..config.plan.clone() };
-        let context = Arc::new(Context { root: Arc::new(root.share()), plan, users: Arc::clone(&users) });
+        let lookups = LookupReaders::start(&root, plan.sources, asks_about_descriptors(&plan));
+        let context =
+            Context { root: Arc::new(root.share()), plan, users: Arc::clone(&users), lookups: lookups.clone() };
+        let context = Arc::new(context);
         let memory = Memory::new(config.max_memory);
         let aggregator = Arc::new(Aggregator::within(&config.plan, &memory).with_spare_rows(spare_rows));
         let sampler = Sampler::new(context, Arc::clone(&aggregator), config.workers)
@@ -162,6 +167,7 @@ impl Engine {
             aggregator,
             users,
             side_readers,
+            lookups,
             excluded,
             measured,
             counts: TickCounts::default(),
@@ -294,6 +300,7 @@ impl Engine {
             return None;
         }
         let mut blocking = self.side_readers.as_ref().map(|readers| readers.blockers()).unwrap_or_default();
+        blocking.extend(self.lookups.iter().flat_map(|readers| readers.blockers()));
         blocking.extend(self.sampler.blocking_processes().into_iter().map(|process| process.tgid));
         let is_blocking = |tgid| blocking.contains(&tgid);
         let look = || sleepers::look(&self.config, &self.root, &self.users, &self.found.set, &is_blocking);
@@ -308,6 +315,9 @@ impl Engine {
         };
         self.side_health.take(&mut of_discovery);
         if let Some(readers) = &self.side_readers {
+            self.side_health.take(&mut readers.take_health());
+        }
+        if let Some(readers) = &self.lookups {
             self.side_health.take(&mut readers.take_health());
         }
         let mut health = self.sampler.health().clone();

@@ -46,7 +46,8 @@ pub(super) fn look(
 ) -> Option<Sleepers> {
     let plan = plan(&config.filters, &WAITS)?;
     let sample = Arc::new(thinned(set, blocks));
-    let context = Context { root: Arc::new(root.share()), plan: plan.clone(), users: Arc::clone(users) };
+    let root = Arc::new(root.share());
+    let context = Context { root, plan: plan.clone(), users: Arc::clone(users), lookups: None };
     let aggregator = Arc::new(Aggregator::new(&plan));
     let mut sampler = Sampler::new(Arc::new(context), Arc::clone(&aggregator), config.workers.min(2)).ok()?;
     let deadline = monotonic_ns().saturating_add(nanoseconds(PATIENCE));

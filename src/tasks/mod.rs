@@ -6,11 +6,13 @@
 
 pub mod census;
 mod chosen;
+mod desk;
 pub mod discover;
 pub mod discoverer;
 pub mod facts;
 pub mod fds;
 mod listing;
+pub mod lookups;
 mod memory;
 mod reads;
 mod requests;

@@ -29,7 +29,8 @@ const ROOMS: &[&str] = &[
 
 /// The modules of psn that are tables of data and may exceed the length of a file, each with the reason why it is in one
 /// piece.
-const TABLES: &[(&str, &str)] = &[];
+const TABLES: &[(&str, &str)] =
+    &[("ask::registry", "one row for each column, in the order in which `--list` shows them")];
 
 fn read(dir: &str) -> Tree {
     Tree::read(&Path::new(env!("CARGO_MANIFEST_DIR")).join(dir))

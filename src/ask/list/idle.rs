@@ -70,8 +70,8 @@ fn markdown() -> String {
          So a process whose own port is below and whose peer's is above is the server, and the other way round the client. Where\n\
          both are above or both below it cannot be told, nor of a process that sends from such a port without connecting, nor of\n\
          pings. A UNIX socket that was connected to has a name, one that was connected seldom has; of a pair of sockets that the\n\
-         process made itself it is not known which end it is. The kernel's walk tells the ends. Where they are not known, as may be\n\
-         through `/proc`, it is `maybe`.\n\n\
+         process made itself it is not known which end it is. A kernel walk tells the ends at once; through `/proc` psn looks the\n\
+         socket up in the tables of its network namespace, and until it is found it is `maybe`.\n\n\
          ## What cannot be told\n\n\
          - **Condition variables, semaphores, Java monitors and locks, Go and Rust channels**: the kernel sees a futex with a counter.\n\
            A pool's idle threads and threads that wait for each other look alike: `maybe`. In a Java program that goes for every\n\

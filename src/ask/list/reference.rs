@@ -30,6 +30,52 @@ const fn remarks(source: Source) -> &'static str {
         Source::Schedstat => {
             "\nBoth are `[unsupported]` if the kernel does not record these times (no `CONFIG_SCHEDSTATS`, and `kernel.task_delayacct` 0).\n"
         }
+        Source::Fd => {
+            "\n`filename`, `filename2` and `filenamesum` show a socket as its connection (`tcp 10.0.0.5:41822->10.0.0.9:5432`,\n\
+             `listen tcp 0.0.0.0:80`, `unix /run/x->pid 812 (postgres)`, `udp 10.0.0.5:53`; a walk does not tell the names of UNIX sockets), and an epoll instance as what it watches\n\
+             (`epoll: 37 sockets, 1 timer`; of one socket alone, its connection). In `filenamesum` the port that the kernel chose is a `*`,\n\
+             and so are numbers of watched files above 7. Where psn knows neither, the kernel's own text is there: `socket:[*]`,\n\
+             `anon_inode:[eventpoll]`.\n\n\
+             A kernel walk counts up to 7 files of an epoll instance, as sockets, pipes and others. What it does not tell, psn reads from\n\
+             `/proc/PID/task/TID/fdinfo/N` beside the sampling: up to 4,096 files, of which up to 8 that are neither sockets nor pipes are\n\
+             told apart as timers (timerfd), events (eventfd, signalfd) and others. That goes by the number under which a file\n\
+             was added; if the number belongs to another file now, it may be counted as that. Nothing is read of a process with more than\n\
+             65,536 open files.\n"
+        }
+        Source::Socket => {
+            "\nOf the descriptor that `filename` is about. A kernel walk finds the socket in the thread's own table of descriptors, at the\n\
+             same instant. Otherwise psn reads the tables of the thread's network namespace (`net/tcp`, `tcp6`, `udp`, `udp6`,\n\
+             `unix`, `raw`, `raw6`, `netlink`, `packet`) beside the sampling, once a tick for all threads that ask. What is read belongs to the row if\n\
+             the thread has not run since, by its count of switches; the ends of a TCP connection never change, so if it has run, only `conn_state` is\n\
+             `[stale]`. `-` stands for what is no socket, and for what a socket of this kind does not have. `[unsupported]`: no table has it\n\
+             (vsock and others). `[unread]`: it did not come in time. `[dropped]`: the tables of all namespaces together are larger than 64 MiB.\n\n\
+             `peer_pid` and `peer_comm`: a walk tells for a UNIX socket which process connected or listened, as the kernel has noted.\n\
+             Otherwise they are the process that has the other end open, the first one found: of a UNIX socket in psn's own network namespace (by\n\
+             sock_diag; in others `[unsupported]`), and of a TCP connection whose other end is in the same network namespace. psn searches for it\n\
+             in `/proc/*/fd`, at most 2,000 descriptors a tick; processes in other network namespaces and those with more than 500 open files come last. Until then it is `[unread]`; `-` means\n\
+             that it is on another host, in another network namespace, or in a process whose descriptors psn may not see. What was found holds\n\
+             for 10 seconds.\n\n\
+             All of that together uses at most a tenth of a CPU, but for one long table; then it waits until that is made up for. Up to 131,072\n\
+             threads are looked at in a tick.\n"
+        }
+        Source::Mounts => {
+            "\nOf the descriptor that `filename` is about, read at the same moment. The table of mounts is that of the thread's own mount\n\
+             namespace and root directory, so `mount` is the path that a program in its container would write. psn reads a table\n\
+             beside the sampling, at most once a second if no new mount is met; a mount that took the id of another within that second shows\n\
+             as the other. `device` is `/dev/nvme0n1p2`, `10.0.0.9:/export`, or the kind of file system where the source is a\n\
+             mere word (`tmpfs`, `overlay`). `-` stands for what lies on no mount that the thread sees: sockets, pipes, `anon_inode:`,\n\
+             memory files, files of another mount namespace. `[cwd]` is as for `filename`. `[unread]` means that the table did not\n\
+             come in time, `[dropped]` that it is larger than 8 MiB. All tables together take up to 32 MiB.\n"
+        }
+        Source::Path => {
+            "\nThe text is read from the memory of the process, beside the sampling, once in each wait. It belongs to the row only if\n\
+             the thread is still in the same wait when it has been read: the same line in `syscall`, the same count of switches.\n\
+             Otherwise, or if there was no answer in time, it is `[stale]`. A relative path stays relative. Of calls with two paths it\n\
+             is the first that the kernel looks up (`rename`: the old name), of `symlink` the link, of `mount` the mount point. `-` stands for\n\
+             all other calls, and for an empty path. `[dropped]` means that there is no memory at the address, `[malformed]` that no\n\
+             end was found within 4,096 bytes, `[blocked]` that the process blocks its readers. The kernel has copied the path when the\n\
+             call began; what another thread has written over it since is what psn sees. All paths together take up to 16 MiB.\n"
+        }
         Source::Cgroup => {
             "\n`container` is searched for on every line of the file, because a host may use both versions of control groups. `--where`\n\
              also takes the full id: `container = 4fe3bb2004...`.\n"

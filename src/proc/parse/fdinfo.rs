@@ -10,6 +10,8 @@ pub struct Watched {
     pub descriptor: u32,
     /// The inode's number; `None` before Linux 5.2.
     pub inode: Option<u64>,
+    /// The device of its file system as the kernel numbers it, `major << 20 | minor`; `None` before Linux 5.2.
+    pub device: Option<u64>,
 }
 
 /// The id of the mount that the file is on: the first field of its line in `mountinfo`.
@@ -25,7 +27,8 @@ pub fn watched(text: &[u8]) -> impl Iterator<Item = Watched> {
         let mut fields = rest.split(|byte| byte.is_ascii_whitespace()).filter(|field| !field.is_empty());
         let descriptor = u32::try_from(unsigned(fields.next()?)?).ok()?;
         let inode = fields.find_map(|field| hex(field.strip_prefix(b"ino:")?));
-        Some(Watched { descriptor, inode })
+        let device = fields.find_map(|field| hex(field.strip_prefix(b"sdev:")?));
+        Some(Watched { descriptor, inode, device })
     })
 }
 
@@ -41,8 +44,8 @@ mod tests {
             tfd:        5 events:       19 data:                5  pos:0 ino:61af sdev:7\n\
             tfd:       12 events: 8000001d data: ffffffffffffffff \n";
         assert_eq!(mount_id(text), Some(15));
-        let all: Vec<_> = watched(text).map(|file| (file.descriptor, file.inode)).collect();
-        assert_eq!(all, [(5, Some(0x61af)), (12, None)]);
+        let all: Vec<_> = watched(text).map(|file| (file.descriptor, file.inode, file.device)).collect();
+        assert_eq!(all, [(5, Some(0x61af), Some(7)), (12, None, None)]);
         assert_eq!(watched(b"pos:\t0\nflags:\t02\n").count(), 0);
         assert_eq!(mount_id(b"pos:\t0\n"), None);
     }

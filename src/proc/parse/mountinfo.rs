@@ -19,6 +19,45 @@ pub struct Mount<'a> {
     pub source: Cow<'a, [u8]>,
 }
 
+/// Kinds of file systems whose source is a word without meaning: whoever mounts them may write anything.
+const WITHOUT_SOURCE: [&str; 26] = [
+    "autofs",
+    "binfmt_misc",
+    "bpf",
+    "cgroup",
+    "cgroup2",
+    "configfs",
+    "debugfs",
+    "devpts",
+    "devtmpfs",
+    "efivarfs",
+    "fusectl",
+    "hugetlbfs",
+    "mqueue",
+    "nfsd",
+    "nsfs",
+    "overlay",
+    "proc",
+    "pstore",
+    "ramfs",
+    "rootfs",
+    "rpc_pipefs",
+    "securityfs",
+    "selinuxfs",
+    "sysfs",
+    "tmpfs",
+    "tracefs",
+];
+
+impl Mount<'_> {
+    /// What the file system lies on, to group by: its source (`/dev/sda1`, `server:/export`), or its kind if it has none (`tmpfs`).
+    #[must_use]
+    pub fn device(&self) -> &[u8] {
+        let has_none = WITHOUT_SOURCE.iter().any(|kind| kind.as_bytes() == &*self.kind);
+        if has_none || self.source.is_empty() || &*self.source == b"none" { &self.kind } else { &self.source }
+    }
+}
+
 /// A line of the file; `None` for anything else.
 #[must_use]
 pub fn mount(line: &[u8]) -> Option<Mount<'_>> {
@@ -84,6 +123,22 @@ mod tests {
             told("1 0 0:9 / / rw shared:1 master:2 propagate_from:3 - fuse.sshfs me@host: rw"),
             "1 0:9 | / | fuse.sshfs | me@host:"
         );
+    }
+
+    #[test]
+    fn a_device_is_the_source_or_else_the_kind() {
+        let device = |rest: &str| {
+            let line = format!("36 35 98:0 / /mnt rw - {rest} rw");
+            String::from_utf8(mount(line.as_bytes()).unwrap().device().to_vec()).unwrap()
+        };
+        assert_eq!(device("ext4 /dev/nvme0n1p2"), "/dev/nvme0n1p2");
+        assert_eq!(device("nfs4 10.0.0.9:/export"), "10.0.0.9:/export");
+        assert_eq!(device("zfs rpool"), "rpool");
+        assert_eq!(device("tmpfs shm"), "tmpfs");
+        assert_eq!(device("overlay whatever"), "overlay");
+        assert_eq!(device("fuse none"), "fuse");
+        assert_eq!(device("9p "), "9p");
+        assert!(WITHOUT_SOURCE.is_sorted());
     }
 
     #[test]

@@ -23,6 +23,10 @@ pub struct InternetSocket {
 pub struct UnixSocket<'a> {
     /// Whether it listens.
     pub listens: bool,
+    /// `SOCK_…`
+    pub kind: u16,
+    /// Whether it is connected.
+    pub is_connected: bool,
     /// The number in `socket:[…]`.
     pub inode: u64,
     /// What it is bound to; the first byte of an abstract name is shown as `@`.
@@ -31,6 +35,9 @@ pub struct UnixSocket<'a> {
 
 /// `__SO_ACCEPTCON` among the flags
 const LISTENS: u64 = 1 << 16;
+
+/// `SS_CONNECTED`
+const CONNECTED: u64 = 3;
 
 /// A line of one of the four files of the internet; `None` for the head of the list, and for anything else that is no socket.
 #[must_use]
@@ -60,13 +67,18 @@ pub fn unix(line: &[u8]) -> Option<UnixSocket<'_>> {
     field()?;
     field()?;
     let flags = hex(field()?)?;
-    // Type, state.
-    field()?;
-    field()?;
+    let kind = u16::try_from(hex(field()?)?).ok()?;
+    let is_connected = hex(field()?)? == CONNECTED;
     let inode = unsigned(field()?)?;
     // The path is what follows the one space, whatever is in it.
     let path = rest.strip_prefix(b" ").filter(|path| !path.is_empty());
-    Some(UnixSocket { listens: flags & LISTENS != 0, inode, path })
+    Some(UnixSocket { listens: flags & LISTENS != 0, kind, is_connected, inode, path })
+}
+
+/// The inode of a line of `netlink` or `packet`: its last field; `None` for the head of the list.
+#[must_use]
+pub fn last_field(line: &[u8]) -> Option<u64> {
+    unsigned(line.trim_ascii_end().rsplit(|byte| *byte == b' ').next()?)
 }
 
 /// `0100007F:1F90`: the address as 32-bit words of the machine's own byte order, and the port.

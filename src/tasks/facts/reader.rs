@@ -3,22 +3,22 @@
 //! Titles that rows wait for have a queue and readers of their own, so that no long file delays them. All facts of a process
 //! are read from the other queue, when the process is discovered and every few seconds.
 
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, Weak};
 use std::time::{Duration, Instant};
+
+use crossbeam_channel::Receiver;
 
 use crate::ask::column::{Column, Extract, SmapsPart};
 use crate::proc::health::Health;
 use crate::proc::source::SourceSet;
 use crate::proc::{Buffer, ProcRoot, ReadError};
-use crate::tasks::facts::desk::{Activity, CurrentRead, Desk, FactRequest};
+use crate::tasks::desk::{Activity, Desk, LostReaders, lock};
 use crate::tasks::facts::fact::{FACTS, FactBudget, TITLES};
 use crate::tasks::facts::limits::Limits;
+use crate::tasks::facts::request::{CurrentRead, FactRequest};
 use crate::tasks::facts::store::FactStore;
-use crate::tasks::facts::visit::{FactVisit, SharedByReaders, lock};
-
-/// A reader whose read takes longer counts as stuck.
-const PATIENCE: Duration = Duration::from_millis(250);
+use crate::tasks::facts::visit::{FactVisit, SharedByReaders};
 
 /// If more readers than this are stuck, no more facts are read.
 const MAX_LOST: usize = 4;
@@ -27,11 +27,11 @@ const MAX_LOST: usize = 4;
 pub struct SideReaders {
     shared: SharedByReaders,
     /// Requests for titles that rows wait for.
-    titles: Desk,
+    titles: Desk<FactRequest, CurrentRead>,
     /// Requests for all facts of a process.
-    all: Desk,
+    all: Desk<FactRequest, CurrentRead>,
     /// How many readers are stuck.
-    lost: AtomicUsize,
+    lost: LostReaders,
     /// The processes in which a reader was stuck.
     blockers: Mutex<Vec<u32>>,
     budget: Arc<FactBudget>,
@@ -65,7 +65,7 @@ impl SideReaders {
             },
             titles: Desk::new(if has_titles { Self::TITLE_READERS } else { 0 }),
             all: Desk::new(1),
-            lost: AtomicUsize::new(0),
+            lost: LostReaders::new(MAX_LOST),
             blockers: Mutex::default(),
             budget: Arc::default(),
         });
@@ -117,7 +117,7 @@ impl SideReaders {
 
     /// Whether readers are at work.
     fn has_readers(&self) -> bool {
-        self.lost.load(Ordering::Acquire) <= MAX_LOST
+        !self.lost.are_too_many()
     }
 
     /// Waits until all facts that discovery asked for were read, at most for `patience`.
@@ -134,46 +134,29 @@ impl SideReaders {
         }
     }
 
-    fn wait(self: &Arc<Self>, desk: &Desk, deadline: Instant, stopped: &dyn Fn() -> bool) {
-        while desk.pending.load(Ordering::Acquire) > 0 && self.has_readers() && Instant::now() < deadline && !stopped()
-        {
-            self.supervise();
-            std::thread::sleep(Duration::from_micros(100));
-        }
+    fn wait(self: &Arc<Self>, desk: &Desk<FactRequest, CurrentRead>, deadline: Instant, stopped: &dyn Fn() -> bool) {
+        desk.wait(&self.lost, deadline, stopped, || self.supervise());
     }
 
     /// Leaves stuck readers behind and starts others in their place, unless too many are stuck.
     pub(crate) fn supervise(self: &Arc<Self>) {
-        for desk in [&self.titles, &self.all] {
-            let mut readers = lock(&desk.readers);
-            for reader in &mut *readers {
-                if reader.as_ref().is_some_and(|activity| self.gives_up(desk, activity)) {
-                    *reader = None;
-                }
-                if reader.is_none() && self.has_readers() {
-                    *reader = self.spawn(std::ptr::eq(desk, &self.titles));
-                }
-            }
+        for (desk, for_titles) in [(&self.titles, true), (&self.all, false)] {
+            let start = || {
+                let readers = Arc::downgrade(self);
+                let work = move |queue: &Receiver<FactRequest>, activity: &Activity<CurrentRead>| {
+                    serve_queue(&readers, queue, activity, for_titles);
+                };
+                ("psn-facts", work)
+            };
+            desk.watch(&self.lost, |read| self.give_up(&read), start);
         }
     }
 
-    /// Gives a reader up if it is stuck; returns whether it is. Nothing that it reads counts any more.
-    fn gives_up(&self, desk: &Desk, activity: &Mutex<Activity>) -> bool {
-        let mut activity = lock(activity);
-        let is_stuck = activity.read.as_ref().is_some_and(|read| read.since.elapsed() > PATIENCE);
-        if !is_stuck {
-            return false;
-        }
-        activity.is_abandoned = true;
-        if let Some(CurrentRead { tgid, source, facts, .. }) = activity.read.take() {
-            lock(&self.shared.health).record_error(source, ReadError::TimedOut);
-            facts.give_up(source);
-            lock(&self.blockers).push(tgid);
-            desk.pending.fetch_sub(1, Ordering::AcqRel);
-        }
-        // Under the lock, so that a reader that returns takes itself off the count only after this.
-        self.lost.fetch_add(1, Ordering::AcqRel);
-        true
+    /// Notes that the reader of this is stuck.
+    fn give_up(&self, read: &CurrentRead) {
+        lock(&self.shared.health).record_error(read.source, ReadError::TimedOut);
+        read.facts.give_up(read.source);
+        lock(&self.blockers).push(read.tgid);
     }
 
     /// The processes that have blocked a reader.
@@ -193,29 +176,25 @@ impl SideReaders {
     pub fn warnings(&self) -> Vec<String> {
         self.shared.limits.warnings()
     }
+}
 
-    /// Starts a reader of one of the queues; `None` if no thread can be started, and then its facts stay unread.
-    fn spawn(self: &Arc<Self>, for_titles: bool) -> Option<Arc<Mutex<Activity>>> {
-        let activity = Arc::<Mutex<Activity>>::default();
-        let desk = if for_titles { &self.titles } else { &self.all };
-        let (queue, readers, at) = (desk.queue.clone(), Arc::downgrade(self), Arc::clone(&activity));
-        let started = std::thread::Builder::new().name("psn-facts".to_owned()).stack_size(256 << 10).spawn(move || {
-            let mut buffer = Buffer::default();
-            while let Ok(request) = queue.recv() {
-                // The run may have ended.
-                let Some(readers) = readers.upgrade() else { return };
-                let shared = &readers.shared;
-                let mut visit = FactVisit { shared, activity: &at, request: &request, buffer: &mut buffer };
-                if visit.serve(for_titles).is_none() {
-                    // The read that was stuck has returned, so the process may be read again.
-                    request.facts.forget();
-                    readers.lost.fetch_sub(1, Ordering::AcqRel);
-                    return;
-                }
-                let desk = if for_titles { &readers.titles } else { &readers.all };
-                desk.pending.fetch_sub(1, Ordering::AcqRel);
-            }
-        });
-        started.is_ok().then_some(activity)
+/// What a reader of one of the queues does, until the run ends or the reader is given up.
+fn serve_queue(
+    readers: &Weak<SideReaders>,
+    queue: &Receiver<FactRequest>,
+    activity: &Activity<CurrentRead>,
+    for_titles: bool,
+) {
+    let mut buffer = Buffer::default();
+    while let Ok(request) = queue.recv() {
+        // The run may have ended.
+        let Some(readers) = readers.upgrade() else { return };
+        let mut visit = FactVisit { shared: &readers.shared, activity, request: &request, buffer: &mut buffer };
+        if visit.serve(for_titles).is_none() {
+            // The read that was stuck has returned, so the process may be read again.
+            request.facts.forget();
+            return readers.lost.has_returned();
+        }
+        if for_titles { &readers.titles } else { &readers.all }.has_served();
     }
 }

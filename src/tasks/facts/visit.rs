@@ -1,17 +1,17 @@
 //! How a side reader serves one request.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
-use std::time::Instant;
+use std::sync::{Arc, Mutex, OnceLock};
 
 use crate::proc::health::Health;
 use crate::proc::parse::smaps;
 use crate::proc::source::{Source, SourceSet};
 use crate::proc::{Buffer, ProcRoot, ReadError};
-use crate::tasks::facts::desk::{Activity, CurrentRead, FactRequest};
+use crate::tasks::desk::{Activity, lock};
 use crate::tasks::facts::fact::{Fact, TITLES};
 use crate::tasks::facts::files::{FactSubject, ProcessFiles};
 use crate::tasks::facts::limits::Limits;
+use crate::tasks::facts::request::{CurrentRead, FactRequest};
 use crate::tasks::facts::witness::{RunCount, Witness};
 
 /// What all readers share.
@@ -29,7 +29,7 @@ pub(super) struct SharedByReaders {
 /// One request being served. A function that returns `None` was given up by the supervisor.
 pub(super) struct FactVisit<'a> {
     pub(super) shared: &'a SharedByReaders,
-    pub(super) activity: &'a Mutex<Activity>,
+    pub(super) activity: &'a Activity<CurrentRead>,
     pub(super) request: &'a FactRequest,
     pub(super) buffer: &'a mut Buffer,
 }
@@ -122,36 +122,17 @@ impl FactVisit<'_> {
         let FactRequest { tgid, facts } = self.request;
         let of = FactSubject { tgid: *tgid, tid: facts.other() };
         let activity = self.activity;
-        let may_go_on = || {
-            let mut activity = lock(activity);
-            if !activity.is_abandoned {
-                let (since, facts) = (Instant::now(), Arc::clone(facts));
-                activity.read = Some(CurrentRead { since, tgid: *tgid, source, facts });
-            }
-            !activity.is_abandoned
-        };
-        if !may_go_on() {
-            return None;
-        }
+        activity.begin(CurrentRead { tgid: *tgid, source, facts: Arc::clone(facts) })?;
         let mut health = Health::default();
         let mut files = ProcessFiles {
             root: &self.shared.root,
             health: &mut health,
-            goes_on: &mut { may_go_on },
+            goes_on: &mut || activity.goes_on(),
             buffer: self.buffer,
             smaps_keys: self.shared.smaps_keys.get().cloned().flatten(),
         };
         let read = read(&mut files, of);
-        let mut activity = lock(activity);
-        if activity.is_abandoned {
-            return None;
-        }
-        activity.read = None;
-        lock(&self.shared.health).take(&mut health);
+        activity.end(|| lock(&self.shared.health).take(&mut health))?;
         Some(read)
     }
-}
-
-pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -285,8 +285,38 @@ fn what_only_a_walk_tells_is_not_made_up() {
     assert_eq!(shown('R', "state2"), "[unsupported]");
     assert_eq!(shown('D', "state2"), "Disk (Uninterruptible)");
     assert_eq!((shown('D', "iowait"), shown('R', "wait_ms")), ("[unsupported]".to_owned(), "[unsupported]".to_owned()));
-    let proc = FakeProc::of([process_of(crafted_thread().file("fd/7", Content::Link("socket:[7]".to_owned())))]);
-    assert_eq!(value_of(&proc, "remote"), "[unsupported]");
+}
+
+#[test]
+fn a_socket_is_looked_up_in_the_tables_of_its_network_namespace() {
+    let link = |text: &str| Content::Link(text.to_owned());
+    let socket = |inode: u32| crafted_thread().file("fd/7", link(&format!("socket:[{inode}]")));
+    assert_eq!(value_of(&FakeProc::of([process_of(socket(7))]), "remote"), "[gone]", "the namespace is not told");
+    let tail = "00000000:00000000 00:00000000 00000000     0        0";
+    let tcp = format!(
+        "  sl  local_address rem_address\n   0: 0100007F:1F90 00000000:0000 0A {tail} 7 1\n   1: 0100007F:1F90 0200007F:B487 01 {tail} 8 1\n"
+    );
+    let unix =
+        "Num       RefCount Protocol Flags    Type St Inode Path\n0: 00000002 00000000 00010000 0001 01 9 /run/a b\n";
+    let within = |inode: u32| {
+        let files = socket(inode).file("ns/net", link("net:[4026531840]"));
+        FakeProc::of([process_of(files.file("net/tcp", tcp.as_str()).file("net/unix", unix))])
+    };
+    for (inode, filename, state) in [
+        (7, "listen tcp 127.0.0.1:8080", "LISTEN"),
+        (8, "tcp 127.0.0.1:8080->127.0.0.2:46215", "ESTABLISHED"),
+        (9, "listen unix /run/a b", "LISTEN"),
+        (10, "socket:[*]", "[unsupported]"),
+    ] {
+        let proc = within(inode);
+        assert_eq!([value_of(&proc, "filename"), value_of(&proc, "conn_state")], [filename, state], "{inode}");
+    }
+    let proc = within(7);
+    for (file, call) in [(Source::Socket, Call::Open), (Source::Socket, Call::Read)] {
+        let refused = Script::new().always(call, file, Fault::Fail(Errno::ACCESS)).shared();
+        let report = Driver::with_faults(&proc, &["-g", "proto", "-a"], refused).run(1);
+        assert_eq!(value(&report, only(&report), "proto"), "[denied]", "{call:?}");
+    }
 }
 
 #[test]
