@@ -29,13 +29,13 @@ pub fn bytes(bytes: &[u8]) -> OwnedValue {
 
 /// A row of any statistics.
 pub fn group(statistics: impl IntoIterator<Item = Datum>, dimensions: impl IntoIterator<Item = OwnedValue>) -> Row {
-    Row { statistics: statistics.into_iter().collect(), group: dimensions.into_iter().collect() }
+    Row { statistics: statistics.into_iter().collect(), group: dimensions.into_iter().collect(), ..Row::default() }
 }
 
 /// `row` with another value in its first dimension.
 pub fn with_name(row: &Row, name: OwnedValue) -> Row {
     let rest = row.group.iter().skip(1).cloned();
-    Row { statistics: row.statistics.clone(), group: std::iter::once(name).chain(rest).collect() }
+    Row { statistics: row.statistics.clone(), group: std::iter::once(name).chain(rest).collect(), ..*row }
 }
 
 /// A row with the average of 8 ticks.

@@ -7,7 +7,7 @@ use crate::text::sentence::shown;
 
 /// The warnings about the recordings.
 pub(super) fn warnings(recordings: &mut [Box<dyn Recording>], question: &Question) -> Result<Vec<String>, RecordError> {
-    let mut warnings = unrecorded::sentences(recordings, &question.plan.columns, question.window())?;
+    let mut warnings = unrecorded::sentences(recordings, &question.plan.required(), question.window())?;
     for recording in &*recordings {
         let (header, path) = (recording.header(), recording.path());
         let path = shown(&path);

@@ -113,7 +113,11 @@ fn report(settings: &[u8], cells: &[&[u8]]) -> Report {
             Some(bytes) => OwnedValue::Text((*bytes).into()),
             None => OwnedValue::Text([].into()),
         };
-        Row { statistics: [(at as u64).into(), 0.5.into()].into(), group: [cell(0), cell(1), cell(2)].into() }
+        Row {
+            statistics: [(at as u64).into(), 0.5.into()].into(),
+            group: [cell(0), cell(1), cell(2)].into(),
+            ..Row::default()
+        }
     });
     let columns = Columns {
         statistics: ["samples", "avg_threads"].map(ReportColumn::of_numbers).into(),
