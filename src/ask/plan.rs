@@ -94,8 +94,7 @@ impl Plan {
             let column = find_column(name).map_err(|error| PlanError::Column { option: "--record", error })?;
             add(&mut columns, column);
         }
-        let exactness = exactness(&dimensions, &items);
-        exactness.iter().for_each(|column| add(&mut columns, column));
+        let exactness = exactness(&dimensions, &items, &mut columns);
         columns.sort_by_key(|column| column.source);
 
         let slot = |name: &str| columns.iter().position(|column| column.name == name).unwrap_or_default();
@@ -252,14 +251,19 @@ fn select_items(
     Ok(items)
 }
 
-/// The column that tells which of the ages of waits are bounds, if the report shows such ages.
-fn exactness(dimensions: &[&'static Column], items: &[(String, SelectItem)]) -> Option<&'static Column> {
+/// The column that tells which of the ages of waits are bounds, if the report shows such ages. Adds it to `columns`.
+fn exactness(
+    dimensions: &[&'static Column],
+    items: &[(String, SelectItem)],
+    columns: &mut Vec<&'static Column>,
+) -> Option<&'static Column> {
     let is_shown = |item: &SelectItem| match item {
         SelectItem::Aggregate(column, aggregate) => column.is_wait_age() && *aggregate != Aggregate::Distinct,
         SelectItem::Statistic(_) | SelectItem::Latency(..) => false,
     };
     let has_ages = dimensions.iter().any(|column| column.is_wait_age()) || items.iter().any(|(_, item)| is_shown(item));
-    if has_ages { Column::find(EXACTNESS) } else { None }
+    let column = if has_ages { Column::find(EXACTNESS) } else { None };
+    column.inspect(|column| add(columns, column))
 }
 
 /// The files that `columns` are read from; `stat` is always read.

@@ -50,7 +50,7 @@ fn in_charset(items: Items, charset: Charset) -> Items {
 type Items = Vec<String>;
 
 /// The topics and the lines of each. With `is_broken`, sentences may be broken between words.
-fn topics(report: &Report, is_broken: bool) -> [(&'static str, Vec<Items>); 11] {
+fn topics(report: &Report, is_broken: bool) -> [(&'static str, Vec<Items>); 12] {
     let cost = &report.facts.cost;
     let (pass, late) = if report.facts.ticks.completed == 0 {
         (Vec::new(), Vec::new())
@@ -61,6 +61,7 @@ fn topics(report: &Report, is_broken: bool) -> [(&'static str, Vec<Items>); 11] 
         ("ticks:", vec![ticks(report)]),
         ("threads:", vec![threads(report)]),
         ("running:", running(report, is_broken)),
+        ("host:", host(report)),
         ("scan:", scan(report, is_broken)),
         ("pass:", pass),
         ("late:", late),
@@ -109,6 +110,19 @@ fn running(report: &Report, is_broken: bool) -> Vec<Items> {
         count(tasks.cpus, "CPU", "CPUs")
     );
     vec![words(sentence, is_broken)]
+}
+
+/// How busy the host was, and what psn saw of that.
+fn host(report: &Report) -> Vec<Items> {
+    let Some(host) = &report.facts.host_load else { return Vec::new() };
+    let load = host.load.map_or_else(String::new, |[load, ..]| format!(", load {load:.1}"));
+    let counted = format!("{:.1} running and {:.1} blocked on average (/proc/stat)", host.running, host.blocked);
+    let mut items = vec![format!("{}{load};", count(host.cpus, "CPU", "CPUs")), counted];
+    if let (Some(seen), Some(last)) = (&host.seen, items.last_mut()) {
+        last.push(';');
+        items.push(format!("psn saw {:.1} in state R and {:.1} in state D", seen.running, seen.blocked));
+    }
+    vec![items]
 }
 
 /// How tasks were found: nothing if they were read from /proc and no walk was tried.

@@ -12,7 +12,7 @@ use serde_json::{Map, Value as Json, json};
 
 use super::advice::warnings;
 use crate::proc::health::Counts;
-use crate::report::{Columns, Cost, CoverageReport, Datum, Facts, Report, Row, Sleepers};
+use crate::report::{Columns, Cost, CoverageReport, Datum, Facts, HostLoad, Report, Row, Sleepers};
 use crate::row::value::Value;
 use crate::text::decimal::decimal;
 use crate::text::escape::printable;
@@ -101,6 +101,7 @@ fn head(report: &Report, keys: &Keys) -> Map<String, Json> {
         ("dropped", facts.dropped.iter().map(dropped).collect()),
         ("coverage", self::coverage(coverage)),
         ("unmeasured", facts.unmeasured.iter().map(|name| text(name)).collect()),
+        ("host_load", facts.host_load.as_ref().map_or(Json::Null, host_load)),
         ("sleepers", facts.sleepers.as_ref().map_or(Json::Null, sleepers)),
         (
             "warnings",
@@ -120,6 +121,18 @@ fn cost(cost: &Cost) -> Json {
         "late_ms": quantiles(cost.late_ms()),
         "fds": cost.fds,
         "kernel_kb_est": cost.kernel_kb_est,
+    })
+}
+
+fn host_load(host: &HostLoad) -> Json {
+    let seen = host.seen.as_ref().map(|seen| json!({ "running": seen.running, "blocked": seen.blocked }));
+    json!({
+        "cpus": host.cpus,
+        "load": host.load,
+        "running": host.running,
+        "blocked": host.blocked,
+        "reads": host.reads,
+        "seen": seen,
     })
 }
 

@@ -2,6 +2,7 @@
 
 mod column;
 mod facts;
+mod host_load;
 mod row;
 mod rows;
 mod sleepers;
@@ -12,6 +13,7 @@ use crate::count::{Aggregator, Other};
 pub use crate::row::bounds::Bounds;
 pub use column::{Align, Columns, ReportColumn};
 pub use facts::{Cost, CoverageReport, Facts, Meta, Tasks, Ticks};
+pub use host_load::{HostLoad, SeenLoad};
 pub use row::{Datum, GroupKey, Row};
 pub use sleepers::Sleepers;
 

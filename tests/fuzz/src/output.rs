@@ -142,6 +142,7 @@ fn report(settings: &[u8], cells: &[&[u8]]) -> Report {
 fn facts(said: String) -> Facts {
     Facts {
         unmeasured: vec![said.clone()],
+        host_load: None,
         sleepers: Some(psn::report::Sleepers {
             threads: 9,
             looked_at: 8,
