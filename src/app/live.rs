@@ -16,7 +16,7 @@ use crate::config::cli::{RecordArgs, SampleArgs};
 use crate::proc::DEFAULT_ROOT;
 use crate::proc::rights;
 use crate::proc::source::Source;
-use crate::record::{Format, Recorder, Written, open};
+use crate::record::{Recorder, RecordingFormat, Written, open};
 use crate::report::Report;
 use crate::session::{self, Progress, SessionError, Status};
 use crate::text::escape::printable;
@@ -101,7 +101,7 @@ fn limited(what: &str) -> String {
 fn discard(recorder: Option<Recorder>, config: &Config) {
     let (Some(recorder), Some(options)) = (recorder, &config.recording) else { return };
     let is_empty = recorder.finish(None, &|| true).is_ok_and(|written| written.ticks == 0);
-    if is_empty && Format::of(&options.path).is_ok_and(|format| format != Format::Parquet) {
+    if is_empty && RecordingFormat::of(&options.path).is_ok_and(|format| format != RecordingFormat::Parquet) {
         let _ = std::fs::remove_file(&options.path);
     }
 }

@@ -25,7 +25,7 @@ use crate::report::{Report, States};
 use crate::session::Stop;
 use crate::session::sleepers;
 use crate::text::sentence::{sentence, shown};
-use crate::time::moment::{TimePoint, local, nanoseconds, unknown_zone};
+use crate::time::moment::{TimePoint, local, nanoseconds};
 
 /// `psn -i`: prints the report on recordings.
 pub(super) fn replay(args: &SampleArgs) -> anyhow::Result<()> {
@@ -48,7 +48,7 @@ pub(super) fn replay(args: &SampleArgs) -> anyhow::Result<()> {
     }
     let report = report(&mut recordings, &question, &mut |done| bar.update(done));
     drop(bar);
-    let report = with_zone_warning(report?);
+    let report = report?;
     stop.unstoppable(|| print_report(&report, args.format, !args.quiet, args.raw_csv))?;
     tell_unseen(&recordings, args.format, args.quiet);
     check_whole(&lost(&recordings))
@@ -92,12 +92,6 @@ fn report(
     Ok(report)
 }
 
-/// The report, with a warning if its times are not in the local time zone.
-fn with_zone_warning(mut report: Report) -> Report {
-    report.facts.warnings.extend(unknown_zone());
-    report
-}
-
 /// `--per`: each group slice by slice.
 fn slices_of(
     args: &SampleArgs,
@@ -106,8 +100,7 @@ fn slices_of(
     per_ns: u64,
     mut bar: Bar<'_>,
 ) -> anyhow::Result<()> {
-    let mut survey = slices::survey(recordings, question, per_ns, &mut |done| bar.update(done / 2.0))?;
-    survey.whole = with_zone_warning(survey.whole);
+    let survey = slices::survey(recordings, question, per_ns, &mut |done| bar.update(done / 2.0))?;
     let mut watch = |done: f64| bar.update(0.5 + done / 2.0);
     let layout = layout(args.format, !args.quiet, args.raw_csv);
     if args.format == Format::Table {
@@ -218,7 +211,7 @@ pub(super) fn diff(args: &DiffArgs) -> anyhow::Result<()> {
     drop(bar);
     let limit = args.limit.map(|limit| usize::try_from(limit).unwrap_or(usize::MAX));
     let (before, after) = ((&before.0, &before.1), (&after.0, &after.1));
-    let report = with_zone_warning(diff::table(before, after, args.significant, limit));
+    let report = diff::table(before, after, args.significant, limit);
     // Without the footer: it is about one run, and these are two.
     stop.unstoppable(|| print_report(&report, args.format, false, args.raw_csv))?;
     if args.format == Format::Table && !args.quiet {

@@ -28,7 +28,7 @@ Examples:
 
 /// Which sleeping threads `--waits` shows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-pub enum Waits {
+pub enum WaitingSleepers {
     /// Those that wait for somebody
     Sure,
     /// Those that may wait for somebody, too
@@ -131,7 +131,7 @@ pub struct SampleArgs {
         default_missing_value = "sure",
         conflicts_with_all = ["all_states", "states"]
     )]
-    pub waits: Option<Waits>,
+    pub waits: Option<WaitingSleepers>,
 
     /// Only threads in these states, by letter, such as D or RD; R is running or waiting for a CPU
     #[arg(long, value_name = "LETTERS", conflicts_with = "all_states", value_parser = states)]

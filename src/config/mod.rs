@@ -12,10 +12,10 @@ use std::time::Duration;
 use crate::ask::filter::{Filter, FilterError};
 use crate::ask::plan::{Collected, Plan, PlanError, PlanRequest, StateGate};
 use crate::ask::select::{ProcessSelection, Selection};
-use crate::config::cli::{RecordArgs, SampleArgs, Waits};
+use crate::config::cli::{RecordArgs, SampleArgs, WaitingSleepers};
 use crate::proc::host::within;
 use crate::proc::source::SourceSet;
-use crate::record::Format;
+use crate::record::RecordingFormat;
 use crate::record::header::{BASE, IDENTITY};
 use crate::record::open::SinkOptions;
 use crate::tasks::users::directory::GETENT;
@@ -196,10 +196,10 @@ pub fn conditions(args: &SampleArgs) -> Vec<String> {
 }
 
 /// The condition that `--waits` stands for.
-const fn condition(waits: Waits) -> &'static str {
+const fn condition(waits: WaitingSleepers) -> &'static str {
     match waits {
-        Waits::Sure => "state_id != S or idle ~ '^no'",
-        Waits::All => "state_id != S or idle !~ '^yes'",
+        WaitingSleepers::Sure => "state_id != S or idle ~ '^no'",
+        WaitingSleepers::All => "state_id != S or idle !~ '^yes'",
     }
 }
 
@@ -221,8 +221,8 @@ pub(crate) fn names(list: &[String]) -> Vec<String> {
 fn recording(args: &SampleArgs) -> Result<Option<SinkOptions>, UsageError> {
     let args = &args.recording;
     let Some(path) = args.output.clone() else { return Ok(None) };
-    let format = Format::of(&path).map_err(|error| UsageError::Output(error.to_string()))?;
-    if format != Format::Parquet && (args.keep.is_some() || args.max_size.is_some()) {
+    let format = RecordingFormat::of(&path).map_err(|error| UsageError::Output(error.to_string()))?;
+    if format != RecordingFormat::Parquet && (args.keep.is_some() || args.max_size.is_some()) {
         return Err(UsageError::BoundedFile);
     }
     Ok(Some(SinkOptions { path, force: args.force, flush: args.flush, keep: args.keep, max_size: args.max_size }))

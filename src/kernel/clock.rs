@@ -30,10 +30,11 @@ impl BootClock {
 pub struct Waited {
     /// Nanoseconds.
     pub ns: u64,
-    /// Since when, nanoseconds since 1970: the same as long as the wait lasts, or until the clock is set by more than 50 µs.
+    /// The start of the wait, nanoseconds since 1970. It stays the same as long as the wait lasts, unless the clock is set by more than
+    /// 50 µs.
     pub since_ns: u64,
-    /// Whether it began before the walk was due, so that psn's own start has no influence on it.
+    /// Whether the wait began before the walk was due, so that psn's own wake-up cannot have caused it.
     pub is_by_chance: bool,
-    /// Whether it may be less: of a task of a real-time class, whose last run counts too.
+    /// Whether the wait may be shorter: for a task of a real-time class, its last run is included.
     pub is_most: bool,
 }

@@ -16,7 +16,7 @@ pub(crate) const NAMESPACE: i32 = 40;
 /// The depth of psn's own PID namespace.
 pub(crate) const LEVEL: i32 = 48;
 /// `CLOCK_MONOTONIC` minus the time at which psn was last put on a CPU, by the scheduler's clock; 0 until the program notes it.
-pub(crate) const APART: i32 = 56;
+pub(crate) const CLOCK_OFFSET: i32 = 56;
 /// The number of tasks seen in each state: one word for each number of a state.
 pub(crate) const COUNTS: i32 = 64;
 /// The number of these words, a power of two.

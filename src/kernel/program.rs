@@ -93,9 +93,9 @@ pub(crate) fn iterator(
     set_control(&mut code, maps);
     code.jump_if(TASK, Equal, 0, "next"); //                       if (!task) return 0;   // the end
     if record_layout.needs_clocks() {
-        code.load(R1, CONTROL.u64(control::APART));
-        code.jump_if(R1, NotEqual, 0, "clocks"); //                  if (!control->apart)
-        record_layout.write_clocks(&mut code); //                        control->apart = …;   // at the first task
+        code.load(R1, CONTROL.u64(control::CLOCK_OFFSET));
+        code.jump_if(R1, NotEqual, 0, "clocks"); //                  if (!control->clock_offset)
+        record_layout.write_clocks(&mut code); //                        control->clock_offset = …;   // at the first task
         code.label("clocks");
     }
     let mut writer = WalkWriter { code, layout, maps, record_layout, loop_kind: LoopKind::Iterator, namespace };

@@ -8,69 +8,71 @@ use crate::kernel::parts::state::TaskState;
 use crate::time::clock::{monotonic_ns, realtime_ns};
 use crate::time::moment::nanoseconds;
 
-/// How far the scheduler's clock is behind `CLOCK_MONOTONIC`.
+/// The difference between `CLOCK_MONOTONIC` and the scheduler's clock.
 ///
-/// The two drift apart: the scheduler's counts from its own start, and no time server corrects it. A walk notes the time since
-/// psn was put on a CPU, which the scheduler noted by its own clock. That is the distance of the clocks and psn's way from there
-/// to the walk, some 20 µs. The least of the last half second, at least, is nearest to the distance alone.
+/// The two clocks drift apart: the scheduler's has its own start, and no time server corrects it. Each walk subtracts the time at
+/// which psn got its CPU, by the scheduler's clock, from the time of the walk, by `CLOCK_MONOTONIC`. The result is the difference of
+/// the clocks plus the time between the two instants, some 20 µs or more. So the smallest result of the last half second to second is
+/// nearest to the difference alone.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct SchedClock {
-    /// The least of this stretch of time.
+    /// The smallest result in the current interval.
     least: Option<i64>,
-    /// That of the one before.
+    /// The smallest result in the interval before.
     least_before: Option<i64>,
-    /// When this one began.
+    /// The start of the current interval, by `CLOCK_MONOTONIC`.
     began_ns: u64,
-    /// When the walk was due, by `CLOCK_MONOTONIC`; 0 if that is not known.
+    /// The time at which the walk was due, by `CLOCK_MONOTONIC`; 0 if it is unknown.
     pub(crate) due_ns: u64,
-    /// The time since 1970 less that of `CLOCK_MONOTONIC`.
+    /// The time since 1970 minus `CLOCK_MONOTONIC`, nanoseconds.
     real: i64,
 }
 
 impl SchedClock {
-    /// How long a stretch of time is: within two of them the clocks drift apart by less than 10 µs, unless they are being adjusted.
+    /// The length of an interval. Within two intervals the clocks drift apart by less than 10 µs, unless one is being adjusted.
     const STRETCH: Duration = Duration::from_millis(500);
 
-    /// Takes what a walk noted: see [`APART`](crate::kernel::control::APART).
-    pub fn note(&mut self, apart: u64) {
-        if apart != 0 {
+    /// Takes the result of a walk: see [`CLOCK_OFFSET`](crate::kernel::control::CLOCK_OFFSET).
+    pub fn note(&mut self, offset: u64) {
+        if offset != 0 {
             let now_ns = monotonic_ns();
             self.real = realtime_ns().cast_signed().wrapping_sub(now_ns.cast_signed());
-            self.note_at(apart.cast_signed(), now_ns);
+            self.note_at(offset.cast_signed(), now_ns);
         }
     }
 
-    fn note_at(&mut self, apart: i64, now_ns: u64) {
+    fn note_at(&mut self, offset: i64, now_ns: u64) {
         let age_ns = now_ns.saturating_sub(self.began_ns);
         if age_ns >= nanoseconds(Self::STRETCH) {
             self.least_before = self.least.take().filter(|_| age_ns < 2 * nanoseconds(Self::STRETCH));
             self.began_ns = now_ns;
         }
-        self.least = Some(self.least.map_or(apart, |least| least.min(apart)));
+        self.least = Some(self.least.map_or(offset, |least| least.min(offset)));
     }
 
-    /// The distance; `None` before the first walk.
-    fn apart(&self) -> Option<i64> {
+    /// The difference, nanoseconds; `None` before the first walk.
+    fn offset(&self) -> Option<i64> {
         let least = self.least?;
         Some(self.least_before.map_or(least, |before| before.min(least)))
     }
 
-    /// How long a task has been off its CPU. `anchor` is kept as long as the wait lasts, 0 at first: since when it lasts.
+    /// How long a task has been off its CPU; `None` if it is on one or if that is unknown. `anchor` is the start of the wait: the caller
+    /// keeps it as long as the wait lasts, and passes 0 for a new wait.
     pub fn waited(&self, task: &TaskRecord<'_>, anchor: &mut u64) -> Option<Waited> {
-        /// The clocks may be so much off.
+        /// A wait's start may be off by this much from walk to walk.
         const TOLERANCE_NS: u64 = 50_000;
         let since = if task.state == TaskState::RUNNING { task.queued.since } else { task.left() };
         if task.is_on_cpu || since.ns == 0 || task.queued.seen_ns == 0 {
             return None;
         }
-        let since_ns = since.ns.checked_add_signed(self.apart()?)?.checked_add_signed(self.real)?;
+        let since_ns = since.ns.checked_add_signed(self.offset()?)?.checked_add_signed(self.real)?;
         if anchor.abs_diff(since_ns) > TOLERANCE_NS {
             *anchor = since_ns;
         }
         let due_ns = self.due_ns.checked_add_signed(self.real)?;
         let is_by_chance = self.due_ns != 0 && *anchor <= due_ns;
         let seen_ns = task.queued.seen_ns.checked_add_signed(self.real)?;
-        // The distance is some microseconds too large, so that a wait can seem to begin after it was seen.
+        // The difference is some microseconds too large, so a wait can seem to begin after it was seen.
         Some(Waited {
             ns: seen_ns.saturating_sub(*anchor),
             since_ns: *anchor,
@@ -94,7 +96,7 @@ mod tests {
     fn the_distance_is_the_least_of_late() {
         let mut clock = SchedClock::default();
         let second = 1_000_000_000;
-        for (now_ns, apart, expected) in [
+        for (now_ns, offset, expected) in [
             (second, 900, 900),
             (second + 50_000_000, 700, 700),
             (second + 499_000_000, 800, 700),
@@ -104,8 +106,8 @@ mod tests {
             (9 * second, -4, -4),
             (20 * second, 30, 30),
         ] {
-            clock.note_at(apart, now_ns);
-            assert_eq!(clock.apart(), Some(expected), "at {now_ns}");
+            clock.note_at(offset, now_ns);
+            assert_eq!(clock.offset(), Some(expected), "at {now_ns}");
         }
     }
 
@@ -156,8 +158,8 @@ mod tests {
             ..TaskRecord::in_state(b'S')
         };
         let mut anchor = 0;
-        let mut since = |apart: i64, seen_ns| {
-            clock = SchedClock { least: Some(apart), ..SchedClock::default() };
+        let mut since = |offset: i64, seen_ns| {
+            clock = SchedClock { least: Some(offset), ..SchedClock::default() };
             clock.waited(&asleep(seen_ns), &mut anchor).map(|waited| (waited.since_ns, waited.ns)).unwrap()
         };
         assert_eq!(since(1000, 2_000_000_000), (1_000_001_000, 999_999_000));

@@ -21,19 +21,18 @@ struct Wait {
     switches: u64,
     /// The number of the walk in which the task was last seen.
     walk: u64,
-    /// Since when it lasts; 0 until that was asked for.
+    /// The start of the wait, nanoseconds since 1970; 0 until it is needed.
     since_ns: u64,
-    facts: WaitFacts,
 }
 
-/// What is known of a wait.
+/// A wait that an earlier record described.
 #[derive(Debug)]
 pub struct Known<'a> {
-    /// All but its stack.
+    /// Its facts, except the stack.
     pub facts: &'a WaitFacts,
     /// Its stack.
     pub frames: &'a [u64],
-    /// Since when it lasts; 0 until that was asked for.
+    /// The start of the wait, nanoseconds since 1970; 0 until it is needed.
     pub since_ns: &'a mut u64,
 }
 
@@ -44,6 +43,9 @@ pub struct Known<'a> {
 #[derive(Debug, Default)]
 pub(crate) struct Waits {
     waits: Vec<Wait>,
+    /// The facts of each wait, at the same index. They are apart from what every walk compares, so that a walk whose reader needs no
+    /// facts touches less memory.
+    facts: Vec<WaitFacts>,
     /// The index of each thread's wait, by thread id.
     places: HashMap<u32, usize, RandomState>,
     /// The index of the wait that is likely to be looked up next.
@@ -69,9 +71,9 @@ impl Waits {
             WaitInfo::Same => self.recall(raw)?,
             WaitInfo::Taken => self.keep(raw),
         };
-        let wait = self.waits.get_mut(place)?;
+        let (wait, facts) = (self.waits.get_mut(place)?, self.facts.get(place)?);
         let frames = self.stacks.get(wait.stack as usize).map_or(&[][..], AsRef::as_ref);
-        Some(Known { facts: &wait.facts, frames, since_ns: &mut wait.since_ns })
+        Some(Known { facts, frames, since_ns: &mut wait.since_ns })
     }
 
     /// The index of the wait that an earlier record described.
@@ -95,14 +97,17 @@ impl Waits {
         self.seen += 1;
         let (facts, frames) = raw.facts();
         let stack = self.keep_stack(frames);
-        let wait = Wait { tid, stack, start, switches, walk: self.walk, since_ns: 0, facts };
+        let wait = Wait { tid, stack, start, switches, walk: self.walk, since_ns: 0 };
         let place = self.place(tid);
-        if let Some((place, known)) = place.and_then(|place| Some((place, self.waits.get_mut(place)?))) {
-            *known = wait;
+        if let Some(place) = place
+            && let (Some(known_wait), Some(known_facts)) = (self.waits.get_mut(place), self.facts.get_mut(place))
+        {
+            (*known_wait, *known_facts) = (wait, facts);
             return place;
         }
         self.places.insert(tid, self.waits.len());
         self.waits.push(wait);
+        self.facts.push(facts);
         self.waits.len() - 1
     }
 
@@ -133,6 +138,8 @@ impl Waits {
         const SPARE: usize = 1024;
         if self.waits.len() > 2 * self.seen + SPARE {
             let last = self.walk;
+            let mut waits = self.waits.iter();
+            self.facts.retain(|_| waits.next().is_some_and(|wait| wait.walk == last));
             self.waits.retain(|wait| wait.walk == last);
             self.places = self.waits.iter().enumerate().map(|(place, wait)| (wait.tid, place)).collect();
         }

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use crate::ask::column::Column;
 use crate::record::header::FORMAT;
 use crate::record::parquet::DatasetOptions;
-use crate::record::tick::States;
+use crate::record::tick::StateTotals;
 use crate::record::{Header, Query, RecordedColumn, Recording, Sink, TickInfo};
 use crate::row::observation::{Mark, Value};
 use crate::row::rows::Rows;
@@ -76,7 +76,7 @@ pub fn tick(number: u64, start_ns: u64) -> TickInfo {
         lost: 0,
         processes: 100,
         threads: 1000 + number % 7,
-        states: States::parse(&format!("R:{} S:900", number % 5)),
+        states: StateTotals::parse(&format!("R:{} S:900", number % 5)),
     }
 }
 
@@ -121,21 +121,21 @@ pub fn threads(threads: &[(u8, i64)]) -> Rows {
 }
 
 /// A row as tests compare it.
-pub type Row = Vec<String>;
+pub type FixtureRow = Vec<String>;
 
-pub fn texts(rows: &Rows, columns: usize) -> Vec<Row> {
+pub fn texts(rows: &Rows, columns: usize) -> Vec<FixtureRow> {
     (0..rows.len()).map(|row| (0..columns).map(|column| format!("{:?}", rows.value(row, column))).collect()).collect()
 }
 
 /// The ticks that [`add`] gives to a sink, as they should be read back.
-pub fn expected(numbers: impl Iterator<Item = u64>, start_ns: u64) -> Vec<(TickInfo, Vec<Row>)> {
+pub fn expected(numbers: impl Iterator<Item = u64>, start_ns: u64) -> Vec<(TickInfo, Vec<FixtureRow>)> {
     let of =
         |number| (tick(number, start_ns), rows(number).iter().flat_map(|rows| texts(rows, COLUMNS.len())).collect());
     numbers.map(of).collect()
 }
 
 /// All ticks of a recording, with all their rows.
-pub fn read(recording: &mut dyn Recording, query: &Query) -> Vec<(TickInfo, Vec<Row>)> {
+pub fn read(recording: &mut dyn Recording, query: &Query) -> Vec<(TickInfo, Vec<FixtureRow>)> {
     let mut ticks = Vec::new();
     let mut gathered = Vec::new();
     recording

@@ -142,7 +142,7 @@ pub trait Recording {
 
 /// A format of recordings.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Format {
+pub enum RecordingFormat {
     /// One SQLite database.
     Sqlite,
     /// A directory of Parquet files, or one such file.
@@ -151,7 +151,7 @@ pub enum Format {
     Csv,
 }
 
-impl Format {
+impl RecordingFormat {
     /// The format that the extension of `path` names; a directory is a Parquet dataset.
     ///
     /// # Errors

@@ -11,7 +11,7 @@ use super::directory::with_suffix;
 use super::input_file::{Content, InputFile};
 use super::parquet::{self, DatasetOptions};
 use super::sqlite::{self, SqliteSink};
-use super::{Format, Header, RecordError, Recording, Sink};
+use super::{Header, RecordError, Recording, RecordingFormat, Sink};
 use crate::text::sentence::shown;
 
 /// How a recording is written.
@@ -39,7 +39,7 @@ impl SinkOptions {
     }
 
     fn is_dataset(&self) -> bool {
-        Format::of(&self.path).is_ok_and(|format| format == Format::Parquet)
+        RecordingFormat::of(&self.path).is_ok_and(|format| format == RecordingFormat::Parquet)
     }
 }
 
@@ -49,10 +49,10 @@ impl SinkOptions {
 /// If it cannot be created there.
 pub fn sink(options: &SinkOptions, header: &Header) -> Result<Box<dyn Sink>, RecordError> {
     let path = &options.path;
-    Ok(match Format::of(path)? {
-        Format::Sqlite => Box::new(SqliteSink::create(path, header, options.force)?),
-        Format::Csv => Box::new(CsvSink::create(path, header, options.force)?),
-        Format::Parquet => {
+    Ok(match RecordingFormat::of(path)? {
+        RecordingFormat::Sqlite => Box::new(SqliteSink::create(path, header, options.force)?),
+        RecordingFormat::Csv => Box::new(CsvSink::create(path, header, options.force)?),
+        RecordingFormat::Parquet => {
             let mut dataset =
                 DatasetOptions { keep: options.keep, max_size: options.max_size, ..DatasetOptions::default() };
             if let Some(flush) = options.flush {
@@ -118,17 +118,17 @@ fn open(path: &Path, stop: &Arc<AtomicBool>) -> Result<Vec<Box<dyn Recording>>, 
         return Err(RecordError::not_recording(path, "only CSV can be read from a pipe; name the file itself"));
     }
     // If the first bytes are damaged, the name tells the format.
-    let named = Format::of(path);
+    let named = RecordingFormat::of(path);
     Ok(match (content, named) {
-        (Content::Csv | Content::Gzip, _) | (Content::Unknown, Ok(Format::Csv)) => {
+        (Content::Csv | Content::Gzip, _) | (Content::Unknown, Ok(RecordingFormat::Csv)) => {
             vec![Box::new(CsvRecording::open(source, stop)?)]
         }
-        (Content::Parquet, _) | (Content::Unknown | Content::Empty, Ok(Format::Parquet)) => {
+        (Content::Parquet, _) | (Content::Unknown | Content::Empty, Ok(RecordingFormat::Parquet)) => {
             return parquet::open(path, stop);
         }
         // A database that is being created may be in its write-ahead log alone.
         (Content::Empty, _) if !has_log(path) => return Err(RecordError::not_recording(path, "it is empty")),
-        (Content::Sqlite | Content::Empty, _) | (Content::Unknown, Ok(Format::Sqlite)) => {
+        (Content::Sqlite | Content::Empty, _) | (Content::Unknown, Ok(RecordingFormat::Sqlite)) => {
             vec![sqlite::open(path, stop)?]
         }
         (Content::Unknown, Err(_)) => return Err(RecordError::not_recording(path, NO_FORMAT)),

@@ -16,7 +16,7 @@ macro_rules! tick_info {
         pub struct TickInfo {
             $($(#[$doc])* pub $name: u64,)+
             /// Threads seen in each state, by letter, also in states that were not recorded.
-            pub states: States,
+            pub states: StateTotals,
         }
 
         impl TickInfo {
@@ -29,7 +29,7 @@ macro_rules! tick_info {
             }
 
             /// The tick of these numbers, in the order of [`TickInfo::NAMES`].
-            pub(crate) const fn of([$($name),+]: [u64; Self::NAMES.len()], states: States) -> Self {
+            pub(crate) const fn of([$($name),+]: [u64; Self::NAMES.len()], states: StateTotals) -> Self {
                 Self { $($name,)+ states }
             }
         }
@@ -60,15 +60,15 @@ tick_info! {
 /// How many threads are in each state, by state letter.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
-pub struct States(pub BTreeMap<char, u64>);
+pub struct StateTotals(pub BTreeMap<char, u64>);
 
-impl From<&StateCounts> for States {
+impl From<&StateCounts> for StateTotals {
     fn from(counts: &StateCounts) -> Self {
         Self(counts.iter().map(|(letter, count)| (char::from(letter), count)).collect())
     }
 }
 
-impl std::fmt::Display for States {
+impl std::fmt::Display for StateTotals {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         for (index, (letter, count)) in self.0.iter().enumerate() {
             write!(f, "{}{letter}:{count}", if index == 0 { "" } else { " " })?;
@@ -77,7 +77,7 @@ impl std::fmt::Display for States {
     }
 }
 
-impl States {
+impl StateTotals {
     /// Parses what `Display` writes; parts in another form are ignored.
     #[must_use]
     pub fn parse(text: &str) -> Self {
@@ -92,16 +92,16 @@ mod tests {
 
     #[test]
     fn states_are_read_as_they_are_written() {
-        let states = States(BTreeMap::from([('R', 2), ('S', 100)]));
+        let states = StateTotals(BTreeMap::from([('R', 2), ('S', 100)]));
         assert_eq!(states.to_string(), "R:2 S:100");
-        assert_eq!(States::parse("R:2 S:100"), states);
-        assert_eq!(States::parse(""), States::default());
+        assert_eq!(StateTotals::parse("R:2 S:100"), states);
+        assert_eq!(StateTotals::parse(""), StateTotals::default());
     }
 
     #[test]
     fn numbers_are_in_the_order_of_their_names() {
         let numbers: [u64; TickInfo::NAMES.len()] = std::array::from_fn(|place| place as u64);
-        let tick = TickInfo::of(numbers, States::default());
+        let tick = TickInfo::of(numbers, StateTotals::default());
         assert_eq!((tick.time_ns, tick.due, tick.threads), (0, 3, 8));
         assert_eq!(tick.numbers(), numbers);
         let json = serde_json::to_value(&tick).unwrap();

@@ -138,7 +138,11 @@ pub fn notes(before: (&Side, &Report), after: (&Side, &Report)) -> Vec<String> {
     let mut notes = vec![describe("before", before), describe("after", after)];
     for (name, (_, report)) in [("before", before), ("after", after)] {
         notes.extend(report.other.map(|other| format!("{name}: {other}")));
-        notes.extend(report.facts.warnings.iter().cloned());
+        for warning in &report.facts.warnings {
+            if !notes.contains(warning) {
+                notes.push(warning.clone());
+            }
+        }
     }
     let scans = [&before.1, &after.1].map(|report| report.facts.meta.scan.as_str());
     if matches!(scans, ["kernel", "proc"] | ["proc", "kernel"]) {

@@ -3,7 +3,7 @@
 use crate::ask::column::Column;
 use crate::record::header::IDENTITY;
 use crate::record::open::{self, SinkOptions};
-use crate::record::{Format, Header, Query, RecordError, RecordedColumn, Recording};
+use crate::record::{Header, Query, RecordError, RecordedColumn, Recording, RecordingFormat};
 use crate::replay::question::Watch;
 use crate::row::rows::Rows;
 use crate::row::value::{Mark, Value};
@@ -31,7 +31,8 @@ pub fn copy(
     options: &SinkOptions,
     watch: &mut Watch<'_>,
 ) -> Result<Copied, RecordError> {
-    let is_dataset = Format::of(&options.path)? == Format::Parquet && options.path.extension().is_none();
+    let is_dataset =
+        RecordingFormat::of(&options.path)? == RecordingFormat::Parquet && options.path.extension().is_none();
     if recordings.len() > 1 && !is_dataset {
         let count = recordings.len();
         let reason = format!(

@@ -4,8 +4,9 @@ use crate::proc::state::state_name;
 use crate::record::{RecordError, Recording, unrecorded};
 use crate::replay::question::Question;
 use crate::text::sentence::shown;
+use crate::time::moment::unknown_zone;
 
-/// The warnings about the recordings.
+/// The warnings about the recordings, and one if times cannot be shown in the local time zone.
 pub(super) fn warnings(recordings: &mut [Box<dyn Recording>], question: &Question) -> Result<Vec<String>, RecordError> {
     let mut warnings = unrecorded::sentences(recordings, &question.plan.required(), question.window())?;
     for recording in &*recordings {
@@ -35,6 +36,7 @@ pub(super) fn warnings(recordings: &mut [Box<dyn Recording>], question: &Questio
     if hosts > 1 {
         warnings.push(format!("{hosts} hosts are counted together: averages are per host"));
     }
+    warnings.extend(unknown_zone());
     Ok(warnings)
 }
 

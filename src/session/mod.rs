@@ -21,7 +21,7 @@ use std::time::Duration;
 use crate::ask::plan::Collected;
 use crate::config::Config;
 use crate::proc::{ProcRoot, rights};
-use crate::record::tick::States;
+use crate::record::tick::StateTotals;
 use crate::record::{Recorder, TickInfo};
 use crate::report::{HostLoad, Report};
 use crate::sample::PassOutcome;
@@ -212,7 +212,7 @@ impl<'a> Session<'a> {
             lost: 0,
             processes: self.engine.tasks().set.processes().len() as u64,
             threads: outcome.states.total(),
-            states: States::from(&outcome.states),
+            states: StateTotals::from(&outcome.states),
         };
         if outcome.has_lost_rows {
             recorder.leave_out();

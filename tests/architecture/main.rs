@@ -12,6 +12,7 @@
 
 mod code;
 mod lengths;
+mod map;
 mod paths;
 mod rooms;
 mod tree;
@@ -48,6 +49,14 @@ fn imports_of_psn_run_down() {
 #[test]
 fn functions_and_files_of_psn_are_short() {
     assert_none(&lengths::faults(&read("src"), TABLES));
+}
+
+#[test]
+fn the_map_names_files_that_exist() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let map = std::fs::read_to_string(root.join("docs/architecture.md")).unwrap();
+    assert!(map.contains("| `count/` |"), "the table of rooms has another form");
+    assert_none(&map::faults(&map, &tree::paths(&root.join("src"))));
 }
 
 /// The rooms that the head of a `lib.rs` lists, in its order.

@@ -10,6 +10,16 @@ use crate::paths::{Paths, Seen};
 /// The path of a module within its crate; empty for the crate itself.
 pub type Module = Vec<String>;
 
+/// The paths of all source files below `dir`, and of their directories, which end with a slash.
+pub fn paths(dir: &Path) -> Vec<String> {
+    let mut files = Vec::new();
+    collect(dir, dir, &mut files);
+    let files: Vec<String> = files.into_iter().map(|(path, _)| path).collect();
+    let directories: BTreeSet<String> =
+        files.iter().flat_map(|path| path.match_indices('/').map(|(end, _)| path[..=end].to_owned())).collect();
+    files.into_iter().chain(directories).collect()
+}
+
 /// The modules of a crate by their paths; programs are left out.
 pub struct Tree {
     pub modules: BTreeMap<Module, Code>,

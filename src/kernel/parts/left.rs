@@ -1,8 +1,8 @@
-//! When a task that waits left its CPU, by the scheduler's clock.
+//! The time at which a waiting task left its CPU, by the scheduler's clock.
 //!
-//! `sched_info.last_arrival` is when the task was last put on a CPU, and what its run time grew by since then is how long it stayed.
-//! (`se.exec_start` looks like the time at which a task went to sleep. It is not: it leaves out the time that interrupts took, since
-//! boot.) Only the fair class keeps the run time at arrival, so of a task of another class no more is known than when it arrived.
+//! `sched_info.last_arrival` is the time at which the task last got a CPU. Its run time has grown since then by the time that it stayed
+//! there; the sum is the time at which it left. (`se.exec_start` looks like this time and is not: its clock leaves out all interrupts
+//! since boot.) Only the fair class keeps the run time at arrival. Of a task of another class psn knows when it got the CPU, not when it left.
 
 use super::part::RecordPart;
 use crate::kernel::bpf::asm::Register::{R1, R2, R3};
@@ -14,15 +14,15 @@ use crate::kernel::types::{TypeNames, Types};
 
 /// The lowest priority of the fair class (`MAX_RT_PRIO`); the real-time classes are below.
 const FAIR: i32 = 100;
-/// Set in a time that is no more than the earliest that it can have been.
+/// The bit that marks a time as the earliest possible one.
 const EARLIEST: i32 = 1;
 
 /// An instant of the scheduler's clock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Since {
-    /// Nanoseconds; 0 if it is not known.
+    /// Nanoseconds; 0 if it is unknown.
     pub ns: u64,
-    /// Whether it may have been later.
+    /// Whether `ns` is the earliest possible time, and the real one may be later.
     pub is_earliest: bool,
 }
 
@@ -54,14 +54,14 @@ impl LeftFields {
     }
 }
 
-/// Reads such an instant back.
+/// Reads an instant from a record.
 pub(super) fn since(record: RecordWords<'_>, at: i32) -> Since {
     let word = record.u64(at);
     let earliest = u64::from(EARLIEST.cast_unsigned());
     Since { ns: word & !earliest, is_earliest: word & earliest != 0 }
 }
 
-/// Where the record has such an instant.
+/// The place of an instant in the record.
 pub(super) const fn place(at: i32) -> MemoryOperand {
     RECORD.u64(at)
 }
@@ -72,7 +72,7 @@ impl RecordPart for LeftFields {
     const NAMES: TypeNames = TypeNames::NONE;
     const SIZE: i32 = 8;
 
-    /// A kernel without `CONFIG_SCHED_INFO` keeps none of it.
+    /// `None` on a kernel without `CONFIG_SCHED_INFO`.
     fn find(types: &Types<'_>) -> Option<Self> {
         Some(Self {
             last_arrival: types.task(&["sched_info", "last_arrival"])?,

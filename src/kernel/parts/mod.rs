@@ -76,14 +76,14 @@ list::parts! {
 pub(crate) const HEADER: usize = align(identity::END, 8) as usize / 8;
 
 impl RecordLayout {
-    /// Writes the instructions that note how much the scheduler's clock is apart, if a part needs it.
+    /// Writes the instructions that store the offset of the scheduler's clock, if a part needs it.
     pub(crate) fn write_clocks(&self, code: &mut Code) {
         if let Some(queued) = self.queued {
             queued.part().write_clocks(code);
         }
     }
 
-    /// Whether a part needs to know how much the scheduler's clock is apart.
+    /// Whether a part needs the offset of the scheduler's clock.
     pub(crate) const fn needs_clocks(&self) -> bool {
         self.queued.is_some()
     }

@@ -1,6 +1,6 @@
-//! When the walk saw a task, and since when it waits for a CPU if it does.
+//! The time at which the walk saw a task, and the time since which the task waits for a CPU.
 //!
-//! Two clocks: the walk's is `CLOCK_MONOTONIC`, all else is by the scheduler's. How far they are apart is told by
+//! The first is by `CLOCK_MONOTONIC`, the second by the scheduler's clock. The difference of the two clocks is estimated by
 //! [`SchedClock`](crate::kernel::sched_clock::SchedClock).
 
 use super::left::{self, Since};
@@ -36,14 +36,14 @@ pub struct QueuedFields {
 }
 
 impl QueuedFields {
-    /// Notes how much the clocks are apart, and psn's way from the scheduler to here: `control->apart = ktime - current->last_arrival`.
+    /// Writes the instructions that store the difference of the clocks, plus the time that psn took from getting its CPU to here.
     /// Uses `INDEX`.
     pub(super) fn write_clocks(&self, code: &mut Code) {
         code.call(Helper::GetCurrentTaskBtf);
         code.load(INDEX, R0.field(self.last_arrival)); //          arrival = current->sched_info.last_arrival;
         code.call(Helper::KtimeGetNs);
         code.subtract(R0, INDEX);
-        code.store(CONTROL.u64(control::APART), R0); //            control->apart = bpf_ktime_get_ns() - arrival;
+        code.store(CONTROL.u64(control::CLOCK_OFFSET), R0); //     control->clock_offset = bpf_ktime_get_ns() - arrival;
     }
 }
 
@@ -61,8 +61,8 @@ impl RecordPart for QueuedFields {
         })
     }
 
-    /// A task in a queue has the time at which it got there. One whose control group has used up its time may be in none: it waits
-    /// since it left its CPU.
+    /// A task in a run queue waits since it was queued. A task whose control group has used up its CPU time may be in no queue: it
+    /// waits since it left its CPU.
     fn write(&self, code: &mut Code, at: i32) {
         code.call(Helper::KtimeGetNs);
         code.store(RECORD.u64(at + SEEN), R0); //                  record->seen = bpf_ktime_get_ns();

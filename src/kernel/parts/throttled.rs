@@ -8,12 +8,12 @@ use crate::kernel::record_words::RecordWords;
 use crate::kernel::registers::{INDEX, RECORD, TASK};
 use crate::kernel::types::{TypeNames, Types};
 
-/// How the kernel tells.
+/// The field that tells it.
 #[derive(Debug, Clone, Copy)]
 pub enum ThrottledFields {
     /// `task_struct.throttled`: a task is taken from its queue when it would return to its program (Linux 6.18 on).
     Task(StructField),
-    /// The queue of the task's group is stopped as a whole.
+    /// The run queue of the task's group is stopped as a whole.
     Queue {
         /// `task_struct.se.cfs_rq`
         queue: StructField,
@@ -28,7 +28,7 @@ impl RecordPart for ThrottledFields {
     const NAMES: TypeNames = TypeNames { structures: &["cfs_rq"], ..TypeNames::NONE };
     const SIZE: i32 = 1;
 
-    /// A kernel without `CONFIG_CFS_BANDWIDTH` stops no group.
+    /// `None` on a kernel without `CONFIG_CFS_BANDWIDTH`: it throttles no group.
     fn find(types: &Types<'_>) -> Option<Self> {
         if let Some(throttled) = types.task(&["throttled"]) {
             return Some(Self::Task(throttled));

@@ -105,13 +105,13 @@ impl<'a> Mappings<'a> {
 }
 
 /// The keys of the size lines to keep; `None` for all.
-pub type Keys = Option<Arc<[&'static str]>>;
+pub type SmapsKeys = Option<Arc<[&'static str]>>;
 
 /// A short form of a long text that is read in pieces: the headers and the lines to keep, without padding. [`mappings`] reads it
 /// like the whole text.
 #[derive(Debug)]
 pub struct Digest {
-    keys: Keys,
+    keys: SmapsKeys,
     text: Vec<u8>,
     /// The beginning of a line whose end is in the next piece.
     line: Vec<u8>,
@@ -125,7 +125,7 @@ impl Digest {
 
     /// An empty digest that keeps the size lines with these `keys`.
     #[must_use]
-    pub const fn new(keys: Keys) -> Self {
+    pub const fn new(keys: SmapsKeys) -> Self {
         Self { keys, text: Vec::new(), line: Vec::new(), is_overlong: false }
     }
 

@@ -19,7 +19,7 @@ use crate::record::parquet::read::rows::{RowReader, WantedColumn};
 use crate::record::parquet::write::encode::Eight;
 use crate::record::parquet::write::table::TableWriter;
 use crate::record::parquet::write::text_list::TextList;
-use crate::record::tick::States;
+use crate::record::tick::StateTotals;
 use crate::row::observation::Value;
 use crate::row::rows::Rows;
 
@@ -213,8 +213,8 @@ impl TickReader {
             _ => 0,
         };
         let states = match self.decoded.value(self.used, NUMBERS.len()) {
-            Value::Text(text) => States::parse(&String::from_utf8_lossy(text)),
-            _ => States::default(),
+            Value::Text(text) => StateTotals::parse(&String::from_utf8_lossy(text)),
+            _ => StateTotals::default(),
         };
         let info = TickInfo::of(std::array::from_fn(|place| number(place + 1)), states);
         let tick = PartTick { number: number(0), info, rows: number(NUMBERS.len() - 1) };

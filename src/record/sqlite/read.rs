@@ -10,7 +10,7 @@ use super::schema::{self, APPLICATION_ID, TICK_NUMBERS, WITH_SUMS};
 use super::spans::{SpanValue, Spans};
 use super::sums;
 use super::texts::TextCache;
-use crate::record::tick::States;
+use crate::record::tick::StateTotals;
 use crate::record::{Header, PIECE_BYTES, PIECE_ROWS, Piece, Query, RecordError, Recording, TickInfo, Visit};
 use crate::report::Facts;
 use crate::row::observation::Value;
@@ -213,7 +213,7 @@ impl StoredTick {
         let [tick, info @ .., first_row, count] = numbers;
         let info = TickInfo::of(
             info.map(|number| u64::try_from(number).unwrap_or(0)),
-            States::parse(&String::from_utf8_lossy(states)),
+            StateTotals::parse(&String::from_utf8_lossy(states)),
         );
         Ok(Self { tick, info, first_row, count, is_whole })
     }

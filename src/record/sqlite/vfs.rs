@@ -65,7 +65,7 @@ fn register() -> Result<(), rusqlite::Error> {
         let default = unsafe { &*default };
         let vfs = Box::new(sqlite3_vfs {
             iVersion: 1,
-            szOsFile: c_int::try_from(size_of::<OpenFile>()).unwrap_or(c_int::MAX),
+            szOsFile: c_int::try_from(size_of::<VfsFile>()).unwrap_or(c_int::MAX),
             mxPathname: MAX_NAME,
             pNext: ptr::null_mut(),
             zName: NAME.as_ptr(),
@@ -96,7 +96,7 @@ fn register() -> Result<(), rusqlite::Error> {
 
 /// An open file, in memory that SQLite allocates.
 #[repr(C)]
-struct OpenFile {
+struct VfsFile {
     base: sqlite3_file,
     /// From `Arc::into_raw`; null once it is closed.
     files: *const DatabaseFiles,
@@ -161,12 +161,8 @@ unsafe extern "C" fn open(
     // SAFETY: as above; all of it is written.
     unsafe {
         ptr::write(
-            file.cast::<OpenFile>(),
-            OpenFile {
-                base: sqlite3_file { pMethods: &raw const METHODS },
-                files: Arc::into_raw(files),
-                which: wanted,
-            },
+            file.cast::<VfsFile>(),
+            VfsFile { base: sqlite3_file { pMethods: &raw const METHODS }, files: Arc::into_raw(files), which: wanted },
         );
     }
     if !out_flags.is_null() {
@@ -184,7 +180,7 @@ unsafe extern "C" fn open(
 unsafe fn opened<'a>(file: *mut sqlite3_file) -> Option<(&'a DatabaseFiles, FileRole)> {
     // SAFETY: the caller guarantees it; `files` is from `Arc::into_raw`, or null.
     unsafe {
-        let file = &*file.cast::<OpenFile>();
+        let file = &*file.cast::<VfsFile>();
         file.files.as_ref().map(|files| (files, file.which))
     }
 }
@@ -192,7 +188,7 @@ unsafe fn opened<'a>(file: *mut sqlite3_file) -> Option<(&'a DatabaseFiles, File
 unsafe extern "C" fn close(file: *mut sqlite3_file) -> c_int {
     // SAFETY: SQLite closes what it opened, once.
     unsafe {
-        let file = &mut *file.cast::<OpenFile>();
+        let file = &mut *file.cast::<VfsFile>();
         if !file.files.is_null() {
             drop(Arc::from_raw(std::mem::replace(&mut file.files, ptr::null())));
         }

@@ -37,7 +37,7 @@ pub(super) struct ProcessFiles<'a> {
     pub(super) goes_on: &'a mut dyn FnMut() -> bool,
     pub(super) buffer: &'a mut Buffer,
     /// The lines of `smaps` that are kept.
-    pub(super) smaps_keys: smaps::Keys,
+    pub(super) smaps_keys: smaps::SmapsKeys,
 }
 
 impl ProcessFiles<'_> {

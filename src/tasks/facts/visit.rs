@@ -19,7 +19,7 @@ pub(super) struct SharedByReaders {
     pub(super) root: ProcRoot,
     pub(super) sources: SourceSet,
     /// The lines of `smaps` that are kept, once it is known.
-    pub(super) smaps_keys: OnceLock<smaps::Keys>,
+    pub(super) smaps_keys: OnceLock<smaps::SmapsKeys>,
     /// Whether rows count how often their threads have run by switches, as the records of walks do.
     pub(super) by_switches: AtomicBool,
     pub(super) health: Mutex<Health>,
