@@ -159,6 +159,9 @@ pub struct Facts {
     pub sleepers: Option<Sleepers>,
     /// How busy the host was.
     pub host_load: Option<HostLoad>,
+    /// Whether sleepers can be shown by what they wait for (`--waits`). No recording says so of itself.
+    #[serde(skip)]
+    pub can_show_waits: bool,
 }
 
 impl Facts {

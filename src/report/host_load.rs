@@ -24,8 +24,10 @@ pub struct HostLoad {
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct SeenLoad {
-    /// In state R, on average over the ticks.
+    /// In state R, on a CPU or waiting for one, on average over the ticks. The throttled are not among them if psn can tell them.
     pub running: f64,
+    /// In state R and throttled by their cgroup; 0 if psn cannot tell them.
+    pub throttled: f64,
     /// In state D.
     pub blocked: f64,
 }

@@ -54,6 +54,7 @@ impl Engine {
             unmeasured: self.measured.lacks().map(str::to_owned).collect(),
             sleepers: None,
             host_load: None,
+            can_show_waits: true,
         };
         Report::new(&self.config.plan, &self.aggregator, self.config.limit, facts)
     }
@@ -101,11 +102,6 @@ impl Engine {
             )
         }));
         warnings
-    }
-
-    /// Whether threads are known to be missing from the samples.
-    pub(super) fn lacks_threads(&self) -> bool {
-        self.found.skipped > 0 || self.found.unlisted > 0 || self.stuck_since().is_some() || !self.blockers().is_empty()
     }
 
     /// The processes that blocked a reader, each once.

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use super::budget::fd_budget;
 use super::error::SessionError;
-use super::host_load::LoadMoments;
+use super::host_load::LoadSums;
 use super::sleepers;
 use super::walks::{Walks, must_walk};
 use crate::ask::column::Extract;
@@ -106,7 +106,7 @@ pub(super) struct TickCounts {
     /// The most threads in state R in one tick read from /proc.
     pub(super) running_max: u64,
     /// The threads in states R and D.
-    pub(super) load: LoadMoments,
+    pub(super) load: LoadSums,
 }
 
 impl Engine {
@@ -240,7 +240,7 @@ impl Engine {
         let (running, blocked) = (in_state(b'R'), in_state(b'D'));
         // A walk counts the thread of psn that walks.
         let own = u64::from(self.walks.walker.is_some());
-        self.counts.load.add(running.saturating_sub(own), blocked);
+        self.counts.load.add(running.saturating_sub(own).saturating_sub(outcome.throttled), outcome.throttled, blocked);
         // By a walk, threads on a CPU are told from those that wait for one.
         if self.walks.walker.is_none() && self.config.plan.gate.passes(b'R') {
             self.counts.running_max = self.counts.running_max.max(running);
@@ -248,7 +248,7 @@ impl Engine {
     }
 
     /// How many threads were in states R and D, if psn looked at all threads of the host but its own.
-    pub(super) fn load(&self) -> Option<&LoadMoments> {
+    pub(super) fn load(&self) -> Option<&LoadSums> {
         let Config { selection, shows_itself, .. } = &self.config;
         let is_of_all = selection.is_everything() && selection.threads.is_none() && !shows_itself;
         is_of_all.then_some(&self.counts.load)

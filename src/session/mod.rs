@@ -23,7 +23,7 @@ use crate::config::Config;
 use crate::proc::{ProcRoot, rights};
 use crate::record::tick::StateTotals;
 use crate::record::{Recorder, TickInfo};
-use crate::report::{HostLoad, Report};
+use crate::report::Report;
 use crate::sample::PassOutcome;
 use crate::tasks::users::Users;
 use crate::text::sentence::shown;
@@ -245,7 +245,9 @@ impl<'a> Session<'a> {
 
     #[expect(clippy::cast_precision_loss, reason = "times to be shown")]
     fn report(mut self, schedule: &Schedule, elapsed_ns: u64) -> Report {
-        let host_load = self.host_load();
+        let host_load = self.host_load.take();
+        let saw = self.engine.load().filter(|_| !self.is_blinded);
+        let host_load = host_load.and_then(|reader| reader.finish(saw));
         let sleepers = self.engine.sleepers();
         // A run that reached its end covers the time of all its ticks; one that was stopped, the time until then.
         let whole_s = self.config.duration.map_or(f64::INFINITY, |duration| duration.as_secs_f64());
@@ -256,23 +258,12 @@ impl<'a> Session<'a> {
         self.timing.cpu = process_cpu().saturating_sub(self.cpu_at_start);
         let mut report = self.engine.report(&self.timing);
         report.facts.sleepers = sleepers;
+        report.facts.host_load = host_load;
         let mut warnings = std::mem::take(&mut self.warnings);
         warnings.append(&mut report.facts.warnings);
         warnings.extend(self.unrecorded());
-        if let Some((load, warning)) = host_load {
-            report.facts.host_load = Some(load);
-            warnings.extend(warning);
-        }
         report.facts.warnings = warnings;
         report
-    }
-
-    /// The load of the host, and a warning if it is not what psn saw and nothing known explains that.
-    fn host_load(&mut self) -> Option<(HostLoad, Option<String>)> {
-        let reader = self.host_load.take()?;
-        let (load, warning) = reader.finish(self.engine.load().filter(|_| !self.is_blinded))?;
-        let is_explained = self.engine.lacks_threads() || self.timing.abandoned > 0;
-        Some((load, warning.filter(|_| !is_explained)))
     }
 
     /// Warnings about ticks that are missing from the recording.
