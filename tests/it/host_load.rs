@@ -7,6 +7,7 @@ use std::time::Duration;
 use psn::report::{HostLoad, Report, SeenLoad};
 use psn::session::{self, Stop};
 use psn_stress::{Kind, Storm};
+use rustix::process::{Pid, Signal, kill_process};
 
 use crate::support::child::{DEADLINE, Running, command, is_root, run};
 use crate::support::dir::Dir;
@@ -67,7 +68,7 @@ fn it_is_shown_live_and_on_replay_of_a_whole_run() {
     let _storm = Storm::builder().exactly(Kind::Spin, 3).deadline(DEADLINE).spawn().unwrap();
     let dir = Dir::new();
     let path = dir.path("run.db");
-    let live = json::sample(&["-d", "1", "-o", &path]);
+    let live = json::sample(&["-d", "2", "-o", &path]);
     let load = &live.0["host_load"];
     let cpus = fs::read_to_string("/proc/stat").unwrap().lines().filter(|line| line.starts_with("cpu")).count() - 1;
     assert_eq!(load["cpus"], cpus, "{load}");
@@ -80,7 +81,7 @@ fn it_is_shown_live_and_on_replay_of_a_whole_run() {
     let table = run(&["-i", &path]).stdout;
     let line = table.lines().find(|line| line.starts_with("host: ")).unwrap();
     assert!(line.contains("CPU") && line.contains("; seen: ") && line.ends_with(" D"), "{line}");
-    let part = json::parse(&run(&["-i", &path, "--format", "json", "--from", "500ms"]));
+    let part = json::parse(&run(&["-i", &path, "--format", "json", "--from", "-1s"]));
     assert!(part.0["host_load"].is_null(), "that of the whole run is not that of a part of its time");
 }
 
@@ -99,6 +100,11 @@ impl CpuGroup {
 
 impl Drop for CpuGroup {
     fn drop(&mut self) {
+        // All of them were started for this group.
+        let members = fs::read_to_string(self.0.join("cgroup.procs")).unwrap_or_default();
+        for pid in members.lines().filter_map(|pid| Pid::from_raw(pid.parse().ok()?)) {
+            let _ = kill_process(pid, Signal::KILL);
+        }
         // The group is busy until the kernel has taken down its last process.
         for _ in 0..200 {
             if fs::remove_dir(&self.0).is_ok() {

@@ -55,11 +55,11 @@ impl HostStat {
     /// # Errors
     /// [`Malformed`] without a line for one CPU, `procs_running` or `procs_blocked`.
     pub(crate) fn parse(stat: &[u8]) -> Result<Self, Malformed> {
-        let (mut cpus, mut running, mut blocked) = (0, None, None);
+        let (mut cpus, mut running, mut blocked) = (0_u64, None, None);
         for line in stat.split(|c| *c == b'\n') {
             let mut words = crate::proc::parse::words(line);
             match words.next() {
-                Some([b'c', b'p', b'u', b'0'..=b'9', ..]) => cpus += 1,
+                Some([b'c', b'p', b'u', b'0'..=b'9', ..]) => cpus = cpus.saturating_add(1),
                 Some(b"procs_running") => running = words.next().and_then(unsigned),
                 Some(b"procs_blocked") => blocked = words.next().and_then(unsigned),
                 _ => {}
