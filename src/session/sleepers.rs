@@ -86,7 +86,7 @@ pub fn recorded(
 
 /// Whether `recordings` have sleeping threads, and what each waits for.
 #[must_use]
-pub fn are_told_by(recordings: &[Box<dyn Recording>]) -> bool {
+pub(crate) fn are_told_by(recordings: &[Box<dyn Recording>]) -> bool {
     let has_idle = |header: &Header| Column::find("idle").is_some_and(|column| header.place(column).is_some());
     recordings.iter().all(|recording| recording.header().states.contains('S') && has_idle(recording.header()))
 }
