@@ -63,6 +63,8 @@ pub struct PassOutcome {
     pub states: StateCounts,
     /// Of those in state R, the ones that are throttled by their cgroup, as far as the records of a walk tell.
     pub throttled: u64,
+    /// Of those in state R, the threads of psn that a walk met and that are left out of the samples.
+    pub own_running: u64,
     /// How long the pass took.
     pub duration_ns: u64,
     /// The observations, if the plan keeps them.
@@ -153,8 +155,8 @@ impl Sampler {
         // Before the walk, so that they are read while it runs.
         let mut working = self.begin();
         self.send(&mut working, Arc::clone(walker.unseen()), Vec::new(), at);
-        let walked = walker.walk(&mut own.observer, at).map(|Walked { counts, throttled, pending }| {
-            outcome.throttled = throttled;
+        let walked = walker.walk(&mut own.observer, at).map(|Walked { counts, throttled, own_running, pending }| {
+            (outcome.throttled, outcome.own_running) = (throttled, own_running);
             if walker.sees_everything() {
                 counts.states().for_each(|(state, count)| own.states.add(state.letter(), count));
             }

@@ -67,6 +67,8 @@ pub(super) struct Walked {
     pub(super) counts: WalkCounts,
     /// Tasks that are throttled by their cgroup, if records tell.
     pub(super) throttled: u64,
+    /// Threads of psn in state R, if that state passes the gate and psn is left out of the samples.
+    pub(super) own_running: u64,
     /// The tasks of which files have to be read before they can be counted.
     pub(super) pending: Vec<PendingTask>,
 }
@@ -207,9 +209,13 @@ impl Walker {
     pub(super) fn walk(&mut self, observer: &mut Observer, at: TickTime) -> io::Result<Walked> {
         let Self { scan, names, provides, needs_facts, excluded, roster, unseen, no_process, no_names, .. } = self;
         let provides = *provides;
-        let (mut throttled, mut pending) = (0, Vec::new());
+        let (mut throttled, mut own_running, mut pending) = (0, 0, Vec::new());
         let walk = scan.walk(&mut |record| {
-            if *excluded == Some(record.tgid) || unseen.contains(record.tid) {
+            if *excluded == Some(record.tgid) {
+                own_running += u64::from(record.state.letter() == b'R');
+                return;
+            }
+            if unseen.contains(record.tid) {
                 return;
             }
             throttled += u64::from(record.throttled && !record.is_on_cpu);
@@ -244,7 +250,7 @@ impl Walker {
         })?;
         observer.reader.health.record_ok(Source::Kernel, walk.tasks());
         observer.reader.health.record_dropped(Source::Kernel, rustix::io::Errno::NOBUFS, walk.overflowed);
-        Ok(Walked { counts: walk, throttled, pending })
+        Ok(Walked { counts: walk, throttled, own_running, pending })
     }
 }
 

@@ -238,9 +238,10 @@ impl Engine {
         let in_state =
             |letter: u8| outcome.states.iter().find(|(other, _)| *other == letter).map_or(0, |(_, count)| count);
         let (running, blocked) = (in_state(b'R'), in_state(b'D'));
-        // A walk counts the thread of psn that walks.
-        let own = u64::from(self.walks.walker.is_some());
-        self.counts.load.add(running.saturating_sub(own).saturating_sub(outcome.throttled), outcome.throttled, blocked);
+        // A walk counts psn's threads too: at least the one that walks, though its record may not pass the gate.
+        let own = outcome.own_running.max(u64::from(self.walks.walker.is_some()));
+        let others = running.saturating_sub(own).saturating_sub(outcome.throttled);
+        self.counts.load.add(others, outcome.throttled, blocked);
         // By a walk, threads on a CPU are told from those that wait for one.
         if self.walks.walker.is_none() && self.config.plan.gate.passes(b'R') {
             self.counts.running_max = self.counts.running_max.max(running);
