@@ -86,6 +86,7 @@ fn report(
     watch: &mut replay::Watch<'_>,
 ) -> Result<Report, RecordError> {
     let mut report = replay::report(recordings, question, watch)?;
+    report.facts.can_show_waits = sleepers::are_told_by(recordings);
     if report.rows.is_empty() && report.states == States::Active && report.facts.sleepers.is_none() {
         report.facts.sleepers = sleepers::recorded(recordings, question, watch)?;
     }

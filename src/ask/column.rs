@@ -118,8 +118,8 @@ pub enum WaitPart {
     ExactNanoseconds,
     /// When it began, nanoseconds since 1970.
     Since,
-    /// Whether it is exact, and not a bound.
-    IsExact,
+    /// Whether it is exact, or a bound.
+    Exactness,
 }
 
 /// What is told of a socket.
@@ -294,6 +294,12 @@ impl Column {
     pub(super) const fn since(mut self, kernel: &'static str) -> Self {
         self.since = kernel;
         self
+    }
+
+    /// Whether the value is the age of a wait, which may be a bound.
+    #[must_use]
+    pub(crate) const fn is_wait_age(&self) -> bool {
+        matches!(self.extract, Extract::Waited(WaitPart::Nanoseconds | WaitPart::Microseconds))
     }
 
     /// Whether the value is a name, which the table shows in parentheses, as `stat` does.

@@ -19,7 +19,7 @@ pub use request::{Collected, PlanRequest};
 pub(crate) use statistic::SINCE;
 pub(crate) use statistic::STATISTICS;
 pub use statistic::{Aggregate, Latency, Measure, Statistic, StatisticColumn};
-use statistic::{SelectItem, select_item};
+use statistic::{EXACTNESS, SelectItem, select_item};
 
 /// What the rows of the report are sorted by: numbers descending, texts ascending.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -95,6 +95,7 @@ impl Plan {
             let column = find_column(name).map_err(|error| PlanError::Column { option: "--record", error })?;
             add(&mut columns, column);
         }
+        let exactness = exactness(&dimensions, &items, &mut columns);
         columns.sort_by_key(|column| column.source);
 
         let slot = |name: &str| columns.iter().position(|column| column.name == name).unwrap_or_default();
@@ -122,6 +123,7 @@ impl Plan {
                 },
             })
             .collect();
+        measures.extend(exactness.map(|column| Measure { slot: slot(column.name), aggregate: Aggregate::Bounds }));
         let filters = filters_by_slot(&request.filters, columns.len(), &slot);
         let mut plan = Self {
             dimensions: dimensions.iter().map(|column| slot(column.name)).collect(),
@@ -155,6 +157,19 @@ impl Plan {
         let slots =
             self.dimensions.iter().copied().chain(self.measures.iter().map(|measure| measure.slot)).chain(filtered);
         slots.filter_map(|slot| self.columns.get(slot).copied())
+    }
+
+    /// The columns without which there is no report: not one that is read only to tell which ages are bounds.
+    pub(crate) fn required(&self) -> Vec<&'static Column> {
+        let of_bounds = |measure: &&Measure| measure.aggregate == Aggregate::Bounds;
+        let slot = self.measures.iter().find(of_bounds).map(|measure| measure.slot);
+        let is_asked_for = |slot: usize| {
+            self.dimensions.contains(&slot)
+                || self.measures.iter().any(|measure| measure.slot == slot && !of_bounds(&measure))
+                || self.filters.get(slot).is_some_and(|filters| !filters.is_empty())
+        };
+        let columns = self.columns.iter().enumerate();
+        columns.filter(|(place, _)| slot != Some(*place) || is_asked_for(*place)).map(|(_, column)| *column).collect()
     }
 
     /// The headers of the report's columns, in order.
@@ -243,6 +258,21 @@ fn select_items(
     Ok(items)
 }
 
+/// The column that tells which of the ages of waits are bounds, if the report shows such ages. Adds it to `columns`.
+fn exactness(
+    dimensions: &[&'static Column],
+    items: &[(String, SelectItem)],
+    columns: &mut Vec<&'static Column>,
+) -> Option<&'static Column> {
+    let is_shown = |item: &SelectItem| match item {
+        SelectItem::Aggregate(column, aggregate) => column.is_wait_age() && *aggregate != Aggregate::Distinct,
+        SelectItem::Statistic(_) | SelectItem::Latency(..) => false,
+    };
+    let has_ages = dimensions.iter().any(|column| column.is_wait_age()) || items.iter().any(|(_, item)| is_shown(item));
+    let column = if has_ages { Column::find(EXACTNESS) } else { None };
+    column.inspect(|column| add(columns, column))
+}
+
 /// The files that `columns` are read from; `stat` is always read.
 fn sources(columns: &[&'static Column]) -> SourceSet {
     let mut sources = SourceSet::default();
@@ -304,6 +334,22 @@ mod tests {
             plan.headers(),
             ["samples", "avg_threads", "utime", "uid:common", "max_threads", "kstack", "wchan", "comm"]
         );
+    }
+
+    #[test]
+    fn what_tells_bounds_is_read_where_ages_are_shown() {
+        let names = |group_by: &str, select: &str| {
+            let plan = plan(&request(group_by, select)).unwrap();
+            let of = |columns: &[&Column]| columns.iter().map(|column| column.name).collect::<Vec<_>>().join(" ");
+            (of(&plan.columns), of(&plan.required()), plan.headers().len())
+        };
+        let expect = |columns: &str, required: &str, headers| (columns.to_owned(), required.to_owned(), headers);
+        assert_eq!(names("comm", "wait_ms:p99"), expect("comm wait_ms wait_exact", "comm wait_ms", 4));
+        assert_eq!(names("wait_ns", "wait_exact"), expect("wait_ns wait_exact", "wait_ns wait_exact", 4));
+        assert_eq!(names("wait_ns", "max_threads"), expect("wait_ns wait_exact", "wait_ns", 4));
+        for select in ["wait_ms:distinct", "mean_wait_ms", "utime"] {
+            assert!(!names("comm", select).0.contains("wait_exact"), "{select}");
+        }
     }
 
     #[test]

@@ -147,8 +147,8 @@ pub static COLUMNS: &[Column] = &[
         "wait_exact",
         Id,
         Source::Wait,
-        Extract::Waited(WaitPart::IsExact),
-        "1 if the time is exact, 0 if the wait may have lasted longer (through /proc), or less long (real-time threads)",
+        Extract::Waited(WaitPart::Exactness),
+        "1 if the time is exact, 0 if the wait may have lasted longer (through /proc), -1 if it may be shorter (real-time threads)",
     ),
     // syscall
     Column::syscall("syscall", Text, SyscallPart::Name, "name of the system call the thread is blocked in"),

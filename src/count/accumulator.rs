@@ -10,6 +10,7 @@ use crate::count::intern::InternedValue;
 use crate::count::latency::WaitAges;
 use crate::count::memory::Budget;
 use crate::count::quantiles::Quantiles;
+use crate::row::bounds::Bounds;
 use crate::row::memory::{allocation, table_entry};
 use crate::row::value::Mark;
 
@@ -37,6 +38,8 @@ pub(crate) enum Accumulator {
     Distinct(Box<Distinct>),
     /// The ages of waits.
     Ages(Box<WaitAges>),
+    /// Which bounds are among the ages of waits.
+    Bounds(Bounds),
 }
 
 impl Accumulator {
@@ -49,6 +52,7 @@ impl Accumulator {
             Aggregate::Percentile(_) => Self::Quantiles(Box::default()),
             Aggregate::Distinct => Self::Distinct(Box::default()),
             Aggregate::Ages => Self::Ages(Box::default()),
+            Aggregate::Bounds => Self::Bounds(Bounds::default()),
         }
     }
 
@@ -73,6 +77,7 @@ impl Accumulator {
     pub(super) fn add_number(&mut self, number: Option<i128>, budget: &Budget) -> usize {
         match (&mut *self, number) {
             (Self::Quantiles(quantiles), Some(number)) => return quantiles.add(number, budget),
+            (Self::Bounds(bounds), Some(exactness)) => bounds.note(exactness),
             (Self::Max(max), number) => *max = (*max).max(number),
             (Self::Sum { sum, count }, Some(number)) => match sum.checked_add(number) {
                 Some(more) => (*sum, *count) = (more, *count + 1),
@@ -132,6 +137,7 @@ impl Accumulator {
             }
             (Self::Quantiles(mine), Self::Quantiles(theirs)) => return mine.merge(theirs, budget),
             (Self::Ages(mine), Self::Ages(theirs)) => return mine.merge(theirs, budget),
+            (Self::Bounds(mine), Self::Bounds(theirs)) => *mine = mine.and(*theirs),
             (Self::Distinct(mine), Self::Distinct(theirs)) => return mine.merge(theirs, budget),
             (Self::Common(mine), Self::Common(theirs)) => {
                 return theirs.iter().map(|(value, number)| count(mine, *value, *number, budget)).sum();
@@ -152,6 +158,7 @@ impl Accumulator {
             Self::Quantiles(quantiles) => quantiles.clear(),
             Self::Distinct(different) => different.clear(),
             Self::Ages(ages) => ages.clear(),
+            Self::Bounds(bounds) => *bounds = Bounds::default(),
         }
     }
 

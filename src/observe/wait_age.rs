@@ -8,6 +8,7 @@ use super::reader::ThreadReader;
 use super::thread::Thread;
 use crate::ask::column::WaitPart;
 use crate::proc::source::Source;
+use crate::row::bounds::Exactness;
 use crate::row::observation::{Mark, Observation};
 use crate::tasks::TaskMemory;
 use crate::tasks::facts::RunCount;
@@ -18,8 +19,8 @@ struct WaitAge {
     ns: u64,
     /// When the wait began, in nanoseconds since 1970.
     since_ns: u64,
-    /// Whether the age is exact, not a bound.
-    is_exact: bool,
+    /// Whether the age is a bound.
+    exactness: Exactness,
     /// Whether it is exact, and psn's own start had no influence on it.
     is_by_chance: bool,
 }
@@ -33,7 +34,7 @@ pub(super) fn extract_wait_age(part: WaitPart, thread: &Thread<'_>, contents: &F
             WaitPart::Nanoseconds | WaitPart::ExactNanoseconds => age.ns.into(),
             WaitPart::Microseconds => (age.ns / 1000).into(),
             WaitPart::Since => age.since_ns.into(),
-            WaitPart::IsExact => age.is_exact.into(),
+            WaitPart::Exactness => age.exactness.number(),
         }),
     }
 }
@@ -51,7 +52,7 @@ fn wait_age(thread: &Thread<'_>, contents: &FileContents) -> Result<WaitAge, Mar
             Some(waited) => Ok(WaitAge {
                 ns: waited.ns,
                 since_ns: waited.since_ns,
-                is_exact: !waited.is_most,
+                exactness: if waited.is_most { Exactness::AtMost } else { Exactness::Exact },
                 is_by_chance: waited.is_by_chance && !waited.is_most,
             }),
             None if record.is_on_cpu => Err(if thread.is_running() { Mark::Running } else { Mark::None }),
@@ -64,7 +65,7 @@ fn wait_age(thread: &Thread<'_>, contents: &FileContents) -> Result<WaitAge, Mar
     }
     contents.bytes(Source::Wait)?;
     let (since_ns, now_ns) = contents.sleep.ok_or(Mark::None)?;
-    Ok(WaitAge { ns: now_ns.saturating_sub(since_ns), since_ns, is_exact: false, is_by_chance: false })
+    Ok(WaitAge { ns: now_ns.saturating_sub(since_ns), since_ns, exactness: Exactness::AtLeast, is_by_chance: false })
 }
 
 impl ThreadReader {

@@ -1,8 +1,7 @@
 //! Warnings: what makes a report doubtful, and what would help. And why a report has no rows.
 
 use super::figures::{count, milliseconds, rate, thousands};
-use crate::report::Sleepers;
-use crate::report::{Report, States};
+use crate::report::{Report, Row, Sleepers, States};
 
 /// Below this number of ticks the report warns: one of nine is 11%.
 const FEW_TICKS: u64 = 10;
@@ -53,6 +52,20 @@ pub fn nothing_seen(report: &Report) -> String {
         }
         None => format!("no {threads} were seen"),
     }
+}
+
+/// Offers `--waits` if hardly a thread was active, and others slept. Both of the report's texts about sleepers, this and
+/// [`nothing_seen`], are about reports on active threads.
+#[expect(clippy::cast_precision_loss, reason = "a number of threads")]
+pub fn offer(report: &Report) -> Option<String> {
+    /// With fewer active threads than this on average, the report hardly has anything to tell.
+    const FEW_ACTIVE: f64 = 1.0;
+    let Report { facts, states, rows, other, .. } = report;
+    let active: f64 = rows.iter().map(Row::average).sum();
+    let sleeping = facts.tasks.threads as f64 - active;
+    let is_wanted = *states == States::Active && facts.ticks.completed > 0 && other.is_none();
+    (is_wanted && facts.can_show_waits && active < FEW_ACTIVE && sleeping >= 1.0)
+        .then(|| "--waits shows those that wait for somebody or something".to_owned())
 }
 
 /// `15 slept: 13.95 in epoll_wait, 1.00 in futex (-a shows them)`
@@ -164,6 +177,28 @@ mod tests {
             "no active threads; of 100,000 threads, 1,020 were looked at: 1000 slept: 10.00 in wait0, 9.00 in wait1, \
              8.00 in wait2, 7.00 in wait3, 6.00 in wait4, 9.00 in others (-a shows them)"
         );
+    }
+
+    #[test]
+    fn waits_are_offered_if_hardly_a_thread_was_active() {
+        use crate::output::fixture::{columns, group, text};
+        let mut report = Report { columns: columns(&["samples", "avg_threads"], &["comm"]), ..empty() };
+        assert_eq!(offer(&report), None, "sleepers cannot be shown");
+        report.facts.can_show_waits = true;
+        assert!(offer(&report).unwrap().contains("--waits"));
+        let row = |average: f64| group([0_u64.into(), average.into()], [text("mysqld")]);
+        for (averages, is_offered) in [(vec![0.3, 0.6], true), (vec![0.6, 0.5], false), (vec![25.0], false)] {
+            report.rows = averages.iter().map(|average| row(*average)).collect();
+            assert_eq!(offer(&report).is_some(), is_offered, "{averages:?}");
+        }
+        report.rows.clear();
+        for states in [States::All, States::Chosen] {
+            assert_eq!(offer(&Report { states, ..report.clone() }), None, "{states:?}");
+        }
+        report.facts.ticks.completed = 0;
+        assert_eq!(offer(&report), None);
+        (report.facts.ticks.completed, report.facts.tasks.threads) = (100, 0);
+        assert_eq!(offer(&report), None, "nobody sleeps");
     }
 
     #[test]

@@ -7,6 +7,7 @@ use std::borrow::Cow;
 use std::ffi::OsString;
 use std::io::{self, Write};
 
+use crate::report::Bounds;
 use crate::text::escape::{self, printable};
 
 /// The characters that may be written.
@@ -66,6 +67,20 @@ impl Charset {
         match std::str::from_utf8(bytes) {
             Ok(text) if text.chars().all(|c| matches!(c, ' ' | '\u{2581}'..='\u{2588}')) => self.text(text),
             _ => self.printable(bytes),
+        }
+    }
+
+    /// The sign before the age of a wait if it is a bound: `≥` if the wait may have lasted longer, `≤` if it may have been
+    /// shorter, `~` if some may have lasted longer and others may have been shorter.
+    #[must_use]
+    pub const fn bound(self, bounds: Bounds) -> &'static str {
+        match (bounds.has_at_least, bounds.has_at_most, self) {
+            (false, false, _) => "",
+            (true, true, _) => "~",
+            (true, false, Self::Utf8) => "≥",
+            (true, false, Self::Ascii) => ">=",
+            (false, true, Self::Utf8) => "≤",
+            (false, true, Self::Ascii) => "<=",
         }
     }
 
@@ -219,6 +234,11 @@ mod tests {
         assert_eq!(ascii.bars("▁é".as_bytes()), r"\u{2581}\u{e9}");
         assert!(ascii.levels().iter().all(|level| level.is_ascii() && level.len() == 1));
         assert_eq!(Charset::Utf8.text("5 × é…"), "5 × é…");
+        let signs = |has_at_least, has_at_most| {
+            [Charset::Utf8, ascii].map(|charset| charset.bound(Bounds { has_at_least, has_at_most }))
+        };
+        assert_eq!([signs(false, false), signs(true, false)], [["", ""], ["≥", ">="]]);
+        assert_eq!([signs(false, true), signs(true, true)], [["≤", "<="], ["~", "~"]]);
     }
 
     #[test]

@@ -18,6 +18,12 @@ pub fn count(number: u64, one: &str, many: &str) -> String {
     format!("{} {}", thousands(number), if number == 1 { one } else { many })
 }
 
+/// An average number of threads: with one decimal if it is below 100.
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a number of threads; saturates")]
+pub(super) fn average(threads: f64) -> String {
+    if threads < 99.95 { format!("{threads:.1}") } else { thousands(threads.round() as u64) }
+}
+
 /// With three digits; from a second on, in seconds with two decimals.
 pub fn milliseconds(ms: f64) -> String {
     match ms {

@@ -2,7 +2,8 @@
 
 use crate::proc::health::Counts;
 use crate::report::{
-    Columns, Cost, CoverageReport, Datum, Facts, Meta, Report, ReportColumn, Row, States, Tasks, Ticks,
+    Columns, Cost, CoverageReport, Datum, Facts, HostLoad, Meta, Report, ReportColumn, Row, SeenLoad, States, Tasks,
+    Ticks,
 };
 use crate::row::value::{Mark, OwnedValue};
 
@@ -29,13 +30,13 @@ pub fn bytes(bytes: &[u8]) -> OwnedValue {
 
 /// A row of any statistics.
 pub fn group(statistics: impl IntoIterator<Item = Datum>, dimensions: impl IntoIterator<Item = OwnedValue>) -> Row {
-    Row { statistics: statistics.into_iter().collect(), group: dimensions.into_iter().collect() }
+    Row { statistics: statistics.into_iter().collect(), group: dimensions.into_iter().collect(), ..Row::default() }
 }
 
 /// `row` with another value in its first dimension.
 pub fn with_name(row: &Row, name: OwnedValue) -> Row {
     let rest = row.group.iter().skip(1).cloned();
-    Row { statistics: row.statistics.clone(), group: std::iter::once(name).chain(rest).collect() }
+    Row { statistics: row.statistics.clone(), group: std::iter::once(name).chain(rest).collect(), ..*row }
 }
 
 /// A row with the average of 8 ticks.
@@ -147,6 +148,14 @@ pub fn walked() -> Report {
 pub fn trouble() -> Report {
     let mut report = mysqld();
     report.facts.meta.scan_reason = Some("psn lacks CAP_BPF\u{1b}[31m; run psn as root".to_owned());
+    report.facts.host_load = Some(HostLoad {
+        cpus: 2,
+        load: Some([4.91, 3.0, 2.25]),
+        running: 3.125,
+        blocked: 0.25,
+        reads: 24,
+        seen: Some(SeenLoad { running: 3.0, throttled: 0.0, blocked: 1.0 }),
+    });
     report.facts.ticks = Ticks { expected: 100, completed: 62, missed: 38, throttled: 0, abandoned: 0 };
     report.facts.tasks.skipped = 17;
     report.facts.cost =

@@ -1,15 +1,15 @@
 //! The account of a run, below its table: how well it was sampled, what was not seen, what it cost.
 //!
-//! There is one line for each topic, unless there is nothing to say about it. Warnings come last.
+//! There is one line for each topic, unless there is nothing to say about it. Then come warnings, and last the offer of `--waits`.
 
 use std::io::{self, Write};
 use std::iter;
 
 use unicode_width::UnicodeWidthStr as _;
 
-use super::advice::warnings;
+use super::advice::{offer, warnings};
 use super::charset::Charset;
-use super::figures::{count, kilobytes, milliseconds, percent, rate, thousands};
+use super::figures::{average, count, kilobytes, milliseconds, percent, rate, thousands};
 use crate::proc::health::Counts;
 use crate::proc::source::Source;
 use crate::report::Report;
@@ -38,6 +38,9 @@ pub fn render(report: &Report, width: Option<usize>, charset: Charset, out: &mut
         let items = in_charset(words(warning, width.is_some()), charset);
         write_wrapped("warning:  ", &items, max, out)?;
     }
+    if let Some(offer) = offer(report) {
+        write_wrapped("sleepers: ", &words(offer, width.is_some()), max, out)?;
+    }
     Ok(())
 }
 
@@ -50,7 +53,7 @@ fn in_charset(items: Items, charset: Charset) -> Items {
 type Items = Vec<String>;
 
 /// The topics and the lines of each. With `is_broken`, sentences may be broken between words.
-fn topics(report: &Report, is_broken: bool) -> [(&'static str, Vec<Items>); 11] {
+fn topics(report: &Report, is_broken: bool) -> [(&'static str, Vec<Items>); 12] {
     let cost = &report.facts.cost;
     let (pass, late) = if report.facts.ticks.completed == 0 {
         (Vec::new(), Vec::new())
@@ -61,6 +64,7 @@ fn topics(report: &Report, is_broken: bool) -> [(&'static str, Vec<Items>); 11] 
         ("ticks:", vec![ticks(report)]),
         ("threads:", vec![threads(report)]),
         ("running:", running(report, is_broken)),
+        ("host:", host(report)),
         ("scan:", scan(report, is_broken)),
         ("pass:", pass),
         ("late:", late),
@@ -109,6 +113,21 @@ fn running(report: &Report, is_broken: bool) -> Vec<Items> {
         count(tasks.cpus, "CPU", "CPUs")
     );
     vec![words(sentence, is_broken)]
+}
+
+/// How busy the host was, and what psn saw of that.
+fn host(report: &Report) -> Vec<Items> {
+    let Some(host) = &report.facts.host_load else { return Vec::new() };
+    let load = host.load.map_or_else(String::new, |[load, ..]| format!(", load {}", average(load)));
+    let counted = format!("{} running, {} blocked", average(host.running), average(host.blocked));
+    let cpus = format!("{}{load};", count(host.cpus, "CPU", "CPUs"));
+    let Some(seen) = &host.seen else { return vec![vec![cpus, counted]] };
+    let throttled = match seen.throttled {
+        0.0 => String::new(),
+        threads => format!(" (and {} throttled)", average(threads)),
+    };
+    let seen = format!("seen: {} R{throttled}, {} D", average(seen.running), average(seen.blocked));
+    vec![vec![cpus, format!("{counted};"), seen]]
 }
 
 /// How tasks were found: nothing if they were read from /proc and no walk was tried.
@@ -259,7 +278,7 @@ fn write_wrapped(label: &str, items: &[String], max: usize, out: &mut dyn Write)
 mod tests {
     use super::*;
     use crate::output::fixture;
-    use crate::report::{CoverageReport, Ticks};
+    use crate::report::{CoverageReport, HostLoad, SeenLoad, Ticks};
 
     fn rendered(report: &Report, width: Option<usize>) -> String {
         let mut out = Vec::new();
@@ -288,6 +307,7 @@ mod tests {
         ticks:    62 of 100 taken, 38 missed; 20 Hz asked for, 12.4 Hz achieved
         threads:  1,412 in 79 processes;
                     up to 17 more may have been missed by the listing
+        host:     2 CPUs, load 4.9; 3.1 running, 0.2 blocked; seen: 3.0 R, 1.0 D
         scan:     /proc (psn lacks CAP_BPF\x1b[31m; run psn as root)
         pass:     median 71.0 ms, 99% within 140 ms, worst 1.25 s
         late:     median 0.06 ms, 99% within 0.21 ms, worst 0.31 ms
@@ -329,6 +349,57 @@ mod tests {
     }
 
     #[test]
+    fn the_load_of_the_host_is_one_line() {
+        let mut report = fixture::mysqld();
+        let line = |report: &Report| {
+            let text = rendered(report, Some(80));
+            text.lines()
+                .skip_while(|line| !line.starts_with("host:"))
+                .take_while(|line| !line.starts_with("pass:"))
+                .collect::<Vec<_>>()
+                .join("\n")
+        };
+        assert_eq!(line(&report), "");
+        let seen = SeenLoad { running: 3.04, throttled: 0.0, blocked: 0.96 };
+        let load = HostLoad {
+            cpus: 2,
+            load: Some([4.91, 3.0, 2.0]),
+            running: 3.11,
+            blocked: 0.2,
+            reads: 25,
+            seen: Some(seen),
+        };
+        report.facts.host_load = Some(load);
+        insta::assert_snapshot!(line(&report), @"host:     2 CPUs, load 4.9; 3.1 running, 0.2 blocked; seen: 3.0 R, 1.0 D");
+        report.facts.host_load = Some(HostLoad { seen: None, cpus: 1, load: None, ..load });
+        insta::assert_snapshot!(line(&report), @"host:     1 CPU; 3.1 running, 0.2 blocked");
+        let seen = SeenLoad { running: 1101.0, throttled: 0.0, blocked: 104.0 };
+        report.facts.host_load = Some(HostLoad {
+            cpus: 128,
+            load: Some([1204.4, 0.0, 0.0]),
+            running: 1100.0,
+            blocked: 104.0,
+            reads: 5,
+            seen: Some(seen),
+        });
+        insta::assert_snapshot!(line(&report), @"host:     128 CPUs, load 1,204; 1,100 running, 104 blocked; seen: 1,101 R, 104 D");
+        report.facts.host_load = Some(HostLoad { seen: Some(SeenLoad { throttled: 12.0, ..seen }), ..load });
+        insta::assert_snapshot!(line(&report), @"host:     2 CPUs, load 4.9; 3.1 running, 0.2 blocked;
+            seen: 1,101 R (and 12.0 throttled), 104 D");
+    }
+
+    #[test]
+    fn the_last_line_offers_waits_where_nothing_was_active() {
+        let mut report = fixture::mysqld();
+        report.facts.warnings = vec!["a warning".to_owned()];
+        report.facts.can_show_waits = true;
+        assert!(!rendered(&report, Some(80)).contains("sleepers:"));
+        report.rows.clear();
+        let last = rendered(&report, Some(80)).lines().last().unwrap().to_owned();
+        assert_eq!(last, "sleepers: --waits shows those that wait for somebody or something");
+    }
+
+    #[test]
     fn the_scan_is_told() {
         let scan = |report: &Report| {
             let text = rendered(report, Some(80));
@@ -354,6 +425,7 @@ mod tests {
 
         ticks:    62 of 100 taken, 38 missed; 20 Hz asked for, 12.4 Hz achieved
         threads:  1,412 in 79 processes; up to 17 more may have been missed by the listing
+        host:     2 CPUs, load 4.9; 3.1 running, 0.2 blocked; seen: 3.0 R, 1.0 D
         scan:     /proc (psn lacks CAP_BPF\x1b[31m; run psn as root)
         pass:     median 71.0 ms, 99% within 140 ms, worst 1.25 s
         late:     median 0.06 ms, 99% within 0.21 ms, worst 0.31 ms

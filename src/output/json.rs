@@ -12,7 +12,7 @@ use serde_json::{Map, Value as Json, json};
 
 use super::advice::warnings;
 use crate::proc::health::Counts;
-use crate::report::{Columns, Cost, CoverageReport, Datum, Facts, Report, Row, Sleepers};
+use crate::report::{Columns, Cost, CoverageReport, Datum, Facts, HostLoad, Report, Row, Sleepers};
 use crate::row::value::Value;
 use crate::text::decimal::decimal;
 use crate::text::escape::printable;
@@ -101,6 +101,7 @@ fn head(report: &Report, keys: &Keys) -> Map<String, Json> {
         ("dropped", facts.dropped.iter().map(dropped).collect()),
         ("coverage", self::coverage(coverage)),
         ("unmeasured", facts.unmeasured.iter().map(|name| text(name)).collect()),
+        ("host_load", facts.host_load.as_ref().map_or(Json::Null, host_load)),
         ("sleepers", facts.sleepers.as_ref().map_or(Json::Null, sleepers)),
         (
             "warnings",
@@ -120,6 +121,21 @@ fn cost(cost: &Cost) -> Json {
         "late_ms": quantiles(cost.late_ms()),
         "fds": cost.fds,
         "kernel_kb_est": cost.kernel_kb_est,
+    })
+}
+
+fn host_load(host: &HostLoad) -> Json {
+    let seen = host
+        .seen
+        .as_ref()
+        .map(|seen| json!({ "running": seen.running, "throttled": seen.throttled, "blocked": seen.blocked }));
+    json!({
+        "cpus": host.cpus,
+        "load": host.load,
+        "running": host.running,
+        "blocked": host.blocked,
+        "reads": host.reads,
+        "seen": seen,
     })
 }
 
@@ -280,6 +296,7 @@ mod tests {
           "dropped": [],
           "coverage": {"rows":0,"checked":0,"torn":0,"denied":{},"rejected":0},
           "unmeasured": [],
+          "host_load": null,
           "sleepers": null,
           "warnings": [],
           "rows_left_out": 0,
@@ -317,6 +334,7 @@ mod tests {
           "dropped": [{"source":"wchan","error":"Too many open files","count":5},{"source":"wchan","error":"Cannot allocate memory","count":2}],
           "coverage": {"rows":4310,"checked":412,"torn":3,"denied":{"syscall":290,"stack":4310,"wchan":1},"rejected":0},
           "unmeasured": [],
+          "host_load": {"cpus":2,"load":[4.91,3.0,2.25],"running":3.125,"blocked":0.25,"reads":24,"seen":{"running":3.0,"throttled":0.0,"blocked":1.0}},
           "sleepers": null,
           "warnings": ["20 Hz could not be held (12.4 achieved, 38 ticks missed): a pass over the threads takes 71.0 ms, longer than the 50.0 ms between ticks; fewer columns, fewer processes (-p) or a lower --hz would help","process 12 (\\x1b[31m) blocks whoever reads its files in /proc: it is stuck in exec"],
           "rows_left_out": 1012,

@@ -44,7 +44,13 @@ pub fn render(report: &Report, terminal: Option<usize>, charset: Charset, out: &
 /// The cells of a row; empty ones where it is too short.
 fn cells<'a>(columns: &'a Columns, row: &'a Row, charset: Charset) -> impl Iterator<Item = Cow<'a, str>> {
     let data = columns.data(row);
-    data.map(move |(column, datum)| datum.map_or(Cow::Borrowed(""), |datum| cell(column, datum, charset)))
+    data.map(move |(column, datum)| {
+        let Some(datum) = datum else { return Cow::Borrowed("") };
+        let is_number = matches!(datum, Datum::Decimal(_) | Datum::Value(Value::Number(_)));
+        let sign = if column.has_bounds && is_number { charset.bound(row.bounds) } else { "" };
+        let cell = cell(column, datum, charset);
+        if sign.is_empty() { cell } else { Cow::Owned(format!("{sign}{cell}")) }
+    })
 }
 
 fn cell<'a>(column: &ReportColumn, datum: Datum<&'a [u8]>, charset: Charset) -> Cow<'a, str> {
@@ -169,7 +175,7 @@ mod tests {
 
     use super::*;
     use crate::output::fixture::{self, bytes, columns, group, text, with_name};
-    use crate::report::States;
+    use crate::report::{Bounds, States};
     use crate::row::value::{Mark, OwnedValue};
 
     fn rendered(report: &Report, terminal: Option<usize>) -> String {
@@ -191,6 +197,46 @@ mod tests {
               14 |        1.75 | (mysqld)      | Disk (Uninterruptible) | pwrite64        | call_rwsem_down_write_failed
                1 |        0.12 | (kworker/*:*) | Running (ON CPU)       | [kernel_thread] | worker_thread
         ");
+    }
+
+    #[test]
+    fn ages_that_are_bounds_have_a_sign() {
+        let mut report = fixture::empty();
+        report.columns = columns(&["samples", "wait_ms:avg", "wait_ms:max"], &["wait_ms", "comm"]);
+        for (name, divisor) in [("wait_ms:avg", 1), ("wait_ms:max", 1000), ("wait_ms", 1000)] {
+            let columns = report.columns.statistics.iter_mut().chain(&mut report.columns.dimensions);
+            columns.filter(|column| column.name == name).for_each(|column| {
+                (column.divisor, column.has_bounds, column.align) = (divisor, true, Align::Right);
+            });
+        }
+        let row = |has_at_least, has_at_most, age: OwnedValue| {
+            let statistics = [7_u64.into(), 1.5.into(), Datum::Value(age.clone())];
+            Row { bounds: Bounds { has_at_least, has_at_most }, ..group(statistics, [age, text("a")]) }
+        };
+        let number = || OwnedValue::Number(12_345);
+        report.rows = vec![
+            row(false, false, number()),
+            row(true, false, number()),
+            row(false, true, number()),
+            row(true, true, number()),
+            row(true, false, OwnedValue::Mark(Mark::Torn)),
+        ];
+        insta::assert_snapshot!(rendered(&report, None), @"
+
+        === Active Threads ===================================
+
+         samples | wait_ms:avg | wait_ms:max | wait_ms | comm
+        ------------------------------------------------------
+               7 |        1.50 |      12.345 |  12.345 | (a)
+               7 |       ≥1.50 |     ≥12.345 | ≥12.345 | (a)
+               7 |       ≤1.50 |     ≤12.345 | ≤12.345 | (a)
+               7 |       ~1.50 |     ~12.345 | ~12.345 | (a)
+               7 |       ≥1.50 |      [torn] |  [torn] | (a)
+        ");
+        let mut ascii = Vec::new();
+        render(&report, None, Charset::Ascii, &mut ascii).unwrap();
+        let ascii = String::from_utf8(ascii).unwrap();
+        assert!(ascii.is_ascii() && ascii.contains(">=12.345 | >=12.345") && ascii.contains("<=1.50"), "{ascii}");
     }
 
     #[test]

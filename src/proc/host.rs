@@ -73,6 +73,7 @@ impl ProcRoot {
         let sentence = |(name, why): (String, &str)| {
             let instead = match name.as_str() {
                 "loadavg" => "new tasks were found without it, by listing them at every look or by walks",
+                "stat" => "the report does not tell the load of the host",
                 "meminfo" => "the number of files kept open was bounded by the limit on open files alone",
                 "sys/kernel/random/boot_id" => "the recording does not say of which boot it is",
                 "self/mountinfo" => "whether the mount hides processes is not known",

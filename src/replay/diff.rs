@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use foldhash::fast::RandomState;
 
-use crate::report::{Columns, Datum, Facts, GroupKey, Report, ReportColumn, Row};
+use crate::report::{Bounds, Columns, Datum, Facts, GroupKey, Report, ReportColumn, Row};
 use crate::row::value::{Mark, OwnedValue};
 use crate::text::escape::printable;
 use crate::text::sentence::shown;
@@ -84,6 +84,7 @@ struct Change {
     before: Average,
     after: Average,
     group: GroupKey,
+    bounds: Bounds,
 }
 
 impl Change {
@@ -168,6 +169,7 @@ fn changes(before: &Report, after: &Report) -> Vec<Change> {
                 before: earlier.map_or_else(|| Average::of_absent(before), |row| Average::of(row, ci95_before)),
                 after: Average::of(row, ci95_after),
                 group: Arc::clone(&row.group),
+                bounds: row.bounds.and(earlier.map(|row| row.bounds).unwrap_or_default()),
             }
         })
         .collect();
@@ -177,6 +179,7 @@ fn changes(before: &Report, after: &Report) -> Vec<Change> {
         before: Average::of(row, ci95_before),
         after: Average::of_absent(after),
         group: Arc::clone(&row.group),
+        bounds: row.bounds,
     }));
     changes
 }
@@ -202,7 +205,7 @@ fn row(change: Change) -> Row {
         change.before.datum(),
         change.after.datum(),
     ];
-    Row { statistics: statistics.into(), group: change.group }
+    Row { statistics: statistics.into(), group: change.group, bounds: change.bounds }
 }
 
 /// What a side is, in words.

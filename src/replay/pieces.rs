@@ -30,7 +30,7 @@ pub(super) fn each_piece(
     let mut has_forgotten = false;
     #[expect(clippy::cast_precision_loss, reason = "progress to be shown")]
     let count = recordings.len().max(1) as f64;
-    unrecorded::check(recordings, &question.plan.columns)?;
+    unrecorded::check(recordings, &question.plan.required())?;
     check_names(recordings, question)?;
     counters.resize_with(recordings.len(), || ThreadCounters::new(&question.plan, question.max_memory));
     for (index, (recording, counters)) in recordings.iter_mut().zip(counters).enumerate() {

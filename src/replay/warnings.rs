@@ -8,7 +8,7 @@ use crate::time::moment::unknown_zone;
 
 /// The warnings about the recordings, and one if times cannot be shown in the local time zone.
 pub(super) fn warnings(recordings: &mut [Box<dyn Recording>], question: &Question) -> Result<Vec<String>, RecordError> {
-    let mut warnings = unrecorded::sentences(recordings, &question.plan.columns, question.window())?;
+    let mut warnings = unrecorded::sentences(recordings, &question.plan.required(), question.window())?;
     for recording in &*recordings {
         let (header, path) = (recording.header(), recording.path());
         let path = shown(&path);

@@ -26,13 +26,22 @@ pub struct ReportColumn {
     pub in_parentheses: bool,
     /// Whether its texts are kernel stacks, with `->` between two functions.
     pub is_stack: bool,
+    /// Whether its numbers are ages of waits, which may be [bounds](super::Row::bounds).
+    pub has_bounds: bool,
 }
 
 impl ReportColumn {
     /// A column of numbers.
     #[must_use]
     pub fn of_numbers(name: &str) -> Self {
-        Self { name: name.to_owned(), align: Align::Right, divisor: 1, in_parentheses: false, is_stack: false }
+        Self {
+            name: name.to_owned(),
+            align: Align::Right,
+            divisor: 1,
+            in_parentheses: false,
+            is_stack: false,
+            has_bounds: false,
+        }
     }
 
     /// A column of texts.
@@ -49,6 +58,7 @@ impl ReportColumn {
             divisor: column.divisor,
             in_parentheses: column.is_comm(),
             is_stack: column.extract == Extract::Stack,
+            has_bounds: column.is_wait_age(),
         }
     }
 }

@@ -1,5 +1,6 @@
 //! The account of a run: what was sampled, how well, and what it cost.
 
+use super::host_load::HostLoad;
 use super::sleepers::Sleepers;
 use crate::proc::health::Counts;
 use crate::time::histogram::Histogram;
@@ -156,6 +157,11 @@ pub struct Facts {
     pub unmeasured: Vec<String>,
     /// Where threads slept, if none was active.
     pub sleepers: Option<Sleepers>,
+    /// How busy the host was.
+    pub host_load: Option<HostLoad>,
+    /// Whether sleepers can be shown by what they wait for (`--waits`). No recording says so of itself.
+    #[serde(skip)]
+    pub can_show_waits: bool,
 }
 
 impl Facts {

@@ -2,6 +2,7 @@
 
 mod column;
 mod facts;
+mod host_load;
 mod row;
 mod rows;
 mod sleepers;
@@ -9,8 +10,10 @@ mod sleepers;
 use crate::ask::plan::{Plan, StateGate};
 use crate::count::{Aggregator, Other};
 
+pub use crate::row::bounds::Bounds;
 pub use column::{Align, Columns, ReportColumn};
 pub use facts::{Cost, CoverageReport, Facts, Meta, Tasks, Ticks};
+pub use host_load::{HostLoad, SeenLoad};
 pub use row::{Datum, GroupKey, Row};
 pub use sleepers::Sleepers;
 
@@ -133,6 +136,39 @@ mod tests {
         assert_eq!(report.rows[0].statistics[0..4], [number(2), Datum::Decimal(1.0), number(275), number(1)]);
         assert_eq!(report.columns.statistics[2].divisor, 100);
         assert_eq!((report.rows[0].samples(), report.rows[0].average()), (2, 1.0));
+    }
+
+    #[test]
+    fn one_bound_among_the_ages_of_a_group_makes_a_bound_of_all() {
+        let request = PlanRequest {
+            group_by: vec!["comm".to_owned()],
+            select: vec!["wait_ms:avg".to_owned(), "wait_ms:distinct".to_owned()],
+            ..PlanRequest::default()
+        };
+        let plan = Plan::new(&request, StateGate::all()).unwrap();
+        let aggregator = Aggregator::new(&plan);
+        let (mut fold, mut other_lane) = (aggregator.fold(), aggregator.fold());
+        let mut row = Observation::default();
+        for (comm, exactness) in [("exact", 1), ("exact", 1), ("mixed", 1), ("mixed", 0), ("most", 1), ("most", -1)] {
+            row.clear();
+            for column in &plan.columns {
+                row.push(match column.name {
+                    "comm" => Value::Text(comm.as_bytes()),
+                    "wait_exact" => Value::Number(exactness),
+                    _ => Value::Number(5000),
+                });
+            }
+            let fold = if exactness == 1 { &mut fold } else { &mut other_lane };
+            fold.add(&row, 0, &mut LastValues::default());
+        }
+        aggregator.commit(&mut other_lane, 0);
+        aggregator.commit(&mut fold, 0);
+        let report = Report::new(&plan, &aggregator, None, Facts::default());
+        let bounds = report.rows.iter().map(|row| (row.bounds.has_at_least, row.bounds.has_at_most));
+        assert_eq!(bounds.collect::<Vec<_>>(), [(false, false), (true, false), (false, true)]);
+        assert_eq!(names(&report), ["exact", "mixed", "most"]);
+        let marked = report.columns.iter().filter(|column| column.has_bounds).map(|column| column.name.as_str());
+        assert_eq!(marked.collect::<Vec<_>>(), ["wait_ms:avg"]);
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use std::cmp::Ordering;
 use std::sync::Arc;
 
+use crate::row::bounds::Bounds;
 use crate::row::memory::{FIXED_STATISTICS, REPORT_ROW};
 use crate::row::value::{OwnedValue, ValueOf};
 
@@ -10,12 +11,14 @@ use crate::row::value::{OwnedValue, ValueOf};
 pub type GroupKey = Arc<[OwnedValue]>;
 
 /// One group.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Default)]
 pub struct Row {
     /// One for each of [`Columns::statistics`](super::Columns::statistics).
     pub statistics: Box<[Datum]>,
     /// One value for each of [`Columns::dimensions`](super::Columns::dimensions).
     pub group: GroupKey,
+    /// Which bounds are among the ages of the group's waits.
+    pub bounds: Bounds,
 }
 
 // What counting takes from its budget for each row.

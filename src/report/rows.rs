@@ -8,6 +8,7 @@ use crate::count::latency::{CLOCK_ERROR_NS, Claim, Pace, UnseenAges, WaitEstimat
 use crate::count::{Accumulator, Aggregator, Group};
 use crate::report::facts::Facts;
 use crate::report::row::{Datum, Row};
+use crate::row::bounds::Bounds;
 use crate::row::memory::FIXED_STATISTICS;
 use crate::row::value::{Mark, OwnedValue};
 
@@ -51,6 +52,7 @@ fn row(
     Row {
         statistics: fixed.into_iter().chain(selected).collect(),
         group: key.iter().map(|value| interner.owned(*value)).collect(),
+        bounds: bounds(group),
     }
 }
 
@@ -64,6 +66,15 @@ fn latency(plan: &Plan, group: &Group, pace: Pace, unseen: &UnseenAges) -> Optio
         Accumulator::Ages(ages) => estimate(ages.complete()?, pace, unseen, CLOCK_ERROR_NS),
         _ => None,
     }
+}
+
+/// Which bounds are among the ages of a group's waits.
+fn bounds(group: &Group) -> Bounds {
+    let found = group.accumulators.iter().find_map(|accumulator| match accumulator {
+        Accumulator::Bounds(bounds) => Some(*bounds),
+        _ => None,
+    });
+    found.unwrap_or_default()
 }
 
 /// A claim, or half the width of its interval; `-` where there is none.
@@ -92,8 +103,8 @@ fn measure(plan: &Plan, index: usize, group: &Group, interner: &Interner) -> Dat
             }
             _ => OwnedValue::Mark(Mark::Other).into(),
         },
-        // These are shown as estimates.
-        Accumulator::Ages(_) => NONE,
+        // These are shown as estimates, and as signs before ages.
+        Accumulator::Ages(_) | Accumulator::Bounds(_) => NONE,
         Accumulator::Distinct(different) => {
             different.number().map_or_else(|| OwnedValue::Mark(Mark::Other).into(), Datum::from)
         }

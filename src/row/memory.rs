@@ -18,8 +18,8 @@ pub(crate) const fn allocation(bytes: usize) -> usize {
 /// Statistics that every report has, besides those that are selected: `samples` and `avg_threads`.
 pub(crate) const FIXED_STATISTICS: usize = 2;
 
-/// Bytes of a row of a report, without what its two boxed slices hold: the statistics and the group.
-pub(crate) const REPORT_ROW: usize = 2 * size_of::<Box<[OwnedValue]>>();
+/// Bytes of a row of a report, without what its two boxed slices hold: the statistics and the group. The last word has the bounds.
+pub(crate) const REPORT_ROW: usize = 2 * size_of::<Box<[OwnedValue]>>() + size_of::<usize>();
 
 /// Bytes that a row of a report takes, with what sorting the rows takes.
 pub(crate) const fn report_row(selected: usize, dimensions: usize) -> usize {

@@ -40,7 +40,7 @@ use lane::{Lane, note_name};
 use lanes::Lanes;
 use quarantine::Quarantine;
 use runners::FinishedLane;
-use walker::{PendingTask, Walker};
+use walker::{PendingTask, Walked, Walker};
 use watchdog::{StuckLane, Watchdog, WatchedLane};
 use workload::Workload;
 
@@ -61,6 +61,10 @@ pub struct PassOutcome {
     pub is_complete: bool,
     /// Threads in each state.
     pub states: StateCounts,
+    /// Of those in state R, the ones that are throttled by their cgroup, as far as the records of a walk tell.
+    pub throttled: u64,
+    /// Of those in state R, the threads of psn that a walk met and that are left out of the samples.
+    pub own_running: u64,
     /// How long the pass took.
     pub duration_ns: u64,
     /// The observations, if the plan keeps them.
@@ -151,11 +155,12 @@ impl Sampler {
         // Before the walk, so that they are read while it runs.
         let mut working = self.begin();
         self.send(&mut working, Arc::clone(walker.unseen()), Vec::new(), at);
-        let walked = walker.walk(&mut own.observer, at).map(|(walk, pending)| {
+        let walked = walker.walk(&mut own.observer, at).map(|Walked { counts, throttled, own_running, pending }| {
+            (outcome.throttled, outcome.own_running) = (throttled, own_running);
             if walker.sees_everything() {
-                walk.states().for_each(|(state, count)| own.states.add(state.letter(), count));
+                counts.states().for_each(|(state, count)| own.states.add(state.letter(), count));
             }
-            outcome.is_complete = walk.overflowed == 0;
+            outcome.is_complete = counts.overflowed == 0;
             if !pending.is_empty() {
                 self.send(&mut working, Arc::default(), pending, at);
             }

@@ -62,6 +62,17 @@ fn thread<'a>(record: &'a TaskRecord<'a>, names: &'a WaitNames, provides: Source
     Thread::from_record(record, &names.wchan, &names.kstack, provides)
 }
 
+/// What a walk came to.
+pub(super) struct Walked {
+    pub(super) counts: WalkCounts,
+    /// Tasks that are throttled by their cgroup, if records tell.
+    pub(super) throttled: u64,
+    /// Threads of psn in state R, if that state passes the gate and psn is left out of the samples.
+    pub(super) own_running: u64,
+    /// The tasks of which files have to be read before they can be counted.
+    pub(super) pending: Vec<PendingTask>,
+}
+
 /// Makes the walks of a run.
 pub struct Walker {
     scan: KernelScan,
@@ -191,18 +202,23 @@ impl Walker {
         self.scan.set_due(due_ns);
     }
 
-    /// Walks once. `observer` counts the tasks that are met, except those returned: of them, files have to be read first.
+    /// Walks once. `observer` counts the tasks that are met, except those that are returned as pending.
     ///
     /// # Errors
     /// When the kernel does not run the program.
-    pub(super) fn walk(&mut self, observer: &mut Observer, at: TickTime) -> io::Result<(WalkCounts, Vec<PendingTask>)> {
+    pub(super) fn walk(&mut self, observer: &mut Observer, at: TickTime) -> io::Result<Walked> {
         let Self { scan, names, provides, needs_facts, excluded, roster, unseen, no_process, no_names, .. } = self;
         let provides = *provides;
-        let mut pending = Vec::new();
+        let (mut throttled, mut own_running, mut pending) = (0, 0, Vec::new());
         let walk = scan.walk(&mut |record| {
-            if *excluded == Some(record.tgid) || unseen.contains(record.tid) {
+            if *excluded == Some(record.tgid) {
+                own_running += u64::from(record.state.letter() == b'R');
                 return;
             }
+            if unseen.contains(record.tid) {
+                return;
+            }
+            throttled += u64::from(record.throttled && !record.is_on_cpu);
             let held;
             let names = match names {
                 StackNaming::Loaded(names) if !record.frames.is_empty() => {
@@ -234,7 +250,7 @@ impl Walker {
         })?;
         observer.reader.health.record_ok(Source::Kernel, walk.tasks());
         observer.reader.health.record_dropped(Source::Kernel, rustix::io::Errno::NOBUFS, walk.overflowed);
-        Ok((walk, pending))
+        Ok(Walked { counts: walk, throttled, own_running, pending })
     }
 }
 

@@ -53,6 +53,8 @@ impl Engine {
             warnings: self.warnings(),
             unmeasured: self.measured.lacks().map(str::to_owned).collect(),
             sleepers: None,
+            host_load: None,
+            can_show_waits: true,
         };
         Report::new(&self.config.plan, &self.aggregator, self.config.limit, facts)
     }

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use super::budget::fd_budget;
 use super::error::SessionError;
+use super::host_load::LoadSums;
 use super::sleepers;
 use super::walks::{Walks, must_walk};
 use crate::ask::column::Extract;
@@ -107,6 +108,8 @@ pub(super) struct TickCounts {
     pub(super) passes: Histogram,
     /// The most threads in state R in one tick read from /proc.
     pub(super) running_max: u64,
+    /// The threads in states R and D.
+    pub(super) load: LoadSums,
 }
 
 /// When a tick is due, and when it begins.
@@ -250,17 +253,31 @@ impl Engine {
             self.counts.completed += 1;
             self.aggregator.end_tick(outcome.duration_ns);
             self.counts.passes.record(outcome.duration_ns);
-            self.note_running(&outcome);
+            self.note_load(&outcome);
         }
         Ok(outcome)
     }
 
-    /// Notes how many threads were in state R, where those on a CPU cannot be told from those that wait for one.
-    fn note_running(&mut self, outcome: &PassOutcome) {
+    /// Notes how many threads were in states R and D.
+    fn note_load(&mut self, outcome: &PassOutcome) {
+        let in_state =
+            |letter: u8| outcome.states.iter().find(|(other, _)| *other == letter).map_or(0, |(_, count)| count);
+        let (running, blocked) = (in_state(b'R'), in_state(b'D'));
+        // A walk counts psn's threads too: at least the one that walks, though its record may not pass the gate.
+        let own = outcome.own_running.max(u64::from(self.walks.walker.is_some()));
+        let others = running.saturating_sub(own).saturating_sub(outcome.throttled);
+        self.counts.load.add(others, outcome.throttled, blocked);
+        // By a walk, threads on a CPU are told from those that wait for one.
         if self.walks.walker.is_none() && self.config.plan.gate.passes(b'R') {
-            let running = outcome.states.iter().find(|(letter, _)| *letter == b'R').map_or(0, |(_, count)| count);
             self.counts.running_max = self.counts.running_max.max(running);
         }
+    }
+
+    /// How many threads were in states R and D, if psn looked at all threads of the host but its own.
+    pub(super) fn load(&self) -> Option<&LoadSums> {
+        let Config { selection, shows_itself, .. } = &self.config;
+        let is_of_all = selection.is_everything() && selection.threads.is_none() && !shows_itself;
+        is_of_all.then_some(&self.counts.load)
     }
 
     /// The task list in force.

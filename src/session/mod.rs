@@ -8,6 +8,7 @@ mod budget;
 pub mod engine;
 mod error;
 mod header;
+mod host_load;
 mod selected;
 pub mod sleepers;
 mod status;
@@ -30,6 +31,7 @@ use crate::time::clock::{Schedule, Wake, be_punctual, monotonic_ns, process_cpu,
 use crate::time::moment::nanoseconds;
 use account::unlisted;
 use engine::{Engine, EngineSetup, ListingMode, TickDue, Timing, names_users};
+use host_load::HostLoadReader;
 use selected::{has_ended, missing_pids, nothing_selected};
 
 pub use error::SessionError;
@@ -74,6 +76,9 @@ struct Session<'a> {
     /// CPU time of the process when the session was started.
     cpu_at_start: Duration,
     warnings: Vec<String>,
+    /// Whether processes of the host are hidden from psn.
+    is_blinded: bool,
+    host_load: Option<HostLoadReader>,
 }
 
 impl<'a> Session<'a> {
@@ -99,11 +104,23 @@ impl<'a> Session<'a> {
             let _ = root.check_host(c"sys/kernel/random/boot_id");
         }
         let mut warnings = visibility::warnings(config, &root);
+        let is_blinded = !warnings.is_empty();
+        let host_load = HostLoadReader::start(root.share()).ok();
         let spare_rows = recorder.as_ref().map(|recorder| recorder.spare_rows()).unwrap_or_default();
         let setup = EngineSetup { root, users, spare_rows, listing: ListingMode::Background };
         let engine = Engine::new(config, setup)?;
         warnings.extend(engine.measured.warning(&config.plan.columns));
-        Ok(Self { config, engine, recorder, timing: Timing::default(), too_large: 0, cpu_at_start, warnings })
+        Ok(Self {
+            config,
+            engine,
+            recorder,
+            timing: Timing::default(),
+            too_large: 0,
+            cpu_at_start,
+            warnings,
+            is_blinded,
+            host_load,
+        })
     }
 
     fn run(mut self, stop: &Stop, progress: &mut dyn Progress) -> Result<Report, SessionError> {
@@ -111,6 +128,7 @@ impl<'a> Session<'a> {
         be_punctual();
         self.timing.started_ns = realtime_ns();
         let start = monotonic_ns();
+        self.host_load.iter().for_each(|reader| reader.begin(start, self.config.hz));
         let mut schedule = Schedule::new(start, self.config.hz, self.config.duration, self.config.jitter);
         let cpu_before = process_cpu();
         let stopped = || stop.is_stopped();
@@ -227,6 +245,9 @@ impl<'a> Session<'a> {
 
     #[expect(clippy::cast_precision_loss, reason = "times to be shown")]
     fn report(mut self, schedule: &Schedule, elapsed_ns: u64) -> Report {
+        let host_load = self.host_load.take();
+        let saw = self.engine.load().filter(|_| !self.is_blinded);
+        let host_load = host_load.and_then(|reader| reader.finish(saw));
         let sleepers = self.engine.sleepers();
         // A run that reached its end covers the time of all its ticks; one that was stopped, the time until then.
         let whole_s = self.config.duration.map_or(f64::INFINITY, |duration| duration.as_secs_f64());
@@ -237,6 +258,7 @@ impl<'a> Session<'a> {
         self.timing.cpu = process_cpu().saturating_sub(self.cpu_at_start);
         let mut report = self.engine.report(&self.timing);
         report.facts.sleepers = sleepers;
+        report.facts.host_load = host_load;
         let mut warnings = std::mem::take(&mut self.warnings);
         warnings.append(&mut report.facts.warnings);
         warnings.extend(self.unrecorded());

@@ -85,6 +85,13 @@ pub fn recorded(
     Ok(slept(&report))
 }
 
+/// Whether `recordings` have sleeping threads, and what each waits for.
+#[must_use]
+pub(crate) fn are_told_by(recordings: &[Box<dyn Recording>]) -> bool {
+    let has_idle = |header: &Header| Column::find("idle").is_some_and(|column| header.place(column).is_some());
+    recordings.iter().all(|recording| recording.header().states.contains('S') && has_idle(recording.header()))
+}
+
 /// The sleepers in a report.
 fn slept(report: &Report) -> Option<Sleepers> {
     let waits = waits(report);

@@ -301,6 +301,18 @@ fn files_of_the_whole_host_that_block_are_done_without_and_told() {
 }
 
 #[test]
+fn a_proc_stat_that_blocks_is_done_without_and_told() {
+    let proc = FakeProc::of([waiting(7)]);
+    block_host_file(&proc, "stat");
+    let report = run(&proc, &["-g", "task", "--hz", "20", "-d", "2"], None);
+    assert_all_ticks(&report, &["7"]);
+    assert_eq!(report.facts.host_load, None);
+    let says = |warning: &&String| warning.contains("/stat did not answer in time, and was not used");
+    assert_eq!(report.facts.warnings.iter().filter(says).count(), 1, "{:?}", report.facts.warnings);
+    run(&proc, &["-g", "task", "--hz", "20", "-d", "0"], Some(Duration::from_millis(100)));
+}
+
+#[test]
 fn files_of_the_whole_host_that_block_do_not_keep_a_run_from_stopping() {
     let proc = FakeProc::of([waiting(7)]);
     ["loadavg", "meminfo", "self"].iter().for_each(|file| block_host_file(&proc, file));

@@ -20,7 +20,7 @@ use psn_stress::storm::Builder;
 use psn_stress::{Kind, Storm, TaskGroup, Truth};
 use rustix::process::Signal;
 
-use crate::support::child::{DEADLINE, Running, command, has_program, is_root, psn};
+use crate::support::child::{DEADLINE, Running, command, has_program, is_root, psn, run};
 use crate::support::dir::Dir;
 use crate::support::report::{column, only, samples, value};
 use crate::support::{json, skip, within};
@@ -142,6 +142,10 @@ fn where_threads_sleep_is_told_if_none_is_active() {
         let text = printed(&["--scan", scan, "-p", &pids, "--where", "comm2 = storm-futex"]);
         assert!(text.contains("no active threads; 2 slept: 2.00 in futex (-a shows them)"), "{scan}: {text}");
     }
+    let with_footer = run(&["-p", &pids, "-d", "0.3"]).stdout;
+    let last = with_footer.lines().last().unwrap();
+    assert_eq!(last, "sleepers: --waits shows those that wait for somebody or something");
+    assert!(!run(&["-p", &pids, "-d", "0.3", "--waits"]).stdout.contains("sleepers:"));
     let text = printed(&["-p", &pids, "-a", "--where", "comm2 = nobody"]);
     assert!(text.contains("no threads met the conditions of --where (15.00 on average did not)"), "{text}");
     let text = printed(&["-p", &pids, "--states", "D"]);

@@ -21,6 +21,9 @@ mod fake_proc;
 /// The real /proc, with threads whose states are known.
 mod live;
 
+/// The load of the host beside what psn saw.
+mod host_load;
+
 /// The kernel walk in the place of /proc.
 mod walk;
 

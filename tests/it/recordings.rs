@@ -65,6 +65,13 @@ fn a_replay_without_active_threads_says_where_they_slept() {
     let bare = record("bare.db", &["-a"]);
     let text = success(&["-i", &bare, "-q"]).stdout;
     assert!(text.contains("no active threads were seen; -a shows sleeping and idle threads too"), "{text}");
+    // A recording that cannot answer --waits is not offered it.
+    let told = record("told.db", &["-a", "--record", "idle"]);
+    for (path, is_offered) in [(&told, true), (&bare, false), (&asleep, false)] {
+        let text = success(&["-i", path]).stdout;
+        assert_eq!(text.lines().last().unwrap().starts_with("sleepers: --waits "), is_offered, "{text}");
+        assert!(!is_offered || success(&["-i", path, "--waits", "-q"]).stdout.contains("storm-"), "{path}");
+    }
 }
 
 #[test]

@@ -219,6 +219,52 @@ fn the_age_of_a_wait_follows_in_a_replay() {
     }
 }
 
+/// Live by either scan, and in a replay of both.
+#[test]
+fn ages_that_are_bounds_are_marked_in_tables_and_nowhere_else() {
+    let storm = Storm::builder().exactly(Kind::Futex, 5).spawn().unwrap();
+    let root = storm.root_pid().to_string();
+    let directory = Dir::new();
+    let dataset = directory.path("runs/");
+    let condition = ["-a", "-q", "--where", "comm2 = storm-futex"];
+    let columns = ["-g", "comm2", "-s", "wait_ms:max,wait_ms:avg,wait_ms:p99,wait_ms:sum,wait_ns:distinct"];
+    let signs = |args: &[&str]| {
+        let table = run(&[&condition[..], &columns, args].concat());
+        assert!(table.status.success(), "{table:?}");
+        let row = table.stdout.lines().find(|line| line.contains("(storm-futex)")).unwrap();
+        let cells = row.split('|').map(|cell| cell.trim().starts_with('≥')).collect::<Vec<_>>();
+        assert_eq!((cells[0], cells[1], cells[6], cells[7]), (false, false, false, false), "{row}");
+        assert!(cells[2..6].iter().all(|sign| *sign == cells[2]), "{row}");
+        cells[2]
+    };
+    for scan in scans() {
+        let live = ["-p", &root, "-r", "--scan", scan, "-d", "0.3"];
+        assert_eq!(signs(&live), *scan == "proc", "{scan}");
+        assert_eq!(signs(&[&live[..], &["-o", &dataset]].concat()), *scan == "proc", "{scan}");
+        // What was recorded first, by walks, has exact ages; with the second recording, bounds are among them.
+        assert_eq!(signs(&["-i", &dataset]), *scan == "proc", "a replay of {scan}");
+        let dimension = run(&[&condition[..], &live, &["-g", "wait_ms", "--limit", "1"]].concat());
+        assert_eq!(dimension.stdout.contains("≥"), *scan == "proc", "{dimension:?}");
+        for format in ["csv", "json", "folded"] {
+            let of_programs = run(&[&condition[..], &columns, &live, &["--format", format]].concat());
+            assert!(of_programs.status.success() && !of_programs.stdout.contains('≥'), "{of_programs:?}");
+        }
+    }
+}
+
+#[test]
+fn the_ages_of_real_time_threads_are_marked_as_the_bounds_that_they_are() {
+    if !has_walks() {
+        return skip("only walks know the age of a real-time thread's wait");
+    }
+    let args = ["-a", "-q", "-d", "0.3", "--scan", "kernel", "--where", "comm2 = migration/0"];
+    let table = run(&[&args[..], &["-g", "comm2", "-s", "wait_ms,wait_exact"]].concat());
+    let Some(row) = table.stdout.lines().find(|line| line.contains("migration")) else {
+        return skip("there is no thread migration/0, as in a PID namespace");
+    };
+    assert!(row.contains("≤") && row.contains(" -1 "), "{row}");
+}
+
 #[test]
 fn sleepers_are_told_by_what_they_wait_for() {
     let kinds = [Kind::Futex, Kind::Epoll, Kind::Nanosleep, Kind::Pipe, Kind::Vfork];

@@ -26,6 +26,8 @@ pub enum Aggregate {
     Distinct,
     /// The ages of waits, from which [`Latency`] statistics are estimated. Has no name.
     Ages,
+    /// Whether ages of waits are bounds, from the column `wait_exact`. Has no name.
+    Bounds,
 }
 
 impl Aggregate {
@@ -107,6 +109,9 @@ const AGES: &str = "exact_wait_ns";
 
 /// The column with the times at which these waits began.
 pub(crate) const SINCE: &str = "wait_since_ns";
+
+/// The column that tells whether an age is a bound.
+pub(super) const EXACTNESS: &str = "wait_exact";
 
 /// The statistics that are not aggregates of a column, with their meaning.
 pub(crate) const STATISTICS: [(&str, &str); 9] = [

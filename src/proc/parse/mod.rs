@@ -358,6 +358,7 @@ mod tests {
         for mapping in smaps::mappings(b) {
             let _ = (mapping.kb(b"Rss"), mapping.vm_flags());
         }
+        let _ = (system::load_averages(b), system::HostStat::parse(b));
         let _ = (system::Loadavg::parse(b), system::mem_available_kb(b), system::ns_id(b), system::pid_name(b));
         fd_link::filename(b, &mut out);
         fd_link::filename_sum(b, &mut out);

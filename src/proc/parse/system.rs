@@ -30,6 +30,46 @@ impl Loadavg {
     }
 }
 
+/// The averages of 1, 5 and 15 minutes in `/proc/loadavg` (proc(5)): threads that run, wait for a CPU or are in state D.
+#[must_use]
+pub(crate) fn load_averages(line: &[u8]) -> Option<[f64; 3]> {
+    let mut words = crate::proc::parse::words(trim(line));
+    let mut next = || std::str::from_utf8(words.next()?).ok()?.parse().ok().filter(|average: &f64| average.is_finite());
+    Some([next()?, next()?, next()?])
+}
+
+/// What `/proc/stat` tells of the load at this instant (proc(5); `show_stat` in the kernel's `fs/proc/stat.c`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct HostStat {
+    /// CPUs that are online.
+    pub(crate) cpus: u64,
+    /// Threads on a CPU or waiting for one, the reader of the file among them.
+    pub(crate) running: u64,
+    /// Threads that wait for I/O.
+    pub(crate) blocked: u64,
+}
+
+impl HostStat {
+    /// Parses the whole file.
+    ///
+    /// # Errors
+    /// [`Malformed`] without a line for one CPU, `procs_running` or `procs_blocked`.
+    pub(crate) fn parse(stat: &[u8]) -> Result<Self, Malformed> {
+        let (mut cpus, mut running, mut blocked) = (0_u64, None, None);
+        for line in stat.split(|c| *c == b'\n') {
+            let mut words = crate::proc::parse::words(line);
+            match words.next() {
+                Some([b'c', b'p', b'u', b'0'..=b'9', ..]) => cpus = cpus.saturating_add(1),
+                Some(b"procs_running") => running = words.next().and_then(unsigned),
+                Some(b"procs_blocked") => blocked = words.next().and_then(unsigned),
+                _ => {}
+            }
+        }
+        let (running, blocked) = running.zip(blocked).ok_or(Malformed)?;
+        if cpus == 0 { Err(Malformed) } else { Ok(Self { cpus, running, blocked }) }
+    }
+}
+
 /// The super-block options of the proc file system mounted at `mount_point`, from `/proc/self/mountinfo` (proc(5)). If several are
 /// mounted there, those of the last, which hides the others.
 #[must_use]
@@ -117,6 +157,21 @@ mod tests {
         assert_eq!(Loadavg::parse(b"0.17 0.22 0.12 1/83 4610\n"), Ok(expected));
         for line in ["", "0.17 0.22 0.12", "0 0 0 1/2", "0 0 0 1 2", "0 0 0 1/x 2", "0 0 0 1/2 3 4", "0 0 0 /2 3"] {
             assert_eq!(Loadavg::parse(line.as_bytes()), Err(Malformed), "{line:?}");
+        }
+    }
+
+    #[test]
+    fn the_load_of_the_host_is_read() {
+        assert_eq!(load_averages(b"0.17 12.00 103.12 1/83 4610\n"), Some([0.17, 12.0, 103.12]));
+        for line in ["", "0.17 0.22", "0.17 0.22 x 1/83 4610", "0.17 0.22 inf 1/83 4610"] {
+            assert_eq!(load_averages(line.as_bytes()), None, "{line:?}");
+        }
+        let stat = b"cpu  1 2 3\ncpu0 1 2 3\ncpu11 1 2 3\nintr 1 0\nprocs_running 3\nprocs_blocked 14\nsoftirq 1 0\n";
+        assert_eq!(HostStat::parse(stat), Ok(HostStat { cpus: 2, running: 3, blocked: 14 }));
+        for stat in
+            ["", "cpu 1\nprocs_running 3\nprocs_blocked 1\n", "cpu0 1\nprocs_running 3\n", "cpu0 1\nprocs_running x\n"]
+        {
+            assert_eq!(HostStat::parse(stat.as_bytes()), Err(Malformed), "{stat:?}");
         }
     }
 

@@ -86,9 +86,13 @@ impl<'a> LongForm<'a> {
         let statistics = leading.into_iter().chain(row.statistics.iter().cloned());
         let time = std::iter::once(time.clone());
         if self.format == Format::Folded {
-            Row { statistics: statistics.collect(), group: time.chain(row.group.iter().cloned()).collect() }
+            Row { statistics: statistics.collect(), group: time.chain(row.group.iter().cloned()).collect(), ..*row }
         } else {
-            Row { statistics: time.map(Datum::Value).chain(statistics).collect(), group: Arc::clone(&row.group) }
+            Row {
+                statistics: time.map(Datum::Value).chain(statistics).collect(),
+                group: Arc::clone(&row.group),
+                ..*row
+            }
         }
     }
 

@@ -118,7 +118,7 @@ impl Matrix {
         let averages = self.columns.iter().zip(&course.samples);
         let averages = averages.map(|(column, samples)| average(*samples, column.taken));
         let whole = row.statistics.iter().cloned();
-        Row { statistics: whole.chain([trend]).chain(averages).collect(), group: Arc::clone(&row.group) }
+        Row { statistics: whole.chain([trend]).chain(averages).collect(), group: Arc::clone(&row.group), ..*row }
     }
 
     fn title(&self, survey: &Survey) -> String {
@@ -161,7 +161,7 @@ impl Matrix {
                 time(column.late_p99_ms),
                 time(column.late_max_ms),
             ];
-            Row { statistics: statistics.into(), group: GroupKey::default() }
+            Row { statistics: statistics.into(), group: GroupKey::default(), ..Row::default() }
         };
         let names = names.into_iter().map(ReportColumn::of_numbers);
         Report {

@@ -113,7 +113,11 @@ fn report(settings: &[u8], cells: &[&[u8]]) -> Report {
             Some(bytes) => OwnedValue::Text((*bytes).into()),
             None => OwnedValue::Text([].into()),
         };
-        Row { statistics: [(at as u64).into(), 0.5.into()].into(), group: [cell(0), cell(1), cell(2)].into() }
+        Row {
+            statistics: [(at as u64).into(), 0.5.into()].into(),
+            group: [cell(0), cell(1), cell(2)].into(),
+            ..Row::default()
+        }
     });
     let columns = Columns {
         statistics: ["samples", "avg_threads"].map(ReportColumn::of_numbers).into(),
@@ -138,6 +142,14 @@ fn report(settings: &[u8], cells: &[&[u8]]) -> Report {
 fn facts(said: String) -> Facts {
     Facts {
         unmeasured: vec![said.clone()],
+        host_load: Some(psn::report::HostLoad {
+            cpus: u64::MAX,
+            load: Some([f64::INFINITY, 0.0, f64::NAN]),
+            running: f64::MAX,
+            seen: Some(psn::report::SeenLoad { throttled: -1.5, ..Default::default() }),
+            ..Default::default()
+        }),
+        can_show_waits: true,
         sleepers: Some(psn::report::Sleepers {
             threads: 9,
             looked_at: 8,
