@@ -16,12 +16,12 @@ use crate::support::{skip, wait_until};
 use crate::walk::has_walks;
 
 /// Both scans where this machine has walks, else the one.
-fn scans() -> &'static [&'static str] {
+pub fn scans() -> &'static [&'static str] {
     if has_walks() { &["kernel", "proc"] } else { &["proc"] }
 }
 
 /// Runs `work`, which blocks, in a thread of this name, and waits until it sleeps.
-fn blocked(name: &str, work: impl FnOnce() + Send + 'static) {
+pub fn blocked(name: &str, work: impl FnOnce() + Send + 'static) {
     let (tell, tid) = std::sync::mpsc::channel();
     let thread = std::thread::Builder::new().name(name.to_owned());
     thread
@@ -40,7 +40,7 @@ fn blocked(name: &str, work: impl FnOnce() + Send + 'static) {
 }
 
 /// The report on this process's threads of these names.
-fn look(scan: &str, names: &str, args: &[&str]) -> json::Json {
+pub fn look(scan: &str, names: &str, args: &[&str]) -> json::Json {
     let own = std::process::id().to_string();
     let condition = format!("comm2 ~ '^({names})$'");
     json::sample(&[&["-p", &own, "-a", "--scan", scan, "-d", "0.5", "--where", &condition], args].concat())
