@@ -260,6 +260,12 @@ pub(crate) static RULES: &[Rule] = &[
         "wake-up",
         "no client can wake it, and no time: another process of the same program must, as in PostgreSQL's waits for row locks",
     ),
+    rule(
+        When::Files(&["poll", "ppoll", "select", "pselect6"], &[FileKind::ClientSocket]),
+        Verdict::No,
+        "server",
+        "it waits for one connection and nothing else, of which it is the client: a server has not answered",
+    ),
     rule(When::Calls(POLLS), Verdict::Yes, "poll", "an event loop: none of the files it watches has anything new"),
     rule(When::Calls(SLEEPS), Verdict::Yes, "time", "a thread that sleeps for a time, or until a signal"),
     rule(

@@ -6,6 +6,7 @@ use super::epoll;
 use super::socket::{self, Role};
 use super::thread::Thread;
 use crate::ask::idle::{FileKind, Sleep, Verdict, decide};
+use crate::kernel::Socket;
 use crate::proc::source::Source;
 use crate::proc::syscall;
 use crate::row::observation::{Mark, Observation};
@@ -27,7 +28,10 @@ pub(super) fn extract_idle(thread: &Thread<'_>, contents: &FileContents, row: &m
         call: call.as_ref().ok().and_then(|call| syscall::name(call.abi, call.number)).map(str::as_bytes),
         is_in_no_call: call.as_ref().err() == Some(&Mark::KernelDirect),
         args: call.as_ref().map_or([0; 6], |call| call.args),
-        file: kind_of_file(thread, contents),
+        file: match call.ok().and_then(|call| epoll::only_polled(&call, contents)) {
+            Some(known) => Some(kind_of_socket(&known.socket)),
+            None => kind_of_file(thread, contents),
+        },
         watches_pipes: epoll::watched(thread, contents).is_some_and(epoll::are_few_pipes),
         kernel: wait_channel(thread, contents),
     };
@@ -55,11 +59,7 @@ fn kind_of_file(thread: &Thread<'_>, contents: &FileContents) -> Option<FileKind
         return None;
     }
     if let Ok(told) = socket::told(thread, contents) {
-        return Some(match socket::role(&told.socket) {
-            Role::Server => FileKind::ServerSocket,
-            Role::Client => FileKind::ClientSocket,
-            Role::Unknown => FileKind::Socket,
-        });
+        return Some(kind_of_socket(&told.socket));
     }
     Some(match contents.bytes(Source::Fd).ok()? {
         link if link.starts_with(b"socket:") => FileKind::Socket,
@@ -71,4 +71,12 @@ fn kind_of_file(thread: &Thread<'_>, contents: &FileContents) -> Option<FileKind
         link if link.starts_with(b"anon_inode:[") => FileKind::Events,
         _ => FileKind::Other,
     })
+}
+
+fn kind_of_socket(socket: &Socket) -> FileKind {
+    match socket::role(socket) {
+        Role::Server => FileKind::ServerSocket,
+        Role::Client => FileKind::ClientSocket,
+        Role::Unknown => FileKind::Socket,
+    }
 }

@@ -51,6 +51,45 @@ impl ProcRoot {
         self.link_at(base, name.as_cstr(), source)
     }
 
+    /// Copies `len` bytes at `address` in the memory of a task.
+    ///
+    /// # Errors
+    /// The class of the failure: [`ReadError::Dropped`] with `EIO` if there is no memory at this address.
+    pub(crate) fn copy_memory<'b>(
+        &self,
+        dir: TaskDir<'_>,
+        tid: u32,
+        address: u64,
+        len: usize,
+        buffer: &'b mut Buffer,
+    ) -> Result<&'b [u8], ReadError> {
+        let (base, name) = self.task_path(dir, tid, Source::Path.name(), None);
+        let fd = self.open_at(base, name.as_cstr(), OPEN_FILE, Some(Source::Path))?;
+        self.attempts().count(Some(Source::Path));
+        buffer.len = 0;
+        if buffer.bytes.len() < len {
+            buffer.bytes.resize(len, 0);
+        }
+        while buffer.len < len {
+            let from = address.checked_add(buffer.len as u64).filter(|from| i64::try_from(*from).is_ok());
+            let from = from.ok_or(ReadError::Dropped(Errno::IO))?;
+            let room = buffer.bytes.get_mut(buffer.len..len).unwrap_or_default();
+            let most = self.inject(Call::Read, Some(Source::Path));
+            let read = most.and_then(|most| {
+                let read = rustix::io::pread(&fd, &mut *room, from)?;
+                Ok(most.map_or(read, |most| read.min(most)))
+            });
+            match read {
+                Err(Errno::INTR) => {}
+                // The process has no memory any more.
+                Ok(0) => return Err(ReadError::Gone),
+                Err(errno) => return Err(errno.into()),
+                Ok(read) => buffer.len += read,
+            }
+        }
+        Ok(buffer.bytes())
+    }
+
     /// Reads the text that ends with a zero byte at `address` in the memory of a task, without that byte; of a longer one, the first
     /// `limit` bytes. No page beyond the end of the text is touched.
     ///

@@ -22,7 +22,15 @@ fn told(report: &Json, columns: &str) -> Vec<String> {
     let columns: Vec<&str> = columns.split(',').collect();
     let keys = report.samples(&columns).into_keys();
     // Where a connection is not known in time, `filename` is what the link says.
-    let before = ["[unread]", "[stale]", "socket:[", "anon_inode:[eventpoll]", "maybe: socket"];
+    let before = [
+        "[unread]",
+        "[stale]",
+        "socket:[",
+        "anon_inode:[eventpoll]",
+        "maybe: socket",
+        "more than 7 files",
+        "epoll: 1 socket |",
+    ];
     keys.filter(|key| !before.iter().any(|text| key.contains(text))).collect()
 }
 
