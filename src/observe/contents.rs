@@ -125,6 +125,16 @@ impl FileContents {
         self.mount = Err(Mark::Unread);
     }
 
+    /// Why it is not known what the thread waits for in poll(2) or select(2), if that was asked.
+    pub(super) fn mark_of_polled(&self) -> Option<Mark> {
+        match self.found.as_ref()? {
+            Found::Unread => Some(Mark::Unread),
+            Found::Stale => Some(Mark::Stale),
+            Found::Failed(error) => Some((*error).into()),
+            Found::Socket(_) | Found::Set(_) | Found::Only(_) | Found::Nowhere => None,
+        }
+    }
+
     /// The buffer to read `source` into.
     pub(super) fn buffer(&mut self, source: Source) -> &mut Buffer {
         &mut self.buffers[source]

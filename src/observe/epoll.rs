@@ -1,12 +1,13 @@
-//! The files that are watched by the epoll instance in the descriptor argument of a thread's system call.
+//! The files that a thread waits for: those that an epoll instance watches, or that poll(2) or select(2) was given.
 
 use std::io::Write as _;
 
-use super::contents::{Descriptor, FileContents};
+use super::contents::{Descriptor, FileContents, SystemCall};
 use super::socket::{Told, write_connection};
 use super::thread::Thread;
 use crate::kernel::EpollSet;
-use crate::tasks::lookups::{Found, KnownSet, KnownSocket};
+use crate::proc::syscall::{self, Abi};
+use crate::tasks::lookups::{Found, KnownSet, KnownSocket, Polled};
 
 /// How many files of which kind are watched.
 #[derive(Debug, Clone, Copy)]
@@ -23,17 +24,16 @@ const FEW: u32 = 7;
 
 /// The files that are watched, if a walk or a side reader has told.
 pub(super) fn watched<'a>(thread: &Thread<'_>, contents: &'a FileContents) -> Option<Watched<'a>> {
-    if !matches!(contents.descriptor, Descriptor::Fd(_)) {
-        return None;
-    }
-    let most = KnownSet::MAX_FILES;
     match &contents.found {
-        Some(Found::Set(set)) => return Some(Watched { set: *set, most, only: None }),
+        Some(Found::Set(set)) => return Some(Watched { set: *set, most: set.files(), only: None }),
         Some(Found::Only(known)) => {
             let set = KnownSet { sockets: 1, ..KnownSet::default() };
-            return Some(Watched { set, most, only: Some(known) });
+            return Some(Watched { set, most: 1, only: Some(known) });
         }
         _ => {}
+    }
+    if !matches!(contents.descriptor, Descriptor::Fd(_)) {
+        return None;
     }
     let set = match &contents.kept {
         Some(kept) => kept.epoll,
@@ -42,6 +42,31 @@ pub(super) fn watched<'a>(thread: &Thread<'_>, contents: &'a FileContents) -> Op
     let EpollSet { sockets, pipes, others, has_more } = set;
     let [sockets, pipes, others] = [sockets, pipes, others].map(u32::from);
     Some(Watched { set: KnownSet { sockets, pipes, others, has_more, ..KnownSet::default() }, most: FEW, only: None })
+}
+
+/// What poll(2) or select(2) was given; `None` in other calls. Sets of 32-bit programs and of big-endian machines are not read.
+pub(super) fn polled(call: &SystemCall) -> Option<Polled> {
+    if call.abi != Abi::native() || cfg!(target_endian = "big") {
+        return None;
+    }
+    let [first, second, third, fourth, ..] = call.args;
+    match syscall::name(call.abi, call.number)? {
+        // The kernel takes 32 bits.
+        "poll" | "ppoll" => Some(Polled::Poll { address: first, count: second & u64::from(u32::MAX) }),
+        "select" | "pselect6" => {
+            let count = u64::from(u32::try_from(first & u64::from(u32::MAX)).ok()?);
+            Some(Polled::Select { count, sets: [second, third, fourth] })
+        }
+        _ => None,
+    }
+}
+
+/// The socket, if a thread waits in poll(2) or select(2) for that alone.
+pub(super) fn only_polled<'a>(call: &SystemCall, contents: &'a FileContents) -> Option<&'a KnownSocket> {
+    match &contents.found {
+        Some(Found::Only(known)) if polled(call).is_some() => Some(known),
+        _ => None,
+    }
 }
 
 /// Whether there is more to know of a set than a walk tells.
@@ -56,11 +81,15 @@ pub(super) const fn are_few_pipes_and_others(watched: Watched<'_>) -> bool {
     sockets == 0 && pipes > 0 && files > pipes && files <= FEW && !has_more
 }
 
-/// Appends how many files of which kind are watched: `epoll: 37 sockets, 1 timer`; of one socket, its connection. As a summary,
-/// numbers above a few are a `*`.
-pub(super) fn write_set(watched: Watched<'_>, is_summary: bool, out: &mut Vec<u8>) {
+/// Appends how many files of which kind a thread waits for in a call: `epoll: 37 sockets, 1 timer`; of one socket, its connection. As a
+/// summary, numbers above a few are a `*`.
+pub(super) fn write_set(watched: Watched<'_>, call: &SystemCall, is_summary: bool, out: &mut Vec<u8>) {
     let Watched { set, most, only } = watched;
-    out.extend_from_slice(b"epoll: ");
+    out.extend_from_slice(match syscall::name(call.abi, call.number) {
+        Some("poll" | "ppoll") => b"poll: ",
+        Some("select" | "pselect6") => b"select: ",
+        _ => b"epoll: ",
+    });
     if let Some(known) = only {
         return write_connection(&Told::of(known), is_summary, out);
     }

@@ -16,9 +16,12 @@ pub(super) fn extract_filename(
     contents: &FileContents,
     row: &mut Observation,
 ) {
-    if let Err(mark) = call_with_file(thread, contents) {
-        return row.push_mark(mark);
-    }
+    let call = match call_with_file(thread, contents) {
+        Ok(call) => call,
+        Err(mark) => return row.push_mark(mark),
+    };
+    let shows_sets = matches!(form, FilenameForm::Normal | FilenameForm::Raw | FilenameForm::Summary);
+    let is_summary = form == FilenameForm::Summary;
     let fd = match contents.descriptor {
         Descriptor::Fd(fd) => fd,
         Descriptor::WorkingDirectory => return row.push_mark(Mark::WorkingDirectory),
@@ -29,15 +32,20 @@ pub(super) fn extract_filename(
                 out.push(b']');
             });
         }
-        Descriptor::None => return row.push_mark(Mark::None),
+        Descriptor::None => {
+            return match epoll::watched(thread, contents).filter(|_| shows_sets) {
+                Some(set) => row.push_text_with(|out| epoll::write_set(set, &call, is_summary, out)),
+                None => row.push_mark(contents.mark_of_polled().filter(|_| shows_sets).unwrap_or(Mark::None)),
+            };
+        }
     };
-    if matches!(form, FilenameForm::Normal | FilenameForm::Raw | FilenameForm::Summary) {
+    if shows_sets {
         // Where neither is known, the link says at least what kind of file it is.
         if let Ok(told) = socket::told(thread, contents) {
-            return row.push_text_with(|out| socket::write_connection(&told, form == FilenameForm::Summary, out));
+            return row.push_text_with(|out| socket::write_connection(&told, is_summary, out));
         }
         if let Some(set) = epoll::watched(thread, contents) {
-            return row.push_text_with(|out| epoll::write_set(set, form == FilenameForm::Summary, out));
+            return row.push_text_with(|out| epoll::write_set(set, &call, is_summary, out));
         }
     }
     contents.push_value(Source::Fd, row, |link, row| {
@@ -49,7 +57,7 @@ pub(super) fn extract_filename(
                 FilenameForm::Basename => fd_link::basename(link, out),
                 FilenameForm::Dirname => fd_link::dirname(link, out),
             }
-            if matches!(form, FilenameForm::Normal | FilenameForm::Raw | FilenameForm::Summary) {
+            if shows_sets {
                 out.extend_from_slice(match fd {
                     0 => b" (stdin)",
                     1 => b" (stdout)",

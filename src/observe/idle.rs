@@ -3,7 +3,7 @@
 use super::call::system_call;
 use super::contents::{Descriptor, FileContents};
 use super::epoll;
-use super::socket::{self, Role};
+use super::socket::{self, Role, Told};
 use super::thread::Thread;
 use crate::ask::idle::{FileKind, Sleep, Verdict, decide};
 use crate::proc::source::Source;
@@ -29,7 +29,10 @@ pub(super) fn extract_idle(thread: &Thread<'_>, contents: &FileContents, row: &m
         is_in_no_call: call.as_ref().err() == Some(&Mark::KernelDirect),
         args: call.as_ref().map_or([0; 6], |call| call.args),
         sp: call.as_ref().map_or(0, |call| call.sp),
-        file: kind_of_file(thread, contents),
+        file: match call.ok().and_then(|call| epoll::only_polled(&call, contents)) {
+            Some(known) => Some(kind_of_socket(&Told::of(known), thread.tgid)),
+            None => kind_of_file(thread, contents),
+        },
         watches_pipes: epoll::watched(thread, contents).map(epoll::are_few_pipes_and_others),
         kernel: wait_channel(thread, contents),
     };
@@ -57,11 +60,7 @@ fn kind_of_file(thread: &Thread<'_>, contents: &FileContents) -> Option<FileKind
         return None;
     }
     if let Ok(told) = socket::told(thread, contents) {
-        return Some(match told.role(thread.tgid) {
-            Role::Server => FileKind::ServerSocket,
-            Role::Client => FileKind::ClientSocket,
-            Role::Unknown => FileKind::Socket,
-        });
+        return Some(kind_of_socket(&told, thread.tgid));
     }
     Some(match contents.bytes(Source::Fd).ok()? {
         link if link.starts_with(b"socket:") => FileKind::Socket,
@@ -76,4 +75,12 @@ fn kind_of_file(thread: &Thread<'_>, contents: &FileContents) -> Option<FileKind
 
 fn is_in(link: &[u8], places: &[&[u8]]) -> bool {
     places.iter().any(|place| link.starts_with(place))
+}
+
+fn kind_of_socket(told: &Told<'_>, tgid: u32) -> FileKind {
+    match told.role(tgid) {
+        Role::Server => FileKind::ServerSocket,
+        Role::Client => FileKind::ClientSocket,
+        Role::Unknown => FileKind::Socket,
+    }
 }

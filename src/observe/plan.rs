@@ -32,11 +32,14 @@ pub(crate) fn asks_about_descriptors(plan: &Plan) -> bool {
     plan.columns.iter().any(|column| matches!(column.extract, Extract::Socket(_)) || counts_sets(column))
 }
 
-/// Whether the column shows what an epoll instance watches, or depends on it.
+/// Whether the column shows which files a thread waits for.
+const fn shows_sets(column: &Column) -> bool {
+    matches!(column.extract, Extract::Filename(FilenameForm::Normal | FilenameForm::Raw | FilenameForm::Summary))
+}
+
+/// Whether the column shows that, or depends on it.
 const fn counts_sets(column: &Column) -> bool {
-    let is_filename =
-        matches!(column.extract, Extract::Filename(FilenameForm::Normal | FilenameForm::Raw | FilenameForm::Summary));
-    is_filename || matches!(column.extract, Extract::Idle)
+    shows_sets(column) || matches!(column.extract, Extract::Idle)
 }
 
 /// Of which sockets a column shows the process at the other end.
@@ -71,7 +74,9 @@ pub(super) struct ObservePlan {
     pub(super) asks_about_descriptors: bool,
     /// Of which sockets the process at the other end is shown.
     pub(super) peer: PeerWanted,
-    /// Whether a column depends on what an epoll instance watches.
+    /// Whether a column shows which files threads wait for.
+    pub(super) shows_sets: bool,
+    /// Whether a column shows that or depends on it.
     pub(super) counts_sets: bool,
     /// The first slot of a column about the descriptor of the system call.
     descriptor_start: usize,
@@ -96,6 +101,7 @@ impl ObservePlan {
             needs_name: any(Column::is_comm),
             asks_about_descriptors: context.lookups.is_some() && asks_about_descriptors(&run),
             peer: peer_wanted(columns),
+            shows_sets: any(shows_sets),
             counts_sets: any(counts_sets),
             descriptor_start: first_from(Source::Fd),
             files_start: first_from(Source::Comm),

@@ -65,7 +65,10 @@ impl ThreadReader {
 
     /// What the thread waits on, if the link or a walk says too little of it.
     fn unknown_subject(&self, plan: &ObservePlan, thread: &Thread<'_>) -> Option<Subject> {
-        let Descriptor::Fd(fd) = self.contents.descriptor else { return None };
+        let Descriptor::Fd(fd) = self.contents.descriptor else {
+            let call = system_call(thread, &self.contents).ok().filter(|_| plan.counts_sets)?;
+            return epoll::polled(&call).map(Subject::Polled);
+        };
         if let Some(file) = open_file(thread, &self.contents)
             && let Some(socket) = file.socket
         {
@@ -73,7 +76,7 @@ impl ThreadReader {
             return Some(Subject::Socket { inode: file.inode, ends });
         }
         if let Some(set) = thread.record.and_then(|record| record.epoll()) {
-            return (plan.counts_sets && epoll::is_worth_asking(set)).then_some(Subject::Epoll { fd });
+            return (plan.shows_sets && epoll::is_worth_asking(set)).then_some(Subject::Epoll { fd });
         }
         let link = self.contents.bytes(Source::Fd).ok()?;
         if let Some(number) = link.strip_prefix(b"socket:[").and_then(|rest| rest.strip_suffix(b"]")) {

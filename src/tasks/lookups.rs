@@ -18,7 +18,7 @@ mod readers;
 mod request;
 mod wait;
 
-pub(crate) use descriptors::{Found, KnownSet, KnownSocket, Peer, PeerWanted, Question, Subject};
+pub(crate) use descriptors::{Found, KnownSet, KnownSocket, Peer, PeerWanted, Polled, Question, Subject};
 pub(crate) use held::HeldText;
 pub(crate) use mounts::{AwaitedMount, Mount, MountStatus, MountView};
 pub(crate) use path::{PathAnswer, PathRequest};

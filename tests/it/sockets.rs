@@ -6,7 +6,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::os::linux::net::SocketAddrExt as _;
 use std::os::unix::net::{SocketAddr as UnixAddr, UnixDatagram, UnixListener, UnixStream};
 
-use rustix::event::epoll;
+use rustix::event::{PollFd, PollFlags, epoll};
 
 use crate::support::child::{Running, command, has_program, is_root};
 use crate::support::dir::Dir;
@@ -22,7 +22,15 @@ fn told(report: &Json, columns: &str) -> Vec<String> {
     let columns: Vec<&str> = columns.split(',').collect();
     let keys = report.samples(&columns).into_keys();
     // Where a connection is not known in time, `filename` is what the link says.
-    let before = ["[unread]", "[stale]", "socket:[", "anon_inode:[eventpoll]", "maybe: socket"];
+    let before = [
+        "[unread]",
+        "[stale]",
+        "socket:[",
+        "anon_inode:[eventpoll]",
+        "maybe: socket",
+        "more than 7 files",
+        "epoll: 1 socket |",
+    ];
     keys.filter(|key| !before.iter().any(|text| key.contains(text))).collect()
 }
 
@@ -184,6 +192,54 @@ fn an_epoll_instance_shows_what_it_watches() {
         assert_eq!(sums, ["epoll: * sockets, 1 timer, 1 event"], "{scan}");
     }
     drop(server);
+}
+
+#[test]
+fn poll_and_select_show_what_they_wait_for() {
+    let service = (2_000..32_000).find_map(|port| TcpListener::bind(("127.0.0.1", port)).ok()).unwrap();
+    let client = TcpStream::connect(service.local_addr().unwrap()).unwrap();
+    let (server, here) = service.accept().unwrap();
+    let there = service.local_addr().unwrap();
+    let (pipe, timer) = (std::io::pipe().unwrap(), timer());
+    let (one, other) = UnixStream::pair().unwrap();
+    let poll = |name: &str, files: Vec<OwnedFd>| {
+        blocked(name, move || {
+            let mut entries: Vec<PollFd<'_>> = files.iter().map(|file| PollFd::new(file, PollFlags::IN)).collect();
+            let _ = rustix::event::poll(&mut entries, None);
+        });
+    };
+    poll("po-client", vec![client.try_clone().unwrap().into()]);
+    poll("po-server", vec![server.try_clone().unwrap().into()]);
+    poll("po-many", vec![one.try_clone().unwrap().into(), other.into(), pipe.0.try_clone().unwrap().into(), timer]);
+    poll("po-none", Vec::new());
+    let mut running = None;
+    if has_program("bash") {
+        // Its `read` with a time limit waits in select, or in poll.
+        let script = format!("exec 3<>/dev/tcp/{}/{}; read -t 60 -u 3 line", there.ip(), there.port());
+        running = Some(Running::start(command("bash").args(["-c", &script])));
+    }
+    for scan in scans() {
+        let columns = "comm2,filename,idle";
+        let expected = [
+            format!("po-client | poll: tcp {here}->{there} | no: server"),
+            "po-many | poll: 2 sockets, 1 pipe, 1 timer | yes: poll".to_owned(),
+            "po-none | poll: nothing | yes: poll".to_owned(),
+            format!("po-server | poll: tcp {there}->{here} | yes: poll"),
+        ];
+        let late = |key: &String| !key.contains("poll: 1 socket |");
+        let shown = told(&look(scan, "po-.*", &["-g", columns]), columns).into_iter().filter(late);
+        assert_eq!(shown.collect::<Vec<_>>(), expected, "{scan}");
+        let Some(bash) = &running else { continue };
+        let pid = bash.pid().to_string();
+        let syscall = format!("/proc/{pid}/syscall");
+        let waits = ["7 ", "23 ", "270 ", "271 "];
+        let number = || std::fs::read_to_string(&syscall).unwrap();
+        wait_until("bash waits", || waits.iter().any(|wait| number().starts_with(wait)));
+        let report = json::sample(&["-p", &pid, "-a", "--scan", scan, "-d", "0.5", "-g", "filename"]);
+        let told = told(&report, "filename");
+        assert!(matches!(&told[..], [row] if row.contains(&format!("->{there}"))), "{scan} {told:?}");
+    }
+    drop((service, client, server, one, pipe));
 }
 
 fn timer() -> OwnedFd {

@@ -60,7 +60,12 @@ fn postgresql_blocked_on_a_row_beside_idle_sessions() {
         ("launcher, not known", epoll(1, 0xea5d, None), "yes: poll"),
         ("postmaster", wait(b"pselect6", [7, 0, 0, 0, 0, 0], b"poll_schedule_timeout.constprop.0"), "yes: poll"),
         ("lightweight lock", futex(0x189, 0, 0), "maybe: condition"),
-        ("psql that waits for its answer", poll(1, ENDLESS), "maybe: one file"),
+        (
+            "psql that waits for its answer",
+            Sleep { file: Some(FileKind::ClientSocket), ..poll(1, ENDLESS) },
+            "no: server",
+        ),
+        ("the same, of which it is not known what it waits for", poll(1, ENDLESS), "maybe: one file"),
         ("psql without a terminal", read(b"read", FileKind::Pipe, b"anon_pipe_read"), "no: pipe"),
         ("psql at a terminal", read(b"read", FileKind::Terminal, b"wait_woken"), "yes: terminal"),
     ]);

@@ -25,6 +25,8 @@ const WRITES: &[&str] = &[
 ];
 const POLLS: &[&str] =
     &["epoll_wait", "epoll_pwait", "epoll_pwait2", "poll", "ppoll", "select", "pselect6", "_newselect"];
+/// Those that are told with each call what to wait for.
+const ONE_TIME_POLLS: &[&str] = &["poll", "ppoll", "select", "pselect6"];
 const SLEEPS: &[&str] = &["nanosleep", "clock_nanosleep", "pause", "rt_sigtimedwait", "rt_sigsuspend", "sigsuspend"];
 /// `F_SETLKW` and `F_OFD_SETLKW`, which wait for a lock.
 const LOCK_COMMANDS: &[u64] = &[7, 38];
@@ -214,6 +216,18 @@ pub(crate) static RULES: &[Rule] = &[
         Verdict::Maybe,
         "wake-up",
         "the same, or an event loop: which files it watches is not known",
+    ),
+    rule(
+        Occasion::Files(ONE_TIME_POLLS, &[FileKind::ClientSocket]),
+        Verdict::No,
+        "server",
+        "it waits for one connection and nothing else, of which it is the client: a server has not answered",
+    ),
+    rule(
+        Occasion::Files(ONE_TIME_POLLS, &[FileKind::ServerSocket]),
+        Verdict::Yes,
+        "client",
+        "it waits for one connection and nothing else, of which it is the server: a client has asked for nothing",
     ),
     rule(
         Occasion::PollOfOne,

@@ -88,11 +88,12 @@ fn markdown() -> String {
            show counters, which are taken for a lock at 2; those of glibc at 3 too.\n\
          - **Rust's `RwLock`** is `maybe`: it has no value of its own. So is `pthread_rwlock_t` of musl while a thread writes.\n\
          - **poll of one file** is how a client waits for its server (`psql`, `mariadb`), and how a server may wait for its client. Which\n\
-           file it is, is in the program's memory: `maybe`, but for limits of an hour and more, which idle connections of servers have.\n\
+           file it is, is in the program's memory, where psn looks if it has the right to. Where it has not, it is `maybe`, but for limits\n\
+           of an hour and more, which idle connections of servers have.\n\
          - **Event loops** count as idle, but for those that only their own program can wake. So PostgreSQL's waits for heavyweight\n\
            locks (rows, tables) are told from its idle sessions, which watch a client; its background workers have time limits. A\n\
            proxy (nginx) whose upstream does not answer is in its event loop like an idle one, and so is a client that polls for\n\
-           several files (curl) or waits by epoll or select; so is a session of PostgreSQL that waits for another server (postgres_fdw).\n\
+           several files (curl) or waits by epoll; so is a session of PostgreSQL that waits for another server (postgres_fdw).\n\
          - **A background worker that waits for its own program without a limit** counts as waiting, if it does so by an epoll of a pipe and\n\
            another file, for one event at a time. Event loops take many at once; those of Node.js also watch a pipe and another file.\n\
          - **What an epoll instance watches** is told by the kernel's walk. Where it is not known, as may be through `/proc`, a wait without a limit for\n\

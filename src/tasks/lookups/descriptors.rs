@@ -1,5 +1,5 @@
 //! What threads wait on, where the link of a descriptor does not say enough: the ends of a socket, the files that an epoll instance
-//! watches.
+//! watches, or that poll(2) and select(2) were given.
 //!
 //! The lanes put questions while they visit threads. When the pass is over, one reader answers all questions of the tick together
 //! ([`visit`]): so each table of sockets is read once for all of them.
@@ -13,6 +13,7 @@ mod answers;
 mod batch;
 mod budget;
 mod owners;
+mod polled;
 mod question;
 mod sets;
 mod tables;
@@ -20,4 +21,4 @@ mod visit;
 mod watch;
 
 pub(super) use batch::{Batch, Descriptors};
-pub(crate) use question::{Found, KnownSet, KnownSocket, Peer, PeerWanted, Question, Subject};
+pub(crate) use question::{Found, KnownSet, KnownSocket, Peer, PeerWanted, Polled, Question, Subject};

@@ -15,6 +15,17 @@ pub(crate) enum Subject {
     Socket { inode: u64, ends: Option<(SocketAddr, SocketAddr)> },
     /// The epoll instance behind this descriptor.
     Epoll { fd: u32 },
+    /// The files that poll(2) or select(2) waits for.
+    Polled(Polled),
+}
+
+/// The arguments of poll(2) or select(2), and of their like.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Polled {
+    /// Where the entries are, and how many.
+    Poll { address: u64, count: u64 },
+    /// The highest descriptor and one, and where the bits of each set are; 0 for none.
+    Select { count: u64, sets: [u64; 3] },
 }
 
 /// Of which sockets the process at the other end is wanted.
@@ -62,7 +73,7 @@ pub(crate) struct KnownSocket {
     pub(crate) is_current: bool,
 }
 
-/// How many files an epoll instance watches, by kind. Timers are timerfds, events eventfds and signalfds.
+/// How many files a thread waits for, by an epoll instance or in poll(2) or select(2), by kind. Timers are timerfds, events eventfds and signalfds.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct KnownSet {
     pub(crate) sockets: u32,
@@ -77,6 +88,8 @@ pub(crate) struct KnownSet {
 impl KnownSet {
     /// No more files of a set are counted.
     pub(crate) const MAX_FILES: u32 = 4096;
+    /// Of a set of poll(2) or select(2) no more.
+    pub(crate) const MAX_POLLED: u32 = 64;
 
     /// How many files were counted.
     pub(crate) const fn files(&self) -> u32 {
@@ -89,7 +102,7 @@ impl KnownSet {
 pub(crate) enum Found {
     Socket(Arc<KnownSocket>),
     Set(KnownSet),
-    /// An epoll instance that watches one socket, and nothing else.
+    /// A set of one socket and nothing else.
     Only(Arc<KnownSocket>),
     /// It was not read yet.
     Unread,

@@ -123,7 +123,7 @@ impl Sets {
 }
 
 /// Counts one of the other files by its link.
-fn count_other(set: &mut KnownSet, link: &[u8]) {
+pub(super) fn count_other(set: &mut KnownSet, link: &[u8]) {
     let count = match link {
         b"anon_inode:[timerfd]" => &mut set.timers,
         b"anon_inode:[eventfd]" | b"anon_inode:[signalfd]" => &mut set.events,

@@ -9,7 +9,8 @@ use std::time::{Duration, Instant};
 use super::answers::Answers;
 use super::budget::Budget;
 use super::owners::{Owner, Owners};
-use super::question::{Found, KnownSocket, Peer, PeerWanted, Question, Subject};
+use super::polled;
+use super::question::{Found, KnownSocket, Peer, PeerWanted, Polled, Question, Subject};
 use super::sets::{ReadSet, Sets};
 use super::tables::{Namespaces, STREAM, Step, TCP};
 use super::watch::Watch;
@@ -54,7 +55,7 @@ struct Asked {
     is_confirmed: bool,
     /// The thread's network namespace.
     namespace: Option<u64>,
-    /// The inode of the one socket that an epoll instance watches.
+    /// The inode of the one socket of a set.
     only: Option<u64>,
     socket: Option<KnownSocket>,
     /// The inode of the socket at the other end, if its owner is wanted, and the network namespace.
@@ -78,16 +79,16 @@ impl Asked {
     const fn inode(&self) -> Option<u64> {
         match self.question.subject {
             Subject::Socket { inode, .. } => Some(inode),
-            Subject::Epoll { .. } => self.only,
+            Subject::Epoll { .. } | Subject::Polled(_) => self.only,
         }
     }
 
-    /// Notes that the socket is not known. Of an epoll instance it is known nevertheless that it watches one socket.
+    /// Notes that the socket is not known. Of a set it is known nevertheless that it has one socket.
     fn fail(&mut self, found: Found) {
         match self.question.subject {
             Subject::Socket { .. } => self.found = found,
             // It is asked for again if there is more to be known.
-            Subject::Epoll { .. } => self.is_confirmed &= found.is_final(),
+            Subject::Epoll { .. } | Subject::Polled(_) => self.is_confirmed &= found.is_final(),
         }
     }
 
@@ -139,8 +140,10 @@ impl Visitor {
         }
         self.namespaces.drop_if_full();
         for asked in &mut asked {
-            if let Subject::Epoll { fd } = asked.question.subject {
-                self.count_set(asked, fd, watch)?;
+            match asked.question.subject {
+                Subject::Epoll { fd } => self.count_set(asked, fd, watch)?,
+                Subject::Polled(polled) => self.count_polled(asked, polled, watch)?,
+                Subject::Socket { .. } => {}
             }
         }
         self.tell_namespaces(&mut asked, watch)?;
@@ -302,6 +305,30 @@ impl Visitor {
             }
             Ok(_) => Found::Stale,
             Err(found) => found,
+        };
+        Some(())
+    }
+
+    /// Counts the files that a thread waits for in poll(2) or select(2).
+    fn count_polled(&mut self, asked: &mut Asked, polled: Polled, watch: &Watch<'_>) -> Option<()> {
+        let Self { root, budget, buffer, health, .. } = self;
+        if !budget.has_left() {
+            return Some(());
+        }
+        let of = asked.question.of;
+        watch.enter(of.tgid)?;
+        let read = budget.spend(|| polled::read(root, of, polled, buffer, health));
+        watch.leave()?;
+        asked.is_confirmed = self.confirms(&asked.question, watch)?;
+        asked.found = match read {
+            Ok(Some(ReadSet { set, only })) if asked.is_confirmed => {
+                asked.only = only;
+                Found::Set(set)
+            }
+            Ok(Some(_)) => Found::Stale,
+            // It is looked for again at the next tick.
+            Ok(None) => Found::Unread,
+            Err(error) => Found::Failed(error),
         };
         Some(())
     }
