@@ -73,6 +73,7 @@ impl ThreadReader {
             PathWanted::Awaited(request) => match request.answer() {
                 Some(PathAnswer::Known(text)) => Ok(Arc::clone(text)),
                 Some(PathAnswer::Failed(error)) => Err((*error).into()),
+                Some(PathAnswer::NotInMemory) => Err(Mark::Unread),
                 Some(PathAnswer::Moved) | None => Err(Mark::Stale),
             },
         };

@@ -1,13 +1,15 @@
-//! Memory of another process, and what it sees of the file system: `mem`, `fdinfo`, `ns/mnt`, `root`.
+//! Memory of another process, and what it sees of the file system: `mem`, `pagemap`, `fdinfo`, `ns/mnt`, `root`.
 //!
-//! Reading `mem` faults pages in, and can block as long as a page takes: on a swap device, a userfaultfd, a FUSE file that is
-//! mapped. Whoever reads it does so beside the sampling.
+//! Reading `mem` where a page is not in memory fetches the page, and waits for that without end and so that not even a kill ends it
+//! (`mem_rw` in the kernel's `fs/proc/base.c`): for a swap device, a userfaultfd, a FUSE or NFS file that is mapped. So
+//! `pagemap` is asked first, and only pages that are in memory are read. Both take the memory lock of the process, whose holder may be
+//! stuck; that wait ends with psn. Whoever reads them does so beside the sampling.
 //!
-//! process_vm_readv(2) would do the same, with the same rights. It takes a process by its number in psn's own PID namespace, so it is
-//! of no use under another proc root, and needs code that is not safe in the sense of Rust. And an open `mem` stays that of the memory
-//! that was there when it was opened, also after an exec.
+//! process_vm_readv(2) takes a process by its number in psn's own PID namespace, so it is of no use under another proc root, and needs
+//! code that is not safe in the sense of Rust. Its wait for the memory lock does not end with psn. And an open `mem` stays that of
+//! the memory that was there when it was opened, also after an exec.
 
-use std::os::fd::AsFd as _;
+use std::os::fd::{AsFd as _, OwnedFd};
 
 use rustix::io::Errno;
 
@@ -18,6 +20,18 @@ use crate::proc::open::OPEN_FILE;
 use crate::proc::root::ProcRoot;
 use crate::proc::source::Source;
 use crate::proc::task::TaskDir;
+
+/// Which pages of a process are in memory, 8 bytes each.
+const PAGEMAP: &str = "pagemap";
+
+/// Where what is read of a memory ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum MemoryEnd {
+    /// Before the first zero byte.
+    Zero,
+    /// At the limit.
+    Length,
+}
 
 impl ProcRoot {
     /// Reads `task/TID/fdinfo/N`.
@@ -51,50 +65,11 @@ impl ProcRoot {
         self.link_at(base, name.as_cstr(), source)
     }
 
-    /// Copies `len` bytes at `address` in the memory of a task.
+    /// Reads the text that ends with a zero byte at `address` in the memory of a task, without that byte; `None` if a page that it
+    /// lies on is not in memory. No page beyond the end of the text is touched.
     ///
     /// # Errors
-    /// The class of the failure: [`ReadError::Dropped`] with `EIO` if there is no memory at this address.
-    pub(crate) fn copy_memory<'b>(
-        &self,
-        dir: TaskDir<'_>,
-        tid: u32,
-        address: u64,
-        len: usize,
-        buffer: &'b mut Buffer,
-    ) -> Result<&'b [u8], ReadError> {
-        let (base, name) = self.task_path(dir, tid, Source::Path.name(), None);
-        let fd = self.open_at(base, name.as_cstr(), OPEN_FILE, Some(Source::Path))?;
-        self.attempts().count(Some(Source::Path));
-        buffer.len = 0;
-        if buffer.bytes.len() < len {
-            buffer.bytes.resize(len, 0);
-        }
-        while buffer.len < len {
-            let from = address.checked_add(buffer.len as u64).filter(|from| i64::try_from(*from).is_ok());
-            let from = from.ok_or(ReadError::Dropped(Errno::IO))?;
-            let room = buffer.bytes.get_mut(buffer.len..len).unwrap_or_default();
-            let most = self.inject(Call::Read, Some(Source::Path));
-            let read = most.and_then(|most| {
-                let read = rustix::io::pread(&fd, &mut *room, from)?;
-                Ok(most.map_or(read, |most| read.min(most)))
-            });
-            match read {
-                Err(Errno::INTR) => {}
-                // The process has no memory any more.
-                Ok(0) => return Err(ReadError::Gone),
-                Err(errno) => return Err(errno.into()),
-                Ok(read) => buffer.len += read,
-            }
-        }
-        Ok(buffer.bytes())
-    }
-
-    /// Reads the text that ends with a zero byte at `address` in the memory of a task, without that byte; of a longer one, the first
-    /// `limit` bytes. No page beyond the end of the text is touched.
-    ///
-    /// # Errors
-    /// The class of the failure: [`ReadError::Dropped`] with `EIO` if there is no memory at this address,
+    /// The class of the failure: [`ReadError::Dropped`] with `EIO` if the task has no memory at this address, and
     /// [`ReadError::Malformed`] if no zero byte follows within `limit` bytes.
     pub(crate) fn read_memory<'b>(
         &self,
@@ -103,9 +78,41 @@ impl ProcRoot {
         address: u64,
         limit: usize,
         buffer: &'b mut Buffer,
-    ) -> Result<&'b [u8], ReadError> {
-        let (base, name) = self.task_path(dir, tid, Source::Path.name(), None);
-        let fd = self.open_at(base, name.as_cstr(), OPEN_FILE, Some(Source::Path))?;
+    ) -> Result<Option<&'b [u8]>, ReadError> {
+        self.read_pages(dir, tid, address, limit, MemoryEnd::Zero, buffer)
+    }
+
+    /// Copies `len` bytes at `address` in the memory of a task; `None` if a page of them is not in memory.
+    ///
+    /// # Errors
+    /// The class of the failure: [`ReadError::Dropped`] with `EIO` if the task has no memory at this address.
+    pub(crate) fn copy_memory<'b>(
+        &self,
+        dir: TaskDir<'_>,
+        tid: u32,
+        address: u64,
+        len: usize,
+        buffer: &'b mut Buffer,
+    ) -> Result<Option<&'b [u8]>, ReadError> {
+        self.read_pages(dir, tid, address, len, MemoryEnd::Length, buffer)
+    }
+
+    /// Reads at `address` in the memory of a task, page by page, up to `limit` bytes; `None` if a page is not in memory.
+    fn read_pages<'b>(
+        &self,
+        dir: TaskDir<'_>,
+        tid: u32,
+        address: u64,
+        limit: usize,
+        until: MemoryEnd,
+        buffer: &'b mut Buffer,
+    ) -> Result<Option<&'b [u8]>, ReadError> {
+        let open = |file| {
+            let (base, name) = self.task_path(dir, tid, file, None);
+            self.open_at(base, name.as_cstr(), OPEN_FILE, Some(Source::Path))
+        };
+        let pages = open(PAGEMAP)?;
+        let memory = open(Source::Path.name())?;
         self.attempts().count(Some(Source::Path));
         buffer.len = 0;
         if buffer.bytes.len() < limit {
@@ -120,28 +127,50 @@ impl ProcRoot {
             let end = limit.min(buffer.len + to_page_end);
             let room = buffer.bytes.get_mut(buffer.len..end).unwrap_or_default();
             if room.is_empty() {
-                return Err(ReadError::Malformed);
+                return match until {
+                    MemoryEnd::Zero => Err(ReadError::Malformed),
+                    MemoryEnd::Length => Ok(Some(buffer.bytes())),
+                };
             }
-            let most = self.inject(Call::Read, Some(Source::Path));
-            let read = most.and_then(|most| {
-                let read = rustix::io::pread(&fd, &mut *room, from)?;
-                Ok(most.map_or(read, |most| read.min(most)))
-            });
-            match read {
-                Err(Errno::INTR) => continue,
-                // The process has no memory any more.
-                Ok(0) => return Err(ReadError::Gone),
-                Err(errno) => return Err(errno.into()),
-                Ok(read) => {
-                    let end = memchr::memchr(0, room.get(..read).unwrap_or_default());
-                    buffer.len += end.unwrap_or(read);
-                    if end.is_some() {
-                        break;
-                    }
-                }
+            if !self.is_in_memory(&pages, from / page)? {
+                return Ok(None);
+            }
+            // The process may have no memory any more.
+            let read = self.read_piece(&memory, from, room)?.ok_or(ReadError::Gone)?;
+            let zero = || memchr::memchr(0, room.get(..read).unwrap_or_default());
+            let end = if until == MemoryEnd::Zero { zero() } else { None };
+            buffer.len += end.unwrap_or(read);
+            if end.is_some() {
+                return Ok(Some(buffer.bytes()));
             }
         }
-        Ok(buffer.bytes())
+    }
+
+    /// Whether a page of the process is in memory, by its number.
+    fn is_in_memory(&self, pages: &OwnedFd, number: u64) -> Result<bool, ReadError> {
+        /// The page is in memory (`PM_PRESENT`).
+        const PRESENT: u64 = 1 << 63;
+        let mut entry = [0; 8];
+        match self.read_piece(pages, number * 8, &mut entry)? {
+            Some(8) => Ok(u64::from_ne_bytes(entry) & PRESENT != 0),
+            // The file ends at the end of the address space.
+            _ => Err(ReadError::Dropped(Errno::IO)),
+        }
+    }
+
+    /// Reads once; `None` at the end of the file.
+    fn read_piece(&self, file: &OwnedFd, from: u64, room: &mut [u8]) -> Result<Option<usize>, ReadError> {
+        loop {
+            let result = self.inject(Call::Read, Some(Source::Path)).and_then(|most| {
+                let read = rustix::io::pread(file, &mut *room, from)?;
+                Ok(most.map_or(read, |most| read.min(most)))
+            });
+            match result {
+                Err(Errno::INTR) => {}
+                Err(errno) => return Err(errno.into()),
+                Ok(read) => return Ok((read > 0).then_some(read)),
+            }
+        }
     }
 }
 
@@ -150,11 +179,12 @@ mod tests {
     use super::*;
     use crate::proc::open::DEFAULT_ROOT;
 
-    fn read(address: u64) -> Result<Vec<u8>, ReadError> {
+    fn read(address: u64) -> Result<Option<Vec<u8>>, ReadError> {
         let root = ProcRoot::open(DEFAULT_ROOT.as_ref()).unwrap();
         let (tgid, tid) = (std::process::id(), rustix::thread::gettid().as_raw_nonzero().get().unsigned_abs());
         let mut buffer = Buffer::default();
-        root.read_memory(TaskDir { tgid, dir: None }, tid, address, 4096, &mut buffer).map(<[u8]>::to_vec)
+        root.read_memory(TaskDir { tgid, dir: None }, tid, address, 4096, &mut buffer)
+            .map(|text| text.map(<[u8]>::to_vec))
     }
 
     #[test]
@@ -166,7 +196,7 @@ mod tests {
         for (from, len) in [(0, 0), (5, 1), (5, 200), (boundary - 3, 3), (boundary - 3, 10), (boundary - 1, 4095)] {
             memory.fill(b'x');
             memory[from + len] = 0;
-            assert_eq!(read((start + from) as u64), Ok(vec![b'x'; len]), "{len} bytes");
+            assert_eq!(read((start + from) as u64), Ok(Some(vec![b'x'; len])), "{len} bytes");
         }
         memory.fill(b'x');
         assert_eq!(read(start as u64), Err(ReadError::Malformed), "no end within 4,096 bytes");
@@ -175,7 +205,21 @@ mod tests {
     #[test]
     fn where_no_memory_is_there_is_no_text() {
         for address in [0, 8, 0x7fff_ffff_f000, 1 << 60, u64::MAX - 4, i64::MAX as u64] {
-            assert!(matches!(read(address), Err(ReadError::Dropped(Errno::IO))), "{address:#x}: {:?}", read(address));
+            let told = read(address);
+            assert!(matches!(told, Ok(None) | Err(ReadError::Dropped(Errno::IO))), "{address:#x}: {told:?}");
         }
+    }
+
+    #[test]
+    fn no_page_is_fetched() {
+        let page = rustix::param::page_size();
+        // Large enough that it is mapped for itself, and not in memory before it is written to.
+        let mut memory = vec![0_u8; 64 << 20];
+        let middle = (memory.as_ptr() as usize + (32 << 20)).next_multiple_of(page);
+        let at = middle - memory.as_ptr() as usize;
+        assert_eq!(read(middle as u64), Ok(None));
+        assert_eq!(read(middle as u64), Ok(None), "the first read has not fetched it");
+        memory[at] = b'x';
+        assert_eq!(read(middle as u64), Ok(Some(b"x".to_vec())));
     }
 }

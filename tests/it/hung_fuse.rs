@@ -270,10 +270,10 @@ fn lives(pid: u32) -> bool {
 #[test]
 fn nothing_is_left_of_what_hung_however_its_owner_ends() {
     let Some(Host { hang, .. }) = Host::start() else { return };
-    let Hang { holder, execer, .. } = hang;
-    assert!(lives(holder) && lives(execer));
+    let victims = [hang.holder, hang.execer, hang.caller, hang.locker];
+    assert!(victims.into_iter().all(lives));
     drop(hang);
-    assert!(!lives(holder) && !lives(execer), "let go");
+    assert!(!victims.into_iter().any(lives), "let go");
 
     // A killed owner cannot release anything.
     let program = storm::find_program().unwrap();
@@ -281,11 +281,11 @@ fn nothing_is_left_of_what_hung_however_its_owner_ends() {
     owner.arg("-c").arg("\"$0\" --hang $$; :").arg(program).stdin(Stdio::piped());
     let owner = Running::start(&mut owner);
     let mut pids = Vec::new();
-    wait_until("both hang", || {
+    wait_until("all hang", || {
         pids = owner.said().split_whitespace().map(|pid| pid.parse::<u32>().unwrap()).collect();
-        pids.len() == 2
+        pids.len() == 4
     });
     assert!(comes_to_block(pids[0], "cmdline") && comes_to_block(pids[1], "stat"));
     owner.signal(Signal::KILL);
-    wait_until("both have ended", || !pids.iter().any(|pid| lives(*pid)));
+    wait_until("all have ended", || !pids.iter().any(|pid| lives(*pid)));
 }

@@ -75,6 +75,9 @@ mod faults;
 #[path = "../hostile/mod.rs"]
 mod hostile;
 
+/// The path that a call was given, and the mount of its file.
+mod lookups;
+
 /// Readers that get stuck on named pipes.
 mod hung;
 

@@ -72,9 +72,10 @@ const fn remarks(source: Source) -> &'static str {
              the thread is still in the same wait when it has been read: the same line in `syscall`, the same count of switches.\n\
              Otherwise, or if there was no answer in time, it is `[stale]`. A relative path stays relative. Of calls with two paths it\n\
              is the first that the kernel looks up (`rename`: the old name), of `symlink` the link, of `mount` the mount point. `-` stands for\n\
-             all other calls, and for an empty path. `[dropped]` means that there is no memory at the address, `[malformed]` that no\n\
-             end was found within 4,096 bytes, `[blocked]` that the process blocks its readers. The kernel has copied the path when the\n\
-             call began; what another thread has written over it since is what psn sees. All paths together take up to 16 MiB.\n"
+             all other calls, and for an empty path. `[unread]` means that the path lies on a page that is not in memory now (swapped out, or of\n\
+             a file): psn fetches no page. `[malformed]` means that no end was found within 4,096 bytes, `[blocked]` that the process\n\
+             blocks its readers. The kernel has copied the path when the call began; what another thread has written over it since\n\
+             is what psn sees. All paths together take up to 16 MiB.\n"
         }
         Source::Cgroup => {
             "\n`container` is searched for on every line of the file, because a host may use both versions of control groups. `--where`\n\

@@ -23,6 +23,8 @@ const PATH_BYTES: usize = 4096;
 pub(crate) enum PathAnswer {
     /// The path.
     Known(Arc<HeldText>),
+    /// The page that it lies on is not in memory.
+    NotInMemory,
     /// The thread is not in that wait any more.
     Moved,
     /// It could not be read.
@@ -51,7 +53,8 @@ impl PathRequest {
 /// The path of a wait.
 fn path(wait: &CallWait, known: &KnownPaths, files: &mut LookupFiles<'_>) -> PathAnswer {
     let dir = TaskDir { tgid: wait.tgid, dir: None };
-    let text = files.root.read_memory(dir, wait.tid, wait.address, PATH_BYTES, files.buffer).map(<[u8]>::to_vec);
+    let text = files.root.read_memory(dir, wait.tid, wait.address, PATH_BYTES, files.buffer);
+    let text = text.map(|text| text.map(<[u8]>::to_vec));
     files.health.record(Source::Path, &text);
     let is_same = match text {
         // Then nothing was read that could belong to another wait.
@@ -61,7 +64,8 @@ fn path(wait: &CallWait, known: &KnownPaths, files: &mut LookupFiles<'_>) -> Pat
     match (is_same, text) {
         (Err(error), _) | (Ok(true), Err(error)) => PathAnswer::Failed(error),
         (Ok(false), _) => PathAnswer::Moved,
-        (Ok(true), Ok(text)) => match known.keep(*wait, &text) {
+        (Ok(true), Ok(None)) => PathAnswer::NotInMemory,
+        (Ok(true), Ok(Some(text))) => match known.keep(*wait, &text) {
             Some(text) => PathAnswer::Known(text),
             None => PathAnswer::Failed(ReadError::Dropped(rustix::io::Errno::NOMEM)),
         },

@@ -1,4 +1,4 @@
-//! A file system of one file that answers requests until it is told to stop answering. It speaks as much of the FUSE
+//! A file system of three files that answers requests until it is told to stop answering. It speaks as much of the FUSE
 //! protocol as that takes (`include/uapi/linux/fuse.h`, version 7.31).
 
 use std::fs::File;
@@ -12,12 +12,20 @@ use rustix::io::Errno;
 use rustix::mount::{FsMountFlags, FsOpenFlags, MountAttrFlags, fsconfig_create, fsconfig_set_string, fsmount, fsopen};
 
 const DEVICE: &str = "/dev/fuse";
-/// The name of the file.
+/// The name of the file that the holder maps and the execer closes.
 pub(crate) const FILE: &str = "file";
+/// The name of the file that the locker maps.
+pub(crate) const LOCKED_FILE: &str = "locked";
+/// The name of the file that is not read before the file system stops to answer.
+pub(crate) const UNREAD_FILE: &str = "unread";
+/// A name that is looked up when the file system has stopped to answer.
+pub(crate) const UNKNOWN_FILE: &str = "unknown";
 const FILE_LEN: usize = 4096;
 
 const ROOT_NODE: u64 = 1;
 const FILE_NODE: u64 = 2;
+const LOCKED_NODE: u64 = 3;
+const UNREAD_NODE: u64 = 4;
 
 const FOPEN_KEEP_CACHE: u32 = 1 << 1;
 
@@ -96,8 +104,7 @@ pub(crate) fn serve(mut device: File, is_dead: &AtomicBool, end: &impl AsFd) {
         let answer = match request.opcode {
             opcode::FORGET | opcode::BATCH_FORGET | opcode::INTERRUPT => continue,
             opcode::INIT => Ok(init()),
-            opcode::LOOKUP if request.node == ROOT_NODE && request.body == b"file\0" => Ok(entry()),
-            opcode::LOOKUP => Err(libc::ENOENT),
+            opcode::LOOKUP => node(&request).map(entry).ok_or(libc::ENOENT),
             // How long the attributes are valid, padding, the attributes.
             opcode::GETATTR => Ok([&[0; 16], &attributes(request.node)[..]].concat()),
             // No handle. The kernel keeps the file's cached pages when the file is opened again.
@@ -130,12 +137,19 @@ fn init() -> Vec<u8> {
     out
 }
 
-/// `struct fuse_entry_out`: the file.
-fn entry() -> Vec<u8> {
-    let mut out = FILE_NODE.to_ne_bytes().to_vec();
+/// The node that is looked up.
+fn node(request: &Request<'_>) -> Option<u64> {
+    let name = request.body.strip_suffix(b"\0").filter(|_| request.node == ROOT_NODE)?;
+    let nodes = [(FILE, FILE_NODE), (LOCKED_FILE, LOCKED_NODE), (UNREAD_FILE, UNREAD_NODE)];
+    nodes.into_iter().find_map(|(file, node)| (file.as_bytes() == name).then_some(node))
+}
+
+/// `struct fuse_entry_out`: a file.
+fn entry(node: u64) -> Vec<u8> {
+    let mut out = node.to_ne_bytes().to_vec();
     // Generation, and how long the entry and its attributes are valid.
     out.resize(40, 0);
-    out.extend_from_slice(&attributes(FILE_NODE));
+    out.extend_from_slice(&attributes(node));
     out
 }
 

@@ -34,6 +34,12 @@ impl SharedPage {
         unsafe { self.0.cast::<u8>().write_volatile(1) }
     }
 
+    /// Gives the page to open(2) as a path, for which the kernel has to read the page from the file. Returns when that has failed.
+    pub(crate) fn open_as_path(&self) {
+        // SAFETY: the kernel checks the memory that it reads a path from.
+        unsafe { libc::openat(libc::AT_FDCWD, self.0.cast(), libc::O_RDONLY) };
+    }
+
     /// Maps empty memory in its place: the kernel unmaps the page while it holds the process's memory lock.
     pub(crate) fn replace(&self) -> io::Result<()> {
         // SAFETY: what is replaced is this page alone, to which there is no reference.

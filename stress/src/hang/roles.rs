@@ -6,11 +6,14 @@ use std::os::fd::AsRawFd as _;
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Stdio};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, mpsc};
 use std::thread;
+use std::time::Duration;
 
+use rustix::fs::{CWD, Mode, OFlags, openat};
 use rustix::process::getpid;
+use rustix::thread::gettid;
 
 use super::fuse;
 use super::page::SharedPage;
@@ -20,6 +23,8 @@ use crate::sys::process::{pid, tie_to};
 pub(super) const HANG: &str = "--hang";
 const HOLDER: &str = "--hang-holder";
 const EXECER: &str = "--hang-execer";
+const CALLER: &str = "--hang-caller";
+const LOCKER: &str = "--hang-locker";
 
 /// If this process was started as the file system or as a victim, plays this role until it is told to end, and returns
 /// `true`.
@@ -33,6 +38,8 @@ pub fn hang_if_told() -> bool {
         Some(HANG) => serve,
         Some(HOLDER) => hold,
         Some(EXECER) => exec,
+        Some(CALLER) => call,
+        Some(LOCKER) => lock,
         _ => return false,
     };
     if let Err(error) = tie_to(parent).and_then(|()| play(&path)) {
@@ -75,7 +82,7 @@ struct Victim {
 }
 
 fn start_victims(path: &Path) -> io::Result<Vec<Victim>> {
-    [HOLDER, EXECER].into_iter().map(|role| start_victim(role, path)).collect()
+    [HOLDER, EXECER, CALLER, LOCKER].into_iter().map(|role| start_victim(role, path)).collect()
 }
 
 /// Starts a victim and waits until it has the file open.
@@ -124,4 +131,35 @@ fn exec(path: &Path) -> io::Result<()> {
     let error = Command::new("sleep").arg("3600").stdin(Stdio::null()).exec();
     drop(file);
     Err(error)
+}
+
+fn call(path: &Path) -> io::Result<()> {
+    let file = File::options().read(true).write(true).open(path.with_file_name(fuse::UNREAD_FILE))?;
+    let mapping = SharedPage::of(&file)?;
+    wait_until_told()?;
+    mapping.open_as_path();
+    Ok(())
+}
+
+fn lock(path: &Path) -> io::Result<()> {
+    let directory =
+        openat(CWD, path.parent().ok_or(ErrorKind::NotFound)?, OFlags::PATH | OFlags::CLOEXEC, Mode::empty())?;
+    let file = File::options().read(true).write(true).open(path.with_file_name(fuse::LOCKED_FILE))?;
+    let mapping = SharedPage::of(&file)?;
+    mapping.read();
+    wait_until_told()?;
+    let (sender, receiver) = mpsc::channel();
+    thread::Builder::new().spawn(move || {
+        // Fails if the process ends.
+        let _ = sender.send(gettid());
+        openat(&directory, fuse::UNKNOWN_FILE, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())
+    })?;
+    let tid = receiver.recv().map_err(io::Error::other)?.as_raw_nonzero();
+    // The kernel has to read the path before the memory is locked.
+    let call = format!("{} ", libc::SYS_openat);
+    while !std::fs::read_to_string(format!("/proc/self/task/{tid}/syscall"))?.starts_with(&call) {
+        thread::sleep(Duration::from_millis(1));
+    }
+    mapping.write();
+    mapping.replace()
 }

@@ -14,18 +14,18 @@ const MAX_ENTRIES: u64 = 1024;
 /// The bytes of `struct pollfd`: the descriptor, then twice two bytes.
 const ENTRY: usize = 8;
 
-/// Reads what these calls wait for.
+/// Reads what these calls wait for; `None` if a page of their arguments is not in memory.
 pub(super) fn read(
     root: &ProcRoot,
     of: ThreadId,
     polled: Polled,
     buffer: &mut Buffer,
     health: &mut Health,
-) -> Result<ReadSet, ReadError> {
+) -> Result<Option<ReadSet>, ReadError> {
     let dir = TaskDir { tgid: of.tgid, dir: None };
     let mut copy = |address: u64, len: u64| {
         let len = usize::try_from(len).map_err(|_| ReadError::Malformed)?;
-        let bytes = root.copy_memory(dir, of.tid, address, len, buffer).map(<[u8]>::to_vec);
+        let bytes = root.copy_memory(dir, of.tid, address, len, buffer).map(|bytes| bytes.map(<[u8]>::to_vec));
         health.record(Source::Path, &bytes);
         bytes
     };
@@ -33,13 +33,13 @@ pub(super) fn read(
     match polled {
         Polled::Poll { address, count } => {
             read.set.has_more = count > MAX_ENTRIES;
-            let entries = copy(address, count.min(MAX_ENTRIES) * ENTRY as u64)?;
+            let Some(entries) = copy(address, count.min(MAX_ENTRIES) * ENTRY as u64)? else { return Ok(None) };
             numbers.extend(entries.chunks_exact(ENTRY).filter_map(number));
         }
         Polled::Select { count, sets } => {
             read.set.has_more = count > MAX_ENTRIES;
             for address in sets.into_iter().filter(|address| *address != 0) {
-                let bits = copy(address, count.min(MAX_ENTRIES).div_ceil(64) * 8)?;
+                let Some(bits) = copy(address, count.min(MAX_ENTRIES).div_ceil(64) * 8)? else { return Ok(None) };
                 let is_set = |number: &u32| {
                     let byte = usize::try_from(number / 8).ok().and_then(|at| bits.get(at));
                     byte.is_some_and(|byte| byte >> (number % 8) & 1 == 1)
@@ -61,7 +61,7 @@ pub(super) fn read(
         add(&mut read, &link?);
     }
     read.only = read.only.filter(|_| read.set.files() == 1);
-    Ok(read)
+    Ok(Some(read))
 }
 
 /// The descriptor of an entry of poll(2); `None` if the kernel passes it over.

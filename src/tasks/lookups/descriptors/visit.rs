@@ -321,11 +321,12 @@ impl Visitor {
         watch.leave()?;
         asked.is_confirmed = self.confirms(&asked.question, watch)?;
         asked.found = match read {
-            Ok(ReadSet { set, only }) if asked.is_confirmed => {
+            Ok(Some(ReadSet { set, only })) if asked.is_confirmed => {
                 asked.only = only;
                 Found::Set(set)
             }
-            Ok(_) => Found::Stale,
+            Ok(Some(_)) => Found::Stale,
+            Ok(None) => Found::Nowhere,
             Err(error) => Found::Failed(error),
         };
         Some(())
