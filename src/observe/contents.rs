@@ -128,10 +128,11 @@ impl FileContents {
     /// Why it is not known what the thread waits for in poll(2) or select(2), if that was asked.
     pub(super) fn mark_of_polled(&self) -> Option<Mark> {
         match self.found.as_ref()? {
-            Found::Unread => Some(Mark::Unread),
+            // What it was given is not in memory, or was not read in time.
+            Found::Nowhere | Found::Unread => Some(Mark::Unread),
             Found::Stale => Some(Mark::Stale),
             Found::Failed(error) => Some((*error).into()),
-            Found::Socket(_) | Found::Set(_) | Found::Only(_) | Found::Nowhere => None,
+            Found::Socket(_) | Found::Set(_) | Found::Only(_) => None,
         }
     }
 

@@ -24,11 +24,13 @@ use crate::proc::task::TaskDir;
 /// Which pages of a process are in memory, 8 bytes each.
 const PAGEMAP: &str = "pagemap";
 
-/// The memory of a process, and which pages of it are there.
-#[derive(Debug)]
-struct TaskMemoryFiles {
-    pages: OwnedFd,
-    memory: OwnedFd,
+/// Where what is read of a memory ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum MemoryEnd {
+    /// Before the first zero byte.
+    Zero,
+    /// At the limit.
+    Length,
 }
 
 impl ProcRoot {
@@ -63,23 +65,6 @@ impl ProcRoot {
         self.link_at(base, name.as_cstr(), source)
     }
 
-    /// Copies `len` bytes at `address` in the memory of a task; `None` if a page that they lie on is not in memory.
-    ///
-    /// # Errors
-    /// The class of the failure: [`ReadError::Dropped`] with `EIO` if the task has no memory at this address.
-    pub(crate) fn copy_memory<'b>(
-        &self,
-        dir: TaskDir<'_>,
-        tid: u32,
-        address: u64,
-        len: usize,
-        buffer: &'b mut Buffer,
-    ) -> Result<Option<&'b [u8]>, ReadError> {
-        let memory = self.open_memory(dir, tid)?;
-        let is_whole = self.read_pages(&memory, address, len, buffer, |_| None)?;
-        Ok(is_whole.then(|| buffer.bytes()))
-    }
-
     /// Reads the text that ends with a zero byte at `address` in the memory of a task, without that byte; `None` if a page that it
     /// lies on is not in memory. No page beyond the end of the text is touched.
     ///
@@ -94,63 +79,71 @@ impl ProcRoot {
         limit: usize,
         buffer: &'b mut Buffer,
     ) -> Result<Option<&'b [u8]>, ReadError> {
-        let memory = self.open_memory(dir, tid)?;
-        let mut has_end = false;
-        let is_whole = self.read_pages(&memory, address, limit, buffer, |piece| {
-            let end = memchr::memchr(0, piece);
-            has_end = end.is_some();
-            end
-        })?;
-        match (is_whole, has_end) {
-            (false, _) => Ok(None),
-            (true, true) => Ok(Some(buffer.bytes())),
-            (true, false) => Err(ReadError::Malformed),
-        }
+        self.read_pages(dir, tid, address, limit, MemoryEnd::Zero, buffer)
     }
 
-    fn open_memory(&self, dir: TaskDir<'_>, tid: u32) -> Result<TaskMemoryFiles, ReadError> {
+    /// Copies `len` bytes at `address` in the memory of a task; `None` if a page of them is not in memory.
+    ///
+    /// # Errors
+    /// The class of the failure: [`ReadError::Dropped`] with `EIO` if the task has no memory at this address.
+    pub(crate) fn copy_memory<'b>(
+        &self,
+        dir: TaskDir<'_>,
+        tid: u32,
+        address: u64,
+        len: usize,
+        buffer: &'b mut Buffer,
+    ) -> Result<Option<&'b [u8]>, ReadError> {
+        self.read_pages(dir, tid, address, len, MemoryEnd::Length, buffer)
+    }
+
+    /// Reads at `address` in the memory of a task, page by page, up to `limit` bytes; `None` if a page is not in memory.
+    fn read_pages<'b>(
+        &self,
+        dir: TaskDir<'_>,
+        tid: u32,
+        address: u64,
+        limit: usize,
+        until: MemoryEnd,
+        buffer: &'b mut Buffer,
+    ) -> Result<Option<&'b [u8]>, ReadError> {
         let open = |file| {
             let (base, name) = self.task_path(dir, tid, file, None);
             self.open_at(base, name.as_cstr(), OPEN_FILE, Some(Source::Path))
         };
-        let files = TaskMemoryFiles { pages: open(PAGEMAP)?, memory: open(Source::Path.name())? };
+        let pages = open(PAGEMAP)?;
+        let memory = open(Source::Path.name())?;
         self.attempts().count(Some(Source::Path));
-        Ok(files)
-    }
-
-    /// Reads page by page, up to `limit` bytes or to where `end` finds an end in what was read last. False if a page is not in memory.
-    fn read_pages(
-        &self,
-        files: &TaskMemoryFiles,
-        address: u64,
-        limit: usize,
-        buffer: &mut Buffer,
-        mut end: impl FnMut(&[u8]) -> Option<usize>,
-    ) -> Result<bool, ReadError> {
         buffer.len = 0;
         if buffer.bytes.len() < limit {
             buffer.bytes.resize(limit, 0);
         }
         let page = rustix::param::page_size() as u64;
-        while buffer.len < limit {
-            // The kernel takes offsets up to the largest signed number.
+        loop {
             let from = address.checked_add(buffer.len as u64).filter(|from| i64::try_from(*from).is_ok());
+            // The kernel takes offsets up to the largest signed number.
             let from = from.ok_or(ReadError::Dropped(Errno::IO))?;
             let to_page_end = usize::try_from(page - from % page).unwrap_or(limit);
-            let room_end = limit.min(buffer.len + to_page_end);
-            let room = buffer.bytes.get_mut(buffer.len..room_end).unwrap_or_default();
-            if !self.is_in_memory(&files.pages, from / page)? {
-                return Ok(false);
+            let end = limit.min(buffer.len + to_page_end);
+            let room = buffer.bytes.get_mut(buffer.len..end).unwrap_or_default();
+            if room.is_empty() {
+                return match until {
+                    MemoryEnd::Zero => Err(ReadError::Malformed),
+                    MemoryEnd::Length => Ok(Some(buffer.bytes())),
+                };
+            }
+            if !self.is_in_memory(&pages, from / page)? {
+                return Ok(None);
             }
             // The process may have no memory any more.
-            let read = self.read_piece(&files.memory, from, room)?.ok_or(ReadError::Gone)?;
-            let found = end(room.get(..read).unwrap_or_default());
-            buffer.len += found.unwrap_or(read);
-            if found.is_some() {
-                return Ok(true);
+            let read = self.read_piece(&memory, from, room)?.ok_or(ReadError::Gone)?;
+            let zero = || memchr::memchr(0, room.get(..read).unwrap_or_default());
+            let end = if until == MemoryEnd::Zero { zero() } else { None };
+            buffer.len += end.unwrap_or(read);
+            if end.is_some() {
+                return Ok(Some(buffer.bytes()));
             }
         }
-        Ok(true)
     }
 
     /// Whether a page of the process is in memory, by its number.

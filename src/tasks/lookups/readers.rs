@@ -24,7 +24,7 @@ const READERS: usize = 2;
 pub struct LookupReaders {
     root: ProcRoot,
     desk: Desk<SentRequest, LookupRequest>,
-    /// The number of the tick. Requests of earlier ones are not served any more.
+    /// The number of the tick. Requests of earlier ones are not served any more, unless they serve later rows too.
     round: AtomicU64,
     /// How many readers are stuck.
     lost: LostReaders,
@@ -122,7 +122,7 @@ impl LookupReaders {
     /// Serves one request. `None` if the reader was given up meanwhile.
     fn serve(&self, sent: &SentRequest, activity: &Activity<LookupRequest>, buffer: &mut Buffer) -> Option<()> {
         let SentRequest { round, request } = sent;
-        if *round < self.round.load(Ordering::Acquire) {
+        if *round < self.round.load(Ordering::Acquire) && !request.serves_later_rows() {
             request.drop_late(&self.known);
         } else if lock(&self.blocked).contains(request.tgid()) {
             // It has blocked another reader since this was asked.

@@ -72,6 +72,11 @@ impl LookupRequest {
         }
     }
 
+    /// Whether it serves rows of later ticks too, and so is read however late.
+    pub(super) const fn serves_later_rows(&self) -> bool {
+        matches!(self, Self::Descriptors(_))
+    }
+
     /// Notes that it will not be read, because no row waits for it any more.
     pub(super) fn drop_late(&self, known: &KnownLookups) {
         match self {

@@ -14,7 +14,7 @@ const MAX_ENTRIES: u64 = 1024;
 /// The bytes of `struct pollfd`: the descriptor, then twice two bytes.
 const ENTRY: usize = 8;
 
-/// Reads what these calls wait for; `None` if what they were given is not in memory.
+/// Reads what these calls wait for; `None` if a page of their arguments is not in memory.
 pub(super) fn read(
     root: &ProcRoot,
     of: ThreadId,
@@ -25,8 +25,7 @@ pub(super) fn read(
     let dir = TaskDir { tgid: of.tgid, dir: None };
     let mut copy = |address: u64, len: u64| {
         let len = usize::try_from(len).map_err(|_| ReadError::Malformed)?;
-        let bytes = root.copy_memory(dir, of.tid, address, len, buffer);
-        let bytes = bytes.map(|bytes| bytes.map(<[u8]>::to_vec));
+        let bytes = root.copy_memory(dir, of.tid, address, len, buffer).map(|bytes| bytes.map(<[u8]>::to_vec));
         health.record(Source::Path, &bytes);
         bytes
     };

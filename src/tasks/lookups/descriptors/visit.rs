@@ -326,8 +326,7 @@ impl Visitor {
                 Found::Set(set)
             }
             Ok(Some(_)) => Found::Stale,
-            // It is looked for again at the next tick.
-            Ok(None) => Found::Unread,
+            Ok(None) => Found::Nowhere,
             Err(error) => Found::Failed(error),
         };
         Some(())
