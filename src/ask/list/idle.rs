@@ -69,7 +69,7 @@ fn markdown() -> String {
          ## What cannot be told\n\n\
          - **Condition variables, semaphores, Java monitors, Go and Rust locks**: the kernel sees a futex with a counter. A pool's\n\
            idle threads and threads that wait for each other look alike: `maybe`. How long they wait (`wait_ms`) often tells.\n\
-         - **Event loops** count as idle, but for those that only their own program can wake. So PostgreSQL's waits for heavyweight\n\
+         - **Event loops** count as idle, but for those that only their own program can wake, and clients that poll one connection alone. So PostgreSQL's waits for heavyweight\n\
            locks (rows, tables) are told from its idle sessions, which watch a client; its background workers have time limits.\n\
          - **Pipes**: whoever reads an empty pipe counts as waiting for the writer, though that may have nothing to say.\n",
     );
