@@ -164,7 +164,7 @@ pub static COLUMNS: &[Column] = &[
     Column::filename(
         "filename",
         FilenameForm::Normal,
-        "file of the system call's descriptor argument; of a socket the connection, of epoll what it watches",
+        "file of the system call's descriptor argument; of a socket the connection, of epoll and poll what they wait for",
     ),
     Column::filename("filename2", FilenameForm::Raw, "the same, with the numbers of pipes and other files"),
     Column::filename(

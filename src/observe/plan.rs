@@ -29,12 +29,17 @@ pub struct Context {
 /// Whether a column shows more of a descriptor than its link does.
 #[must_use]
 pub(crate) fn asks_about_descriptors(plan: &Plan) -> bool {
-    plan.columns.iter().any(|column| matches!(column.extract, Extract::Socket(_)) || counts_sets(column))
+    plan.columns.iter().copied().any(counts_sets)
 }
 
-/// Whether the column shows which files a thread waits for.
-const fn shows_sets(column: &Column) -> bool {
+/// Whether the column shows the file that a thread waits for, with its connection if it is a socket.
+const fn is_filename(column: &Column) -> bool {
     matches!(column.extract, Extract::Filename(FilenameForm::Normal | FilenameForm::Raw | FilenameForm::Summary))
+}
+
+/// Whether the column shows which files a thread waits for, or the one socket among them.
+const fn shows_sets(column: &Column) -> bool {
+    is_filename(column) || matches!(column.extract, Extract::Socket(_))
 }
 
 /// Whether the column shows that, or depends on it.
@@ -48,7 +53,7 @@ fn peer_wanted(columns: &[&'static Column]) -> PeerWanted {
         |column: &&Column| matches!(column.extract, Extract::Socket(SocketPart::PeerPid | SocketPart::PeerComm));
     if columns.iter().copied().any(|column| is_peer(&column)) {
         PeerWanted::All
-    } else if columns.iter().any(|column| counts_sets(column)) {
+    } else if columns.iter().copied().any(|column| is_filename(column) || matches!(column.extract, Extract::Idle)) {
         PeerWanted::Unix
     } else {
         PeerWanted::No

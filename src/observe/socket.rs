@@ -126,8 +126,15 @@ const fn mark_of(peer: Peer) -> Mark {
 
 /// Appends what is known of the socket.
 pub(super) fn extract_socket(part: SocketPart, thread: &Thread<'_>, contents: &FileContents, row: &mut Observation) {
+    // The one socket that epoll, poll or select waits for, or that of the descriptor.
+    if let Some(Found::Only(known)) = &contents.found {
+        return push(part, &Told::of(known), row);
+    }
     match told(thread, contents) {
         Ok(told) => push(part, &told, row),
+        Err(mark) if contents.descriptor == Descriptor::None => {
+            row.push_mark(contents.mark_of_polled().unwrap_or(mark))
+        }
         Err(mark) => row.push_mark(mark),
     }
 }

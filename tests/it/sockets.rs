@@ -229,6 +229,14 @@ fn poll_and_select_show_what_they_wait_for() {
         let late = |key: &String| !key.contains("poll: 1 socket |");
         let shown = told(&look(scan, "po-.*", &["-g", columns]), columns).into_iter().filter(late);
         assert_eq!(shown.collect::<Vec<_>>(), expected, "{scan}");
+        let columns = "comm2,remote,conn_state,peer_pid";
+        let one = told(&look(scan, "po-client|po-many", &["-g", columns]), columns);
+        let pid = std::process::id();
+        assert_eq!(
+            one,
+            [format!("po-client | {there} | ESTABLISHED | {pid}"), "po-many | - | - | -".to_owned()],
+            "{scan}"
+        );
         let Some(bash) = &running else { continue };
         let pid = bash.pid().to_string();
         let syscall = format!("/proc/{pid}/syscall");

@@ -40,10 +40,14 @@ const fn remarks(source: Source) -> &'static str {
              `/proc/PID/task/TID/fdinfo/N` beside the sampling: up to 4,096 files, of which up to 8 that are neither sockets nor pipes are\n\
              told apart as timers (timerfd), events (eventfd, signalfd) and others. That goes by the number under which a file\n\
              was added; if the number belongs to another file now, it may be counted as that. Nothing is read of a process with more than\n\
-             65,536 open files.\n"
+             65,536 open files.\n\n\
+             What poll and select wait for is shown in the same way (`poll: 2 sockets, 1 pipe`; of one socket alone, its connection): up to 64\n\
+             files, whose numbers psn reads from the memory of the process, beside the sampling, and only where it is in memory. That needs the\n\
+             rights that column `path` needs. Calls of 32-bit programs show `-`. The set belongs to the row only if the thread has not run\n\
+             since; otherwise it is `[stale]`, and `[unread]` if it did not come in time or is not in memory.\n"
         }
         Source::Socket => {
-            "\nOf the descriptor that `filename` is about. A kernel walk finds the socket in the thread's own table of descriptors, at the\n\
+            "\nOf the descriptor that `filename` is about, or of the one socket that epoll, poll or select waits for alone. A kernel walk finds the socket in the thread's own table of descriptors, at the\n\
              same instant. Otherwise psn reads the tables of the thread's network namespace (`net/tcp`, `tcp6`, `udp`, `udp6`,\n\
              `unix`, `raw`, `raw6`, `netlink`, `packet`) beside the sampling, once a tick for all threads that ask. What is read belongs to the row if\n\
              the thread has not run since, by its count of switches; the ends of a TCP connection never change, so if it has run, only `conn_state` is\n\
