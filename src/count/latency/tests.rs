@@ -72,10 +72,12 @@ fn intervals_of_waits_with_a_long_tail_cover() {
 fn table_of_coverage() {
     let runs = std::env::var("RUNS").ok().and_then(|runs| runs.parse().ok()).unwrap_or(200);
     let seed = std::env::var("SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or(1);
+    let threads: Option<u32> = std::env::var("THREADS").ok().and_then(|threads| threads.parse().ok());
     let irregular = std::env::var("IRREGULAR").is_ok();
     for loads in [LOADS, MORE] {
         let loads =
             loads.map(|(name, load)| (name, if irregular { Load { jitter: 1.0, missed: 0.1, ..load } } else { load }));
+        let loads = loads.map(|(name, load)| (name, Load { threads: threads.unwrap_or(load.threads), ..load }));
         let tables: Vec<_> = std::thread::scope(|scope| {
             let tables = loads.map(|(_, load)| scope.spawn(move || outcomes(load, runs, seed)));
             tables.into_iter().map(|table| table.join().unwrap()).collect()
