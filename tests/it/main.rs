@@ -33,6 +33,9 @@ mod waits;
 /// What a socket is connected to, and what an epoll instance watches.
 mod sockets;
 
+/// How long all waits last, seen or not.
+mod latency;
+
 /// Command lines and executables of the row's own moment, long ones, and those of processes whose first thread has ended.
 mod titles;
 /// Figures that mean what they seem to mean: system calls of both tables, times that are not measured, output to terminals.

@@ -3,15 +3,14 @@
 use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::os::unix::net::UnixStream;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use psn_stress::{Kind, Storm};
 
 use crate::support::child::run;
 use crate::support::dir::Dir;
-use crate::support::json::{self, text};
+use crate::support::json;
 use crate::support::{skip, wait_until};
 use crate::walk::has_walks;
 
@@ -90,110 +89,6 @@ fn a_wait_for_a_cpu_has_an_age_too() {
     if let Some(running) = report.rows().iter().find(|row| row["state"] == "Running (ON CPU)") {
         assert_eq!(running["wait_exact:common"], "[running]", "{running}");
     }
-}
-
-/// Threads that nap again and again, and count their naps. Lengths are uniform, from nothing to twice the mean.
-struct Nappers {
-    stop: Arc<AtomicBool>,
-    naps: Arc<AtomicU64>,
-    slept_ns: Arc<AtomicU64>,
-    threads: Vec<std::thread::JoinHandle<()>>,
-}
-
-impl Nappers {
-    fn new(name: &str, count: u64, mean: Duration) -> Self {
-        let (stop, naps, slept_ns) = (Arc::default(), Arc::default(), Arc::default());
-        let thread = |number: u64| {
-            let (stop, naps, slept_ns) = (Arc::clone(&stop), Arc::clone(&naps), Arc::clone(&slept_ns));
-            let work = move || {
-                let mut random = number;
-                while !AtomicBool::load(&stop, Ordering::Relaxed) {
-                    random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-                    let began = Instant::now();
-                    std::thread::sleep(mean.mul_f64((random >> 33) as f64 / f64::from(1_u32 << 30)));
-                    AtomicU64::fetch_add(&slept_ns, began.elapsed().as_nanos() as u64, Ordering::Relaxed);
-                    AtomicU64::fetch_add(&naps, 1, Ordering::Relaxed);
-                }
-            };
-            std::thread::Builder::new().name(name.to_owned()).spawn(work).unwrap()
-        };
-        let threads = (1..=count).map(thread).collect();
-        Self { stop, naps, slept_ns, threads }
-    }
-
-    /// How many naps there were so far, and how long they were together, milliseconds.
-    fn counts(&self) -> (f64, f64) {
-        (self.naps.load(Ordering::Relaxed) as f64, self.slept_ns.load(Ordering::Relaxed) as f64 / 1e6)
-    }
-}
-
-impl Drop for Nappers {
-    fn drop(&mut self) {
-        self.stop.store(true, Ordering::Relaxed);
-        self.threads.drain(..).for_each(|thread| thread.join().unwrap());
-    }
-}
-
-#[test]
-fn latencies_are_those_that_the_threads_count_themselves() {
-    if !has_walks() {
-        return;
-    }
-    let nappers = Nappers::new("sk-nap", 40, Duration::from_millis(8));
-    let started = Instant::now();
-    let before = nappers.counts();
-    let select = "waits_s,waits_s:ci95,mean_wait_ms,mean_wait_ms:ci95,p95_wait_ms,p50_wait_ms:ci95";
-    let own = std::process::id().to_string();
-    let report = json::sample(&[
-        "-p",
-        &own,
-        "-a",
-        "--scan",
-        "kernel",
-        "-d",
-        "4",
-        "--hz",
-        "50",
-        "--jitter",
-        "1",
-        "-g",
-        "comm2",
-        "-s",
-        select,
-        "--where",
-        "comm2 = sk-nap",
-        "--where",
-        "state_id = S",
-    ]);
-    let (after, seconds) = (nappers.counts(), started.elapsed().as_secs_f64());
-    let (naps, slept_ms) = (after.0 - before.0, after.1 - before.1);
-    let [row] = report.rows() else { panic!("{report:?}") };
-    let told = |name: &str| row[name].as_f64().unwrap_or_else(|| panic!("{row}"));
-    // Of the whole run, its start and end too, in which a busy host may be slower: within the interval and a quarter.
-    let rate = naps / seconds;
-    assert!((told("waits_s") - rate).abs() < told("waits_s:ci95") + rate / 4.0, "{rate} naps a second: {row}");
-    let mean = slept_ms / naps;
-    assert!((told("mean_wait_ms") - mean).abs() < told("mean_wait_ms:ci95") + mean / 4.0, "{mean} ms: {row}");
-    assert!((10.0..30.0).contains(&told("p95_wait_ms")), "of naps of up to 16 ms: {row}");
-    // Through /proc nothing is claimed.
-    let report = json::sample(&[
-        "-p",
-        &own,
-        "-a",
-        "--scan",
-        "proc",
-        "-d",
-        "0.5",
-        "-g",
-        "comm2",
-        "-s",
-        "waits_s",
-        "--where",
-        "comm2 = sk-nap",
-    ]);
-    assert_eq!(text(&report.rows()[0]["waits_s"]), "-", "{report:?}");
-    let wrong = run(&["-s", "waits_s:max"]);
-    assert!(wrong.stderr.contains("waits_s:max") && wrong.stderr.contains(":ci95"), "{wrong:?}");
 }
 
 #[test]

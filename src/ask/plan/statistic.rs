@@ -121,15 +121,15 @@ pub(crate) const STATISTICS: [(&str, &str); 9] = [
     ("ci95", "half-width of the 95% confidence interval of avg_threads, by batch means over ticks"),
     (
         "waits_s",
-        "waits of the group's threads that begin in a second, seen or not, estimated from the ages of those seen",
+        "waits of the group's threads that begin in a second, seen or not, estimated from the ages of those seen; - if these do not tell it; :ci95 for half the width of its 95% confidence interval",
     ),
     (
         "mean_wait_ms",
-        "mean length of these waits, in milliseconds; :ci95 for half the width of its 95% confidence interval",
+        "mean length of these waits, in milliseconds, of all of them, not only of those seen; - and :ci95 as for waits_s",
     ),
-    ("p50_wait_ms", "median length of these waits"),
-    ("p95_wait_ms", "length that 95% of these waits do not exceed"),
-    ("p99_wait_ms", "length that 99% of these waits do not exceed"),
+    ("p50_wait_ms", "median length of these waits, in milliseconds"),
+    ("p95_wait_ms", "length that 95% of these waits do not exceed, in milliseconds"),
+    ("p99_wait_ms", "length that 99% of these waits do not exceed, in milliseconds"),
 ];
 
 /// An aggregate of one of the plan's columns.

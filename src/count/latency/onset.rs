@@ -32,6 +32,8 @@ const CHOICE: f64 = 1.1;
 const MOST_TWIST: f64 = 1.5;
 /// Later meetings tell the slope of the density if the times between ticks vary by no more than this: 7% of their mean.
 const MOST_IRREGULARITY: f64 = 0.005;
+/// Waits shorter than this, seconds, must be seen for a claim: as long as they are not, there may be any number of shorter ones.
+const MOST_LATE: f64 = 0.5e-3;
 /// The line is so many times as long, at least, as the range of ages before it in which waits could not be seen.
 const MOST_BEYOND: f64 = 1.0;
 /// The greatest relative variance with which a claim is made: the ends of its interval are a factor of four apart.
@@ -49,6 +51,9 @@ impl Onset {
     pub(super) fn estimate(density: &Density, clock_error: f64) -> Result<Self, NoClaim> {
         // A shift of all ages moves as many samples into a range as out of it, unless the range begins at 0.
         let least = (2.0 * clock_error).max(density.seen_from);
+        if density.seen_from > MOST_LATE {
+            return Err(NoClaim::SeenLate);
+        }
         let least_age = density.bins.iter().map(|bin| bin.low).find(|low| *low >= least);
         let too_late = if density.seen_from > 2.0 * clock_error { NoClaim::SeenLate } else { NoClaim::ClockError };
         let least_age = least_age.filter(|age| *age < density.period / 8.0).ok_or(too_late)?;
@@ -80,8 +85,6 @@ impl Onset {
     }
 }
 
-/// Threads that are seen at least this long after the tick was due, seconds: where it is not known when exactly, nothing is claimed.
-const LATE: f64 = 0.5e-3;
 /// So many times as many waits as the line says are taken for chance.
 const MOST_BEGUN: f64 = 1.3;
 
@@ -89,7 +92,7 @@ const MOST_BEGUN: f64 = 1.3;
 /// their thread was seen. Of those that began after the pass had begun, some still last. On the CPU that psn has meanwhile,
 /// none begins, so that there may be somewhat too few.
 fn has_unseen(density: &Density, at_zero: f64, variance: f64) -> bool {
-    let Some((begun, seconds)) = density.begun else { return density.seen_from > LATE };
+    let Some((begun, seconds)) = density.begun else { return false };
     let most = at_zero * seconds;
     begun > most * (MOST_BEGUN + 3.0 * variance.sqrt()) + 3.0 * most.sqrt() + 3.0
 }

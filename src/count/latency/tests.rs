@@ -72,10 +72,12 @@ fn intervals_of_waits_with_a_long_tail_cover() {
 fn table_of_coverage() {
     let runs = std::env::var("RUNS").ok().and_then(|runs| runs.parse().ok()).unwrap_or(200);
     let seed = std::env::var("SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or(1);
+    let threads: Option<u32> = std::env::var("THREADS").ok().and_then(|threads| threads.parse().ok());
     let irregular = std::env::var("IRREGULAR").is_ok();
     for loads in [LOADS, MORE] {
         let loads =
             loads.map(|(name, load)| (name, if irregular { Load { jitter: 1.0, missed: 0.1, ..load } } else { load }));
+        let loads = loads.map(|(name, load)| (name, Load { threads: threads.unwrap_or(load.threads), ..load }));
         let tables: Vec<_> = std::thread::scope(|scope| {
             let tables = loads.map(|(_, load)| scope.spawn(move || outcomes(load, runs, seed)));
             tables.into_iter().map(|table| table.join().unwrap()).collect()
@@ -167,19 +169,20 @@ fn ticks_that_see_threads_late_claim_what_is_so_or_nothing() {
             }
         }
     }
-    // Waits of 200 ms are told however late psn is.
-    let load = Load { late: 300e-6, pass: 3e-3, ..LOADS[3].1 };
-    assert!(outcomes(load, 60, 1)[0].claims > 55);
+    // Waits of 200 ms are told with what is usual on a host with a thousand threads.
+    let load = Load { late: 60e-6, pass: 100e-6, ..LOADS[3].1 };
+    assert!(outcomes(load, 60, 1)[0].claims > 50);
 }
 
 #[test]
 fn waits_that_are_too_short_to_be_seen_forbid_claims() {
-    // Threads are seen some 3 ms late: of the many waits of 0.5 ms no sample tells, but that they begin.
-    let waits = Durations::TwoHumps(0.5e-3, 50e-3, 0.2);
-    let late = Load { late: 100e-6, pass: 6e-3, ..load(waits, 1e-3) };
+    // Threads are seen up to 0.4 ms late: of the many waits of 0.1 ms few samples tell, but that they begin.
+    let waits = Durations::TwoHumps(0.1e-3, 50e-3, 0.1);
+    let late = Load { late: 10e-6, pass: 0.4e-3, ..load(waits, 1e-3) };
     for run in 0..20 {
         let (ages, pace, unseen) = late.run_with_pace(TICKS, &mut Random(run));
-        assert_none(&super::estimate(&ages, pace, &unseen, CLOCK_ERROR_NS).unwrap(), NoClaim::SeenLate);
+        let latency = super::estimate(&ages, pace, &unseen, CLOCK_ERROR_NS).unwrap();
+        assert!(claims(&latency).iter().all(|(_, claim)| claim.is_err()), "{latency:?}");
     }
 }
 
