@@ -2,6 +2,7 @@
 
 use crate::config::Config;
 use crate::proc::parse::system::mem_available_kb;
+use crate::proc::source::Source;
 use crate::proc::{Buffer, ProcRoot, raise_fd_limit};
 use crate::tasks::DetailFiles;
 use crate::tasks::facts::TITLES;
@@ -27,8 +28,11 @@ pub(super) fn fd_budget(config: &Config, root: &ProcRoot) -> FdBudget {
     let to_usize = |count: u64| usize::try_from(count).unwrap_or(usize::MAX);
     let files = config.fd_budget.map_or(to_usize(files), |wanted| wanted.min(to_usize(limit - dirs)));
     let details = config.plan.sources.iter().filter(|source| DetailFiles::keeps(*source)).count();
-    // One more for `schedstat`: it is read before and after the files of a waiting thread, and tells whether a title is current.
+    // One more for `schedstat`: it is read before and after the files of a waiting thread, and tells whether a title is current and
+    // since when a thread sleeps.
     let has_titles = TITLES.iter().any(|title| config.plan.sources.contains(*title));
-    let details_per_task = if details > 0 || has_titles { (details + 1).min(DetailFiles::KEPT.len()) } else { 0 };
+    let has_ages = config.plan.sources.contains(Source::Wait);
+    let details_per_task =
+        if details > 0 || has_titles || has_ages { (details + 1).min(DetailFiles::KEPT.len()) } else { 0 };
     FdBudget { files, dirs: to_usize(dirs), details_per_task }
 }

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use psn_stress::{Kind, Storm};
 
-use crate::support::child::run;
+use crate::support::child::{Running, command, run};
 use crate::support::dir::Dir;
 use crate::support::json;
 use crate::support::{skip, wait_until};
@@ -144,6 +144,21 @@ fn ages_that_are_bounds_are_marked_in_tables_and_nowhere_else() {
             let of_programs = run(&[&condition[..], &columns, &live, &["--format", format]].concat());
             assert!(of_programs.status.success() && !of_programs.stdout.contains('≥'), "{of_programs:?}");
         }
+    }
+}
+
+/// Without a walk, `schedstat` tells since when a thread sleeps. It stays open like `stat`, so both count.
+#[test]
+fn the_files_that_tell_ages_keep_within_the_limit_on_open_files() {
+    let storm = Storm::builder().processes(4).exactly(Kind::Futex, 400).spawn().unwrap();
+    let psn = env!("CARGO_BIN_EXE_psn");
+    for columns in ["-s wait_ms:max", "-s mean_wait_ms", "-g comm2,wait_exact"] {
+        let args = format!("-q -p {} -r -a --scan proc -d 1 --format json {columns}", storm.root_pid());
+        let script = format!("ulimit -n 300; exec {psn} {args} --where 'comm2 = storm-futex'");
+        let report = json::parse(&Running::start(command("sh").args(["-c", &script])).end());
+        assert_eq!(report.0["dropped"].to_string(), "[]", "{columns}");
+        let samples: u64 = report.rows().iter().map(|row| row["samples"].as_u64().unwrap()).sum();
+        assert_eq!(samples, 400 * report.completed(), "{columns}");
     }
 }
 
