@@ -229,7 +229,7 @@ fn sleepers_are_told_by_what_they_wait_for() {
         let args = ["-p", &root, "-r", "--scan", scan, "-d", "0.3", "-g", "comm2,idle", "--where", "comm2 ~ ^storm-"];
         let report = json::sample(&[&args[..], &["-a"]].concat());
         assert_eq!(
-            idle_of(&report, scan, &[("storm-epoll", "maybe: wake-up", "yes: poll")]),
+            idle_of(&report, through_proc(scan, &[("storm-epoll", "maybe: wake-up", "yes: poll")])),
             [
                 "storm-epoll | yes: poll",
                 "storm-futex | maybe: condition",
@@ -251,17 +251,23 @@ fn sleepers_are_told_by_what_they_wait_for() {
     }
 }
 
-/// What the column `idle` says of each name. Through /proc it may not be known, or not at each tick, which end of a connection a
-/// process is, or what an epoll instance watches: where `known` has such a name and what is said then, its third word is taken.
-fn idle_of(report: &json::Json, scan: &str, known: &[(&str, &str, &str)]) -> Vec<String> {
+/// What the column `idle` says of each name. What is read beside the sampling may not be known, or not at each tick: which file a
+/// poll is for, and through /proc which end of a connection a process is and what an epoll instance watches. Where `late` has such
+/// a name and what is said as long as it is not known, what is right is taken instead.
+fn idle_of(report: &json::Json, late: &[(&str, &str, &str)]) -> Vec<String> {
     let mut told: Vec<String> = report.samples(&["comm2", "idle"]).into_keys().collect();
-    for (name, otherwise, right) in known.iter().filter(|_| scan == "proc") {
+    for (name, otherwise, right) in late {
         let (otherwise, right) = (format!("{name} | {otherwise}"), format!("{name} | {right}"));
         told.iter_mut().filter(|row| **row == otherwise).for_each(|row| row.clone_from(&right));
     }
     told.sort_unstable();
     told.dedup();
     told
+}
+
+/// `late`, which only is so through /proc.
+fn through_proc<'a, T>(scan: &str, late: &'a [T]) -> &'a [T] {
+    if scan == "proc" { late } else { &[] }
 }
 
 /// Waits by epoll without a time limit for a pipe and an eventfd, of which neither ever has anything.
@@ -285,7 +291,7 @@ fn a_wait_for_one_event_is_told_from_an_event_loop() {
     wait_for_a_wake_up("sl-many", 64);
     for scan in scans() {
         let report = look(scan, "sl-.*", &["-g", "comm2,idle"]);
-        let told = idle_of(&report, scan, &[("sl-one", "maybe: wake-up", "no: wake-up")]);
+        let told = idle_of(&report, through_proc(scan, &[("sl-one", "maybe: wake-up", "no: wake-up")]));
         assert_eq!(told, ["sl-many | yes: poll", "sl-one | no: wake-up"], "{scan}");
     }
 }
@@ -344,11 +350,12 @@ fn waits_of_many_kinds_are_told_or_said_to_be_unknown() {
     wait_in_many_ways(&directory);
     for scan in scans() {
         let report = look(scan, "sw-.*", &["-g", "comm2,idle"]);
-        let known = [
+        let late = [
             ("sw-client", "maybe: socket", "no: server"),
             ("sw-server", "maybe: socket", "yes: client"),
             ("sw-pair", "no: server", "maybe: socket"),
         ];
+        let late = [through_proc(scan, &late), &[("sw-poll", "maybe: one file", "no: server")]].concat();
         let expected = [
             ("channel", "maybe: condition"),
             ("client", "no: server"),
@@ -359,12 +366,12 @@ fn waits_of_many_kinds_are_told_or_said_to_be_unknown() {
             ("open", "no: open"),
             ("pair", "maybe: socket"),
             ("park", "maybe: condition"),
-            ("poll", "maybe: one file"),
+            ("poll", "no: server"),
             ("server", "yes: client"),
             ("sleep", "yes: time"),
         ]
         .map(|(name, idle)| format!("sw-{name} | {idle}"));
-        assert_eq!(idle_of(&report, scan, &known), expected, "{scan}");
+        assert_eq!(idle_of(&report, &late), expected, "{scan}");
     }
 }
 
