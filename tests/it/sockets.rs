@@ -224,7 +224,7 @@ fn poll_and_select_show_what_they_wait_for() {
             format!("po-client | poll: tcp {here}->{there} | no: server"),
             "po-many | poll: 2 sockets, 1 pipe, 1 timer | yes: poll".to_owned(),
             "po-none | poll: nothing | yes: poll".to_owned(),
-            format!("po-server | poll: tcp {there}->{here} | yes: poll"),
+            format!("po-server | poll: tcp {there}->{here} | yes: client"),
         ];
         let late = |key: &String| !key.contains("poll: 1 socket |");
         let shown = told(&look(scan, "po-.*", &["-g", columns]), columns).into_iter().filter(late);
