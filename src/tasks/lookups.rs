@@ -15,6 +15,7 @@ mod mounts;
 mod path;
 mod readers;
 mod request;
+mod turns;
 mod wait;
 
 pub(crate) use held::HeldText;
