@@ -57,7 +57,7 @@
 //! behaviour opens: all processes inherit these, and `sys::memory` maps words that they share. A kind that calls deeply
 //! needs larger stacks: `sys::stacks` makes all of one size. What a test must know beyond a state (who holds a
 //! lock) goes from the thread to the board, and from there into a field of the truth. How long waits were is counted in
-//! memory that the behaviour shares with all processes (`kinds/timed.rs`), and is in the ending.
+//! memory that the behaviour shares with all processes (`kinds/measured.rs`), and is in the ending.
 //!
 //! # As a library
 //! Tests use [`Storm`], which runs the program `psn-storm` as a child process and reads its [`Truth`], and

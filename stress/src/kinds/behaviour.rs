@@ -1,6 +1,6 @@
 //! The interface that the file of each kind implements.
 
-use super::timed::MeasuredWaits;
+use super::measured::MeasuredWaits;
 use crate::board::Board;
 use crate::plan::names::Names;
 use crate::sys::stacks::Stacks;

@@ -4,11 +4,12 @@ pub(crate) mod behaviour;
 mod epoll;
 mod fsync;
 mod futex;
+pub(crate) mod measured;
 mod nanosleep;
 mod pipe;
 mod spin;
 mod stopped;
-pub(crate) mod timed;
+mod timed;
 mod vfork;
 
 use std::io;
@@ -17,7 +18,8 @@ use std::path::Path;
 use behaviour::{Behaviour, Place};
 
 use crate::plan::kind::Kind;
-use timed::{Lengths, MeasuredWaits, SleepCall, Timed};
+use measured::MeasuredWaits;
+use timed::{Lengths, SleepCall, Timed};
 
 /// Opens what `count` threads of a kind sleep on. Files without a name go into `dir`.
 fn open(kind: Kind, count: u32, dir: &Path) -> io::Result<Box<dyn Behaviour>> {

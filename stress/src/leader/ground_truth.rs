@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::audit::{self, ThreadState};
 use crate::host::limits;
-use crate::kinds::timed::MeasuredWaits;
+use crate::kinds::measured::MeasuredWaits;
 use crate::plan::kind::Kind;
 use crate::plan::rates::Churner;
 use crate::truth::{Achieved, AchievedRate, Ending, TaskGroup, Truth, WaitTruth, ranges};
