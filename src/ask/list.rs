@@ -17,6 +17,7 @@ fn path(source: Source) -> String {
         Source::Task => "/proc/PID/task/ (the directory itself)".to_owned(),
         Source::Kernel => "--scan kernel".to_owned(),
         Source::Fd => "/proc/PID/task/TID/fd/N".to_owned(),
+        Source::Path => "/proc/PID/task/TID/mem and pagemap".to_owned(),
         Source::Mounts => "/proc/PID/task/TID/fdinfo/N and mountinfo".to_owned(),
         Source::Wait => "--scan kernel, or /proc/PID/task/TID/schedstat".to_owned(),
         Source::Socket => "--scan kernel, or /proc/PID/task/TID/fd/N and net/*".to_owned(),

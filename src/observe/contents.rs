@@ -9,7 +9,7 @@ use crate::proc::source::{Source, SourceSet};
 use crate::proc::syscall::Abi;
 use crate::proc::{Buffer, ReadError};
 use crate::row::observation::{Mark, Observation};
-use crate::tasks::lookups::{Found, Mount, MountView};
+use crate::tasks::lookups::{Found, Mount};
 
 /// The sources that say what a thread waits for. They make sense only together with the state at the time they were read.
 pub(super) const WAIT_SOURCES: SourceSet =
@@ -87,8 +87,6 @@ pub(super) struct FileContents {
     pub(super) sleep: Option<(u64, u64)>,
     /// The mappings of the thread's process.
     pub(super) mappings: Result<SmapsText, Mark>,
-    /// From where the thread sees mounts, once that was read.
-    pub(super) mount_view: Option<Result<MountView, Mark>>,
     /// The mount of the file of the descriptor.
     pub(super) mount: Result<Arc<Mount>, Mark>,
 }
@@ -104,7 +102,6 @@ impl Default for FileContents {
             entry: None,
             sleep: None,
             mappings: Err(Mark::Unread),
-            mount_view: None,
             mount: Err(Mark::Unread),
         }
     }
@@ -120,7 +117,6 @@ impl FileContents {
         self.entry = None;
         self.sleep = None;
         self.mappings = Err(Mark::Unread);
-        self.mount_view = None;
         self.mount = Err(Mark::Unread);
     }
 

@@ -54,7 +54,7 @@ impl ThreadReader {
         }
         LookupsWanted {
             path: plan.wants(Source::Path).then(|| self.request_path(&readers, target, thread, call)),
-            mount: plan.wants(Source::Mounts).then(|| self.request_mount(&readers, thread, call)),
+            mount: plan.wants(Source::Mounts).then(|| self.request_mount(&readers, target, thread, call)),
             wait: None,
         }
     }

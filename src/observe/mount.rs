@@ -20,7 +20,7 @@ pub(super) enum MountWanted {
 }
 
 impl ThreadReader {
-    /// Reads which mount the open file is on, and from where the thread sees it, for a file that has a path.
+    /// Reads which mount the open file is on, if the file has a path.
     pub(super) fn read_mount_id(&mut self, target: &mut ReadTarget<'_>, number: u32) {
         if !self.contents.bytes(Source::Fd).is_ok_and(|link| link.starts_with(b"/")) {
             return;
@@ -35,23 +35,23 @@ impl ThreadReader {
         if result == Err(ReadError::Denied) {
             target.memory.refused.insert(Source::Fdinfo);
         }
-        let is_read = result.is_ok();
         self.contents.set(Source::Fdinfo, result.map_err(Mark::from));
-        if is_read {
-            self.current_file.enter(Source::Mounts);
-            let view = MountView::of(&self.root, dir, tid, &mut self.health);
-            self.contents.mount_view = Some(view.map_err(Mark::from));
-        }
     }
 
     /// Finds out what is known of the mount, and has the table of mounts read if it is not known.
     pub(super) fn request_mount(
         &mut self,
         readers: &LookupReaders,
+        target: &ReadTarget<'_>,
         thread: &Thread<'_>,
         call: Result<SystemCall, Mark>,
     ) -> MountWanted {
-        match self.mount_of_file(call) {
+        let wanted = self.mount_id(call).and_then(|id| {
+            self.current_file.enter(Source::Mounts);
+            let view = MountView::of(&self.root, target.process.task_dir(), thread.tid, &mut self.health)?;
+            Ok((view, id))
+        });
+        match wanted {
             Err(mark) => MountWanted::Known(Err(mark)),
             Ok((view, id)) => match readers.mount(view, id, thread.tgid, thread.tid) {
                 MountStatus::Awaited(awaited) => MountWanted::Awaited(awaited),
@@ -60,8 +60,8 @@ impl ThreadReader {
         }
     }
 
-    /// From where the thread sees its file's mount, and the mount's id; or the mark that stands for it.
-    fn mount_of_file(&mut self, call: Result<SystemCall, Mark>) -> Result<(MountView, u64), Mark> {
+    /// The id of the mount, or the mark that stands for it.
+    fn mount_id(&self, call: Result<SystemCall, Mark>) -> Result<u64, Mark> {
         call.map_err(|mark| match mark {
             Mark::Running | Mark::KernelThread | Mark::KernelDirect | Mark::UserWorker => Mark::None,
             other => other,
@@ -75,9 +75,7 @@ impl ThreadReader {
             return Err(Mark::None);
         }
         // Linux 3.15 has it.
-        let id = fdinfo::mount_id(self.contents.bytes(Source::Fdinfo)?).ok_or(Mark::Unsupported)?;
-        let view = self.contents.mount_view.take().unwrap_or(Err(Mark::Unread))?;
-        Ok((view, id))
+        fdinfo::mount_id(self.contents.bytes(Source::Fdinfo)?).ok_or(Mark::Unsupported)
     }
 
     /// Puts what is known of the mount into the contents.

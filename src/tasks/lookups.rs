@@ -16,6 +16,7 @@ mod mounts;
 mod path;
 mod readers;
 mod request;
+mod turns;
 mod wait;
 
 pub(crate) use descriptors::{Found, KnownSet, KnownSocket, Peer, PeerWanted, Polled, Question, Subject};

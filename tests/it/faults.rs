@@ -33,9 +33,13 @@ const FAULTS: [Fault; 12] = [
     Fault::Short(1 << 20),
 ];
 
-/// The sources that are files of a process or thread, or links.
+/// The sources that are files of a process or thread, or links, and that are not read for a row alone (`fake_proc/lookups.rs`).
 fn sources() -> impl Iterator<Item = Source> {
-    Source::ALL.into_iter().filter(|source| source.is_file())
+    Source::ALL.into_iter().filter(|source| source.is_file() && !is_lookup(*source))
+}
+
+const fn is_lookup(source: Source) -> bool {
+    matches!(source, Source::Fdinfo | Source::Mounts | Source::Path)
 }
 
 const fn is_link(source: Source) -> bool {
@@ -199,9 +203,10 @@ fn root() -> FakeProc {
     FakeProc::of([victim(), Process::single(50, "other", 'S')])
 }
 
-/// Every column except aliases. Selection by name reads `comm`.
+/// Every column of these sources, and of none. Selection by name reads `comm`.
 fn arguments() -> [String; 5] {
-    let columns: Vec<&str> = COLUMNS.iter().map(|column| column.name).collect();
+    let columns: Vec<&str> =
+        COLUMNS.iter().filter(|column| !is_lookup(column.source)).map(|column| column.name).collect();
     ["-a".to_owned(), "-p".to_owned(), "fake|other".to_owned(), "-g".to_owned(), columns.join(",")]
 }
 

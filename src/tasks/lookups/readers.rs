@@ -9,6 +9,7 @@ use crossbeam_channel::Receiver;
 use super::blocked::BlockedProcesses;
 use super::files::LookupFiles;
 use super::request::{KnownLookups, LookupRequest};
+use super::turns::Turns;
 use crate::proc::health::Health;
 use crate::proc::source::SourceSet;
 use crate::proc::{Buffer, ProcRoot, ReadError};
@@ -17,7 +18,7 @@ use crate::tasks::desk::{Activity, Desk, LostReaders, lock};
 /// If more readers than this are stuck, nothing more is read.
 const MAX_LOST: usize = 8;
 
-/// How many readers there are: while one is stuck, the other one serves other processes.
+/// How many readers there are: while one is stuck in a process, the other one serves other processes.
 const READERS: usize = 2;
 
 /// Reads what rows ask of their own waits.
@@ -29,6 +30,7 @@ pub struct LookupReaders {
     /// How many readers are stuck.
     lost: LostReaders,
     blocked: Mutex<BlockedProcesses>,
+    turns: Turns<SentRequest>,
     health: Mutex<Health>,
     pub(super) known: KnownLookups,
 }
@@ -60,6 +62,7 @@ impl LookupReaders {
             round: AtomicU64::new(0),
             lost: LostReaders::new(MAX_LOST),
             blocked: Mutex::default(),
+            turns: Turns::default(),
             health: Mutex::default(),
             known: KnownLookups::default(),
         });
@@ -117,6 +120,10 @@ impl LookupReaders {
         lock(&self.health).record_error(request.source(), ReadError::TimedOut);
         lock(&self.blocked).begin(request.tgid());
         request.fail(&self.known, ReadError::TimedOut);
+        for SentRequest { request, .. } in self.turns.give_up(request.tgid()) {
+            request.fail(&self.known, ReadError::TimedOut);
+            self.desk.has_served();
+        }
     }
 
     /// Serves one request. `None` if the reader was given up meanwhile.
@@ -176,8 +183,13 @@ fn serve_queue(readers: &Weak<LookupReaders>, queue: &Receiver<SentRequest>, act
     while let Ok(sent) = queue.recv() {
         // The run may have ended.
         let Some(readers) = readers.upgrade() else { return };
-        if readers.serve(&sent, activity, &mut buffer).is_none() {
-            return;
+        let tgid = sent.request.tgid();
+        let mut turn = readers.turns.begin(tgid, sent);
+        while let Some(sent) = turn {
+            if readers.serve(&sent, activity, &mut buffer).is_none() {
+                return;
+            }
+            turn = readers.turns.next(tgid);
         }
     }
 }

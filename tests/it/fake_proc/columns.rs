@@ -221,6 +221,10 @@ fn crafted_thread() -> Thread {
         .stat(stat_field::EXIT_SIGNAL, -1)
         .file("syscall", syscall_line(FSYNC, &[7, 0, 0xdead_beef, 3, 4, u64::MAX]))
         .file("fd/7", Content::Link("/data/db1/redo-17.log".to_owned()))
+        .file("fdinfo/7", "pos:\t0\nmnt_id:\t30\n")
+        .file("ns/mnt", Content::Link("mnt:[4026531841]".to_owned()))
+        .file("root", Content::Link("/".to_owned()))
+        .file("mountinfo", "30 1 8:1 / /data rw - ext4 /dev/sdb1 rw\n")
         .file("wchan", "jbd2_log_wait_commit")
         .file(
             "stack",
@@ -263,9 +267,14 @@ fn value_of(proc: &FakeProc, column: &str) -> String {
     value(&report, only(&report), column)
 }
 
+/// Whether it is a file or a link, and not one of those that are read for a row alone: see `lookups.rs`.
+const fn is_plain(source: Source) -> bool {
+    source.is_file() && !matches!(source, Source::Fdinfo | Source::Mounts | Source::Path)
+}
+
 /// The columns that are read from files: a fake root has no kernel that walks, and no clock.
 fn of_files() -> impl Iterator<Item = &'static Column> {
-    COLUMNS.iter().filter(|column| column.source == Source::Task || column.source.is_file())
+    COLUMNS.iter().filter(|column| column.source == Source::Task || is_plain(column.source))
 }
 
 #[test]
@@ -352,6 +361,7 @@ fn each_column_alone_has_read_all_it_needs() {
 fn only_the_files_that_the_columns_need_are_opened() {
     let proc = crafted();
     for column in COLUMNS {
+        let is_lookup = matches!(column.source, Source::Mounts | Source::Path);
         let script = Script::new().shared();
         let engine = Driver::with_faults(&proc, &["-a", "-g", column.name, "--workers", "1"], script.clone());
         engine.run(1);
@@ -360,10 +370,13 @@ fn only_the_files_that_the_columns_need_are_opened() {
                 Source::Stat => true,
                 // What a thread waits for is read between two reads of its switch counters, and a file needs the system call.
                 Source::Schedstat | Source::Syscall
-                    if matches!(column.source, Source::Fd | Source::Socket | Source::Idle) =>
+                    if matches!(column.source, Source::Fd | Source::Socket | Source::Idle) || is_lookup =>
                 {
                     true
                 }
+                Source::Fd | Source::Fdinfo if column.source == Source::Mounts => true,
+                // The call of this thread takes no path.
+                Source::Path => false,
                 Source::Fd if matches!(column.source, Source::Socket | Source::Idle) => true,
                 Source::Wchan if column.source == Source::Idle => true,
                 // A thread that has run since may have another title.
@@ -432,7 +445,7 @@ fn expected_of(column: &str) -> &'static str {
 fn every_file_has_a_representative() {
     let missing: Vec<Source> = Source::ALL
         .into_iter()
-        .filter(|source| source.is_file() && !matches!(source, Source::Stat | Source::Comm))
+        .filter(|source| is_plain(*source) && !matches!(source, Source::Stat | Source::Comm))
         .filter(|source| !REPRESENTATIVES.iter().any(|(known, _)| known == source))
         .collect();
     assert_eq!(missing, []);

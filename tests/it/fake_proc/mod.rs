@@ -3,4 +3,5 @@
 mod columns;
 mod counting;
 mod lifecycle;
+mod lookups;
 mod selection;
