@@ -65,8 +65,8 @@ const fn remarks(source: Source) -> &'static str {
         Source::Mounts => {
             "\nOf the descriptor that `filename` is about, read at the same moment. The table of mounts is that of the thread's own mount\n\
              namespace and root directory, so `mount` is the path that a program in its container would write. psn reads a table\n\
-             beside the sampling, at most once a second if no new mount is met; a mount that took the id of another within that second shows\n\
-             as the other. `device` is `/dev/nvme0n1p2`, `10.0.0.9:/export`, or the kind of file system where the source is a\n\
+             beside the sampling, at most once a second if no new mount is met; a mount that took the id of another within that second (on a\n\
+             busy host, within five) shows as the other. `device` is `/dev/nvme0n1p2`, `10.0.0.9:/export`, or the kind of file system where the source is a\n\
              mere word (`tmpfs`, `overlay`). `-` stands for what lies on no mount that the thread sees: sockets, pipes, `anon_inode:`,\n\
              memory files, files of another mount namespace. `[cwd]` is as for `filename`. `[unread]` means that the table did not\n\
              come in time, `[dropped]` that it is larger than 8 MiB. All tables together take up to 32 MiB.\n"

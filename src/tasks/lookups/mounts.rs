@@ -1,7 +1,7 @@
 //! The mounts that threads see, by the id that `fdinfo` has of an open file.
 //!
 //! A table of mounts is that of one view: a mount namespace, seen from one root directory. It serves all threads of that view for a
-//! second, because the kernel gives the id of a mount that has ended to the next one. An id that it does not have is looked for in a new
+//! second, or for five while the reader is late, because the kernel gives the id of a mount that has ended to the next one. An id that it does not have is looked for in a new
 //! table. One that is not in that either belongs to no mount of the view: memory files lie on none, and a file may have come from
 //! another namespace.
 
@@ -20,6 +20,9 @@ use crate::proc::{ProcRoot, ReadError, TaskDir};
 
 /// Tables are read again after this time.
 const MAX_AGE: Duration = Duration::from_secs(1);
+
+/// If that takes too long for a row, a table that is not older than this tells it.
+const MAX_AGE_LATE: Duration = Duration::from_secs(5);
 
 /// No more of a `mountinfo` is read. Whoever may make a user namespace may have 100,000 mounts with long names in it.
 const READ_BYTES: usize = 8 << 20;
@@ -128,8 +131,8 @@ impl Table {
         }
     }
 
-    fn is_recent(&self) -> bool {
-        self.read_at.is_some_and(|at| at.elapsed() <= MAX_AGE)
+    fn is_within(&self, age: Duration) -> bool {
+        self.read_at.is_some_and(|at| at.elapsed() <= age)
     }
 
     /// Adds the mount in a line; false if there is no more room.
@@ -161,7 +164,7 @@ impl MountTables {
         };
         let table = tables.entry(Arc::clone(&view)).or_insert_with(Table::empty);
         table.used_at = since;
-        if table.is_recent() {
+        if table.is_within(MAX_AGE) {
             if let Some(mount) = table.mounts.get(&id) {
                 return MountStatus::Known(Arc::clone(mount));
             }
@@ -181,7 +184,7 @@ impl MountTables {
     /// The mount that a row has waited for.
     pub(super) fn settle(&self, awaited: &AwaitedMount) -> MountStatus {
         let mut tables = self.lock();
-        let Some(table) = tables.get_mut(&awaited.view).filter(|table| table.is_recent()) else {
+        let Some(table) = tables.get_mut(&awaited.view).filter(|table| table.is_within(MAX_AGE_LATE)) else {
             return MountStatus::Unread;
         };
         if let Some(mount) = table.mounts.get(&awaited.id) {
