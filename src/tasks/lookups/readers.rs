@@ -120,7 +120,7 @@ impl LookupReaders {
         lock(&self.health).record_error(request.source(), ReadError::TimedOut);
         lock(&self.blocked).begin(request.tgid());
         request.fail(&self.known, ReadError::TimedOut);
-        for SentRequest { request, .. } in self.turns.give_up(request.tgid()) {
+        for SentRequest { request, .. } in self.turns.give_up(request.turn()) {
             request.fail(&self.known, ReadError::TimedOut);
             self.desk.has_served();
         }
@@ -183,13 +183,13 @@ fn serve_queue(readers: &Weak<LookupReaders>, queue: &Receiver<SentRequest>, act
     while let Ok(sent) = queue.recv() {
         // The run may have ended.
         let Some(readers) = readers.upgrade() else { return };
-        let tgid = sent.request.tgid();
-        let mut turn = readers.turns.begin(tgid, sent);
+        let number = sent.request.turn();
+        let mut turn = readers.turns.begin(number, sent);
         while let Some(sent) = turn {
             if readers.serve(&sent, activity, &mut buffer).is_none() {
                 return;
             }
-            turn = readers.turns.next(tgid);
+            turn = readers.turns.next(number);
         }
     }
 }

@@ -45,6 +45,14 @@ impl LookupRequest {
         }
     }
 
+    /// Whose turn it is: requests with the same number are served one after another. Of batches it is 0, as they read many processes.
+    pub(super) fn turn(&self) -> u32 {
+        match self {
+            Self::Path(_) | Self::Mounts(_) => self.tgid(),
+            Self::Descriptors(_) => 0,
+        }
+    }
+
     /// The source in whose account a read that does not return is counted.
     pub(super) const fn source(&self) -> Source {
         match self {
