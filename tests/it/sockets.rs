@@ -271,8 +271,8 @@ fn sockets_of_another_network_namespace_are_found_there() {
             "a network namespace of one's own needs root, unshare (util-linux), bash, ip (iproute2) and socat",
         );
     }
-    // The client's end is that of bash, which reads; the other one is that of socat, which waits for both directions.
-    let script = "ip link set lo up && socat TCP-LISTEN:7007,bind=127.0.0.1 EXEC:'sleep 60',pipes & \
+    // The client's end is that of bash, which reads; the other one is that of socat, which ends with the connection.
+    let script = "ip link set lo up; socat -u TCP-LISTEN:7007,bind=127.0.0.1 OPEN:/dev/null & \
         until exec 3<>/dev/tcp/127.0.0.1/7007; do sleep 0.05; done 2>/dev/null; read -u 3 line";
     let other = Running::start(command("unshare").args(["-n", "bash", "-c", script]));
     let pid = other.pid().to_string();
