@@ -4,6 +4,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use clap::builder::ArgPredicate;
 use clap::{Args, CommandFactory, Parser, Subcommand};
 
 use crate::config::scan::Scan;
@@ -137,8 +138,15 @@ pub struct SampleArgs {
     #[arg(long, value_name = "LETTERS", conflicts_with = "all_states", value_parser = states)]
     pub states: Option<String>,
 
-    /// Group by these columns
-    #[arg(short, long, value_name = "COLS", value_delimiter = ',', default_value = "comm,state")]
+    /// Group by these columns; the default with --waits is comm,state,idle
+    #[arg(
+        short,
+        long,
+        value_name = "COLS",
+        value_delimiter = ',',
+        default_value = "comm,state",
+        default_value_if("waits", ArgPredicate::IsPresent, "comm,state,idle")
+    )]
     pub group_by: Vec<String>,
 
     /// Group by these columns in addition to those of -g

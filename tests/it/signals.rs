@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use psn_stress::{Kind, Storm};
 use rustix::process::Signal;
 
 use crate::support::child::{Running, command, run};
@@ -18,12 +19,15 @@ fn after(script: &str, args: &[&str]) -> Running {
 #[test]
 fn a_limit_on_file_sizes_ends_the_recording_as_a_full_disk_does() {
     let dir = Dir::with_mode(0o700);
+    // Threads that keep going to sleep, so that databases grow with each tick.
+    let storm = Storm::builder().exactly(Kind::NapConstant, 20).spawn().unwrap();
+    let root = storm.root_pid().to_string();
+    let options = ["-q", "-a", "-d", "3", "--hz", "100", "-g", "comm2,state,syscall,wchan", "--flush", "100ms"];
     // In blocks of 512 or 1,024 bytes: more than the first flush writes, less than all flushes do. A part of a dataset is
     // written whole.
-    for (name, blocks, is_read_back) in [("x.db", 400, true), ("x.csv", 100, true), ("x/", 4, false)] {
+    for (name, blocks, is_read_back) in [("x.db", 160, true), ("x.csv", 400, true), ("x/", 4, false)] {
         let path = dir.path(name);
-        let args =
-            ["-q", "-a", "-d", "3", "--hz", "100", "-g", "comm2,state,syscall,wchan", "--flush", "100ms", "-o", &path];
+        let args = [&options[..], &["-p", &root, "-r", "-o", &path]].concat();
         let ended = after(&format!("ulimit -f {blocks}"), &args).end();
         assert_eq!(ended.status.code(), Some(1), "{name}: {ended:?}");
         assert!(

@@ -340,6 +340,19 @@ fn what_only_a_walk_knows_is_unsupported_without() {
 }
 
 #[test]
+fn waits_shows_for_what_by_default() {
+    let columns = |options: &[&str]| {
+        let csv = run(&[options, &["-d", "0.1", "--format", "csv", "-q"]].concat()).stdout;
+        let header = csv.lines().find(|line| !line.starts_with('#')).unwrap_or_default().to_owned();
+        header.split_once("avg_threads,").map(|(_, columns)| columns.to_owned()).unwrap_or(header)
+    };
+    assert_eq!(columns(&["--waits"]), "comm,state,idle");
+    assert_eq!(columns(&["--waits=all", "-G", "syscall"]), "comm,state,idle,syscall");
+    assert_eq!(columns(&["--waits", "-g", "comm"]), "comm");
+    assert_eq!(columns(&["-a"]), "comm,state");
+}
+
+#[test]
 fn waits_goes_with_no_other_choice_of_states() {
     for other in [&["-a"][..], &["--states", "D"]] {
         let ended = run(&[&["--waits"], other].concat());
