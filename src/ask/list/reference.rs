@@ -70,9 +70,7 @@ const fn remarks(source: Source) -> &'static str {
              All of that together uses at most a tenth of a CPU on average: after a long table psn waits until that is made up for. Up to\n\
              131,072 threads are looked at in a tick.\n"
         }
-        Source::Idle => {
-            "\n[idle.md](idle.md) has the rules. Only threads in states S and D have a value.\n"
-        }
+        Source::Idle => "\n[idle.md](idle.md) has the rules. Only threads in states S and D have a value.\n",
         Source::Mounts => {
             "\nOf the descriptor that `filename` is about, read at the same moment. The table of mounts is that of the thread's own mount\n\
              namespace and root directory, so `mount` is the path that a program in its container would write. psn reads a table\n\
