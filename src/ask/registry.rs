@@ -141,14 +141,14 @@ pub static COLUMNS: &[Column] = &[
         Id,
         Source::Wait,
         Extract::Waited(WaitPart::Since),
-        "when this wait began, nanoseconds since 1970; recordings have it, and the others follow from it",
+        "when this wait began, nanoseconds since 1970; always recorded: a replay computes wait_ns and wait_ms from it",
     ),
     Column::new(
         "wait_exact",
         Id,
         Source::Wait,
         Extract::Waited(WaitPart::Exactness),
-        "1 if the time is exact, 0 if the wait may have lasted longer (through /proc), -1 if it may be shorter (real-time threads)",
+        "1 if the age is exact, 0 if the wait may have lasted longer (through /proc), -1 if it may be shorter (real-time threads)",
     ),
     // syscall
     Column::syscall("syscall", Text, SyscallPart::Name, "name of the system call the thread is blocked in"),

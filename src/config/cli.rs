@@ -19,6 +19,7 @@ Examples:
   psn -p 'mysqld|kwork' -G syscall,wchan  only processes whose name matches
   psn -p 1234 -r -d 60                    one process and its descendants, for a minute
   psn -a -p 1234 -g comm,state,syscall    also its sleeping threads
+  psn --waits -g comm,syscall,filenamesum,idle -s wait_ms:max    who waits, for what, how long
   psn -G syscall,filename --where 'state = D or comm in (mysqld, kjournald)'
   psn -s max_threads,ci95,utime_sec       more statistics of each group
   psn --list                              all columns
@@ -153,7 +154,7 @@ pub struct SampleArgs {
     #[arg(short = 'G', long, value_name = "COLS", value_delimiter = ',')]
     pub append_group_by: Vec<String>,
 
-    /// Show these statistics too: max_threads, ci95, or COL:max, :avg, :sum, :p50, :p95, :p99, :delta, :distinct, :example, :common
+    /// Show these statistics too: max_threads, ci95, waits_s, mean_wait_ms, p50_wait_ms (p95, p99), or COL:max, :avg, :sum, :p50, :p95, :p99, :delta, :distinct, :example, :common
     #[arg(short, long, value_name = "COLS", value_delimiter = ',')]
     pub select: Vec<String>,
 

@@ -99,7 +99,9 @@ impl Counter {
                     let source = if column.source == Source::Fd { Source::Syscall } else { column.source };
                     reader.note_malformed(source);
                 }
-                plan.run.may_hold(&self.row, slot)
+                let holds = plan.run.may_hold(&self.row, slot);
+                self.coverage.refused += u64::from(!holds && self.row.has_mark(slot, Mark::Denied));
+                holds
             }
             None => true,
         });

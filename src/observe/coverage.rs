@@ -15,6 +15,8 @@ pub struct Coverage {
     pub rows: u64,
     /// Threads that passed the state gate and were rejected by a filter.
     pub rejected: u64,
+    /// Of those, the ones of which the kernel refused to tell what the filter asks for.
+    pub refused: u64,
 }
 
 impl Coverage {
@@ -24,6 +26,7 @@ impl Coverage {
         self.torn += other.torn;
         self.rows += other.rows;
         self.rejected += other.rejected;
+        self.refused += other.refused;
         for ((_, mine), (_, theirs)) in self.denied.iter_mut().zip(other.denied.iter()) {
             *mine += theirs;
         }

@@ -55,6 +55,8 @@ pub(super) struct Told<'a> {
     name: Option<&'a [u8]>,
     /// Why the process at the other end is not known.
     peer: Mark,
+    /// Whether it waits for its server to accept the connection.
+    is_unaccepted: bool,
     is_current: bool,
 }
 
@@ -62,7 +64,13 @@ impl<'a> Told<'a> {
     /// What a side reader has found out.
     pub(super) fn of(known: &'a KnownSocket) -> Self {
         let KnownSocket { socket, name, peer, is_current } = known;
-        Self { socket: *socket, name: name.as_deref(), peer: mark_of(*peer), is_current: *is_current }
+        Self {
+            socket: *socket,
+            name: name.as_deref(),
+            peer: mark_of(*peer),
+            is_unaccepted: *peer == Peer::NotAccepted,
+            is_current: *is_current,
+        }
     }
 
     /// Which end of the connection the process `tgid` is.
@@ -70,7 +78,7 @@ impl<'a> Told<'a> {
         let is_unnamed_end = self.socket.family == UNIX && !self.socket.is_named;
         match self.socket.peer_pid {
             // The name is that of the other end.
-            None if is_unnamed_end && self.name.is_some() => Role::Client,
+            None if is_unnamed_end && (self.is_unaccepted || self.name.is_some()) => Role::Client,
             _ => role(&self.socket, tgid),
         }
     }
@@ -86,7 +94,8 @@ pub(super) fn told<'a>(thread: &Thread<'_>, contents: &'a FileContents) -> Resul
         return Err(Mark::None);
     }
     if let Some(file) = open_file(thread, contents) {
-        let mut told = Told { socket: file.socket.ok_or(Mark::None)?, name: None, peer: Mark::None, is_current: true };
+        let socket = file.socket.ok_or(Mark::None)?;
+        let mut told = Told { socket, name: None, peer: Mark::None, is_unaccepted: false, is_current: true };
         if told.socket.family == UNIX && told.socket.state == LISTEN {
             // The kernel notes the listening process itself, for those that will connect.
             (told.socket.peer_pid, told.socket.peer_comm) = (None, [0; 16]);
@@ -118,7 +127,7 @@ pub(super) fn told<'a>(thread: &Thread<'_>, contents: &'a FileContents) -> Resul
 /// The mark for a process at the other end that is not known.
 const fn mark_of(peer: Peer) -> Mark {
     match peer {
-        Peer::None | Peer::Known => Mark::None,
+        Peer::None | Peer::NotAccepted | Peer::Known => Mark::None,
         Peer::Unread => Mark::Unread,
         Peer::Unsupported => Mark::Unsupported,
     }

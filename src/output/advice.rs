@@ -37,7 +37,7 @@ pub fn nothing_seen(report: &Report) -> String {
         let others = average(report.facts.coverage.rejected, report.facts.ticks.completed);
         let sleepers = sleepers.map_or_else(String::new, |sleepers| format!("; of those that do, {}", slept(sleepers)));
         if report.states == States::Waiting {
-            let doubtful = "--waits=all shows those of which it cannot be told, too";
+            let doubtful = "--waits=all also shows those of which psn cannot tell";
             return format!("no threads met the conditions of --waits and --where ({others} did not); {doubtful}");
         }
         return format!("no {threads} met the conditions of --where ({others} did not){sleepers}");
@@ -239,8 +239,8 @@ mod tests {
         report.states = States::Waiting;
         assert_eq!(
             nothing_seen(&report),
-            "no threads met the conditions of --waits and --where (2.50 on average did not); --waits=all shows those of \
-             which it cannot be told, too"
+            "no threads met the conditions of --waits and --where (2.50 on average did not); --waits=all also shows \
+             those of which psn cannot tell"
         );
         report.states = States::Chosen;
         report.facts.coverage.rejected = 0;

@@ -237,7 +237,7 @@ fn torn(report: &Report) -> Vec<Items> {
 
 fn denied(report: &Report) -> Vec<Items> {
     let coverage = &report.facts.coverage;
-    if coverage.denied.is_empty() {
+    if coverage.denied.is_empty() && coverage.refused == 0 {
         return Vec::new();
     }
     let files = coverage.denied.iter().map(|(file, number)| {
@@ -245,7 +245,13 @@ fn denied(report: &Report) -> Vec<Items> {
         format!("{file} in {} ({})", thousands(*number), percent(*number, coverage.rows))
     });
     let mut items = commas(files);
-    items.push(format!("of {};", count(coverage.rows, "sample", "samples")));
+    if !items.is_empty() {
+        items.push(format!("of {};", count(coverage.rows, "sample", "samples")));
+    }
+    if coverage.refused > 0 {
+        items.push(format!("{} left out,", count(coverage.refused, "sample", "samples")));
+        items.push("because a condition asks for what was denied;".to_owned());
+    }
     items.push("psn --list shows which rights each file needs".to_owned());
     vec![items]
 }
@@ -517,5 +523,18 @@ mod tests {
         assert_eq!([0.0, 0.05, 19.96, 998.7].map(rate), ["0", "0.050", "20.0", "999"]);
         assert_eq!([900, 2560, 3 << 20].map(kilobytes), ["900 kB", "2.5 MB", "3.0 GB"]);
         assert_eq!(percent(1, 100_000), "<0.1%");
+    }
+
+    #[test]
+    fn what_a_condition_left_out_unseen_is_told() {
+        let mut report = fixture::mysqld();
+        report.facts.coverage = CoverageReport { rows: 50, rejected: 120, refused: 84, ..CoverageReport::default() };
+        let denied = |report: &Report| denied(report).concat().join(" ");
+        let told = "84 samples left out, because a condition asks for what was denied; psn --list shows which rights each file needs";
+        assert_eq!(denied(&report), told);
+        report.facts.coverage.denied = vec![("idle".to_owned(), 10)];
+        assert_eq!(denied(&report), "idle in 10 (20.0%) of 50 samples; ".to_owned() + told);
+        report.facts.coverage = CoverageReport { rows: 50, rejected: 120, ..CoverageReport::default() };
+        assert_eq!(denied(&report), "");
     }
 }

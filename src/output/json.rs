@@ -165,6 +165,7 @@ fn coverage(coverage: &CoverageReport) -> Json {
         "torn": coverage.torn,
         "denied": denied,
         "rejected": coverage.rejected,
+        "refused": coverage.refused,
     })
 }
 
@@ -294,7 +295,7 @@ mod tests {
           "cost": {"cpu_s":0.14,"pass_ms":{"p50":1.234,"p99":3.1,"max":4.56},"late_ms":{"p50":0.06,"p99":0.21,"max":0.31},"fds":512,"kernel_kb_est":2560},
           "health": [{"source":"stat","ok":141200,"gone":12,"denied":0,"unsupported":0,"timed_out":0,"dropped":0,"malformed":0}],
           "dropped": [],
-          "coverage": {"rows":0,"checked":0,"torn":0,"denied":{},"rejected":0},
+          "coverage": {"rows":0,"checked":0,"torn":0,"denied":{},"rejected":0,"refused":0},
           "unmeasured": [],
           "host_load": null,
           "sleepers": null,
@@ -332,7 +333,7 @@ mod tests {
           "cost": {"cpu_s":4.2,"pass_ms":{"p50":71.0,"p99":140.0,"max":1250.0},"late_ms":{"p50":0.06,"p99":0.21,"max":0.31},"fds":512,"kernel_kb_est":3145728},
           "health": [{"source":"stat","ok":141200,"gone":12,"denied":0,"unsupported":0,"timed_out":0,"dropped":0,"malformed":0},{"source":"syscall","ok":20,"gone":3,"denied":290,"unsupported":0,"timed_out":0,"dropped":0,"malformed":0},{"source":"wchan","ok":300,"gone":0,"denied":0,"unsupported":0,"timed_out":1,"dropped":7,"malformed":2},{"source":"stack","ok":0,"gone":0,"denied":4310,"unsupported":1,"timed_out":0,"dropped":0,"malformed":0}],
           "dropped": [{"source":"wchan","error":"Too many open files","count":5},{"source":"wchan","error":"Cannot allocate memory","count":2}],
-          "coverage": {"rows":4310,"checked":412,"torn":3,"denied":{"syscall":290,"stack":4310,"wchan":1},"rejected":0},
+          "coverage": {"rows":4310,"checked":412,"torn":3,"denied":{"syscall":290,"stack":4310,"wchan":1},"rejected":0,"refused":0},
           "unmeasured": [],
           "host_load": {"cpus":2,"load":[4.91,3.0,2.25],"running":3.125,"blocked":0.25,"reads":24,"seen":{"running":3.0,"throttled":0.0,"blocked":1.0}},
           "sleepers": null,

@@ -4,6 +4,15 @@ use std::os::fd::OwnedFd;
 
 use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, netlink};
 
+/// The other end of a connected UNIX socket.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum OtherEnd {
+    /// The socket with this inode.
+    Inode(u64),
+    /// A socket that no process has yet: the server has not accepted the connection. Or one that no process has any more.
+    Nobodys,
+}
+
 /// Asks the kernel.
 #[derive(Debug)]
 pub(crate) struct UnixDiag(OwnedFd);
@@ -31,9 +40,9 @@ impl UnixDiag {
             .map(Self)
     }
 
-    /// The inode of the socket that this one is connected to; `None` if there is none, or if the kernel does not tell. The kernel
-    /// answers while it takes the request, so this does not wait.
-    pub(crate) fn peer(&self, inode: u64) -> Option<u64> {
+    /// What this socket is connected to; `None` if it is not, or if the kernel does not tell. The kernel answers while it takes the
+    /// request, so this does not wait.
+    pub(crate) fn peer(&self, inode: u64) -> Option<OtherEnd> {
         // The kernel keeps the number in 32 bits here.
         let inode = u32::try_from(inode).ok()?;
         rustix::net::send(&self.0, &request(inode), SendFlags::DONTWAIT).ok()?;
@@ -43,7 +52,7 @@ impl UnixDiag {
             // What is left over of an earlier request is passed over.
             if let Some((of, peer)) = parse(answer.get(..length)?) {
                 if of == inode {
-                    return peer.map(u64::from);
+                    return peer;
                 }
             } else if sequence(&answer) == Some(inode) {
                 return None;
@@ -91,8 +100,8 @@ fn sequence(answer: &[u8]) -> Option<u32> {
     u32_at(answer, 8)
 }
 
-/// The inode that an answer is about, and that of the other end; `None` if it is an error.
-fn parse(answer: &[u8]) -> Option<(u32, Option<u32>)> {
+/// The inode that an answer is about, and the other end; `None` if it is an error.
+fn parse(answer: &[u8]) -> Option<(u32, Option<OtherEnd>)> {
     if u16_at(answer, 4)? != BY_FAMILY {
         return None;
     }
@@ -101,7 +110,8 @@ fn parse(answer: &[u8]) -> Option<(u32, Option<u32>)> {
     // Attributes: length, type, value, filled up to four bytes.
     while let Some((length, kind)) = u16_at(answer, at).zip(u16_at(answer, at + 2)) {
         if kind == PEER {
-            return Some((inode, u32_at(answer, at + 4).filter(|peer| *peer != 0)));
+            let end = |inode| if inode == 0 { OtherEnd::Nobodys } else { OtherEnd::Inode(u64::from(inode)) };
+            return Some((inode, u32_at(answer, at + 4).map(end)));
         }
         if length < 4 {
             break;
@@ -126,14 +136,19 @@ mod tests {
         if diag.peer(inode(&one)).is_none() {
             return println!("skipped: this kernel has no unix_diag");
         }
-        assert_eq!(diag.peer(inode(&one)), Some(inode(&other)));
-        assert_eq!(diag.peer(inode(&other)), Some(inode(&one)));
+        let end = |socket| Some(OtherEnd::Inode(inode(socket)));
+        assert_eq!(diag.peer(inode(&one)), end(&other));
+        assert_eq!(diag.peer(inode(&other)), end(&one));
         let path = std::env::temp_dir().join(format!("psn-diag-{}", std::process::id()));
         let listener = UnixListener::bind(&path).unwrap();
+        let client = UnixStream::connect(&path).unwrap();
+        assert_eq!(diag.peer(inode(&client)), Some(OtherEnd::Nobodys), "it has not been accepted");
+        let (accepted, _) = listener.accept().unwrap();
+        assert_eq!(diag.peer(inode(&client)), end(&accepted));
         std::fs::remove_file(path).unwrap();
         assert_eq!(diag.peer(rustix::fs::fstat(&listener).unwrap().st_ino), None);
         assert_eq!((diag.peer(1), diag.peer(u64::MAX)), (None, None));
-        assert_eq!(diag.peer(inode(&one)), Some(inode(&other)));
+        assert_eq!(diag.peer(inode(&one)), end(&other));
     }
 
     #[test]

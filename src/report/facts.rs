@@ -131,6 +131,8 @@ pub struct CoverageReport {
     pub denied: Vec<(String, u64)>,
     /// Observations that passed the gate and did not meet the conditions of `--where`.
     pub rejected: u64,
+    /// Of those, the ones of which the kernel refused to tell what the condition asks for.
+    pub refused: u64,
 }
 
 /// The account of a run.

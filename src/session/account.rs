@@ -152,6 +152,7 @@ fn coverage(coverage: &Coverage) -> CoverageReport {
         torn: coverage.torn,
         denied: denied.map(|(source, count)| (source.name().to_owned(), *count)).collect(),
         rejected: coverage.rejected,
+        refused: coverage.refused,
     }
 }
 

@@ -125,6 +125,17 @@ fn unix_sockets_are_told_by_their_names_and_by_the_process_at_the_other_end() {
 }
 
 #[test]
+fn who_waits_for_a_server_that_does_not_accept_waits_for_a_server() {
+    let dir = Dir::new();
+    let path = dir.path("s");
+    let _listener = UnixListener::bind(&path).unwrap();
+    read_in("unaccepted", UnixStream::connect(&path).unwrap());
+    // To a walk both ends are this process, as those of a pair are.
+    let report = look("proc", "unaccepted", &["-g", "comm2,idle"]);
+    assert_eq!(told(&report, "comm2,idle"), ["unaccepted | no: server"]);
+}
+
+#[test]
 fn udp_sockets_are_told_with_and_without_another_end() {
     let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
     let connected = UdpSocket::bind("127.0.0.1:0").unwrap();

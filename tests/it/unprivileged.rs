@@ -91,3 +91,18 @@ fn the_footer_names_the_refused_files() {
     let denied: Vec<&str> = footer.lines().filter(|line| line.contains("denied") || line.contains("refused")).collect();
     assert!(denied.iter().any(|line| line.contains("syscall")), "{footer}");
 }
+
+#[test]
+fn sleepers_that_waits_cannot_judge_are_counted() {
+    if !can_become_anybody() {
+        return;
+    }
+    let psn = PublicCopy::new();
+    let storm = Storm::builder().exactly(Kind::Pipe, 6).spawn().unwrap();
+    let mut command = NOBODY.command(&psn.path());
+    command.args(["--waits", "--format", "json", "-d", "0.4", "-r", "-p", &storm.root_pid().to_string()]);
+    let report = json::parse(&Running::start(&mut command).end());
+    let refused = report.0["coverage"]["refused"].as_u64().unwrap();
+    assert!(refused >= 6 * report.completed(), "{}", report.0["coverage"]);
+    assert_eq!(report.0["coverage"]["rejected"], refused, "the kernel tells nothing of them");
+}

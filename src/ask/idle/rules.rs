@@ -58,7 +58,7 @@ pub(crate) static RULES: &[Rule] = &[
         "a thread that io_uring or vhost created in a program, and that has nothing to do",
     ),
     rule(Occasion::KernelThread, Verdict::Yes, "kernel thread", "the kernel's own threads sleep until there is work"),
-    rule(Occasion::Uninterruptible, Verdict::No, "uninterruptible", "state D: a disk, or a lock within the kernel"),
+    rule(Occasion::Uninterruptible, Verdict::No, "uninterruptible", "a disk, or a lock within the kernel"),
     rule(
         Occasion::Kernel(&[
             "flock_lock_inode_wait",

@@ -12,8 +12,9 @@ const fn remarks(source: Source) -> &'static str {
     match source {
         Source::Stat => {
             "\n`state` shows the original's names. If a kernel walk found the thread, `Running (ON CPU)` means that it is on a CPU, and\n\
-             `Runnable (waiting for CPU)` that it waits for one. `/proc` does not distinguish the two: both are `Running (ON CPU)`, and\n\
-             the report warns if these are more threads than there are CPUs. `--where state=R` and `--states R` mean both.\n\n\
+             `Runnable (waiting for CPU)` that it waits for one, or `Runnable (throttled by its cgroup)` that it may not run, because its\n\
+             cgroup has used up its CPU quota. `/proc` does not distinguish them: all are `Running (ON CPU)`, and the footer says so if\n\
+             these are more threads than there are CPUs. `--where state=R` and `--states R` mean all of them.\n\n\
              `delayacct_blkio_ticks` is `[unsupported]` if `kernel.task_delayacct` is 0, the default since Linux 5.14.\n\
              Without CAP_SYS_PTRACE, addresses and the exit code of other users' processes are `[denied]`: the kernel shows 0 or 1.\n"
         }
@@ -32,10 +33,10 @@ const fn remarks(source: Source) -> &'static str {
         }
         Source::Fd => {
             "\n`filename`, `filename2` and `filenamesum` show a socket as its connection (`tcp 10.0.0.5:41822->10.0.0.9:5432`,\n\
-             `listen tcp 0.0.0.0:80`, `unix /run/x->pid 812 (postgres)`, `udp 10.0.0.5:53`; a walk does not tell the names of UNIX sockets), and an epoll instance as what it watches\n\
-             (`epoll: 37 sockets, 1 timer`; of one socket alone, its connection). In `filenamesum` the port that the kernel chose is a `*`,\n\
-             and so are numbers of watched files above 7. Where psn knows neither, the kernel's own text is there: `socket:[*]`,\n\
-             `anon_inode:[eventpoll]`.\n\n\
+             `listen tcp 0.0.0.0:80`, `unix /run/x->pid 812 (postgres)`, `udp 10.0.0.5:53`), and an epoll instance as what it watches\n\
+             (`epoll: 37 sockets, 1 timer`; of one socket alone, its connection). A kernel walk does not tell the names of UNIX sockets. In\n\
+             `filenamesum` the port that the kernel chose is a `*`, and so are numbers of watched files above 7. Where psn knows neither\n\
+             connection nor files, the kernel's own text is shown: `socket:[*]`, `anon_inode:[eventpoll]`.\n\n\
              A kernel walk counts up to 7 files of an epoll instance, as sockets, pipes and others. What it does not tell, psn reads from\n\
              `/proc/PID/task/TID/fdinfo/N` beside the sampling: up to 4,096 files, of which up to 8 that are neither sockets nor pipes are\n\
              told apart as timers (timerfd), events (eventfd, signalfd) and others. That goes by the number under which a file\n\
@@ -46,29 +47,38 @@ const fn remarks(source: Source) -> &'static str {
              rights that column `path` needs. Calls of 32-bit programs show `-`. The set belongs to the row only if the thread has not run\n\
              since; otherwise it is `[stale]`, and `[unread]` if it did not come in time or is not in memory.\n"
         }
-        Source::Socket => {
-            "\nOf the descriptor that `filename` is about, or of the one socket that epoll, poll or select waits for alone. A kernel walk finds the socket in the thread's own table of descriptors, at the\n\
-             same instant. Otherwise psn reads the tables of the thread's network namespace (`net/tcp`, `tcp6`, `udp`, `udp6`,\n\
-             `unix`, `raw`, `raw6`, `netlink`, `packet`) beside the sampling, once a tick for all threads that ask. What is read belongs to the row if\n\
-             the thread has not run since, by its count of switches; the ends of a TCP connection never change, so if it has run, only `conn_state` is\n\
-             `[stale]`. `-` stands for what is no socket, and for what a socket of this kind does not have. `[unsupported]`: no table has it\n\
-             (vsock and others). `[unread]`: it did not come in time. `[dropped]`: the tables of all namespaces together are larger than 64 MiB.\n\n\
-             `peer_pid` and `peer_comm`: a walk tells for a UNIX socket which process connected or listened, as the kernel has noted.\n\
-             Otherwise they are the process that has the other end open, the first one found: of a UNIX socket in psn's own network namespace (by\n\
-             sock_diag; in others `[unsupported]`), and of a TCP connection whose other end is in the same network namespace. psn searches for it\n\
-             in `/proc/*/fd`, at most 2,000 descriptors a tick; processes in other network namespaces and those with more than 500 open files come last. Until then it is `[unread]`; `-` means\n\
-             that it is on another host, in another network namespace, or in a process whose descriptors psn may not see. What was found holds\n\
-             for 10 seconds.\n\n\
-             All of that together uses at most a tenth of a CPU, but for one long table; then it waits until that is made up for. Up to 131,072\n\
-             threads are looked at in a tick.\n"
+        Source::Wait => {
+            "\nA kernel walk gives exact ages, but for threads of a real-time class, which may have waited for less. Through `/proc` psn knows only\n\
+             how long it has itself seen the thread wait: a lower bound. Tables put `≥` or `≤` before such an age\n\
+             ([waits.md](waits.md#how-exact-an-age-is)). A thread that is on its CPU shows `-`.\n"
         }
+        Source::Socket => {
+            "\nOf the descriptor that `filename` is about, or of the only socket that epoll, poll or select waits for. A kernel walk finds the\n\
+             socket in the thread's own table of descriptors, at the same instant. Otherwise psn reads the tables of the thread's network\n\
+             namespace (`net/tcp`, `tcp6`, `udp`, `udp6`, `unix`, `raw`, `raw6`, `netlink`, `packet`) beside the sampling, once a tick for\n\
+             all threads that ask. What is read belongs to the row if the thread has not run since, by its count of switches. The ends of a\n\
+             TCP connection never change, so if the thread has run, only `conn_state` is `[stale]`. `-` stands for what is no socket, and for\n\
+             what a socket of this kind does not have. `[unsupported]`: no table has it (vsock and others). `[unread]`: it did not come in\n\
+             time. `[dropped]`: the tables of all namespaces together are larger than 64 MiB.\n\n\
+             `peer_pid` and `peer_comm`: of a UNIX socket a kernel walk shows the process that connected or listened, as the kernel has noted\n\
+             it. Otherwise psn searches `/proc/*/fd` for a process that has the other end open, and shows the first one found. It knows the\n\
+             other end of a UNIX socket in psn's own network namespace (by sock_diag; in others `[unsupported]`), and of a TCP connection\n\
+             whose other end is in the same network namespace. It looks at up to 2,000 descriptors a tick; processes in other network\n\
+             namespaces and those with more than 500 open files come last. Until it is found, `[unread]` is shown. `-` means that the other\n\
+             end is on another host, in another network namespace, in a process whose descriptors psn may not see, or in no process yet: the\n\
+             server has not accepted the connection. What was found holds for 10 seconds.\n\n\
+             All of that together uses at most a tenth of a CPU on average: after a long table psn waits until that is made up for. Up to\n\
+             131,072 threads are looked at in a tick.\n"
+        }
+        Source::Idle => "\n[idle.md](idle.md) has the rules. Only threads in states S and D have a value.\n",
         Source::Mounts => {
             "\nOf the descriptor that `filename` is about, read at the same moment. The table of mounts is that of the thread's own mount\n\
              namespace and root directory, so `mount` is the path that a program in its container would write. psn reads a table\n\
-             beside the sampling, at most once a second if no new mount is met; a mount that took the id of another within that second (on a\n\
-             busy host, within five) shows as the other. `device` is `/dev/nvme0n1p2`, `10.0.0.9:/export`, or the kind of file system where the source is a\n\
-             mere word (`tmpfs`, `overlay`). `-` stands for what lies on no mount that the thread sees: sockets, pipes, `anon_inode:`,\n\
-             memory files, files of another mount namespace. `[cwd]` is as for `filename`. `[unread]` means that the table did not\n\
+             beside the sampling, at most once a second if no new mount is met. A mount that took the id of another within that second (on a\n\
+             busy host, within five) shows as the other. `device` is a disk (`/dev/nvme0n1p2`), a server with its export (`10.0.0.9:/export`),\n\
+             or the kind of file system if the source is a mere word (`tmpfs`, `overlay`). `-` stands for what lies on no mount that the\n\
+             thread sees: sockets, pipes, `anon_inode:`, memory files, files of another mount namespace. `[cwd]`: the system call has only a\n\
+             path, relative to the working directory or absolute (column `path`). `[unread]` means that the table did not\n\
              come in time, `[dropped]` that it is larger than 8 MiB. All tables together take up to 32 MiB.\n"
         }
         Source::Path => {

@@ -172,7 +172,14 @@ fn facts(said: String) -> Facts {
         cost: Cost::default(),
         health: vec![(said.clone(), Counts { ok: 5, denied: 1, dropped: u64::MAX, ..Counts::default() })],
         dropped: vec![(said.clone(), said.clone(), 7)],
-        coverage: CoverageReport { rows: 9, checked: 5, torn: 1, denied: vec![(said.clone(), 3)], rejected: 2 },
+        coverage: CoverageReport {
+            rows: 9,
+            checked: 5,
+            torn: 1,
+            denied: vec![(said.clone(), 3)],
+            rejected: 2,
+            refused: 1,
+        },
         warnings: vec![said],
     }
 }

@@ -54,6 +54,8 @@ pub(crate) struct Question {
 pub(crate) enum Peer {
     /// There is none on this host that psn has found, or it was not asked for.
     None,
+    /// The server has not accepted this connection of a UNIX socket, so no process has the other end yet.
+    NotAccepted,
     /// It is in the socket.
     Known,
     /// It is being searched for.

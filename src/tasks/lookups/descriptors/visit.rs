@@ -18,12 +18,14 @@ use crate::kernel::Socket;
 use crate::proc::health::Health;
 use crate::proc::net::ThreadId;
 use crate::proc::source::Source;
-use crate::proc::unix_diag::UnixDiag;
+use crate::proc::unix_diag::{OtherEnd, UnixDiag};
 use crate::proc::{Buffer, ProcRoot, ReadError};
 use crate::tasks::lookups::wait::runs;
 
 /// `AF_UNIX`
 const UNIX: u16 = 1;
+/// `SOCK_STREAM` and `SOCK_SEQPACKET`: UNIX sockets of these kinds are accepted.
+const CONNECTIONS: [u16; 2] = [1, 5];
 /// `TCP_ESTABLISHED` and `TCP_LISTEN`
 const ESTABLISHED: u8 = 1;
 const LISTEN: u8 = 10;
@@ -265,7 +267,13 @@ impl Visitor {
                     known.peer = Peer::Unread;
                     continue;
                 }
-                asked.other = budget.spend(|| diag.peer(inode)).map(|other| (other, id));
+                match budget.spend(|| diag.peer(inode)) {
+                    Some(OtherEnd::Inode(other)) => asked.other = Some((other, id)),
+                    Some(OtherEnd::Nobodys) if CONNECTIONS.contains(&known.socket.kind) => {
+                        known.peer = Peer::NotAccepted
+                    }
+                    Some(OtherEnd::Nobodys) | None => {}
+                }
                 if let (None, Some((other, _))) = (&known.name, asked.other) {
                     known.name = namespace.find(other).and_then(|(_, name)| name).map(Into::into);
                 }
@@ -383,6 +391,6 @@ fn is_told(diag: &UnixDiag) -> bool {
     let inode = |socket: &UnixStream| rustix::fs::fstat(socket.as_fd()).ok().map(|stat| stat.st_ino);
     UnixStream::pair().is_ok_and(|(one, other)| {
         let (one, other) = (inode(&one), inode(&other));
-        other.is_some() && one.and_then(|one| diag.peer(one)) == other
+        other.is_some() && one.and_then(|one| diag.peer(one)) == other.map(OtherEnd::Inode)
     })
 }
