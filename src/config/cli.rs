@@ -246,7 +246,7 @@ pub struct RecordingArgs {
     #[arg(long)]
     pub force: bool,
 
-    /// Record these columns too [psn record: in addition to syscall,wchan,filename]
+    /// Record these columns too [psn record: in addition to syscall,wchan,filename,idle]
     #[arg(long, value_name = "COLS", value_delimiter = ',')]
     pub record: Vec<String>,
 

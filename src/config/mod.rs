@@ -104,7 +104,7 @@ pub enum UsageError {
 }
 
 /// The columns that `psn record` records in addition to [`BASE`] and to those that are asked for.
-const SERVICE: [&str; 3] = ["syscall", "wchan", "filename"];
+const SERVICE: [&str; 4] = ["syscall", "wchan", "filename", "idle"];
 
 impl Config {
     /// The configuration of a run that reports, and records if `args` say so.
