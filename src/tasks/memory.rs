@@ -6,6 +6,7 @@ use crate::proc::ReadError;
 use crate::proc::source::{Source, SourceSet};
 use crate::row::last::LastValues;
 use crate::tasks::facts::RunCount;
+use crate::tasks::links::{CallOfWait, KeptLink};
 
 /// The detail files of a thread that are kept open.
 #[derive(Debug, Default)]
@@ -68,6 +69,8 @@ pub struct TaskMemory {
     /// The whole name, if a walk's record has only its beginning, with the thread's switch count when it was read. The name
     /// holds until the thread is switched out again.
     pub whole_name: Option<(u64, Box<[u8]>)>,
+    /// The link of the descriptor that it waits on.
+    pub link: Option<Box<KeptLink>>,
     /// When `facts` and `refused` were read first, by [`monotonic_ns`](crate::time::clock::monotonic_ns).
     pub learnt_ns: u64,
 }
@@ -75,6 +78,11 @@ pub struct TaskMemory {
 impl TaskMemory {
     /// Facts and refusals older than this are read again.
     pub const MAX_AGE_NS: u64 = 10_000_000_000;
+
+    /// The link that was read earlier in this wait.
+    pub(crate) fn link_of(&self, wait: &CallOfWait) -> Option<&[u8]> {
+        self.link.as_ref()?.of(wait)
+    }
 
     /// Forgets what may no longer be true of the thread with this start time and name: everything if it is another thread;
     /// facts, refusals and open files if it changed its name (by an exec, maybe of a setuid program) or if they are old.
