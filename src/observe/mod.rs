@@ -88,7 +88,7 @@ impl Observer {
     pub(crate) fn new(context: &Context, fold: Fold) -> Self {
         let plan = ObservePlan::new(context);
         Self {
-            reader: ThreadReader::new(context),
+            reader: ThreadReader::new(&context.root, context.lookups.as_ref(), &context.links),
             counter: Counter::new(&plan, fold),
             plan,
             stat: Buffer::default(),

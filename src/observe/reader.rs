@@ -6,7 +6,6 @@ use std::sync::{Arc, MutexGuard, TryLockError, TryLockResult};
 use super::contents::FileContents;
 use super::current_file::CurrentFile;
 use super::entry_cache::EntryCache;
-use super::plan::Context;
 use super::thread::Thread;
 use super::tick::TickTime;
 use crate::proc::health::Health;
@@ -92,11 +91,11 @@ impl ProcessName {
 }
 
 impl ThreadReader {
-    pub(super) fn new(context: &Context) -> Self {
+    pub(super) fn new(root: &Arc<ProcRoot>, lookups: Option<&Arc<LookupReaders>>, links: &Arc<LinkBudget>) -> Self {
         Self {
-            root: Arc::clone(&context.root),
-            lookups: context.lookups.clone(),
-            links: Arc::clone(&context.links),
+            root: Arc::clone(root),
+            lookups: lookups.cloned(),
+            links: Arc::clone(links),
             new_link: None,
             health: Health::default(),
             current_file: Arc::default(),
