@@ -115,7 +115,23 @@ pub struct TaskFacts {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
+    use crate::tasks::LinkBudget;
+
+    #[test]
+    fn a_link_is_kept_with_its_thread_alone() {
+        let runs = RunCount::Switches(3);
+        let wait = CallOfWait { runs, number: 0, args: [5, 0x1000, 1, 0, 0, 0], sp: 1, pc: 2 };
+        let mut memory = TaskMemory::default();
+        memory.revalidate(5, b"a", 0);
+        memory.link = Arc::new(LinkBudget::default()).hold(wait, b"pipe:[7]");
+        memory.revalidate(5, b"b", 3 + TaskMemory::MAX_AGE_NS);
+        assert_eq!(memory.link_of(&wait), Some(&b"pipe:[7]"[..]));
+        memory.revalidate(6, b"b", 4);
+        assert_eq!(memory.link_of(&wait), None, "a reused tid starts anew");
+    }
 
     #[test]
     fn another_start_time_is_another_thread() {
