@@ -118,7 +118,8 @@ fn pass(name: &'static str, gate: &StateGate, columns: &str) -> Result<Contestan
     let (mut walker, _) = walker::open(&root, walker::WalkScope { plan: &plan, selection: &Selection::all() })?;
     walker.set_tasks(&Arc::default(), &Unseen::default());
     let aggregator = Arc::new(Aggregator::new(&plan));
-    let context = Arc::new(Context { root, plan, users: Arc::new(Users::default()), lookups: None });
+    let context =
+        Arc::new(Context { root, plan, users: Arc::new(Users::default()), lookups: None, links: Arc::default() });
     let sampler = Sampler::new(context, aggregator, 1).map_err(std::io::Error::other);
     let mut sampler = sampler.map_err(failed("starting a sampler"))?;
     let mut tick = 0;

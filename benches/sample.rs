@@ -79,7 +79,7 @@ impl FakeRoot {
         let plan = Plan::new(&request, StateGate::active()).unwrap();
         let aggregator = Arc::new(Aggregator::new(&plan));
         let users = Arc::new(Users::default());
-        let context = Context { root: Arc::clone(&self.root), plan, users, lookups: None };
+        let context = Context { root: Arc::clone(&self.root), plan, users, lookups: None, links: Arc::default() };
         Sampler::new(Arc::new(context), aggregator, workers).unwrap()
     }
 }

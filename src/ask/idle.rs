@@ -170,7 +170,7 @@ impl Occasion {
         match self {
             Self::KernelThread => sleep.is_kernel_thread && sleep.state == b'S',
             Self::Uninterruptible => sleep.state == b'D',
-            Self::Kernel(functions) => functions.iter().any(|function| has_function(sleep.kernel, function.as_bytes())),
+            Self::Kernel(functions) => has_function(sleep.kernel, functions),
             Self::NoCall => sleep.is_in_no_call && !sleep.is_kernel_thread,
             Self::Calls(calls) => is_in(calls),
             Self::Files(calls, kinds) => sleep.file.is_some_and(|kind| kinds.contains(&kind)) && is_in(calls),
@@ -255,13 +255,10 @@ const fn is_endless(limit: u64) -> bool {
     lower_half(limit) >= ENDLESS
 }
 
-/// Whether `text`, functions with anything but letters between them, has this one.
-fn has_function(text: &[u8], function: &[u8]) -> bool {
-    let is_part = |byte: Option<&u8>| byte.is_some_and(|byte| byte.is_ascii_alphanumeric() || *byte == b'_');
-    memchr::memmem::find_iter(text, function).any(|at| {
-        let before = at.checked_sub(1).and_then(|before| text.get(before));
-        !is_part(before) && !is_part(text.get(at + function.len()))
-    })
+/// Whether `text`, functions with anything but letters between them, has one of these.
+fn has_function(text: &[u8], functions: &[&str]) -> bool {
+    let is_between = |byte: &u8| !(byte.is_ascii_alphanumeric() || *byte == b'_');
+    text.split(is_between).any(|name| functions.iter().any(|function| function.as_bytes() == name))
 }
 
 #[cfg(test)]

@@ -78,6 +78,8 @@ pub(super) struct FileContents {
     marks: PerSource<Option<Mark>>,
     /// The first argument of the thread's system call, once `fd` was read or is known not to be needed.
     pub(super) descriptor: Descriptor,
+    /// Whether its link was read now, and not earlier in the same wait.
+    pub(super) is_link_read: bool,
     /// What a side reader has found out about the descriptor; `None` if it was not asked.
     pub(super) found: Option<Found>,
     /// The wait, if its row is completed later than it was begun.
@@ -98,6 +100,7 @@ impl Default for FileContents {
             buffers: PerSource::default(),
             marks: PerSource::from_fn(|| Some(Mark::Unread)),
             descriptor: Descriptor::None,
+            is_link_read: false,
             found: None,
             kept: None,
             entry: None,
@@ -113,6 +116,7 @@ impl FileContents {
     pub(super) fn reset(&mut self) {
         self.marks = PerSource::from_fn(|| Some(Mark::Unread));
         self.descriptor = Descriptor::None;
+        self.is_link_read = false;
         self.found = None;
         self.kept = None;
         self.entry = None;
@@ -185,8 +189,11 @@ impl FileContents {
         }
     }
 
-    /// Whether the file of any wait source was read.
+    /// Whether the file of any wait source was read, so that it has to be checked whether the thread ran meanwhile.
     pub(super) fn has_wait(&self) -> bool {
-        WAIT_SOURCES.iter().any(|source| source.is_file() && self.bytes(source) != Err(Mark::Unread))
+        WAIT_SOURCES.iter().any(|source| match source {
+            Source::Fd => self.is_link_read,
+            source => source.is_file() && self.bytes(source) != Err(Mark::Unread),
+        })
     }
 }

@@ -26,6 +26,7 @@ mod epoll;
 mod extract;
 mod filename;
 mod idle;
+mod link;
 mod lookups;
 mod mount;
 mod path;
@@ -87,7 +88,7 @@ impl Observer {
     pub(crate) fn new(context: &Context, fold: Fold) -> Self {
         let plan = ObservePlan::new(context);
         Self {
-            reader: ThreadReader::new(&context.root, context.lookups.as_ref()),
+            reader: ThreadReader::new(&context.root, context.lookups.as_ref(), &context.links),
             counter: Counter::new(&plan, fold),
             plan,
             stat: Buffer::default(),
@@ -163,6 +164,7 @@ impl Observer {
         self.reader.switch_check = if is_torn { SwitchCheck::Changed } else { SwitchCheck::Unchanged };
         if !is_torn {
             self.reader.entries.confirm();
+            self.reader.confirm_link(target.memory, target.memory.switches);
             if self.plan.wants(Source::Wait) {
                 self.reader.note_sleep(target.memory, target.memory.switches);
             }
@@ -282,6 +284,8 @@ impl Observer {
         let mut deferred = std::mem::take(&mut self.counter.deferred_waits);
         deferred.drain(|rows, index, waiting| self.finish_row(rows, index, waiting, at));
         self.counter.deferred_waits = deferred;
+        // What was restored of the last row's wait is not that of the next thread.
+        self.reader.reset();
     }
 
     /// Completes and counts one deferred row.

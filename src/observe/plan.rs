@@ -10,6 +10,7 @@ use crate::ask::column::{Column, Extract, FilenameForm, SocketPart};
 use crate::ask::plan::Plan;
 use crate::proc::ProcRoot;
 use crate::proc::source::Source;
+use crate::tasks::LinkBudget;
 use crate::tasks::lookups::{LookupReaders, PeerWanted};
 use crate::tasks::users::Users;
 
@@ -24,6 +25,8 @@ pub struct Context {
     pub users: Arc<Users>,
     /// Who reads what rows ask of their own waits, if a column shows that.
     pub lookups: Option<Arc<LookupReaders>>,
+    /// The memory of the links of descriptors that are kept with their threads.
+    pub links: Arc<LinkBudget>,
 }
 
 /// Whether a column shows more of a descriptor than its link does.
@@ -35,6 +38,11 @@ pub(crate) fn asks_about_descriptors(plan: &Plan) -> bool {
 /// Whether the column shows the file that a thread waits for, with its connection if it is a socket.
 const fn is_filename(column: &Column) -> bool {
     matches!(column.extract, Extract::Filename(FilenameForm::Normal | FilenameForm::Raw | FilenameForm::Summary))
+}
+
+/// Whether the column shows a part of the link, whatever the descriptor is.
+const fn shows_links(column: &Column) -> bool {
+    matches!(column.extract, Extract::Filename(FilenameForm::Basename | FilenameForm::Dirname))
 }
 
 /// Whether the column shows which files a thread waits for, or the one socket among them.
@@ -83,6 +91,8 @@ pub(super) struct ObservePlan {
     pub(super) shows_sets: bool,
     /// Whether a column shows that or depends on it.
     pub(super) counts_sets: bool,
+    /// Whether the link of a descriptor is needed also if a walk has told what socket it is.
+    pub(super) needs_links_of_sockets: bool,
     /// The first slot of a column about the descriptor of the system call.
     descriptor_start: usize,
     /// The first slot of a column that needs more than `stat` or a record.
@@ -108,6 +118,7 @@ impl ObservePlan {
             peer: peer_wanted(columns),
             shows_sets: any(shows_sets),
             counts_sets: any(counts_sets),
+            needs_links_of_sockets: any(shows_links) || run.sources.contains(Source::Fdinfo),
             descriptor_start: first_from(Source::Fd),
             files_start: first_from(Source::Comm),
             facts_start: first_from(Source::Cmdline),

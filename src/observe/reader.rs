@@ -3,8 +3,7 @@
 use std::os::fd::AsFd as _;
 use std::sync::{Arc, MutexGuard, TryLockError, TryLockResult};
 
-use super::call::descriptor;
-use super::contents::{Descriptor, FileContents};
+use super::contents::FileContents;
 use super::current_file::CurrentFile;
 use super::entry_cache::EntryCache;
 use super::thread::Thread;
@@ -17,7 +16,7 @@ use crate::row::observation::Mark;
 use crate::tasks::facts::RunCount;
 use crate::tasks::facts::files::{slices, switches};
 use crate::tasks::lookups::LookupReaders;
-use crate::tasks::{DetailFiles, Permit, Process, Task, TaskFacts, TaskMemory};
+use crate::tasks::{CallOfWait, DetailFiles, LinkBudget, Permit, Process, Task, TaskFacts, TaskMemory};
 
 /// Reads threads' files, one thread at a time.
 #[derive(Debug)]
@@ -36,6 +35,10 @@ pub(crate) struct ThreadReader {
     /// The name of the process seen last.
     pub(super) process_name: ProcessName,
     pub(super) entries: EntryCache,
+    /// The memory of links that are kept.
+    pub(super) links: Arc<LinkBudget>,
+    /// The wait whose link was read, until it is known that the thread did not run meanwhile.
+    pub(super) new_link: Option<CallOfWait>,
     /// A stack that is read only for its entry point.
     pub(super) stack: Buffer,
     /// Files of the current thread whose reads were accounted for as ok before their content was parsed.
@@ -88,10 +91,12 @@ impl ProcessName {
 }
 
 impl ThreadReader {
-    pub(super) fn new(root: &Arc<ProcRoot>, lookups: Option<&Arc<LookupReaders>>) -> Self {
+    pub(super) fn new(root: &Arc<ProcRoot>, lookups: Option<&Arc<LookupReaders>>, links: &Arc<LinkBudget>) -> Self {
         Self {
             root: Arc::clone(root),
             lookups: lookups.cloned(),
+            links: Arc::clone(links),
+            new_link: None,
             health: Health::default(),
             current_file: Arc::default(),
             contents: FileContents::default(),
@@ -111,6 +116,7 @@ impl ThreadReader {
     /// Forgets what was read, before another thread is.
     pub(super) fn reset(&mut self) {
         self.contents.reset();
+        self.new_link = None;
         self.counted_ok = SourceSet::default();
         self.switch_check = SwitchCheck::NotMade;
     }
@@ -226,28 +232,6 @@ impl ThreadReader {
             Some(Ok(bytes)) => self.contents.store(source, bytes),
             Some(Err(error)) => self.contents.set(source, Err((*error).into())),
             None => self.contents.set(source, Err(Mark::Unread)),
-        }
-    }
-
-    /// Reads the link of the descriptor that the thread's system call uses.
-    pub(super) fn read_descriptor(&mut self, target: &mut ReadTarget<'_>, thread: &Thread<'_>) {
-        self.contents.descriptor = descriptor(thread, &self.contents);
-        let Descriptor::Fd(fd) = self.contents.descriptor else { return };
-        if target.memory.refused.contains(Source::Fd) {
-            self.contents.set(Source::Fd, Err(Mark::Denied));
-            return;
-        }
-        self.current_file.enter(Source::Fd);
-        let result = self.root.read_task_link(target.process.task_dir(), target.task.tid, Source::Fd, Some(fd));
-        self.health.record(Source::Fd, &result);
-        match result {
-            Ok(link) => self.contents.store(Source::Fd, &link),
-            Err(error) => {
-                if error == ReadError::Denied {
-                    target.memory.refused.insert(Source::Fd);
-                }
-                self.contents.set(Source::Fd, Err(error.into()));
-            }
         }
     }
 

@@ -12,6 +12,7 @@ use crate::proc::source::{Source, SourceSet};
 use crate::proc::syscall::{self, Abi};
 use crate::proc::{Buffer, ReadError};
 use crate::row::observation::Mark;
+use crate::tasks::facts::RunCount;
 
 /// To which sleep the wait files belong.
 pub(super) enum WaitCheck {
@@ -36,7 +37,8 @@ impl ThreadReader {
         if target.memory.is_steady && target.memory.switches.is_some() {
             // The thread did not run between the last two readings of its counters, so it has likely not run since. If a third
             // reading is the same, everything read after the second belongs to one sleep.
-            self.read_wait_files(plan, target, thread);
+            let runs = target.memory.switches;
+            self.read_wait_files(plan, target, thread, runs);
             before = self.read_switches(target);
             if before == target.memory.switches {
                 return WaitCheck::SameSleep;
@@ -50,7 +52,7 @@ impl ThreadReader {
         if !self.is_same_state(plan, target, thread, again) {
             return WaitCheck::Torn;
         }
-        self.read_wait_files(plan, target, thread);
+        self.read_wait_files(plan, target, thread, before);
         let after = self.read_switches(target);
         target.memory.switches = after;
         target.memory.is_steady = before == after;
@@ -75,8 +77,15 @@ impl ThreadReader {
         result.is_ok_and(|now| now.state == thread.state && now.starttime() == Some(thread.starttime_ticks))
     }
 
-    /// Reads the wait files that the record does not stand for.
-    pub(super) fn read_wait_files(&mut self, plan: &ObservePlan, target: &mut ReadTarget<'_>, thread: &Thread<'_>) {
+    /// Reads the wait files that the record does not stand for. `runs` is how often the thread has run, if that is known or will be
+    /// checked.
+    pub(super) fn read_wait_files(
+        &mut self,
+        plan: &ObservePlan,
+        target: &mut ReadTarget<'_>,
+        thread: &Thread<'_>,
+        runs: Option<RunCount>,
+    ) {
         let wanted = plan.run.sources.without(thread.provided);
         let makes_calls = !thread.is_kernel_thread() && !thread.is_io_worker();
         if wanted.contains(Source::Syscall) && makes_calls {
@@ -87,7 +96,7 @@ impl ThreadReader {
             self.find_entry(target);
         }
         if wanted.contains(Source::Fd) && makes_calls {
-            self.read_descriptor(target, thread);
+            self.read_descriptor(plan, target, thread, runs);
             if wanted.contains(Source::Fdinfo)
                 && let Descriptor::Fd(number) = self.contents.descriptor
             {

@@ -7,6 +7,7 @@
 use super::Observer;
 use super::call::descriptor;
 use super::contents::Descriptor;
+use super::link::{call_of_wait, is_told_by};
 use super::plan::{ObservePlan, needs_stat};
 use super::reader::{ReadTarget, ThreadReader, held, read_stat};
 use super::thread::Thread;
@@ -49,6 +50,8 @@ pub(crate) enum Need {
     Nothing,
     /// Its full name, unless that [is known](knows_name).
     Name,
+    /// The link of the descriptor that it waits on, unless that [is known](Observer::knows_link).
+    Link,
     /// Files.
     Files,
 }
@@ -74,11 +77,12 @@ impl Observer {
         let Some(record) = thread.record else { return Need::Files };
         let plan = &self.plan;
         let missing = plan.run.sources.without(thread.provided);
-        if plan.needs_stat
-            || !missing.without(NOT_OF_EVERY_THREAD).is_empty()
-            || (plan.reads_wait && self.needs_wait_files(thread, record, missing))
-        {
-            Need::Files
+        if plan.needs_stat || !missing.without(NOT_OF_EVERY_THREAD).is_empty() {
+            return Need::Files;
+        }
+        let of_wait = if plan.reads_wait { self.need_of_wait(thread, record, missing) } else { Need::Nothing };
+        if of_wait != Need::Nothing {
+            of_wait
         } else if plan.needs_name && record.may_have_longer_comm() {
             Need::Name
         } else {
@@ -86,14 +90,38 @@ impl Observer {
         }
     }
 
-    fn needs_wait_files(&self, thread: &Thread<'_>, record: &TaskRecord<'_>, missing: SourceSet) -> bool {
+    fn need_of_wait(&self, thread: &Thread<'_>, record: &TaskRecord<'_>, missing: SourceSet) -> Need {
         if !record.is_at_rest() || record.has_moved {
-            return false;
+            return Need::Nothing;
         }
-        let has_descriptor = || matches!(descriptor(thread, &self.reader.contents), Descriptor::Fd(_));
-        let needs_call = || missing.contains(Source::Syscall) || (missing.contains(Source::Fd) && has_descriptor());
-        [Source::Wchan, Source::Wait, Source::Stack].into_iter().any(|source| missing.contains(source))
-            || (!record.is_kernel_thread() && !record.is_io_worker() && needs_call())
+        if [Source::Wchan, Source::Wait, Source::Stack].into_iter().any(|source| missing.contains(source)) {
+            return Need::Files;
+        }
+        if record.is_kernel_thread() || record.is_io_worker() {
+            return Need::Nothing;
+        }
+        let needs_link = || {
+            matches!(descriptor(thread, &self.reader.contents), Descriptor::Fd(_)) && !is_told_by(record, &self.plan)
+        };
+        match missing {
+            _ if missing.contains(Source::Syscall) => Need::Files,
+            _ if !missing.contains(Source::Fd) || !needs_link() => Need::Nothing,
+            // The mount of the file is found by further files.
+            _ if missing.contains(Source::Fdinfo) => Need::Files,
+            _ => Need::Link,
+        }
+    }
+
+    /// Whether the link that the thread needs was read earlier in the same wait.
+    #[must_use]
+    pub(crate) fn knows_link(&self, task: &Task, thread: &Thread<'_>) -> bool {
+        let Some(record) = thread.record else { return false };
+        let runs = RunCount::Switches(record.switches);
+        let wait = call_of_wait(thread, &self.reader.contents, runs);
+        let knows = |memory: &TaskMemory, wait| {
+            memory.starttime_ticks == record.starttime_ticks && memory.link_of(&wait).is_some()
+        };
+        wait.is_some_and(|wait| held(&mut task.memory().try_lock()).is_some_and(|memory| knows(memory, wait)))
     }
 
     /// Whether a filter rejects the thread by what its record says. Then none of its files need be read.
@@ -123,7 +151,7 @@ impl Observer {
             if !thread.is_blocked {
                 memory.revalidate(thread.starttime_ticks, thread.comm, at.now_ns);
             }
-            if self.need(thread) == Need::Files {
+            if matches!(self.need(thread), Need::Link | Need::Files) {
                 task.mark_active(at.tick);
             }
             self.observe_record(ReadTarget { process, task, memory }, thread, at);
@@ -179,15 +207,17 @@ impl Observer {
         if !record.is_at_rest() {
             return;
         }
-        self.reader.read_wait_files(&self.plan, target, thread);
+        let runs = Some(RunCount::Switches(record.switches));
+        self.reader.read_wait_files(&self.plan, target, thread, runs);
         if self.plan.wants(Source::Wait) && !thread.provided.contains(Source::Wait) {
-            self.reader.note_sleep(target.memory, Some(RunCount::Switches(record.switches)));
+            self.reader.note_sleep(target.memory, runs);
         }
         if !self.reader.contents.has_wait() {
             return;
         }
-        if self.reader.read_context_switches(target) == Some(RunCount::Switches(record.switches)) {
+        if self.reader.read_context_switches(target) == runs {
             self.reader.entries.confirm();
+            self.reader.confirm_link(target.memory, runs);
         } else {
             self.mark_torn();
         }

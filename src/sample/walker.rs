@@ -240,7 +240,12 @@ impl Walker {
                 observer.observe_walked(process, None, &found, at);
             } else if !observer.rejects(&found) {
                 let (process, task) = roster.find(record);
-                if need == Need::Name && knows_name(&task, record) {
+                let is_known = match need {
+                    Need::Name => knows_name(&task, record),
+                    Need::Link => observer.knows_link(&task, &found),
+                    Need::Nothing | Need::Files => false,
+                };
+                if is_known {
                     observer.observe_walked(&process, Some(&task), &found, at);
                 } else {
                     let (names, wait) = (Arc::clone(names), record.wait.copied());

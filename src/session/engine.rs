@@ -140,9 +140,13 @@ impl Engine {
         let measured = KernelTimes::by(&root);
         let plan = Plan { kernel_times: measured, ..config.plan.clone() };
         let lookups = LookupReaders::start(&root, plan.sources, asks_about_descriptors(&plan));
-        let context =
-            Context { root: Arc::new(root.share()), plan, users: Arc::clone(&users), lookups: lookups.clone() };
-        let context = Arc::new(context);
+        let context = Arc::new(Context {
+            root: Arc::new(root.share()),
+            plan,
+            users: Arc::clone(&users),
+            lookups: lookups.clone(),
+            links: Arc::default(),
+        });
         let memory = Memory::new(config.max_memory);
         let aggregator = Arc::new(Aggregator::within(&config.plan, &memory).with_spare_rows(spare_rows));
         let sampler = Sampler::new(context, Arc::clone(&aggregator), config.workers)

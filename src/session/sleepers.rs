@@ -47,7 +47,7 @@ pub(super) fn look(
     let plan = plan(&config.filters, &WAITS)?;
     let sample = Arc::new(thinned(set, blocks));
     let root = Arc::new(root.share());
-    let context = Context { root, plan: plan.clone(), users: Arc::clone(users), lookups: None };
+    let context = Context { root, plan: plan.clone(), users: Arc::clone(users), lookups: None, links: Arc::default() };
     let aggregator = Arc::new(Aggregator::new(&plan));
     let mut sampler = Sampler::new(Arc::new(context), Arc::clone(&aggregator), config.workers.min(2)).ok()?;
     let deadline = monotonic_ns().saturating_add(nanoseconds(PATIENCE));

@@ -6,6 +6,7 @@ use crate::proc::ReadError;
 use crate::proc::source::{Source, SourceSet};
 use crate::row::last::LastValues;
 use crate::tasks::facts::RunCount;
+use crate::tasks::links::{CallOfWait, KeptLink};
 
 /// The detail files of a thread that are kept open.
 #[derive(Debug, Default)]
@@ -68,6 +69,8 @@ pub struct TaskMemory {
     /// The whole name, if a walk's record has only its beginning, with the thread's switch count when it was read. The name
     /// holds until the thread is switched out again.
     pub whole_name: Option<(u64, Box<[u8]>)>,
+    /// The link of the descriptor that it waits on.
+    pub link: Option<Box<KeptLink>>,
     /// When `facts` and `refused` were read first, by [`monotonic_ns`](crate::time::clock::monotonic_ns).
     pub learnt_ns: u64,
 }
@@ -75,6 +78,11 @@ pub struct TaskMemory {
 impl TaskMemory {
     /// Facts and refusals older than this are read again.
     pub const MAX_AGE_NS: u64 = 10_000_000_000;
+
+    /// The link that was read earlier in this wait.
+    pub(crate) fn link_of(&self, wait: &CallOfWait) -> Option<&[u8]> {
+        self.link.as_ref()?.of(wait)
+    }
 
     /// Forgets what may no longer be true of the thread with this start time and name: everything if it is another thread;
     /// facts, refusals and open files if it changed its name (by an exec, maybe of a setuid program) or if they are old.
@@ -107,7 +115,23 @@ pub struct TaskFacts {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
+    use crate::tasks::LinkBudget;
+
+    #[test]
+    fn a_link_is_kept_with_its_thread_alone() {
+        let runs = RunCount::Switches(3);
+        let wait = CallOfWait { runs, number: 0, args: [5, 0x1000, 1, 0, 0, 0], sp: 1, pc: 2 };
+        let mut memory = TaskMemory::default();
+        memory.revalidate(5, b"a", 0);
+        memory.link = Arc::new(LinkBudget::default()).hold(wait, b"pipe:[7]");
+        memory.revalidate(5, b"b", 3 + TaskMemory::MAX_AGE_NS);
+        assert_eq!(memory.link_of(&wait), Some(&b"pipe:[7]"[..]));
+        memory.revalidate(6, b"b", 4);
+        assert_eq!(memory.link_of(&wait), None, "a reused tid starts anew");
+    }
 
     #[test]
     fn another_start_time_is_another_thread() {

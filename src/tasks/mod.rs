@@ -11,6 +11,7 @@ pub mod discover;
 pub mod discoverer;
 pub mod facts;
 pub mod fds;
+mod links;
 mod listing;
 pub mod lookups;
 mod memory;
@@ -21,6 +22,7 @@ mod set;
 mod task;
 pub mod users;
 
+pub use links::{CallOfWait, KeptLink, LinkBudget};
 pub use memory::{DetailFiles, TaskFacts, TaskMemory};
 pub use set::{Process, Span, TaskSet};
 pub use task::{Permit, Task};

@@ -81,6 +81,9 @@ mod faults;
 #[path = "../hostile/mod.rs"]
 mod hostile;
 
+/// What is kept of waits that last.
+mod same_wait;
+
 /// The path that a call was given, and the mount of its file.
 mod lookups;
 

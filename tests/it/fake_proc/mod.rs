@@ -3,5 +3,6 @@
 mod columns;
 mod counting;
 mod lifecycle;
+mod links;
 mod lookups;
 mod selection;
