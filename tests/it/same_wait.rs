@@ -93,6 +93,8 @@ fn a_thread_that_wakes_and_sleeps_again_on_another_file_is_told_with_that() {
                 break;
             }
         }
+        // Open until the other thread has written its last.
+        (first, second)
     });
     let ends = Arc::clone(&is_over);
     let waker = std::thread::spawn(move || {
@@ -117,7 +119,7 @@ fn a_thread_that_wakes_and_sleeps_again_on_another_file_is_told_with_that() {
     }
     is_over.store(true, Ordering::Relaxed);
     waker.join().unwrap();
-    thread.join().unwrap();
+    drop(thread.join().unwrap());
 }
 
 /// A program that reads its descriptor 0, and executes itself under another name to read another file there.
