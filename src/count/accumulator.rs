@@ -8,9 +8,9 @@ use crate::ask::plan::Aggregate;
 use crate::count::distinct::Distinct;
 use crate::count::intern::InternedValue;
 use crate::count::latency::WaitAges;
-use crate::count::memory::Budget;
 use crate::count::quantiles::Quantiles;
 use crate::row::bounds::Bounds;
+use crate::row::memory::Budget;
 use crate::row::memory::{allocation, table_entry};
 use crate::row::value::Mark;
 

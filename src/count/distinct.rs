@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use foldhash::fast::RandomState;
 
 use crate::count::hyperloglog::HyperLogLog;
-use crate::count::memory::Budget;
+use crate::row::memory::Budget;
 use crate::row::memory::table_entry;
 
 /// Hashes of values.

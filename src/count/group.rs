@@ -3,7 +3,7 @@
 use crate::count::accumulator::Accumulator;
 use crate::count::batches::Batches;
 use crate::count::intern::Key;
-use crate::count::memory::Budget;
+use crate::row::memory::Budget;
 
 /// One group's counts in one worker's fold, of one tick.
 #[derive(Debug)]

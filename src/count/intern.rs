@@ -9,7 +9,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use dashmap::{DashMap, Entry};
 use foldhash::fast::RandomState;
 
-use crate::count::memory::Budget;
+use crate::row::memory::Budget;
 use crate::row::memory::{allocation, table_entry};
 use crate::row::value::{OwnedValue, ValueOf};
 

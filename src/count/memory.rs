@@ -1,50 +1,8 @@
 //! Bounds the memory of counts, in bytes: other users of the host choose how many different names there are.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// A number of bytes, shared by all who take from it.
-#[derive(Debug)]
-pub(crate) struct Budget {
-    limit: usize,
-    taken: AtomicUsize,
-}
-
-impl Budget {
-    /// A budget of `limit` bytes.
-    pub(super) const fn new(limit: usize) -> Self {
-        Self { limit, taken: AtomicUsize::new(0) }
-    }
-
-    /// Takes `bytes` if they are left; returns whether it did.
-    pub(super) fn take(&self, bytes: usize) -> bool {
-        // Read before write: when the budget is used up, all workers ask again and again.
-        if self.taken().saturating_add(bytes) > self.limit {
-            return false;
-        }
-        let before = self.taken.fetch_add(bytes, Ordering::Relaxed);
-        let fits = before.saturating_add(bytes) <= self.limit;
-        if !fits {
-            self.give(bytes);
-        }
-        fits
-    }
-
-    /// Returns bytes that were taken.
-    pub(super) fn give(&self, bytes: usize) {
-        self.taken.fetch_sub(bytes, Ordering::Relaxed);
-    }
-
-    /// Bytes taken.
-    pub(super) fn taken(&self) -> usize {
-        self.taken.load(Ordering::Relaxed)
-    }
-
-    /// Whether more than three quarters are taken: caches should then be dropped.
-    pub(super) fn is_tight(&self) -> bool {
-        self.taken() > self.limit / 4 * 3
-    }
-}
+use crate::row::memory::Budget;
 
 /// The budgets of a session: for groups and texts, for the workers' own tables of both, and for rows to be recorded.
 #[derive(Debug, Clone)]

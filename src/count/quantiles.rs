@@ -1,7 +1,7 @@
 //! The quantiles of numbers, in little memory: numbers are counted in ranges that are narrow against their size.
 
-use crate::count::memory::Budget;
 use crate::count::ranges::RangeCounts;
+use crate::row::memory::Budget;
 
 /// Ranges of a power of two: a quantile is off by 1.6% of itself at most. Numbers below 128 are exact.
 const SUB_BITS: u32 = 6;

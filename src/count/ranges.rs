@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use foldhash::fast::RandomState;
 
-use crate::count::memory::Budget;
+use crate::row::memory::Budget;
 use crate::row::memory::table_entry;
 
 /// Counts by the number of the range.

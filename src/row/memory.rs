@@ -1,6 +1,51 @@
-//! Estimates of the memory that data structures take, for memory limits.
+//! Memory limits in bytes, and estimates of the memory that data structures take.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::value::OwnedValue;
+
+/// A number of bytes, shared by all who take from it.
+#[derive(Debug)]
+pub(crate) struct Budget {
+    limit: usize,
+    taken: AtomicUsize,
+}
+
+impl Budget {
+    /// A budget of `limit` bytes.
+    pub(crate) const fn new(limit: usize) -> Self {
+        Self { limit, taken: AtomicUsize::new(0) }
+    }
+
+    /// Takes `bytes` if they are left; returns whether it did.
+    pub(crate) fn take(&self, bytes: usize) -> bool {
+        // Read before write: when the budget is used up, all workers ask again and again.
+        if self.taken().saturating_add(bytes) > self.limit {
+            return false;
+        }
+        let before = self.taken.fetch_add(bytes, Ordering::Relaxed);
+        let fits = before.saturating_add(bytes) <= self.limit;
+        if !fits {
+            self.give(bytes);
+        }
+        fits
+    }
+
+    /// Returns bytes that were taken.
+    pub(crate) fn give(&self, bytes: usize) {
+        self.taken.fetch_sub(bytes, Ordering::Relaxed);
+    }
+
+    /// Bytes taken.
+    pub(crate) fn taken(&self) -> usize {
+        self.taken.load(Ordering::Relaxed)
+    }
+
+    /// Whether more than three quarters are taken: caches should then be dropped.
+    pub(crate) fn is_tight(&self) -> bool {
+        self.taken() > self.limit / 4 * 3
+    }
+}
 
 /// The bytes that a hash table takes per entry of `bytes`, at most: after it has grown it is only 7/16 full, and each slot has
 /// a control byte.

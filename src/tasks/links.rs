@@ -4,8 +4,8 @@
 //! wait until its end, whatever becomes of the descriptor meanwhile.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
+use crate::row::memory::Budget;
 use crate::tasks::facts::RunCount;
 
 /// The wait of a thread in a system call.
@@ -24,8 +24,14 @@ pub struct CallOfWait {
 }
 
 /// The bytes that the links of all threads take.
-#[derive(Debug, Default)]
-pub struct LinkBudget(AtomicUsize);
+#[derive(Debug)]
+pub struct LinkBudget(Budget);
+
+impl Default for LinkBudget {
+    fn default() -> Self {
+        Self(Budget::new(Self::MAX_BYTES))
+    }
+}
 
 impl LinkBudget {
     /// The most bytes that all links take. Links that have no room are read at every tick.
@@ -33,9 +39,8 @@ impl LinkBudget {
 
     /// The link of a wait; `None` if there is no room for it.
     pub(crate) fn hold(self: &Arc<Self>, wait: CallOfWait, link: &[u8]) -> Option<Box<KeptLink>> {
-        let within = |used: usize| used.checked_add(KeptLink::bytes(link)).filter(|used| *used <= Self::MAX_BYTES);
-        self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, within).ok()?;
-        Some(Box::new(KeptLink { wait, link: link.into(), budget: Arc::clone(self) }))
+        let has_room = self.0.take(KeptLink::bytes(link));
+        has_room.then(|| Box::new(KeptLink { wait, link: link.into(), budget: Arc::clone(self) }))
     }
 }
 
@@ -61,7 +66,7 @@ impl KeptLink {
 
 impl Drop for KeptLink {
     fn drop(&mut self) {
-        self.budget.0.fetch_sub(Self::bytes(&self.link), Ordering::Relaxed);
+        self.budget.0.give(Self::bytes(&self.link));
     }
 }
 
@@ -97,6 +102,6 @@ mod tests {
         assert_eq!(held.len(), LinkBudget::MAX_BYTES / KeptLink::bytes(&path));
         drop(held);
         assert!(budget.hold(WAIT, &path).is_some());
-        assert_eq!(budget.0.load(Ordering::Relaxed), 0);
+        assert_eq!(budget.0.taken(), 0);
     }
 }

@@ -1,7 +1,7 @@
 //! Ages within a limit of memory.
 
 use super::ages::Ages;
-use crate::count::memory::Budget;
+use crate::row::memory::Budget;
 use crate::row::memory::allocation;
 
 /// The ages at which samples met the waits of a group, in memory that is taken from a budget.

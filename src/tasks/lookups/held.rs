@@ -2,18 +2,18 @@
 
 use std::collections::HashMap;
 use std::ops::Deref;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use foldhash::fast::RandomState;
 
 use super::wait::CallWait;
+use crate::row::memory::Budget;
 
 /// A text that takes its bytes from a budget, and gives them back at its end.
 #[derive(Debug)]
 pub(crate) struct HeldText {
     bytes: Box<[u8]>,
-    held: Arc<AtomicUsize>,
+    budget: Arc<Budget>,
 }
 
 impl HeldText {
@@ -31,15 +31,21 @@ impl Deref for HeldText {
 
 impl Drop for HeldText {
     fn drop(&mut self) {
-        self.held.fetch_sub(self.bytes.len() + Self::OVERHEAD, Ordering::Relaxed);
+        self.budget.give(self.bytes.len() + Self::OVERHEAD);
     }
 }
 
 /// The paths of the waits that were seen last. A thread stays in a wait for many ticks; its path is read once.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct KnownPaths {
     by_thread: Mutex<HashMap<u32, (CallWait, Arc<HeldText>), RandomState>>,
-    held: Arc<AtomicUsize>,
+    budget: Arc<Budget>,
+}
+
+impl Default for KnownPaths {
+    fn default() -> Self {
+        Self { by_thread: Mutex::default(), budget: Arc::new(Budget::new(Self::MAX_BYTES)) }
+    }
 }
 
 impl KnownPaths {
@@ -65,10 +71,8 @@ impl KnownPaths {
     }
 
     fn hold(&self, bytes: &[u8]) -> Option<Arc<HeldText>> {
-        let more = bytes.len() + HeldText::OVERHEAD;
-        let within = |used: usize| used.checked_add(more).filter(|used| *used <= Self::MAX_BYTES);
-        self.held.fetch_update(Ordering::Relaxed, Ordering::Relaxed, within).ok()?;
-        Some(Arc::new(HeldText { bytes: bytes.into(), held: Arc::clone(&self.held) }))
+        let has_room = self.budget.take(bytes.len() + HeldText::OVERHEAD);
+        has_room.then(|| Arc::new(HeldText { bytes: bytes.into(), budget: Arc::clone(&self.budget) }))
     }
 }
 
@@ -102,9 +106,9 @@ mod tests {
         drop(held);
         for tid in 0..3 * fit as u32 {
             assert!(known.keep(wait(tid, 1), &path).is_some());
-            assert!(known.held.load(Ordering::Relaxed) <= KnownPaths::MAX_BYTES);
+            assert!(known.budget.taken() <= KnownPaths::MAX_BYTES);
         }
         drop(known.by_thread.lock().unwrap().drain());
-        assert_eq!(known.held.load(Ordering::Relaxed), 0);
+        assert_eq!(known.budget.taken(), 0);
     }
 }

@@ -6,12 +6,12 @@ use rustix::time::{ClockId, clock_gettime};
 
 /// Time that may be used: a tenth of the time that passes, and a little in advance.
 #[derive(Debug)]
-pub(super) struct Budget {
+pub(super) struct TimeBudget {
     left_ns: i128,
     at: Instant,
 }
 
-impl Budget {
+impl TimeBudget {
     /// The most time that is saved up, in nanoseconds: so much may be used at once.
     const MAX_NS: i128 = 50_000_000;
     /// One part in so many of the time that passes.
@@ -54,7 +54,7 @@ mod tests {
 
     #[test]
     fn what_was_used_in_advance_is_made_up_for() {
-        let mut budget = Budget::new();
+        let mut budget = TimeBudget::new();
         assert!(budget.has_left());
         budget.spend(|| std::thread::sleep(Duration::from_millis(60)));
         assert!(budget.has_left(), "it used no CPU");

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use foldhash::fast::RandomState;
 
-use super::budget::Budget;
+use super::budget::TimeBudget;
 use super::watch::Watch;
 use crate::proc::health::Health;
 use crate::proc::net::ThreadId;
@@ -70,7 +70,7 @@ impl Owners {
         &mut self,
         root: &ProcRoot,
         likely: &[u32],
-        budget: &mut Budget,
+        budget: &mut TimeBudget,
         health: &mut Health,
         watch: &Watch<'_>,
     ) -> Option<()> {

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::answers::Answers;
-use super::budget::Budget;
+use super::budget::TimeBudget;
 use super::owners::{Owner, Owners};
 use super::polled;
 use super::question::{Found, KnownSocket, Peer, PeerWanted, Polled, Question, Subject};
@@ -44,7 +44,7 @@ pub(super) struct Visitor {
     sets: Sets,
     sets_since: Instant,
     owners: Owners,
-    budget: Budget,
+    budget: TimeBudget,
     buffer: Buffer,
     pub(super) health: Health,
 }
@@ -125,7 +125,7 @@ impl Visitor {
             sets: Sets::new(),
             sets_since: Instant::now(),
             owners: Owners::default(),
-            budget: Budget::new(),
+            budget: TimeBudget::new(),
             buffer: Buffer::default(),
             health: Health::default(),
         }
