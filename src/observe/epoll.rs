@@ -11,7 +11,7 @@ use crate::tasks::lookups::{Found, KnownSet, KnownSocket, Polled};
 
 /// How many files of which kind are watched.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Watched<'a> {
+pub(super) struct WatchedSet<'a> {
     set: KnownSet,
     /// No more are counted.
     most: u32,
@@ -23,12 +23,12 @@ pub(super) struct Watched<'a> {
 const FEW: u32 = 7;
 
 /// The files that are watched, if a walk or a side reader has told.
-pub(super) fn watched<'a>(thread: &Thread<'_>, contents: &'a FileContents) -> Option<Watched<'a>> {
+pub(super) fn watched<'a>(thread: &Thread<'_>, contents: &'a FileContents) -> Option<WatchedSet<'a>> {
     match &contents.found {
-        Some(Found::Set(set)) => return Some(Watched { set: *set, most: set.files(), only: None }),
+        Some(Found::Set(set)) => return Some(WatchedSet { set: *set, most: set.files(), only: None }),
         Some(Found::Only(known)) => {
             let set = KnownSet { sockets: 1, ..KnownSet::default() };
-            return Some(Watched { set, most: 1, only: Some(known) });
+            return Some(WatchedSet { set, most: 1, only: Some(known) });
         }
         _ => {}
     }
@@ -41,7 +41,11 @@ pub(super) fn watched<'a>(thread: &Thread<'_>, contents: &'a FileContents) -> Op
     }?;
     let EpollSet { sockets, pipes, others, has_more } = set;
     let [sockets, pipes, others] = [sockets, pipes, others].map(u32::from);
-    Some(Watched { set: KnownSet { sockets, pipes, others, has_more, ..KnownSet::default() }, most: FEW, only: None })
+    Some(WatchedSet {
+        set: KnownSet { sockets, pipes, others, has_more, ..KnownSet::default() },
+        most: FEW,
+        only: None,
+    })
 }
 
 /// What poll(2) or select(2) was given; `None` in other calls. Sets of 32-bit programs and of big-endian machines are not read.
@@ -75,7 +79,7 @@ pub(super) const fn is_worth_asking(set: EpollSet) -> bool {
 }
 
 /// Whether these are a few files: pipes, files of other kinds, and no sockets.
-pub(super) const fn are_few_pipes_and_others(watched: Watched<'_>) -> bool {
+pub(super) const fn are_few_pipes_and_others(watched: WatchedSet<'_>) -> bool {
     let KnownSet { sockets, pipes, has_more, .. } = watched.set;
     let files = watched.set.files();
     sockets == 0 && pipes > 0 && files > pipes && files <= FEW && !has_more
@@ -83,8 +87,8 @@ pub(super) const fn are_few_pipes_and_others(watched: Watched<'_>) -> bool {
 
 /// Appends how many files of which kind a thread waits for in a call: `epoll: 37 sockets, 1 timer`; of one socket, its connection. As a
 /// summary, numbers above a few are a `*`.
-pub(super) fn write_set(watched: Watched<'_>, call: &SystemCall, is_summary: bool, out: &mut Vec<u8>) {
-    let Watched { set, most, only } = watched;
+pub(super) fn write_set(watched: WatchedSet<'_>, call: &SystemCall, is_summary: bool, out: &mut Vec<u8>) {
+    let WatchedSet { set, most, only } = watched;
     out.extend_from_slice(match syscall::name(call.abi, call.number) {
         Some("poll" | "ppoll") => b"poll: ",
         Some("select" | "pselect6") => b"select: ",

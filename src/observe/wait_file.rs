@@ -14,7 +14,7 @@ use crate::proc::source::Source;
 use crate::proc::syscall;
 use crate::row::observation::Mark;
 use crate::tasks::facts::RunCount;
-use crate::tasks::lookups::{Found, PeerWanted, Question, Subject};
+use crate::tasks::lookups::{DescriptorQuestion, Found, PeerWanted, Subject};
 
 /// The system calls that wait for the files of an epoll instance.
 const EPOLLS: [&str; 3] = ["epoll_wait", "epoll_pwait", "epoll_pwait2"];
@@ -25,7 +25,7 @@ const KEPT: [Source; 5] = [Source::Fd, Source::Wchan, Source::Owner, Source::Cgr
 /// The wait of a thread whose row is completed once it is known what the thread waits on.
 #[derive(Debug)]
 pub(super) struct DeferredWait {
-    question: Question,
+    question: DescriptorQuestion,
     kept: KeptWait,
     descriptor: Descriptor,
     contents: Vec<(Source, KeptText)>,
@@ -50,7 +50,7 @@ impl ThreadReader {
         plan: &ObservePlan,
         target: &mut ReadTarget<'_>,
         thread: &Thread<'_>,
-    ) -> Option<Question> {
+    ) -> Option<DescriptorQuestion> {
         let readers = self.lookups.clone().filter(|_| plan.asks_about_descriptors)?;
         let subject = self.unknown_subject(plan, thread)?;
         let runs = match thread.record {
@@ -58,7 +58,7 @@ impl ThreadReader {
             None => self.switches_of_row(target),
         };
         let of = ThreadId { tgid: thread.tgid, tid: thread.tid };
-        let question = Question { of, runs, subject, peer: plan.peer };
+        let question = DescriptorQuestion { of, runs, subject, peer: plan.peer };
         self.contents.found = readers.look_at_descriptor(&question);
         self.contents.found.is_none().then_some(question)
     }
@@ -94,7 +94,7 @@ impl ThreadReader {
         plan: &ObservePlan,
         target: &mut ReadTarget<'_>,
         thread: &Thread<'_>,
-        question: Question,
+        question: DescriptorQuestion,
     ) -> Option<DeferredWait> {
         let call = system_call(thread, &self.contents).ok()?;
         let mut contents = Vec::new();

@@ -123,19 +123,19 @@ impl ProcRoot {
         buffer: &mut Buffer,
         take: &mut dyn FnMut(&[u8]) -> ControlFlow<()>,
     ) -> Result<(), ReadError> {
-        let mut lines = Lines::default();
+        let mut lines = TableLines::default();
         self.stream_at(name, source, buffer, &mut |piece| lines.push(piece, take))
     }
 }
 
 /// Cuts a text that comes in pieces into lines.
 #[derive(Default)]
-struct Lines {
+struct TableLines {
     /// The beginning of a line whose end has not come.
     rest: Vec<u8>,
 }
 
-impl Lines {
+impl TableLines {
     /// The most bytes that are kept of a line: the longest, of a UNIX socket, is far shorter.
     const MAX: usize = 4096;
 
@@ -169,7 +169,7 @@ mod tests {
     fn lines_are_whole_whatever_the_pieces() {
         let text = b"one\ntwo and more\n\nfour\nno end";
         for size in 1..text.len() {
-            let mut lines = Lines::default();
+            let mut lines = TableLines::default();
             let mut told: Vec<Vec<u8>> = Vec::new();
             for piece in text.chunks(size) {
                 let flow = lines.push(piece, &mut |line| {
@@ -180,7 +180,7 @@ mod tests {
             }
             assert_eq!(told, [&b"one"[..], b"two and more", b"", b"four"], "{size}");
         }
-        let mut lines = Lines::default();
+        let mut lines = TableLines::default();
         let flow =
             lines.push(b"a\nb\n", &mut |line| if line == b"a" { ControlFlow::Break(()) } else { panic!("{line:?}") });
         assert!(flow.is_break());

@@ -19,7 +19,7 @@ mod request;
 mod turns;
 mod wait;
 
-pub(crate) use descriptors::{Found, KnownSet, KnownSocket, Peer, PeerWanted, Polled, Question, Subject};
+pub(crate) use descriptors::{DescriptorQuestion, Found, KnownSet, KnownSocket, Peer, PeerWanted, Polled, Subject};
 pub(crate) use held::HeldText;
 pub(crate) use mounts::{AwaitedMount, Mount, MountStatus, MountView};
 pub(crate) use path::{PathAnswer, PathRequest};

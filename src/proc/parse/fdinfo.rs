@@ -5,7 +5,7 @@ use super::{hex, unsigned};
 
 /// A file that an epoll instance watches.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Watched {
+pub struct WatchedFile {
     /// Its descriptor in the process that added it.
     pub descriptor: u32,
     /// The inode's number; `None` before Linux 5.2.
@@ -21,14 +21,14 @@ pub fn mount_id(text: &[u8]) -> Option<u64> {
 }
 
 /// The files that an epoll instance watches; none if the file is no such instance.
-pub fn watched(text: &[u8]) -> impl Iterator<Item = Watched> {
+pub fn watched(text: &[u8]) -> impl Iterator<Item = WatchedFile> {
     text.split(|byte| *byte == b'\n').filter_map(|line| {
         let rest = line.strip_prefix(b"tfd:")?;
         let mut fields = rest.split(|byte| byte.is_ascii_whitespace()).filter(|field| !field.is_empty());
         let descriptor = u32::try_from(unsigned(fields.next()?)?).ok()?;
         let inode = fields.find_map(|field| hex(field.strip_prefix(b"ino:")?));
         let device = fields.find_map(|field| hex(field.strip_prefix(b"sdev:")?));
-        Some(Watched { descriptor, inode, device })
+        Some(WatchedFile { descriptor, inode, device })
     })
 }
 

@@ -6,7 +6,7 @@ use super::unsigned;
 
 /// A mount.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Mount<'a> {
+pub struct MountLine<'a> {
     /// Its id, as in `fdinfo`.
     pub id: u64,
     /// Major and minor number of the device, as the kernel shows them.
@@ -49,7 +49,7 @@ const WITHOUT_SOURCE: [&str; 26] = [
     "tracefs",
 ];
 
-impl Mount<'_> {
+impl MountLine<'_> {
     /// What the file system lies on, to group by: its source (`/dev/sda1`, `server:/export`), or its kind if it has none (`tmpfs`).
     #[must_use]
     pub fn device(&self) -> &[u8] {
@@ -60,7 +60,7 @@ impl Mount<'_> {
 
 /// A line of the file; `None` for anything else.
 #[must_use]
-pub fn mount(line: &[u8]) -> Option<Mount<'_>> {
+pub fn mount(line: &[u8]) -> Option<MountLine<'_>> {
     let mut fields = line.split(|byte| *byte == b' ');
     let id = unsigned(fields.next()?)?;
     // The mount it is mounted on; then the device, and what of the file system is mounted.
@@ -69,7 +69,7 @@ pub fn mount(line: &[u8]) -> Option<Mount<'_>> {
     // Options, and any number of others up to a dash.
     fields.find(|field| *field == b"-")?;
     let (kind, source) = (fields.next()?, fields.next()?);
-    Some(Mount { id, numbers, point: unescaped(point), kind: unescaped(kind), source: unescaped(source) })
+    Some(MountLine { id, numbers, point: unescaped(point), kind: unescaped(kind), source: unescaped(source) })
 }
 
 /// A field without the kernel's escapes: `\040` for a space, and so on (`mangle` in `fs/proc_namespace.c`).

@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, OnceLock};
 
-use super::descriptors::{Found, Question};
+use super::descriptors::{DescriptorQuestion, Found};
 use super::held::HeldText;
 use super::mounts::{AwaitedMount, MountStatus, MountView, MountsRequest};
 use super::path::PathRequest;
@@ -42,7 +42,7 @@ impl LookupReaders {
 
     /// The answer to a question about a descriptor, if it is known already. Otherwise the question is put, and
     /// [`answer`](Self::answer) has the answer after [`settle`](Self::settle).
-    pub(crate) fn look_at_descriptor(&self, question: &Question) -> Option<Found> {
+    pub(crate) fn look_at_descriptor(&self, question: &DescriptorQuestion) -> Option<Found> {
         if let Some(found) = self.known.descriptors.known(question) {
             return Some(found);
         }
@@ -53,7 +53,7 @@ impl LookupReaders {
     }
 
     /// The answer to a question that was put.
-    pub(crate) fn answer(&self, question: &Question) -> Found {
+    pub(crate) fn answer(&self, question: &DescriptorQuestion) -> Found {
         self.known.descriptors.answer(question)
     }
 }

@@ -21,4 +21,4 @@ mod visit;
 mod watch;
 
 pub(super) use batch::{Batch, Descriptors};
-pub(crate) use question::{Found, KnownSet, KnownSocket, Peer, PeerWanted, Polled, Question, Subject};
+pub(crate) use question::{DescriptorQuestion, Found, KnownSet, KnownSocket, Peer, PeerWanted, Polled, Subject};

@@ -103,7 +103,7 @@ pub(super) struct MountsRequest {
 
 /// A table of mounts, or why it could not be read.
 #[derive(Debug)]
-struct Table {
+struct MountTable {
     mounts: HashMap<u64, Arc<Mount>, RandomState>,
     /// Ids that are none of its mounts.
     absent: HashSet<u64, RandomState>,
@@ -117,7 +117,7 @@ struct Table {
     is_asked: bool,
 }
 
-impl Table {
+impl MountTable {
     fn empty() -> Self {
         Self {
             mounts: HashMap::default(),
@@ -151,7 +151,7 @@ impl Table {
 
 /// The tables of all views.
 #[derive(Debug, Default)]
-pub(super) struct MountTables(Mutex<HashMap<Arc<MountView>, Table, RandomState>>);
+pub(super) struct MountTables(Mutex<HashMap<Arc<MountView>, MountTable, RandomState>>);
 
 impl MountTables {
     /// The mount with this id. If it has to be read, `ask` asks for that once, and returns whether it will be read.
@@ -162,7 +162,7 @@ impl MountTables {
             Some((known, _)) => Arc::clone(known),
             None => Arc::new(view),
         };
-        let table = tables.entry(Arc::clone(&view)).or_insert_with(Table::empty);
+        let table = tables.entry(Arc::clone(&view)).or_insert_with(MountTable::empty);
         table.used_at = since;
         if table.is_within(MAX_AGE) {
             if let Some(mount) = table.mounts.get(&id) {
@@ -215,11 +215,11 @@ impl MountTables {
 
     /// Notes why a table was not read.
     pub(super) fn fail(&self, view: &Arc<MountView>, error: ReadError) {
-        let table = Table { failed: Some(error), read_at: Some(Instant::now()), ..Table::empty() };
+        let table = MountTable { failed: Some(error), read_at: Some(Instant::now()), ..MountTable::empty() };
         self.keep(view, table);
     }
 
-    fn keep(&self, view: &Arc<MountView>, mut table: Table) {
+    fn keep(&self, view: &Arc<MountView>, mut table: MountTable) {
         let mut tables = self.lock();
         table.is_asked = tables.get(view).is_some_and(|known| known.is_asked);
         let mut bytes = table.bytes + tables.values().map(|table| table.bytes + ENTRY_BYTES).sum::<usize>();
@@ -243,19 +243,19 @@ impl MountTables {
             if seen == **view { Ok(table) } else { Err(ReadError::Gone) }
         });
         match result {
-            Ok(table) => self.keep(view, Table { read_at: Some(read_at), ..table }),
+            Ok(table) => self.keep(view, MountTable { read_at: Some(read_at), ..table }),
             Err(error) => self.fail(view, error),
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<Arc<MountView>, Table, RandomState>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<Arc<MountView>, MountTable, RandomState>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-fn table(request: &MountsRequest, files: &mut LookupFiles<'_>) -> Result<Table, ReadError> {
+fn table(request: &MountsRequest, files: &mut LookupFiles<'_>) -> Result<MountTable, ReadError> {
     let LookupFiles { root, health, buffer, goes_on, .. } = files;
-    let mut table = Table::empty();
+    let mut table = MountTable::empty();
     let mut line = Vec::new();
     let mut read = 0;
     let result = root.stream(request.tgid, Some(request.tid), Source::Mounts, buffer, &mut |piece| {
@@ -284,8 +284,8 @@ mod tests {
         MountView { namespace, root: (*b"/").into() }
     }
 
-    fn table_of(lines: &[&str]) -> Table {
-        let mut table = Table { read_at: Some(Instant::now()), ..Table::empty() };
+    fn table_of(lines: &[&str]) -> MountTable {
+        let mut table = MountTable { read_at: Some(Instant::now()), ..MountTable::empty() };
         assert!(lines.iter().all(|line| table.add(line.as_bytes())));
         table
     }

@@ -5,11 +5,11 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use foldhash::fast::RandomState;
 
-use super::question::{Found, PeerWanted, Question};
+use super::question::{DescriptorQuestion, Found, PeerWanted};
 
 #[derive(Debug)]
 struct Answer {
-    question: Question,
+    question: DescriptorQuestion,
     found: Found,
     /// Whether the thread had not run between its row and the reading.
     is_confirmed: bool,
@@ -18,8 +18,8 @@ struct Answer {
 }
 
 #[derive(Debug, Default)]
-struct Inner {
-    questions: Vec<Question>,
+struct KeptAnswers {
+    questions: Vec<DescriptorQuestion>,
     /// By the thread's id: a thread waits on one descriptor at a time.
     answers: HashMap<u32, Answer, RandomState>,
     ticks: u64,
@@ -29,22 +29,22 @@ struct Inner {
 
 /// Questions and answers.
 #[derive(Debug, Default)]
-pub(super) struct Answers(Mutex<Inner>);
+pub(super) struct Answers(Mutex<KeptAnswers>);
 
 impl Answers {
     /// The most questions of a tick, and the most answers that are kept. An answer takes some 300 bytes.
     pub(super) const MAX: usize = 1 << 17;
 
-    fn inner(&self) -> MutexGuard<'_, Inner> {
+    fn inner(&self) -> MutexGuard<'_, KeptAnswers> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The answer to an earlier question about the same wait, if there is nothing to add to it.
-    pub(super) fn known(&self, question: &Question) -> Option<Found> {
+    pub(super) fn known(&self, question: &DescriptorQuestion) -> Option<Found> {
         let mut inner = self.inner();
         let ticks = inner.ticks;
         let answer = inner.answers.get_mut(&question.of.tid)?;
-        let Question { of, runs, subject, peer } = answer.question;
+        let DescriptorQuestion { of, runs, subject, peer } = answer.question;
         let is_same = (of, runs, subject) == (question.of, question.runs, question.subject) && runs.is_some();
         let is_enough = peer == question.peer || question.peer == PeerWanted::No;
         (is_same && is_enough && answer.is_confirmed && answer.found.is_final()).then(|| {
@@ -54,7 +54,7 @@ impl Answers {
     }
 
     /// Puts a question; false if there are too many.
-    pub(super) fn ask(&self, question: Question) -> bool {
+    pub(super) fn ask(&self, question: DescriptorQuestion) -> bool {
         let mut inner = self.inner();
         let has_room = inner.questions.len() < Self::MAX;
         if has_room {
@@ -66,21 +66,21 @@ impl Answers {
     }
 
     /// The questions of a tick that has ended.
-    pub(super) fn take_questions(&self) -> Vec<Question> {
+    pub(super) fn take_questions(&self) -> Vec<DescriptorQuestion> {
         let mut inner = self.inner();
         inner.ticks += 1;
         std::mem::take(&mut inner.questions)
     }
 
     /// The answer to a question that was put.
-    pub(super) fn answer(&self, question: &Question) -> Found {
+    pub(super) fn answer(&self, question: &DescriptorQuestion) -> Found {
         let inner = self.inner();
         let answer = inner.answers.get(&question.of.tid).filter(|answer| answer.question == *question);
         answer.map_or(Found::Unread, |answer| answer.found.clone())
     }
 
     /// Keeps answers.
-    pub(super) fn keep(&self, answers: impl Iterator<Item = (Question, Found, bool)>) {
+    pub(super) fn keep(&self, answers: impl Iterator<Item = (DescriptorQuestion, Found, bool)>) {
         let mut inner = self.inner();
         let used = inner.ticks;
         if inner.answers.len() >= Self::MAX {
@@ -108,9 +108,14 @@ mod tests {
     use crate::proc::net::ThreadId;
     use crate::tasks::facts::RunCount;
 
-    fn question(runs: u64, fd: u32) -> Question {
+    fn question(runs: u64, fd: u32) -> DescriptorQuestion {
         let of = ThreadId { tgid: 7, tid: 7 };
-        Question { of, runs: Some(RunCount::Switches(runs)), subject: Subject::Epoll { fd }, peer: PeerWanted::No }
+        DescriptorQuestion {
+            of,
+            runs: Some(RunCount::Switches(runs)),
+            subject: Subject::Epoll { fd },
+            peer: PeerWanted::No,
+        }
     }
 
     #[test]

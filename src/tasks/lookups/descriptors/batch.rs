@@ -4,15 +4,15 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::answers::Answers;
-use super::question::{Found, Question};
+use super::question::{DescriptorQuestion, Found};
 use super::visit::Visitor;
-use super::watch::Watch;
+use super::watch::BatchWatch;
 use crate::tasks::lookups::files::LookupFiles;
 
 /// Questions, and the process whose files are being read for them.
 #[derive(Debug)]
 pub(in crate::tasks::lookups) struct Batch {
-    questions: Vec<Question>,
+    questions: Vec<DescriptorQuestion>,
     reads: AtomicU32,
 }
 
@@ -42,17 +42,17 @@ impl Descriptors {
     }
 
     /// The answer to an earlier question about the same wait, if there is nothing to add to it.
-    pub(in crate::tasks::lookups) fn known(&self, question: &Question) -> Option<Found> {
+    pub(in crate::tasks::lookups) fn known(&self, question: &DescriptorQuestion) -> Option<Found> {
         self.answers.known(question)
     }
 
     /// Puts a question; false if there are too many.
-    pub(in crate::tasks::lookups) fn ask(&self, question: Question) -> bool {
+    pub(in crate::tasks::lookups) fn ask(&self, question: DescriptorQuestion) -> bool {
         self.answers.ask(question)
     }
 
     /// The answer to a question that was put.
-    pub(in crate::tasks::lookups) fn answer(&self, question: &Question) -> Found {
+    pub(in crate::tasks::lookups) fn answer(&self, question: &DescriptorQuestion) -> Found {
         self.answers.answer(question)
     }
 
@@ -60,7 +60,7 @@ impl Descriptors {
     pub(in crate::tasks::lookups) fn read(&self, batch: &Batch, files: &mut LookupFiles<'_>) {
         let taken = self.visitor.lock().unwrap_or_else(PoisonError::into_inner).take();
         let mut visitor = taken.unwrap_or_else(|| Box::new(Visitor::new(files.root.share())));
-        let watch = Watch { reads: &batch.reads, goes_on: files.goes_on, may_read: files.may_read };
+        let watch = BatchWatch { reads: &batch.reads, goes_on: files.goes_on, may_read: files.may_read };
         let served = visitor.serve(&batch.questions, &self.answers, &watch);
         files.health.take(&mut visitor.health);
         if served.is_some() {

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use foldhash::fast::RandomState;
 
 use super::budget::TimeBudget;
-use super::watch::Watch;
+use super::watch::BatchWatch;
 use crate::proc::health::Health;
 use crate::proc::net::ThreadId;
 use crate::proc::source::Source;
@@ -72,7 +72,7 @@ impl Owners {
         likely: &[u32],
         budget: &mut TimeBudget,
         health: &mut Health,
-        watch: &Watch<'_>,
+        watch: &BatchWatch<'_>,
     ) -> Option<()> {
         if self.known.len() > Self::MAX {
             self.known.retain(|_, (_, since)| since.elapsed() < Self::AGE);
@@ -100,7 +100,7 @@ impl Owners {
     }
 
     /// The next descriptor to look at. `None` if the reader was given up.
-    fn next(&mut self, root: &ProcRoot, watch: &Watch<'_>) -> Option<Next> {
+    fn next(&mut self, root: &ProcRoot, watch: &BatchWatch<'_>) -> Option<Next> {
         if let Some((pid, descriptors)) = &mut self.current {
             if let Some(fd) = descriptors.pop() {
                 return Some(Next::Descriptor(*pid, fd));

@@ -41,7 +41,7 @@ pub(crate) enum PeerWanted {
 
 /// What a row wants to know.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Question {
+pub(crate) struct DescriptorQuestion {
     pub(crate) of: ThreadId,
     /// How often the thread had run at the time of the row; `None` if it is not known.
     pub(crate) runs: Option<RunCount>,

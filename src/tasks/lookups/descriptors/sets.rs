@@ -9,7 +9,7 @@ use rustix::fs::{fstat, major, minor};
 
 use super::question::{Found, KnownSet};
 use crate::proc::net::ThreadId;
-use crate::proc::parse::fdinfo::{self, Watched};
+use crate::proc::parse::fdinfo::{self, WatchedFile};
 use crate::proc::source::Source;
 use crate::proc::{Buffer, ProcRoot, ReadError, TaskDir};
 
@@ -89,7 +89,7 @@ impl Sets {
     }
 
     /// Counts a file; `others` gets the descriptors of those of which more has to be read. False if it is one too many.
-    fn add(&self, read: &mut ReadSet, file: Watched, others: &mut Vec<u32>) -> bool {
+    fn add(&self, read: &mut ReadSet, file: WatchedFile, others: &mut Vec<u32>) -> bool {
         let set = &mut read.set;
         set.has_more = set.files() >= KnownSet::MAX_FILES;
         if set.has_more {

@@ -12,7 +12,7 @@ use crate::proc::parse::net;
 use crate::proc::{Buffer, ProcRoot, ReadError};
 
 /// `AF_…`, `SOCK_…` and `IPPROTO_…` of the sockets in a table.
-struct Table {
+struct SocketTable {
     file: &'static str,
     family: u16,
     kind: u16,
@@ -34,21 +34,21 @@ const ESTABLISHED: u8 = 1;
 const CLOSE: u8 = 7;
 const LISTEN: u8 = 10;
 
-const TABLES: [Table; 9] = [
-    Table { file: "net/tcp", family: INET, kind: STREAM, protocol: TCP },
-    Table { file: "net/tcp6", family: INET_6, kind: STREAM, protocol: TCP },
-    Table { file: "net/udp", family: INET, kind: DATAGRAM, protocol: UDP },
-    Table { file: "net/udp6", family: INET_6, kind: DATAGRAM, protocol: UDP },
-    Table { file: "net/unix", family: UNIX, kind: STREAM, protocol: 0 },
-    Table { file: "net/raw", family: INET, kind: RAW, protocol: 255 },
-    Table { file: "net/raw6", family: INET_6, kind: RAW, protocol: 255 },
-    Table { file: "net/netlink", family: NETLINK, kind: RAW, protocol: 0 },
-    Table { file: "net/packet", family: PACKET, kind: RAW, protocol: 0 },
+const TABLES: [SocketTable; 9] = [
+    SocketTable { file: "net/tcp", family: INET, kind: STREAM, protocol: TCP },
+    SocketTable { file: "net/tcp6", family: INET_6, kind: STREAM, protocol: TCP },
+    SocketTable { file: "net/udp", family: INET, kind: DATAGRAM, protocol: UDP },
+    SocketTable { file: "net/udp6", family: INET_6, kind: DATAGRAM, protocol: UDP },
+    SocketTable { file: "net/unix", family: UNIX, kind: STREAM, protocol: 0 },
+    SocketTable { file: "net/raw", family: INET, kind: RAW, protocol: 255 },
+    SocketTable { file: "net/raw6", family: INET_6, kind: RAW, protocol: 255 },
+    SocketTable { file: "net/netlink", family: NETLINK, kind: RAW, protocol: 0 },
+    SocketTable { file: "net/packet", family: PACKET, kind: RAW, protocol: 0 },
 ];
 
 /// A socket in a table.
 #[derive(Debug, Clone, Copy)]
-struct Entry {
+struct SocketEntry {
     inode: u64,
     family: u16,
     kind: u16,
@@ -61,9 +61,9 @@ struct Entry {
 
 /// The sockets of one network namespace.
 #[derive(Debug, Default)]
-pub(super) struct Namespace {
+pub(super) struct NetNamespace {
     /// By inode, ascending.
-    entries: Vec<Entry>,
+    entries: Vec<SocketEntry>,
     names: Vec<u8>,
     /// Whether there were more than psn keeps.
     pub(super) is_cut: bool,
@@ -72,19 +72,19 @@ pub(super) struct Namespace {
 
 /// The sockets of all network namespaces that rows asked for.
 #[derive(Debug, Default)]
-pub(super) struct Namespaces {
-    by_id: HashMap<u64, Namespace, RandomState>,
+pub(super) struct NetNamespaces {
+    by_id: HashMap<u64, NetNamespace, RandomState>,
     uses: u64,
 }
 
-impl Namespaces {
+impl NetNamespaces {
     /// The most bytes that the sockets of all namespaces take. One takes some hundred.
     pub(super) const MAX_BYTES: usize = 64 << 20;
     /// The most namespaces.
     const MAX: usize = 1024;
 
     /// The sockets of a namespace, if its tables were read.
-    pub(super) fn known(&mut self, id: u64) -> Option<&Namespace> {
+    pub(super) fn known(&mut self, id: u64) -> Option<&NetNamespace> {
         self.uses += 1;
         let namespace = self.by_id.get_mut(&id)?;
         namespace.used = self.uses;
@@ -101,20 +101,20 @@ impl Namespaces {
         id: u64,
         of: ThreadId,
         buffer: &mut Buffer,
-        account: &mut dyn FnMut(Step),
+        account: &mut dyn FnMut(TableStep),
     ) -> Result<(), ReadError> {
         self.by_id.remove(&id);
-        let room = Self::MAX_BYTES.saturating_sub(self.by_id.values().map(Namespace::bytes).sum());
-        let mut read = Namespace::default();
+        let room = Self::MAX_BYTES.saturating_sub(self.by_id.values().map(NetNamespace::bytes).sum());
+        let mut read = NetNamespace::default();
         let mut failure = None;
         for table in &TABLES {
             let result = root.read_sockets(of, table.file, buffer, &mut |line| {
                 read.take(table, line);
-                account(Step::Goes);
+                account(TableStep::Goes);
                 read.is_cut = read.bytes() > room;
                 if read.is_cut { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
             });
-            account(Step::Ended(result));
+            account(TableStep::Ended(result));
             // A kernel without version 6 has no tables of it.
             if let Err(error) = result
                 && (error != ReadError::Gone || table.file == "net/tcp")
@@ -147,7 +147,7 @@ impl Namespaces {
 
     /// Drops the namespaces, if together they leave little room for another.
     pub(super) fn drop_if_full(&mut self) {
-        if self.by_id.values().map(Namespace::bytes).sum::<usize>() > Self::MAX_BYTES / 4 * 3 {
+        if self.by_id.values().map(NetNamespace::bytes).sum::<usize>() > Self::MAX_BYTES / 4 * 3 {
             self.by_id.clear();
         }
     }
@@ -155,29 +155,29 @@ impl Namespaces {
 
 /// What a reading tells its caller of.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum Step {
+pub(super) enum TableStep {
     /// It goes on.
     Goes,
     /// A table was read, or could not be.
     Ended(Result<(), ReadError>),
 }
 
-impl Namespace {
+impl NetNamespace {
     fn bytes(&self) -> usize {
-        self.entries.len() * size_of::<Entry>() + self.names.len()
+        self.entries.len() * size_of::<SocketEntry>() + self.names.len()
     }
 
-    fn take(&mut self, table: &Table, line: &[u8]) {
-        let Table { family, kind, protocol, .. } = *table;
-        let plain = Entry { inode: 0, family, kind, protocol, state: CLOSE, ends: None, name: (0, 0) };
+    fn take(&mut self, table: &SocketTable, line: &[u8]) {
+        let SocketTable { family, kind, protocol, .. } = *table;
+        let plain = SocketEntry { inode: 0, family, kind, protocol, state: CLOSE, ends: None, name: (0, 0) };
         let entry = match family {
-            INET | INET_6 => net::internet(line).map(|socket| Entry {
+            INET | INET_6 => net::internet(line).map(|socket| SocketEntry {
                 inode: socket.inode,
                 state: socket.state,
                 ends: Some((socket.local, socket.remote)),
                 ..plain
             }),
-            UNIX => net::unix(line).map(|socket| Entry {
+            UNIX => net::unix(line).map(|socket| SocketEntry {
                 inode: socket.inode,
                 kind: socket.kind,
                 state: match (socket.listens, socket.is_connected) {
@@ -188,7 +188,7 @@ impl Namespace {
                 name: self.keep_name(socket.path.unwrap_or_default()),
                 ..plain
             }),
-            _ => net::last_field(line).map(|inode| Entry { inode, ..plain }),
+            _ => net::last_field(line).map(|inode| SocketEntry { inode, ..plain }),
         };
         // Nobody has those open that have no inode.
         self.entries.extend(entry.filter(|entry| entry.inode != 0));
@@ -208,7 +208,7 @@ impl Namespace {
     /// The socket with this inode, and its name.
     pub(super) fn find(&self, inode: u64) -> Option<(Socket, Option<&[u8]>)> {
         let index = self.entries.binary_search_by_key(&inode, |entry| entry.inode).ok()?;
-        let Entry { family, kind, protocol, state, ends, name: (start, len), .. } = *self.entries.get(index)?;
+        let SocketEntry { family, kind, protocol, state, ends, name: (start, len), .. } = *self.entries.get(index)?;
         let start = usize::try_from(start).ok()?;
         let name = self.names.get(start..start + usize::from(len)).filter(|name| !name.is_empty());
         let is_named = name.is_some();
@@ -237,13 +237,13 @@ impl Namespace {
 mod tests {
     use super::*;
 
-    fn table(file: &str) -> &'static Table {
+    fn table(file: &str) -> &'static SocketTable {
         TABLES.iter().find(|table| table.file == file).unwrap()
     }
 
     #[test]
     fn sockets_are_found_by_inode_and_by_their_other_end() {
-        let mut namespace = Namespace::default();
+        let mut namespace = NetNamespace::default();
         let tail = "00000000:00000000 00:00000000 00000000     0        0";
         for (local, remote, state, inode) in [
             ("0100007F:1F90", "00000000:0000", "0A", 7),

@@ -10,10 +10,10 @@ use super::answers::Answers;
 use super::budget::TimeBudget;
 use super::owners::{Owner, Owners};
 use super::polled;
-use super::question::{Found, KnownSocket, Peer, PeerWanted, Polled, Question, Subject};
+use super::question::{DescriptorQuestion, Found, KnownSocket, Peer, PeerWanted, Polled, Subject};
 use super::sets::{ReadSet, Sets};
-use super::tables::{Namespaces, STREAM, Step, TCP};
-use super::watch::Watch;
+use super::tables::{NetNamespaces, STREAM, TCP, TableStep};
+use super::watch::BatchWatch;
 use crate::kernel::Socket;
 use crate::proc::health::Health;
 use crate::proc::net::ThreadId;
@@ -40,7 +40,7 @@ pub(super) struct Visitor {
     /// psn's own network namespace, and the kernel's answers about UNIX sockets in it. Opened for the first question about one;
     /// then `None` if the kernel does not answer.
     own: OnceCell<Option<(u64, UnixDiag)>>,
-    namespaces: Namespaces,
+    namespaces: NetNamespaces,
     sets: Sets,
     sets_since: Instant,
     owners: Owners,
@@ -52,7 +52,7 @@ pub(super) struct Visitor {
 /// A question, and what was found so far.
 #[derive(Debug)]
 struct Asked {
-    question: Question,
+    question: DescriptorQuestion,
     found: Found,
     is_confirmed: bool,
     /// The thread's network namespace.
@@ -65,7 +65,7 @@ struct Asked {
 }
 
 impl Asked {
-    fn new(question: Question) -> Self {
+    fn new(question: DescriptorQuestion) -> Self {
         Self {
             question,
             found: Found::Unread,
@@ -106,7 +106,7 @@ impl Asked {
         };
     }
 
-    fn answer(&self) -> (Question, Found, bool) {
+    fn answer(&self) -> (DescriptorQuestion, Found, bool) {
         let found = match (&self.socket, self.only) {
             (Some(socket), None) => Found::Socket(Arc::new(socket.clone())),
             (Some(socket), Some(_)) => Found::Only(Arc::new(socket.clone())),
@@ -121,7 +121,7 @@ impl Visitor {
         Self {
             own: OnceCell::new(),
             root,
-            namespaces: Namespaces::default(),
+            namespaces: NetNamespaces::default(),
             sets: Sets::new(),
             sets_since: Instant::now(),
             owners: Owners::default(),
@@ -132,8 +132,13 @@ impl Visitor {
     }
 
     /// Answers the questions. `None` if the supervisor has given the reader up.
-    pub(super) fn serve(&mut self, questions: &[Question], answers: &Answers, watch: &Watch<'_>) -> Option<()> {
-        let may_be_asked = |question: &&Question| watch.may_read(question.of.tgid);
+    pub(super) fn serve(
+        &mut self,
+        questions: &[DescriptorQuestion],
+        answers: &Answers,
+        watch: &BatchWatch<'_>,
+    ) -> Option<()> {
+        let may_be_asked = |question: &&DescriptorQuestion| watch.may_read(question.of.tgid);
         let mut asked: Vec<Asked> =
             questions.iter().filter(may_be_asked).map(|question| Asked::new(*question)).collect();
         if self.sets_since.elapsed() > LARGE_SETS {
@@ -164,7 +169,7 @@ impl Visitor {
     }
 
     /// Finds out in which network namespaces those are that ask about sockets.
-    fn tell_namespaces(&mut self, asked: &mut [Asked], watch: &Watch<'_>) -> Option<()> {
+    fn tell_namespaces(&mut self, asked: &mut [Asked], watch: &BatchWatch<'_>) -> Option<()> {
         for asked in asked.iter_mut().filter(|asked| asked.inode().is_some()) {
             let Self { root, budget, health, .. } = self;
             if !budget.has_left() {
@@ -184,7 +189,7 @@ impl Visitor {
     }
 
     /// Finds the sockets of one namespace in its tables, which are read again if there is time.
-    fn find_sockets(&mut self, id: u64, asked: &mut [Asked], watch: &Watch<'_>) -> Option<()> {
+    fn find_sockets(&mut self, id: u64, asked: &mut [Asked], watch: &BatchWatch<'_>) -> Option<()> {
         let read = if self.budget.has_left() { Some(self.read_tables(id, asked, watch)?) } else { None };
         let is_fresh = matches!(read, Some(Ok(())));
         for asked in asked.iter_mut() {
@@ -213,7 +218,7 @@ impl Visitor {
     }
 
     /// Reads the tables of a namespace through one of the threads that are in it.
-    fn read_tables(&mut self, id: u64, asked: &[Asked], watch: &Watch<'_>) -> Option<Result<(), ReadError>> {
+    fn read_tables(&mut self, id: u64, asked: &[Asked], watch: &BatchWatch<'_>) -> Option<Result<(), ReadError>> {
         /// Threads may end.
         const ATTEMPTS: usize = 3;
         let Self { root, namespaces, budget, buffer, health, .. } = self;
@@ -223,10 +228,10 @@ impl Visitor {
             watch.enter(of.tgid)?;
             let result = budget.spend(|| {
                 namespaces.read(root, id, of, buffer, &mut |step| match step {
-                    Step::Goes => _ = watch.enter(of.tgid),
+                    TableStep::Goes => _ = watch.enter(of.tgid),
                     // Not every kernel has every table.
-                    Step::Ended(Err(ReadError::Gone)) => health.record_ok(Source::Socket, 1),
-                    Step::Ended(result) => health.record(Source::Socket, &result),
+                    TableStep::Ended(Err(ReadError::Gone)) => health.record_ok(Source::Socket, 1),
+                    TableStep::Ended(result) => health.record(Source::Socket, &result),
                 })
             });
             // It may have entered another namespace meanwhile, or have ended.
@@ -282,9 +287,11 @@ impl Visitor {
     }
 
     /// Whether the thread has not run since its row.
-    fn confirms(&mut self, question: &Question, watch: &Watch<'_>) -> Option<bool> {
+    fn confirms(&mut self, question: &DescriptorQuestion, watch: &BatchWatch<'_>) -> Option<bool> {
         let Self { root, budget, buffer, health, .. } = self;
-        let Question { of: ThreadId { tgid, tid }, runs: Some(then), .. } = *question else { return Some(false) };
+        let DescriptorQuestion { of: ThreadId { tgid, tid }, runs: Some(then), .. } = *question else {
+            return Some(false);
+        };
         watch.enter(tgid)?;
         let now = budget.spend(|| runs(root, tgid, tid, then, health, buffer));
         watch.leave()?;
@@ -292,7 +299,7 @@ impl Visitor {
     }
 
     /// Counts the files that an epoll instance watches.
-    fn count_set(&mut self, asked: &mut Asked, fd: u32, watch: &Watch<'_>) -> Option<()> {
+    fn count_set(&mut self, asked: &mut Asked, fd: u32, watch: &BatchWatch<'_>) -> Option<()> {
         let of = asked.question.of;
         if let Some(set) = self.sets.large(of, fd) {
             (asked.found, asked.is_confirmed) = (Found::Set(set), true);
@@ -318,7 +325,7 @@ impl Visitor {
     }
 
     /// Counts the files that a thread waits for in poll(2) or select(2).
-    fn count_polled(&mut self, asked: &mut Asked, polled: Polled, watch: &Watch<'_>) -> Option<()> {
+    fn count_polled(&mut self, asked: &mut Asked, polled: Polled, watch: &BatchWatch<'_>) -> Option<()> {
         let Self { root, budget, buffer, health, .. } = self;
         if !budget.has_left() {
             return Some(());
@@ -341,7 +348,7 @@ impl Visitor {
     }
 
     /// Searches for the owners of the sockets at the other ends, and answers the questions about them again.
-    fn find_owners(&mut self, mut asked: Vec<Asked>, answers: &Answers, watch: &Watch<'_>) -> Option<()> {
+    fn find_owners(&mut self, mut asked: Vec<Asked>, answers: &Answers, watch: &BatchWatch<'_>) -> Option<()> {
         let is_open = |asked: &Asked| asked.socket.as_ref().is_some_and(|known| known.peer == Peer::Unread);
         asked.retain(|asked| asked.other.is_some() && is_open(asked));
         if asked.is_empty() {
