@@ -9,15 +9,10 @@ use super::thread::Thread;
 use crate::ask::column::SocketPart;
 use crate::kernel::{OpenFile, Socket};
 use crate::proc::parse::star_digits;
+use crate::proc::socket::{DATAGRAM, INET, INET_6, LISTEN, NETLINK, PACKET, RAW, STREAM, TCP, UDP, UNIX};
 use crate::proc::source::Source;
 use crate::row::observation::{Mark, Observation};
 use crate::tasks::lookups::{Found, KnownSocket, Peer};
-
-/// `AF_…` and `SOCK_…`, of which a column shows more than the number.
-const UNIX: u16 = 1;
-const STREAM: u16 = 1;
-/// `TCP_LISTEN`
-const LISTEN: u8 = 10;
 
 /// The states of a connection by number (`include/net/tcp_states.h`), under the names of ss(8) and netstat(8).
 const STATES: [&str; 14] = [
@@ -188,16 +183,15 @@ fn peer_comm(socket: &Socket) -> &[u8] {
 }
 
 fn protocol(socket: &Socket) -> &'static str {
-    /// `AF_INET` and `AF_INET6`
-    const INTERNET: [u16; 2] = [2, 10];
+    const INTERNET: [u16; 2] = [INET, INET_6];
     match (socket.family, socket.kind) {
         (UNIX, _) => "unix",
-        (16, _) => "netlink",
-        (17, _) => "packet",
+        (NETLINK, _) => "netlink",
+        (PACKET, _) => "packet",
         (40, _) => "vsock",
         (family, kind) if INTERNET.contains(&family) => match (socket.protocol, kind) {
-            (6, _) | (0, STREAM) => "tcp",
-            (17, _) | (0, 2) => "udp",
+            (TCP, _) | (0, STREAM) => "tcp",
+            (UDP, _) | (0, DATAGRAM) => "udp",
             (132, _) => "sctp",
             (262, _) => "mptcp",
             _ => "raw",
@@ -272,12 +266,9 @@ pub(super) enum Role {
 
 /// Which end the process `tgid` is, by the ports: who connects gets one from the kernel. Of UNIX sockets, by who has a name.
 fn role(socket: &Socket, tgid: u32) -> Role {
-    /// `SOCK_RAW`
-    const RAW: u16 = 3;
     /// `IPPROTO_ICMP` and `IPPROTO_ICMPV6`
     const ECHOES: [u16; 2] = [1, 58];
-    /// `AF_NETLINK` and `AF_PACKET`
-    const FROM_KERNEL: [u16; 2] = [16, 17];
+    const FROM_KERNEL: [u16; 2] = [NETLINK, PACKET];
     let is_ephemeral = |end: &SocketAddr| end.port() >= FIRST_EPHEMERAL;
     match &socket.ends {
         // What answers to pings come by.

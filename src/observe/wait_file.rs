@@ -7,9 +7,8 @@ use super::plan::ObservePlan;
 use super::reader::{ReadTarget, ThreadReader};
 use super::socket::open_file;
 use super::thread::Thread;
-use crate::kernel::Socket;
 use crate::proc::net::ThreadId;
-use crate::proc::parse::unsigned;
+use crate::proc::parse::fd_link;
 use crate::proc::source::Source;
 use crate::proc::syscall;
 use crate::row::observation::Mark;
@@ -51,7 +50,9 @@ impl ThreadReader {
         target: &mut ReadTarget<'_>,
         thread: &Thread<'_>,
     ) -> Option<DescriptorQuestion> {
-        let readers = self.lookups.clone().filter(|_| plan.asks_about_descriptors)?;
+        if !plan.asks_about_descriptors {
+            return None;
+        }
         let subject = self.unknown_subject(plan, thread)?;
         let runs = match thread.record {
             Some(record) => record.is_at_rest().then_some(RunCount::Switches(record.switches)),
@@ -59,7 +60,7 @@ impl ThreadReader {
         };
         let of = ThreadId { tgid: thread.tgid, tid: thread.tid };
         let question = DescriptorQuestion { of, runs, subject, peer: plan.peer };
-        self.contents.found = readers.look_at_descriptor(&question);
+        self.contents.found = self.lookups.as_ref()?.look_at_descriptor(&question);
         self.contents.found.is_none().then_some(question)
     }
 
@@ -72,15 +73,15 @@ impl ThreadReader {
         if let Some(file) = open_file(thread, &self.contents)
             && let Some(socket) = file.socket
         {
-            let ends = Some(socket).filter(|socket| plan.peer == PeerWanted::All && has_tcp_peer(socket))?.ends;
-            return Some(Subject::Socket { inode: file.inode, ends });
+            let ends = socket.connection().filter(|_| plan.peer == PeerWanted::All)?;
+            return Some(Subject::Socket { inode: file.inode, ends: Some(ends) });
         }
         if let Some(set) = thread.record.and_then(|record| record.epoll()) {
             return (plan.shows_sets && epoll::is_worth_asking(set)).then_some(Subject::Epoll { fd });
         }
         let link = self.contents.bytes(Source::Fd).ok()?;
-        if let Some(number) = link.strip_prefix(b"socket:[").and_then(|rest| rest.strip_suffix(b"]")) {
-            return Some(Subject::Socket { inode: unsigned(number)?, ends: None });
+        if let Some(inode) = fd_link::socket_inode(link) {
+            return Some(Subject::Socket { inode, ends: None });
         }
         let is_set = plan.counts_sets && link == b"anon_inode:[eventpoll]";
         let call = system_call(thread, &self.contents).ok().filter(|_| is_set)?;
@@ -135,12 +136,4 @@ impl ThreadReader {
         self.contents.kept = Some(kept);
         self.contents.descriptor = descriptor;
     }
-}
-
-/// Whether it is a TCP connection.
-fn has_tcp_peer(socket: &Socket) -> bool {
-    const STREAM: u16 = 1;
-    const LISTEN: u8 = 10;
-    let has_remote = socket.ends.is_some_and(|(_, remote)| remote.port() != 0);
-    has_remote && socket.kind == STREAM && socket.state != LISTEN
 }

@@ -26,6 +26,7 @@ mod process;
 pub mod rights;
 mod root;
 pub mod signals;
+pub(crate) mod socket;
 pub mod source;
 pub mod state;
 pub mod syscall;

@@ -15,6 +15,7 @@ use crate::kernel::bpf::field::StructField;
 use crate::kernel::record_words::RecordWords;
 use crate::kernel::registers::{RECORD, TASK};
 use crate::kernel::types::{TypeNames, Types};
+use crate::proc::socket::{INET, INET_6, LISTEN, STREAM, UNIX};
 
 /// `u64`: the place in the table, then the file that is there at the end
 const PLACE: i32 = 0;
@@ -49,8 +50,6 @@ const END: i32 = STATE + 8;
 /// `S_IFMT` and `S_IFSOCK`
 const FORMAT: i32 = 0o170_000;
 const SOCKET: i32 = 0o140_000;
-/// `AF_UNIX`
-const UNIX: i32 = 1;
 
 /// An open file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -82,6 +81,14 @@ pub struct Socket {
     pub peer_pid: Option<u32>,
     /// Its name, filled up with zeros; all zeros if it has ended.
     pub peer_comm: [u8; 16],
+}
+
+impl Socket {
+    /// Both ends, if it is a stream of the internet that has another one.
+    pub(crate) fn connection(&self) -> Option<(SocketAddr, SocketAddr)> {
+        let is_stream = self.kind == STREAM && self.state != LISTEN;
+        self.ends.filter(|(_, remote)| is_stream && remote.port() != 0)
+    }
 }
 
 /// The kernel's fields.
@@ -222,7 +229,7 @@ impl FileFields {
         }
         if let Some(peer) = socks.peer {
             code.load(R1, RECORD.u16(at + FAMILY));
-            code.jump_if(R1, When::NotEqual, UNIX, "file: internet"); //       if (sk->family == AF_UNIX) {
+            code.jump_if(R1, When::NotEqual, i32::from(UNIX), "file: internet"); //       if (sk->family == AF_UNIX) {
             if let Some(name) = socks.name {
                 follow(code, at + POINTER, at + REMOTE, 8, name.offset); //        name = sk->addr;
             }
@@ -254,10 +261,6 @@ impl FileFields {
         }
     }
 }
-
-/// `AF_INET` and `AF_INET6`
-const INET: u16 = 2;
-const INET_6: u16 = 10;
 
 impl RecordPart for FileFields {
     type Value = Option<OpenFile>;
@@ -327,14 +330,14 @@ fn read_socket(record: RecordWords<'_>, at: i32) -> Socket {
     let port = u16::from_be_bytes(record.u16(at + REMOTE_PORT).to_ne_bytes());
     let end = |place, port| Some(SocketAddr::new(address(record, family, at + place)?, port));
     let ends = end(LOCAL, record.u16(at + LOCAL_PORT)).zip(end(REMOTE, port));
-    let peer_pid = Some(record.u32(at + PEER)).filter(|pid| i32::from(family) == UNIX && *pid != 0);
+    let peer_pid = Some(record.u32(at + PEER)).filter(|pid| family == UNIX && *pid != 0);
     Socket {
         family,
         kind: record.u16(at + TYPE),
         protocol: record.u16(at + PROTOCOL),
         state: record.u8(at + STATE),
         ends,
-        is_named: i32::from(family) == UNIX && record.u64(at + REMOTE) != 0,
+        is_named: family == UNIX && record.u64(at + REMOTE) != 0,
         peer_comm: if peer_pid.is_some() { record.name(at + LOCAL) } else { [0; 16] },
         peer_pid,
     }

@@ -3,7 +3,7 @@
 //!
 //! Every socket and pipe has an inode number of its own, which is shown as `*`; otherwise each would be a group of its own.
 
-use crate::proc::parse::{cut_last, star_digits};
+use crate::proc::parse::{cut_last, star_digits, unsigned};
 
 /// Appends the target, with the digits starred if it is a socket or a pipe.
 #[inline]
@@ -44,6 +44,12 @@ pub fn dirname(link: &[u8], out: &mut Vec<u8>) {
         Some((dir, _)) => out.extend_from_slice(dir),
         None => {}
     }
+}
+
+/// The inode's number in the target `socket:[…]`.
+#[must_use]
+pub fn socket_inode(link: &[u8]) -> Option<u64> {
+    unsigned(link.strip_prefix(b"socket:[")?.strip_suffix(b"]")?)
 }
 
 #[inline]

@@ -9,6 +9,7 @@ use super::budget::TimeBudget;
 use super::watch::BatchWatch;
 use crate::proc::health::Health;
 use crate::proc::net::ThreadId;
+use crate::proc::parse::fd_link;
 use crate::proc::source::Source;
 use crate::proc::{Buffer, ProcRoot, ReadError};
 
@@ -166,7 +167,7 @@ impl Owners {
     }
 
     fn take(&mut self, root: &ProcRoot, pid: u32, link: &[u8], health: &mut Health) {
-        let Some(inode) = socket_inode(link).filter(|inode| self.wanted.contains_key(inode)) else { return };
+        let Some(inode) = fd_link::socket_inode(link).filter(|inode| self.wanted.contains_key(inode)) else { return };
         self.wanted.remove(&inode);
         let mut buffer = Buffer::default();
         let name = root.read_process(pid, Source::Comm, Source::Comm.name(), &mut buffer);
@@ -188,9 +189,4 @@ enum Next {
     Process,
     /// All processes were searched.
     End,
-}
-
-/// The number in `socket:[…]`.
-pub(super) fn socket_inode(link: &[u8]) -> Option<u64> {
-    crate::proc::parse::unsigned(link.strip_prefix(b"socket:[")?.strip_suffix(b"]")?)
 }

@@ -1,10 +1,10 @@
 //! The files that a thread waits for in poll(2) or select(2): their numbers from its memory, and what they are by their links.
 
-use super::owners::socket_inode;
 use super::question::{KnownSet, Polled};
 use super::sets::{ReadSet, count_other};
 use crate::proc::health::Health;
 use crate::proc::net::ThreadId;
+use crate::proc::parse::fd_link;
 use crate::proc::source::Source;
 use crate::proc::{Buffer, ProcRoot, ReadError, TaskDir};
 
@@ -72,7 +72,7 @@ fn number(entry: &[u8]) -> Option<u32> {
 
 /// Counts a file by its link.
 fn add(read: &mut ReadSet, link: &[u8]) {
-    if let Some(inode) = socket_inode(link) {
+    if let Some(inode) = fd_link::socket_inode(link) {
         read.set.sockets += 1;
         read.only = Some(inode);
     } else if link.starts_with(b"pipe:[") {

@@ -9,6 +9,9 @@ use foldhash::fast::RandomState;
 use crate::kernel::Socket;
 use crate::proc::net::ThreadId;
 use crate::proc::parse::net;
+use crate::proc::socket::{
+    CLOSE, DATAGRAM, ESTABLISHED, INET, INET_6, LISTEN, NETLINK, PACKET, RAW, STREAM, TCP, UDP, UNIX,
+};
 use crate::proc::{Buffer, ProcRoot, ReadError};
 
 /// `AF_…`, `SOCK_…` and `IPPROTO_…` of the sockets in a table.
@@ -18,21 +21,6 @@ struct SocketTable {
     kind: u16,
     protocol: u16,
 }
-
-const UNIX: u16 = 1;
-const INET: u16 = 2;
-const INET_6: u16 = 10;
-const NETLINK: u16 = 16;
-const PACKET: u16 = 17;
-pub(super) const STREAM: u16 = 1;
-const DATAGRAM: u16 = 2;
-const RAW: u16 = 3;
-pub(super) const TCP: u16 = 6;
-const UDP: u16 = 17;
-/// `TCP_ESTABLISHED`, `TCP_CLOSE` and `TCP_LISTEN`, which the kernel uses for all families.
-const ESTABLISHED: u8 = 1;
-const CLOSE: u8 = 7;
-const LISTEN: u8 = 10;
 
 const TABLES: [SocketTable; 9] = [
     SocketTable { file: "net/tcp", family: INET, kind: STREAM, protocol: TCP },

@@ -12,23 +12,19 @@ use super::owners::{Owner, Owners};
 use super::polled;
 use super::question::{DescriptorQuestion, Found, KnownSocket, Peer, PeerWanted, Polled, Subject};
 use super::sets::{ReadSet, Sets};
-use super::tables::{NetNamespaces, STREAM, TCP, TableStep};
+use super::tables::{NetNamespaces, TableStep};
 use super::watch::BatchWatch;
 use crate::kernel::Socket;
 use crate::proc::health::Health;
 use crate::proc::net::ThreadId;
+use crate::proc::socket::{CLOSE, ESTABLISHED, LISTEN, SEQUENCED, STREAM, TCP, UNIX};
 use crate::proc::source::Source;
 use crate::proc::unix_diag::{OtherEnd, UnixDiag};
 use crate::proc::{Buffer, ProcRoot, ReadError};
 use crate::tasks::lookups::wait::runs;
 
-/// `AF_UNIX`
-const UNIX: u16 = 1;
-/// `SOCK_STREAM` and `SOCK_SEQPACKET`: UNIX sockets of these kinds are accepted.
-const CONNECTIONS: [u16; 2] = [1, 5];
-/// `TCP_ESTABLISHED` and `TCP_LISTEN`
-const ESTABLISHED: u8 = 1;
-const LISTEN: u8 = 10;
+/// UNIX sockets of these kinds are accepted.
+const CONNECTIONS: [u16; 2] = [STREAM, SEQUENCED];
 
 /// Large sets of epoll instances are read again after this time.
 const LARGE_SETS: Duration = Duration::from_secs(60);
@@ -380,14 +376,14 @@ impl Asked {
 /// The ends, if it is about a TCP connection and the other end is wanted.
 fn tcp_ends(asked: &Asked) -> Option<(std::net::SocketAddr, std::net::SocketAddr)> {
     let socket = asked.socket.as_ref()?.socket;
-    let is_tcp = socket.protocol == TCP && socket.kind == STREAM && socket.state != LISTEN;
-    socket.ends.filter(|(_, remote)| is_tcp && asked.question.peer == PeerWanted::All && remote.port() != 0)
+    let is_asked = socket.protocol == TCP && asked.question.peer == PeerWanted::All;
+    socket.connection().filter(|_| is_asked)
 }
 
 /// Whether a socket in this state keeps its ends until it is closed.
 fn is_for_life(socket: &Socket) -> bool {
     match (socket.family, &socket.ends) {
-        (UNIX, _) => socket.state != 7,
+        (UNIX, _) => socket.state != CLOSE,
         (_, Some((_, remote))) => socket.protocol == TCP && (remote.port() != 0 || socket.state == LISTEN),
         _ => true,
     }
