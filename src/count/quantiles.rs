@@ -1,10 +1,9 @@
-//! The quantiles of numbers, in little memory: numbers are counted in ranges that are narrow against their size.
+//! The quantiles of numbers, in little memory: numbers are counted in the ranges of [`histogram`], so that a quantile is off by 1.6% of
+//! itself at most. Numbers below 128 are exact.
 
 use crate::count::ranges::RangeCounts;
 use crate::row::memory::Budget;
-
-/// Ranges of a power of two: a quantile is off by 1.6% of itself at most. Numbers below 128 are exact.
-const SUB_BITS: u32 = 6;
+use crate::time::histogram;
 
 /// How many numbers there were in each range.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -61,28 +60,14 @@ impl Quantiles {
 
 /// The range of a number. Ranges are in the order of their numbers.
 fn range_of(number: i128) -> i16 {
-    let size = number.unsigned_abs();
-    let sub = 1_u128 << SUB_BITS;
-    let index = match size.checked_ilog2() {
-        Some(log) if log > SUB_BITS => u128::from(log - SUB_BITS) * sub + (size >> (log - SUB_BITS)),
-        _ => size,
-    };
-    let index = i16::try_from(index).unwrap_or(i16::MAX);
+    let index = i16::try_from(histogram::bucket(number.unsigned_abs())).unwrap_or(i16::MAX);
     if number < 0 { -index } else { index }
 }
 
 /// The number in the middle of a range.
 fn middle_of(range: i16) -> i128 {
-    let index = u128::from(range.unsigned_abs());
-    let sub = 1_u128 << SUB_BITS;
-    let size = if index < 2 * sub {
-        index
-    } else {
-        let shift = u32::try_from(index / sub - 1).unwrap_or(0);
-        let least = (sub + index % sub) << shift;
-        least + ((1_u128 << shift) - 1) / 2
-    };
-    let size = i128::try_from(size).unwrap_or(i128::MAX);
+    let (least, most) = histogram::ends(range.unsigned_abs().into());
+    let size = i128::try_from(least + (most - least) / 2).unwrap_or(i128::MAX);
     if range < 0 { -size } else { size }
 }
 

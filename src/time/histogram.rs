@@ -3,7 +3,7 @@
 
 /// Each power of two has 2 to the power of this many sub-buckets.
 const SUB_BITS: u32 = 6;
-const SUB: u64 = 1 << SUB_BITS;
+const SUB: u128 = 1 << SUB_BITS;
 const BUCKETS: usize = ((64 - SUB_BITS as usize) + 1) << SUB_BITS;
 
 /// Counts of durations in nanoseconds.
@@ -23,7 +23,7 @@ impl Default for Histogram {
 impl Histogram {
     /// Counts a duration.
     pub(crate) fn record(&mut self, ns: u64) {
-        if let Some(count) = self.counts.get_mut(bucket(ns)) {
+        if let Some(count) = self.counts.get_mut(bucket(ns.into())) {
             *count += 1;
         }
         self.total += 1;
@@ -39,7 +39,7 @@ impl Histogram {
         for (index, count) in self.counts.iter().enumerate() {
             seen += count;
             if seen >= rank {
-                return upper_bound(index).min(self.max_ns);
+                return u64::try_from(ends(index).1).map_or(self.max_ns, |longest| longest.min(self.max_ns));
             }
         }
         self.max_ns
@@ -52,25 +52,24 @@ impl Histogram {
     }
 }
 
-/// The index of the bucket for `ns`.
-fn bucket(ns: u64) -> usize {
-    if ns < SUB {
-        return usize::try_from(ns).unwrap_or(0);
-    }
-    let shift = ns.ilog2() - SUB_BITS;
-    let index = (u64::from(shift) + 1) * SUB + ((ns >> shift) - SUB);
-    usize::try_from(index).unwrap_or(BUCKETS - 1)
+/// The index of the bucket for a number. Numbers below twice 64 have buckets of their own.
+pub(crate) fn bucket(number: u128) -> usize {
+    let index = match number.checked_ilog2() {
+        Some(log) if log > SUB_BITS => u128::from(log - SUB_BITS) * SUB + (number >> (log - SUB_BITS)),
+        _ => number,
+    };
+    usize::try_from(index).unwrap_or(usize::MAX)
 }
 
-/// The longest duration that bucket `index` counts.
-fn upper_bound(index: usize) -> u64 {
-    let index = index as u64;
-    if index < SUB {
-        return index;
+/// The least and the greatest number that bucket `index` counts.
+pub(crate) const fn ends(index: usize) -> (u128, u128) {
+    let index = index as u128;
+    if index < 2 * SUB {
+        return (index, index);
     }
     let shift = index / SUB - 1;
-    let value = u128::from(SUB + index % SUB + 1) << shift;
-    u64::try_from(value - 1).unwrap_or(u64::MAX)
+    let least = (SUB + index % SUB) << shift;
+    (least, least + ((1 << shift) - 1))
 }
 
 #[cfg(test)]
@@ -82,8 +81,9 @@ mod tests {
     proptest! {
         #[test]
         fn a_bucket_holds_its_values_to_two_percent(ns in any::<u64>()) {
-            let bound = upper_bound(bucket(ns));
-            prop_assert!(bound >= ns);
+            let ns = u128::from(ns);
+            let (least, bound) = ends(bucket(ns));
+            prop_assert!(least <= ns && bound >= ns);
             prop_assert!(bound - ns <= ns / SUB + 1);
         }
     }
