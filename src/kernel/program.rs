@@ -419,15 +419,7 @@ mod tests {
         let uid = Parts { uid: true, ..Parts::default() };
         let call = Parts { call: true, ..Parts::default() };
         let frames = Parts { frames: 1, ..Parts::default() };
-        let all = Parts {
-            leader: false,
-            queued: false,
-            throttled: false,
-            left: false,
-            io: false,
-            file: false,
-            ..Parts::everything()
-        };
+        let all = Parts::OF_CALLS;
         let queued = Parts { queued: true, ..Parts::default() };
         let left = Parts { left: true, ..Parts::default() };
         let lengths =

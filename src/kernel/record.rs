@@ -232,16 +232,7 @@ mod tests {
     use super::*;
     use crate::kernel::parts::{Parts, RecordedCall, Registers};
 
-    /// The system call and the stack, with the user: what tests of the layout need.
-    const ALL: Parts = Parts {
-        leader: false,
-        queued: false,
-        throttled: false,
-        left: false,
-        io: false,
-        file: false,
-        ..Parts::everything()
-    };
+    const ALL: Parts = Parts::OF_CALLS;
     const CLOCK: BootClock = BootClock { ns_per_tick: 10_000_000, offset_ns: -10_000_000 };
 
     fn words(flags: u32, record_flags: i32, wait: &[u64]) -> Vec<u64> {

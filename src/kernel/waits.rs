@@ -169,17 +169,8 @@ mod tests {
     use crate::kernel::parts::{Parts, RecordLayout, RecordedCall, record_flags};
     use crate::kernel::record::made::{self, TestHeader};
 
-    static FORM: LazyLock<RecordLayout> = LazyLock::new(|| {
-        made::record_layout(Parts {
-            uid: false,
-            leader: false,
-            queued: false,
-            throttled: false,
-            left: false,
-            io: false,
-            ..Parts::everything()
-        })
-    });
+    static FORM: LazyLock<RecordLayout> =
+        LazyLock::new(|| made::record_layout(Parts { uid: false, file: true, ..Parts::OF_CALLS }));
 
     /// What is known of a wait: `ip` of its call, and its stack.
     fn resolve(

@@ -71,6 +71,23 @@ list::parts! {
     }
 }
 
+#[cfg(test)]
+impl Parts {
+    /// The system call and the stack, with the user: what tests of the layout need.
+    pub(crate) const OF_CALLS: Self = Self {
+        uid: true,
+        leader: false,
+        queued: false,
+        throttled: false,
+        call: true,
+        left: false,
+        io: false,
+        file: false,
+        epoll: true,
+        frames: Self::MAX_FRAMES,
+    };
+}
+
 /// The number of words that every record has.
 #[expect(clippy::cast_sign_loss, reason = "offsets are positive")]
 pub(crate) const HEADER: usize = align(identity::END, 8) as usize / 8;
