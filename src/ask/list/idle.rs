@@ -49,22 +49,8 @@ fn condition(when: Occasion) -> String {
 }
 
 #[cfg(test)]
-/// The content of `docs/idle.md`.
-fn markdown() -> String {
-    let mut text = "# Which sleepers really wait\n\nMade from the rules in `src/ask/idle/rules.rs`; a test checks that both agree. `psn --list` shows the rules too.\n\n\
-        A server's threads sleep for two reasons: there is no work, or something they need is not there: a lock, an answer, a\n\
-        disk. Both are state `S`. `psn --waits` shows active threads and the sleepers that wait for somebody or something;\n\
-        `psn --waits=all` adds those of which psn cannot tell. The column `idle` is what decides: `no` (it waits for somebody),\n\
-        `yes` (it waits for work) or `maybe`, and what it waits for. `wait_ms` tells for how long.\n\n\
-        The rules are tried from top to bottom, and the first that applies decides. *Sleeps in* means the function that column\n\
-        `wchan` shows.\n\n\
-        | `idle` | when | why |\n|---|---|---|\n"
-        .to_owned();
-    for rule in RULES {
-        let _ = writeln!(text, "| `{}` | {} | {} |", verdict(rule), condition(rule.when), rule.reason);
-    }
-    text.push_str(
-        "| `maybe` | anything else | |\n\n\
+/// What `docs/idle.md` has below the table of rules.
+const BELOW_THE_RULES: &str = "| `maybe` | anything else | |\n\n\
          ## Which end of a connection a process is\n\n\
          Who connects gets a port from the kernel: 32768 or above (`net.ipv4.ip_local_port_range`). Services have lower ports. So a\n\
          process with a lower port whose peer has a higher one is the server, and its peer is the client. psn cannot tell if both\n\
@@ -107,8 +93,24 @@ fn markdown() -> String {
          - **Children**: a shell or supervisor that waits for a child counts as waiting, though the child may be a service.\n\
          - **Threads of others**: without the right to read a thread's system call, `idle` is `[denied]`, but for threads in state D.\n\
            The footer of `--waits` says how many samples are left out for that; `--waits=all` shows them. A process that has changed its\n\
-           user, as most servers do that root starts, is closed to that user, too.\n",
-    );
+           user, as most servers do that root starts, is closed to that user, too.\n";
+
+#[cfg(test)]
+/// The content of `docs/idle.md`.
+fn markdown() -> String {
+    let mut text = "# Which sleepers really wait\n\nMade from the rules in `src/ask/idle/rules.rs`; a test checks that both agree. `psn --list` shows the rules too.\n\n\
+        A server's threads sleep for two reasons: there is no work, or something they need is not there: a lock, an answer, a\n\
+        disk. Both are state `S`. `psn --waits` shows active threads and the sleepers that wait for somebody or something;\n\
+        `psn --waits=all` adds those of which psn cannot tell. The column `idle` is what decides: `no` (it waits for somebody),\n\
+        `yes` (it waits for work) or `maybe`, and what it waits for. `wait_ms` tells for how long.\n\n\
+        The rules are tried from top to bottom, and the first that applies decides. *Sleeps in* means the function that column\n\
+        `wchan` shows.\n\n\
+        | `idle` | when | why |\n|---|---|---|\n"
+        .to_owned();
+    for rule in RULES {
+        let _ = writeln!(text, "| `{}` | {} | {} |", verdict(rule), condition(rule.when), rule.reason);
+    }
+    text.push_str(BELOW_THE_RULES);
     text
 }
 
