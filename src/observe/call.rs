@@ -153,8 +153,13 @@ pub(super) fn descriptor(thread: &Thread<'_>, contents: &FileContents) -> Descri
 /// The mark for the columns about its file, if it is in none or that is not known: if the call was refused or is torn, its file is not
 /// known either.
 pub(super) fn call_with_file(thread: &Thread<'_>, contents: &FileContents) -> Result<SystemCall, Mark> {
-    system_call(thread, contents).map_err(|mark| match mark {
+    system_call(thread, contents).map_err(mark_of_file)
+}
+
+/// The mark for columns about the file of a system call, where the call has this one.
+pub(super) const fn mark_of_file(mark: Mark) -> Mark {
+    match mark {
         Mark::Running | Mark::KernelThread | Mark::KernelDirect | Mark::UserWorker => Mark::None,
         other => other,
-    })
+    }
 }

@@ -9,6 +9,8 @@ use crate::proc::source::{Source, SourceSet};
 use crate::proc::syscall::Abi;
 use crate::proc::{Buffer, ReadError};
 use crate::row::observation::{Mark, Observation};
+use crate::tasks::CallOfWait;
+use crate::tasks::facts::RunCount;
 use crate::tasks::lookups::{Found, Mount};
 
 /// The sources that say what a thread waits for. They make sense only together with the state at the time they were read.
@@ -50,6 +52,13 @@ pub(super) struct SystemCall {
     /// The program's stack pointer.
     pub(super) sp: u64,
     pub(super) pc: u64,
+}
+
+impl SystemCall {
+    /// The wait in this call of a thread that has run so often.
+    pub(super) const fn with_runs(&self, runs: RunCount) -> CallOfWait {
+        CallOfWait { runs, number: self.number, args: self.args, sp: self.sp, pc: self.pc }
+    }
 }
 
 /// What is kept of the wait of a thread whose row is completed later.

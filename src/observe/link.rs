@@ -19,8 +19,7 @@ pub(super) fn is_told_by(record: &TaskRecord<'_>, plan: &ObservePlan) -> bool {
 
 /// The wait of a thread that has run so often, if it is in a system call.
 pub(super) fn call_of_wait(thread: &Thread<'_>, contents: &FileContents, runs: RunCount) -> Option<CallOfWait> {
-    let call = system_call(thread, contents).ok()?;
-    Some(CallOfWait { runs, number: call.number, args: call.args, sp: call.sp, pc: call.pc })
+    Some(system_call(thread, contents).ok()?.with_runs(runs))
 }
 
 impl ThreadReader {

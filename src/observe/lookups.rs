@@ -3,8 +3,6 @@
 //! A further kind of lookup is a field of [`LookupsWanted`], and a file of its own, as `path.rs` and `mount.rs` are: what is asked, what
 //! is put into the contents when the answer is there, and how a column shows that.
 
-use std::sync::Arc;
-
 use super::call::system_call;
 use super::mount::MountWanted;
 use super::path::PathWanted;
@@ -46,17 +44,18 @@ impl ThreadReader {
         target: &ReadTarget<'_>,
         thread: &Thread<'_>,
     ) -> LookupsWanted {
-        let Some(readers) = &self.lookups else { return LookupsWanted::default() };
-        let readers = Arc::clone(readers);
+        let Some(readers) = self.lookups.take() else { return LookupsWanted::default() };
         let call = system_call(thread, &self.contents);
         if matches!(call, Err(Mark::Malformed)) {
             self.note_malformed(Source::Syscall);
         }
-        LookupsWanted {
+        let wanted = LookupsWanted {
             path: plan.wants(Source::Path).then(|| self.request_path(&readers, target, thread, call)),
             mount: plan.wants(Source::Mounts).then(|| self.request_mount(&readers, target, thread, call)),
             wait: None,
-        }
+        };
+        self.lookups = Some(readers);
+        wanted
     }
 
     /// Puts what is known of the row's wait into the contents, but for what it is about, which [`restore_wait`](Self::restore_wait)

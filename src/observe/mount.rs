@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::call::mark_of_file;
 use super::contents::{Descriptor, FileContents, SystemCall};
 use super::reader::{ReadTarget, ThreadReader};
 use super::thread::Thread;
@@ -62,10 +63,7 @@ impl ThreadReader {
 
     /// The id of the mount, or the mark that stands for it.
     fn mount_id(&self, call: Result<SystemCall, Mark>) -> Result<u64, Mark> {
-        call.map_err(|mark| match mark {
-            Mark::Running | Mark::KernelThread | Mark::KernelDirect | Mark::UserWorker => Mark::None,
-            other => other,
-        })?;
+        call.map_err(mark_of_file)?;
         match self.contents.descriptor {
             Descriptor::Fd(_) => {}
             Descriptor::WorkingDirectory => return Err(Mark::WorkingDirectory),

@@ -10,7 +10,7 @@ use crate::proc::source::Source;
 use crate::proc::syscall::Abi;
 use crate::row::observation::{Mark, Observation};
 use crate::tasks::facts::RunCount;
-use crate::tasks::lookups::{CallWait, HeldText, LookupReaders, PathAnswer, PathRequest};
+use crate::tasks::lookups::{HeldText, LookupReaders, PathAnswer, PathRequest, PathWait};
 
 /// What is known of the path, or what reads it.
 #[derive(Debug)]
@@ -31,14 +31,11 @@ impl ThreadReader {
         let wait = match call.map(|call| (call, path_address(&call))) {
             Ok((_, None)) | Err(Mark::KernelThread | Mark::KernelDirect | Mark::UserWorker) => Err(Mark::None),
             Ok((call, Some(address))) => match self.runs_of_wait(target, thread) {
-                Some(runs) => Ok(CallWait {
+                Some(runs) => Ok(PathWait {
                     tgid: thread.tgid,
                     tid: thread.tid,
                     starttime_ticks: thread.starttime_ticks,
-                    runs,
-                    number: call.number,
-                    sp: call.sp,
-                    pc: call.pc,
+                    call: call.with_runs(runs),
                     address,
                 }),
                 None => Err(Mark::Torn),

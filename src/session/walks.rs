@@ -65,7 +65,7 @@ impl Walks {
 
 /// Whether to walk even if reading the files of the selected threads costs less.
 pub(super) fn must_walk(config: &Config) -> bool {
-    /// What only a walk tells.
+    /// What a walk tells of the same instant, `/proc` in part and a little later, or not at all.
     const OF_WALKS: [Source; 3] = [Source::Kernel, Source::Socket, Source::Idle];
     let sources = config.sources();
     config.scan == Scan::Kernel

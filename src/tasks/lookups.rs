@@ -24,4 +24,4 @@ pub(crate) use held::HeldText;
 pub(crate) use mounts::{AwaitedMount, Mount, MountStatus, MountView};
 pub(crate) use path::{PathAnswer, PathRequest};
 pub use readers::LookupReaders;
-pub(crate) use wait::CallWait;
+pub(crate) use wait::PathWait;

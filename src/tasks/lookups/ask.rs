@@ -8,12 +8,12 @@ use super::mounts::{AwaitedMount, MountStatus, MountView, MountsRequest};
 use super::path::PathRequest;
 use super::readers::LookupReaders;
 use super::request::LookupRequest;
-use super::wait::CallWait;
+use super::wait::PathWait;
 use crate::proc::ReadError;
 
 impl LookupReaders {
     /// The path of this wait, if it was read earlier in the same wait.
-    pub(crate) fn known_path(&self, wait: &CallWait) -> Option<Arc<HeldText>> {
+    pub(crate) fn known_path(&self, wait: &PathWait) -> Option<Arc<HeldText>> {
         self.known.paths.of(wait)
     }
 
@@ -21,7 +21,7 @@ impl LookupReaders {
     ///
     /// # Errors
     /// [`ReadError::TimedOut`] if its process blocks its readers, or if too many readers are stuck.
-    pub(crate) fn ask_for_path(&self, wait: CallWait) -> Result<Arc<PathRequest>, ReadError> {
+    pub(crate) fn ask_for_path(&self, wait: PathWait) -> Result<Arc<PathRequest>, ReadError> {
         let request = Arc::new(PathRequest { wait, answer: OnceLock::new() });
         self.send(LookupRequest::Path(Arc::clone(&request)))?;
         Ok(request)

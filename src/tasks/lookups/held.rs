@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use foldhash::fast::RandomState;
 
-use super::wait::CallWait;
+use super::wait::PathWait;
 use crate::row::memory::Budget;
 
 /// A text that takes its bytes from a budget, and gives them back at its end.
@@ -38,7 +38,7 @@ impl Drop for HeldText {
 /// The paths of the waits that were seen last. A thread stays in a wait for many ticks; its path is read once.
 #[derive(Debug)]
 pub(super) struct KnownPaths {
-    by_thread: Mutex<HashMap<u32, (CallWait, Arc<HeldText>), RandomState>>,
+    by_thread: Mutex<HashMap<u32, (PathWait, Arc<HeldText>), RandomState>>,
     budget: Arc<Budget>,
 }
 
@@ -53,13 +53,13 @@ impl KnownPaths {
     const MAX_BYTES: usize = 16 << 20;
 
     /// The path of this wait, if it is known.
-    pub(super) fn of(&self, wait: &CallWait) -> Option<Arc<HeldText>> {
+    pub(super) fn of(&self, wait: &PathWait) -> Option<Arc<HeldText>> {
         let known = self.by_thread.lock().unwrap_or_else(PoisonError::into_inner);
         known.get(&wait.tid).filter(|(of, _)| of == wait).map(|(_, text)| Arc::clone(text))
     }
 
     /// Keeps the path of a wait; `None` if there is no room for it.
-    pub(super) fn keep(&self, wait: CallWait, bytes: &[u8]) -> Option<Arc<HeldText>> {
+    pub(super) fn keep(&self, wait: PathWait, bytes: &[u8]) -> Option<Arc<HeldText>> {
         let mut known = self.by_thread.lock().unwrap_or_else(PoisonError::into_inner);
         let text = self.hold(bytes).or_else(|| {
             // Those of waits that are over are among them.
@@ -79,11 +79,13 @@ impl KnownPaths {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::tasks::CallOfWait;
     use crate::tasks::facts::RunCount;
 
-    fn wait(tid: u32, switches: u64) -> CallWait {
+    fn wait(tid: u32, switches: u64) -> PathWait {
         let runs = RunCount::Switches(switches);
-        CallWait { tgid: 1, tid, starttime_ticks: 5, runs, number: 257, sp: 1, pc: 2, address: 0x1000 }
+        let call = CallOfWait { runs, number: 257, args: [0, 0x1000, 0, 0, 0, 0], sp: 1, pc: 2 };
+        PathWait { tgid: 1, tid, starttime_ticks: 5, call, address: 0x1000 }
     }
 
     #[test]
@@ -92,7 +94,7 @@ mod tests {
         known.keep(wait(7, 3), b"/a").unwrap();
         assert_eq!(known.of(&wait(7, 3)).as_deref().map(|text| text.to_vec()), Some(b"/a".to_vec()));
         assert!(known.of(&wait(7, 4)).is_none(), "it has run since");
-        assert!(known.of(&CallWait { starttime_ticks: 6, ..wait(7, 3) }).is_none(), "another thread of the same id");
+        assert!(known.of(&PathWait { starttime_ticks: 6, ..wait(7, 3) }).is_none(), "another thread of the same id");
         assert!(known.of(&wait(8, 3)).is_none());
     }
 

@@ -11,7 +11,7 @@ use std::sync::{Arc, OnceLock};
 
 use super::files::LookupFiles;
 use super::held::{HeldText, KnownPaths};
-use super::wait::CallWait;
+use super::wait::PathWait;
 use crate::proc::source::Source;
 use crate::proc::{ReadError, TaskDir};
 
@@ -34,7 +34,7 @@ pub(crate) enum PathAnswer {
 /// The path of a wait that a row waits for.
 #[derive(Debug)]
 pub(crate) struct PathRequest {
-    pub(super) wait: CallWait,
+    pub(super) wait: PathWait,
     pub(super) answer: OnceLock<PathAnswer>,
 }
 
@@ -51,7 +51,7 @@ impl PathRequest {
 }
 
 /// The path of a wait.
-fn path(wait: &CallWait, known: &KnownPaths, files: &mut LookupFiles<'_>) -> PathAnswer {
+fn path(wait: &PathWait, known: &KnownPaths, files: &mut LookupFiles<'_>) -> PathAnswer {
     let dir = TaskDir { tgid: wait.tgid, dir: None };
     let text = files.root.read_memory(dir, wait.tid, wait.address, PATH_BYTES, files.buffer);
     let text = text.map(|text| text.map(<[u8]>::to_vec));

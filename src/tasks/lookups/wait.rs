@@ -6,31 +6,26 @@ use crate::proc::parse::syscall::{SyscallLine, parse};
 use crate::proc::parse::{schedstat, whole};
 use crate::proc::source::Source;
 use crate::proc::{Buffer, ProcRoot, ReadError, TaskDir};
+use crate::tasks::CallOfWait;
 use crate::tasks::facts::RunCount;
 use crate::tasks::facts::files::{slices, switches};
 
 /// The wait of a thread in a system call that was given a path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct CallWait {
+pub(crate) struct PathWait {
     /// The process.
     pub(crate) tgid: u32,
     /// The thread.
     pub(crate) tid: u32,
     /// When the thread started, in clock ticks after boot.
     pub(crate) starttime_ticks: u64,
-    /// How often it had run.
-    pub(crate) runs: RunCount,
-    /// The number of the system call.
-    pub(crate) number: i64,
-    /// The stack pointer of the program.
-    pub(crate) sp: u64,
-    /// The program counter of the program.
-    pub(crate) pc: u64,
+    /// The call, and how often the thread had run.
+    pub(crate) call: CallOfWait,
     /// Where the path is.
     pub(crate) address: u64,
 }
 
-impl CallWait {
+impl PathWait {
     /// Whether the thread is still in this wait.
     pub(super) fn is_still_so(&self, files: &mut LookupFiles<'_>) -> Result<bool, ReadError> {
         let LookupFiles { root, health, buffer, .. } = files;
@@ -39,14 +34,17 @@ impl CallWait {
         let line = line.and_then(|line| Ok(parse(whole(line)?)?));
         health.record(Source::Syscall, &line);
         let is_same_call = match line? {
-            SyscallLine::Call { number, sp, pc, .. } => (number, sp, pc) == (self.number, self.sp, self.pc),
+            SyscallLine::Call { number, sp, pc, .. } => {
+                (number, sp, pc) == (self.call.number, self.call.sp, self.call.pc)
+            }
             _ => false,
         };
         if !is_same_call {
             return Ok(false);
         }
-        let runs = runs(root, self.tgid, self.tid, self.runs, health, buffer)?;
-        Ok(runs == Some(self.runs))
+        let before = self.call.runs;
+        let now = runs(root, self.tgid, self.tid, before, health, buffer)?;
+        Ok(now == Some(before))
     }
 }
 
